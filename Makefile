@@ -1,0 +1,51 @@
+# Every target sets up what it needs; a second run skips it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+# RAY_* keep Ray quiet and local; users' own settings win.
+export RAY_USAGE_STATS_ENABLED ?= 0
+
+.PHONY: setup demo test check format bench bench-setup constraints clean
+
+setup: $(VENV)/.ready
+
+$(UV):
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "$$(grep '^uv==' constraints.txt)"
+
+$(VENV)/.ready: pyproject.toml constraints.txt | $(UV)
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+$(VENV)/.bench-ready: $(VENV)/.ready
+	$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[bench]"
+	touch $@
+
+demo: setup
+	$(BIN)/medsift demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench-setup: $(VENV)/.bench-ready
+
+bench: bench-setup
+	$(BIN)/python -m benchmarks
+
+constraints: | $(UV)
+	echo "# The tested set: versions only. Regenerate with 'make constraints'." > constraints.txt
+	$(UV) pip compile --quiet --no-header --no-annotate --all-extras pyproject.toml >> constraints.txt
+	$(UV) --version | awk '{print "uv==" $$2}' >> constraints.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache medsift-runs

@@ -1,0 +1,1 @@
+"""Encoders: one a file; an encoder exists by being listed here."""

@@ -1,0 +1,54 @@
+"""What an encoder is: pictures and texts to unit vectors, the same vector whatever the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.config import Config
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Pixels = NDArray[np.uint8]
+Vectors = NDArray[np.float32]
+
+
+class Encoder(Protocol):
+    """A loaded model. Vectors have unit norm, or are all zero for an empty text."""
+
+    name: str
+    image_dimension: int
+    text_dimension: int
+    shared_space: bool
+    """Whether image and text vectors may be compared with each other."""
+
+    def prepare(self, image: Image) -> Pixels:
+        """Resize and crop a decoded picture to the model's input, uint8 (height, width, 3)."""
+        ...
+
+    def encode_images(self, pixels: Pixels) -> Vectors:
+        """Unit vectors (n, image_dimension) of prepared pictures (n, height, width, 3)."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors (n, text_dimension) of texts."""
+        ...
+
+
+class EncoderConfig(Config):
+    """Settings of an encoder; subclasses add a `kind: Literal[...]` tag and the two methods."""
+
+    def fingerprint(self) -> str:
+        """Identity of the vectors: equal settings, weights and preprocessing, equal digest.
+
+        Does not load the model. Raises ModelError when the weights cannot be found.
+        """
+        raise NotImplementedError
+
+    def build(self) -> Encoder:
+        """Load the model. Raises ModelError naming the weights and the mend."""
+        raise NotImplementedError

@@ -1,0 +1,204 @@
+"""Arrow schemas, identifiers and the vocabulary that every stage shares.
+
+Three tables travel between stages:
+
+* ``ROWS``     what a reader yields: one line per record of an input file, readable or not;
+* ``SAMPLES``  valid rows: chat messages, references to images, tags;
+* ``IMAGES``   one line per distinct picture with its facts (vectors travel beside it).
+
+Every stage also yields ``DECISIONS``: one line per row it dropped or failed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+
+STAGES: Final = ("ingest", "images", "embed", "dedup", "split", "decontaminate", "score", "select")
+TAGS: Final = (
+    "split",
+    "modality",
+    "body_part",
+    "task_type",
+    "answer_type",
+    "language",
+    "patient_id",
+    "study_id",
+    "license",
+)
+ANSWER_TYPES: Final = ("closed", "open", "choice")
+ROLES: Final = ("system", "user", "assistant")
+DROPPED: Final = "dropped"
+FAILED: Final = "failed"
+
+MESSAGES: Final = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+TAG_FIELDS: Final = [pa.field(tag, pa.string()) for tag in TAGS]
+
+# `index` is the record's place in its file, from 0. `images` are references: an absolute path or
+# a URL. `extra` is a JSON object of the recipe's further columns. `notes` say what was mended
+# ("answer: integer read as text"). A row that could not be read has `error` (a reason code)
+# and `detail` (words), and null content.
+ROWS: Final = pa.schema(
+    [
+        pa.field("row_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("index", pa.int64(), nullable=False),
+        pa.field("messages", MESSAGES),
+        pa.field("images", pa.list_(pa.string())),
+        *TAG_FIELDS,
+        pa.field("extra", pa.string()),
+        pa.field("notes", pa.list_(pa.string())),
+        pa.field("error", pa.string()),
+        pa.field("detail", pa.string()),
+    ]
+)
+
+# `question` is the first user turn, `answer` the last assistant turn. `refs` are the references,
+# `images` the image ids in the same order; `images` and `sample_id` are null until the images
+# stage has seen the pixels.
+SAMPLES: Final = pa.schema(
+    [
+        pa.field("sample_id", pa.string()),
+        pa.field("row_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        *TAG_FIELDS,
+        pa.field("question", pa.string()),
+        pa.field("answer", pa.string()),
+        pa.field("messages", MESSAGES),
+        pa.field("refs", pa.list_(pa.string())),
+        pa.field("images", pa.list_(pa.string())),
+        pa.field("extra", pa.string()),
+        pa.field("notes", pa.list_(pa.string())),
+    ]
+)
+
+# `contrast` is the standard deviation and `entropy` the Shannon entropy (bits) of the 8-bit grey
+# histogram; `sharpness` the variance of the Laplacian at a fixed size; `blank_share` the share of
+# pixels that equal the commonest grey level. `phash` is 16 hex digits. `thumb` is a THUMB_SIDE ×
+# THUMB_SIDE grey miniature (row-major bytes) for pixel correlation.
+THUMB_SIDE: Final = 64
+IMAGES: Final = pa.schema(
+    [
+        pa.field("image_id", pa.string()),
+        pa.field("byte_hash", pa.string(), nullable=False),
+        pa.field("ref", pa.string(), nullable=False),
+        pa.field("size_bytes", pa.int64()),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("mode", pa.string()),
+        pa.field("bit_depth", pa.int32()),
+        pa.field("format", pa.string()),
+        pa.field("phash", pa.string()),
+        pa.field("mean", pa.float32()),
+        pa.field("contrast", pa.float32()),
+        pa.field("entropy", pa.float32()),
+        pa.field("sharpness", pa.float32()),
+        pa.field("blank_share", pa.float32()),
+        pa.field("thumb", pa.binary()),
+        pa.field("notes", pa.list_(pa.string())),
+        pa.field("error", pa.string()),
+        pa.field("detail", pa.string()),
+    ]
+)
+
+DECISIONS: Final = pa.schema(
+    [
+        pa.field("row_id", pa.string(), nullable=False),
+        pa.field("sample_id", pa.string()),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("action", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("witness", pa.string()),
+        pa.field("value", pa.float64()),
+        pa.field("threshold", pa.float64()),
+        pa.field("detail", pa.string()),
+    ]
+)
+
+
+def vectors_schema(dimension: int) -> pa.Schema:
+    """Schema of a vector table: a content id and a unit float32 vector of `dimension`."""
+    return pa.schema(
+        [
+            pa.field("content_id", pa.string(), nullable=False),
+            pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False),
+        ]
+    )
+
+
+def digest(*parts: str | bytes) -> str:
+    """SHA-256 over length-prefixed parts, as hex: ("a", "bc") and ("ab", "c") differ."""
+    state = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        state.update(len(data).to_bytes(8, "little"))
+        state.update(data)
+    return state.hexdigest()
+
+
+def fingerprint(value: Any) -> str:
+    """Digest of a JSON-able value, independent of key order."""
+    return digest(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str))
+
+
+def row_id(source: str, file: str, index: int) -> str:
+    """Identify one record of an input file."""
+    return f"{source}:{file}:{index}"
+
+
+def canonical_text(text: str) -> str:
+    """Text as identity sees it: Unicode NFC, runs of white space folded to one space."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def text_id(text: str) -> str:
+    """Content id of a text (after `canonical_text`)."""
+    return digest("text", canonical_text(text))
+
+
+def sample_id(image_ids: Sequence[str], messages: Iterable[Mapping[str, str]]) -> str:
+    """Content id of a sample: its pictures in order and its canonical messages; no tags."""
+    turns = [f"{turn['role']}\n{canonical_text(turn['content'])}" for turn in messages]
+    return digest("sample", str(len(image_ids)), *image_ids, *turns)
+
+
+def empty(schema: pa.Schema) -> pa.Table:
+    """A table of `schema` without rows."""
+    return schema.empty_table()
+
+
+def decision(
+    row: str,
+    stage: str,
+    action: str,
+    reason: str,
+    *,
+    sample: str | None = None,
+    witness: str | None = None,
+    value: float | None = None,
+    threshold: float | None = None,
+    detail: str | None = None,
+) -> dict[str, Any]:
+    """One ledger entry as a mapping that `decisions` turns into Arrow."""
+    return {
+        "row_id": row,
+        "sample_id": sample,
+        "stage": stage,
+        "action": action,
+        "reason": reason,
+        "witness": witness,
+        "value": value,
+        "threshold": threshold,
+        "detail": detail,
+    }
+
+
+def decisions(entries: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Ledger entries as a ``DECISIONS`` table."""
+    return pa.Table.from_pylist([dict(entry) for entry in entries], schema=DECISIONS)

@@ -1,0 +1,1 @@
+"""Readers: one a file; a reader exists by being listed here."""

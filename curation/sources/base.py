@@ -1,0 +1,70 @@
+"""What a reader is: settings that know how to cut their files into shards and read one shard."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from curation.config import Config
+from curation.errors import StorageError
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A contiguous piece of one input file that a worker reads on its own.
+
+    `file` is the name that goes into row ids (relative to the source's root), `uri` where it is.
+    `start`/`stop` are the reader's own units (bytes, row groups, records); `first_index` is the
+    index of the shard's first record in the file.
+    """
+
+    file: str
+    uri: str
+    start: int
+    stop: int
+    first_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlobStore:
+    """Content-addressed folder for pictures that arrive as bytes instead of as files."""
+
+    root: Path
+
+    def put(self, data: bytes) -> str:
+        """Store `data` once and return its absolute path. Raises StorageError."""
+        name = hashlib.sha256(data).hexdigest()
+        target = self.root / name[:2] / name
+        if target.exists():
+            return str(target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial = target.with_name(f"{name}.{os.getpid()}.partial")
+            partial.write_bytes(data)
+            partial.replace(target)
+        except OSError as error:
+            raise StorageError(f"cannot store an image under {self.root}: {error}") from error
+        return str(target)
+
+
+class Reader(Config):
+    """Settings of one source; subclasses add a `reader: Literal[...]` tag and the two methods.
+
+    Both methods are pure functions of the settings and the files: the union of `read` over
+    `shards` is the same table however the work is spread.
+    """
+
+    name: str
+
+    def shards(self) -> list[Shard]:
+        """Cut the source into pieces. Raises InputError when there is nothing to read."""
+        raise NotImplementedError
+
+    def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
+        """Yield tables of schema ``ROWS`` for one shard; bad records become rows with `error`."""
+        raise NotImplementedError

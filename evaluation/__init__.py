@@ -1,0 +1,1 @@
+"""Evaluation across modalities and task types, with error bars."""

@@ -1,0 +1,1 @@
+"""The command line, the cluster, and thin Ray wrappers of stages."""

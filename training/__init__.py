@@ -1,0 +1,1 @@
+"""Fine-tuning on a selection: manifest to chat batches to adapter."""
