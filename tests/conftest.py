@@ -1,0 +1,50 @@
+"""Fixtures that every room shares."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("MEDSIFT_DATA", REPOSITORY.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def vqa_rad() -> Path:
+    """The real VQA-RAD folder; its tests skip where it is absent."""
+    folder = DATA / "vqa-rad"
+    if not folder.is_dir():
+        pytest.skip(f"VQA-RAD is not at {folder}; set MEDSIFT_DATA to the folder that holds it")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def medical_text() -> Path:
+    """The real PubMedQA and MedQuAD folder; its tests skip where it is absent."""
+    folder = DATA / "medical-text"
+    if not folder.is_dir():
+        pytest.skip(f"medical-text is not at {folder}; set MEDSIFT_DATA to the folder that holds it")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The headless browser; page tests skip where there is none."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("no chromium on this machine: install Debian's package 'chromium'")
+    return browser
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """One local Ray of two CPUs for the whole test session."""
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    yield
+    ray.shutdown()
