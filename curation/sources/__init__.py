@@ -1,1 +1,29 @@
 """Readers: one a file; a reader exists by being listed here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from curation.sources.base import Reader
+from curation.sources.hf import HfReader
+from curation.sources.image_folder import ImageFolderReader
+from curation.sources.llava import LlavaReader
+from curation.sources.messages import MessagesReader
+from curation.sources.table import TableReader
+from curation.sources.webdataset import WebDatasetReader
+
+READERS: Final[tuple[type[Reader], ...]] = (
+    TableReader,
+    LlavaReader,
+    MessagesReader,
+    HfReader,
+    WebDatasetReader,
+    ImageFolderReader,
+)
+
+SourceConfig = Annotated[
+    TableReader | LlavaReader | MessagesReader | HfReader | WebDatasetReader | ImageFolderReader,
+    Field(discriminator="reader"),
+]

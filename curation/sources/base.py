@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+from pydantic import Field
 
 from curation.config import Config
 from curation.errors import StorageError
@@ -53,13 +54,17 @@ class BlobStore:
 
 
 class Reader(Config):
-    """Settings of one source; subclasses add a `reader: Literal[...]` tag and the two methods.
+    """Settings of one source; subclasses add a `reader: Literal[...]` tag and the methods.
 
-    Both methods are pure functions of the settings and the files: the union of `read` over
-    `shards` is the same table however the work is spread.
+    They are pure functions of the settings and the files: the union of `read` over `shards` is
+    the same table however the work is spread.
     """
 
-    name: str
+    name: str = Field(pattern=r"^[\w.-]+$")
+
+    def check(self) -> None:
+        """Look at the start of the data. Raises InputError when a run over it cannot succeed."""
+        raise NotImplementedError
 
     def shards(self) -> list[Shard]:
         """Cut the source into pieces. Raises InputError when there is nothing to read."""
@@ -67,4 +72,8 @@ class Reader(Config):
 
     def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
         """Yield tables of schema ``ROWS`` for one shard; bad records become rows with `error`."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """Identity of the rows that `read` yields: equal settings and content, equal digest."""
         raise NotImplementedError

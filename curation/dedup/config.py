@@ -1,0 +1,83 @@
+"""Settings of the duplicate search."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from curation.config import Config
+
+
+class ImageCopyConfig(Config):
+    """When two pictures are copies of each other.
+
+    Candidates are near by perceptual hash or by cosine; pixels decide. The pixel thresholds do not
+    depend on the encoder, `cosine` does. With the defaults every altered copy of VQA-RAD lies at
+    a detail of 0.95 or more, every two different pictures at 0.86 or less.
+    """
+
+    hash_distance: int = Field(18, ge=0, le=28)
+    """Differing bits, of the 64 of the perceptual hash, up to which a pair is a candidate."""
+    cosine: float = Field(0.95, gt=0.0, le=1.0)
+    """Cosine of image vectors from which a pair is a candidate."""
+    correlation: float = Field(0.95, gt=0.0, le=1.0)
+    """Least correlation of the registered miniatures of copies."""
+    detail: float = Field(0.94, gt=0.0, le=1.0)
+    """Least correlation of their fine structure, which tells patients in one view apart."""
+
+
+class SampleConfig(Config):
+    """When two samples on one picture, or on copies of it, say the same."""
+
+    question: float = Field(0.90, gt=0.0, le=1.0)
+    """Cosine of question vectors from which questions without a contrast mean the same."""
+    answer: float = Field(0.95, gt=0.0, le=1.0)
+    """The same for answers that are neither closed nor a choice."""
+
+
+class TextConfig(Config):
+    """When two samples without a picture are near-duplicates."""
+
+    jaccard: float = Field(0.85, gt=0.0, le=1.0)
+    """Jaccard similarity of the word shingles of whole conversations."""
+    shingle: int = Field(3, ge=1, le=10)
+    """Words of a shingle."""
+    permutations: int = Field(128, ge=8, le=4096)
+    """MinHash values of a text."""
+
+
+class SemanticConfig(Config):
+    """Redundancy of the joint vector: image mean, question and answer, each with its weight."""
+
+    action: Literal["off", "report", "drop"] = "report"
+    """`report` counts rows a threshold would drop; `drop` drops them at `threshold`."""
+    threshold: float = Field(0.98, gt=0.0, le=1.0)
+    """Cosine of joint vectors from which a row is redundant."""
+    image: float = Field(1.0, ge=0.0)
+    """Weight of the mean of the image vectors."""
+    question: float = Field(1.0, ge=0.0)
+    """Weight of the question vector."""
+    answer: float = Field(1.0, ge=0.0)
+    """Weight of the answer vector."""
+    report_rows: int = Field(10_000, ge=1)
+    """Rows the report looks at; of more, a sample drawn by seed and sample id."""
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> SemanticConfig:
+        if self.image + self.question + self.answer <= 0.0:
+            raise ValueError("all weights are 0; give the image, question or answer some weight")
+        return self
+
+
+class DedupConfig(Config):
+    """What counts as a duplicate, and who survives."""
+
+    priority: tuple[str, ...] = ("coalesce(split, 'train') <> 'train'",)
+    """SQL expressions over the samples table; the row with the higher value survives."""
+    image: ImageCopyConfig = ImageCopyConfig()
+    sample: SampleConfig = SampleConfig()
+    text: TextConfig = TextConfig()
+    semantic: SemanticConfig = SemanticConfig()
+    sweep_images: int = Field(50_000, ge=1)
+    """Images the threshold sweep looks at; of more, a sample drawn by seed and image id."""

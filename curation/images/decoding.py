@@ -1,0 +1,291 @@
+"""From bytes to pixels: one reader for JPEG, PNG, TIFF, BMP, WebP, GIF and DICOM.
+
+Formats are told by content, never by name. Pillow's own limit on pixels is bypassed by calling
+its format plugins directly, so that `ImagesConfig.max_pixels` alone decides, from the header.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from curation import records
+from curation.errors import InputError
+from curation.images.display import on_white, percentile_window, windowed, without_equal_channels
+from curation.images.settings import ImagesConfig
+
+EXTENSIONS: Final = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".gif": "GIF",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+    ".dcm": "DICOM",
+    ".dicom": "DICOM",
+}
+PLUGINS: Final[dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+}
+SIGNATURES: Final = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"II+\x00", "TIFF"),
+    (b"MM\x00+", "TIFF"),
+    (b"BM", "BMP"),
+)
+DEEP_MODES: Final = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+WHITE_IS_ZERO: Final = 0
+# What Pillow and pydicom raise for data that ends early or contradicts itself.
+DAMAGE: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+
+
+class ImageError(InputError):
+    """A picture that cannot be used; `reason` is the ledger's code for it.
+
+    Codes: image_missing, image_unreadable, image_empty, not_an_image, image_truncated,
+    image_too_large, image_too_small, image_unsupported.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A picture in two forms: as a viewer shows it, and as it was stored.
+
+    `image` is upright, 8 bits, mode L or RGB. `stored` are the pixels that make up its identity:
+    uint8 (h, w) or (h, w, 3), or the deeper values of a 16-bit, float or DICOM picture, unscaled.
+    `mode` and `bit_depth` (bits a channel) describe the file.
+    """
+
+    image: Image.Image
+    stored: NDArray[np.generic]
+    mode: str
+    bit_depth: int
+    format: str
+    notes: tuple[str, ...]
+
+    @property
+    def image_id(self) -> str:
+        """SHA-256 over type, shape and values of the stored pixels.
+
+        File format, compression level, metadata and a needless palette or copied grey channels
+        do not change it; one different pixel or another bit depth does.
+        """
+        pixels = self.stored.astype(self.stored.dtype.newbyteorder("<"), copy=False)
+        shape = "x".join(str(side) for side in pixels.shape)
+        return records.digest("image", pixels.dtype.str, shape, pixels.tobytes())
+
+
+def decode(data: bytes, name: str, config: ImagesConfig) -> Decoded:
+    """Decode a picture; the first frame of several, the middle one of a DICOM series.
+
+    Pictures of more than 8 bits a channel are shown through a window from their 0.1th to their
+    99.9th percentile (`percentile_window`), DICOM through the window it names; 1-bit and palette
+    pictures by their colours, transparent ones on white, EXIF orientation applied.
+
+    Args:
+        data: The whole file.
+        name: Path or URL, of which only the extension is looked at, for a note when it lies.
+        config: Limits on size.
+
+    Raises:
+        ImageError: With its reason code.
+    """
+    if not data:
+        raise ImageError("image_empty", f"{name} has 0 bytes; replace the file or remove its row")
+    kind = sniff(data, name)
+    note = _extension_note(name, kind)
+    if kind == "DICOM":
+        from curation.images.dicom import decode_dicom
+
+        decoded = decode_dicom(data, name, config)
+    else:
+        decoded = _decode_pillow(data, name, kind, config)
+    if note is None:
+        return decoded
+    return Decoded(
+        decoded.image,
+        decoded.stored,
+        decoded.mode,
+        decoded.bit_depth,
+        decoded.format,
+        (note, *decoded.notes),
+    )
+
+
+def sniff(data: bytes, name: str) -> str:
+    """Format of `data` by its first bytes. Raises ImageError not_an_image."""
+    # First, because a DICOM file may carry a TIFF header in the 128 bytes before its mark.
+    if data[128:132] == b"DICM":
+        return "DICOM"
+    for signature, kind in SIGNATURES:
+        if data.startswith(signature):
+            return kind
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    # DICOM written without its preamble starts like any binary file; only its name tells.
+    if EXTENSIONS.get(_extension(name)) == "DICOM":
+        return "DICOM"
+    allowed = ", ".join(sorted({*PLUGINS, "DICOM"}))
+    raise ImageError(
+        "not_an_image", f"{name} starts with {data[:12]!r}; allowed are {allowed}; convert it"
+    )
+
+
+def check_size(width: int, height: int, name: str, config: ImagesConfig) -> None:
+    """Refuse sizes outside the limits. Raises ImageError image_too_large, image_too_small."""
+    if width * height > config.max_pixels:
+        raise ImageError(
+            "image_too_large",
+            f"{name} is {width} x {height} pixels, at most {config.max_pixels} are allowed; "
+            "raise images.max_pixels if the file is trusted",
+        )
+    if min(width, height) < config.min_side:
+        raise ImageError(
+            "image_too_small",
+            f"{name} is {width} x {height} pixels, the shorter side must have at least "
+            f"{config.min_side}; lower images.min_side to keep it",
+        )
+
+
+def damaged(name: str, kind: str, error: BaseException) -> ImageError:
+    """The error of a file that has the right first bytes and then does not decode."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    return ImageError("image_truncated", f"{name}: {kind} data ends early or is damaged: {words}")
+
+
+def _extension(name: str) -> str:
+    return PurePosixPath(name.rpartition("/")[2]).suffix.lower()
+
+
+def _extension_note(name: str, kind: str) -> str | None:
+    extension = _extension(name)
+    if EXTENSIONS.get(extension, kind) == kind:
+        return None
+    return f"named {extension}, is {kind}"
+
+
+def _decode_pillow(data: bytes, name: str, kind: str, config: ImagesConfig) -> Decoded:
+    try:
+        picture = PLUGINS[kind](io.BytesIO(data))
+        check_size(*picture.size, name, config)
+        mode, depth = picture.mode, _bit_depth(picture, data)
+        notes = _frame_notes(picture)
+        picture.seek(0)
+        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+        inverted = _is_white_zero(picture)
+        picture.load()
+        upright = ImageOps.exif_transpose(picture) if orientation != 1 else picture
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageError("image_too_large", f"{name}: {error}; shrink the picture") from error
+    except DAMAGE as error:
+        raise damaged(name, kind, error) from error
+    if orientation in range(2, 9):
+        notes.append(f"EXIF orientation {orientation} applied")
+    image, stored, more = _forms(upright, inverted)
+    if depth > 8 and stored.dtype == np.uint8:
+        more.append(f"{depth} bits a channel read as 8")
+    return Decoded(image, stored, mode, depth, kind, (*notes, *more))
+
+
+def _forms(
+    picture: Image.Image, inverted: bool
+) -> tuple[Image.Image, NDArray[np.generic], list[str]]:
+    """The shown picture, the stored pixels, and notes on what was done."""
+    if picture.mode in DEEP_MODES:
+        return _deep_forms(picture, inverted)
+    notes: list[str] = []
+    if picture.has_transparency_data:
+        picture, drawn = on_white(picture)
+        notes += ["transparency drawn on white"] if drawn else []
+    if picture.mode != "L":
+        plain = picture.convert("L" if picture.mode == "1" else "RGB")
+        picture = without_equal_channels(plain) if plain.mode == "RGB" else plain
+    return picture, np.asarray(picture), notes
+
+
+def _deep_forms(
+    picture: Image.Image, inverted: bool
+) -> tuple[Image.Image, NDArray[np.generic], list[str]]:
+    values = np.asarray(picture)
+    if inverted and values.dtype.kind == "u":
+        values = np.iinfo(values.dtype).max - values
+    low, high = percentile_window(values)
+    note = f"values {values.min():g} to {values.max():g} shown from {low:g} to {high:g}"
+    return Image.fromarray(windowed(values, low, high)), values, [note]
+
+
+def _is_white_zero(picture: ImageFile.ImageFile) -> bool:
+    """Whether a deep TIFF counts from white; Pillow inverts only the shallow ones."""
+    tags: Any = getattr(picture, "tag_v2", None)
+    if tags is None or picture.mode not in DEEP_MODES:
+        return False
+    return bool(tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 1) == WHITE_IS_ZERO)
+
+
+def _frame_notes(picture: ImageFile.ImageFile) -> list[str]:
+    animated = bool(getattr(picture, "is_animated", False))
+    return ["first frame of several"] if animated else []
+
+
+def _bit_depth(picture: ImageFile.ImageFile, data: bytes) -> int:
+    """Bits a channel as the file has them, which Pillow's mode does not always tell."""
+    if picture.format == "PNG":
+        return data[24]
+    tags: Any = getattr(picture, "tag_v2", None)
+    if tags is not None:
+        return int(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))[0])
+    return 1 if picture.mode == "1" else 8

@@ -1,0 +1,20 @@
+"""What a recipe may say about pictures."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from curation.config import Config
+
+
+class ImagesConfig(Config):
+    """Which pictures count; nothing here calls a picture bad for being grey or smooth."""
+
+    max_pixels: int = Field(100_000_000, ge=1)
+    """Width times height above which a picture is refused from its header, before decoding."""
+    min_side: int = Field(1, ge=1)
+    """Shortest side in pixels that a picture must have."""
+    drop_blank: bool = True
+    """Whether pictures of practically one grey level are dropped."""
+    blank_share: float = Field(0.995, gt=0.0, le=1.0)
+    """Share of pixels of one grey level from which on a picture is blank."""

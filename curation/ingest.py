@@ -1,0 +1,219 @@
+"""Stage 1: rows become samples, or ledger entries that say why not; each row on its own."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+from pydantic import Field
+
+from curation import records
+from curation.config import Config
+from curation.text import clean, normalise_answer
+
+MARKER: Final = "<image>"
+LOWERED: Final = ("split", "modality", "body_part", "answer_type", "language")
+YES_NO: Final = frozenset({"yes", "no", "是", "否", "不是", "有", "没有", "无"})
+OPTION: Final = re.compile(r"(?:^|\s)\(?([A-H])[.):：、]\s*\S", re.MULTILINE)
+Turn = Mapping[str, Any]
+
+
+class IngestConfig(Config):
+    """Rules that a row must keep to be a sample."""
+
+    max_chars: int = Field(default=200_000, ge=1)
+    """Most characters that a sample's messages may hold together."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestResult:
+    """Samples (``SAMPLES``, without sample and image ids) and the decisions on all other rows.
+
+    `rows_in` is the number of samples and decisions together.
+    """
+
+    samples: pa.Table
+    decisions: pa.Table
+    rows_in: int
+
+
+@dataclass(eq=False)
+class _Refusal(Exception):
+    """A row that is no sample; never leaves this file."""
+
+    action: str
+    reason: str
+    detail: str | None = None
+    value: float | None = None
+    threshold: float | None = None
+
+
+def ingest(rows: pa.Table, config: IngestConfig) -> IngestResult:
+    """Turn ``ROWS`` into samples; what becomes of a row depends on that row alone."""
+    samples: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = []
+    for row in rows.to_pylist():
+        try:
+            samples.append(_sample(row, config))
+        except _Refusal as refusal:
+            refused.append(
+                records.decision(
+                    row["row_id"],
+                    "ingest",
+                    refusal.action,
+                    refusal.reason,
+                    value=refusal.value,
+                    threshold=refusal.threshold,
+                    detail=refusal.detail,
+                )
+            )
+    return IngestResult(
+        samples=pa.Table.from_pylist(samples, schema=records.SAMPLES),
+        decisions=records.decisions(refused),
+        rows_in=rows.num_rows,
+    )
+
+
+def duplicate_row_ids(row_ids: Iterable[str]) -> list[str]:
+    """The row ids that occur more than once, sorted: two sources share a name and a file."""
+    return sorted(row_id for row_id, count in Counter(row_ids).items() if count > 1)
+
+
+def _sample(row: Mapping[str, Any], config: IngestConfig) -> dict[str, Any]:
+    if row["error"] is not None:
+        raise _Refusal(records.FAILED, row["error"], row["detail"])
+    raw = row["messages"] or []
+    _check_roles([turn["role"] for turn in raw])
+    _check_length(raw, config.max_chars)
+    notes = list(row["notes"] or [])
+    refs = [ref for ref in row["images"] or [] if ref]
+    turns = _settle_markers(_cleaned(raw, notes), len(refs), notes)
+    _check_contents(raw, turns)
+    answer = turns[-1]["content"]
+    tags = {tag: _tag(tag, row[tag]) for tag in records.TAGS}
+    question = _question(turns)
+    tags["answer_type"] = _answer_type(row, tags["answer_type"], question, answer, notes)
+    return {
+        "sample_id": None,
+        "row_id": row["row_id"],
+        "source": row["source"],
+        **tags,
+        "question": question,
+        "answer": answer,
+        "messages": turns,
+        "refs": refs,
+        "images": None,
+        "extra": row["extra"],
+        "notes": notes,
+    }
+
+
+def _check_roles(roles: Sequence[str | None]) -> None:
+    talk = roles[1:] if roles[:1] == ["system"] else roles
+    if not talk:
+        raise _Refusal(records.FAILED, "missing_question", "the row has no turns")
+    wanted = ["user", "assistant"] * (len(talk) // 2)
+    if list(talk) != wanted:
+        said = ", ".join(str(role) for role in roles[:8])
+        detail = f"turns are {said}; wanted: system at most first, then user and assistant by turns"
+        raise _Refusal(records.FAILED, "bad_turns", detail)
+
+
+def _check_length(turns: Sequence[Turn], most: int) -> None:
+    length = sum(len(turn["content"] or "") for turn in turns)
+    if length > most:
+        raise _Refusal(records.DROPPED, "too_long", None, float(length), float(most))
+
+
+def _cleaned(turns: Sequence[Turn], notes: list[str]) -> list[dict[str, str]]:
+    first = next(place for place, turn in enumerate(turns) if turn["role"] == "user")
+    found = []
+    for place, turn in enumerate(turns):
+        text, mended = clean(turn["content"] or "")
+        name = {first: "question", len(turns) - 1: "answer"}.get(place, f"turn {place}")
+        notes += [f"{name}: {note}" for note in mended]
+        found.append({"role": turn["role"], "content": text})
+    return found
+
+
+def _settle_markers(
+    turns: list[dict[str, str]], images: int, notes: list[str]
+) -> list[dict[str, str]]:
+    """Drop markers that only say "the pictures come first", so that equal samples stay equal.
+
+    Markers that place each picture inside the talk stay where they are.
+    """
+    markers = sum(turn["content"].count(MARKER) for turn in turns)
+    if markers > images:
+        detail = f"{markers} {MARKER} markers, {images} images"
+        raise _Refusal(records.FAILED, "image_markers", detail, float(markers), float(images))
+    if markers == 0:
+        return turns
+    first = next(turn for turn in turns if turn["role"] == "user")
+    leading = re.match(rf"(?:\s*{MARKER})+", first["content"])
+    ahead = leading.group().count(MARKER) if leading else 0
+    if markers == images and ahead < images:
+        return turns
+    if markers < images:
+        notes.append(f"question: {markers} {MARKER} markers for {images} images removed")
+    return [{**turn, "content": turn["content"].replace(MARKER, "").strip()} for turn in turns]
+
+
+def _check_contents(raw: Sequence[Turn], turns: Sequence[Mapping[str, str]]) -> None:
+    talk = turns[1:] if turns[0]["role"] == "system" else turns
+    if not talk[0]["content"].replace(MARKER, "").strip():
+        raise _Refusal(records.FAILED, "missing_question")
+    if not talk[-1]["content"]:
+        empty = not raw[-1]["content"]
+        raise _Refusal(records.DROPPED, "empty_answer" if empty else "blank_answer")
+    for place, turn in enumerate(talk):
+        if not turn["content"]:
+            raise _Refusal(records.FAILED, "bad_turns", f"turn {place} ({turn['role']}) is empty")
+
+
+def _question(turns: Sequence[Mapping[str, str]]) -> str:
+    first = next(turn["content"] for turn in turns if turn["role"] == "user")
+    return first.replace(MARKER, " ").strip() if MARKER in first else first
+
+
+def _tag(name: str, value: str | None) -> str | None:
+    if value is None:
+        return None
+    text, _ = clean(value)
+    folded = " ".join(text.split())
+    return (folded.lower() if name in LOWERED else folded) or None
+
+
+def _answer_type(
+    row: Mapping[str, Any], tag: str | None, question: str, answer: str, notes: list[str]
+) -> str:
+    raw = row["answer_type"]
+    if tag in records.ANSWER_TYPES:
+        if raw != raw.strip():
+            notes.append(f"answer_type: {raw!r} trimmed")
+        if tag == "closed" and normalise_answer(answer) not in YES_NO:
+            notes.append("answer_type: closed, but the answer is not yes or no")
+        return tag
+    if tag is not None:
+        notes.append(f"answer_type: {raw!r} is none of {', '.join(records.ANSWER_TYPES)}")
+    return infer_answer_type(question, answer, _has_options(row["extra"]))
+
+
+def infer_answer_type(question: str, answer: str, options: bool = False) -> str:
+    """`closed` for a yes or no (English, Chinese), `choice` for listed options, else `open`."""
+    if options:
+        return "choice"
+    if normalise_answer(answer) in YES_NO:
+        return "closed"
+    letters = [match.group(1) for match in OPTION.finditer(question)]
+    listed = letters[:2] == ["A", "B"]
+    return "choice" if listed else "open"
+
+
+def _has_options(extra: str | None) -> bool:
+    return bool(extra and '"options"' in extra and json.loads(extra).get("options"))

@@ -1,0 +1,88 @@
+"""The promise that no row is lost: every row kept, dropped or failed, exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation import records
+from curation.errors import LedgerError
+from curation.storage import count_rows, read_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Where the rows that entered a stage went."""
+
+    stage: str
+    rows_in: int
+    kept: int
+    dropped: int
+    failed: int
+
+    @property
+    def balanced(self) -> bool:
+        """Whether rows_in = kept + dropped + failed."""
+        return self.rows_in == self.kept + self.dropped + self.failed
+
+
+def measure(stage: str, rows_in: int, folder: Path) -> Balance:
+    """Count a stage's kept samples and its decisions from its Parquet output."""
+    actions = read_folder(folder / "decisions", records.DECISIONS, ["action"])["action"]
+    return Balance(
+        stage=stage,
+        rows_in=rows_in,
+        kept=count_rows(folder / "samples"),
+        dropped=_count(actions, records.DROPPED),
+        failed=_count(actions, records.FAILED),
+    )
+
+
+def check_stage(balance: Balance) -> None:
+    """Raise LedgerError when a stage gained or lost rows."""
+    if not balance.balanced:
+        raise LedgerError(
+            f"stage {balance.stage} is unbalanced: {balance.rows_in} rows in, but {balance.kept} "
+            f"kept + {balance.dropped} dropped + {balance.failed} failed; please report this run"
+        )
+
+
+def check_rows(rows: pa.Table, kept: pa.Table, decisions: pa.Table) -> None:
+    """Raise LedgerError unless every row id is kept or decided, once and not both."""
+    fates = pa.chunked_array(
+        [*kept["row_id"].chunks, *decisions["row_id"].chunks], type=pa.string()
+    )
+    _refuse_repeats("read", rows["row_id"])
+    _refuse_repeats("decided", fates)
+    missing = rows.filter(pc.invert(pc.is_in(rows["row_id"], fates)))["row_id"]
+    strange = pc.filter(fates, pc.invert(pc.is_in(fates, rows["row_id"].combine_chunks())))
+    for words, found in (("have no fate", missing), ("were never read", strange)):
+        if len(found):
+            raise LedgerError(f"{len(found)} rows {words}, the first is {found[0].as_py()!r}")
+
+
+def check_tolerance(balances: Sequence[Balance], rows: int, tolerance: float) -> None:
+    """Raise LedgerError when failed rows exceed `tolerance` (a share of all rows)."""
+    failed = sum(balance.failed for balance in balances)
+    if failed > tolerance * rows:
+        raise LedgerError(
+            f"{failed} of {rows} rows failed ({failed / rows:.2%}), more than failures.tolerance "
+            f"{tolerance:.2%} allows; see the view 'why' in the manifest, mend the rows or raise it"
+        )
+
+
+def _refuse_repeats(verb: str, ids: pa.ChunkedArray) -> None:
+    if pc.count_distinct(ids).as_py() != len(ids):
+        counts = pc.value_counts(ids)
+        worst = max(counts.to_pylist(), key=lambda line: line["counts"])
+        raise LedgerError(
+            f"row {worst['values']!r} was {verb} {worst['counts']} times; rows have one fate"
+        )
+
+
+def _count(actions: pa.ChunkedArray, action: str) -> int:
+    return int(pc.sum(pc.equal(actions, action)).as_py() or 0)

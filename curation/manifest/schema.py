@@ -1,0 +1,392 @@
+"""The manifest's tables: every column with its type and its meaning, in one place.
+
+The DDL, the comments inside the file and `docs/manifest.md` all follow from `TABLES`. Column
+names never change without raising `SCHEMA_VERSION` and adding a migration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from curation.records import TAGS
+
+SCHEMA_VERSION: Final = 1
+
+MESSAGES_TYPE: Final = "STRUCT(role VARCHAR, content VARCHAR)[]"
+IMAGES_TYPE: Final = "STRUCT(image_id VARCHAR, ref VARCHAR)[]"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: name, DuckDB type, meaning; `required` when input without it is refused."""
+
+    name: str
+    type: str
+    meaning: str
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table. `run_id` leads every table and is filled in by the writer.
+
+    `order` is how rows lie on disk, so that look-ups skip blocks. `replaced_by` marks a table
+    that later steps add to: new lines replace the run's lines with equal values there.
+    """
+
+    name: str
+    meaning: str
+    columns: tuple[Column, ...]
+    order: tuple[str, ...] = ()
+    replaced_by: tuple[str, ...] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names in order, `run_id` first."""
+        return ("run_id", *(column.name for column in self.columns))
+
+
+def _columns(*lines: str) -> tuple[Column, ...]:
+    """Columns from lines ``name type | meaning``; a star after the name marks required ones."""
+    made = []
+    for line in lines:
+        head, meaning = line.split(" | ", 1)
+        name, kind = head.split(" ", 1)
+        made.append(Column(name.rstrip("*"), kind, meaning, name.endswith("*")))
+    return tuple(made)
+
+
+_TAG_MEANINGS: Final = {
+    "split": "train, validation or test, as the source says",
+    "modality": "imaging technique: ct, mr, xray, ultrasound, …",
+    "body_part": "organ or region shown",
+    "task_type": "what is asked: presence, side, count, plane, …",
+    "answer_type": "closed, open or choice",
+    "language": "language code of the text",
+    "patient_id": "patient, where the source names one",
+    "study_id": "study, where the source names one",
+    "license": "licence of the record",
+}
+_TAGS: Final = tuple(f"{tag} VARCHAR | {_TAG_MEANINGS[tag]}" for tag in TAGS)
+
+_DECISION: Final = (
+    "sample_id VARCHAR | content id of the sample, null when the row never became one",
+    "stage* VARCHAR | stage that decided",
+    "action* VARCHAR | dropped or failed",
+    "reason* VARCHAR | reason code",
+    "witness VARCHAR | row_id of the kept row this one was too near to",
+    "value DOUBLE | measured value",
+    "threshold DOUBLE | value that decides",
+    "detail VARCHAR | further words",
+)
+
+RUNS: Final = Table(
+    "runs",
+    "one line a run, with everything needed to repeat it",
+    _columns(
+        "name VARCHAR | recipe name",
+        f"schema_version INTEGER | version of this layout; now {SCHEMA_VERSION}",
+        "created_at TIMESTAMP | start, UTC",
+        "finished_at TIMESTAMP | end, UTC",
+        "status VARCHAR | balanced, unbalanced or failed",
+        "recipe VARCHAR | the recipe, JSON",
+        "recipe_fingerprint VARCHAR | digest of the recipe",
+        "input_fingerprint VARCHAR | digest of the input files",
+        "code_version VARCHAR | version of MedSift",
+        "packages VARCHAR | package versions, JSON object",
+        "seed BIGINT | seed of every random choice",
+    ),
+)
+
+TABLES: Final[tuple[Table, ...]] = (
+    RUNS,
+    Table(
+        "stages",
+        "one line a stage; rows_in = kept + dropped + failed",
+        _columns(
+            "ordinal* INTEGER | place of the stage in the run, from 0",
+            "stage* VARCHAR | stage name",
+            "rows_in* BIGINT | rows that entered",
+            "kept* BIGINT | rows that went on",
+            "dropped* BIGINT | rows removed on purpose",
+            "failed* BIGINT | rows that could not be processed",
+            "seconds DOUBLE | wall time",
+            "reused BOOLEAN | whether an earlier run's output was taken",
+            "fingerprint VARCHAR | digest of settings, version and upstream",
+        ),
+        ("ordinal",),
+    ),
+    Table(
+        "operators",
+        "time inside a stage",
+        _columns(
+            "stage* VARCHAR | stage name",
+            "operator* VARCHAR | part of the stage",
+            "seconds* DOUBLE | time spent",
+            "rows BIGINT | rows it handled",
+        ),
+    ),
+    Table(
+        "rows",
+        "every input row with its fate; view `why` puts it in words",
+        _columns(
+            "row_id* VARCHAR | source name, file and index",
+            "source* VARCHAR | source name of the recipe",
+            "file* VARCHAR | input file, relative to the source's root",
+            "index* BIGINT | record number in the file, from 0",
+            "notes VARCHAR[] | what was mended while reading",
+            "sample_id VARCHAR | content id of the sample, null when the row never became one",
+            "stage VARCHAR | stage that decided; the run's last stage for a kept row",
+            "action VARCHAR | kept, dropped or failed",
+            "reason VARCHAR | reason code, null when kept",
+            "witness VARCHAR | row_id of the kept row this one was too near to",
+            "value DOUBLE | measured value",
+            "threshold DOUBLE | value that decides",
+            "detail VARCHAR | further words",
+        ),
+        ("row_id",),
+    ),
+    Table(
+        "images",
+        "one line a distinct picture with its facts",
+        _columns(
+            "image_id* VARCHAR | SHA-256 of the decoded pixels",
+            "byte_hash VARCHAR | SHA-256 of the file",
+            "ref VARCHAR | path or URL of the file",
+            "files BIGINT | files of different bytes that hold these pixels",
+            "size_bytes BIGINT | file size, bytes",
+            "width INTEGER | width, pixels",
+            "height INTEGER | height, pixels",
+            "mode VARCHAR | colour mode as stored",
+            "bit_depth INTEGER | bits a channel",
+            "format VARCHAR | file format",
+            "phash VARCHAR | perceptual hash, 16 hex digits",
+            "mean FLOAT | mean grey level, 0 to 255",
+            "contrast FLOAT | standard deviation of the grey levels",
+            "entropy FLOAT | Shannon entropy of the grey histogram, bits",
+            "sharpness FLOAT | variance of the Laplacian at a fixed size",
+            "blank_share FLOAT | share of pixels at the commonest grey level",
+            "notes VARCHAR[] | what was mended while decoding",
+            "group_id VARCHAR | group of confirmed copies; null when it is alone",
+            "x FLOAT | first coordinate of the vector map",
+            "y FLOAT | second coordinate of the vector map",
+        ),
+        ("image_id",),
+    ),
+    Table(
+        "samples",
+        "every valid row, whether it was kept or dropped later",
+        _columns(
+            "sample_id* VARCHAR | hash of images and canonical text",
+            "row_id* VARCHAR | row it came from",
+            "source VARCHAR | source name of the recipe",
+            *_TAGS,
+            "question VARCHAR | first user turn",
+            "answer VARCHAR | last assistant turn",
+            f"messages {MESSAGES_TYPE} | the conversation",
+            f"images {IMAGES_TYPE} | its pictures, in order",
+            "extra VARCHAR | further columns of the recipe, JSON object",
+            "notes VARCHAR[] | what was mended",
+            "stratum VARCHAR | group the selection balances; modality / task_type by default",
+        ),
+        ("row_id",),
+    ),
+    Table(
+        "decisions",
+        "the ledger: one line a row dropped or failed",
+        _columns("row_id* VARCHAR | row decided on", *_DECISION),
+        ("row_id",),
+    ),
+    Table(
+        "scores",
+        "one line a sample and scorer",
+        _columns(
+            "sample_id* VARCHAR | sample scored",
+            "scorer* VARCHAR | scorer name",
+            "value DOUBLE | score",
+            "percentile DOUBLE | rank among its stratum, 0 to 1",
+            "stratum VARCHAR | stratum it was ranked in",
+        ),
+        ("scorer", "sample_id"),
+        ("scorer",),
+    ),
+    Table(
+        "clusters",
+        "duplicate groups, one line a member",
+        _columns(
+            "kind* VARCHAR | exact, image_copy, sample, text or semantic",
+            "group_id* VARCHAR | group",
+            "member* VARCHAR | row_id; image_id for image_copy",
+            "survivor VARCHAR | member that stands for the group",
+            "similarity DOUBLE | nearness to the survivor",
+            "sample_id VARCHAR | the member's sample; null for image_copy",
+        ),
+        ("kind", "group_id", "member"),
+    ),
+    Table(
+        "conflicts_found",
+        "same image group and question, different answer",
+        _columns(
+            "group_id* VARCHAR | conflict",
+            "sample_id* VARCHAR | sample that takes part",
+            "row_id VARCHAR | its row",
+            "question VARCHAR | the question",
+            "answer VARCHAR | its answer",
+        ),
+        ("group_id", "sample_id"),
+    ),
+    Table(
+        "leaks_found",
+        "samples that share content with held-out data",
+        _columns(
+            "row_id VARCHAR | row of the pool",
+            "sample_id* VARCHAR | sample of the pool",
+            "benchmark* VARCHAR | benchmark, or split:NAME for a split of the pool",
+            "item_id VARCHAR | held-out item",
+            "kind VARCHAR | same_image, image_copy or same_text",
+            "similarity DOUBLE | nearness to the item",
+            "verdict VARCHAR | leak, or what adjudication made of it",
+        ),
+        ("benchmark", "sample_id"),
+    ),
+    Table(
+        "sweep",
+        "how many would go at each similarity threshold",
+        _columns(
+            "modality VARCHAR | modality, or all",
+            "threshold* DOUBLE | cosine similarity",
+            "images BIGINT | images with an earlier neighbour this near",
+            "samples BIGINT | samples on them",
+            "confirmed BIGINT | of the images, confirmed copies by pixels",
+        ),
+        ("modality", "threshold"),
+    ),
+    Table(
+        "strata",
+        "candidates a stratum: valid rows that reached selection",
+        _columns(
+            "stratum VARCHAR | stratum",
+            "pool BIGINT | candidates in it",
+        ),
+        ("stratum",),
+    ),
+    Table(
+        "selections",
+        "ordered, weighted subsets",
+        _columns(
+            "selection* VARCHAR | selection name",
+            "created_at TIMESTAMP | when it was made, UTC",
+            "rank* BIGINT | place in the order, from 0",
+            "sample_id* VARCHAR | sample",
+            "row_id* VARCHAR | its row",
+            "weight DOUBLE | training weight",
+            "gain DOUBLE | marginal gain of the objective",
+            "stratum VARCHAR | stratum it counts for",
+        ),
+        ("selection", "rank"),
+        ("selection",),
+    ),
+    Table(
+        "exports",
+        "files made from a selection",
+        _columns(
+            "selection* VARCHAR | selection exported",
+            "format* VARCHAR | export format",
+            "path* VARCHAR | where it was written",
+            "rows* BIGINT | samples written",
+            "created_at TIMESTAMP | when, UTC",
+        ),
+        (),
+        ("path",),
+    ),
+    Table(
+        "trainings",
+        "fine-tunings on a selection",
+        _columns(
+            "training_id* VARCHAR | training",
+            "selection VARCHAR | selection trained on",
+            "created_at TIMESTAMP | start, UTC",
+            "finished_at TIMESTAMP | end, UTC",
+            "status VARCHAR | running, done or failed",
+            "base_model VARCHAR | model before training",
+            "adapter VARCHAR | folder of the trained adapter",
+            "settings VARCHAR | training settings, JSON",
+            "fingerprint VARCHAR | digest of settings and selection",
+            "seed BIGINT | seed",
+            "samples BIGINT | samples seen, repeats counted",
+            "steps BIGINT | optimiser steps",
+            "loss DOUBLE | last mean loss",
+            "seconds DOUBLE | wall time",
+        ),
+        (),
+        ("training_id",),
+    ),
+    Table(
+        "predictions",
+        "one line a model reply",
+        _columns(
+            "evaluation_id* VARCHAR | evaluation",
+            "training_id VARCHAR | training whose adapter replied; null for the base model",
+            "benchmark* VARCHAR | benchmark",
+            "item_id* VARCHAR | item of the benchmark",
+            "variant VARCHAR | original, or the perturbation",
+            "image_id VARCHAR | picture asked about; intervals are clustered by it",
+            "modality VARCHAR | modality of the item",
+            "task_type VARCHAR | task of the item",
+            "answer_type VARCHAR | closed, open or choice",
+            "question VARCHAR | prompt text",
+            "gold VARCHAR | right answer",
+            "reply VARCHAR | raw text of the model",
+            "parsed VARCHAR | answer read from the reply",
+            "parse_status VARCHAR | parsed or unparsed",
+            "score DOUBLE | 1 right, 0 wrong, or a share for open answers",
+            "prompt_hash VARCHAR | digest of the prompt",
+            "model_hash VARCHAR | digest of model and adapter",
+            "settings VARCHAR | generation settings, JSON",
+        ),
+        ("benchmark", "item_id"),
+        ("evaluation_id",),
+    ),
+    Table(
+        "metrics",
+        "scores with their error",
+        _columns(
+            "evaluation_id* VARCHAR | evaluation",
+            "benchmark* VARCHAR | benchmark",
+            "variant VARCHAR | original, or the perturbation",
+            "facet VARCHAR | what the line is broken down by, or all",
+            "facet_value VARCHAR | value of the facet",
+            "metric* VARCHAR | metric name",
+            "value DOUBLE | score; null when there is nothing to score",
+            "low DOUBLE | lower end of the 95% interval, clustered by image",
+            "high DOUBLE | upper end",
+            "n BIGINT | replies scored",
+            "clusters BIGINT | images they lie on",
+            "unparsed_rate DOUBLE | share of replies that could not be read",
+        ),
+        ("benchmark", "metric"),
+        ("evaluation_id",),
+    ),
+)
+
+BY_NAME: Final = {table.name: table for table in TABLES}
+
+
+def table_ddl(table: Table) -> list[str]:
+    """Statements that create a table in the current database and comment on it."""
+    name = table.name
+    columns = ["run_id VARCHAR NOT NULL"]
+    columns += [f'"{column.name}" {column.type}' for column in table.columns]
+    comments = [("run_id", "run it belongs to")]
+    comments += [(column.name, column.meaning) for column in table.columns]
+    return [
+        f"CREATE TABLE {name} ({', '.join(columns)})",
+        f"COMMENT ON TABLE {name} IS {quoted(table.meaning)}",
+        *(f'COMMENT ON COLUMN {name}."{key}" IS {quoted(words)}' for key, words in comments),
+    ]
+
+
+def quoted(text: str) -> str:
+    """Text as an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,189 @@
+"""Write a manifest: a new file in one transaction, then put in the old one's place."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+
+from curation.errors import ManifestError, StorageError
+from curation.manifest.load import Source, fill, insert, register
+from curation.manifest.query import attach, newest_version
+from curation.manifest.replace import replacing, spill_folder
+from curation.manifest.schema import BY_NAME, SCHEMA_VERSION, TABLES, quoted, table_ddl
+from curation.manifest.views import VIEWS, view_ddl
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+log = logging.getLogger(__name__)
+
+_DISK: Final = (
+    duckdb.IOException,
+    duckdb.OutOfMemoryException,
+    duckdb.FatalException,
+    duckdb.InternalException,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """The line of table `runs`; times are UTC (naive ones are taken as such)."""
+
+    run_id: str
+    name: str
+    created_at: datetime
+    finished_at: datetime | None = None
+    status: str = "balanced"
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    recipe_fingerprint: str | None = None
+    input_fingerprint: str | None = None
+    code_version: str | None = None
+    packages: Mapping[str, str] = field(default_factory=dict)
+    seed: int | None = None
+
+
+def write_manifest(path: Path, tables: Mapping[str, Source], run: RunRecord) -> None:
+    """Write `run` into the manifest at `path`, beside the runs that are there already.
+
+    Args:
+        path: the manifest; created, or replaced atomically. Readers keep the old file.
+        tables: Arrow tables, or Parquet files, folders or glob patterns, by table name, without
+            `run_id`. `samples` may have the schema ``records.SAMPLES`` and `images` that of
+            ``records.IMAGES``; columns the manifest does not hold are ignored. Fates in `rows`
+            come from `decisions`; `strata` are counted unless given.
+        run: replaces a run of the same `run_id`.
+
+    Raises:
+        StorageError: the disk refuses; the old manifest is untouched.
+        ManifestError: a table or column that does not belong, or an old file of another layout.
+    """
+    with replacing(path) as partial, _building(path, partial) as con:
+        inputs = register(con, tables)
+        con.execute(f"ATTACH {quoted(str(partial))} AS fresh")
+        old = path.exists() and _attach_old(con, path)
+        con.execute("USE fresh")
+        con.execute("BEGIN")
+        con.execute("; ".join(line for table in TABLES for line in table_ddl(table)))
+        if old:
+            _carry_over(con, run.run_id)
+        _insert_run(con, run)
+        fill(con, run.run_id, inputs)
+        con.execute("; ".join(line for view in VIEWS for line in view_ddl(view)))
+        _finish(con)
+    log.info("manifest %s holds run %s", path, run.run_id)
+
+
+def append_tables(path: Path, run_id: str, tables: Mapping[str, Source]) -> None:
+    """Add lines to a run: scores, selections, exports, trainings, predictions or metrics.
+
+    Lines of the run that have the same name (selection, scorer, path, training or evaluation)
+    are replaced. Works on a copy that then takes the manifest's place. Raises ManifestError for
+    another table or an unknown run, StorageError when the disk refuses.
+    """
+    open_to_more = [table.name for table in TABLES if table.replaced_by is not None]
+    closed = sorted(set(tables) - set(open_to_more))
+    if closed:
+        raise ManifestError(
+            f"table {closed[0]!r} is written with its run; only {', '.join(open_to_more)} grow"
+        )
+    newest_version(path)
+    with replacing(path) as partial, _building(path, partial) as con:
+        shutil.copyfile(path, partial)
+        inputs = register(con, tables)
+        con.execute(f"ATTACH {quoted(str(partial))} AS fresh")
+        con.execute("USE fresh")
+        con.execute("BEGIN")
+        _check_run(con, path, run_id)
+        for name in inputs:
+            keys = ", ".join(BY_NAME[name].replaced_by or ())
+            con.execute(
+                f"DELETE FROM {name} WHERE run_id = ? AND ({keys}) IN "
+                f"(SELECT {keys} FROM {inputs[name].view})",
+                [run_id],
+            )
+            insert(con, run_id, name, inputs)
+        _finish(con)
+
+
+@contextmanager
+def _building(path: Path, partial: Path) -> Iterator[DuckDBPyConnection]:
+    """A connection to build `partial` with; its failures become errors of ours."""
+    con = duckdb.connect(config={"python_enable_replacements": False})
+    try:
+        con.execute(f"SET temp_directory = {quoted(str(spill_folder(partial)))}")
+        con.execute("SET TimeZone = 'UTC'")
+        yield con
+    except _DISK as error:
+        raise StorageError(
+            f"cannot write {path}: {_first_line(error)}; free some space or choose another folder"
+        ) from error
+    except duckdb.Error as error:
+        raise ManifestError(f"cannot build {path}: {_first_line(error)}") from error
+    finally:
+        con.close()
+
+
+def _finish(con: DuckDBPyConnection) -> None:
+    con.execute("COMMIT")
+    con.execute("CHECKPOINT fresh")
+    con.execute("USE memory")
+    con.execute("DETACH fresh")
+
+
+def _attach_old(con: DuckDBPyConnection, path: Path) -> bool:
+    newest_version(path)
+    attach(con, path, "old")
+    return True
+
+
+def _carry_over(con: DuckDBPyConnection, run_id: str) -> None:
+    for table in TABLES:
+        con.execute(
+            f"INSERT INTO {table.name} BY NAME SELECT * FROM old.{table.name} WHERE run_id <> ?",
+            [run_id],
+        )
+
+
+def _insert_run(con: DuckDBPyConnection, run: RunRecord) -> None:
+    line = {
+        "run_id": run.run_id,
+        "name": run.name,
+        "schema_version": SCHEMA_VERSION,
+        "created_at": _utc(run.created_at),
+        "finished_at": _utc(run.finished_at),
+        "status": run.status,
+        "recipe": json.dumps(run.recipe, sort_keys=True, ensure_ascii=False, default=str),
+        "recipe_fingerprint": run.recipe_fingerprint,
+        "input_fingerprint": run.input_fingerprint,
+        "code_version": run.code_version,
+        "packages": json.dumps(dict(run.packages), sort_keys=True),
+        "seed": run.seed,
+    }
+    marks = ", ".join("?" for _ in line)
+    con.execute(f"INSERT INTO runs ({', '.join(line)}) VALUES ({marks})", list(line.values()))
+
+
+def _check_run(con: DuckDBPyConnection, path: Path, run_id: str) -> None:
+    known = [line[0] for line in con.execute("SELECT run_id FROM runs ORDER BY 1").fetchall()]
+    if run_id not in known:
+        raise ManifestError(f"{path} has no run {run_id!r}; it has {', '.join(known) or 'none'}")
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """The moment as naive UTC, the way the manifest keeps time."""
+    if moment is None or moment.tzinfo is None:
+        return moment
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).strip().splitlines()[0]

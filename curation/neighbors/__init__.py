@@ -1,0 +1,49 @@
+"""Exact similar pairs, nearest neighbours, clusters and near-duplicate texts: arrays in and out."""
+
+from __future__ import annotations
+
+from curation.neighbors.approximate import approximate_pairs
+from curation.neighbors.cosine import check_vectors, exact_cosine
+from curation.neighbors.join import Join, choose_device, iter_pairs, join, pairs_above
+from curation.neighbors.kmeans import kmeans
+from curation.neighbors.minhash import near_texts
+from curation.neighbors.pairs import Pairs, connected_components, greedy_survivors, join_pairs
+from curation.neighbors.search import NeighborsConfig, PairSearch, find_pairs
+from curation.neighbors.tiles import (
+    Merged,
+    Tile,
+    TileJob,
+    TileResult,
+    TileRunner,
+    join_tile,
+    merge,
+    plan_tiles,
+)
+
+__all__ = [
+    "Join",
+    "Merged",
+    "NeighborsConfig",
+    "PairSearch",
+    "Pairs",
+    "Tile",
+    "TileJob",
+    "TileResult",
+    "TileRunner",
+    "approximate_pairs",
+    "check_vectors",
+    "choose_device",
+    "connected_components",
+    "exact_cosine",
+    "find_pairs",
+    "greedy_survivors",
+    "iter_pairs",
+    "join",
+    "join_pairs",
+    "join_tile",
+    "kmeans",
+    "merge",
+    "near_texts",
+    "pairs_above",
+    "plan_tiles",
+]

@@ -1,0 +1,52 @@
+"""Spherical k-means by FAISS."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from curation.errors import UsageError
+from curation.neighbors.cosine import Floats, Indices, check_vectors
+
+
+def gpus_of_faiss(device: str) -> int:
+    """Return how many GPUs FAISS shall use: none on a CPU or where FAISS sees none."""
+    import faiss
+
+    return 0 if device == "cpu" else int(faiss.get_num_gpus())
+
+
+def kmeans(
+    vectors: Floats, k: int, seed: int, iterations: int = 20, device: str = "auto"
+) -> tuple[Floats, Indices]:
+    """Return unit centroids (k, d) and each vector's cluster (n,) by greatest cosine.
+
+    Lloyd's iterations on unit vectors with normalised centroids (Dhillon and Modha 2001), over
+    all vectors. The same seed on the same CPU gives the same clusters; a GPU sums in another
+    order and may differ in near-ties.
+
+    Raises:
+        InputError: vectors that are not float32, two-dimensional, finite and unit (or zero).
+        UsageError: k outside 1 … n, or fewer than one iteration.
+    """
+    import faiss
+
+    check_vectors(vectors)
+    if not 1 <= k <= len(vectors):
+        raise UsageError(f"k is {k}; pass 1 to {len(vectors)} clusters, the number of vectors")
+    if iterations < 1:
+        raise UsageError(f"iterations is {iterations}; pass at least 1")
+    clustering = faiss.Kmeans(
+        vectors.shape[1],
+        k,
+        niter=iterations,
+        seed=seed,
+        spherical=True,
+        gpu=gpus_of_faiss(device),
+        min_points_per_centroid=1,
+        max_points_per_centroid=len(vectors),
+    )
+    rows = np.ascontiguousarray(vectors)
+    clustering.train(rows)
+    _, nearest = clustering.index.search(rows, 1)
+    centroids = np.asarray(clustering.centroids, dtype=np.float32).reshape(k, -1)
+    return centroids, nearest[:, 0].astype(np.int64)

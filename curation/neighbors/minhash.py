@@ -1,0 +1,173 @@
+"""Near-duplicate texts: MinHash finds candidates, their shingles decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from curation.errors import UsageError
+from curation.neighbors.cosine import Indices
+from curation.neighbors.pairs import Pairs, join_pairs
+from curation.neighbors.shingles import canonical, jaccard, shingles_of
+
+TEXT_LIMIT = 20_000_000
+_TEXTS_AT_A_TIME = 20_000
+_MISSED = 1e-3
+
+
+def near_texts(
+    texts: Sequence[str],
+    *,
+    threshold: float = 0.7,
+    shingle: int = 3,
+    permutations: int = 128,
+    seed: int = 0,
+    copies: Literal["star", "all"] = "star",
+    limit: int = TEXT_LIMIT,
+) -> Pairs:
+    """Return pairs of texts whose shingle sets have Jaccard similarity >= threshold.
+
+    Texts with the same canonical form are grouped first. As a "star", each later copy is paired
+    with the first, similarity 1.0, and between groups only the first texts are paired: the
+    groups that pairs connect are right, but who is first depends on the order of texts. For
+    greedy survivors, collapse equal texts before, or ask for "all" pairs (quadratic in the
+    copies of one text). Texts without any visible character match nothing.
+
+    Candidates share a band of MinHash values (Broder 1997; bands after Leskovec, Rajaraman and
+    Ullman, section 3.4) and are decided by their true Jaccard similarity; a pair exactly at
+    the threshold is missed with probability below 0.001, a closer pair with less. Hashes depend
+    on a text and `seed` alone, so the order of texts does not change who matches whom.
+
+    Raises:
+        UsageError: a setting out of range, or more than `limit` candidates.
+    """
+    _check_settings(threshold, shingle, permutations)
+    first, member = _groups(texts)
+    star = _star(first, member)
+    names = np.array(list(first.values()), dtype=np.int64)
+    sets = [shingles_of(text, shingle) for text in first]
+    rows = _rows_per_band(threshold, permutations)
+    left, right = _candidates(_digests(sets, permutations, seed), rows, limit)
+    similarity = np.array(
+        [jaccard(sets[a], sets[b]) for a, b in zip(left.tolist(), right.tolist(), strict=True)],
+        dtype=np.float64,
+    )
+    near = Pairs(left, right, similarity).where(similarity >= threshold)
+    if copies == "all":
+        return _every_copy(near, member, names, limit)
+    return join_pairs([star, near.renamed(names)])
+
+
+def _check_settings(threshold: float, shingle: int, permutations: int) -> None:
+    if not 0.0 < threshold <= 1.0:
+        raise UsageError(f"threshold is {threshold}; a Jaccard threshold lies in (0, 1]")
+    if shingle < 1 or not 8 <= permutations <= 4096:
+        raise UsageError(
+            f"shingle is {shingle} and permutations {permutations}; "
+            "pass a shingle of at least 1 and 8 to 4096 permutations"
+        )
+
+
+def _groups(texts: Sequence[str]) -> tuple[dict[str, int], Indices]:
+    """Return canonical form -> first text, and each text's first text (n,), -1 if it is empty."""
+    first: dict[str, int] = {}
+    member = np.full(len(texts), -1, dtype=np.int64)
+    for number, text in enumerate(texts):
+        form = canonical(text)
+        if form:
+            member[number] = first.setdefault(form, number)
+    return first, member
+
+
+def _star(first: dict[str, int], member: Indices) -> Pairs:
+    copies = np.flatnonzero((member >= 0) & (member != np.arange(len(member))))
+    return Pairs.of(member[copies], copies.astype(np.int64), np.ones(len(copies)))
+
+
+def _every_copy(near: Pairs, member: Indices, names: Indices, limit: int) -> Pairs:
+    """Return the pairs between all copies of near groups, and within each group."""
+    held = np.flatnonzero(member >= 0)
+    by_group = held[np.argsort(member[held], kind="stable")]
+    copies = np.split(by_group, np.flatnonzero(np.diff(member[by_group])) + 1)
+    sizes = np.array([len(group) for group in copies[: len(names)]], dtype=np.int64)
+    count = int((sizes[near.left] * sizes[near.right]).sum() + (sizes * (sizes - 1) // 2).sum())
+    check_candidates(count, limit)
+    parts = []
+    for a, b, value in zip(near.left, near.right, near.similarity, strict=True):
+        one, other = np.repeat(copies[a], sizes[b]), np.tile(copies[b], sizes[a])
+        parts.append(Pairs.of(one, other, np.full(len(one), value)))
+    for group in copies[: len(names)]:
+        above = np.triu_indices(len(group), 1)
+        parts.append(Pairs.of(group[above[0]], group[above[1]], np.ones(len(above[0]))))
+    return join_pairs(parts)
+
+
+def _digests(sets: list[frozenset[str]], permutations: int, seed: int) -> npt.NDArray[np.uint32]:
+    """Return MinHash values (n, permutations) of the shingle sets."""
+    from rensa import RMinHash
+
+    found = np.empty((len(sets), permutations), dtype=np.uint32)
+    for start in range(0, len(sets), _TEXTS_AT_A_TIME):
+        part = sets[start : start + _TEXTS_AT_A_TIME]
+        matrix = RMinHash.digest_matrix_from_token_sets(part, permutations, seed)
+        found[start : start + len(part)] = matrix.to_rows()
+    return found
+
+
+def _rows_per_band(threshold: float, permutations: int) -> int:
+    """Return the most rows of a band that still miss a pair at the threshold under 1 in 1000.
+
+    A pair of similarity s shares no band of r rows among b with probability (1 - s**r)**b.
+    """
+    allowed = [
+        rows
+        for rows in range(1, permutations + 1)
+        if (1.0 - threshold**rows) ** (permutations // rows) <= _MISSED
+    ]
+    if not allowed:
+        raise UsageError(
+            f"{permutations} permutations cannot find pairs at Jaccard {threshold} reliably; "
+            "raise the threshold or the permutations"
+        )
+    return max(allowed)
+
+
+def _candidates(digests: npt.NDArray[np.uint32], rows: int, limit: int) -> tuple[Indices, Indices]:
+    """Return the pairs (p,), (p,) of texts that share a band, each once and sorted."""
+    n = len(digests)
+    keys = np.empty(0, dtype=np.int64)
+    for start in range(0, digests.shape[1] - rows + 1, rows):
+        for left, right in _same_band(digests[:, start : start + rows], limit):
+            keys = np.union1d(keys, np.minimum(left, right) * n + np.maximum(left, right))
+            check_candidates(len(keys), limit)
+    return keys // max(n, 1), keys % max(n, 1)
+
+
+def _same_band(band: npt.NDArray[np.uint32], limit: int) -> Iterator[tuple[Indices, Indices]]:
+    """Yield pairs of texts with equal bands: those next to each other when sorted, then further."""
+    order = np.lexsort(band.T)
+    new = np.any(band[order[1:]] != band[order[:-1]], axis=1)
+    group = np.concatenate([[0], np.cumsum(new)])[: len(order)]
+    sizes = np.bincount(group)
+    check_candidates(int((sizes * (sizes - 1) // 2).sum()), limit)
+    place = np.arange(len(order))
+    for apart in range(1, int(sizes.max(initial=0))):
+        place = place[: np.searchsorted(place, len(order) - apart)]
+        place = place[group[place + apart] == group[place]]
+        yield order[place], order[place + apart]
+
+
+def check_candidates(count: int, limit: int) -> None:
+    """Refuse more candidate pairs than a caller is ready to compare.
+
+    Raises:
+        UsageError: more than `limit` candidates.
+    """
+    if count > limit:
+        raise UsageError(
+            f"{count} pairs of texts look alike, more than the limit of {limit}: "
+            "raise the threshold or the limit, or take the shared template out of the texts"
+        )

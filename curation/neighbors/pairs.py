@@ -1,0 +1,118 @@
+"""Pairs of rows, and what follows from them: survivors and groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from curation.errors import UsageError
+from curation.neighbors.cosine import Doubles, Indices
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Similar rows: `left` < `right` (p,), sorted by (left, right), with `similarity` (p,)."""
+
+    left: Indices
+    right: Indices
+    similarity: Doubles
+
+    def __len__(self) -> int:
+        """Count the pairs."""
+        return len(self.left)
+
+    @classmethod
+    def empty(cls) -> Pairs:
+        """Return no pairs."""
+        none = np.empty(0, dtype=np.int64)
+        return cls(none, none, np.empty(0, dtype=np.float64))
+
+    @classmethod
+    def of(cls, one: Indices, other: Indices, similarity: Doubles) -> Pairs:
+        """Orient and sort pairs of unequal rows, each given once."""
+        left, right = np.minimum(one, other), np.maximum(one, other)
+        order = np.lexsort((right, left))
+        return cls(left[order], right[order], similarity[order])
+
+    def where(self, mask: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Pairs:
+        """Return the pairs (p',) that the mask (p,) keeps."""
+        return Pairs(self.left[mask], self.right[mask], self.similarity[mask])
+
+    def renamed(self, names: Indices) -> Pairs:
+        """Return the same pairs between rows `names[left]` and `names[right]`."""
+        return Pairs.of(names[self.left], names[self.right], self.similarity)
+
+
+def join_pairs(parts: Iterable[Pairs]) -> Pairs:
+    """Return disjoint lists of pairs as one, sorted."""
+    listed = [part for part in parts if len(part)]
+    if not listed:
+        return Pairs.empty()
+    return Pairs.of(
+        np.concatenate([part.left for part in listed]),
+        np.concatenate([part.right for part in listed]),
+        np.concatenate([part.similarity for part in listed]),
+    )
+
+
+def greedy_survivors(n: int, pairs: Pairs, order: Indices) -> Indices:
+    """Return each row's witness (n,): the kept row that it goes for, or -1 for a kept row.
+
+    Rows are taken in `order` (n,), best first; a row is dropped only if a row kept before it is
+    its neighbour, and its witness is the first of those. Time grows with pairs, not with n.
+
+    Raises:
+        UsageError: `order` is not a permutation of 0 … n - 1.
+    """
+    rank = rank_of(n, order)
+    one, other = rank[pairs.left], rank[pairs.right]
+    earlier, later = np.minimum(one, other), np.maximum(one, other)
+    by_earlier = np.argsort(earlier, kind="stable")
+    earlier, later = earlier[by_earlier], later[by_earlier]
+    heads, starts = np.unique(earlier, return_index=True)
+    stops = np.append(starts, len(earlier))[1:]
+    witness = np.full(n, -1, dtype=np.int64)
+    # Heads come in rank order, so whoever reaches a row first is its earliest kept neighbour.
+    for head, start, stop in zip(heads.tolist(), starts.tolist(), stops.tolist(), strict=True):
+        if witness[head] < 0:
+            reached = later[start:stop]
+            witness[reached[witness[reached] < 0]] = head
+    return _by_row(witness, rank, order)
+
+
+def _by_row(witness: Indices, rank: Indices, order: Indices) -> Indices:
+    # An empty order has no last element for witness -1 to look up.
+    if not len(order):
+        return witness
+    mine = witness[rank]
+    return np.where(mine < 0, -1, order[mine])
+
+
+def rank_of(n: int, order: Indices) -> Indices:
+    """Return the place (n,) of each row in `order` (n,).
+
+    Raises:
+        UsageError: `order` is not a permutation of 0 … n - 1.
+    """
+    rank = np.full(n, -1, dtype=np.int64)
+    inside = order[(order >= 0) & (order < n)]
+    rank[inside] = np.arange(len(inside))
+    if len(order) != n or len(inside) != n or (rank < 0).any():
+        raise UsageError(f"order has {len(order)} rows; pass each of the {n} rows exactly once")
+    return rank
+
+
+def connected_components(n: int, pairs: Pairs) -> Indices:
+    """Return the smallest row (n,) of the group that each row is linked to by pairs."""
+    from scipy.sparse import coo_array  # type: ignore[import-untyped]
+    from scipy.sparse.csgraph import (  # type: ignore[import-untyped]
+        connected_components as components,
+    )
+
+    linked = coo_array((np.ones(len(pairs), dtype=bool), (pairs.left, pairs.right)), shape=(n, n))
+    _, label = components(linked, directed=False)
+    _, smallest, group = np.unique(label, return_index=True, return_inverse=True)
+    found: Indices = smallest[group].astype(np.int64)
+    return found

@@ -1,0 +1,72 @@
+"""Exact search up to a configured size, measured approximate search past it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from curation.config import Config
+from curation.neighbors.approximate import approximate_pairs
+from curation.neighbors.cosine import Floats
+from curation.neighbors.join import PAIR_LIMIT, PAIR_TILE, pairs_above
+from curation.neighbors.pairs import Pairs
+from curation.neighbors.tiles import TileRunner
+
+logger = logging.getLogger(__name__)
+
+
+class NeighborsConfig(Config):
+    """How similar pairs are searched."""
+
+    exact_up_to: int = Field(default=200_000, ge=0, description="rows searched exactly")
+    tile: int = Field(default=PAIR_TILE, ge=16, le=65_536, description="rows of one tile")
+    limit: int = Field(default=PAIR_LIMIT, ge=1, description="pairs held at most, 24 bytes each")
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    nlist: int | None = Field(default=None, ge=1, description="cells; None: 4 * sqrt(rows)")
+    nprobe: int = Field(default=32, ge=1, description="cells searched for each row")
+    recall_sample: int = Field(default=1000, ge=1, description="rows that recall is measured on")
+    seed: int = Field(default=0, ge=0)
+
+
+@dataclass(frozen=True, slots=True)
+class PairSearch:
+    """Similar pairs, how they were searched, and the share of all such pairs among them."""
+
+    pairs: Pairs
+    method: Literal["exact", "ivf"]
+    recall: float
+
+
+def find_pairs(
+    vectors: Floats, threshold: float, config: NeighborsConfig, run: TileRunner | None = None
+) -> PairSearch:
+    """Return the pairs of unit vectors (n, d) with cosine >= threshold.
+
+    Exact, with recall 1.0, up to `config.exact_up_to` rows; past it by FAISS with the recall
+    measured.
+
+    Raises:
+        InputError: vectors that are not float32, two-dimensional, finite and unit (or zero).
+        UsageError: a threshold out of range, or more than `config.limit` pairs.
+    """
+    device, limit = config.device, config.limit
+    if len(vectors) <= config.exact_up_to:
+        found = pairs_above(
+            vectors, threshold, tile=config.tile, device=device, limit=limit, run=run
+        )
+        return PairSearch(found, "exact", 1.0)
+    pairs, recall = approximate_pairs(
+        vectors,
+        threshold,
+        nlist=config.nlist,
+        nprobe=config.nprobe,
+        seed=config.seed,
+        sample=config.recall_sample,
+        device=device,
+        limit=limit,
+    )
+    logger.info("%d rows searched by cells, recall %.4f", len(vectors), recall)
+    return PairSearch(pairs, "ivf", recall)

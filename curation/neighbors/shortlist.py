@@ -1,0 +1,138 @@
+"""The best candidates of each row, narrowed tile by tile and decided exactly at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from curation.neighbors.cosine import Doubles, Floats, Indices, exact_cosine, tensor_of
+
+if TYPE_CHECKING:
+    import torch
+
+SPARE = 8  # candidates held beyond k, so that rounding seldom leaves a row in doubt
+
+
+@dataclass(slots=True)
+class Shortlist:
+    """Candidates of m rows: `index` (m, k + SPARE), -1 for none, and `value`, float32 cosines.
+
+    `dropped` (m,) is the largest value that was ever left out of the row. A row whose k-th
+    value is clear of it by twice the rounding holds its true k nearest.
+    """
+
+    index: Indices
+    value: Floats
+    dropped: Floats
+
+    @classmethod
+    def empty(cls, rows: int, k: int) -> Shortlist:
+        """Return `rows` rows that have seen no candidate."""
+        return cls(
+            np.full((rows, k + SPARE), -1, dtype=np.int64),
+            np.full((rows, k + SPARE), -np.inf, dtype=np.float32),
+            np.full(rows, -np.inf, dtype=np.float32),
+        )
+
+    def add(self, rows: slice, other: Shortlist) -> None:
+        """Take the candidates of another shortlist into these rows."""
+        import torch
+
+        value = torch.cat([tensor_of(self.value[rows]), tensor_of(other.value)], dim=1)
+        index = torch.cat([tensor_of(self.index[rows]), tensor_of(other.index)], dim=1)
+        best, place = value.topk(self.value.shape[1] + 1, dim=1)
+        self.value[rows] = best[:, :-1].numpy()
+        self.index[rows] = index.gather(1, place[:, :-1]).numpy()
+        left_out = np.maximum(other.dropped, best[:, -1].numpy())
+        self.dropped[rows] = np.maximum(self.dropped[rows], left_out)
+
+
+def shortlist_of(product: torch.Tensor, k: int, first: int) -> Shortlist:
+    """Return the best of each row of product (m, c); its column j is candidate `first` + j.
+
+    A value of -inf marks a pair that is no candidate.
+    """
+    found = Shortlist.empty(len(product), k)
+    held = min(k + SPARE, product.shape[1])
+    best, place = product.topk(min(held + 1, product.shape[1]), dim=1)
+    best, place = best.cpu(), place.cpu()
+    index = (place[:, :held] + first).masked_fill(best[:, :held].isneginf(), -1)
+    found.value[:, :held] = best[:, :held].numpy()
+    found.index[:, :held] = index.numpy()
+    if best.shape[1] > held:
+        found.dropped[:] = best[:, -1].numpy()
+    return found
+
+
+def decide(
+    vectors: Floats, shortlist: Shortlist, k: int, error: float, names: Indices, *, earlier: bool
+) -> tuple[Indices, Doubles]:
+    """Return each row's k nearest rows (n, k) and exact cosines (n, k), best first.
+
+    Equal cosines go by smaller name. Missing neighbours are -1 with cosine -inf. `error` bounds
+    the rounding of the values; `earlier` says that only rows before a row are its candidates.
+    """
+    last = shortlist.value[:, k - 1].astype(np.float64)
+    doubtful = np.isfinite(shortlist.dropped) & (shortlist.dropped >= last - 2.0 * error)
+    index, cosine = _ranked(vectors, shortlist, k, error, names)
+    rows = np.flatnonzero(doubtful)
+    if len(rows):
+        _decide_again(vectors, rows, index, cosine, error, names, earlier=earlier)
+    return index, cosine
+
+
+def _ranked(
+    vectors: Floats, shortlist: Shortlist, k: int, error: float, names: Indices
+) -> tuple[Indices, Doubles]:
+    """Decide every row from its own candidates."""
+    bar = shortlist.value[:, k - 1 : k].astype(np.float64) - 2.0 * error
+    row, place = np.nonzero((shortlist.index >= 0) & (shortlist.value >= bar))
+    candidate = shortlist.index[row, place]
+    cosine = np.full(shortlist.value.shape, -np.inf)
+    cosine[row, place] = exact_cosine(vectors, row, candidate)
+    name = np.where(shortlist.index >= 0, names[shortlist.index], len(names))
+    order = np.lexsort((name, -cosine), axis=1)[:, :k]
+    best = np.take_along_axis(cosine, order, axis=1)
+    index = np.take_along_axis(shortlist.index, order, axis=1)
+    return np.where(np.isneginf(best), -1, index), best
+
+
+def _decide_again(
+    vectors: Floats,
+    rows: Indices,
+    index: Indices,
+    cosine: Doubles,
+    error: float,
+    names: Indices,
+    *,
+    earlier: bool,
+) -> None:
+    """Decide rows among more near-equals than a shortlist holds, against all rows.
+
+    Equal vectors are the usual cause, so each distinct vector is compared once.
+    """
+    distinct, member = _distinct(vectors)
+    table = vectors[distinct]
+    for row in rows.tolist():
+        candidates = np.arange(row if earlier else len(vectors))
+        candidates = candidates[candidates != row]
+        groups = member[candidates]
+        value = table @ vectors[row]
+        k = min(index.shape[1], len(candidates))
+        last = np.partition(value[groups], len(groups) - k)[len(groups) - k]
+        close = np.flatnonzero(value >= last - 2.0 * error)
+        exact = np.full(len(table), -np.inf)
+        exact[close] = exact_cosine(vectors, np.full(len(close), row), distinct[close])
+        order = np.lexsort((names[candidates], -exact[groups]))[:k]
+        index[row, :k], cosine[row, :k] = candidates[order], exact[groups[order]]
+
+
+def _distinct(vectors: Floats) -> tuple[Indices, Indices]:
+    """Return the first row of each distinct vector (g,) and each row's group (n,)."""
+    packed = np.ascontiguousarray(vectors).view(
+        np.dtype((np.void, vectors.itemsize * vectors.shape[1]))
+    )
+    _, first, member = np.unique(packed.ravel(), return_index=True, return_inverse=True)
+    return first.astype(np.int64), member.astype(np.int64)

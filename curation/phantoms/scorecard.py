@@ -1,0 +1,158 @@
+"""The scorecard: what was planted against what became of it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+
+from curation.errors import InputError
+from curation.phantoms.defects import DROPPED, FLAGGED, KEPT
+
+DUPLICATE_REASONS: Final = frozenset(
+    {"exact_copy", "same_sample", "image_copy", "paraphrase", "near_text", "semantic"}
+)
+DUPLICATES: Final = "duplicates"
+
+# `found` counts rows whose fate is the expected one, `removed` those dropped or failed. Only the
+# last line, `duplicates`, has a precision.
+SCORECARD: Final = pa.schema(
+    [
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("expected", pa.string(), nullable=False),
+        pa.field("planted", pa.int64(), nullable=False),
+        pa.field("found", pa.int64(), nullable=False),
+        pa.field("recall", pa.float64()),
+        pa.field("removed", pa.int64(), nullable=False),
+        pa.field("precision", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fates:
+    """Action and reason of every row, and which reasons mean a duplicate."""
+
+    action: dict[int, str]
+    reason: dict[int, str]
+    duplicate_reasons: Collection[str]
+
+    def is_kept(self, row: int) -> bool:
+        """Whether the row survived."""
+        return self.action[row] == KEPT
+
+    def is_duplicate(self, row: int) -> bool:
+        """Whether the row was dropped for repeating another."""
+        return self.action[row] == DROPPED and self.reason[row] in self.duplicate_reasons
+
+    def is_flagged(self, row: int) -> bool:
+        """Whether the row carries a reason other than that of a duplicate."""
+        return bool(self.reason[row]) and self.reason[row] not in self.duplicate_reasons
+
+
+def scorecard(
+    truth: pa.Table, fate: pa.Table, *, duplicate_reasons: Collection[str] = DUPLICATE_REASONS
+) -> pa.Table:
+    """Score the fate of planted rows: one line per kind, then one for all duplicates.
+
+    `truth` is a phantom set's truth.parquet. `fate` has a line for every row, kept ones too:
+    row_index, action (kept, dropped, failed), reason (of a kept row: its flags, or null).
+
+    Of a row and its original either may survive, so a planted duplicate counts as found when
+    exactly one row of its group was kept. A flagged row is found when it is kept and carries a
+    reason; a leaked one when it or its original carries one, kept or dropped. Precision is the
+    share of the rows dropped as duplicates that were one more than their group needs.
+
+    Raises InputError when a row of the truth has no fate.
+    """
+    fates = _read(fate, duplicate_reasons)
+    planted = truth.to_pylist()
+    _check(planted, fates)
+    groups = _groups(planted)
+    lines = list(_kind_lines(planted, fates, groups))
+    return pa.Table.from_pylist([*lines, _overall(planted, fates, groups)], schema=SCORECARD)
+
+
+def _read(fate: pa.Table, duplicate_reasons: Collection[str]) -> Fates:
+    rows = fate.column("row_index").to_pylist()
+    reasons = [reason or "" for reason in fate.column("reason").to_pylist()]
+    actions = dict(zip(rows, fate.column("action").to_pylist(), strict=True))
+    return Fates(actions, dict(zip(rows, reasons, strict=True)), duplicate_reasons)
+
+
+def _check(planted: list[dict[str, Any]], fates: Fates) -> None:
+    for line in planted:
+        for row in (line["row_index"], line["original_row_index"]):
+            if row is not None and row not in fates.action:
+                raise InputError(
+                    f"row {row} of the truth has no fate: give every row of samples.jsonl, "
+                    "kept ones too"
+                )
+
+
+def _is_duplicate_line(line: dict[str, Any]) -> bool:
+    return bool(line["expected"] == DROPPED and line["original_row_index"] is not None)
+
+
+def _groups(planted: list[dict[str, Any]]) -> dict[int, frozenset[int]]:
+    """For each row that is or has a planted duplicate, the rows that repeat one another.
+
+    An original is never itself a planted duplicate, so its index names the group.
+    """
+    members: defaultdict[int, set[int]] = defaultdict(set)
+    for line in filter(_is_duplicate_line, planted):
+        members[line["original_row_index"]] |= {line["original_row_index"], line["row_index"]}
+    return {row: frozenset(group) for group in members.values() for row in group}
+
+
+def _is_found(line: dict[str, Any], fates: Fates, groups: dict[int, frozenset[int]]) -> bool:
+    row, original = line["row_index"], line["original_row_index"]
+    if _is_duplicate_line(line):
+        return sum(fates.is_kept(member) for member in groups[row]) == 1
+    if line["expected"] != FLAGGED:
+        return bool(fates.action[row] == line["expected"])
+    if line["kind"].startswith("leak"):
+        return fates.is_flagged(row) or fates.is_flagged(original)
+    return fates.is_kept(row) and fates.is_flagged(row)
+
+
+def _kind_lines(
+    planted: list[dict[str, Any]], fates: Fates, groups: dict[int, frozenset[int]]
+) -> Iterator[dict[str, Any]]:
+    by_kind: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for line in planted:
+        by_kind[line["kind"]].append(line)
+    for kind, lines in by_kind.items():
+        found = sum(_is_found(line, fates, groups) for line in lines)
+        yield {
+            "kind": kind,
+            "expected": lines[0]["expected"],
+            "planted": len(lines),
+            "found": found,
+            "recall": found / len(lines),
+            "removed": sum(not fates.is_kept(line["row_index"]) for line in lines),
+            "precision": None,
+        }
+
+
+def _overall(
+    planted: list[dict[str, Any]], fates: Fates, groups: dict[int, frozenset[int]]
+) -> dict[str, Any]:
+    """All duplicates together: `removed` counts every row dropped as one, planted or not."""
+    lines = [line for line in planted if _is_duplicate_line(line)]
+    found = sum(_is_found(line, fates, groups) for line in lines)
+    dropped = [row for row in fates.action if fates.is_duplicate(row)]
+    per_group = Counter(groups[row] for row in dropped if row in groups)
+    rightly = sum(min(count, len(group) - 1) for group, count in per_group.items())
+    return {
+        "kind": DUPLICATES,
+        "expected": DROPPED,
+        "planted": len(lines),
+        "found": found,
+        "recall": found / len(lines) if lines else None,
+        "removed": len(dropped),
+        "precision": rightly / len(dropped) if dropped else None,
+    }

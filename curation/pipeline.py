@@ -1,0 +1,222 @@
+"""A run: stages in order, each under its fingerprint, reused when nothing changed."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from curation import ledger, records
+from curation.errors import LedgerError, UsageError
+from curation.execution import Executor
+from curation.ledger import Balance
+from curation.progress import Listener, StageAdvanced, StageFinished, StageStarted, silent
+from curation.publish import decided, publish
+from curation.recipe import Recipe
+from curation.stages import STAGES
+from curation.stages.base import FinishedStage, Operator, Stage, StageContext
+from curation.storage import count_rows, read_folder, write_json
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run leaves behind, and how its rows fared."""
+
+    run_id: str
+    run_dir: Path
+    manifest: Path
+    report: Path
+    stages: tuple[FinishedStage, ...]
+
+
+def curate(
+    recipe: Recipe, run_dir: Path, executor: Executor, listener: Listener = silent
+) -> RunResult:
+    """Run every stage that is not already there, then write the manifest and the report.
+
+    Raises LedgerError, after the manifest is written, when rows are unaccounted for or more
+    failed than the recipe tolerates; InputError, ModelError or StorageError as stages meet them.
+    """
+    started = datetime.now(UTC)
+    with _claimed(run_dir):
+        stages = _run_stages(recipe, run_dir, executor, listener)
+        run_id = run_identity(recipe, stages)
+        problem = _verdict(recipe, stages)
+        manifest, report = publish(recipe, run_dir, run_id, stages, started, problem is None)
+    if problem is not None:
+        raise problem
+    return RunResult(run_id, run_dir, manifest, report, tuple(stages))
+
+
+@contextmanager
+def _claimed(run_dir: Path) -> Iterator[None]:
+    """Hold the run directory for this process; the lock ends with it, however it ends."""
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        with (run_dir / "lock").open("w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+    except BlockingIOError as error:
+        raise UsageError(
+            f"another run is at work in {run_dir}: wait for it, or choose another --run-dir"
+        ) from error
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise UsageError(f"cannot use {run_dir} as run directory: {error}") from error
+
+
+def run_identity(recipe: Recipe, stages: list[FinishedStage]) -> str:
+    """Id of a recipe applied to an input: equal content and rules give an equal id."""
+    return records.digest(recipe.fingerprint(), stages[-1].fingerprint)[:12]
+
+
+def _run_stages(
+    recipe: Recipe, run_dir: Path, executor: Executor, listener: Listener
+) -> list[FinishedStage]:
+    finished: list[FinishedStage] = []
+    for stage in STAGES:
+        upstream = {done.stage: done.folder for done in finished}
+        previous = finished[-1] if finished else None
+        fingerprint = _fingerprint(stage, recipe, upstream, previous)
+        folder = run_dir / "stages" / f"{stage.name}-{fingerprint[:16]}"
+        done = _load(stage, folder, fingerprint)
+        if done is None:
+            rows_in = count_rows(previous.folder / "samples") if previous else None
+            done = _run(stage, recipe, run_dir, folder, upstream, executor, listener, rows_in)
+        ledger.check_stage(done.balance)
+        listener(_event(done))
+        finished.append(done)
+    return finished
+
+
+def _fingerprint(
+    stage: Stage, recipe: Recipe, upstream: Mapping[str, Path], previous: FinishedStage | None
+) -> str:
+    return records.fingerprint(
+        {
+            "stage": stage.name,
+            "version": stage.version,
+            "settings": stage.settings(recipe, upstream),
+            "upstream": previous.fingerprint if previous else None,
+        }
+    )
+
+
+def _run(
+    stage: Stage,
+    recipe: Recipe,
+    run_dir: Path,
+    folder: Path,
+    upstream: Mapping[str, Path],
+    executor: Executor,
+    listener: Listener,
+    rows_in: int | None,
+) -> FinishedStage:
+    """Run a stage and mark it done; parts of an interrupted run are kept and finished."""
+    context = StageContext(
+        recipe=recipe,
+        run_dir=run_dir,
+        folder=folder,
+        upstream=upstream,
+        executor=executor,
+        begin=lambda total, unit: listener(StageStarted(stage.name, total, unit)),
+        advance=_counter(stage.name, listener),
+    )
+    start = time.perf_counter()
+    stage.run(context)
+    seconds = time.perf_counter() - start
+    entered = rows_in if rows_in is not None else count_rows(folder / "rows")
+    balance = ledger.measure(stage.name, entered, folder)
+    _mark(folder, balance, seconds, context.operators)
+    fingerprint = folder.name.rpartition("-")[2]
+    return FinishedStage(
+        stage.name, folder, fingerprint, balance, seconds, False, tuple(context.operators)
+    )
+
+
+def _counter(stage: str, listener: Listener) -> Callable[[int], None]:
+    done = 0
+
+    def advance(rows: int) -> None:
+        nonlocal done
+        done += rows
+        listener(StageAdvanced(stage, done))
+
+    return advance
+
+
+def _mark(folder: Path, balance: Balance, seconds: float, operators: list[Operator]) -> None:
+    """Write the done-marker: the balance, the timings, and every file with its size."""
+    files = {
+        str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*.parquet")
+    }
+    marker: dict[str, Any] = {
+        "rows_in": balance.rows_in,
+        "kept": balance.kept,
+        "dropped": balance.dropped,
+        "failed": balance.failed,
+        "seconds": seconds,
+        "operators": [[op.operator, op.seconds, op.rows] for op in operators],
+        "files": files,
+    }
+    write_json(marker, folder / "done.json")
+
+
+def _load(stage: Stage, folder: Path, fingerprint: str) -> FinishedStage | None:
+    """The stage as an earlier run left it, or None if it is not whole."""
+    marker = folder / "done.json"
+    if not marker.exists():
+        return None
+    done = json.loads(marker.read_text(encoding="utf-8"))
+    for name, size in done["files"].items():
+        path = folder / name
+        if not path.exists() or path.stat().st_size != size:
+            logger.warning("%s is missing or cut short: stage %s runs again", path, stage.name)
+            shutil.rmtree(folder)
+            return None
+    balance = Balance(stage.name, done["rows_in"], done["kept"], done["dropped"], done["failed"])
+    operators = tuple(Operator(*line) for line in done["operators"])
+    return FinishedStage(
+        stage.name,
+        folder,
+        folder.name.rpartition("-")[2],
+        balance,
+        done["seconds"],
+        True,
+        operators,
+    )
+
+
+def _verdict(recipe: Recipe, stages: Sequence[FinishedStage]) -> LedgerError | None:
+    """The reason why this run does not count, if there is one."""
+    rows = read_folder(stages[0].folder / "rows", records.ROWS, ["row_id"])
+    kept = read_folder(stages[-1].folder / "samples", records.SAMPLES, ["row_id"])
+    balances = [stage.balance for stage in stages]
+    try:
+        ledger.check_rows(rows, kept, decided(stages))
+        ledger.check_tolerance(balances, rows.num_rows, recipe.failures.tolerance)
+    except LedgerError as problem:
+        return problem
+    return None
+
+
+def _event(done: FinishedStage) -> StageFinished:
+    balance = done.balance
+    return StageFinished(
+        stage=done.stage,
+        rows_in=balance.rows_in,
+        kept=balance.kept,
+        dropped=balance.dropped,
+        failed=balance.failed,
+        seconds=done.seconds,
+        reused=done.reused,
+    )

@@ -1,0 +1,150 @@
+"""The end of a run: its stages' Parquet becomes a manifest, and the manifest a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curation import records
+from curation.manifest import RunRecord, write_manifest
+from curation.projection import principal_plane
+from curation.recipe import Recipe
+from curation.report import write_report
+from curation.stages.base import FinishedStage
+from curation.storage import parts, read_folder
+
+MANIFEST_NAME: Final = "manifest.duckdb"
+REPORT_NAME: Final = "report.html"
+PACKAGES: Final = (
+    "medsift",
+    "ray",
+    "torch",
+    "transformers",
+    "open-clip-torch",
+    "duckdb",
+    "pyarrow",
+    "numpy",
+    "pillow",
+    "rensa",
+)
+
+
+def publish(
+    recipe: Recipe,
+    run_dir: Path,
+    run_id: str,
+    stages: Sequence[FinishedStage],
+    started: datetime,
+    balanced: bool,
+) -> tuple[Path, Path]:
+    """Write the manifest and the report into the run directory; return their paths."""
+    manifest, report = run_dir / MANIFEST_NAME, run_dir / REPORT_NAME
+    run = RunRecord(
+        run_id=run_id,
+        name=recipe.name,
+        created_at=started,
+        finished_at=datetime.now(UTC),
+        status="done" if balanced else "failed",
+        recipe=json.dumps(recipe.resolved(), sort_keys=True),
+        recipe_fingerprint=recipe.fingerprint(),
+        input_fingerprint=stages[0].fingerprint,
+        code_version=metadata.version("medsift"),
+        packages=json.dumps({name: metadata.version(name) for name in PACKAGES}),
+        seed=recipe.seed,
+    )
+    write_manifest(manifest, manifest_tables(stages), run)
+    write_report(manifest, run_id, report)
+    return manifest, report
+
+
+def decided(stages: Sequence[FinishedStage]) -> pa.Table:
+    """Every ledger entry of a run, in the order of its stages."""
+    return pa.concat_tables(
+        read_folder(stage.folder / "decisions", records.DECISIONS) for stage in stages
+    )
+
+
+def manifest_tables(stages: Sequence[FinishedStage]) -> dict[str, Any]:
+    """Tables of the manifest, as Arrow tables or Parquet files, without `run_id`."""
+    folder = {stage.stage: stage.folder for stage in stages}
+    tables: dict[str, Any] = {
+        "rows": parts(folder["ingest"] / "rows"),
+        "samples": parts(folder["images"] / "samples"),
+        "images": _images(folder["images"], folder["dedup"]),
+        "decisions": decided(stages),
+        "selections": parts(folder["select"] / "selections"),
+        "stages": _stages(stages),
+        "operators": _operators(stages),
+    }
+    for name in ("clusters", "conflicts_found", "leaks_found", "sweep"):
+        tables[name] = parts(folder["dedup"] / name.removesuffix("_found"))
+    return tables
+
+
+def _images(images: Path, dedup: Path) -> pa.Table:
+    """Image facts with the copy group and the place on the map."""
+    facts = read_folder(images / "images", records.IMAGES).drop_columns(
+        ["thumb", "error", "detail"]
+    )
+    groups = dict(
+        line.values()
+        for line in pq.read_table(dedup / "groups").select(["image_id", "group_id"]).to_pylist()
+    )
+    places = _map(images / "vectors")
+    ids = facts["image_id"].to_pylist()
+    here = [places[image] for image in ids]
+    facts = facts.append_column("group_id", pa.array([groups[image] for image in ids], pa.string()))
+    facts = facts.append_column("x", pa.array([x for x, _ in here], pa.float32()))
+    return facts.append_column("y", pa.array([y for _, y in here], pa.float32()))
+
+
+def _map(vectors: Path) -> dict[str, tuple[float, float]]:
+    """Image id → coordinates on the two principal axes of all image vectors."""
+    from curation.stages.dedup import read_vectors
+
+    content = read_vectors(vectors)
+    plane = principal_plane(np.asarray(content.matrix))
+    return {image: (float(x), float(y)) for image, (x, y) in zip(content.ids, plane, strict=True)}
+
+
+def _stages(stages: Sequence[FinishedStage]) -> pa.Table:
+    lines = [
+        {
+            "ordinal": ordinal,
+            "stage": stage.stage,
+            "rows_in": stage.balance.rows_in,
+            "kept": stage.balance.kept,
+            "dropped": stage.balance.dropped,
+            "failed": stage.balance.failed,
+            "seconds": stage.seconds,
+            "reused": stage.reused,
+            "fingerprint": stage.fingerprint,
+        }
+        for ordinal, stage in enumerate(stages)
+    ]
+    return pa.Table.from_pylist(lines)
+
+
+def _operators(stages: Sequence[FinishedStage]) -> pa.Table:
+    schema = pa.schema(
+        [
+            ("stage", pa.string()),
+            ("operator", pa.string()),
+            ("seconds", pa.float64()),
+            ("rows", pa.int64()),
+        ]
+    )
+    lines = [
+        {"stage": stage.stage, "operator": op.operator, "seconds": op.seconds, "rows": op.rows}
+        for stage in stages
+        for op in stage.operators
+    ]
+    return pa.Table.from_pylist(lines, schema=schema)

@@ -1,0 +1,277 @@
+"""What the report says, asked of the manifest; every answer is small whatever the run's size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from curation.errors import ManifestError
+
+Line = dict[str, Any]
+
+POINTS = 5_000
+BINS = 40
+SHOWN = 20
+EXAMPLES = 3
+STRATA = 60
+UNKNOWN = "unknown"
+QUALITIES = ("contrast", "entropy", "sharpness", "blank_share")
+
+RUN = """
+SELECT run_id, name, created_at::VARCHAR AS created_at, status, recipe::VARCHAR AS recipe, seed,
+       packages::VARCHAR AS packages
+FROM runs WHERE run_id = $run
+"""
+
+STAGES = """
+SELECT stage, rows_in, kept, dropped, failed, seconds, reused
+FROM stages WHERE run_id = $run ORDER BY ordinal
+"""
+
+REASONS = """
+WITH counted AS (
+    SELECT stage, action, reason, count(*) AS rows, min(row_id) AS first_row
+    FROM decisions WHERE run_id = $run GROUP BY ALL
+)
+SELECT counted.stage, counted.action, counted.reason, counted.rows,
+       first_row || ': ' || why.explanation AS example
+FROM counted
+LEFT JOIN stages ON stages.run_id = $run AND stages.stage = counted.stage
+LEFT JOIN why ON why.run_id = $run AND why.row_id = first_row
+ORDER BY stages.ordinal, counted.action, counted.rows DESC, counted.reason
+"""
+
+FAILURES = f"""
+SELECT stage, reason, count(*) AS rows,
+       min({{'row_id': row_id, 'detail': detail}}, {EXAMPLES}) AS examples
+FROM decisions WHERE run_id = $run AND action = 'failed'
+GROUP BY ALL ORDER BY rows DESC, stage, reason
+"""
+
+# One line per distinct picture that a valid sample shows: its facts, and whether any sample on
+# it is still in. An image's modality is the one most of its samples name.
+PICTURES = f"""
+CREATE OR REPLACE TEMP TABLE pictures AS
+WITH shown AS (
+    SELECT unnest(samples.images).image_id AS image_id, samples.modality AS modality,
+           decisions.row_id IS NULL AS kept
+    FROM samples LEFT JOIN decisions
+      ON decisions.run_id = $run AND decisions.row_id = samples.row_id
+    WHERE samples.run_id = $run
+), used AS (
+    SELECT image_id, bool_or(kept) AS kept, coalesce(mode(modality ORDER BY modality), '{UNKNOWN}')
+      AS modality
+    FROM shown GROUP BY image_id
+), facts AS (
+    SELECT image_id, min(ref) AS ref, any_value(x) AS x, any_value(y) AS y,
+           any_value(contrast) AS contrast, any_value(entropy) AS entropy,
+           any_value(sharpness) AS sharpness, any_value(blank_share) AS blank_share
+    FROM images WHERE run_id = $run GROUP BY image_id
+)
+SELECT facts.*, used.kept, used.modality FROM facts JOIN used USING (image_id)
+"""
+
+POINTS_SQL = f"""
+SELECT x, y, modality, kept, regexp_extract(ref, '[^/]*$') AS name
+FROM pictures WHERE isfinite(x) AND isfinite(y)
+ORDER BY image_id LIMIT {POINTS}
+"""
+
+SWEEP = """
+SELECT modality, threshold, images, samples, confirmed
+FROM sweep WHERE run_id = $run ORDER BY modality = 'all' DESC, modality, threshold
+"""
+
+COVERAGE = f"""
+SELECT selection, stratum, pool, selected, weight, share
+FROM coverage WHERE run_id = $run ORDER BY selection, pool DESC, stratum LIMIT {STRATA}
+"""
+
+# Without a selection the same table tells what curation kept of each stratum.
+STRATA_SQL = f"""
+SELECT coalesce(modality, '{UNKNOWN}') AS modality, coalesce(task_type, '{UNKNOWN}') AS task_type,
+       coalesce(answer_type, '{UNKNOWN}') AS answer_type, count(*) AS pool,
+       count(*) FILTER (decisions.row_id IS NULL) AS kept
+FROM samples LEFT JOIN decisions
+  ON decisions.run_id = $run AND decisions.row_id = samples.row_id
+WHERE samples.run_id = $run
+GROUP BY ALL ORDER BY pool DESC, 1, 2, 3 LIMIT {STRATA}
+"""
+
+CONFLICTS = f"""
+SELECT group_id, question, list(DISTINCT answer ORDER BY answer) AS answers, count(*) AS samples
+FROM conflicts WHERE run_id = $run
+GROUP BY ALL ORDER BY samples DESC, group_id, question LIMIT {SHOWN}
+"""
+
+LEAK_KINDS = """
+SELECT benchmark, kind, verdict, count(*) AS samples, min(similarity) AS lowest
+FROM leaks WHERE run_id = $run
+GROUP BY ALL ORDER BY samples DESC, benchmark, kind, verdict
+"""
+
+LEAKS = f"""
+SELECT benchmark, kind, sample_id, item_id, similarity, verdict
+FROM leaks WHERE run_id = $run ORDER BY benchmark, kind, sample_id, item_id LIMIT {SHOWN}
+"""
+
+NOTES = f"""
+WITH noted AS (
+    SELECT 'rows' AS what, row_id AS id, unnest(notes) AS note FROM rows WHERE run_id = $run
+    UNION
+    SELECT 'rows', row_id, unnest(notes) FROM samples WHERE run_id = $run
+    UNION
+    SELECT 'images', ref, unnest(notes) FROM images WHERE run_id = $run
+)
+SELECT note, what, count(*) AS count, min(id) AS example
+FROM noted GROUP BY ALL ORDER BY count DESC, what, note LIMIT {SHOWN}
+"""
+
+TIMINGS = """
+SELECT timings.stage, operator, timings.seconds, rows, rate
+FROM timings LEFT JOIN stages ON stages.run_id = $run AND stages.stage = timings.stage
+WHERE timings.run_id = $run ORDER BY stages.ordinal, timings.seconds DESC, operator
+"""
+
+COUNTS = """
+SELECT (SELECT count(*) FROM rows WHERE run_id = $run) AS rows,
+       (SELECT count(DISTINCT image_id) FROM images WHERE run_id = $run) AS images,
+       (SELECT count(*) FROM pictures WHERE isfinite(x) AND isfinite(y)) AS placed,
+       (SELECT count(DISTINCT (kind, group_id)) FROM clusters WHERE run_id = $run) AS groups,
+       (SELECT count(DISTINCT (group_id, question)) FROM conflicts WHERE run_id = $run)
+         AS conflicts,
+       (SELECT count(*) FROM leaks WHERE run_id = $run) AS leaks
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Counts per bin of one measure; `edges` has one value more than the counts."""
+
+    name: str
+    edges: list[float]
+    kept: list[int]
+    dropped: list[int]
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that the page tells about one run, except the gallery."""
+
+    run: Line
+    counts: Line
+    stages: list[Line]
+    reasons: list[Line]
+    failures: list[Line]
+    points: list[Line]
+    sweep: list[Line]
+    qualities: list[Histogram]
+    scores: list[Histogram]
+    coverage: list[Line]
+    strata: list[Line]
+    conflicts: list[Line]
+    leak_kinds: list[Line]
+    leaks: list[Line]
+    notes: list[Line]
+    timings: list[Line]
+
+
+def read_facts(connection: duckdb.DuckDBPyConnection, run_id: str) -> Facts:
+    """Ask the manifest for everything that the page tells about run `run_id`."""
+    connection.execute(PICTURES, {"run": run_id})
+
+    def ask(sql: str) -> list[Line]:
+        return fetch(connection, sql, run_id)
+
+    return Facts(
+        run=ask(RUN)[0],
+        counts=ask(COUNTS)[0],
+        stages=ask(STAGES),
+        reasons=ask(REASONS),
+        failures=ask(FAILURES),
+        points=ask(POINTS_SQL),
+        sweep=ask(SWEEP),
+        qualities=[_quality(connection, name) for name in QUALITIES],
+        scores=_scores(connection, run_id),
+        coverage=ask(COVERAGE),
+        strata=ask(STRATA_SQL),
+        conflicts=ask(CONFLICTS),
+        leak_kinds=ask(LEAK_KINDS),
+        leaks=ask(LEAKS),
+        notes=ask(NOTES),
+        timings=ask(TIMINGS),
+    )
+
+
+def fetch(connection: duckdb.DuckDBPyConnection, sql: str, run_id: str, **more: Any) -> list[Line]:
+    """The lines of a query, with `$run` and further parameters bound where the query names them."""
+    given = {"run": run_id, **more}
+    bound = {name: value for name, value in given.items() if f"${name}" in sql}
+    lines: list[Line] = connection.sql(sql, params=bound).to_arrow_table().to_pylist()
+    return lines
+
+
+def choose_run(connection: duckdb.DuckDBPyConnection, run_id: str | None) -> str:
+    """The run asked for, or the newest. Raises ManifestError when there is no such run."""
+    query = "SELECT run_id FROM runs ORDER BY created_at DESC, run_id DESC"
+    known = [str(line[0]) for line in connection.execute(query).fetchall()]
+    if not known:
+        raise ManifestError("the manifest holds no run; make one with 'medsift curate RECIPE'")
+    if run_id is None:
+        return known[0]
+    if run_id not in known:
+        raise ManifestError(f"run {run_id!r} is not in the manifest; it holds {', '.join(known)}")
+    return run_id
+
+
+def _quality(connection: duckdb.DuckDBPyConnection, name: str) -> Histogram:
+    # Sharpness spans orders of magnitude between modalities: bins of its logarithm, or radiographs
+    # share one bin.
+    value = f"log10({name} + 1)" if name == "sharpness" else name
+    source = f"SELECT {value}::DOUBLE AS value, kept FROM pictures"
+    return _histogram(connection, name, source, {})
+
+
+def _scores(connection: duckdb.DuckDBPyConnection, run_id: str) -> list[Histogram]:
+    query = "SELECT DISTINCT scorer FROM scores WHERE run_id = $run ORDER BY scorer"
+    source = """
+        WITH alive AS (
+            SELECT DISTINCT sample_id FROM why WHERE run_id = $run AND action = 'kept'
+        )
+        SELECT value, alive.sample_id IS NOT NULL AS kept
+        FROM scores LEFT JOIN alive USING (sample_id)
+        WHERE scores.run_id = $run AND scores.scorer = $scorer
+    """
+    return [
+        _histogram(connection, line["scorer"], source, {"run": run_id, "scorer": line["scorer"]})
+        for line in fetch(connection, query, run_id)
+    ]
+
+
+def _histogram(
+    connection: duckdb.DuckDBPyConnection, name: str, source: str, bound: Line
+) -> Histogram:
+    """Bin the finite values of `source` (columns value, kept) into `BINS` equal bins."""
+    sql = f"""
+        WITH given AS ({source}), finite AS (SELECT * FROM given WHERE isfinite(value)),
+        span AS (SELECT min(value) AS low, max(value) AS high FROM finite)
+        SELECT low, high, least({BINS - 1}, CASE WHEN high > low
+                 THEN floor({BINS} * (value - low) / (high - low)) ELSE 0 END)::INTEGER AS bin,
+               count(*) FILTER (kept) AS kept, count(*) FILTER (NOT kept) AS dropped,
+               (SELECT count(*) FROM given) - (SELECT count(*) FROM finite) AS missing
+        FROM finite, span GROUP BY ALL ORDER BY bin
+    """
+    lines = connection.execute(sql, bound).fetchall()
+    if not lines:
+        return Histogram(name, [], [], [], 0)
+    low, high = lines[0][0], lines[0][1]
+    bins = BINS if high > low else 1
+    step = (high - low) / bins if high > low else 1.0
+    kept, dropped = [0] * bins, [0] * bins
+    for _, _, place, kept_here, dropped_here, _ in lines:
+        kept[place], dropped[place] = kept_here, dropped_here
+    edges = [low + step * place for place in range(bins + 1)]
+    return Histogram(name, edges, kept, dropped, lines[0][5])

@@ -1,0 +1,159 @@
+"""Batches of raw records: what a file format yields before the recipe's columns are applied."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+
+BATCH_ROWS: Final = 5_000
+BATCH_BYTES: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A record that could not be read: its index, a reason code and words."""
+
+    index: int
+    error: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Readable records as a table (row i has index `indexes[i]`) and the unreadable ones.
+
+    `kinds[column][row]` names the type of a scalar that was not a string in an untyped format.
+    `images`, where given, are resolved references that came with the record itself.
+    """
+
+    indexes: Sequence[int]
+    table: pa.Table
+    bad: Sequence[Bad] = ()
+    kinds: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    images: Sequence[Sequence[str]] | None = None
+
+
+class Literal(float):
+    """A JSON number with a fraction or exponent that remembers how it was written."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Literal:
+        """Parse `text`."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def parse_json(line: bytes) -> Any:
+    """One JSON value; NaN and infinities read as null. Raises ValueError (also for bad UTF-8)."""
+    return json.loads(line.decode("utf-8"), parse_float=Literal, parse_constant=_no_constant)
+
+
+def read_record(index: int, data: bytes) -> dict[str, Any] | Bad:
+    """The object written in `data`, or why there is none."""
+    try:
+        value = parse_json(data)
+    except UnicodeDecodeError as error:
+        return Bad(index, "not_utf8", f"byte {error.start} of the record: {error.reason}")
+    except (ValueError, RecursionError) as error:
+        return Bad(index, "malformed_json", str(error) or "nested too deeply")
+    if not isinstance(value, dict):
+        return Bad(index, "not_an_object", f"found {_KINDS.get(type(value), 'a value')}")
+    return value
+
+
+def untyped_batch(
+    records: Sequence[tuple[int, dict[str, Any]]],
+    columns: Sequence[str],
+    bad: Sequence[Bad] = (),
+    images: Sequence[Sequence[str]] | None = None,
+) -> Batch:
+    """The `columns` of JSON-like records as strings, so that batches never disagree about a type.
+
+    Scalars become their text, nested values JSON text. A column is the key so spelled, else the
+    only key of the record that differs from it by case.
+    """
+    spell = KeyFinder(columns)
+    keys = [spell(value) for _, value in records]
+    kinds: dict[str, dict[int, str]] = {}
+    arrays = [pa.nulls(len(records))]
+    for place, name in enumerate(columns):
+        values = [
+            None if (key := found[place]) is None else value[key]
+            for found, (_, value) in zip(keys, records, strict=True)
+        ]
+        arrays.append(string_array([cell_text(value) for value in values]))
+        kinds[name] = {
+            row: kind for row, value in enumerate(values) if (kind := scalar_kind(value))
+        }
+    table = pa.Table.from_arrays(arrays, names=["", *columns])
+    return Batch([index for index, _ in records], table, bad, kinds, images)
+
+
+class KeyFinder:
+    """Finds the keys of records that some columns mean; records of one shape are looked at once."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = columns
+        self.known: dict[tuple[str, ...], list[str | None]] = {}
+
+    def __call__(self, record: Mapping[str, Any]) -> list[str | None]:
+        """The record's key for each column, in the columns' order."""
+        shape = tuple(record)
+        if shape not in self.known:
+            self.known[shape] = [find_column(name, shape) for name in self.columns]
+        return self.known[shape]
+
+
+def find_column(name: str, names: Sequence[str]) -> str | None:
+    """The column that `name` means: exactly so spelled, else the only one that differs by case."""
+    if name in names:
+        return name
+    folded = [item for item in names if item.casefold() == name.casefold()]
+    return folded[0] if len(folded) == 1 else None
+
+
+def string_array(values: Sequence[str | None]) -> pa.Array:
+    """An Arrow string array; halves of UTF-16 pairs, which JSON can smuggle in, become U+FFFD."""
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([whole_text(value) for value in values], pa.string())
+
+
+def whole_text(value: str | None) -> str | None:
+    """`value` with lone surrogates replaced by U+FFFD."""
+    if value is None:
+        return None
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def cell_text(value: Any) -> str | None:
+    """The text of one JSON value: strings as they are, others as JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Literal):
+        return value.text
+    return json.dumps(value, ensure_ascii=False)
+
+
+def scalar_kind(value: Any) -> str | None:
+    """The name of a scalar's JSON type when it is not a string."""
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    return "number" if isinstance(value, float) else None
+
+
+def _no_constant(_: str) -> None:
+    return None
+
+
+_KINDS: Final = {list: "an array", str: "a string", int: "a number", bool: "a boolean"}

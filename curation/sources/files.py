@@ -1,0 +1,177 @@
+"""Find the input files of a source and fingerprint their content."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import glob
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from curation.errors import InputError
+from curation.sources.storage import (
+    filesystem,
+    is_remote,
+    local_path,
+    open_input,
+    with_query,
+    without_query,
+)
+
+WHOLE_HASH_BYTES: Final = 1 << 30
+EDGE_BYTES: Final = 64 << 20
+BLOCK_BYTES: Final = 1 << 20
+WILDCARDS: Final = "*?["
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One file of a source: its name below the source's root, where it is, its size in bytes."""
+
+    name: str
+    uri: str
+    size: int
+
+
+def find(path: str, accepts: Callable[[str], bool]) -> list[InputFile]:
+    """The files that `path` (file, folder, glob or URL) means, sorted by name.
+
+    `accepts` says by name which files of a folder are readable; a file named outright or by a
+    glob is always taken. Raises InputError when there is none.
+    """
+    found = _find_remote(path, accepts) if is_remote(path) else _find_local(path, accepts)
+    if not found:
+        raise InputError(f"nothing to read at {path!r}: no file in it has a format of this reader")
+    return sorted(found, key=lambda file: file.name)
+
+
+def root_of(path: str) -> str:
+    """The folder that file names and relative references of a source stand under."""
+    if is_remote(path):
+        return with_query(_remote_root(path), path)
+    local = local_path(path)
+    if local.is_dir():
+        return str(local)
+    if local.exists() or not glob.has_magic(str(local)):
+        return str(local.parent)
+    return str(_fixed_part(local))
+
+
+def content_hash(uri: str, size: int) -> str:
+    """SHA-256 of a file; past 1 GiB of its size, first and last 64 MiB."""
+    state = hashlib.sha256()
+    with open_input(uri) as file:
+        if size < WHOLE_HASH_BYTES:
+            _feed(state, file, size)
+        else:
+            state.update(str(size).encode())
+            _feed(state, file, EDGE_BYTES)
+            file.seek(size - EDGE_BYTES)
+            _feed(state, file, EDGE_BYTES)
+    return state.hexdigest()
+
+
+def fingerprints(files: Iterable[InputFile]) -> list[tuple[str, int, str]]:
+    """(name, size, content hash) of each file, sorted: the same in any order of listing."""
+    return sorted((file.name, file.size, content_hash(file.uri, file.size)) for file in files)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint `; did you mean 'x'?` with the closest known name, or nothing."""
+    by_fold = {item.casefold(): item for item in sorted(known, reverse=True)}
+    match = difflib.get_close_matches(name.casefold(), by_fold, n=1)
+    return f"; did you mean {by_fold[match[0]]!r}?" if match else ""
+
+
+def _feed(state: Any, file: Any, count: int) -> None:
+    while count > 0 and (block := file.read(min(BLOCK_BYTES, count))):
+        state.update(block)
+        count -= len(block)
+
+
+def _find_local(path: str, accepts: Callable[[str], bool]) -> list[InputFile]:
+    local = local_path(path)
+    if local.is_dir():
+        return [_entry(item, local) for item in walk(local) if accepts(item.name)]
+    if local.is_file():
+        return [_entry(local, local.parent)]
+    if glob.has_magic(str(local)):
+        root = _fixed_part(local)
+        matches = root.glob(str(local.relative_to(root)))
+        return [_entry(item, root) for item in matches if item.is_file()]
+    raise InputError(f"nothing at {path!r}{_neighbour(local)}")
+
+
+def _neighbour(missing: Path) -> str:
+    parent = missing.parent
+    if not parent.is_dir():
+        return f": the folder {str(parent)!r} does not exist either"
+    return nearest(missing.name, [item.name for item in parent.iterdir()])
+
+
+def walk(folder: Path) -> list[Path]:
+    """Every file below a folder in name order; hidden files and folders are left out."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, followlinks=False):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(place, name) for name in sorted(names) if not name.startswith(".")]
+    return [item for item in found if item.is_file()]
+
+
+def _entry(item: Path, root: Path) -> InputFile:
+    return InputFile(item.relative_to(root).as_posix(), str(item.absolute()), item.stat().st_size)
+
+
+def _fixed_part(pattern: Path) -> Path:
+    magic = next(at for at, part in enumerate(pattern.parts) if glob.has_magic(part))
+    return Path(*pattern.parts[:magic])
+
+
+def _remote_root(url: str) -> str:
+    plain = without_query(url).rstrip("/")
+    magic = [at for at in map(plain.find, WILDCARDS) if at >= 0]
+    if magic:
+        return plain[: plain.rindex("/", 0, min(magic))]
+    store, path = filesystem(url)
+    return plain if store.get_file_info(path).type.name == "Directory" else plain.rpartition("/")[0]
+
+
+def _find_remote(path: str, accepts: Callable[[str], bool]) -> list[InputFile]:
+    # urlsplit would take a glob's `?` for a query, so `*` and `[` are the wildcards of URLs.
+    from pyarrow import fs
+
+    store, inside = filesystem(path)
+    try:
+        info = store.get_file_info(inside)
+        if info.is_file:
+            return [InputFile(info.base_name, path, info.size)]
+        root, pattern = _split_pattern(inside)
+        listing = store.get_file_info(fs.FileSelector(root, allow_not_found=True, recursive=True))
+    except OSError as error:
+        raise InputError(f"cannot list {path!r}: {error}") from error
+    chosen = [
+        item
+        for item in listing
+        if item.is_file
+        and (fnmatch.fnmatchcase(item.path, pattern) if pattern else accepts(item.base_name))
+    ]
+    prefix = path.partition("://")[0]
+    return [
+        InputFile(
+            item.path[len(root) :].lstrip("/"),
+            with_query(f"{prefix}://{item.path}", path),
+            item.size,
+        )
+        for item in chosen
+    ]
+
+
+def _split_pattern(inside: str) -> tuple[str, str | None]:
+    if not glob.has_magic(inside):
+        return inside, None
+    first = min(at for at in map(inside.find, WILDCARDS) if at >= 0)
+    return inside[: inside.rindex("/", 0, first)], inside

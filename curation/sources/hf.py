@@ -1,0 +1,159 @@
+"""Hugging Face datasets: a hub name, a `save_to_disk` folder, or Parquet with pictures inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from curation import records
+from curation.errors import InputError
+from curation.sources.base import BlobStore, Shard
+from curation.sources.batches import Batch, find_column
+from curation.sources.files import content_hash
+from curation.sources.mapping import Mapper
+from curation.sources.rows import Place, build_rows
+from curation.sources.storage import is_remote, local_path
+from curation.sources.tabular import Columns, TabularReader, check_columns
+
+SAVED_MARKS = ("dataset_dict.json", "state.json")
+
+
+class HfReader(TabularReader):
+    """Records of a Hugging Face dataset, mapped like a table's.
+
+    `path` is a folder written by `save_to_disk`, Parquet files, or else a hub name, of which
+    `config`, `split` (default: all, each tagged with its name) and `revision` choose a part.
+    Pictures may be embedded ({bytes, path}); class labels arrive as their names.
+    """
+
+    reader: Literal["hf"] = "hf"
+    config: str | None = None
+    split: str | None = None
+    revision: str | None = None
+    shard_rows: int = Field(default=20_000, ge=1)
+    batch_rows: int = Field(default=1_000, ge=1, le=5_000)
+
+    def check(self) -> None:
+        """Bind the columns to the dataset's. Raises InputError when one is not there."""
+        if self._is_files():
+            super().check()
+            return
+        for name, data in self._splits().items():
+            if len(data):
+                columns = self._columns(name, data)
+                check_columns(self.name, columns, [data.data.schema], self.needs)
+
+    def shards(self) -> list[Shard]:
+        """Cut each split by records. Raises InputError when there is nothing to read."""
+        if self._is_files():
+            return super().shards()
+        self.check()
+        step = self.shard_rows
+        shards = [
+            Shard(name, self.path, start, min(start + step, len(data)), start)
+            for name, data in self._splits().items()
+            for start in range(0, len(data), step)
+        ]
+        if not shards:
+            raise InputError(f"dataset {self.path!r} holds no records")
+        return shards
+
+    def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
+        """Yield ``ROWS`` tables of at most `batch_rows` rows of one shard."""
+        if self._is_files():
+            yield from super().read(shard, blobs)
+            return
+        data = self._splits()[shard.file]
+        columns = self._columns(shard.file, data)
+        mapper = Mapper(columns)
+        place = Place(self.name, shard.file, self.images_under(), blobs)
+        arrow = data.with_format("arrow")
+        names = [name for name in mapper.needed if find_column(name, arrow.column_names)]
+        kept = [find_column(name, arrow.column_names) for name in names]
+        arrow = arrow.select_columns(kept)
+        for start in range(shard.start, shard.stop, self.batch_rows):
+            stop = min(start + self.batch_rows, shard.stop)
+            table = _decode_labels(arrow[start:stop], data.features)
+            yield build_rows(place, mapper.map(Batch(range(start, stop), table)), list(columns))
+
+    def fingerprint(self) -> str:
+        """Identity of the rows: settings and the content of the dataset's Arrow files."""
+        if self._is_files():
+            return super().fingerprint()
+        hidden = {"path", "image_root", "shard_bytes", "shard_rows", "batch_rows"}
+        settings = self.model_dump(mode="json", exclude=hidden)
+        content = {
+            name: [(len(data), _file_hash(file["filename"])) for file in data.cache_files]
+            or data._fingerprint
+            for name, data in self._splits().items()
+        }
+        return records.fingerprint([settings, self.images_under(), content])
+
+    def images_under(self) -> str:
+        """The folder that picture paths stand under: `image_root`, else the dataset's own."""
+        if self._is_files() or self.image_root is not None:
+            return super().images_under()
+        return str(local_path(self.path))
+
+    def _is_files(self) -> bool:
+        if is_remote(self.path):
+            return True
+        local = local_path(self.path)
+        if local.is_dir():
+            return _saved_kind(local) is None
+        return local.exists() or any(mark in self.path for mark in "*?[") or local.suffix != ""
+
+    def _splits(self) -> dict[str, Any]:
+        return _load(self.path, self.config, self.split, self.revision)
+
+    def _columns(self, split: str, data: Any) -> Columns:
+        columns = self.expressions()
+        known = "split" in columns or find_column("split", data.column_names)
+        return columns if known else {**columns, "split": "'" + split.replace("'", "''") + "'"}
+
+
+@lru_cache(maxsize=4)
+def _load(path: str, config: str | None, split: str | None, revision: str | None) -> dict[str, Any]:
+    import datasets
+
+    try:
+        if local_path(path).is_dir():
+            found = datasets.load_from_disk(str(local_path(path)))
+        else:
+            found = datasets.load_dataset(path, config, revision=revision)
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        line = str(error).strip().split("\n")[0]
+        raise InputError(f"dataset {path!r} cannot be loaded: {line}") from error
+    splits = dict(found) if isinstance(found, Mapping) else {str(found.split or "train"): found}
+    if split is None:
+        return splits
+    if split not in splits:
+        raise InputError(f"dataset {path!r} has no split {split!r}; it has {sorted(splits)}")
+    return {split: splits[split]}
+
+
+def _saved_kind(folder: Path) -> str | None:
+    return next((mark for mark in SAVED_MARKS if (folder / mark).is_file()), None)
+
+
+def _file_hash(path: str) -> str:
+    return content_hash(path, Path(path).stat().st_size)
+
+
+def _decode_labels(table: pa.Table, features: Any) -> pa.Table:
+    import datasets
+
+    for at, name in enumerate(table.column_names):
+        feature = features[name]
+        if isinstance(feature, datasets.ClassLabel):
+            labels = [
+                feature.int2str(value) if value is not None and value >= 0 else None
+                for value in table[name].to_pylist()
+            ]
+            table = table.set_column(at, name, pa.array(labels, pa.string()))
+    return table

@@ -1,0 +1,308 @@
+"""Columns by SQL: a recipe's expressions, checked once and run by DuckDB over each batch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import pyarrow as pa
+
+from curation.errors import InputError, RecipeError
+from curation.records import TAGS
+from curation.sources.batches import Bad, Batch, find_column
+from curation.sources.files import nearest
+
+CONTENT: Final = ("question", "answer", "messages", "images", "options")
+TARGETS: Final = (*CONTENT, *TAGS)
+PLAIN: Final = {"images", "image", "messages", "conversations", "options"}
+ALIASES: Final = {"images": ("image",), "messages": ("conversations",)}
+READ_AS_TEXT: Final = ("question", "answer")
+BATCH_CLASSES: Final = {"WINDOW", "SUBQUERY", "STAR"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A batch after mapping: `values[target][i]` belongs to record `indexes[i]` of the file."""
+
+    indexes: Sequence[int]
+    values: Mapping[str, Sequence[Any]]
+    notes: Sequence[list[str]]
+    bad: Sequence[Bad]
+    images: Sequence[Sequence[str]] | None = None
+
+
+def automatic(columns: Mapping[str, str]) -> dict[str, str]:
+    """The recipe's `columns` and, for each target it lacks, the input column of the same name.
+
+    A conversation stands for question and answer, so naming one keeps the other from being found.
+    """
+    found = dict(columns)
+    skip: set[str] = set()
+    if "messages" in columns:
+        skip = {"question", "answer", "options"}
+    elif "question" in columns or "answer" in columns:
+        skip = {"messages"}
+    for target in TARGETS:
+        if target not in columns and target not in skip:
+            for name in (target, *ALIASES.get(target, ())):
+                found.setdefault(name, quoted(name))
+    return found
+
+
+def has_target(target: str, columns: Mapping[str, str], names: Sequence[str]) -> bool:
+    """Whether the recipe maps `target` or the input has a column of its name."""
+    return target in columns or any(
+        find_column(name, names) is not None for name in (target, *ALIASES.get(target, ()))
+    )
+
+
+def quoted(name: str) -> str:
+    """A column name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+class Mapper:
+    """Runs the expressions of one source; a row that an expression fails on fails alone."""
+
+    def __init__(
+        self, columns: Mapping[str, str], implied: Mapping[str, str] | None = None
+    ) -> None:
+        """Take the recipe's `columns`, and a reader's own, whose inputs may be absent."""
+        self.named = dict(columns)
+        self.columns = automatic({**(implied or {}), **columns})
+        self.used = {target: column_names(text) for target, text in self.columns.items()}
+        by_fold: dict[str, str] = {}
+        for names in self.used.values():
+            for name in sorted(names):
+                # DuckDB does not see case, so one spelling stands for all: the recipe's.
+                by_fold.setdefault(name.casefold(), name)
+        self.needed = sorted(by_fold.values())
+        self.connection = connect()
+
+    def check(self, schemas: Sequence[pa.Schema]) -> None:
+        """Bind every expression of the recipe to the columns of the input's files.
+
+        Raises InputError for a column that is in none of them, RecipeError for SQL that cannot run.
+        """
+        present = list(dict.fromkeys(name for schema in schemas for name in schema.names))
+        for target in self.named:
+            for name in sorted(self.used[target]):
+                if find_column(name, present) is None:
+                    raise InputError(
+                        f"columns.{target} names {name!r}, which the input does not have"
+                        f"{nearest(name, present)} (it has: {', '.join(present) or 'nothing'})"
+                    )
+        _check_repeatable(self.named)
+        for schema in schemas:
+            table = self._project(schema.empty_table())
+            for target, text in self.columns.items():
+                self._check_binds(target, text, table)
+
+    def map(self, batch: Batch) -> Mapped:
+        """Apply the expressions to a batch of n records."""
+        table = self._project(batch.table)
+        good, parts, bad = self._run(table, batch.indexes)
+        result = pa.concat_tables(parts) if parts else None
+        values: dict[str, list[Any]] = {}
+        if result is not None:
+            values = {name: result[name].to_pylist() for name in self.columns}
+        images = None if batch.images is None else [batch.images[row] for row in good]
+        return Mapped(
+            indexes=[batch.indexes[row] for row in good],
+            values=values,
+            notes=self._notes(batch, good),
+            bad=[*batch.bad, *bad],
+            images=images,
+        )
+
+    def _project(self, table: pa.Table) -> pa.Table:
+        arrays = [pa.array(range(table.num_rows), pa.int64())]
+        for name in self.needed:
+            found = find_column(name, table.column_names)
+            arrays.append(pa.nulls(table.num_rows) if found is None else table[found])
+        return pa.Table.from_arrays(arrays, names=[_ROW, *self.needed])
+
+    def _run(
+        self, table: pa.Table, indexes: Sequence[int]
+    ) -> tuple[list[int], list[pa.Table], list[Bad]]:
+        import duckdb
+
+        good: list[int] = []
+        parts: list[pa.Table] = []
+        bad: list[Bad] = []
+        # Halving finds the few rows that an expression fails on; the first half is done first.
+        todo = [(0, table.num_rows)] if table.num_rows else []
+        while todo:
+            start, stop = todo.pop()
+            try:
+                parts.append(self._query(table.slice(start, stop - start)))
+                good.extend(range(start, stop))
+            except duckdb.Error as error:
+                if stop - start == 1:
+                    bad.append(Bad(indexes[start], "mapping_failed", _line(error)))
+                    continue
+                middle = (start + stop) // 2
+                todo += [(middle, stop), (start, middle)]
+        return good, parts, bad
+
+    def _query(self, table: pa.Table) -> pa.Table:
+        texts = (_as_text(target, text) for target, text in self.columns.items())
+        self.connection.register("batch", table)
+        try:
+            select = ", ".join(texts) or f"{quoted(_ROW)} AS {quoted(_ROW)}"
+            found: pa.Table = self.connection.sql(f"SELECT {select} FROM batch").to_arrow_table()
+            return found
+        finally:
+            self.connection.unregister("batch")
+
+    def _notes(self, batch: Batch, good: Sequence[int]) -> list[list[str]]:
+        notes: list[list[str]] = [[] for _ in range(batch.table.num_rows)]
+        for target in READ_AS_TEXT:
+            for name in sorted(self.used.get(target, ())):
+                column = find_column(name, batch.table.column_names)
+                for row, kind in _kinds(batch, column).items():
+                    notes[row].append(f"{target}: {kind} read as text")
+        return [notes[row] for row in good]
+
+    def _check_binds(self, target: str, text: str, table: pa.Table) -> None:
+        import duckdb
+
+        self.connection.register("batch", table)
+        try:
+            rows = self.connection.sql(f"SELECT {_as_text(target, text)} FROM batch").fetchall()
+        except duckdb.Error as error:
+            raise RecipeError(f"columns.{target} = {text!r} cannot run: {_line(error)}") from error
+        finally:
+            self.connection.unregister("batch")
+        if rows:
+            raise RecipeError(
+                f"columns.{target} = {text!r} is an aggregate; write an expression over one row"
+            )
+
+
+_ROW: Final = "medsift row"
+
+
+def connect() -> Any:
+    """A private in-memory DuckDB on one thread, shut off from files and network."""
+    import duckdb
+
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "threads": 1,
+        "enable_external_access": "false",
+        "autoload_known_extensions": "false",
+        "autoinstall_known_extensions": "false",
+        "python_enable_replacements": "false",
+    }
+    connection = duckdb.connect(":memory:", config=settings)
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+@lru_cache(maxsize=4096)
+def column_names(expression: str) -> frozenset[str]:
+    """The input columns that an SQL expression reads. Raises RecipeError when it does not parse."""
+    names: set[str] = set()
+    bound: set[str] = set()
+    for node in _nodes(_parse(expression)):
+        if node.get("class") == "LAMBDA":
+            bound.update(_lambda_names(node["lhs"]))
+        elif node.get("class") == "COLUMN_REF":
+            names.add(node["column_names"][0])
+    return frozenset(names - bound)
+
+
+@lru_cache(maxsize=4096)
+def _parse(expression: str) -> Any:
+    statement = f"SELECT {expression}\n"
+    parser = _parser().cursor()
+    found = parser.execute("SELECT json_serialize_sql(?::VARCHAR)", [statement]).fetchone()
+    tree = json.loads(found[0])
+    if tree["error"]:
+        raise RecipeError(f"column expression {expression!r}: {tree['error_message']}")
+    node = tree["statements"][0]["node"]
+    selected = node.get("select_list", [])
+    clauses = ("modifiers", "where_clause", "group_expressions", "having", "qualify", "sample")
+    plain = node.get("from_table", {}).get("type") == "EMPTY"
+    if (
+        len(tree["statements"]) != 1
+        or len(selected) != 1
+        or not plain
+        or any(map(node.get, clauses))
+    ):
+        raise RecipeError(f"column expression {expression!r} must be one SQL expression")
+    return selected[0]
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(tree, dict):
+        yield tree
+        for value in tree.values():
+            yield from _nodes(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _nodes(value)
+
+
+def _lambda_names(tree: Any) -> set[str]:
+    return {node["column_names"][0] for node in _nodes(tree) if "column_names" in node}
+
+
+def _check_repeatable(columns: Mapping[str, str]) -> None:
+    unfit = _unfit_functions()
+    for target, text in columns.items():
+        for node in _nodes(_parse(text)):
+            name = str(node.get("function_name", "")).lower()
+            if node.get("class") in BATCH_CLASSES or name in unfit:
+                what = name or str(node["class"]).lower()
+                raise RecipeError(
+                    f"columns.{target} = {text!r} uses {what!r}, whose value would depend on more"
+                    " than the row; write an expression over one row"
+                )
+
+
+@lru_cache(maxsize=1)
+def _unfit_functions() -> frozenset[str]:
+    query = """
+        SELECT function_name FROM duckdb_functions()
+        WHERE function_type = 'table' OR stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY')
+        EXCEPT SELECT function_name FROM duckdb_functions()
+        WHERE function_type IN ('scalar', 'macro') AND stability = 'CONSISTENT'
+    """
+    return frozenset(str(row[0]) for row in _parser().cursor().execute(query).fetchall())
+
+
+@lru_cache(maxsize=1)
+def _parser() -> Any:
+    return connect()
+
+
+def _as_text(target: str, text: str) -> str:
+    # The line end closes a comment that the expression may end with.
+    plain = f"({text}\n)" if target in PLAIN else f"CAST(({text}\n) AS VARCHAR)"
+    return f"{plain} AS {quoted(target)}"
+
+
+def _kinds(batch: Batch, column: str | None) -> Mapping[int, str]:
+    if column is None or column in batch.kinds:
+        return batch.kinds.get(column or "", {})
+    kind = _scalar_name(batch.table.schema.field(column).type)
+    if kind is None:
+        return {}
+    valid = batch.table[column].is_valid().to_pylist()
+    return {row: kind for row, here in enumerate(valid) if here}
+
+
+def _scalar_name(kind: pa.DataType) -> str | None:
+    if pa.types.is_boolean(kind):
+        return "boolean"
+    if pa.types.is_integer(kind):
+        return "integer"
+    return "number" if pa.types.is_floating(kind) or pa.types.is_decimal(kind) else None
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

@@ -1,0 +1,122 @@
+"""References to pictures: what a record may point at, and the bytes behind it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from posixpath import normpath
+from urllib.parse import urlsplit
+
+from curation.errors import InputError, StorageError
+from curation.sources.storage import (
+    REMOTE,
+    filesystem,
+    is_remote,
+    local_path,
+    open_input,
+    scheme,
+    with_query,
+    without_query,
+)
+
+
+def resolve(ref: str, image_root: str | None) -> str:
+    """The absolute path or URL that a record's reference means, never outside `image_root`.
+
+    A relative reference is taken under `image_root` (a path or URL); symbolic links count by
+    where they lead. Without a root only object-store URLs can be resolved. Raises InputError
+    when the reference escapes the root or cannot be served.
+    """
+    if "\0" in ref:
+        raise InputError(f"reference {ref!r} holds a NUL character")
+    kind = scheme(ref)
+    if kind and kind != "file" and kind not in REMOTE:
+        raise InputError(f"reference {ref!r}: {kind}:// is not fetched; download the image first")
+    if image_root is not None and is_remote(image_root):
+        return _under_url(ref, image_root)
+    if is_remote(ref):
+        return _free_url(ref, image_root)
+    if image_root is None:
+        raise InputError(f"reference {ref!r} has no image_root to stand under; set image_root")
+    return _under_folder(ref, image_root)
+
+
+def read_bytes(ref: str) -> bytes:
+    """The bytes of a resolved reference.
+
+    Raises FileNotFoundError when nothing is there and StorageError when the store refuses.
+    """
+    try:
+        with open_input(ref) as file:
+            data: bytes = file.read()
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise FileNotFoundError(f"no file at {ref!r}") from error
+    except OSError as error:
+        raise StorageError(f"cannot read {ref!r}: {error}") from error
+    return data
+
+
+def stat(refs: Iterable[str]) -> list[tuple[str, int, float]]:
+    """(reference, size in bytes, modification time in seconds) of each; size -1 when missing.
+
+    Raises StorageError when an object store refuses.
+    """
+    return [(ref, *(_remote_stat(ref) if is_remote(ref) else _local_stat(ref))) for ref in refs]
+
+
+def _under_folder(ref: str, image_root: str) -> str:
+    root = _real_root(image_root)
+    target = os.path.realpath(os.path.join(root, local_path(ref)))  # noqa: PTH118 - 3x faster
+    if target != root and not target.startswith(root.rstrip(os.sep) + os.sep):
+        raise InputError(f"reference {ref!r} leads outside image_root {image_root!r}")
+    return target
+
+
+@lru_cache(maxsize=256)
+def _real_root(image_root: str) -> str:
+    return os.path.realpath(local_path(image_root))
+
+
+def _under_url(ref: str, image_root: str) -> str:
+    root = without_query(image_root).rstrip("/")
+    plain = f"{root}/{ref}" if not scheme(ref) else ref
+    if ref.startswith("/") or "?" in ref or not _normal(plain).startswith(root + "/"):
+        raise InputError(f"reference {ref!r} leads outside image_root {root!r}")
+    return with_query(_normal(plain), image_root)
+
+
+def _free_url(ref: str, image_root: str | None) -> str:
+    # A query could send the run's credentials to a server that the data names.
+    if image_root is not None or "?" in ref or _normal(ref) != ref:
+        raise InputError(
+            f"reference {ref!r} leads outside image_root {image_root!r}; make image_root a URL"
+        )
+    return ref
+
+
+def _normal(url: str) -> str:
+    parts = urlsplit(url)
+    path = normpath(parts.path or "/")
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _local_stat(ref: str) -> tuple[int, float]:
+    try:
+        found = Path(local_path(ref)).stat()
+    except (OSError, ValueError):
+        return -1, 0.0
+    return found.st_size, found.st_mtime
+
+
+def _remote_stat(ref: str) -> tuple[int, float]:
+    store, path = filesystem(ref)
+    try:
+        found = store.get_file_info(path)
+    except OSError as error:
+        raise StorageError(f"cannot look at {ref!r}: {error}") from error
+    if not found.is_file:
+        return -1, 0.0
+    modified = found.mtime_ns
+    return int(found.size), (modified or 0) / 1e9

@@ -1,0 +1,97 @@
+"""Where files live: local paths and URLs of pyarrow filesystems behind the same few calls."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+from curation.errors import InputError, StorageError
+
+REMOTE: Final = ("s3", "gs", "gcs", "hdfs", "abfs", "abfss", "viewfs")
+
+
+def scheme(location: str) -> str:
+    """The URL scheme of a location in lower case, empty for a path."""
+    head, mark, _ = location.partition("://")
+    return head.lower() if mark and head.replace("+", "").isalnum() else ""
+
+
+def is_remote(location: str) -> bool:
+    """Whether a location is a URL of an object store rather than a local file."""
+    return scheme(location) not in ("", "file")
+
+
+def local_path(location: str) -> Path:
+    """The path of a local location, which may be written as a ``file://`` URL."""
+    if scheme(location) == "file":
+        return Path(unquote(urlsplit(location).path))
+    return Path(location)
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """The pyarrow filesystem of a remote URL and the path inside it.
+
+    ``?endpoint_override=…&scheme=…&region=…`` choose an S3 server; without them the environment's
+    AWS_ENDPOINT_URL does. Raises InputError for a scheme that pyarrow does not serve.
+    """
+    parts = urlsplit(url)
+    if parts.scheme.lower() not in REMOTE:
+        raise InputError(
+            f"{url!r} is not readable: use a local path, file:// or one of "
+            + ", ".join(f"{name}://" for name in REMOTE)
+        )
+    return _connect(parts.scheme.lower(), parts.netloc, _query(parts.query)), (
+        parts.netloc + parts.path
+    ).rstrip("/")
+
+
+def with_query(url: str, like: str) -> str:
+    """`url` with the query of the URL `like`: files of one store share its endpoint."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(query=urlsplit(like).query))
+
+
+def without_query(url: str) -> str:
+    """`url` up to its query."""
+    return urlunsplit(urlsplit(url)._replace(query=""))
+
+
+def open_input(location: str) -> Any:
+    """Open a location for reading, with ``seek`` and ``read``, as a binary file.
+
+    Raises FileNotFoundError when it is not there and StorageError when the store refuses.
+    """
+    try:
+        if is_remote(location):
+            store, path = filesystem(location)
+            return store.open_input_file(path)
+        return local_path(location).open("rb")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError) as error:
+        raise FileNotFoundError(f"no file at {location!r}") from error
+    except OSError as error:
+        raise StorageError(f"cannot read {location!r}: {error}") from error
+
+
+def _query(query: str) -> str:
+    settings = dict(parse_qsl(query))
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint and "endpoint_override" not in settings:
+        parts = urlsplit(endpoint)
+        settings["endpoint_override"] = parts.netloc
+        settings.setdefault("scheme", parts.scheme)
+    return urlencode(settings)
+
+
+@lru_cache(maxsize=64)
+def _connect(kind: str, bucket: str, query: str) -> Any:
+    from pyarrow import fs
+
+    suffix = f"?{query}" if query else ""
+    try:
+        store, _ = fs.FileSystem.from_uri(f"{kind}://{bucket}/{suffix}")
+    except (OSError, ValueError) as error:
+        raise StorageError(f"cannot reach {kind}://{bucket}: {error}") from error
+    return store

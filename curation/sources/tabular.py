@@ -1,0 +1,115 @@
+"""What readers of records in files share: find the files, check the columns, read a shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+import pyarrow as pa
+from pydantic import Field
+
+from curation import records
+from curation.errors import InputError
+from curation.sources.base import BlobStore, Reader, Shard
+from curation.sources.files import InputFile, find, fingerprints, root_of
+from curation.sources.formats import Format, cut, load, schemas, suffix_format
+from curation.sources.mapping import Mapper, has_target
+from curation.sources.rows import Place, build_rows
+
+Columns = dict[str, str]
+
+
+class TabularReader(Reader):
+    """Records in JSON, JSON Lines, CSV or Parquet files, their columns mapped by SQL.
+
+    `path` is a file, a folder, a glob or the URL of one. References to pictures stand under
+    `image_root`, by default the folder of the data.
+    """
+
+    path: str = Field(min_length=1)
+    image_root: str | None = None
+    format: Format = "auto"
+    columns: Columns = Field(default_factory=dict)
+    shard_bytes: int = Field(default=32 << 20, ge=1)
+
+    needs: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("messages", "question"),
+        ("messages", "answer"),
+    )
+
+    def files(self) -> list[InputFile]:
+        """The source's files by name. Raises InputError when there is none."""
+        if self.format == "auto":
+            return find(self.path, lambda name: suffix_format(name) is not None)
+        kinds = {"json", "jsonl"} if self.format in ("json", "jsonl") else {self.format}
+        return find(self.path, lambda name: suffix_format(name) in kinds)
+
+    def check(self) -> None:
+        """Look at the first records of the files and bind the recipe's columns to them.
+
+        Raises InputError when there are no records or a named column is not there.
+        """
+        self._check(self.files())
+
+    def shards(self) -> list[Shard]:
+        """Cut the files. Raises InputError when there is nothing to read."""
+        files = self.files()
+        self._check(files)
+        return [shard for file in files for shard in cut(file, self.format, self.shard_bytes)]
+
+    def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
+        """Yield ``ROWS`` tables of at most 5,000 rows of one shard."""
+        mapper = Mapper(self.expressions())
+        place = Place(self.name, shard.file, self.images_under(), blobs)
+        for batch in load(shard, self.format, mapper.needed):
+            yield build_rows(place, mapper.map(batch), list(mapper.named))
+
+    def fingerprint(self) -> str:
+        """Identity of the rows: settings, file names, content, and where pictures are looked up."""
+        settings = self.model_dump(mode="json", exclude={"path", "image_root", "shard_bytes"})
+        return records.fingerprint([settings, self.images_under(), fingerprints(self.files())])
+
+    def expressions(self) -> Columns:
+        """The columns as the recipe names them, completed by what the reader itself knows."""
+        return dict(self.columns)
+
+    def images_under(self) -> str:
+        """The folder or URL that references to pictures stand under."""
+        return self.image_root if self.image_root is not None else root_of(self.path)
+
+    def _check(self, files: Sequence[InputFile]) -> None:
+        looked = [schemas(file, self.format) for file in files if file.size]
+        rows = sum(count for _, count in looked)
+        if not rows:
+            raise InputError(f"{self.path!r} holds no records; give files with at least one")
+        found = [schema for schema, count in looked if count]
+        check_columns(self.name, self.expressions(), found, self.needs)
+
+
+def check_columns(
+    source: str,
+    columns: Columns,
+    found: Sequence[pa.Schema],
+    needs: Sequence[Sequence[str]] = (),
+    implied: Columns | None = None,
+) -> None:
+    """Bind `columns` to the schemas found; of each group in `needs` one target must be there.
+
+    Raises InputError for a column or target that is missing, RecipeError for SQL that cannot run.
+    """
+    Mapper(columns, implied).check(_distinct(found))
+    present = list(dict.fromkeys(name for schema in found for name in schema.names))
+    for choice in needs:
+        if not any(has_target(target, columns, present) for target in choice):
+            raise InputError(
+                f"source {source!r} has no {' or '.join(choice)}: map it under columns, from"
+                f" one of {', '.join(present) or 'no columns'}"
+            )
+
+
+def _distinct(schemas_found: Sequence[pa.Schema]) -> list[pa.Schema]:
+    distinct: list[pa.Schema] = []
+    for schema in schemas_found:
+        if not any(schema.equals(other) for other in distinct):
+            distinct.append(schema)
+    return distinct

@@ -1,0 +1,20 @@
+"""Stages in their order; a stage exists by being listed here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from curation.stages.base import Stage
+from curation.stages.dedup import DedupStage
+from curation.stages.embed import EmbedStage
+from curation.stages.images import ImagesStage
+from curation.stages.ingest import IngestStage
+from curation.stages.select import SelectStage
+
+STAGES: Final[tuple[Stage, ...]] = (
+    IngestStage(),
+    ImagesStage(),
+    EmbedStage(),
+    DedupStage(),
+    SelectStage(),
+)

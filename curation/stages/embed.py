@@ -1,0 +1,94 @@
+"""Stage 3: a vector for every distinct text, from the cache where it has one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from curation import records
+from curation.cache import TableCache
+from curation.encoders.base import EncoderConfig
+from curation.execution import Tables
+from curation.recipe import Recipe
+from curation.stages.base import StageContext
+from curation.stages.images import encoder_resources
+from curation.storage import parts, read_tables, write_table
+
+
+class EncodeTexts:
+    """Worker: vectors of a batch of texts."""
+
+    def __init__(self, config: EncoderConfig, cache: Path) -> None:
+        self.encoder = config.build()
+        self.cache = TableCache(cache / "texts", config.fingerprint(), key="content_id")
+
+    def __call__(self, texts: list[tuple[str, str]]) -> Iterator[Tables]:
+        """Yield `vectors` for (content id, text) pairs, in their order."""
+        known = self.cache.lookup([content for content, _ in texts])
+        have = set(known["content_id"].to_pylist()) if known.num_rows else set()
+        new = [(content, text) for content, text in texts if content not in have]
+        found = [known] if known.num_rows else []
+        if new:
+            encoded = self._encode(new)
+            self.cache.append(encoded)
+            found.append(encoded)
+        yield {"vectors": pa.concat_tables(found).sort_by("content_id")}
+
+    def _encode(self, texts: list[tuple[str, str]]) -> pa.Table:
+        vectors = self.encoder.encode_texts([text for _, text in texts])
+        flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
+        column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+        schema = records.vectors_schema(vectors.shape[1])
+        ids = pa.array([content for content, _ in texts], pa.string())
+        return pa.Table.from_arrays([ids, column], schema=schema)
+
+
+class EmbedStage:
+    """Encodes every distinct turn of every conversation."""
+
+    name: ClassVar[str] = "embed"
+    version: ClassVar[int] = 1
+
+    def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
+        """The encoder's identity."""
+        return {"encoder": recipe.encoder.fingerprint()}
+
+    def run(self, context: StageContext) -> None:
+        """Write `vectors`; every sample is kept."""
+        samples = context.upstream["images"] / "samples"
+        texts = sorted(distinct_texts(samples).items())
+        size = context.recipe.compute.rows_per_batch
+        items = [texts[start : start + size] for start in range(0, len(texts), size)]
+        context.begin(len(texts), "texts")
+        encoder, cache = context.recipe.encoder, context.recipe.cache_dir.absolute()
+        with context.timed("encode texts", len(texts)):
+            context.executor.stream(
+                items,
+                lambda: EncodeTexts(encoder, cache),
+                context.folder,
+                context.advance,
+                encoder_resources(),
+            )
+        keep_all(samples, context.folder)
+
+
+def distinct_texts(samples: Path) -> dict[str, str]:
+    """Content id → canonical text of every turn of every sample."""
+    texts: dict[str, str] = {}
+    for table in read_tables(samples, records.SAMPLES, ["messages"]):
+        for messages in table["messages"].to_pylist():
+            for turn in messages:
+                text = records.canonical_text(turn["content"])
+                texts.setdefault(records.text_id(text), text)
+    return texts
+
+
+def keep_all(samples: Path, folder: Path) -> None:
+    """Write every upstream sample as kept, and no decision."""
+    for part, table in zip(parts(samples), read_tables(samples, records.SAMPLES), strict=True):
+        write_table(table, folder / "samples" / part.name)
+    write_table(records.empty(records.DECISIONS), folder / "decisions" / "part-000000.parquet")

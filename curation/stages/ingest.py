@@ -1,0 +1,65 @@
+"""Stage 1: every record of every source becomes a sample or a ledger entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from curation import records
+from curation.execution import Tables
+from curation.ingest import IngestConfig, ingest
+from curation.recipe import Recipe
+from curation.sources.base import BlobStore, Reader, Shard
+from curation.stages.base import StageContext
+
+ROW_FACTS = pa.schema(
+    [records.ROWS.field(name) for name in ("row_id", "source", "file", "index", "notes")]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadShard:
+    """Worker: reads one (reader, shard) and sorts its rows into samples and decisions."""
+
+    config: IngestConfig
+    blobs: BlobStore
+
+    def __call__(self, item: tuple[Reader, Shard]) -> Iterator[Tables]:
+        """Yield the tables `rows`, `samples` and `decisions` batch by batch."""
+        reader, shard = item
+        for rows in reader.read(shard, self.blobs):
+            result = ingest(rows, self.config)
+            yield {
+                "rows": rows.select(ROW_FACTS.names).cast(ROW_FACTS),
+                "samples": result.samples,
+                "decisions": result.decisions,
+            }
+
+
+class IngestStage:
+    """Reads the sources."""
+
+    name: ClassVar[str] = "ingest"
+    version: ClassVar[int] = 1
+
+    def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
+        """The readers' fingerprints (settings and content of their files) and the row rules."""
+        return {
+            "sources": [source.fingerprint() for source in recipe.sources],
+            "ingest": recipe.ingest.model_dump(mode="json"),
+        }
+
+    def run(self, context: StageContext) -> None:
+        """Write `rows`, `samples` and `decisions`."""
+        recipe = context.recipe
+        items = [(source, shard) for source in recipe.sources for shard in source.shards()]
+        blobs = BlobStore((context.run_dir / "blobs").absolute())
+        context.begin(None, "rows")
+        with context.timed("read"):
+            context.executor.stream(
+                items, lambda: ReadShard(recipe.ingest, blobs), context.folder, context.advance
+            )

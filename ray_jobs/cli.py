@@ -1,0 +1,127 @@
+"""The command `medsift`: its commands, its errors and its exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from curation.errors import MedSiftError
+from ray_jobs.commands.curate import curate
+from ray_jobs.commands.demo import demo
+from ray_jobs.commands.doctor import doctor
+from ray_jobs.commands.export import export
+from ray_jobs.commands.phantoms import phantoms
+from ray_jobs.commands.query import query
+from ray_jobs.commands.report import report
+from ray_jobs.commands.submit import curate as submit_curate
+
+
+@dataclass
+class Session:
+    """Options given before the command."""
+
+    debug: bool = False
+
+
+app = typer.Typer(
+    name="medsift",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+submit = typer.Typer(no_args_is_help=True, help="Run a command as a job on a Ray cluster.")
+
+
+def _version(asked: bool) -> None:
+    if not asked:
+        return
+    try:
+        typer.echo(f"medsift {version('medsift')}")
+    except PackageNotFoundError:
+        typer.echo("medsift, not installed (run from a folder of its code)")
+    raise typer.Exit
+
+
+@app.callback()
+def medsift(
+    context: typer.Context,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Show the traceback of an expected error, and the log."),
+    ] = False,
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Curate minimal medical image-and-text fine-tuning sets.
+
+    Begin with `medsift demo`; `medsift doctor` checks the machine.
+    """
+    from ray_jobs.console import show_logs
+
+    session = context.ensure_object(Session)
+    session.debug = debug
+    show_logs(debug)
+
+
+def _example(line: str) -> str:
+    return f"Example: `{line}`"
+
+
+app.command(epilog=_example("medsift curate vqa_rad --set failures.tolerance=0.05"))(curate)
+app.command(epilog=_example('medsift query medsift-runs/vqa_rad "SELECT * FROM funnel"'))(query)
+app.command(epilog=_example("medsift report medsift-runs/vqa_rad --output report.html"))(report)
+app.command(
+    epilog=_example("medsift export medsift-runs/vqa_rad --format llava --output train.json")
+)(export)
+app.command(epilog=_example("medsift phantoms pool --images 500 --seed 7"))(phantoms)
+app.command(epilog=_example("medsift demo --images 400"))(demo)
+app.command(epilog=_example("medsift doctor"))(doctor)
+submit.command(
+    "curate",
+    epilog=_example("medsift submit curate recipe.yaml --address http://head:8265 --no-wait"),
+)(submit_curate)
+app.add_typer(submit, name="submit")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out one command line and return its exit status."""
+    from ray_jobs.console import one_line, print_error
+
+    session = Session()
+    try:
+        status = app(args=list(arguments), prog_name="medsift", standalone_mode=False, obj=session)
+    except TyperException as error:
+        return _refuse(error)
+    except MedSiftError as error:
+        print_error(one_line(error))
+        if session.debug:
+            raise
+        return error.exit_code
+    return status if isinstance(status, int) else 0
+
+
+def _refuse(error: TyperException) -> int:
+    """Say what is wrong with the arguments in one line; `medsift` alone is asking for help."""
+    from ray_jobs.console import print_error
+
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return error.exit_code
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "medsift"
+    print_error(f"{error.format_message().rstrip('.')}; see {command} --help")
+    return error.exit_code
+
+
+def main() -> NoReturn:
+    """Entry point of the console script."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,45 @@
+"""`medsift curate`: a recipe becomes a manifest."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ray_jobs.commands.options import LogJson, Overrides, RecipeFile, RunDir
+
+RESUME = "interrupted: run the same command again to go on where it stopped"
+
+
+def curate(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    run_dir: RunDir = None,
+    log_json: LogJson = False,
+    ray: Annotated[
+        bool | None,
+        typer.Option(
+            "--ray/--local",
+            help="Run on Ray (RAY_ADDRESS, or one of its own), or in this process.",
+            show_default="as the recipe says",
+        ),
+    ] = None,
+) -> None:
+    """Run a recipe: read, check, de-duplicate, and write a manifest in which every row has a fate.
+
+    The same command again reuses every finished stage. Exit codes: 0 done and balanced, 2 bad
+    usage or recipe, 3 input unreadable, 4 ledger unbalanced or too many failures, 130 interrupted.
+    """
+    from curation.recipe import load_recipe
+    from ray_jobs.names import recipe_path
+    from ray_jobs.running import run
+
+    loaded = load_recipe(recipe_path(recipe), overrides or ())
+    target = Path(run_dir) if run_dir is not None else loaded.run_dir
+    try:
+        run(loaded, target, ray=loaded.compute.ray if ray is None else ray, log_json=log_json)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{RESUME}\n")
+        raise typer.Exit(130) from None

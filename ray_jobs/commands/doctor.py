@@ -1,0 +1,42 @@
+"""`medsift doctor`: what this machine has, and the mend for what it lacks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per finding.")] = False,
+    ray: Annotated[
+        bool, typer.Option("--ray/--no-ray", help="Also join or start a Ray (some seconds).")
+    ] = True,
+) -> None:
+    """Check versions, devices, FAISS, Ray, token, weights, disk and memory.
+
+    Each line is OK, WARN or FAIL, with the mend. The exit status is 1 when one of them is FAIL.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    from ray_jobs.doctor import examine
+
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    failed = False
+    for finding in examine(Path.cwd(), start_ray=ray):
+        failed = failed or finding.status == "FAIL"
+        if as_json:
+            typer.echo(json.dumps(asdict(finding)))
+            continue
+        line = Text(f"{finding.status:<5}", STYLES[finding.status])
+        line.append(f"{finding.subject:<18}{finding.found}", "")
+        console.print(line)
+        if finding.mend:
+            console.print(Text(f"{'':<5}{'':<18}mend: {finding.mend}"))
+    raise typer.Exit(1 if failed else 0)

@@ -1,0 +1,29 @@
+"""`medsift export`: a selection in the layout that a trainer reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ray_jobs.commands.options import RunPath
+
+
+def export(
+    run_dir: RunPath,
+    style: Annotated[str, typer.Option("--format", help="The layout.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File or folder to write.", show_default=False)
+    ],
+    selection: Annotated[
+        str | None,
+        typer.Option("--selection", help="Which selection.", show_default="the newest"),
+    ] = None,
+) -> None:
+    """Write the selected samples for training. Prints how many, and where."""
+    from curation.exports import export as write
+    from ray_jobs.names import manifest_path
+
+    done = write(manifest_path(run_dir), style, output, selection)
+    typer.echo(f"{done.rows:,} samples in {output}")

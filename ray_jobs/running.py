@@ -1,0 +1,54 @@
+"""One run, as the commands `curate` and `demo` start it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ray_jobs.console import Audience, audience
+
+if TYPE_CHECKING:
+    from curation.execution import Executor
+    from curation.pipeline import RunResult
+    from curation.recipe import Recipe
+
+
+@contextmanager
+def executor(ray: bool, workers: int | None) -> Iterator[Executor]:
+    """The engine of a run: Ray (see `connected`), or this process."""
+    if not ray:
+        from curation.execution import LocalExecutor
+
+        yield LocalExecutor()
+        return
+    from ray_jobs.cluster import connected
+
+    with connected(workers):
+        from ray_jobs.executor import RayExecutor
+
+        yield RayExecutor()
+
+
+def run(recipe: Recipe, run_dir: Path, *, ray: bool, log_json: bool) -> RunResult:
+    """Curate and say so; any MedSiftError of the pipeline is passed on after being announced."""
+    with audience(log_json) as listener:
+        result = _curate(recipe, run_dir, ray, listener)
+        listener.finished(result)
+    return result
+
+
+def _curate(recipe: Recipe, run_dir: Path, ray: bool, listener: Audience) -> RunResult:
+    from curation.errors import MedSiftError
+    from curation.pipeline import curate
+
+    try:
+        with executor(ray, recipe.compute.workers) as engine:
+            return curate(recipe, run_dir, engine, listener)
+    except MedSiftError as error:
+        listener.failed(error, error.exit_code)
+        raise
+    except KeyboardInterrupt as error:
+        listener.failed(error, 130)
+        raise

@@ -1,0 +1,210 @@
+"""The page as a browser sees it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curation.report import write_report
+
+SECTIONS = (
+    "funnel",
+    "map",
+    "sweep",
+    "quality",
+    "scores",
+    "strata",
+    "duplicates",
+    "conflicts",
+    "leaks",
+    "failures",
+    "notes",
+    "timings",
+)
+
+
+class Page(HTMLParser):
+    """Collects the text of each section, every element and its attributes."""
+
+    def __init__(self, markup: str) -> None:
+        super().__init__()
+        self.text: dict[str, str] = {"": ""}
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self._section = ""
+        self._silent = 0
+        self.feed(markup)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._silent += tag in ("script", "style")
+        if tag == "section":
+            self._section = dict(attrs)["id"] or ""
+            self.text[self._section] = ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent -= tag in ("script", "style")
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.text[self._section] += data
+
+
+def opened(browser: str, page: Path, profile: Path) -> tuple[str, str]:
+    """The page's DOM after its scripts ran, and what the browser logged."""
+    done = subprocess.run(
+        [
+            browser,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--enable-logging=stderr",
+            "--v=0",
+            f"--user-data-dir={profile}",
+            "--virtual-time-budget=10000",
+            "--dump-dom",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return done.stdout, "\n".join(console)
+
+
+@pytest.fixture(scope="module")
+def full_page(full_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(full_manifest, None, tmp_path_factory.mktemp("page") / "report.html")
+
+
+@pytest.mark.page
+def test_browser_draws_every_figure_without_a_complaint(
+    full_page: Path, chromium: str, tmp_path: Path
+) -> None:
+    dom, console = opened(chromium, full_page, tmp_path)
+    figures = re.findall(r'data-figure="([^"]+)"', dom)
+    assert len(figures) == 8
+    assert 'data-drawn="8"' in dom
+    assert dom.count('class="main-svg"') >= 8
+    assert console == ""
+
+
+@pytest.mark.page
+def test_hostile_text_stays_text_in_the_browser(
+    full_page: Path, chromium: str, tmp_path: Path, hostile: str
+) -> None:
+    dom, _ = opened(chromium, full_page, tmp_path)
+    assert "data-broken" not in dom
+    drawn = Page(dom)
+    assert hostile in drawn.text[""]
+    assert all(hostile in drawn.text[name] for name in ("map", "strata", "failures"))
+    assert not [tag for tag, _ in drawn.elements if tag == "b"]
+
+
+@pytest.mark.page
+def test_empty_run_opens_without_a_figure_or_a_complaint(
+    write_small: Callable[..., Path], chromium: str, tmp_path: Path
+) -> None:
+    manifest = write_small(tmp_path / "manifest.duckdb", {})
+    page = write_report(manifest, None, tmp_path / "report.html")
+    dom, console = opened(chromium, page, tmp_path / "profile")
+    assert 'data-drawn="0"' in dom
+    assert "main-svg" not in dom
+    assert console == ""
+
+
+def test_nothing_is_fetched(full_page: Path) -> None:
+    page = Page(full_page.read_text(encoding="utf-8"))
+    sources = [
+        value
+        for _, attributes in page.elements
+        for name, value in attributes.items()
+        if name in ("src", "href", "srcset", "data", "action") and value is not None
+    ]
+    assert sources
+    assert all(value.startswith(("data:", "#")) for value in sources)
+    policies = [
+        attributes["content"] for _, attributes in page.elements if "http-equiv" in attributes
+    ]
+    assert policies
+    assert "default-src 'none'" in str(policies[0])
+
+
+def test_markup_in_data_opens_no_element(full_page: Path, breakout: str) -> None:
+    markup = full_page.read_text(encoding="utf-8")
+    assert breakout not in markup
+    assert sum(tag == "script" for tag, _ in Page(markup).elements) == 2 + 8
+
+
+def test_every_section_says_something(full_page: Path) -> None:
+    page = Page(full_page.read_text(encoding="utf-8"))
+    assert list(page.text) == ["", *SECTIONS]
+    assert "123 rows in" in " ".join(page.text[""].split())
+    assert "ledger balanced" in page.text[""]
+    assert "1 min 15 s" in page.text["timings"] or "1 min 15 s" in page.text["funnel"]
+    assert "answer: integer read as text" in page.text["notes"]
+    assert page.text["duplicates"].count("survivor") >= 20
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_section_without_data_says_so_in_a_sentence(
+    name: str, write_small: Callable[..., Path], tmp_path: Path
+) -> None:
+    manifest = write_small(tmp_path / "manifest.duckdb", {})
+    page = Page(write_report(manifest, None, tmp_path / "report.html").read_text("utf-8"))
+    words = " ".join(page.text[name].split())
+    assert re.search(r"\b(no|No|Nothing|Nobody)\b", words)
+    assert words.endswith(".")
+
+
+def test_run_that_keeps_no_row_is_reported(
+    write_small: Callable[..., Path], tmp_path: Path
+) -> None:
+    row = {"row_id": "a:b:0", "source": "a", "file": "b", "index": 0}
+    decision = {"row_id": "a:b:0", "stage": "ingest", "action": "failed", "reason": "bad_json"}
+    stage = {"ordinal": 0, "stage": "ingest", "rows_in": 1, "kept": 0, "dropped": 0, "failed": 1}
+    tables = {"rows": [row], "decisions": [decision], "stages": [stage]}
+    manifest = write_small(tmp_path / "manifest.duckdb", tables)
+    page = Page(write_report(manifest, None, tmp_path / "report.html").read_text("utf-8"))
+    assert "1 rows in: 0 kept, 0 dropped, 1 failed" in " ".join(page.text[""].split())
+    assert "bad_json" in page.text["failures"]
+
+
+def test_rows_unaccounted_for_are_named(
+    write_small: Callable[..., Path], tmp_path: Path, full_run: Callable[..., Any]
+) -> None:
+    tables: dict[str, Any] = full_run(tmp_path, images=4)
+    tables["stages"][-1]["kept"] -= 2
+    manifest = write_small(tmp_path / "manifest.duckdb", tables)
+    page = Page(write_report(manifest, None, tmp_path / "report.html").read_text("utf-8"))
+    assert "ledger not balanced: 2 rows unaccounted for" in page.text[""]
+
+
+def test_selection_fills_the_stratum_table(
+    write_small: Callable[..., Path],
+    tmp_path: Path,
+    full_run: Callable[..., Any],
+    selection_of: Callable[..., Any],
+) -> None:
+    tables = full_run(tmp_path, images=6)
+    manifest = write_small(tmp_path / "manifest.duckdb", tables | selection_of(tables, 5))
+    page = Page(write_report(manifest, None, tmp_path / "report.html").read_text("utf-8"))
+    assert "facility-location" in page.text["strata"]
+    assert "33.3%" in page.text["strata"]
+
+
+def test_same_manifest_gives_the_same_page(full_manifest: Path, tmp_path: Path) -> None:
+    first = write_report(full_manifest, None, tmp_path / "a.html")
+    second = write_report(full_manifest, "run-1", tmp_path / "b.html")
+    assert first.read_bytes() == second.read_bytes()
+    assert first.stat().st_size < 8_000_000

@@ -1,0 +1,53 @@
+"""No row may be lost, invented or judged twice."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from curation import ledger, records
+from curation.errors import LedgerError
+from curation.ledger import Balance
+
+ROWS = pa.schema([("row_id", pa.string())])
+
+
+def rows(*ids: str) -> pa.Table:
+    return pa.table({"row_id": list(ids)}, schema=ROWS)
+
+
+def dropped(*ids: str) -> pa.Table:
+    return records.decisions([records.decision(row, "dedup", "dropped", "copy") for row in ids])
+
+
+def test_every_row_kept_or_decided_once_passes():
+    ledger.check_rows(rows("a", "b", "c"), rows("a"), dropped("b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("read", "kept", "decided", "words"),
+    [
+        (rows("a", "b"), rows("a"), dropped(), "have no fate.*'b'"),
+        (rows("a"), rows("a"), dropped("z"), "were never read.*'z'"),
+        (rows("a", "b"), rows("a", "b"), dropped("a"), "'a' was decided 2 times"),
+        (rows("a", "a"), rows("a"), dropped(), "'a' was read 2 times"),
+    ],
+)
+def test_a_lost_invented_or_twice_judged_row_is_refused(read, kept, decided, words):
+    with pytest.raises(LedgerError, match=words):
+        ledger.check_rows(read, kept, decided)
+
+
+def test_a_stage_that_loses_a_row_is_named():
+    with pytest.raises(LedgerError, match=r"stage images is unbalanced: 3 rows in"):
+        ledger.check_stage(Balance("images", 3, 1, 1, 0))
+
+
+@pytest.mark.parametrize(("failed", "allowed"), [(2, True), (3, False)])
+def test_failures_count_against_the_tolerance(failed, allowed):
+    balances = [Balance("ingest", 100, 100 - failed, 0, failed)]
+    if allowed:
+        ledger.check_tolerance(balances, 100, 0.02)
+    else:
+        with pytest.raises(LedgerError, match=r"3 of 100 rows failed \(3.00%\)"):
+            ledger.check_tolerance(balances, 100, 0.02)

@@ -1,0 +1,119 @@
+"""The command line answers at once, in one line when it refuses, with the promised exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from curation.errors import InputError, LedgerError, MedSiftError
+from ray_jobs import cli
+from ray_jobs.cli import run
+from ray_jobs.names import manifest_path, recipe_path, shipped
+
+COMMANDS = ("curate", "query", "report", "export", "phantoms", "demo", "doctor")
+
+
+def medsift(*arguments: str, cwd=None, stdin=None):
+    return subprocess.run(
+        [sys.executable, "-m", "ray_jobs", *arguments], capture_output=True, text=True, cwd=cwd
+    )
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "submit"])
+def test_every_command_has_help_with_an_example(command, capsys):
+    asked = [command, "--help"] if command != "submit" else ["submit", "curate", "--help"]
+    assert run(asked) == 0
+    said = capsys.readouterr().out
+    assert f"medsift {' '.join(asked[:-1])}" in said
+    assert "Example: medsift" in said
+
+
+def test_the_command_alone_shows_its_commands(capsys):
+    assert run([]) == 2
+    shown = "".join(capsys.readouterr())
+    assert all(command in shown for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["curate"],
+        ["curate", "a.yaml", "--no-such-option"],
+        ["query", "only-a-manifest"],
+        ["query", "m", "SELECT 1", "--format", "xml"],
+        ["phantoms", "out", "--images", "many"],
+        ["no-such-command"],
+        ["submit", "curate", "a.yaml"],
+    ],
+)
+def test_bad_usage_is_one_line_and_status_2(arguments, capsys):
+    assert run(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert "--help" in captured.err
+
+
+@pytest.mark.parametrize("kind", [MedSiftError, InputError, LedgerError])
+def test_an_expected_error_is_one_line_with_its_own_status(kind, monkeypatch, capsys):
+    def refuse(*arguments, **options):
+        raise kind("this\ncannot be")
+
+    monkeypatch.setattr(cli, "app", refuse)
+    assert run(["doctor"]) == kind.exit_code
+    assert capsys.readouterr().err == "error: this cannot be\n"
+
+
+def test_debug_shows_where_an_expected_error_comes_from():
+    plain = medsift("query", "/nowhere", "SELECT 1")
+    assert plain.returncode == 2
+    assert plain.stderr.count("\n") == 1
+    debug = medsift("--debug", "query", "/nowhere", "SELECT 1")
+    assert "Traceback" in debug.stderr
+
+
+def test_light_commands_import_neither_ray_nor_torch():
+    script = (
+        "import sys; from ray_jobs.cli import run; "
+        "run(['query', '/nowhere', 'SELECT 1']); run(['report', '/nowhere']); run(['--help']); "
+        "heavy = {'ray', 'torch', 'transformers', 'faiss', 'open_clip'} & set(sys.modules); "
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_run_directory_stands_for_its_manifest(tmp_path):
+    (tmp_path / "manifest.duckdb").touch()
+    assert manifest_path(tmp_path) == manifest_path(tmp_path / "manifest.duckdb")
+    with pytest.raises(MedSiftError, match="medsift curate"):
+        manifest_path(tmp_path / "elsewhere")
+
+
+def test_a_recipe_is_a_path_or_a_shipped_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert str(recipe_path("some/recipe.yaml")) == "some/recipe.yaml"
+    with pytest.raises(MedSiftError, match="no recipe at nameless"):
+        recipe_path("nameless")
+    for name, path in shipped().items():
+        assert recipe_path(name) == path
+        assert path.is_file()
+
+
+def test_a_closed_pipe_ends_a_query_quietly(tmp_path):
+    pytest.importorskip("curation.manifest")
+    script = (
+        "import sys; from ray_jobs.console import closed_pipe_is_fine\n"
+        "with closed_pipe_is_fine():\n"
+        "    for _ in range(100000): sys.stdout.write('a line of a long answer\\n')\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 0

@@ -1,0 +1,85 @@
+"""The doctor's findings are true, name a mend when something is wrong, and show no secret."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import namedtuple
+
+import pytest
+
+from ray_jobs import doctor
+from ray_jobs.cli import run
+from ray_jobs.doctor import GIB
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_this_machine_has_what_medsift_declares():
+    assert [finding.status for finding in doctor.packages()] == ["OK"]
+
+
+@pytest.mark.parametrize(
+    ("requirement", "status"),
+    [
+        ("duckdb>=2.0", "OK"),
+        ("duckdb>=99", "FAIL"),
+        ("no-such-thing-here>=1", "FAIL"),
+        ("no-such-thing-here>=1; extra == 'embedded'", "WARN"),
+    ],
+)
+def test_a_package_is_held_against_its_bound(requirement, status):
+    finding = doctor._package(requirement)
+    assert finding.status == status
+    assert bool(finding.mend) == (status != "OK")
+
+
+@pytest.mark.parametrize(
+    "requirement", ["x>=1; platform_system == 'Nowhere'", "x>=1; extra == 'dev'"]
+)
+def test_requirements_of_other_systems_and_extras_do_not_count(requirement):
+    assert doctor._package(requirement) is None
+
+
+@pytest.mark.parametrize(("free", "status"), [(50, "OK"), (5, "WARN"), (0.5, "FAIL")])
+def test_a_full_disk_is_noticed(monkeypatch, tmp_path, free, status):
+    usage = Usage(100 * GIB, 0, int(free * GIB))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    finding = doctor.disk(tmp_path)
+    assert finding.status == status
+    assert bool(finding.mend) == (status != "OK")
+
+
+def test_memory_is_that_of_the_machine_or_less():
+    free, total = doctor._memory()
+    assert 0 < free <= total
+
+
+def test_the_token_is_named_by_its_place_only(monkeypatch):
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "s3cret-not-for-eyes")
+    finding = doctor.token()
+    assert finding.found == "found in $RAY_AUTH_TOKEN"
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/nowhere/token")
+    assert doctor.token().status == "FAIL"
+
+
+def test_a_cluster_that_is_not_there_fails_with_a_mend(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    finding = doctor.ray()
+    assert finding.status == "FAIL"
+    assert "127.0.0.1:1" in finding.found
+    assert "RAY_ADDRESS" in finding.mend
+
+
+@pytest.mark.slow
+def test_the_command_prints_every_finding_and_starts_a_ray(monkeypatch, capsys):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    status = run(["doctor", "--json"])
+    findings = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    by_subject = {finding["subject"]: finding for finding in findings}
+    assert {"python", "torch", "faiss", "embedded weights", "disk", "memory"} <= set(by_subject)
+    assert by_subject["embedded weights"]["status"] == "OK"
+    assert "1 CPUs" in by_subject["ray"]["found"]
+    assert status == int(any(finding["status"] == "FAIL" for finding in findings))

@@ -1,0 +1,228 @@
+"""A job carries code and recipe, nothing else, and ends here as it ended on the cluster."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import ray_jobs.submit as submit_module
+from curation.errors import UsageError
+from ray_jobs.submit import entrypoint, job_address, pack
+
+TOKEN = "s3cret-not-for-eyes-0123456789abcdef"
+START_SECONDS = 180
+RECIPE = SimpleNamespace(name="hello", resolved=lambda: {"name": "hello", "runs": "/data/läufe"})
+
+
+def test_the_job_folder_holds_code_and_recipe_and_is_small(tmp_path):
+    size = pack(RECIPE, tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"curation", "training", "evaluation", "ray_jobs", "recipe.yaml"} <= names
+    assert [name for name in names if name.endswith(".dist-info")]
+    assert len(names) == 6
+    assert not [path for path in tmp_path.rglob("*") if "__pycache__" in path.parts]
+    assert size < submit_module.LIMIT_BYTES
+    assert "läufe" in (tmp_path / "recipe.yaml").read_text(encoding="utf-8")
+
+
+def test_the_job_folder_runs_on_its_own(tmp_path):
+    pack(RECIPE, tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "ray_jobs", "--version"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("medsift 0")
+
+
+def test_a_folder_that_is_too_large_names_what_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(submit_module, "LIMIT_BYTES", 1000)
+    with pytest.raises(UsageError, match=r"MiB.*largest: .*\.py"):
+        pack(RECIPE, tmp_path)
+
+
+def test_the_entrypoint_survives_a_shell():
+    line = entrypoint("python", Path("/data/my runs/$x"), log_json=True)
+    assert shlex.split(line) == [
+        *("python", "-m", "ray_jobs", "curate", "recipe.yaml"),
+        *("--run-dir", "/data/my runs/$x", "--log-json"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("head:8265", "http://head:8265"),
+        ("http://head:8265/", "http://head:8265"),
+        ("https://head/ray", "https://head/ray"),
+    ],
+)
+def test_an_address_is_a_dashboard(given, url):
+    assert job_address(given) == url
+
+
+@pytest.mark.parametrize("given", ["ray://head:10001", "ftp://head"])
+def test_other_schemes_are_refused(given):
+    with pytest.raises(UsageError, match="8265"):
+        job_address(given)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def bare_environment() -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    return environment
+
+
+@pytest.fixture(scope="module")
+def head():
+    """The dashboard of a real head that wants a token; only its own processes are ended."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="ms", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        command = [
+            *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"),
+            *("--port", str(free_port()), "--dashboard-port", str(port)),
+            *("--temp-dir", folder, "--num-cpus", "2", "--disable-usage-stats"),
+            *(
+                "--object-store-memory",
+                str(100 * 1024**2),
+                "--ray-client-server-port",
+                str(free_port()),
+            ),
+        ]
+        with Path(folder, "said").open("wb") as said:
+            process = subprocess.Popen(
+                command,
+                env={**bare_environment(), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN},
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            _wait_for(port, process, Path(folder, "said"))
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], said: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as one:
+            if one.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    raise AssertionError(
+        f"no Ray head within {START_SECONDS} s, exit {process.poll()}: {said.read_text()}"
+    )
+
+
+def submitted(script: str, address: str, token: str | None = TOKEN, **more: str):
+    """Run a few lines against the job server in a fresh process, as a user's shell would."""
+    environment = {**bare_environment(), "HOME": "/nonexistent", **more}
+    if token is not None:
+        environment["RAY_AUTH_TOKEN"] = token
+    return subprocess.run(
+        [sys.executable, "-c", script, address],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+HELLO = """
+import sys, tempfile, pathlib
+from curation.errors import MedSiftError
+from ray_jobs.submit import JobServer, write_out
+try:
+    server = JobServer(sys.argv[1])
+    with tempfile.TemporaryDirectory() as folder:
+        pathlib.Path(folder, "hello.py").write_text({program!r})
+        job = server.submit(pathlib.Path(folder), "python hello.py", name="hello")
+    outcome = server.follow(job, write_out)
+except MedSiftError as error:
+    sys.exit("error: " + str(error))
+print(outcome.status, server.client.get_job_info(job).metadata)
+sys.exit(outcome.exit_code)
+"""
+CONNECT = (
+    "from ray_jobs.cluster import connected, describe\n"
+    "with connected(1):\n    print('inside', describe())\n"
+)
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_a_job_is_followed_and_its_status_is_handed_on(head):
+    done = submitted(HELLO.format(program="print('hello from the head')\n"), head)
+    assert done.returncode == 0, done.stderr
+    assert "hello from the head" in done.stdout
+    assert "SUCCEEDED" in done.stdout
+    failing = submitted(HELLO.format(program="raise SystemExit(4)\n"), head)
+    assert failing.returncode == 4, failing.stderr
+    assert "FAILED" in failing.stdout
+    assert TOKEN not in done.stdout + done.stderr + failing.stdout + failing.stderr
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(("token", "words"), [(None, "none was found"), ("x" * 36, "refuses")])
+def test_a_missing_or_wrong_token_is_one_line_with_the_mend(head, token, words):
+    done = submitted(HELLO.format(program=""), head, token)
+    assert done.returncode == 1
+    assert done.stderr.count("error: ") == 1
+    assert words in done.stderr
+    assert "RAY_AUTH_TOKEN" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "x" * 36 not in done.stderr
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_a_job_joins_the_cluster_that_it_runs_in_and_leaves_it_running(head, tmp_path):
+    packed = (
+        "import sys, tempfile, pathlib, types\n"
+        "from ray_jobs.submit import JobServer, pack, write_out\n"
+        "recipe = types.SimpleNamespace(name='x', resolved=lambda: {})\n"
+        "server = JobServer(sys.argv[1])\n"
+        "with tempfile.TemporaryDirectory() as folder:\n"
+        "    pack(recipe, pathlib.Path(folder))\n"
+        f"    pathlib.Path(folder, 'job.py').write_text({CONNECT!r})\n"
+        "    job = server.submit(pathlib.Path(folder), 'python job.py', name='x')\n"
+        "sys.exit(server.follow(job, write_out).exit_code)\n"
+    )
+    for _ in range(2):
+        done = submitted(packed, head)
+        assert done.returncode == 0, done.stdout + done.stderr
+        # The head has two CPUs: the one that was asked for did not start another Ray.
+        assert "inside 127.0.0.1" in done.stdout or "inside " in done.stdout
+        assert "2 CPUs" in done.stdout
+
+
+def test_an_address_where_nothing_listens_is_one_line():
+    done = submitted(HELLO.format(program=""), f"http://127.0.0.1:{free_port()}")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: nothing answers at http://127.0.0.1:")
+    assert done.stderr.count("\n") == 1
