@@ -66,7 +66,7 @@ def faiss_range(vectors: Vectors) -> tuple[int, str]:
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
     limits, _, found = index.range_search(vectors, THRESHOLD)
-    query = np.repeat(np.arange(len(vectors)), np.diff(np.asarray(limits, dtype=np.int64)))
+    query = np.repeat(np.arange(len(vectors)), (limits[1:] - limits[:-1]).astype(np.int64))
     dropped = np.unique(query[found < query])
     return len(vectors) - len(dropped), f"{int((found < query).sum())} pairs"
 

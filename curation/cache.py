@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -76,7 +77,8 @@ class TableCache:
             pq.write_table(table, partial, compression="zstd", row_group_size=ROW_GROUP)
             partial.replace(target)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
             raise StorageError(
                 f"cannot write {target}: {error}; free some space or choose another cache_dir"
             ) from error

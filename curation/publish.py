@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -52,12 +51,12 @@ def publish(
         name=recipe.name,
         created_at=started,
         finished_at=datetime.now(UTC),
-        status="done" if balanced else "failed",
-        recipe=json.dumps(recipe.resolved(), sort_keys=True),
+        status="balanced" if balanced else "failed",
+        recipe=recipe.resolved(),
         recipe_fingerprint=recipe.fingerprint(),
         input_fingerprint=stages[0].fingerprint,
         code_version=metadata.version("medsift"),
-        packages=json.dumps({name: metadata.version(name) for name in PACKAGES}),
+        packages={name: metadata.version(name) for name in PACKAGES},
         seed=recipe.seed,
     )
     write_manifest(manifest, manifest_tables(stages), run)

@@ -80,7 +80,7 @@ class Mapper:
                 # DuckDB does not see case, so one spelling stands for all: the recipe's.
                 by_fold.setdefault(name.casefold(), name)
         self.needed = sorted(by_fold.values())
-        self.connection = connect()
+        self.connection = engine().cursor()
 
     def check(self, schemas: Sequence[pa.Schema]) -> None:
         """Bind every expression of the recipe to the columns of the input's files.
@@ -186,8 +186,9 @@ class Mapper:
 _ROW: Final = "medsift row"
 
 
-def connect() -> Any:
-    """A private in-memory DuckDB on one thread, shut off from files and network."""
+@lru_cache(maxsize=1)
+def engine() -> Any:
+    """This process's in-memory DuckDB on one thread, shut off from files and network."""
     import duckdb
 
     settings: dict[str, str | bool | int | float | list[str]] = {
@@ -208,7 +209,8 @@ def column_names(expression: str) -> frozenset[str]:
     names: set[str] = set()
     bound: set[str] = set()
     for node in _nodes(_parse(expression)):
-        if node.get("class") == "LAMBDA":
+        # `a -> b` may be JSON access as well as an old lambda: only `lambda x: …` binds names.
+        if node.get("class") == "LAMBDA" and node.get("syntax_type") == "LAMBDA_KEYWORD":
             bound.update(_lambda_names(node["lhs"]))
         elif node.get("class") == "COLUMN_REF":
             names.add(node["column_names"][0])
@@ -218,7 +220,7 @@ def column_names(expression: str) -> frozenset[str]:
 @lru_cache(maxsize=4096)
 def _parse(expression: str) -> Any:
     statement = f"SELECT {expression}\n"
-    parser = _parser().cursor()
+    parser = engine().cursor()
     found = parser.execute("SELECT json_serialize_sql(?::VARCHAR)", [statement]).fetchone()
     tree = json.loads(found[0])
     if tree["error"]:
@@ -272,12 +274,7 @@ def _unfit_functions() -> frozenset[str]:
         EXCEPT SELECT function_name FROM duckdb_functions()
         WHERE function_type IN ('scalar', 'macro') AND stability = 'CONSISTENT'
     """
-    return frozenset(str(row[0]) for row in _parser().cursor().execute(query).fetchall())
-
-
-@lru_cache(maxsize=1)
-def _parser() -> Any:
-    return connect()
+    return frozenset(str(row[0]) for row in engine().cursor().execute(query).fetchall())
 
 
 def _as_text(target: str, text: str) -> str:

@@ -162,10 +162,9 @@ def test_empty_text_and_html_are_refused_with_their_reason() -> None:
 def test_a_cut_file_is_refused_or_gives_the_same_pixels(kind: str, share: float) -> None:
     data = saved(scene(), kind)
     whole = decode(data, "a", CONFIG).image_id
-    try:
-        assert decode(data[: int(share * len(data))], "a", CONFIG).image_id == whole
-    except ImageError as error:
-        assert error.reason in ("image_truncated", "image_empty", "not_an_image")
+    line, _ = inspect("a", data[: int(share * len(data))], CONFIG)
+    refused = line["error"] in ("image_truncated", "image_empty", "not_an_image")
+    assert refused != (line["image_id"] == whole)
 
 
 @settings(max_examples=60, deadline=None)
@@ -279,7 +278,7 @@ def test_dicom_of_several_encodings_is_one_picture() -> None:
 
 
 def test_dicom_window_follows_the_standard() -> None:
-    values = np.asarray([[-1000.0, -9.5, 40.0, 89.5, 1000.0]])
+    values = np.asarray([[-1000.0, -10.0, 40.0, 89.0, 1000.0]])
     shares = window_shares(values, 40.0, 100.0, "LINEAR")
     assert shares[0, [0, 1, 3, 4]].tolist() == [0.0, 0.0, 1.0, 1.0]
     assert window_shares(values, 40.0, 100.0, "LINEAR_EXACT")[0, 2] == 0.5

@@ -13,7 +13,22 @@ from curation.encoders import embedded
 from curation.encoders.embedded import EmbeddedConfig, EmbeddedEncoder
 from curation.errors import ModelError
 
-WORDS = "is there a small left sided pleural effusion on this chest radiograph or not".split()
+WORDS = [
+    "is",
+    "there",
+    "a",
+    "small",
+    "left",
+    "sided",
+    "pleural",
+    "effusion",
+    "on",
+    "this",
+    "chest",
+    "radiograph",
+    "or",
+    "not",
+]
 
 
 @pytest.fixture(scope="module")
