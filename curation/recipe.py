@@ -12,7 +12,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from curation.config import Config
-from curation.dedup import DedupConfig
+from curation.dedup.config import DedupConfig
 from curation.encoders import AnyEncoder
 from curation.errors import RecipeError
 from curation.explain import explain

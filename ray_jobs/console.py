@@ -138,7 +138,7 @@ class HumanAudience:
             ("report", shown(result.report)),
             ("next", query),
         ):
-            self.console.print(Text(f"{name:<10}", style="dim") + Text(value))
+            self.console.print(Text().append(f"{name:<10}", "dim").append(value))
 
     def failed(self, error: BaseException, exit_code: int) -> None:
         """Take the bar away; the error line follows."""
@@ -232,7 +232,7 @@ def one_line(error: BaseException) -> str:
 def print_error(message: str) -> None:
     """Write `error: …` as one line on stderr."""
     console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-    console.print(Text("error: ", style="bold red") + Text(message))
+    console.print(Text().append("error: ", "bold red").append(message))
 
 
 def shown(path: Path) -> str:

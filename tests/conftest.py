@@ -27,7 +27,9 @@ def medical_text() -> Path:
     """The real PubMedQA and MedQuAD folder; its tests skip where it is absent."""
     folder = DATA / "medical-text"
     if not folder.is_dir():
-        pytest.skip(f"medical-text is not at {folder}; set MEDSIFT_DATA to the folder that holds it")
+        pytest.skip(
+            f"medical-text is not at {folder}; set MEDSIFT_DATA to the folder that holds it"
+        )
     return folder
 
 

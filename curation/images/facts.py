@@ -49,8 +49,8 @@ def histogram_facts(grey: Image.Image) -> dict[str, float]:
     return {
         "mean": mean,
         "contrast": float(np.sqrt(shares @ (levels - mean) ** 2)),
-        "entropy": float(max(0.0, -(present @ np.log2(present)))),
-        "blank_share": max(shares.tolist()),
+        "entropy": max(0.0, -float(present @ np.log2(present))),
+        "blank_share": float(shares.max()),
     }
 
 

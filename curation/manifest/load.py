@@ -114,12 +114,18 @@ def insert(con: DuckDBPyConnection, run_id: str, name: str, inputs: Inputs) -> N
     """Insert one input into its table, in the table's order."""
     table = BY_NAME[name]
     select = _STATEMENTS.get(name, _plain)(table, run_id, inputs)
-    order = ", ".join(f'"{column}"' for column in table.order)
+    if table.order:
+        select += " ORDER BY " + ", ".join(f'"{column}"' for column in table.order)
+    columns = f"{_NUMBERED}, filled.* EXCLUDE (place)" if name == "samples" else "filled.*"
     con.execute(
         f"INSERT INTO {name} BY NAME "
-        f"SELECT {quoted(run_id)} AS run_id, filled.* FROM ({select}) AS filled"
-        + (f" ORDER BY {order}" if order else "")
+        f"SELECT {quoted(run_id)} AS run_id, {columns} FROM ({select}) AS filled"
     )
+
+
+# Numbers go on after those of the runs carried over; the input is sorted already, so an
+# unordered window numbers it in that order without a second sort.
+_NUMBERED: Final = "row_number() OVER () + (SELECT coalesce(max(place), -1) FROM samples) AS place"
 
 
 def _listed(table: Table, given: Input, replace: Mapping[str, str] | None = None) -> str:
@@ -209,6 +215,7 @@ def _selections(table: Table, run_id: str, inputs: Inputs) -> str:
     started = f"(SELECT max(created_at) FROM runs WHERE run_id = {quoted(run_id)})"
     replace = {
         "stratum": f"coalesce({own}s.stratum)",
+        "place": "s.place",
         "created_at": f"CAST(coalesce({made}{started}) AS TIMESTAMP)",
     }
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -98,7 +98,7 @@ def selected_batches(
     selection: str | None = None,
     run_id: str | None = None,
     rows: int = BATCH_ROWS,
-) -> Iterator[pa.Table]:
+) -> Generator[pa.Table, None, None]:
     """`selected` in tables of at most `rows` rows, at least one; memory stays small."""
     with closing(open_manifest(path)) as con:
         run, name = _resolve(con, path, selection, run_id)
@@ -108,7 +108,7 @@ def selected_batches(
         )
         reader = con.sql(
             f"SELECT {columns} FROM selections s "
-            "JOIN samples p ON s.run_id = p.run_id AND s.row_id = p.row_id "
+            "JOIN samples p ON s.place = p.place "
             f"WHERE s.run_id = {quoted(run)} AND s.selection = {quoted(name)} ORDER BY s.rank"
         ).to_arrow_reader(rows)
         empty = True
@@ -198,7 +198,7 @@ def _resolve(
             "SELECT DISTINCT selection || ' (run ' || run_id || ')' FROM selections ORDER BY 1"
         ).fetchall()
         names = ", ".join(line[0] for line in known) or "none"
-        wanted = selection or "any selection"
+        wanted = f"selection {selection!r}" if selection else "selection"
         of_run = f" of run {run_id}" if run_id else ""
         raise ManifestError(f"{path} has no {wanted}{of_run}; it has {names}")
     return found[0][0], found[0][1]

@@ -32,7 +32,7 @@ _SELECTED: Final = f"""
            p.messages, p.images, p.source, p.language, p.patient_id, p.study_id, p.license
     FROM selections s
     JOIN newest n ON s.run_id = n.run_id AND s.selection = n.selection
-    JOIN samples p ON s.run_id = p.run_id AND s.row_id = p.row_id
+    JOIN samples p ON s.place = p.place
 """
 
 # A value is a similarity where a witness stands on the other side of it.
@@ -64,7 +64,7 @@ _COVERAGE: Final = """
     SELECT coalesce(e.run_id, c.run_id) AS run_id, coalesce(e.selection, c.selection) AS selection,
            coalesce(e.stratum, c.stratum) AS stratum, coalesce(e.pool, 0) AS pool,
            coalesce(c.selected, 0) AS selected, coalesce(c.weight, 0) AS weight,
-           c.selected / nullif(e.pool, 0) AS share
+           coalesce(c.selected, 0) / nullif(e.pool, 0) AS share
     FROM expected e FULL JOIN chosen c
       ON e.run_id = c.run_id AND e.selection = c.selection AND e.stratum = c.stratum
 """

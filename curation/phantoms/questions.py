@@ -149,11 +149,11 @@ def _count(case: Case, rng: np.random.Generator) -> list[Question]:
     )
     number = str(len(case.lesions))
     limit = int(rng.integers(1, MAX_LESIONS))
-    noun = "lesion" if limit == 1 else "lesions"
+    verb, noun = ("Is", "lesion") if limit == 1 else ("Are", "lesions")
     more = (
-        f"Are there more than {limit} {noun}?",
+        f"{verb} there more than {limit} {noun}?",
         f"Does the image show more than {limit} {noun}?",
-        f"Are more than {limit} {noun} visible?",
+        f"{verb} more than {limit} {noun} visible?",
     )
     numbers = tuple(str(value) for value in range(MAX_LESIONS + 1))
     return [

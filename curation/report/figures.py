@@ -164,7 +164,7 @@ def _cloud(
             "color": palette.get(name, REST),
             "symbol": "circle" if kept else "circle-open",
             "size": 6 if kept else 8,
-            "opacity": 0.8,
+            "opacity": 0.9,
             "line": {"width": 0 if kept else 1.4},
         },
     }

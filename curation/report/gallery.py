@@ -21,7 +21,8 @@ QUALITY = 80
 # The least similar groups of a kind first: these are the ones a reader wants to check.
 CHOSEN = """
 WITH sized AS (
-    SELECT kind, group_id, min(survivor) AS survivor, count(DISTINCT member) AS members,
+    SELECT kind, group_id, min(survivor) AS survivor,
+           count(DISTINCT member) + (NOT bool_or(member = survivor))::BIGINT AS members,
            coalesce(min(similarity), 0) AS lowest
     FROM clusters WHERE run_id = $run GROUP BY kind, group_id
 ), ranked AS (
@@ -115,14 +116,12 @@ def _group(connection: duckdb.DuckDBPyConnection, run_id: str, chosen: Line) -> 
     )
     survivor = chosen["survivor"]
     first = [line for line in found if line["member"] == survivor]
-    listed = bool(first)
     if not first:
         first = fetch(connection, IMAGE if pictures else ROW, run_id, member=survivor)
     others = [line for line in found if line["member"] != survivor]
     shown = [*first, *others][:MEMBERS]
-    total = chosen["members"] + (0 if listed or not first else 1)
     members = [_member(line, line["member"] == survivor, pictures) for line in shown]
-    return Group(chosen["kind"], chosen["group_id"], members, max(0, total - len(shown)))
+    return Group(chosen["kind"], chosen["group_id"], members, chosen["members"] - len(shown))
 
 
 def _member(line: Line, survivor: bool, pictures: bool) -> Member:

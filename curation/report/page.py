@@ -175,10 +175,12 @@ def _replace(output: Path, page: str) -> None:
     partial = output.with_name(f"{output.name}.{os.getpid()}.partial")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(page, encoding="utf-8", errors="backslashreplace")
-        partial.replace(output)
+        try:
+            partial.write_text(page, encoding="utf-8", errors="backslashreplace")
+            partial.replace(output)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise StorageError(
             f"cannot write the report {output}: {error}; free space or name another --output"
         ) from error

@@ -68,7 +68,8 @@ def stat(refs: Iterable[str]) -> list[tuple[str, int, float]]:
 
 def _under_folder(ref: str, image_root: str) -> str:
     root = _real_root(image_root)
-    target = os.path.realpath(os.path.join(root, local_path(ref)))  # noqa: PTH118 - 3x faster
+    plain = str(local_path(ref)) if scheme(ref) else ref
+    target = os.path.realpath(os.path.join(root, plain))  # noqa: PTH118 - 3x faster
     if target != root and not target.startswith(root.rstrip(os.sep) + os.sep):
         raise InputError(f"reference {ref!r} leads outside image_root {image_root!r}")
     return target

@@ -65,8 +65,8 @@ def _demo(images: int, out: Path, seed: int, workers: int, ray: bool) -> None:
     name = f"phantoms-{images}-{seed}"
     data = out / "data" / name
     sys.stderr.write(f"drawing {images} phantom images in {shown(data)}\n")
-    drawn = make_phantoms(data / "phantoms", images=images, seed=seed, workers=workers)
-    os.environ["MEDSIFT_DATA"] = str(data.absolute())
+    drawn = make_phantoms(data, images=images, seed=seed, workers=workers)
+    os.environ["MEDSIFT_PHANTOMS"] = str(data.absolute())
     recipe = load_recipe(recipe_path("phantoms"), [f"runs={out}"])
     result = run(recipe, out / name, ray=ray, log_json=False)
     fate = query(result.manifest, FATES.format(run_id=result.run_id))

@@ -34,8 +34,8 @@ def doctor(
         if as_json:
             typer.echo(json.dumps(asdict(finding)))
             continue
-        line = Text(f"{finding.status:<5}", STYLES[finding.status])
-        line.append(f"{finding.subject:<18}{finding.found}", "")
+        line = Text().append(f"{finding.status:<5}", STYLES[finding.status])
+        line.append(f"{finding.subject:<18}{finding.found}")
         console.print(line)
         if finding.mend:
             console.print(Text(f"{'':<5}{'':<18}mend: {finding.mend}"))

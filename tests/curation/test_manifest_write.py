@@ -235,7 +235,7 @@ def test_the_newest_selection_is_the_one_shown(tmp_path):
     assert selected(path).column_names == list(
         next(view for view in VIEWS if view.name == "selected_samples").columns
     )
-    with pytest.raises(ManifestError, match=r"no third; it has new \(run a\), old \(run a\)"):
+    with pytest.raises(ManifestError, match=r"no selection 'third'; it has new \(run a\), old \(run a\)"):
         selected(path, "third")
 
 
@@ -354,3 +354,19 @@ def test_a_folder_that_cannot_be_written_is_a_storage_error(tmp_path):
     with pytest.raises(StorageError, match="cannot write"):
         write_manifest(tmp_path / "file" / "m.duckdb", {}, run())
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_samples_lie_in_order_of_their_rows_and_selections_point_at_them(tmp_path):
+    path = tmp_path / "m"
+    for name in ("a", "b", "a"):
+        write_manifest(
+            path, pool(["kept"] * 30) | {"selections": selection("s", [7, 2])}, run(name)
+        )
+    lines = query(path, "SELECT run_id, row_id FROM samples ORDER BY place").to_pylist()
+    for name in ("a", "b"):
+        rows = [line["row_id"] for line in lines if line["run_id"] == name]
+        assert rows == sorted(rows)
+        assert len(rows) == 30
+    strange = "SELECT * FROM selections s JOIN samples p USING (place) WHERE s.row_id <> p.row_id"
+    assert query(path, strange).num_rows == 0
+    assert selected(path, run_id="b")["sample_id"].to_pylist() == ["id7", "id2"]

@@ -32,11 +32,11 @@ def run_dir(tmp_path_factory):
         created_at=MOMENT,
         finished_at=MOMENT,
         status="balanced",
-        recipe="{}",
+        recipe={},
         recipe_fingerprint="r",
         input_fingerprint="i",
         code_version="0",
-        packages="{}",
+        packages={},
         seed=0,
     )
     write_manifest(folder / "manifest.duckdb", {"stages": pa.Table.from_pylist(stages)}, record)

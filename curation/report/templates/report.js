@@ -3,6 +3,7 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const narrow = matchMedia("(max-width: 640px)");
   const ACCENT = "#0072B2";
+  const SKY = "#56B4E9";
   const config = { displaylogo: false, displayModeBar: false, responsive: true };
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -21,7 +22,9 @@
       layout.font.size = 12;
       layout.dragmode = false;
     }
-    const text = JSON.stringify(figure.data).replaceAll(ACCENT, style("--accent"));
+    // The dark theme's accent is the palette's sky blue, which gives way to its yellow.
+    const text = JSON.stringify(figure.data)
+      .replaceAll(SKY, style("--sky")).replaceAll(ACCENT, style("--accent"));
     return [JSON.parse(text), layout];
   };
 

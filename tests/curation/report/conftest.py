@@ -88,7 +88,7 @@ def _add_sample(tables: Tables, place: int, turn: int, question: str, ref: str) 
             "sample_id": f"s{row}",
             "row_id": row,
             "source": "phantoms",
-            "modality": HOSTILE if hostile else MODALITIES[place % len(MODALITIES)],
+            "modality": HOSTILE if place == 0 else MODALITIES[place % len(MODALITIES)],
             "task_type": ("presence", "plane", "count")[turn],
             "answer_type": ("closed", "choice", "open")[turn],
             "question": HOSTILE if hostile else question,
@@ -148,7 +148,14 @@ def _fail_rows(tables: Tables) -> None:
     for place, reason in enumerate(("image_truncated", "image_truncated", "image_missing")):
         row = f"phantoms:samples.jsonl:{9000 + place}"
         tables["rows"].append(
-            {"row_id": row, "source": "phantoms", "file": "samples.jsonl", "index": 9000 + place}
+            {
+                "row_id": row,
+                "source": "phantoms",
+                "file": "samples.jsonl",
+                "index": 9000 + place,
+                "notes": [],
+                "sample_id": None,
+            }
         )
         tables["decisions"].append(_decision(row, "failed", reason))
 

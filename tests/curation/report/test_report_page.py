@@ -119,7 +119,7 @@ def test_empty_run_opens_without_a_figure_or_a_complaint(
     page = write_report(manifest, None, tmp_path / "report.html")
     dom, console = opened(chromium, page, tmp_path / "profile")
     assert 'data-drawn="0"' in dom
-    assert "main-svg" not in dom
+    assert 'class="main-svg"' not in dom
     assert console == ""
 
 

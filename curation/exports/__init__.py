@@ -1,0 +1,115 @@
+"""Exports: a selection in the file format that a trainer reads, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from curation.errors import StorageError, UsageError
+from curation.exports import hf, llava, messages, parquet, sharegpt, webdataset
+from curation.exports.base import ExportFormat, Origin
+from curation.manifest import append_tables, resolve_selection, selected_batches
+
+__all__ = ["FORMATS", "ExportResult", "export"]
+
+FORMATS: Final = {
+    module.FORMAT.name: module.FORMAT
+    for module in (messages, sharegpt, llava, parquet, hf, webdataset)
+}
+MANIFEST_NAME: Final = "manifest.duckdb"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """What was written: samples, files, and the selection they come from."""
+
+    rows: int
+    files: list[Path]
+    run_id: str
+    selection: str
+
+
+def export(
+    manifest: Path,
+    format: str,
+    output: Path,
+    selection: str | None = None,
+    *,
+    run_id: str | None = None,
+    record: bool = True,
+) -> ExportResult:
+    """Write a selection to `output`.
+
+    Args:
+        manifest: the manifest, or the run directory that holds it.
+        format: one of `FORMATS`; `hf` and `webdataset` are folders, the others one file.
+        output: must not exist, or be empty. It appears when it is complete.
+        selection: its name; the newest one when None.
+        run_id: the run; the newest one with such a selection when None.
+        record: note the export in the manifest's table `exports`.
+
+    Raises:
+        UsageError: unknown format, or an output that is in the way.
+        ManifestError: no such selection.
+        InputError: a picture is gone.
+        StorageError: the disk refuses; nothing half-written remains.
+    """
+    if format not in FORMATS:
+        raise UsageError(f"export format {format!r} is unknown; allowed: {', '.join(FORMATS)}")
+    chosen = FORMATS[format]
+    manifest = manifest / MANIFEST_NAME if manifest.is_dir() else manifest
+    _check_output(chosen, output)
+    run_id, selection = resolve_selection(manifest, selection, run_id)
+    origin = Origin(manifest, run_id, selection)
+    rows = _write(chosen, output, origin)
+    if record:
+        _record(chosen, output, origin, rows)
+    found = sorted(path for path in output.rglob("*") if path.is_file())
+    return ExportResult(rows, found if chosen.folder else [output], run_id, selection)
+
+
+def _check_output(chosen: ExportFormat, output: Path) -> None:
+    if output.is_dir() and not chosen.folder:
+        raise UsageError(f"--output {output} is a folder; format {chosen.name} writes one file")
+    if output.is_dir() and not any(output.iterdir()):
+        return
+    if output.exists() and (output.is_dir() or output.stat().st_size):
+        raise UsageError(f"--output {output} is not empty; name another one or remove it")
+    if output.is_file() and chosen.folder:
+        raise UsageError(f"--output {output} is a file; format {chosen.name} writes a folder")
+
+
+def _write(chosen: ExportFormat, output: Path, origin: Origin) -> int:
+    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
+    batches = selected_batches(origin.manifest, origin.selection, origin.run_id, rows=1000)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        rows = chosen.write(batches, partial, origin)
+        partial.replace(output)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {output}: {error}; free some space or choose another --output"
+        ) from error
+    finally:
+        batches.close()
+        shutil.rmtree(partial, ignore_errors=True)
+        if partial.is_file():
+            partial.unlink()
+    return rows
+
+
+def _record(chosen: ExportFormat, output: Path, origin: Origin, rows: int) -> None:
+    line = {
+        "selection": origin.selection,
+        "format": chosen.name,
+        "path": str(output.resolve()),
+        "rows": rows,
+        "created_at": datetime.now(UTC).replace(tzinfo=None),
+    }
+    append_tables(origin.manifest, origin.run_id, {"exports": pa.Table.from_pylist([line])})

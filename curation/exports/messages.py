@@ -1,0 +1,33 @@
+"""`messages`: JSON Lines of chat messages whose content is a list of parts (OpenAI and TRL)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from curation.exports.base import ExportFormat, Origin
+from curation.exports.turns import Line, facts, marked_turns, parts, references
+
+
+def write(batches: Iterator[pa.Table], target: Path, origin: Origin) -> int:
+    """Write one JSON object a line; return the number of lines."""
+    rows = 0
+    with target.open("w", encoding="utf-8") as file:
+        for batch in batches:
+            for line in batch.to_pylist():
+                file.write(json.dumps(_entry(line), ensure_ascii=False) + "\n")
+            rows += batch.num_rows
+    return rows
+
+
+def _entry(line: Line) -> dict[str, Any]:
+    turns = marked_turns(line)
+    messages = [{"role": turn["role"], "content": parts(turn["content"])} for turn in turns]
+    return {"messages": messages, "images": references(line), **facts(line)}
+
+
+FORMAT: Final = ExportFormat("messages", folder=False, write=write)

@@ -1,0 +1,65 @@
+"""Where a sample's pictures stand in its conversation, and the facts that travel along."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+MARK: Final = "<image>"
+FACTS: Final = (
+    "sample_id",
+    "row_id",
+    "weight",
+    "stratum",
+    "source",
+    "split",
+    "modality",
+    "body_part",
+    "task_type",
+    "answer_type",
+    "language",
+    "patient_id",
+    "study_id",
+    "license",
+)
+
+Line = Mapping[str, Any]
+Turn = dict[str, str]
+
+
+def marked_turns(line: Line) -> list[Turn]:
+    """The messages of a sample with exactly one ``<image>`` mark for each of its pictures.
+
+    Marks that are there already stay when their number is right; otherwise they are taken out
+    and all pictures lead the first user turn, each on a line of its own.
+    """
+    turns = [{"role": turn["role"], "content": turn["content"] or ""} for turn in line["messages"]]
+    pictures = len(line["images"] or [])
+    if sum(turn["content"].count(MARK) for turn in turns) == pictures:
+        return turns
+    for turn in turns:
+        turn["content"] = turn["content"].replace(f"{MARK}\n", "").replace(MARK, "")
+    first = next((turn for turn in turns if turn["role"] == "user"), turns[0])
+    first["content"] = f"{MARK}\n" * pictures + first["content"]
+    return turns
+
+
+def parts(content: str) -> list[dict[str, str]]:
+    """A marked turn as a list of picture and text parts."""
+    found: list[dict[str, str]] = []
+    for place, text in enumerate(content.split(MARK)):
+        if place:
+            found.append({"type": "image"})
+        if text.strip() or (not place and MARK not in content):
+            found.append({"type": "text", "text": text.strip("\n") if MARK in content else text})
+    return found
+
+
+def references(line: Line) -> list[str]:
+    """Paths or URLs of a sample's pictures, in order."""
+    return [picture["ref"] for picture in line["images"] or []]
+
+
+def facts(line: Line, names: Sequence[str] = FACTS) -> dict[str, Any]:
+    """Ids, weight and tags of a sample."""
+    return {name: line[name] for name in names}

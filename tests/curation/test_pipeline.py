@@ -1,0 +1,200 @@
+"""The promises of a run: every row has a fate, order does not matter, killed equals uninterrupted."""
+
+from __future__ import annotations
+
+import fcntl
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curation.errors import LedgerError, UsageError
+from curation.execution import LocalExecutor, Resources, Worker
+from curation.manifest import query
+from curation.phantoms import PhantomSet
+from curation.pipeline import RunResult, curate
+from curation.progress import Event, StageFinished
+from curation.stages import STAGES
+
+NAMES = [stage.name for stage in STAGES]
+
+
+def selection(run: RunResult) -> bytes:
+    """The bytes of the selection."""
+    [part] = (run.stages[-1].folder / "selections").glob("*.parquet")
+    return part.read_bytes()
+
+
+def selected_ids(run: RunResult) -> list[str]:
+    table = query(run.manifest, "SELECT sample_id FROM selected_samples ORDER BY 1")
+    return table["sample_id"].to_pylist()
+
+
+def dropped(run: RunResult) -> list[tuple[str, str]]:
+    sql = "SELECT sample_id, reason FROM why WHERE action = 'dropped' AND stage = 'dedup' ORDER BY ALL"
+    return [tuple(line.values()) for line in query(run.manifest, sql).to_pylist()]
+
+
+class Killed(BaseException):
+    """Stands for a kill signal: nothing catches it."""
+
+
+class KilledExecutor:
+    """Works like the local executor until `items` items are done, then dies."""
+
+    def __init__(self, items: int) -> None:
+        self.left = items
+
+    def stream(
+        self,
+        items: Sequence[Any],
+        make: Callable[[], Worker],
+        out: Path,
+        advance: Callable[[int], None],
+        resources: Resources | None = None,
+    ) -> None:
+        def mortal() -> Worker:
+            worker = make()
+
+            def call(item):
+                if self.left == 0:
+                    raise Killed
+                self.left -= 1
+                yield from worker(item)
+
+            return call
+
+        LocalExecutor().stream(items, mortal, out, advance)
+
+    def run(self, function, items):
+        return LocalExecutor().run(function, items)
+
+
+def test_every_row_has_exactly_one_fate(phantom_run, phantoms: PhantomSet):
+    sql = "SELECT action, count(*) AS rows FROM why GROUP BY 1"
+    fates = {line["action"]: line["rows"] for line in query(phantom_run.manifest, sql).to_pylist()}
+    assert sum(fates.values()) == phantoms.rows
+    assert fates["kept"] == len(selected_ids(phantom_run))
+    unbalanced = "SELECT * FROM funnel WHERE rows_in <> kept + dropped + failed"
+    assert query(phantom_run.manifest, unbalanced).num_rows == 0
+
+
+def test_every_witness_was_kept(phantom_run):
+    sql = (
+        "SELECT count(*) AS strays FROM decisions WHERE witness IS NOT NULL "
+        "AND witness NOT IN (SELECT row_id FROM selected_samples)"
+    )
+    assert query(phantom_run.manifest, sql)["strays"].to_pylist() == [0]
+
+
+def test_weights_add_up_to_the_rows_stood_for(phantom_run):
+    sql = (
+        "SELECT (SELECT sum(weight) FROM selected_samples) AS mass, "
+        "(SELECT rows_in FROM funnel WHERE stage = 'dedup') AS rows"
+    )
+    [line] = query(phantom_run.manifest, sql).to_pylist()
+    assert line["mass"] == line["rows"]
+
+
+def test_a_second_run_reuses_every_stage_and_changes_no_byte(phantom_run, phantom_recipe):
+    before = selection(phantom_run)
+    events: list[Event] = []
+    again = curate(phantom_recipe(), phantom_run.run_dir, LocalExecutor(), events.append)
+    finished = [event for event in events if isinstance(event, StageFinished)]
+    assert [event.stage for event in finished if event.reused] == NAMES
+    assert selection(again) == before
+    assert again.run_id == phantom_run.run_id
+
+
+def test_a_changed_rule_repeats_only_what_depends_on_it(phantom_run, phantom_recipe):
+    events: list[Event] = []
+    recipe = phantom_recipe("dedup.sample.question=0.99")
+    curate(recipe, phantom_run.run_dir, LocalExecutor(), events.append)
+    reused = [event.stage for event in events if isinstance(event, StageFinished) and event.reused]
+    assert reused == ["ingest", "images", "embed"]
+
+
+@pytest.mark.parametrize("items", [0, 1, 3, 6, 9])
+def test_killed_anywhere_and_started_again_equals_uninterrupted(
+    items, phantom_run, phantom_recipe, tmp_path
+):
+    with pytest.raises(Killed):
+        curate(phantom_recipe(), tmp_path, KilledExecutor(items))
+    resumed = curate(phantom_recipe(), tmp_path, LocalExecutor())
+    assert selection(resumed) == selection(phantom_run)
+
+
+def test_a_part_that_vanished_is_made_again(phantom_run, phantom_recipe, tmp_path):
+    first = curate(phantom_recipe(), tmp_path, LocalExecutor())
+    victim = sorted((first.stages[3].folder / "samples").glob("*.parquet"))[0]
+    victim.write_bytes(victim.read_bytes()[:-10])
+    again = curate(phantom_recipe(), tmp_path, LocalExecutor())
+    assert [stage.stage for stage in again.stages if not stage.reused] == ["dedup"]
+    assert selection(again) == selection(phantom_run)
+
+
+def test_order_of_rows_does_not_change_what_is_kept(
+    phantom_run, phantom_recipe, phantoms: PhantomSet, tmp_path
+):
+    lines = phantoms.samples.read_text(encoding="utf-8").splitlines(keepends=True)
+    random.Random(5).shuffle(lines)
+    (phantoms.root / "shuffled.jsonl").write_text("".join(lines), encoding="utf-8")
+    shuffled = curate(phantom_recipe(table="shuffled.jsonl"), tmp_path, LocalExecutor())
+    assert selected_ids(shuffled) == selected_ids(phantom_run)
+    assert dropped(shuffled) == dropped(phantom_run)
+
+
+def test_sharding_of_the_input_does_not_change_what_is_kept(
+    phantom_run, phantom_recipe, phantoms: PhantomSet, tmp_path
+):
+    lines = phantoms.samples.read_text(encoding="utf-8").splitlines(keepends=True)
+    folder = phantoms.root / "sharded"
+    folder.mkdir()
+    for shard in range(3):
+        path = folder / f"{shard}.jsonl"
+        path.write_text("".join(lines[shard::3]), encoding="utf-8")
+    sharded = curate(phantom_recipe(table="sharded/*.jsonl"), tmp_path, LocalExecutor())
+    assert selected_ids(sharded) == selected_ids(phantom_run)
+
+
+def test_batch_sizes_do_not_change_a_byte(phantom_run, phantom_recipe, tmp_path):
+    recipe = phantom_recipe(
+        "compute.images_per_batch=7", "compute.rows_per_batch=33", cache=tmp_path / "fresh"
+    )
+    assert selection(curate(recipe, tmp_path / "run", LocalExecutor())) == selection(phantom_run)
+
+
+@pytest.mark.ray
+def test_ray_with_two_workers_writes_the_same_selection(
+    ray_session, phantom_run, phantom_recipe, tmp_path
+):
+    from ray_jobs.executor import RayExecutor
+
+    recipe = phantom_recipe(cache=tmp_path / "fresh")
+    parallel = curate(recipe, tmp_path / "run", RayExecutor())
+    assert selection(parallel) == selection(phantom_run)
+    assert dropped(parallel) == dropped(phantom_run)
+
+
+def test_too_many_failures_do_not_count_but_leave_a_manifest(phantom_recipe, tmp_path):
+    with pytest.raises(LedgerError, match="more than failures.tolerance"):
+        curate(phantom_recipe("failures.tolerance=0.0"), tmp_path, LocalExecutor())
+    sql = "SELECT status, (SELECT count(*) FROM why WHERE action = 'failed') AS failed FROM runs"
+    [line] = query(tmp_path / "manifest.duckdb", sql).to_pylist()
+    assert line["status"] != "balanced"
+    assert line["failed"] > 0
+
+
+def test_two_runs_at_once_in_one_directory_are_refused(phantom_recipe, tmp_path):
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UsageError, match="another run is at work"):
+            curate(phantom_recipe(), tmp_path, LocalExecutor())
+
+
+def test_a_file_in_the_place_of_the_run_directory_is_refused(phantom_recipe, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot use"):
+        curate(phantom_recipe(), tmp_path / "file", LocalExecutor())
