@@ -21,4 +21,5 @@ def principal_plane(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     plane = axes[:, :-3:-1]
     largest = np.abs(plane).argmax(axis=0)
     plane = plane * np.sign(plane[largest, [0, 1]])
-    return (centred @ plane.astype(np.float32)).astype(np.float32)
+    coordinates: NDArray[np.float32] = centred @ plane.astype(np.float32)
+    return coordinates

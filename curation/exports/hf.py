@@ -24,23 +24,19 @@ def write(batches: Iterator[pa.Table], target: Path, origin: Origin) -> int:
     tallies: dict[str, Counter[str | None]] = {name: Counter() for name in TALLIED}
     cache = target.with_name(f"{target.name}.cache")
     try:
-        made = datasets.Dataset.from_list([], features=_features())
-        rows = 0
-        parts = []
+        rows, pieces = 0, []
         for number, batch in enumerate(batches):
-            part = cache / f"{number:05d}.arrow"
-            rows += _write_part(batch, part, tallies)
-            parts.append(datasets.Dataset.from_file(str(part)))
-        made = datasets.concatenate_datasets(parts) if rows else made
-        made.save_to_disk(target)
-        del made, parts
+            piece = cache / f"{number:05d}.arrow"
+            rows += _write_piece(batch, piece, tallies)
+            pieces.append(datasets.Dataset.from_file(str(piece)))
+        datasets.concatenate_datasets(pieces).save_to_disk(target)
     finally:
         shutil.rmtree(cache, ignore_errors=True)
     (target / "README.md").write_text(card(rows, tallies, origin), encoding="utf-8")
     return rows
 
 
-def _write_part(batch: pa.Table, path: Path, tallies: dict[str, Counter[str | None]]) -> int:
+def _write_piece(batch: pa.Table, path: Path, tallies: dict[str, Counter[str | None]]) -> int:
     from datasets.arrow_writer import ArrowWriter
 
     path.parent.mkdir(parents=True, exist_ok=True)

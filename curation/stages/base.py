@@ -61,12 +61,18 @@ class Stage(Protocol):
     """One step of a run.
 
     `run` writes `folder/samples/*.parquet` (rows kept) and `folder/decisions/*.parquet` (rows
-    dropped or failed); anything further is the stage's own. Raise `version` when the output for
-    equal settings changes.
+    dropped or failed); anything further is the stage's own.
     """
 
-    name: str
-    version: int
+    @property
+    def name(self) -> str:
+        """The design's word for the stage."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Raised when the output for equal settings changes."""
+        ...
 
     def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
         """JSON-able value that, with version and upstream, decides the output."""

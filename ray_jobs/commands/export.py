@@ -12,7 +12,14 @@ from ray_jobs.commands.options import RunPath
 
 def export(
     run_dir: RunPath,
-    style: Annotated[str, typer.Option("--format", help="The layout.", show_default=False)],
+    style: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="messages, sharegpt, llava, parquet, hf or webdataset.",
+            show_default=False,
+        ),
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File or folder to write.", show_default=False)
     ],
@@ -26,4 +33,4 @@ def export(
     from ray_jobs.names import manifest_path
 
     done = write(manifest_path(run_dir), style, output, selection)
-    typer.echo(f"{done.rows:,} samples in {output}")
+    typer.echo(f"{done.rows:,} samples of selection {done.selection!r} in {output}")

@@ -35,7 +35,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> PhantomSet:
 
 @pytest.fixture(scope="session")
 def phantom_recipe(phantoms: PhantomSet, tmp_path_factory: pytest.TempPathFactory) -> PhantomRecipe:
-    """A recipe over the phantom set; tables other than its own lie in its folder. Vectors are shared."""
+    """A recipe over the phantom set, or another table in its folder; vectors are shared."""
     shared = tmp_path_factory.mktemp("cache")
 
     def make(*overrides: str, table: str = "samples.jsonl", cache: Path = shared) -> Recipe:

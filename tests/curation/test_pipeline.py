@@ -1,4 +1,4 @@
-"""The promises of a run: every row has a fate, order does not matter, killed equals uninterrupted."""
+"""The promises of a run: every row has a fate, order is nothing, killed equals uninterrupted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ def selected_ids(run: RunResult) -> list[str]:
 
 
 def dropped(run: RunResult) -> list[tuple[str, str]]:
-    sql = "SELECT sample_id, reason FROM why WHERE action = 'dropped' AND stage = 'dedup' ORDER BY ALL"
+    sql = (
+        "SELECT sample_id, reason FROM why WHERE action = 'dropped' AND stage = 'dedup' "
+        "ORDER BY ALL"
+    )
     return [tuple(line.values()) for line in query(run.manifest, sql).to_pylist()]
 
 
@@ -179,7 +182,7 @@ def test_ray_with_two_workers_writes_the_same_selection(
 
 
 def test_too_many_failures_do_not_count_but_leave_a_manifest(phantom_recipe, tmp_path):
-    with pytest.raises(LedgerError, match="more than failures.tolerance"):
+    with pytest.raises(LedgerError, match=r"more than failures\.tolerance"):
         curate(phantom_recipe("failures.tolerance=0.0"), tmp_path, LocalExecutor())
     sql = "SELECT status, (SELECT count(*) FROM why WHERE action = 'failed') AS failed FROM runs"
     [line] = query(tmp_path / "manifest.duckdb", sql).to_pylist()

@@ -1,0 +1,20 @@
+"""All CPU benchmarks, each in a process of its own: `python -m benchmarks`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+CPU = ("vectors", "texts", "images", "embedding", "manifest", "whole_run")
+
+
+def main() -> None:
+    """Run them in order; stop at the first that fails."""
+    for name in CPU:
+        print(f"\n== benchmarks/{name}.py", flush=True)
+        subprocess.run([sys.executable, str(Path(__file__).with_name(f"{name}.py"))], check=True)
+
+
+if __name__ == "__main__":
+    main()

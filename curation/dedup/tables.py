@@ -1,0 +1,108 @@
+"""What the duplicate search takes and gives: vectors in, schemas out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curation.errors import UsageError
+
+Indices = NDArray[np.int64]
+Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+
+EXACT_COPY: Final = "exact_copy"
+SAME_SAMPLE: Final = "same_sample"
+IMAGE_COPY: Final = "image_copy"
+PARAPHRASE: Final = "paraphrase"
+NEAR_TEXT: Final = "near_text"
+SEMANTIC: Final = "semantic"
+REASONS: Final = (EXACT_COPY, SAME_SAMPLE, IMAGE_COPY, PARAPHRASE, NEAR_TEXT, SEMANTIC)
+KIND_OF_REASON: Final = {
+    EXACT_COPY: "exact",
+    SAME_SAMPLE: "sample",
+    IMAGE_COPY: "sample",
+    PARAPHRASE: "sample",
+    NEAR_TEXT: "text",
+    SEMANTIC: "semantic",
+}
+
+
+def _strings(*names: str) -> list[pa.Field]:
+    return [pa.field(name, pa.string()) for name in names]
+
+
+CLUSTERS: Final = pa.schema(
+    [
+        *_strings("kind", "group_id", "member", "survivor"),
+        pa.field("similarity", pa.float64()),
+        *_strings("sample_id"),
+    ]
+)
+CONFLICTS: Final = pa.schema(_strings("group_id", "sample_id", "row_id", "question", "answer"))
+LEAKS: Final = pa.schema(
+    [
+        *_strings("row_id", "sample_id", "benchmark", "item_id", "kind"),
+        pa.field("similarity", pa.float64()),
+        *_strings("verdict"),
+    ]
+)
+SWEEP: Final = pa.schema(
+    [
+        pa.field("modality", pa.string()),
+        pa.field("threshold", pa.float64()),
+        pa.field("images", pa.int64()),
+        pa.field("samples", pa.int64()),
+        pa.field("confirmed", pa.int64()),
+    ]
+)
+GROUPS: Final = pa.schema(_strings("image_id", "group_id"))
+
+
+@dataclass(frozen=True, slots=True)
+class ContentVectors:
+    """Unit vectors `matrix` (n, d), float32, of the contents `ids` (n)."""
+
+    ids: Sequence[str]
+    matrix: Floats
+
+    def rows(self, wanted: Sequence[str], what: str) -> Floats:
+        """The vectors (len(wanted), d) of some contents.
+
+        Raises:
+            UsageError: a content has no vector.
+        """
+        place = {content: row for row, content in enumerate(self.ids)}
+        missing = [content for content in wanted if content not in place]
+        if missing:
+            raise UsageError(
+                f"{len(missing)} of {len(wanted)} {what} have no vector, the first is "
+                f"{missing[0]!r}; embed every one of them first"
+            )
+        picked = np.array([place[content] for content in wanted], dtype=np.int64)
+        return self.matrix[picked] if len(picked) else np.zeros((0, self.matrix.shape[1]), "f4")
+
+
+@dataclass(frozen=True, slots=True)
+class DedupResult:
+    """The fate of every sample, and what the search found on the way.
+
+    `kept` and `decisions` split the input rows. `clusters` holds the groups with their survivors,
+    `conflicts` and `leaks` samples to look at, `sweep` what each cosine threshold would drop,
+    `groups` the copy group of every image, `stats` counts.
+    """
+
+    kept: pa.Table
+    decisions: pa.Table
+    clusters: pa.Table
+    conflicts: pa.Table
+    leaks: pa.Table
+    sweep: pa.Table
+    groups: pa.Table
+    stats: dict[str, Any]
