@@ -73,7 +73,8 @@ def main() -> None:
         print(json.dumps(measure(options.rows[0], options.only, options.ray)))
         return
     print(
-        f"{'rows':>8} {'images':>7} {'seconds':>8} {'rows/s':>7} {'peak MB':>8} {'exponent':>8}  stages"
+        f"{'rows':>8} {'images':>7} {'seconds':>8} {'rows/s':>7} {'peak MB':>8} {'exponent':>8}"
+        "  seconds by stage"
     )
     before: dict[str, Any] | None = None
     for rows in options.rows:

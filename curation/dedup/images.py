@@ -67,7 +67,7 @@ def image_set(images: pa.Table, vectors: ContentVectors) -> ImageSet:
     facts = images.select(["phash", "thumb"]).take(pa.array(first))
     hashes = np.array([int(text, 16) for text in facts["phash"].to_pylist()], dtype=">u8")
     bits = np.unpackbits(hashes.view(np.uint8).reshape(-1, 8), axis=1).astype(np.float32)
-    thumbs = np.frombuffer(b"".join(facts["thumb"].to_pylist()), dtype=np.uint8)
+    thumbs = np.frombuffer(bytearray().join(facts["thumb"].to_pylist()), dtype=np.uint8)
     listed = [str(name) for name in ids]
     return ImageSet(
         ids=listed,
