@@ -147,15 +147,13 @@ def _on_same_picture(
     stops = np.searchsorted(key, key, side="right")
     spans = [(np.arange(len(rows)), np.arange(len(rows)) + 1, stops)]
     # Of copies, every sample on the left picture meets all of equal shape on the right one.
-    for one, other in ((copies.pairs.left, copies.pairs.right),):
-        first = np.searchsorted(key, _copy_keys(shape[rows], one, n), side="left")
-        last = np.searchsorted(key, _copy_keys(shape[rows], one, n), side="right")
-        facing = _copy_keys(shape[rows], other, n)
-        begin, end = np.searchsorted(key, facing, "left"), np.searchsorted(key, facing, "right")
-        held = np.repeat(np.arange(len(first)), last - first)
-        member = _ramp(first, last)
-        spans.append((member, begin[held], end[held]))
-    yield from _blocks(rows, *(np.concatenate(part) for part in zip(*spans, strict=True)))
+    mine = _copy_keys(shape[rows], copies.pairs.left, n)
+    facing = _copy_keys(shape[rows], copies.pairs.right, n)
+    first, last = np.searchsorted(key, mine, "left"), np.searchsorted(key, mine, "right")
+    begin, end = np.searchsorted(key, facing, "left"), np.searchsorted(key, facing, "right")
+    held = np.repeat(np.arange(len(first)), last - first)
+    spans.append((ramp(first, last), begin[held], end[held]))
+    yield from blocks(rows, *(np.concatenate(part) for part in zip(*spans, strict=True)))
 
 
 def _copy_keys(shape: Indices, image: Indices, n: int) -> Indices:
@@ -163,21 +161,23 @@ def _copy_keys(shape: Indices, image: Indices, n: int) -> Indices:
     return (np.unique(shape)[:, None] * n + image[None, :]).ravel()
 
 
-def _ramp(first: Indices, last: Indices) -> Indices:
+def ramp(first: Indices, last: Indices) -> Indices:
     """All integers of the ranges first … last - 1, one range after the other."""
     sizes = last - first
     before = np.cumsum(sizes) - sizes
     return np.arange(int(sizes.sum())) + np.repeat(first - before, sizes)
 
 
-def _blocks(
+def blocks(
     rows: Indices, member: Indices, begin: Indices, end: Indices
 ) -> Iterator[tuple[Indices, Indices]]:
     """Pairs of `rows[member]` with each of `rows[begin:end]`, about `BLOCK` at a time."""
     sizes = np.cumsum(end - begin)
     total = int(sizes[-1]) if len(sizes) else 0
+    if not total:
+        return
     cuts = np.searchsorted(sizes, np.arange(0, total + BLOCK, BLOCK), side="left")
     for low, high in zip(cuts[:-1], np.append(cuts[1:-1], len(sizes)), strict=True):
         part = slice(int(low), int(high))
-        partner = _ramp(begin[part], end[part])
+        partner = ramp(begin[part], end[part])
         yield rows[np.repeat(member[part], (end - begin)[part])], rows[partner]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Generator
 from contextlib import closing
@@ -28,20 +29,35 @@ _RELATIONS: Final = (
 )
 
 
-def open_manifest(path: Path) -> DuckDBPyConnection:
+def open_manifest(path: Path, memory_limit: str | None = None) -> DuckDBPyConnection:
     """Open a manifest for SQL that may come from anyone.
 
     The file is attached read-only to a connection of its own, so that it always shows the
     newest file (DuckDB keeps one shared handle a path and process otherwise) and never blocks a
-    run. Files, network, extensions and settings are shut off. Raises ManifestError when there
-    is no manifest of this layout at `path`.
+    run. Files, network, extensions and settings are shut off, and spilling to disk with them.
+    `memory_limit` is a size such as "4GB", 80% of the machine's memory when None. Raises
+    ManifestError when there is no manifest of this layout at `path`.
     """
+    con = _open(path, spill="")
+    if memory_limit is not None:
+        con.execute(f"SET memory_limit = {quoted(memory_limit)}")
+    for setting in (
+        "enable_external_access = false",
+        "disabled_filesystems = 'LocalFileSystem'",
+        "lock_configuration = true",
+    ):
+        con.execute(f"SET {setting}")
+    return con
+
+
+def _open(path: Path, spill: str) -> DuckDBPyConnection:
+    """A connection whose default database is the manifest, read-only; `spill` is a folder."""
     con = duckdb.connect(
         config={
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "python_enable_replacements": False,
-            "temp_directory": str(path.with_name(f"{path.name}.spill")),
+            "temp_directory": spill,
         }
     )
     try:
@@ -49,23 +65,20 @@ def open_manifest(path: Path) -> DuckDBPyConnection:
         con.execute(f"USE {DATABASE}")
         _check_version(con, path)
         con.execute("SET TimeZone = 'UTC'")
-        con.execute("SET enable_external_access = false")
-        con.execute("SET disabled_filesystems = 'LocalFileSystem'")
-        con.execute("SET lock_configuration = true")
     except ManifestError:
         con.close()
         raise
     return con
 
 
-def query(path: Path, sql: str) -> pa.Table:
-    """Answer one reading statement as an Arrow table.
+def query(path: Path, sql: str, memory_limit: str | None = None) -> pa.Table:
+    """Answer one reading statement as an Arrow table, within `memory_limit` ("4GB").
 
     Raises ManifestError, in one line, for a statement that would write, attach, load, set or
     read a file, for several statements, for a mistake in the SQL, and for a file that is no
     manifest.
     """
-    with closing(open_manifest(path)) as con:
+    with closing(open_manifest(path, memory_limit)) as con:
         _refuse(con, sql)
         try:
             return con.sql(sql).to_arrow_table()
@@ -74,6 +87,11 @@ def query(path: Path, sql: str) -> pa.Table:
         except duckdb.InvalidInputException as error:
             mended = _REFUSED if "read-only" in str(error) else _one_line(error)
             raise ManifestError(mended) from error
+        except duckdb.OutOfMemoryException as error:
+            raise ManifestError(
+                f"the answer does not fit into memory: {_one_line(error)}; ask for fewer rows or "
+                "columns, or aggregate"
+            ) from error
         except duckdb.Error as error:
             raise ManifestError(_one_line(error)) from error
 
@@ -100,7 +118,8 @@ def selected_batches(
     rows: int = BATCH_ROWS,
 ) -> Generator[pa.Table, None, None]:
     """`selected` in tables of at most `rows` rows, at least one; memory stays small."""
-    with closing(open_manifest(path)) as con:
+    spill = path.with_name(f"{path.name}.{os.getpid()}.spill")
+    with closing(_open(path, str(spill))) as con:
         run, name = _resolve(con, path, selection, run_id)
         columns = ", ".join(
             f"s.{column}" if column in _OF_SELECTION else f"p.{column}"
@@ -129,9 +148,7 @@ def resolve_selection(
 
 def newest_version(path: Path) -> int:
     """The layout version of a manifest. Raises ManifestError when it is not one we can read."""
-    with closing(duckdb.connect()) as con:
-        attach(con, path, DATABASE)
-        con.execute(f"USE {DATABASE}")
+    with closing(_open(path, spill="")) as con:
         return _check_version(con, path)
 
 

@@ -156,6 +156,12 @@ def test_a_locked_connection_stays_locked(manifest):
             con.execute("INSTALL httpfs")
 
 
+def test_an_answer_larger_than_memory_says_so(manifest):
+    with pytest.raises(ManifestError, match="does not fit into memory") as caught:
+        query(manifest, "SELECT i, sha256(i::VARCHAR) FROM range(3000000) r (i) ORDER BY 2", "64MB")
+    assert "\n" not in str(caught.value)
+
+
 TABLE = pa.table(
     {
         "name": ['a "b", c', None],

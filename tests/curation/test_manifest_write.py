@@ -235,7 +235,9 @@ def test_the_newest_selection_is_the_one_shown(tmp_path):
     assert selected(path).column_names == list(
         next(view for view in VIEWS if view.name == "selected_samples").columns
     )
-    with pytest.raises(ManifestError, match=r"no selection 'third'; it has new \(run a\), old \(run a\)"):
+    with pytest.raises(
+        ManifestError, match=r"no selection 'third'; it has new \(run a\), old \(run a\)"
+    ):
         selected(path, "third")
 
 

@@ -1,0 +1,110 @@
+"""Samples that contradict each other: same pictures and question, different answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from curation.dedup.config import SampleConfig
+from curation.dedup.conversations import Conversations, choices, contrasts, text_cosine
+from curation.dedup.images import Copies
+from curation.dedup.samples import Pictures, blocks
+from curation.dedup.tables import CONFLICTS, Flags, Indices
+from curation.neighbors import Pairs, connected_components
+from curation.records import digest
+from curation.text import normalise_answer
+
+
+def find_conflicts(
+    samples: pa.Table,
+    talks: Conversations,
+    pictures: Pictures,
+    copies: Copies,
+    config: SampleConfig,
+) -> pa.Table:
+    """Rows with a closed or choice answer that another row on the same image group contradicts.
+
+    Rows with one question each are compared; those that contradict each other, directly or by
+    way of a third, share a `group_id`. They are flagged, never dropped.
+    """
+    asked = np.add.reduceat(np.append(talks.role == "u", False).astype(int), talks.start[:-1])
+    rows = np.flatnonzero(talks.exact & (pictures.count > 0) & (asked == 1)).astype(np.int64)
+    question, answer = _questions_and_answers(samples, talks, rows)
+    found = []
+    for left, right in _in_same_group(rows, talks.shape, pictures, copies):
+        apart = answer[left] != answer[right]
+        left, right = left[apart], right[apart]
+        same = _same_question(talks, question[left], question[right], config.question)
+        found.append((left[same], right[same]))
+    left = np.concatenate([np.empty(0, np.int64), *(one for one, _ in found)])
+    right = np.concatenate([np.empty(0, np.int64), *(other for _, other in found)])
+    return _table(samples, Pairs.of(left, right, np.ones(len(left))))
+
+
+def _questions_and_answers(
+    samples: pa.Table, talks: Conversations, rows: Indices
+) -> tuple[Indices, Indices]:
+    """Turn of the question (n,), and a number for the answer (n,), where a letter is its choice."""
+    turn = np.full(samples.num_rows, -1, np.int64)
+    sample = np.repeat(np.arange(samples.num_rows), np.diff(talks.start))
+    asked = np.flatnonzero(talks.role == "u")
+    turn[sample[asked]] = asked
+    answer = np.full(samples.num_rows, -1, np.int64)
+    known: dict[str, int] = {}
+    answers, questions = samples["answer"].to_pylist(), samples["question"].to_pylist()
+    for row in rows.tolist():
+        told = chosen(questions[row] or "", answers[row] or "")
+        answer[row] = known.setdefault(told, len(known))
+    return turn, answer
+
+
+def chosen(question: str, answer: str) -> str:
+    """An answer in normal form; "B" and "(B) left" become "left" where the question offers it."""
+    told = normalise_answer(answer)
+    for letter, words in choices(question):
+        if told in (letter, words, f"{letter} {words}"):
+            return words
+    return told
+
+
+def _in_same_group(
+    rows: Indices, shape: Indices, pictures: Pictures, copies: Copies
+) -> list[tuple[Indices, Indices]]:
+    """Pairs of rows of equal shape whose pictures lie in equal groups, place by place."""
+    known: dict[tuple[int, ...], int] = {}
+    group = copies.group[pictures.image]
+    key = np.empty(len(rows), np.int64)
+    for place, row in enumerate(rows.tolist()):
+        shown = group[pictures.start[row] : pictures.start[row + 1]].tolist()
+        key[place] = known.setdefault((int(shape[row]), *shown), len(known))
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    here = np.arange(len(rows))
+    return list(blocks(rows[order], here, here + 1, np.searchsorted(key, key, side="right")))
+
+
+def _same_question(
+    talks: Conversations, one: Indices, other: Indices, threshold: float
+) -> Flags:
+    """Whether pairs (p,) of question turns ask the same; the order of choices does not count."""
+    same = talks.form[one] == talks.form[other]
+    differ = np.flatnonzero(~same)
+    a, b = talks.text[one[differ]], talks.text[other[differ]]
+    near = text_cosine(talks, a, b) >= threshold
+    near[near] = ~contrasts(talks, a[near], b[near])
+    same[differ] = near
+    return same
+
+
+def _table(samples: pa.Table, pairs: Pairs) -> pa.Table:
+    group = connected_components(samples.num_rows, pairs) if len(pairs) else np.empty(0, np.int64)
+    rows = np.unique(np.concatenate([pairs.left, pairs.right]))
+    lines = samples.select(["sample_id", "row_id", "question", "answer"]).take(pa.array(rows))
+    ids = lines["sample_id"].to_pylist()
+    members: dict[int, set[str]] = {}
+    for row, sample in zip(rows.tolist(), ids, strict=True):
+        members.setdefault(int(group[row]), set()).add(sample)
+    names = {label: digest("conflict", *sorted(held))[:16] for label, held in members.items()}
+    listed = pa.array([names[int(group[row])] for row in rows.tolist()], pa.string())
+    found = lines.append_column("group_id", listed).select(CONFLICTS.names).cast(CONFLICTS)
+    return found.sort_by([(name, "ascending") for name in ("group_id", "sample_id", "row_id")])

@@ -1,0 +1,119 @@
+"""Redundancy of whole samples in the joint space of their images, question and answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from curation.dedup.config import SemanticConfig
+from curation.dedup.conversations import Conversations, contrasts
+from curation.dedup.images import ImageSet
+from curation.dedup.samples import Links, Pictures
+from curation.dedup.sweep import THRESHOLDS, drawn
+from curation.dedup.tables import REASONS, SEMANTIC, Floats, Indices
+from curation.neighbors import NeighborsConfig, find_pairs, join
+
+
+def joint_vectors(
+    rows: Indices,
+    talks: Conversations,
+    pictures: Pictures,
+    images: ImageSet,
+    config: SemanticConfig,
+) -> Floats:
+    """Unit vectors (rows, d) of [image mean; first question; last answer], weighted.
+
+    A part that a sample lacks is zero; a sample without any part is the zero vector.
+    """
+    question, answer = question_answer(talks)
+    parts = [
+        config.image * _image_means(rows, pictures, images.vectors),
+        config.question * _text_vectors(talks, question[rows]),
+        config.answer * _text_vectors(talks, answer[rows]),
+    ]
+    return _unit(np.concatenate(parts, axis=1).astype(np.float32))
+
+
+def question_answer(talks: Conversations) -> tuple[Indices, Indices]:
+    """Turns of each sample's first question and last answer (n,), (n,); -1 where there is none."""
+    start, stop = talks.start[:-1], talks.start[1:]
+    asked, told = np.flatnonzero(talks.role == "u"), np.flatnonzero(talks.role == "a")
+    first, last = np.searchsorted(asked, start), np.searchsorted(told, stop) - 1
+    question = np.append(asked, -1)[np.minimum(first, len(asked))]
+    answer = np.append(told, -1)[last]
+    return (
+        np.where((question >= start) & (question < stop), question, -1),
+        np.where((answer >= start) & (answer < stop), answer, -1),
+    )
+
+
+def semantic_report(
+    rows: Indices,
+    order: Indices,
+    keys: list[str],
+    joint: Floats,
+    config: SemanticConfig,
+    seed: int,
+) -> dict[str, Any]:
+    """How many rows each threshold would drop, of all or of a drawn sample.
+
+    `joint` (rows, d) belongs to `rows`; `keys` are their sample ids; `order` ranks all rows.
+    """
+    picked = drawn(keys, config.report_rows, seed)
+    rank = np.argsort(order)[rows[picked]]
+    nearest = np.full(len(picked), -np.inf)
+    if len(picked):
+        found = join(joint[picked], order=np.argsort(rank)).max_earlier
+        nearest = nearest if found is None else found
+    return {
+        "rows": len(picked),
+        "of": len(rows),
+        "redundant": {f"{at:.2f}": int((nearest >= at).sum()) for at in THRESHOLDS},
+    }
+
+
+def semantic_links(
+    rows: Indices,
+    talks: Conversations,
+    joint: Floats,
+    config: SemanticConfig,
+    neighbors: NeighborsConfig,
+) -> tuple[Links, float]:
+    """Pairs of `rows` whose joint vectors (rows, d) are near, and the recall of the search.
+
+    Pairs whose question or answer differ in a protected word stay apart.
+    """
+    search = find_pairs(joint, config.threshold, neighbors)
+    left, right = rows[search.pairs.left], rows[search.pairs.right]
+    same = np.ones(len(left), bool)
+    for turn in question_answer(talks):
+        there = np.flatnonzero((turn[left] >= 0) & (turn[right] >= 0) & same)
+        one, other = talks.text[turn[left[there]]], talks.text[turn[right[there]]]
+        same[there] = ~contrasts(talks, one, other)
+    count = int(same.sum())
+    reason = np.full(count, REASONS.index(SEMANTIC), np.int64)
+    value, threshold = search.pairs.similarity[same], np.full(count, config.threshold)
+    return Links(left[same], right[same], reason, value, threshold), search.recall
+
+
+def _text_vectors(talks: Conversations, turns: Indices) -> Floats:
+    found = np.zeros((len(turns), talks.vectors.shape[1]), np.float32)
+    there = turns >= 0
+    found[there] = talks.vectors[talks.text[turns[there]]]
+    return found
+
+
+def _image_means(rows: Indices, pictures: Pictures, vectors: Floats) -> Floats:
+    """Unit means (rows, d) of the image vectors of samples."""
+    total = np.zeros((len(rows), vectors.shape[1]), np.float32)
+    count = pictures.count[rows]
+    for place in range(int(count.max(initial=0))):
+        here = np.flatnonzero(count > place)
+        total[here] += vectors[pictures.image[pictures.start[rows[here]] + place]]
+    return _unit(total)
+
+
+def _unit(vectors: Floats) -> Floats:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-6)
