@@ -1,1 +1,39 @@
-"""x."""
+"""Duplicates: who survives, whom it stands for, and what only looks like a duplicate."""
+
+from __future__ import annotations
+
+from curation.dedup.config import (
+    DedupConfig,
+    ImageCopyConfig,
+    SampleConfig,
+    SemanticConfig,
+    TextConfig,
+)
+from curation.dedup.deduplicate import deduplicate
+from curation.dedup.tables import (
+    CLUSTERS,
+    CONFLICTS,
+    GROUPS,
+    LEAKS,
+    REASONS,
+    SWEEP,
+    ContentVectors,
+    DedupResult,
+)
+
+__all__ = [
+    "CLUSTERS",
+    "CONFLICTS",
+    "GROUPS",
+    "LEAKS",
+    "REASONS",
+    "SWEEP",
+    "ContentVectors",
+    "DedupConfig",
+    "DedupResult",
+    "ImageCopyConfig",
+    "SampleConfig",
+    "SemanticConfig",
+    "TextConfig",
+    "deduplicate",
+]

@@ -19,7 +19,7 @@ class ImageCopyConfig(Config):
 
     hash_distance: int = Field(18, ge=0, le=28)
     """Differing bits, of the 64 of the perceptual hash, up to which a pair is a candidate."""
-    cosine: float = Field(0.95, gt=0.0, le=1.0)
+    cosine: float = Field(0.90, gt=0.0, le=1.0)
     """Cosine of image vectors from which a pair is a candidate."""
     correlation: float = Field(0.95, gt=0.0, le=1.0)
     """Least correlation of the registered miniatures of copies."""

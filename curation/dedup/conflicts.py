@@ -83,11 +83,9 @@ def _in_same_group(
     return list(blocks(rows[order], here, here + 1, np.searchsorted(key, key, side="right")))
 
 
-def _same_question(
-    talks: Conversations, one: Indices, other: Indices, threshold: float
-) -> Flags:
+def _same_question(talks: Conversations, one: Indices, other: Indices, threshold: float) -> Flags:
     """Whether pairs (p,) of question turns ask the same; the order of choices does not count."""
-    same = talks.form[one] == talks.form[other]
+    same: Flags = talks.form[one] == talks.form[other]
     differ = np.flatnonzero(~same)
     a, b = talks.text[one[differ]], talks.text[other[differ]]
     near = text_cosine(talks, a, b) >= threshold

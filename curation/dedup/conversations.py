@@ -93,7 +93,10 @@ def read_conversations(samples: pa.Table, vectors: ContentVectors) -> Conversati
     shapes, forms, offers, texts = _Codes(), _Codes(), _Codes(), _Codes()
     # Equal texts are many: each is normalised once.
     known: dict[tuple[str, str], tuple[int, int, int]] = {}
-    shape, sizes, role, turns = [], [], [], []
+    shape: list[int] = []
+    sizes: list[int] = []
+    role: list[str] = []
+    turns: list[tuple[int, int, int]] = []
     images = samples["images"].to_pylist()
     for messages, pictures in zip(samples["messages"].to_pylist(), images, strict=True):
         roles = "".join(turn["role"][0] for turn in messages)
@@ -140,9 +143,7 @@ def choices(question: str) -> tuple[tuple[str, str], ...]:
     return found if len(found) > 1 else ()
 
 
-def compare(
-    talks: Conversations, left: Indices, right: Indices, config: SampleConfig
-) -> Likeness:
+def compare(talks: Conversations, left: Indices, right: Indices, config: SampleConfig) -> Likeness:
     """Compare pairs (p,) of samples of equal shape, each turn with its counterpart.
 
     Questions match in normal form, or by cosine when they offer the same choices; open answers

@@ -212,13 +212,15 @@ def _inner(pictures: Tensor, level: Level) -> Tensor:
 def _unit(vectors: Tensor) -> Tensor:
     """Zero mean and unit norm (p, pixels); a flat picture becomes zeros."""
     centred = vectors - vectors.mean(1, keepdim=True)
-    return centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-3)
+    unit: Tensor = centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-3)
+    return unit
 
 
 def _view(thumbs: Tensor, level: Level) -> Tensor:
     """Miniatures (p, 64, 64) blurred and shrunk to the level's side."""
     operator = _operator(level.side, level.blur)
-    return operator @ thumbs.float() @ operator.T
+    shrunk: Tensor = operator @ thumbs.float() @ operator.T
+    return shrunk
 
 
 @lru_cache(maxsize=8)

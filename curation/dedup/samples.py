@@ -121,9 +121,7 @@ def _where(links: Links, mask: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Li
     )
 
 
-def _pictures_alike(
-    left: Indices, right: Indices, pictures: Pictures, copies: Copies
-) -> Doubles:
+def _pictures_alike(left: Indices, right: Indices, pictures: Pictures, copies: Copies) -> Doubles:
     """Least similarity (p,) of the pictures of samples, place by place; 0 where two differ."""
     least = np.ones(len(left))
     count = pictures.count[left]
@@ -158,14 +156,16 @@ def _on_same_picture(
 
 def _copy_keys(shape: Indices, image: Indices, n: int) -> Indices:
     """Key of each image under each shape in use (shapes * images,)."""
-    return (np.unique(shape)[:, None] * n + image[None, :]).ravel()
+    keys: Indices = (np.unique(shape)[:, None] * n + image[None, :]).ravel()
+    return keys
 
 
 def ramp(first: Indices, last: Indices) -> Indices:
     """All integers of the ranges first … last - 1, one range after the other."""
     sizes = last - first
     before = np.cumsum(sizes) - sizes
-    return np.arange(int(sizes.sum())) + np.repeat(first - before, sizes)
+    found: Indices = np.arange(int(sizes.sum())) + np.repeat(first - before, sizes)
+    return found
 
 
 def blocks(

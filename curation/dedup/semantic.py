@@ -10,7 +10,7 @@ from curation.dedup.config import SemanticConfig
 from curation.dedup.conversations import Conversations, contrasts
 from curation.dedup.images import ImageSet
 from curation.dedup.samples import Links, Pictures
-from curation.dedup.sweep import THRESHOLDS, drawn
+from curation.dedup.sweep import THRESHOLDS
 from curation.dedup.tables import REASONS, SEMANTIC, Floats, Indices
 from curation.neighbors import NeighborsConfig, find_pairs, join
 
@@ -49,28 +49,19 @@ def question_answer(talks: Conversations) -> tuple[Indices, Indices]:
 
 
 def semantic_report(
-    rows: Indices,
-    order: Indices,
-    keys: list[str],
-    joint: Floats,
-    config: SemanticConfig,
-    seed: int,
+    rows: Indices, order: Indices, joint: Floats, neighbors: NeighborsConfig
 ) -> dict[str, Any]:
-    """How many rows each threshold would drop, of all or of a drawn sample.
+    """How many of `rows` each threshold would drop for a row before them in `order` (n,).
 
-    `joint` (rows, d) belongs to `rows`; `keys` are their sample ids; `order` ranks all rows.
+    `joint` (rows, d) are the joint vectors of the rows.
     """
-    picked = drawn(keys, config.report_rows, seed)
-    rank = np.argsort(order)[rows[picked]]
-    nearest = np.full(len(picked), -np.inf)
-    if len(picked):
-        found = join(joint[picked], order=np.argsort(rank)).max_earlier
+    nearest = np.full(len(rows), -np.inf)
+    if len(rows):
+        ranked = np.argsort(np.argsort(order)[rows]).astype(np.int64)
+        found = join(joint, order=ranked, device=neighbors.device).max_earlier
         nearest = nearest if found is None else found
-    return {
-        "rows": len(picked),
-        "of": len(rows),
-        "redundant": {f"{at:.2f}": int((nearest >= at).sum()) for at in THRESHOLDS},
-    }
+    counts = {f"{at:.2f}": int((nearest >= at).sum()) for at in THRESHOLDS}
+    return {"rows": len(rows), "redundant": counts}
 
 
 def semantic_links(
@@ -116,4 +107,5 @@ def _image_means(rows: Indices, pictures: Pictures, vectors: Floats) -> Floats:
 
 def _unit(vectors: Floats) -> Floats:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-6)
+    found: Floats = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-6)
+    return found

@@ -83,9 +83,7 @@ def _has_earlier_copy(copies: Copies, picked: Indices) -> Flags:
     return found
 
 
-def _modality_of_images(
-    n: int, pictures: Pictures, modalities: Sequence[str | None]
-) -> list[str]:
+def _modality_of_images(n: int, pictures: Pictures, modalities: Sequence[str | None]) -> list[str]:
     counts: list[Counter[str]] = [Counter() for _ in range(n)]
     sample = np.repeat(np.arange(len(modalities)), pictures.count)
     for image, row in zip(pictures.image.tolist(), sample.tolist(), strict=True):

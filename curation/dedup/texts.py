@@ -41,9 +41,7 @@ def text_links(
     )
 
 
-def _same_turns(
-    talks: Conversations, left: Indices, right: Indices, question: float
-) -> Flags:
+def _same_turns(talks: Conversations, left: Indices, right: Indices, question: float) -> Flags:
     """Whether pairs (p,) of equal shape have the same questions, and answers without contrast."""
     same = np.ones(len(left), bool)
     turns = talks.start[left + 1] - talks.start[left]
