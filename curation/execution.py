@@ -31,10 +31,14 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What one worker needs: `cpus` and `gpus` as Ray counts them; `reuse` keeps it alive."""
+    """What one worker needs: `cpus` and `gpus` as Ray counts them.
+
+    A `lasting` worker is costly to make (it loads a model) and is kept for many items.
+    """
 
     cpus: float = 1.0
     gpus: float = 0.0
+    lasting: bool = False
 
 
 class Executor(Protocol):

@@ -112,6 +112,9 @@ _GROUPS: Final = {
     "not": "no not without absent absence never none neither nor non cannot 不 无 没 未 非",
     "negative": "negative",
     "positive": "positive",
+    # a second thing asked for
+    "and": "and & plus 和 及 与",
+    "or": "or vs versus 或",
     # directions
     "upper": "upper",
     "lower": "lower",

@@ -27,6 +27,8 @@ def connected(workers: int | None = None) -> Iterator[None]:
     Raises UsageError when the named cluster does not answer or wants another token.
     """
     offer_token()
+    # Ray's C++ core writes notices about its own workings to the terminal, marked as errors.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray
 
     if ray.is_initialized():

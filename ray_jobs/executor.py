@@ -7,49 +7,54 @@ import pickle
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
 from curation.errors import MedSiftError
 from curation.execution import Resources, Worker, run_item
 
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class ItemActor:
-    """A Ray Data actor: builds its worker once, then turns items into Parquet parts."""
+MOST_BLOCKS: Final = 1_000
+Batch = dict[str, Any]
 
-    def __init__(self, items: Any, make: Callable[[], Worker], out: Path) -> None:
-        import ray
 
-        self.items: Sequence[Any] = ray.get(items)
-        self.worker = make()
+class ItemRunner:
+    """Turns items into Parquet parts; the worker is made for the first of them."""
+
+    def __init__(self, make: Callable[[], Worker], out: Path) -> None:
+        self.make = make
         self.out = out
+        self.worker: Worker | None = None
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Run the one item whose ordinal is in the batch; return its rows, or our error.
+    def __call__(self, batch: Batch) -> Batch:
+        """Run the one item of the batch; return its rows, or our error.
 
         An error of ours travels as a value: Ray keeps only the text of what a worker raises.
         """
-        ordinal = int(batch["item"][0])
+        rows, error = 0, b""
         try:
-            rows = run_item(self.worker, self.items[ordinal], self.out, ordinal)
-        except MedSiftError as error:
-            return {
-                "rows": np.asarray([0]),
-                "error": np.asarray([pickle.dumps(error)], dtype=object),
-            }
-        return {"rows": np.asarray([rows]), "error": np.asarray([b""], dtype=object)}
+            if self.worker is None:
+                self.worker = self.make()
+            item = pickle.loads(batch["item"][0])
+            rows = run_item(self.worker, item, self.out, int(batch["ordinal"][0]))
+        except MedSiftError as problem:
+            error = pickle.dumps(problem)
+        return {"rows": np.asarray([rows]), "error": np.asarray([error], dtype=object)}
 
 
 @dataclass(frozen=True, slots=True)
 class RayExecutor:
     """Runs items on the Ray that this process is connected to.
 
-    Only ordinals and row counts pass through Ray Data; items travel once through the object
-    store, and what a worker makes goes straight to Parquet.
+    Only items (references, texts, places in files) and row counts pass through Ray Data; what a
+    worker makes goes straight to Parquet.
     """
 
     def stream(
@@ -66,17 +71,11 @@ class RayExecutor:
         if not items:
             return
         _quiet()
-        source = ray.data.from_items(
-            [{"item": ordinal} for ordinal in range(len(items))], override_num_blocks=len(items)
-        )
-        done = source.map_batches(
-            ItemActor,
-            fn_constructor_args=(ray.put(list(items)), make, out.absolute()),
-            batch_size=1,
-            num_cpus=resources.cpus,
-            num_gpus=resources.gpus,
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=len(items)),
-        )
+        lines = [
+            {"ordinal": ordinal, "item": pickle.dumps(item)} for ordinal, item in enumerate(items)
+        ]
+        source = ray.data.from_items(lines, override_num_blocks=min(len(lines), MOST_BLOCKS))
+        done = _spread(source, ItemRunner(make, out.absolute()), resources)
         for line in done.iter_rows():
             if line["error"]:
                 raise pickle.loads(line["error"])
@@ -91,6 +90,24 @@ class RayExecutor:
             yield ray.get(reference)
 
 
+def _spread(source: Dataset, runner: ItemRunner, resources: Resources) -> Dataset:
+    """Lasting workers run in an actor pool, which grows with the cluster; others in tasks."""
+    import ray
+
+    if not resources.lasting:
+        return source.map_batches(
+            runner.__call__, batch_size=1, num_cpus=resources.cpus, num_gpus=resources.gpus
+        )
+    return source.map_batches(
+        ItemRunner,
+        fn_constructor_args=(runner.make, runner.out),
+        batch_size=1,
+        num_cpus=resources.cpus,
+        num_gpus=resources.gpus,
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=None),
+    )
+
+
 def _quiet() -> None:
     """Our listener reports progress; Ray Data's own bars and notices stay in its log files."""
     import ray
@@ -99,3 +116,5 @@ def _quiet() -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)
+    # It warns that the bars are off, which is what we asked for.
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)

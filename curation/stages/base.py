@@ -23,6 +23,13 @@ class Operator:
     rows: int
 
 
+@dataclass(slots=True)
+class Watch:
+    """Rows handled by what is being timed."""
+
+    rows: int
+
+
 @dataclass(frozen=True, slots=True)
 class StageContext:
     """Everything a running stage may use."""
@@ -37,11 +44,12 @@ class StageContext:
     operators: list[Operator] = field(default_factory=list)
 
     @contextmanager
-    def timed(self, operator: str, rows: int = 0) -> Iterator[None]:
-        """Record the seconds of a part of the stage under the name `operator`."""
+    def timed(self, operator: str, rows: int = 0) -> Iterator[Watch]:
+        """Record the seconds of a part of the stage; `rows` may be set on the watch later."""
+        watch = Watch(rows)
         start = time.perf_counter()
-        yield
-        self.operators.append(Operator(operator, time.perf_counter() - start, rows))
+        yield watch
+        self.operators.append(Operator(operator, time.perf_counter() - start, watch.rows))
 
 
 @dataclass(frozen=True, slots=True)

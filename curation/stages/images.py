@@ -20,7 +20,7 @@ from curation.images import ImagePass, ImagesConfig, is_blank
 from curation.recipe import Recipe
 from curation.sources.references import read_bytes, stat
 from curation.stages.base import StageContext
-from curation.storage import parts, read_folder, read_tables, write_table
+from curation.storage import count_rows, parts, read_folder, read_tables, write_table
 
 REFS_PER_HASH_ITEM = 256
 PASS_VERSION = 1
@@ -167,7 +167,7 @@ class ImagesStage:
         distinct = _distinct_contents(files)
         context.begin(distinct.num_rows, "images")
         self._inspect(context, distinct)
-        with context.timed("resolve"):
+        with context.timed("resolve", count_rows(context.upstream["ingest"] / "samples")):
             self._publish(context, files)
 
     def _hash(self, context: StageContext, refs: Sequence[str]) -> pa.Table:
@@ -208,7 +208,8 @@ def encoder_resources() -> Resources:
     """One CPU a worker, or one GPU with the CPUs that feed it where there is one."""
     import torch
 
-    return Resources(cpus=4, gpus=1) if torch.cuda.is_available() else Resources(cpus=1)
+    gpu = torch.cuda.is_available()
+    return Resources(cpus=4 if gpu else 1, gpus=1 if gpu else 0, lasting=True)
 
 
 def distinct_refs(ingest: Path) -> list[str]:

@@ -15,6 +15,7 @@ from curation.ingest import IngestConfig, ingest
 from curation.recipe import Recipe
 from curation.sources.base import BlobStore, Reader, Shard
 from curation.stages.base import StageContext
+from curation.storage import count_rows
 
 ROW_FACTS = pa.schema(
     [records.ROWS.field(name) for name in ("row_id", "source", "file", "index", "notes")]
@@ -59,7 +60,8 @@ class IngestStage:
         items = [(source, shard) for source in recipe.sources for shard in source.shards()]
         blobs = BlobStore((context.run_dir / "blobs").absolute())
         context.begin(None, "rows")
-        with context.timed("read"):
+        with context.timed("read") as watch:
             context.executor.stream(
                 items, lambda: ReadShard(recipe.ingest, blobs), context.folder, context.advance
             )
+            watch.rows = count_rows(context.folder / "rows")

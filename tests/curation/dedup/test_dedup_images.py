@@ -25,7 +25,9 @@ def jpeg(image: Image.Image) -> Image.Image:
     return Image.open(io.BytesIO(buffer.getvalue())).convert(image.mode)
 
 
-def cropped(image: Image.Image, left: float, top: float, right: float, bottom: float) -> Image.Image:
+def cropped(
+    image: Image.Image, left: float, top: float, right: float, bottom: float
+) -> Image.Image:
     w, h = image.size
     return image.crop((int(w * left), int(h * top), int(w * (1 - right)), int(h * (1 - bottom))))
 
