@@ -14,6 +14,7 @@ from pydantic import Field
 
 from curation import records
 from curation.config import Config
+from curation.privacy import TEXT_NOTE, identifiers
 from curation.text import clean, normalise_answer
 
 MARKER: Final = "<image>"
@@ -136,7 +137,8 @@ def _cleaned(turns: Sequence[Turn], notes: list[str]) -> list[dict[str, str]]:
     for place, turn in enumerate(turns):
         text, mended = clean(turn["content"] or "")
         name = {first: "question", len(turns) - 1: "answer"}.get(place, f"turn {place}")
-        notes += [f"{name}: {note}" for note in mended]
+        flags = [TEXT_NOTE] if identifiers(text) else []
+        notes += [f"{name}: {note}" for note in (*mended, *flags)]
         found.append({"role": turn["role"], "content": text})
     return found
 

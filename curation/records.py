@@ -31,6 +31,8 @@ TAGS: Final = (
     "study_id",
     "license",
 )
+STRATUM_TAGS: Final = ("modality", "task_type", "answer_type")
+"""Tags that name a sample's stratum unless the recipe says otherwise."""
 ANSWER_TYPES: Final = ("closed", "open", "choice")
 ROLES: Final = ("system", "user", "assistant")
 DROPPED: Final = "dropped"

@@ -12,6 +12,7 @@ and annotations stand, is left out.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,8 +36,7 @@ RIDGE = 1e-3  # of the mean curvature: keeps pictures with edges in one directio
 LARGEST_STRETCH = 0.22
 LARGEST_SHEAR = 0.14  # off-diagonal terms: a rotation of 5° in a picture half as high as wide
 LARGEST_SHIFT = 0.2  # of half the picture's side
-COARSE_CORRELATION = 0.93  # copies reach 0.97 there
-HOPELESS = 0.88  # coarse correlation after the first steps; copies reach 0.9
+PROMISING = 0.95  # least correlation to go on from either; altered copies reach 0.97
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,9 @@ class Level:
     steps: int
 
 
-FIRST = Level(side=16, margin=1, blur=2.5, steps=5)
-COARSE = Level(side=32, margin=3, blur=1.0, steps=4)
+# A few steps at the first level rule most pairs out at the least cost.
+FIRST = Level(side=16, margin=1, blur=2.5, steps=2)
+COARSE = Level(side=32, margin=3, blur=1.5, steps=3)
 FINE = Level(side=64, margin=6, blur=0.7, steps=4)
 DETAIL_BLUR = 2.5  # pixels: structure coarser than this is taken out of the detail
 
@@ -60,9 +61,9 @@ class Agreement:
     """How well pairs of pictures agree: all arrays (p,)."""
 
     correlation: Floats
-    """Correlation of the registered miniatures; that of the coarse level where it was hopeless."""
+    """Correlation of the registered miniatures; of the last level that was tried."""
     detail: Floats
-    """Correlation of their fine structure; 0 where the coarse level ruled a copy out."""
+    """Correlation of their fine structure; 0 where a coarser level ruled a copy out."""
 
 
 def glances(thumbs: Thumbs) -> Floats:
@@ -85,22 +86,27 @@ def agree(thumbs: Thumbs, left: Indices, right: Indices, flip: tuple[int, ...] =
     """
     correlation = np.zeros(len(left), np.float32)
     detail = np.zeros(len(left), np.float32)
-    with _one_thread():
-        for start in range(0, len(left), BATCH):
-            part = slice(start, start + BATCH)
-            correlation[part], detail[part] = _agree(thumbs[left[part]], thumbs[right[part]], flip)
+
+    def decide(start: int) -> None:
+        part = slice(start, start + BATCH)
+        correlation[part], detail[part] = _agree(thumbs[left[part]], thumbs[right[part]], flip)
+
+    with _workers() as workers:
+        for _ in workers.map(decide, range(0, len(left), BATCH)):
+            pass
     return Agreement(correlation, detail)
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    # Batches this small lose more by waking threads than they gain.
+def _workers() -> Iterator[ThreadPoolExecutor]:
+    """A thread per core, in each of which torch works alone: batches are too small to share."""
     import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
     finally:
         torch.set_num_threads(threads)
 
@@ -125,10 +131,10 @@ def _agree(one: Thumbs, other: Thumbs, flip: tuple[int, ...]) -> tuple[Floats, F
         maps = torch.eye(2, 3).repeat(len(one), 1, 1)
         correlation, detail = torch.zeros(len(one)), torch.zeros(len(one))
         alive = torch.arange(len(one))
-        for level, least in ((FIRST, HOPELESS), (COARSE, COARSE_CORRELATION)):
+        for level in (FIRST, COARSE):
             maps, here = _register(level, target[alive], source[alive], maps)
             correlation[alive] = here
-            alive, maps = alive[here >= least], maps[here >= least]
+            alive, maps = alive[here >= PROMISING], maps[here >= PROMISING]
         if len(alive):
             maps, correlation[alive] = _register(FINE, target[alive], source[alive], maps)
             detail[alive] = _detail(target[alive], source[alive], maps)

@@ -17,6 +17,7 @@ from curation.errors import StorageError
 from curation.images.decoding import ImageError, decode
 from curation.images.facts import facts
 from curation.images.settings import ImagesConfig
+from curation.privacy import TextReader
 
 DEFAULT_PIECE: Final = 32
 
@@ -55,11 +56,14 @@ class ImagePass:
     A pool of `threads` reads, decodes and measures the next piece while the model encodes the
     present one. A picture's line and vector depend on its bytes alone, never on its neighbours.
 
-    Raises ModelError when the encoder cannot be loaded.
+    Text burned into a picture becomes notes of its line where the recipe asks for it.
+
+    Raises ModelError when the encoder, or the reader of burned-in text, cannot be loaded.
     """
 
     def __init__(self, images: ImagesConfig, encoder: EncoderConfig, threads: int = 2) -> None:
         self.images = images
+        self.reader = TextReader() if images.burned_in_text == "flag" else None
         self.encoder = encoder.build()
         self.piece = int(getattr(self.encoder, "batch_size", DEFAULT_PIECE))
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
@@ -79,7 +83,7 @@ class ImagePass:
         return _table(lines, vectors, self.encoder.image_dimension)
 
     def see(self, ref: str) -> Seen:
-        """Read, decode, measure and prepare one file."""
+        """Read, decode, measure and prepare one file, and read what is written in its picture."""
         from curation.sources.references import read_bytes
 
         try:
@@ -90,7 +94,11 @@ class ImagePass:
             line, _ = inspect(ref, None, self.images)
             return Seen(line | {"error": "image_unreadable", "detail": str(error)}, None)
         line, image = inspect(ref, data, self.images)
-        return Seen(line, None if image is None else self.encoder.prepare(image))
+        if image is None:
+            return Seen(line, None)
+        if self.reader is not None:
+            line["notes"] = [*line["notes"], *self.reader.notes(image)]
+        return Seen(line, self.encoder.prepare(image))
 
     def _start(self, names: Sequence[str]) -> list[Future[Seen]]:
         return [self.pool.submit(self.see, name) for name in names]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
 
 from curation.config import Config
 
@@ -18,3 +20,11 @@ class ImagesConfig(Config):
     """Whether pictures of practically one grey level are dropped."""
     blank_share: float = Field(0.995, gt=0.0, le=1.0)
     """Share of pixels of one grey level from which on a picture is blank."""
+    burned_in_text: Literal["off", "flag"] = "off"
+    """Whether text burned into pictures is read and noted (extra `privacy`); drops nothing."""
+
+    @field_validator("burned_in_text", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: Any) -> Any:
+        """YAML 1.1 reads a bare `off` as false."""
+        return "off" if value is False else value

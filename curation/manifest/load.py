@@ -11,13 +11,14 @@ import pyarrow as pa
 
 from curation.errors import ManifestError
 from curation.manifest.schema import BY_NAME, IMAGES_TYPE, Column, Table, quoted
+from curation.records import STRATUM_TAGS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 Source: TypeAlias = pa.Table | Path | Sequence[Path]
 
-DEFAULT_STRATUM: Final = "coalesce(modality, 'unknown') || ' / ' || coalesce(task_type, 'unknown')"
+DEFAULT_STRATUM: Final = " || ' / ' || ".join(f"coalesce({tag}, 'unknown')" for tag in STRATUM_TAGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,7 @@ def _samples(table: Table, run_id: str, inputs: Inputs) -> str:
                 f" LEFT JOIN (SELECT {key}, min(stratum) AS stratum FROM {inputs[name].view} "
                 f"GROUP BY ALL) {name}_by ON {name}_by.{key} = i.{key}"
             )
-    tags = {name: f"i.{name}" if name in given.types else "NULL" for name in _STRATUM_TAGS}
+    tags = {name: f"i.{name}" if name in given.types else "NULL" for name in STRATUM_TAGS}
     default = DEFAULT_STRATUM
     for name, expression in tags.items():
         default = default.replace(name, expression)
@@ -193,9 +194,6 @@ def _samples(table: Table, run_id: str, inputs: Inputs) -> str:
         refs = "i.refs" if "refs" in given.types else "NULL"
         replace["images"] = f"CAST(list_zip(i.images, {refs}) AS {IMAGES_TYPE})"
     return f"SELECT {_listed(table, given, replace)} FROM {given.view} i{joins}"
-
-
-_STRATUM_TAGS: Final = ("modality", "task_type")
 
 
 def _clusters(table: Table, run_id: str, inputs: Inputs) -> str:

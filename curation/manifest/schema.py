@@ -188,7 +188,7 @@ TABLES: Final[tuple[Table, ...]] = (
             f"images {IMAGES_TYPE} | its pictures, in order",
             "extra VARCHAR | further columns of the recipe, JSON object",
             "notes VARCHAR[] | what was mended",
-            "stratum VARCHAR | group the selection balances; modality / task_type by default",
+            "stratum VARCHAR | group to balance; modality / task_type / answer_type by default",
             "place BIGINT | number of the sample in this file; joins selections.place",
         ),
         ("row_id",),

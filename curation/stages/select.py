@@ -16,7 +16,6 @@ from curation.stages.embed import keep_all
 from curation.storage import read_folder, write_table
 
 EVERYTHING: Final = "kept"
-STRATUM_TAGS: Final = ("modality", "task_type", "answer_type")
 
 SELECTIONS: Final = pa.schema(
     [
@@ -59,7 +58,7 @@ class SelectStage:
 def select_everything(samples: pa.Table, decisions: pa.Table) -> pa.Table:
     """All samples as a selection: rank by sample id, weight = rows stood for."""
     mass = Counter(decisions["witness"].to_pylist())
-    columns = ["sample_id", "row_id", *STRATUM_TAGS]
+    columns = ["sample_id", "row_id", *records.STRATUM_TAGS]
     ordered = samples.select(columns).sort_by([("sample_id", "ascending"), ("row_id", "ascending")])
     lines = [
         {
@@ -78,4 +77,4 @@ def select_everything(samples: pa.Table, decisions: pa.Table) -> pa.Table:
 
 def stratum(tags: Mapping[str, str | None]) -> str:
     """Name of a sample's stratum: its modality, task type and answer type."""
-    return " / ".join(tags[tag] or "unknown" for tag in STRATUM_TAGS)
+    return " / ".join(tags[tag] or "unknown" for tag in records.STRATUM_TAGS)

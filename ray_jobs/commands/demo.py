@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # A kept row carries a flag where a view or a note speaks of it: planted contradictions, leaks,
-# wrong extensions and burned-in names are to be seen, not to be dropped.
+# wrong extensions, control characters and burned-in names are to be seen, not to be dropped.
+# A sample's notes hold those of its texts and pictures; the window through which a 16-bit picture
+# is shown is no defect.
 FATES: Final = """
 WITH here AS (SELECT * FROM rows WHERE run_id = '{run_id}'),
 noted AS (
-    SELECT DISTINCT s.row_id
-    FROM samples s, unnest(s.images) AS part(picture)
-    JOIN images i ON i.image_id = part.picture.image_id AND i.run_id = '{run_id}'
-    WHERE s.run_id = '{run_id}' AND len(i.notes) > 0
+    SELECT DISTINCT s.row_id FROM samples s, unnest(s.notes) AS found(note)
+    WHERE s.run_id = '{run_id}' AND NOT contains(note, ' shown from ')
 )
 SELECT h.index AS row_index, h.action, coalesce(h.reason, CASE
     WHEN h.row_id IN (SELECT row_id FROM conflicts WHERE run_id = '{run_id}') THEN 'conflict'

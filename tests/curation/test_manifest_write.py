@@ -217,8 +217,20 @@ def test_coverage_counts_candidates_and_shows_empty_strata(tmp_path):
         tmp_path / "m", "SELECT stratum, pool, selected, weight, share FROM coverage ORDER BY 1"
     ).to_pylist()
     assert lines == [
-        {"stratum": "ct / unknown", "pool": 1, "selected": 1, "weight": 1.0, "share": 1.0},
-        {"stratum": "mr / unknown", "pool": 2, "selected": 0, "weight": 0.0, "share": 0.0},
+        {
+            "stratum": "ct / unknown / unknown",
+            "pool": 1,
+            "selected": 1,
+            "weight": 1.0,
+            "share": 1.0,
+        },
+        {
+            "stratum": "mr / unknown / unknown",
+            "pool": 2,
+            "selected": 0,
+            "weight": 0.0,
+            "share": 0.0,
+        },
     ]
 
 

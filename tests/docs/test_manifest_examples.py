@@ -97,8 +97,8 @@ def test_examples_say_what_they_promise(manifest):
     )
     assert answers[4][0]["kept"] == "Is there a lesion?"
     assert answers[5] == [
-        {"stratum": "mr / presence", "pool": 2, "selected": 1, "percent": 50.0},
-        {"stratum": "ct / presence", "pool": 1, "selected": 1, "percent": 100.0},
+        {"stratum": "mr / presence / unknown", "pool": 2, "selected": 1, "percent": 50.0},
+        {"stratum": "ct / presence / unknown", "pool": 1, "selected": 1, "percent": 100.0},
     ]
     assert {line["modality"]: line["samples"] for line in answers[6]} == {"ct": 1, "mr": 1}
     assert answers[7][0]["answers"] == ["no", "yes"]

@@ -1,0 +1,146 @@
+"""Small recipes, the command itself, and one cache of vectors that all whole runs share."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from curation.phantoms import PhantomSet, make_phantoms
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """How a command ended and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The only `error: …` line on stderr."""
+        [line] = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        return line
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`medsift` as a user's shell starts it."""
+
+    folder: Path
+
+    def start(self, *words: str | Path, **more: Any) -> subprocess.Popen[str]:
+        """Start the command in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "ray_jobs", *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.folder,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+            **more,
+        )
+
+    def __call__(self, *words: str | Path, **more: Any) -> Said:
+        """Run the command to its end."""
+        process = self.start(*words, **more)
+        out, err = process.communicate(timeout=280)
+        return Said(process.returncode, out, err)
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """The real command, in a new process each time, with `tmp_path` as its current folder."""
+    return Command(tmp_path)
+
+
+@pytest.fixture
+def medsift(capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """The same command line in this process, where models are loaded once."""
+    from ray_jobs.cli import run
+
+    def call(*words: str | Path) -> Said:
+        capfd.readouterr()
+        code = run([str(word) for word in words])
+        return Said(code, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache folder of all runs."""
+    return tmp_path_factory.mktemp("vectors")
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> PhantomSet:
+    """Sixteen base pictures with every defect planted."""
+    return make_phantoms(tmp_path_factory.mktemp("data") / "phantoms", images=16, seed=5)
+
+
+RecipeWriter = Callable[..., Path]
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, vectors: Path) -> RecipeWriter:
+    """Write a recipe over the sources, or over one JSON Lines file of `rows`."""
+
+    def write(
+        rows: Sequence[Row] | bytes | None = None,
+        /,
+        name: str = "small",
+        sources: Sequence[Mapping[str, Any]] | None = None,
+        source: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> Path:
+        if rows is not None:
+            lines = rows if isinstance(rows, bytes) else _lines(rows)
+            (tmp_path / f"{name}.jsonl").write_bytes(lines)
+        one = {"name": "s", "reader": "table", "path": str(tmp_path / f"{name}.jsonl")}
+        whole = {
+            "name": name,
+            "sources": list(sources or [one | dict(source or {})]),
+            "encoder": {"kind": "embedded"},
+            "cache": str(vectors),
+            **settings,
+        }
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(whole), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def phantom_recipe(recipe: RecipeWriter, planted: PhantomSet) -> RecipeWriter:
+    """Write a recipe over the planted set, or over another table of its folder."""
+
+    def write(table: Path | None = None, **settings: Any) -> Path:
+        source = {
+            "path": str(table or planted.samples),
+            "image_root": str(planted.images),
+            "columns": {"images": "image"},
+        }
+        tolerance = {"tolerance": 0.25}
+        batches = {"images_per_batch": 8, "rows_per_batch": 50}
+        more = {"failures": tolerance, "compute": batches} | settings
+        return recipe(name="phantoms", source=source, **more)
+
+    return write
+
+
+def _lines(rows: Sequence[Row]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
