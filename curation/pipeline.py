@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from curation import ledger, records
-from curation.errors import LedgerError, UsageError
+from curation.errors import LedgerError, StorageError, UsageError
 from curation.execution import Executor
 from curation.ledger import Balance
 from curation.progress import Listener, StageAdvanced, StageFinished, StageStarted, silent
@@ -61,17 +61,27 @@ def curate(
 @contextmanager
 def _claimed(run_dir: Path) -> Iterator[None]:
     """Hold the run directory for this process; the lock ends with it, however it ends."""
+    with _lock_file(run_dir) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                f"another run is at work in {run_dir}: wait for it, or choose another --run-dir"
+            ) from error
+        yield
+
+
+def _lock_file(run_dir: Path) -> TextIO:
+    """Make the run directory and open its lock. Raises UsageError or StorageError."""
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        with (run_dir / "lock").open("w", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-    except BlockingIOError as error:
-        raise UsageError(
-            f"another run is at work in {run_dir}: wait for it, or choose another --run-dir"
-        ) from error
+        return (run_dir / "lock").open("w", encoding="utf-8")
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
         raise UsageError(f"cannot use {run_dir} as run directory: {error}") from error
+    except OSError as error:
+        raise StorageError(
+            f"cannot write to {run_dir}: {error}; free some space or choose another --run-dir"
+        ) from error
 
 
 def run_identity(recipe: Recipe, stages: list[FinishedStage]) -> str:

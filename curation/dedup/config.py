@@ -17,7 +17,7 @@ class ImageCopyConfig(Config):
     images have a detail of 0.954 or more, different and mirrored images 0.926 or less.
     """
 
-    hash_distance: int = Field(18, ge=0, le=28)
+    hash_distance: int = Field(16, ge=0, le=28)
     """Differing bits, of the 64 of the perceptual hash, up to which a pair is a candidate."""
     cosine: float = Field(0.90, gt=0.0, le=1.0)
     """Cosine of image vectors from which a pair is a candidate."""
