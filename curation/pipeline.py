@@ -44,10 +44,12 @@ def curate(
 ) -> RunResult:
     """Run every stage that is not already there, then write the manifest and the report.
 
-    Raises LedgerError, after the manifest is written, when rows are unaccounted for or more
-    failed than the recipe tolerates; InputError, ModelError or StorageError as stages meet them.
+    Raises LedgerError at once when a stage's rows do not add up, and after the manifest is
+    written when a row has no fate or more failed than the recipe tolerates; InputError, ModelError
+    or StorageError as stages meet them.
     """
     started = datetime.now(UTC)
+    run_dir = run_dir.absolute()
     with _claimed(run_dir):
         stages = _run_stages(recipe, run_dir, executor, listener)
         run_id = run_identity(recipe, stages)
@@ -85,7 +87,7 @@ def _lock_file(run_dir: Path) -> TextIO:
 
 
 def run_identity(recipe: Recipe, stages: list[FinishedStage]) -> str:
-    """Id of a recipe applied to an input: equal content and rules give an equal id."""
+    """Id of a recipe applied to an input, as its files are now and where they are."""
     return records.digest(recipe.fingerprint(), stages[-1].fingerprint)[:12]
 
 
@@ -102,7 +104,6 @@ def _run_stages(
         if done is None:
             rows_in = count_rows(previous.folder / "samples") if previous else None
             done = _run(stage, recipe, run_dir, folder, upstream, executor, listener, rows_in)
-        ledger.check_stage(done.balance)
         listener(_event(done))
         finished.append(done)
     return finished
@@ -143,14 +144,22 @@ def _run(
     )
     start = time.perf_counter()
     stage.run(context)
+    _sweep(folder)
     seconds = time.perf_counter() - start
     entered = rows_in if rows_in is not None else count_rows(folder / "rows")
     balance = ledger.measure(stage.name, entered, folder)
+    ledger.check_stage(balance)
     _mark(folder, balance, seconds, context.operators)
     fingerprint = folder.name.rpartition("-")[2]
     return FinishedStage(
         stage.name, folder, fingerprint, balance, seconds, False, tuple(context.operators)
     )
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed runs of the stage left half written."""
+    for leftover in folder.rglob(".*.partial"):
+        leftover.unlink(missing_ok=True)
 
 
 def _counter(stage: str, listener: Listener) -> Callable[[int], None]:

@@ -21,9 +21,9 @@ TEXT_NOTE: Final = "possible identifier in the text"
 IDENTITY_NOTE: Final = "possible identity burned in"
 BURNED_NOTE: Final = "burned-in text"
 
-# The reader sees pictures of these sizes. Its detector finds letters of 8 to 60 pixels; scans
-# carry theirs at a fixed share of the side, and its time grows with the area.
-SHORTEST, LONGEST, LEAST = 480, 960, 128
+# Sides of the pictures that the reader sees: its time grows with the area, and below 512 pixels
+# it takes the small letters of small pictures for other ones.
+SHORTEST, LONGEST, LEAST = 512, 960, 128
 LEAST_SCORE: Final = 0.6
 LEAST_LETTERS: Final = 3
 MOST_QUOTED: Final = 120
@@ -32,10 +32,11 @@ _LABEL: Final = (
     r"(?:MRN|PID|SSN|NHS|(?:patient|pat|pt|hospital|study|accession|acc)[\s._-]*"
     r"(?:id|no|number|nr|num)|medical\s+record\s+(?:no|number)|accession)"
 )
+_MONTH: Final = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
 _DAY: Final = (
     r"(?:\d{1,2}\s?[/.-]\s?\d{1,2}\s?[/.-]\s?(?:19|20)?\d{2}|(?:19|20)\d{2}[/.-]\d{1,2}[/.-]\d{1,2}"
-    r"|\d{1,2}[\s-]?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[\s.,-]*(?:19|20)\d{2}"
-    r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+\d{1,2},?\s+(?:19|20)\d{2}"
+    rf"|\d{{1,2}}[\s-]?{_MONTH}[a-z]*[\s.,-]*(?:19|20)\d{{2}}"
+    rf"|{_MONTH}[a-z]*\.?\s+\d{{1,2}},?\s+(?:19|20)\d{{2}}"
     r"|(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))"
 )
 # Family^Given with the DICOM separator: two words of two capitals or more, or Capitalised ones.
@@ -53,12 +54,17 @@ _IDENTIFIERS: Final = re.compile(
     r"|(?<!\w)\+[1-9]\d{0,2}(?:[\s.-]\d{2,4}){3,5}(?![\w-]))"
 )
 # No identifier is without one of these; most texts are, and need no closer look.
-_GATE: Final = re.compile(r"[\^@]|\d{3}|\d[/.-]\d{1,2}[/.-]\d{2}")
-# A reader takes ^ for ~ and O for 0, and may lose the spaces around what it read.
-_READ_PERSON: Final = re.compile(r"[A-Z0-9'-]{2,}\s?[\^~]\s?[A-Z0-9'-]{2,}")
-_READ_DAY: Final = re.compile(rf"(?<![\d.]){_DAY}(?![\d])", re.IGNORECASE)
-_READ_NUMBER: Final = re.compile(
-    rf"(?:{_LABEL}|\b(?:id|dob|name|patient|born))\W{{0,3}}\s*\S*[A-Z0-9]{{3}}", re.IGNORECASE
+_GATE: Final = re.compile(r"[\^@]|\+\d|\d{3}|\d[/.-]\d{1,2}[/.-]\d{2}")
+# A reader takes ^ for ~ and O for 0, loses spaces, and may run a name into the date behind it.
+# Scanners also write FAMILY,GIVEN and bare record numbers of seven digits or more.
+_READ: Final = (
+    re.compile(r"[A-Z0-9'-]{2,}\s?[\^~]\s?[A-Z0-9'-]{2,}|\b[A-Z'-]{3,},\s?[A-Z'-]{3,}"),
+    re.compile(rf"(?<![\d.]){_DAY}|(?<!\d)(?:19|20)\d{{2}}{_MONTH}\d{{2}}", re.IGNORECASE),
+    re.compile(r"[A-Z]{3}[A-Z0-9]*\d{2}/\d{2}|(?<![\w.-])\d{7,}(?![\w-])"),
+    re.compile(
+        rf"(?:{_LABEL}|\b(?:id|dob|name|patient|born))\W{{1,3}}\s*\S*\w{{3}}", re.IGNORECASE
+    ),
+    _IDENTIFIERS,
 )
 
 
@@ -79,9 +85,7 @@ def is_identifying(read: str) -> bool:
 
     More is taken for identifying than in `identifiers`: scanners write little but that.
     """
-    return any(
-        pattern.search(read) for pattern in (_READ_PERSON, _READ_DAY, _READ_NUMBER, _IDENTIFIERS)
-    )
+    return any(pattern.search(read) for pattern in _READ)
 
 
 def burned_in_notes(lines: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 
 from curation.errors import MedSiftError
-from curation.execution import Resources, Worker, run_item
+from curation.execution import Resources, Worker, begin_stream, end_stream, run_item
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -71,6 +71,7 @@ class RayExecutor:
         if not items:
             return
         _quiet()
+        begin_stream(items, out)
         lines = [
             {"ordinal": ordinal, "item": pickle.dumps(item)} for ordinal, item in enumerate(items)
         ]
@@ -80,14 +81,21 @@ class RayExecutor:
             if line["error"]:
                 raise pickle.loads(line["error"])
             advance(int(line["rows"]))
+        end_stream(items, out)
 
     def run(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterable[Result]:
         """Apply `function` in Ray tasks; results come in the order of the items."""
         import ray
 
-        remote = ray.remote(function)
-        for reference in [remote.remote(item) for item in items]:
+        # The function may hold whole matrices: it goes to the object store once.
+        held = ray.put(function)
+        call: Any = ray.remote(_call)
+        for reference in [call.remote(held, item) for item in items]:
             yield ray.get(reference)
+
+
+def _call(function: Callable[[Item], Result], item: Item) -> Result:
+    return function(item)
 
 
 def _spread(source: Dataset, runner: ItemRunner, resources: Resources) -> Dataset:

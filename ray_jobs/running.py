@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ray_jobs.console import Audience, audience
+from ray_jobs.places import anchored
 
 if TYPE_CHECKING:
     from curation.execution import Executor
@@ -32,7 +33,11 @@ def executor(ray: bool, workers: int | None) -> Iterator[Executor]:
 
 
 def run(recipe: Recipe, run_dir: Path, *, ray: bool, log_json: bool) -> RunResult:
-    """Curate and say so; any MedSiftError of the pipeline is passed on after being announced."""
+    """Curate and say so; any MedSiftError of the pipeline is passed on after being announced.
+
+    Relative paths are taken from here: the workers of a cluster stand in another directory.
+    """
+    recipe = anchored(recipe, Path.cwd())
     with audience(log_json) as listener:
         result = _curate(recipe, run_dir, ray, listener)
         listener.finished(result)

@@ -65,6 +65,8 @@ class OpenClipConfig(EncoderConfig):
         """
         if self.model.startswith(LOCAL):
             identity: Any = _folder_digests(Path(self.model.removeprefix(LOCAL)))
+        elif self.pretrained is not None and Path(self.pretrained).is_file():
+            identity = [self.model, file_digest(Path(self.pretrained))]
         else:
             identity = [self.model, self.pretrained]
         parts = ["open_clip", PREPROCESSING_VERSION, self.precision, identity]

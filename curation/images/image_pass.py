@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import PurePosixPath
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -44,7 +45,7 @@ def inspect(
         return line | {"error": "image_missing", "detail": detail}, None
     line |= {"byte_hash": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
     try:
-        decoded = decode(data, ref, config)
+        decoded = decode(data, PurePosixPath(ref).name, config)
     except ImageError as error:
         return line | {"error": error.reason, "detail": error.detail}, None
     return line | facts(decoded), decoded.image

@@ -168,7 +168,7 @@ TABLES: Final[tuple[Table, ...]] = (
             "sharpness FLOAT | variance of the Laplacian at a fixed size",
             "blank_share FLOAT | share of pixels at the commonest grey level",
             "notes VARCHAR[] | what was mended while decoding",
-            "group_id VARCHAR | group of confirmed copies; null when it is alone",
+            "group_id VARCHAR | group of confirmed copies; its own id when it is alone",
             "x FLOAT | first coordinate of the vector map",
             "y FLOAT | second coordinate of the vector map",
         ),

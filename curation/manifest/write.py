@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +34,7 @@ _DISK: Final = (
     duckdb.FatalException,
     duckdb.InternalException,
 )
+_REFUSALS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +125,21 @@ def _building(path: Path, partial: Path) -> Iterator[DuckDBPyConnection]:
         con.execute(f"SET temp_directory = {quoted(str(spill_folder(partial)))}")
         con.execute("SET TimeZone = 'UTC'")
         yield con
-    except _DISK as error:
-        raise StorageError(
-            f"cannot write {path}: {_first_line(error)}; free some space or choose another folder"
-        ) from error
     except duckdb.Error as error:
+        if _is_of_disk(error):
+            raise StorageError(
+                f"cannot write {path}: {_first_line(error)}; "
+                "free some space or choose another folder"
+            ) from error
         raise ManifestError(f"cannot build {path}: {_first_line(error)}") from error
     finally:
         con.close()
+
+
+def _is_of_disk(error: duckdb.Error) -> bool:
+    """Whether the disk refused; a commit that it cuts short is a transaction's error to DuckDB."""
+    words = str(error)
+    return isinstance(error, _DISK) or any(os.strerror(code) in words for code in _REFUSALS)
 
 
 def _finish(con: DuckDBPyConnection) -> None:

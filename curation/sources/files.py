@@ -62,13 +62,15 @@ def root_of(path: str) -> str:
 
 
 def content_hash(uri: str, size: int) -> str:
-    """SHA-256 of a file; past 1 GiB of its size, first and last 64 MiB."""
+    """SHA-256 of a file; past 1 GiB of its size, time of change, first and last 64 MiB."""
+    from curation.sources.references import stat
+
     state = hashlib.sha256()
     with open_input(uri) as file:
         if size < WHOLE_HASH_BYTES:
             _feed(state, file, size)
         else:
-            state.update(str(size).encode())
+            state.update(str(stat([uri])[0][1:]).encode())
             _feed(state, file, EDGE_BYTES)
             file.seek(size - EDGE_BYTES)
             _feed(state, file, EDGE_BYTES)

@@ -19,11 +19,13 @@ from curation.execution import Resources, Tables, Worker
 from curation.images import ImagePass, ImagesConfig, is_blank
 from curation.recipe import Recipe
 from curation.sources.references import read_bytes, stat
+from curation.sources.storage import is_remote
 from curation.stages.base import StageContext
 from curation.storage import count_rows, parts, read_folder, read_tables, write_table
 
 REFS_PER_HASH_ITEM = 256
 PASS_VERSION = 1
+HASH_DIGITS = 64
 
 FILES = pa.schema(
     [
@@ -59,6 +61,9 @@ def _hash(ref: str) -> dict[str, Any]:
     except FileNotFoundError:
         return line | {"error": "image_missing", "detail": f"no file at {ref}"}
     except StorageError as error:
+        if is_remote(ref):
+            # A store that stumbles is not a fact about the picture: the next run asks again.
+            raise
         return line | {"error": "image_unreadable", "detail": str(error)}
     # The suffix is part of the identity because a note says when it belies the content.
     byte_hash = hashlib.sha256(data).hexdigest()
@@ -70,9 +75,8 @@ class InspectImages:
 
     def __init__(self, images: ImagesConfig, encoder: EncoderConfig, cache: Path) -> None:
         self.image_pass = ImagePass(images, encoder)
-        pass_fingerprint = records.fingerprint(
-            [PASS_VERSION, images.model_dump(mode="json"), encoder.fingerprint()]
-        )
+        decoding = images.model_dump(mode="json", exclude={"drop_blank", "blank_share"})
+        pass_fingerprint = records.fingerprint([PASS_VERSION, decoding, encoder.fingerprint()])
         self.cache = TableCache(cache / "images", pass_fingerprint, key="content_id")
 
     def __call__(self, files: pa.Table) -> Iterator[Tables]:
@@ -81,12 +85,27 @@ class InspectImages:
         new = files.filter(pc.invert(pc.is_in(files["content_id"], known["content_id"])))
         found = [known] if known.num_rows else []
         if new.num_rows:
-            seen = self.image_pass(new.select(["ref"]))
-            seen = seen.add_column(0, "content_id", new["content_id"].combine_chunks())
+            seen = self._look(new)
             self.cache.append(seen)
             found.append(seen)
         table = pa.concat_tables(found, promote_options="default").sort_by("content_id")
-        yield {"inspected": table}
+        # The cache knows contents, not places: another run may have seen them elsewhere.
+        place = table.column_names.index("ref")
+        yield {"inspected": table.set_column(place, "ref", files.sort_by("content_id")["ref"])}
+
+    def _look(self, files: pa.Table) -> pa.Table:
+        """Decode and encode; raises StorageError for a file that changed since it was hashed."""
+        seen = self.image_pass(files.select(["ref"]))
+        ids = files["content_id"].to_pylist()
+        for content, byte_hash, ref in zip(
+            ids, seen["byte_hash"].to_pylist(), files["ref"].to_pylist(), strict=True
+        ):
+            if content[:HASH_DIGITS] != byte_hash:
+                raise StorageError(
+                    f"{ref} changed or vanished while the run looked at it; leave the images "
+                    "alone and run the same command again"
+                )
+        return seen.add_column(0, "content_id", pa.array(ids, pa.string()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +213,6 @@ class ImagesStage:
     def _publish(self, context: StageContext, files: pa.Table) -> None:
         inspected = context.folder / "pass" / "inspected"
         facts = read_facts(inspected)
-        _write_images(facts, inspected, context.folder)
         pictures = _pictures(files, facts, context.recipe.images)
         context.executor.stream(
             parts(context.upstream["ingest"] / "samples"),
@@ -202,6 +220,7 @@ class ImagesStage:
             context.folder,
             _ignore,
         )
+        _write_images(facts, inspected, context.folder)
 
 
 def encoder_resources() -> Resources:

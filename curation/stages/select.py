@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation import records
 from curation.recipe import Recipe
@@ -16,6 +17,7 @@ from curation.stages.embed import keep_all
 from curation.storage import read_folder, write_table
 
 EVERYTHING: Final = "kept"
+TRAIN: Final = "train"
 
 SELECTIONS: Final = pa.schema(
     [
@@ -31,9 +33,10 @@ SELECTIONS: Final = pa.schema(
 
 
 class SelectStage:
-    """Selects every row that dedup kept, in the order of sample ids.
+    """Selects every row that dedup kept and that may be trained on, in the order of sample ids.
 
-    A row's weight is the number of input rows it stands for: itself and those dropped for it.
+    Rows of a split other than `train` are kept in the manifest but never selected. A row's weight
+    is the number of input rows it stands for: itself and those dropped for it.
     """
 
     name: ClassVar[str] = "select"
@@ -56,8 +59,9 @@ class SelectStage:
 
 
 def select_everything(samples: pa.Table, decisions: pa.Table) -> pa.Table:
-    """All samples as a selection: rank by sample id, weight = rows stood for."""
+    """All training samples as a selection: rank by sample id, weight = rows stood for."""
     mass = Counter(decisions["witness"].to_pylist())
+    samples = samples.filter(pc.equal(pc.fill_null(samples["split"], TRAIN), TRAIN))
     columns = ["sample_id", "row_id", *records.STRATUM_TAGS]
     ordered = samples.select(columns).sort_by([("sample_id", "ascending"), ("row_id", "ascending")])
     lines = [
@@ -70,7 +74,7 @@ def select_everything(samples: pa.Table, decisions: pa.Table) -> pa.Table:
             "gain": None,
             "stratum": stratum(line),
         }
-        for rank, line in enumerate(ordered.to_pylist(), start=1)
+        for rank, line in enumerate(ordered.to_pylist())
     ]
     return pa.Table.from_pylist(lines, schema=SELECTIONS)
 

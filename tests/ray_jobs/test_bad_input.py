@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +10,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from curation.manifest import query
 from curation.phantoms import scorecard
@@ -434,16 +432,14 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_once_there_is_room(
     path = phantom_recipe()
     go = ("curate", path, "--local", "--run-dir", small_disk / "run")
     assert medsift("curate", path, "--local", "--run-dir", tmp_path / "whole").code == 0
-    for size in ("8k", "40k", "200k", "700k", "1500k", "2500k", "4m", "6m"):
+    # Too small for ingest, pictures, vectors, texts, the manifest's log, the manifest, the report.
+    for size in ("4k", "40k", "500k", "800k", "1m", "2m", "6m"):
         resize(small_disk, f"size={size}")
-        said = medsift(*go)
-        if said.code == 0:
-            break
-        check_refused(said, 3, str(small_disk))
+        check_refused(medsift(*go), 3, str(small_disk))
     resize(small_disk, "size=64m")
     said = medsift(*go)
     assert said.code == 0, said.err
-    assert said.err.count("reused") >= 1
+    assert said.err.count("reused") == 5
     assert selections(small_disk / "run") == selections(tmp_path / "whole")
     leftovers = [item.name for item in (small_disk / "run").rglob("*.partial")]
     assert leftovers == []
@@ -469,8 +465,3 @@ def test_a_limit_on_file_size_is_one_line_and_the_run_goes_on_without_it(recipe,
 def selections(run_dir: Path) -> list[bytes]:
     found = sorted(run_dir.glob("stages/select-*/selections/*.parquet"))
     return [part.read_bytes() for part in found]
-
-
-@pytest.mark.skipif(os.environ.get("CI") is None, reason="placeholder")
-def test_nothing() -> None:
-    assert Image
