@@ -51,7 +51,7 @@ _IDENTIFIERS: Final = re.compile(
     # Lines that anyone may call free of charge (800, 888, 877, …) belong to no person.
     r"|(?P<phone>(?<![\w.-])(?:\+?1[\s.-]?)?(?!\(?8(?:00|88|77|66|55|44|33)\b)"
     r"(?:\([2-9]\d{2}\)\s?|[2-9]\d{2}[.-])[2-9]\d{2}[.-]\d{4}(?![\w-])"
-    r"|(?<!\w)\+[1-9]\d{0,2}(?:[\s.-]\d{2,4}){3,5}(?![\w-]))"
+    r"|(?<!\w)\+[1-9]\d{0,2}[\s.-]\d{1,4}(?:[\s.-]\d{2,4}){2,5}(?![\w-]))"
 )
 # No identifier is without one of these; most texts are, and need no closer look.
 _GATE: Final = re.compile(r"[\^@]|\+\d|\d{3}|\d[/.-]\d{1,2}[/.-]\d{2}")

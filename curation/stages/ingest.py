@@ -35,17 +35,28 @@ class ReadShard:
         for rows in reader.read(shard, self.blobs):
             result = ingest(rows, self.config)
             yield {
-                "rows": rows.select(ROW_FACTS.names).cast(ROW_FACTS),
+                "rows": _row_facts(rows, result.samples),
                 "samples": result.samples,
                 "decisions": result.decisions,
             }
+
+
+def _row_facts(rows: pa.Table, samples: pa.Table) -> pa.Table:
+    """``ROW_FACTS`` of the rows; one that became a sample has that sample's notes."""
+    mended = dict(zip(samples["row_id"].to_pylist(), samples["notes"].to_pylist(), strict=True))
+    read = zip(rows["row_id"].to_pylist(), rows["notes"].to_pylist(), strict=True)
+    notes = pa.array(
+        [mended.get(row, note) for row, note in read], records.ROWS.field("notes").type
+    )
+    facts = rows.select(ROW_FACTS.names)
+    return facts.set_column(facts.schema.get_field_index("notes"), "notes", notes).cast(ROW_FACTS)
 
 
 class IngestStage:
     """Reads the sources."""
 
     name: ClassVar[str] = "ingest"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
         """The readers' fingerprints (settings and content of their files) and the row rules."""

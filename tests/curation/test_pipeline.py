@@ -121,10 +121,11 @@ def test_a_second_run_reuses_every_stage_and_changes_no_byte(phantom_run, phanto
     assert again.run_id == phantom_run.run_id
 
 
-def test_a_changed_rule_repeats_only_what_depends_on_it(phantom_run, phantom_recipe):
+def test_a_changed_rule_repeats_only_what_depends_on_it(phantom_run, phantom_recipe, tmp_path):
     events: list[Event] = []
     recipe = phantom_recipe("dedup.sample.question=0.99")
-    curate(recipe, phantom_run.run_dir, LocalExecutor(), events.append)
+    shutil.copytree(phantom_run.run_dir, tmp_path / "run")
+    curate(recipe, tmp_path / "run", LocalExecutor(), events.append)
     reused = [event.stage for event in events if isinstance(event, StageFinished) and event.reused]
     assert reused == ["ingest", "images", "embed"]
 

@@ -161,7 +161,7 @@ def test_any_size_becomes_one_that_is_cheap_to_read(width: int, height: int) -> 
     assert seen.mode == "RGB"
     assert max(seen.size) <= LONGEST
     assert min(seen.size) >= LEAST
-    if max(width, height) <= 2 * min(width, height):
+    if max(width, height) * SHORTEST <= LONGEST * min(width, height):
         assert min(seen.size) >= SHORTEST - 1
 
 

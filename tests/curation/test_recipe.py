@@ -45,7 +45,7 @@ def test_places_and_compute_do_not_change_the_fingerprint(override):
 
 
 def test_a_rule_changes_the_fingerprint():
-    changed = parse_recipe(GOOD, ["dedup.image.cosine=0.9"])
+    changed = parse_recipe(GOOD, ["dedup.image.cosine=0.99"])
     assert changed.fingerprint() != parse_recipe(GOOD).fingerprint()
 
 

@@ -91,6 +91,20 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> PhantomSet:
     return make_phantoms(tmp_path_factory.mktemp("data") / "phantoms", images=16, seed=5)
 
 
+@pytest.fixture(scope="session")
+def planted_run(
+    tmp_path_factory: pytest.TempPathFactory, planted: PhantomSet, vectors: Path
+) -> Path:
+    """The run directory of the planted set, curated once by the command line."""
+    from ray_jobs.cli import run
+
+    folder = tmp_path_factory.mktemp("planted")
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(_phantom_settings(planted, vectors)), encoding="utf-8")
+    assert run(["curate", str(path), "--local", "--run-dir", str(folder)]) == 0
+    return folder
+
+
 RecipeWriter = Callable[..., Path]
 
 
@@ -125,21 +139,33 @@ def recipe(tmp_path: Path, vectors: Path) -> RecipeWriter:
 
 
 @pytest.fixture
-def phantom_recipe(recipe: RecipeWriter, planted: PhantomSet) -> RecipeWriter:
-    """Write a recipe over the planted set, or over another table of its folder."""
+def phantom_recipe(tmp_path: Path, planted: PhantomSet, vectors: Path) -> RecipeWriter:
+    """Write a recipe over the planted set with other settings than `planted_run` has."""
 
-    def write(table: Path | None = None, **settings: Any) -> Path:
-        source = {
-            "path": str(table or planted.samples),
-            "image_root": str(planted.images),
-            "columns": {"images": "image"},
-        }
-        tolerance = {"tolerance": 0.25}
-        batches = {"images_per_batch": 8, "rows_per_batch": 50}
-        more = {"failures": tolerance, "compute": batches} | settings
-        return recipe(name="phantoms", source=source, **more)
+    def write(**settings: Any) -> Path:
+        path = tmp_path / "phantoms.yaml"
+        whole = _phantom_settings(planted, vectors) | settings
+        path.write_text(yaml.safe_dump(whole), encoding="utf-8")
+        return path
 
     return write
+
+
+def _phantom_settings(planted: PhantomSet, vectors: Path) -> dict[str, Any]:
+    source = {
+        "name": "p",
+        "reader": "table",
+        "path": str(planted.samples),
+        "image_root": str(planted.images),
+        "columns": {"images": "image"},
+    }
+    return {
+        "name": "planted",
+        "sources": [source],
+        "encoder": {"kind": "embedded"},
+        "cache": str(vectors),
+        "failures": {"tolerance": 0.25},
+    }
 
 
 def _lines(rows: Sequence[Row]) -> bytes:

@@ -70,34 +70,6 @@ PLANTED_REASONS = {
 }
 
 
-@pytest.fixture(scope="module")
-def planted_run(tmp_path_factory, planted, vectors):
-    """The planted set curated once by the command line."""
-    import yaml
-
-    from ray_jobs.cli import run
-
-    folder = tmp_path_factory.mktemp("planted")
-    settings = {
-        "name": "planted",
-        "sources": [
-            {
-                "name": "p",
-                "reader": "table",
-                "path": str(planted.samples),
-                "image_root": str(planted.images),
-                "columns": {"images": "image"},
-            }
-        ],
-        "encoder": {"kind": "embedded"},
-        "cache": str(vectors),
-        "failures": {"tolerance": 0.25},
-    }
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    assert run(["curate", str(folder / "recipe.yaml"), "--local", "--run-dir", str(folder)]) == 0
-    return folder
-
-
 def truth(planted, kind: str | None = None) -> list[dict[str, Any]]:
     lines = pq.read_table(planted.truth).to_pylist()
     return [line for line in lines if kind is None or line["kind"] == kind]
