@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +18,13 @@ from curation.text import clean, normalise_answer
 
 MARKER: Final = "<image>"
 LOWERED: Final = ("split", "modality", "body_part", "answer_type", "language")
+SPLIT_NAMES: Final = {
+    "training": "train",
+    "testing": "test",
+    "validation": "val",
+    "valid": "val",
+    "dev": "val",
+}
 YES_NO: Final = frozenset({"yes", "no", "是", "否", "不是", "有", "没有", "无"})
 OPTION: Final = re.compile(r"(?:^|\s)\(?([A-H])[.):：、]\s*\S", re.MULTILINE)
 Turn = Mapping[str, Any]
@@ -78,11 +84,6 @@ def ingest(rows: pa.Table, config: IngestConfig) -> IngestResult:
         decisions=records.decisions(refused),
         rows_in=rows.num_rows,
     )
-
-
-def duplicate_row_ids(row_ids: Iterable[str]) -> list[str]:
-    """The row ids that occur more than once, sorted: two sources share a name and a file."""
-    return sorted(row_id for row_id, count in Counter(row_ids).items() if count > 1)
 
 
 def _sample(row: Mapping[str, Any], config: IngestConfig) -> dict[str, Any]:
@@ -188,6 +189,8 @@ def _tag(name: str, value: str | None) -> str | None:
         return None
     text, _ = clean(value)
     folded = " ".join(text.split())
+    if name == "split":
+        folded = SPLIT_NAMES.get(folded.lower(), folded)
     return (folded.lower() if name in LOWERED else folded) or None
 
 

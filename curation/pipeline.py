@@ -18,8 +18,9 @@ from curation import ledger, records
 from curation.errors import LedgerError, StorageError, UsageError
 from curation.execution import Executor
 from curation.ledger import Balance
+from curation.manifest import newest_version
 from curation.progress import Listener, StageAdvanced, StageFinished, StageStarted, silent
-from curation.publish import decided, publish
+from curation.publish import MANIFEST_NAME, decided, publish
 from curation.recipe import Recipe
 from curation.stages import STAGES
 from curation.stages.base import FinishedStage, Operator, Stage, StageContext
@@ -51,6 +52,8 @@ def curate(
     started = datetime.now(UTC)
     run_dir = run_dir.absolute()
     with _claimed(run_dir):
+        if (run_dir / MANIFEST_NAME).exists():
+            newest_version(run_dir / MANIFEST_NAME)  # refused now rather than after the work
         stages = _run_stages(recipe, run_dir, executor, listener)
         run_id = run_identity(recipe, stages)
         problem = _verdict(recipe, stages)

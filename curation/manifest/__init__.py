@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from curation.manifest.query import (
+    newest_version,
     open_manifest,
     query,
     resolve_selection,
@@ -20,6 +21,7 @@ __all__ = [
     "VIEWS",
     "RunRecord",
     "append_tables",
+    "newest_version",
     "open_manifest",
     "query",
     "render",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import pyarrow as pa
 from pydantic import Field
@@ -45,7 +45,7 @@ class BlobStore:
             return str(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f"{name}.{os.getpid()}.partial")
+            partial = target.with_name(f"{name}.{uuid4().hex}.partial")
             partial.write_bytes(data)
             partial.replace(target)
         except OSError as error:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation import records
-from curation.ingest import IngestConfig, duplicate_row_ids, infer_answer_type, ingest
+from curation.ingest import IngestConfig, infer_answer_type, ingest
 
 CONFIG = IngestConfig()
 
@@ -154,11 +154,16 @@ def test_batches_and_order_do_not_matter(order, size):
         assert joined.equals(getattr(whole, name).sort_by("row_id"))
 
 
-def test_duplicate_row_ids_are_found_once_and_sorted():
-    assert duplicate_row_ids(["b", "a", "b", "c", "a", "b"]) == ["a", "b"]
-
-
 def test_no_rows_give_no_samples():
     result = ingest(records.empty(records.ROWS), CONFIG)
     assert (result.rows_in, result.samples.num_rows, result.decisions.num_rows) == (0, 0, 0)
     assert result.samples.schema.equals(records.SAMPLES)
+
+
+@pytest.mark.parametrize(
+    ("given_name", "split"),
+    [("Training", "train"), ("dev", "val"), ("validation", "val"), ("TESTING", "test"), ("x", "x")],
+)
+def test_one_split_has_one_name(given_name, split):
+    _, sample = fate(row(split=given_name))
+    assert sample["split"] == split

@@ -18,6 +18,7 @@ import pytest
 
 import ray_jobs.submit as submit_module
 from curation.errors import UsageError
+from curation.manifest import query
 from ray_jobs.submit import entrypoint, job_address, pack
 
 TOKEN = "s3cret-not-for-eyes-0123456789abcdef"
@@ -220,6 +221,36 @@ def test_a_job_joins_the_cluster_that_it_runs_in_and_leaves_it_running(head, tmp
         # The head has two CPUs: the one that was asked for did not start another Ray.
         assert "inside a local Ray" not in done.stdout
         assert "2 CPUs" in done.stdout
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_a_submitted_run_leaves_a_manifest_and_hands_its_status_on(
+    head, phantom_recipe, planted, tmp_path
+):
+    def submit(*settings: str) -> subprocess.CompletedProcess[str]:
+        words = ["submit", "curate", str(phantom_recipe()), "--address", head, "--wait"]
+        more = ["--run-dir", str(tmp_path / "run"), "--python", sys.executable]
+        overrides = [word for setting in settings for word in ("--set", setting)]
+        return subprocess.run(
+            [sys.executable, "-m", "ray_jobs", *words, *more, *overrides],
+            env={**bare_environment(), "RAY_AUTH_TOKEN": TOKEN},
+            capture_output=True,
+            text=True,
+            timeout=280,
+        )
+
+    done = submit()
+    assert done.returncode == 0, done.stdout + done.stderr
+    manifest = tmp_path / "run" / "manifest.duckdb"
+    fates = "SELECT count(*) AS rows FROM why"
+    assert query(manifest, fates)["rows"].to_pylist() == [planted.rows]
+    # The stages are there; what changes is whether the run counts.
+    failing = submit("failures.tolerance=0.0")
+    assert failing.returncode == 4, failing.stdout + failing.stderr
+    assert "rows failed" in failing.stdout
+    assert query(manifest, "SELECT status FROM runs WHERE status <> 'balanced'").num_rows == 1
+    assert TOKEN not in done.stdout + done.stderr + failing.stdout + failing.stderr
 
 
 def test_an_address_where_nothing_listens_is_one_line():
