@@ -21,6 +21,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation.config import Config
 from curation.errors import LedgerError, StorageError
 from curation.records import digest
 from curation.storage import write_json
@@ -135,7 +136,7 @@ def begin_stream(items: Sequence[Any], out: Path) -> None:
     (other batch sizes, other shards), its parts are removed and all items run again; so what else
     a stage writes under `out`, it writes after its stream.
     """
-    plan = digest(*(pickle.dumps(item) for item in items))
+    plan = digest(*(_identity(item) for item in items))
     path = out / "plan.json"
     if path.exists():
         if json.loads(path.read_text(encoding="utf-8"))["plan"] == plan:
@@ -143,6 +144,18 @@ def begin_stream(items: Sequence[Any], out: Path) -> None:
         logger.warning("%s was begun with other batches or shards: it starts again", out)
         _remove_parts(out)
     write_json({"plan": plan, "items": len(items)}, path)
+
+
+def _identity(item: Any) -> str | bytes:
+    """An item as bytes that are equal in every process; pickled settings hold a set, which is not.
+
+    Only tuples are looked into.
+    """
+    if isinstance(item, tuple):
+        return digest(*(_identity(part) for part in item))
+    if isinstance(item, Config):
+        return item.model_dump_json()
+    return pickle.dumps(item)
 
 
 def end_stream(items: Sequence[Any], out: Path) -> None:

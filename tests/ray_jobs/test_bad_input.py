@@ -103,8 +103,9 @@ def test_the_scorecard_of_the_planted_set_is_whole(planted, planted_run):
     }
     assert card["duplicates"]["precision"] >= 0.99
     missed = {kind for kind, line in card.items() if line["found"] < line["planted"]}
-    # Whether a picture holds burned-in text is told by another room's own test.
-    assert missed <= {"copy_crop", "copy_rotation", "duplicates", "burned_in_name"}
+    # Burned-in text is read only where the recipe asks for it; crops and rotations are the
+    # copies of which a few may be missed.
+    assert missed <= {"burned_in_name", "copy_crop", "copy_rotation", "duplicates"}
 
 
 def test_planted_contradictions_leaks_and_mends_are_in_their_views(planted, planted_run):
