@@ -83,7 +83,7 @@ def manifest_tables(stages: Sequence[FinishedStage]) -> dict[str, Any]:
         "stages": _stages(stages),
         "operators": _operators(stages),
     }
-    for name in ("clusters", "conflicts_found", "leaks_found", "sweep"):
+    for name in ("clusters", "conflicts_found", "leaks_found", "sweep", "measures"):
         tables[name] = parts(folder["dedup"] / name.removesuffix("_found"))
     return tables
 

@@ -23,7 +23,7 @@ from curation.dedup.sweep import drawn, sweep_images
 from curation.dedup.tables import REASONS, ContentVectors, DedupResult, Indices
 from curation.dedup.texts import text_links
 from curation.errors import UsageError
-from curation.neighbors import NeighborsConfig
+from curation.neighbors import NeighborsConfig, TileRunner
 from curation.records import DECISIONS, DROPPED
 
 STAGE = "dedup"
@@ -56,12 +56,14 @@ def deduplicate(
     *,
     neighbors: NeighborsConfig | None = None,
     seed: int = 0,
+    run: TileRunner | None = None,
 ) -> DedupResult:
     """Drop samples that repeat a kept one, and report copies, conflicts, leaks and the sweep.
 
     `samples` are SAMPLES rows with `sample_id` and `images`; `images` the IMAGES rows that decoded,
     where an `image_id` may stand several times; vectors cover every image and the text of every
-    turn. The result does not depend on the order of any of them.
+    turn. The result does not depend on the order of any of them, nor on `run`, which may spread
+    the tiles of the image search over workers.
 
     Raises:
         UsageError: an image or text without facts or vector, a row id given twice, or a priority
@@ -72,7 +74,7 @@ def deduplicate(
     samples = samples.sort_by("row_id").combine_chunks()
     images_known = image_set(images, image_vectors)
     _check(samples, images_known.ids)
-    pool = _read(samples, images_known, text_vectors, config, search)
+    pool = _read(samples, images_known, text_vectors, config, search, run)
     links, semantic = _links(pool, config, search, seed)
     fates = decide(pool.order, pool.first, links)
     return DedupResult(
@@ -118,6 +120,7 @@ def _read(
     texts: ContentVectors,
     config: DedupConfig,
     search: NeighborsConfig,
+    run: TileRunner | None,
 ) -> _Pool:
     order = survival_order(samples, config.priority)
     return _Pool(
@@ -127,7 +130,7 @@ def _read(
         talks=read_conversations(samples, texts),
         pictures=Pictures.of(samples["images"].to_pylist(), images.ids),
         images=images,
-        copies=find_copies(images, config.image, search),
+        copies=find_copies(images, config.image, search, run),
     )
 
 

@@ -15,6 +15,7 @@ from curation.dedup.tables import ContentVectors, Doubles, Floats, Indices
 from curation.neighbors import (
     NeighborsConfig,
     Pairs,
+    TileRunner,
     connected_components,
     find_pairs,
     iter_pairs,
@@ -77,14 +78,19 @@ def image_set(images: pa.Table, vectors: ContentVectors) -> ImageSet:
     )
 
 
-def find_copies(images: ImageSet, config: ImageCopyConfig, neighbors: NeighborsConfig) -> Copies:
+def find_copies(
+    images: ImageSet,
+    config: ImageCopyConfig,
+    neighbors: NeighborsConfig,
+    run: TileRunner | None = None,
+) -> Copies:
     """Find the pairs of pictures that show the same pixels, altered at most.
 
     Re-encoded, resized, brightened, slightly cropped and slightly rotated pictures are copies;
     mirrored ones are not.
     """
     n = len(images.ids)
-    left, right, counted, recall = _candidates(images, config, neighbors)
+    left, right, counted, recall = _candidates(images, config, neighbors, run)
     found = agree(images.thumbs, left, right)
     alike = (found.correlation >= config.correlation) & (found.detail >= config.detail)
     left, right, detail = left[alike], right[alike], found.detail[alike]
@@ -116,7 +122,10 @@ def pair_similarity(copies: Copies, one: Indices, other: Indices) -> Doubles:
 
 
 def _candidates(
-    images: ImageSet, config: ImageCopyConfig, neighbors: NeighborsConfig
+    images: ImageSet,
+    config: ImageCopyConfig,
+    neighbors: NeighborsConfig,
+    run: TileRunner | None,
 ) -> tuple[Indices, Indices, int, float]:
     """Pairs near by hash or cosine whose blurred miniatures agree; how many there were before."""
     n = len(images.ids)
@@ -125,7 +134,7 @@ def _candidates(
     near_hash = 1.0 - 2.0 * config.hash_distance / HASH_BITS
     keys, counted, recall = [np.empty(0, np.int64)], 0, 1.0
     for vectors, threshold in ((images.bits, near_hash), (images.vectors, config.cosine)):
-        for pairs, share in _search(vectors, threshold, neighbors):
+        for pairs, share in _search(vectors, threshold, neighbors, run):
             alike = _glance(glance, pairs)
             keys.append(pairs.left[alike] * n + pairs.right[alike])
             counted, recall = counted + len(pairs), min(recall, share)
@@ -134,14 +143,16 @@ def _candidates(
 
 
 def _search(
-    vectors: Floats, threshold: float, neighbors: NeighborsConfig
+    vectors: Floats, threshold: float, neighbors: NeighborsConfig, run: TileRunner | None
 ) -> Iterator[tuple[Pairs, float]]:
     """Pairs above a threshold, tile by tile: there may be too many to hold."""
     if len(vectors) > neighbors.exact_up_to:
         found = find_pairs(vectors, threshold, neighbors)
         yield found.pairs, found.recall
     elif len(vectors):
-        for pairs in iter_pairs(vectors, threshold, tile=neighbors.tile, device=neighbors.device):
+        for pairs in iter_pairs(
+            vectors, threshold, tile=neighbors.tile, device=neighbors.device, run=run
+        ):
             yield pairs, 1.0
 
 

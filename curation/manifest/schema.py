@@ -264,6 +264,17 @@ TABLES: Final[tuple[Table, ...]] = (
         ("modality", "threshold"),
     ),
     Table(
+        "measures",
+        "what a stage measured about itself: counts, and the recall of its searches",
+        _columns(
+            "stage* VARCHAR | stage",
+            "name* VARCHAR | what was measured, for example image_recall or semantic redundant",
+            "threshold DOUBLE | cosine it was measured at, where there is one",
+            "value DOUBLE | the figure",
+        ),
+        ("stage", "name", "threshold"),
+    ),
+    Table(
         "strata",
         "candidates a stratum: valid rows that reached selection",
         _columns(

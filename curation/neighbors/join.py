@@ -68,20 +68,21 @@ def iter_pairs(
     tile: int = PAIR_TILE,
     device: str = "auto",
     precision: Precision = "auto",
+    run: TileRunner | None = None,
 ) -> Iterator[Pairs]:
     """Yield the pairs of `pairs_above` tile by tile, for when they do not fit in memory.
 
-    Each yield is sorted and holds at most `tile` * `tile` pairs; together they are disjoint.
+    `run` may spread the tiles over workers. Each yield is sorted and holds at most `tile` * `tile`
+    pairs; together they are disjoint.
 
     Raises:
         InputError: vectors that are not float32, two-dimensional, finite and unit (or zero).
         UsageError: a threshold outside (-1, 1] or a tile below 1.
     """
     job, names = _pair_job(vectors, threshold, tile, device, precision, tile * tile)
-    for part in plan_tiles(len(names), tile):
-        found = job(part).pairs
-        if len(found):
-            yield found.renamed(names)
+    for result in (run or map)(job, plan_tiles(len(names), tile)):
+        if len(result.pairs):
+            yield result.pairs.renamed(names)
 
 
 def _pair_job(

@@ -29,6 +29,9 @@ class NeighborsConfig(Config):
     nprobe: int = Field(default=32, ge=1, description="cells searched for each row")
     recall_sample: int = Field(default=1000, ge=1, description="rows that recall is measured on")
     seed: int = Field(default=0, ge=0)
+    spread_above: int = Field(
+        default=50_000, ge=0, description="rows whose tiles become tasks; changes no result"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,11 @@ SELECT note, what, count(*) AS count, min(id) AS example
 FROM noted GROUP BY ALL ORDER BY count DESC, what, note LIMIT {SHOWN}
 """
 
+MEASURES = """
+SELECT stage, name, threshold, value FROM measures
+WHERE run_id = $run ORDER BY stage, name, threshold
+"""
+
 TIMINGS = """
 SELECT timings.stage, operator, timings.seconds, rows, rate
 FROM timings LEFT JOIN stages ON stages.run_id = $run AND stages.stage = timings.stage
@@ -177,6 +182,7 @@ class Facts:
     leaks: list[Line]
     notes: list[Line]
     timings: list[Line]
+    measures: list[Line]
 
 
 def read_facts(connection: duckdb.DuckDBPyConnection, run_id: str) -> Facts:
@@ -203,6 +209,7 @@ def read_facts(connection: duckdb.DuckDBPyConnection, run_id: str) -> Facts:
         leaks=ask(LEAKS),
         notes=ask(NOTES),
         timings=ask(TIMINGS),
+        measures=ask(MEASURES),
     )
 
 

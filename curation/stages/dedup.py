@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +14,16 @@ from curation import records
 from curation.dedup import ContentVectors, DedupResult, deduplicate
 from curation.recipe import Recipe
 from curation.stages.base import StageContext
-from curation.storage import parts, read_folder, write_json, write_table
+from curation.storage import parts, read_folder, write_table
 
+MEASURES: Final = pa.schema(
+    [
+        pa.field("stage", pa.string()),
+        pa.field("name", pa.string()),
+        pa.field("threshold", pa.float64()),
+        pa.field("value", pa.float64()),
+    ]
+)
 RESULT_TABLES = ("clusters", "conflicts", "leaks", "sweep", "groups")
 
 
@@ -29,25 +37,28 @@ class DedupStage:
         """Thresholds, priorities, search settings and the seed."""
         return {
             "dedup": recipe.dedup.model_dump(mode="json"),
-            "neighbors": recipe.neighbors.model_dump(mode="json"),
+            "neighbors": recipe.neighbors.model_dump(mode="json", exclude={"spread_above"}),
             "seed": recipe.seed,
         }
 
     def run(self, context: StageContext) -> None:
-        """Write `samples`, `decisions`, `clusters`, `conflicts`, `leaks`, `sweep`."""
+        """Write `samples`, `decisions`, `clusters`, `conflicts`, `leaks`, `sweep`, `measures`."""
         recipe = context.recipe
         images_folder, embed_folder = context.upstream["images"], context.upstream["embed"]
         samples = read_folder(embed_folder / "samples", records.SAMPLES)
         context.begin(samples.num_rows, "samples")
+        vectors = read_vectors(images_folder / "vectors")
+        spread = len(vectors.ids) > recipe.neighbors.spread_above
         with context.timed("deduplicate", samples.num_rows):
             result = deduplicate(
                 samples,
                 read_folder(images_folder / "images", records.IMAGES),
-                read_vectors(images_folder / "vectors"),
+                vectors,
                 read_vectors(embed_folder / "vectors"),
                 recipe.dedup,
                 neighbors=recipe.neighbors,
                 seed=recipe.seed,
+                run=context.executor.run if spread else None,
             )
         self._write(context, result)
         context.advance(samples.num_rows)
@@ -58,7 +69,25 @@ class DedupStage:
         write_table(result.decisions, folder / "decisions" / "part-000000.parquet")
         for name in RESULT_TABLES:
             write_table(getattr(result, name), folder / name / "part-000000.parquet")
-        write_json(result.stats, folder / "stats.json")
+        write_table(measures(result.stats), folder / "measures" / "part-000000.parquet")
+
+
+def measures(stats: Mapping[str, Any]) -> pa.Table:
+    """The counts and recalls of a search as lines (name, threshold, value)."""
+    lines: list[dict[str, Any]] = []
+    for name, value in stats.items():
+        if not isinstance(value, Mapping):
+            lines.append({"name": name, "value": float(value)})
+            continue
+        for inner, number in value.items():
+            if isinstance(number, Mapping):
+                lines += [
+                    {"name": f"{name} {inner}", "threshold": float(at), "value": float(count)}
+                    for at, count in number.items()
+                ]
+            else:
+                lines.append({"name": f"{name} {inner}", "value": float(number)})
+    return pa.Table.from_pylist([{"stage": "dedup", **line} for line in lines], schema=MEASURES)
 
 
 def read_vectors(folder: Path) -> ContentVectors:

@@ -243,3 +243,28 @@ def test_a_file_in_the_place_of_the_run_directory_is_refused(phantom_recipe, tmp
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot use"):
         curate(phantom_recipe(), tmp_path / "file", LocalExecutor())
+
+
+def test_the_search_says_what_it_measured(phantom_run):
+    sql = "SELECT value FROM measures WHERE name = 'image_recall'"
+    assert query(phantom_run.manifest, sql)["value"].to_pylist() == [1.0]
+    sql = "SELECT threshold, value FROM measures WHERE name = 'semantic redundant' ORDER BY 1"
+    counts = query(phantom_run.manifest, sql)
+    assert counts.num_rows > 5
+    values = counts["value"].to_pylist()
+    assert values == sorted(values, reverse=True)
+
+
+@pytest.mark.ray
+def test_tiles_as_ray_tasks_find_the_same(ray_session, phantom_run, phantom_recipe, tmp_path):
+    from ray_jobs.executor import RayExecutor
+
+    shutil.copytree(phantom_run.run_dir, tmp_path / "run")
+    [dedup] = (tmp_path / "run" / "stages").glob("dedup-*")
+    shutil.rmtree(dedup)
+    recipe = phantom_recipe("neighbors.spread_above=1", "neighbors.tile=16")
+    plain = phantom_recipe("neighbors.tile=16")
+    spread = curate(recipe, tmp_path / "run", RayExecutor())
+    alone = curate(plain, tmp_path / "alone", LocalExecutor())
+    assert selection(spread) == selection(alone) == selection(phantom_run)
+    assert dropped(alone) == dropped(phantom_run)

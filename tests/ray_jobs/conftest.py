@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +52,8 @@ class Command:
             cwd=self.folder,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
             start_new_session=True,
-            **more,
+            # A shell that runs the tests in the background has had them ignore Ctrl-C.
+            **{"preexec_fn": partial(signal.signal, signal.SIGINT, signal.SIG_DFL), **more},
         )
 
     def __call__(self, *words: str | Path, **more: Any) -> Said:

@@ -25,6 +25,7 @@ SECTIONS = (
     "leaks",
     "failures",
     "notes",
+    "measures",
     "timings",
 )
 
