@@ -102,7 +102,7 @@ def head():
             *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"),
             *("--port", str(free_port()), "--dashboard-port", str(port)),
             *("--temp-dir", folder, "--num-cpus", "2", "--disable-usage-stats"),
-            # The default belongs to whatever other Ray runs here, the test session's own among them.
+            # The default may belong to another Ray on this machine, the test session's own.
             *("--dashboard-agent-listen-port", str(free_port())),
             *(
                 "--object-store-memory",
