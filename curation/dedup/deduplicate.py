@@ -63,7 +63,7 @@ def deduplicate(
     `samples` are SAMPLES rows with `sample_id` and `images`; `images` the IMAGES rows that decoded,
     where an `image_id` may stand several times; vectors cover every image and the text of every
     turn. The result does not depend on the order of any of them, nor on `run`, which may spread
-    the tiles of the image search over workers.
+    the tiles of searches over more than `neighbors.spread_above` rows over workers.
 
     Raises:
         UsageError: an image or text without facts or vector, a row id given twice, or a priority
@@ -75,7 +75,7 @@ def deduplicate(
     images_known = image_set(images, image_vectors)
     _check(samples, images_known.ids)
     pool = _read(samples, images_known, text_vectors, config, search, run)
-    links, semantic = _links(pool, config, search, seed)
+    links, semantic = _links(pool, config, search, seed, run)
     fates = decide(pool.order, pool.first, links)
     return DedupResult(
         kept=samples.filter(pa.array(fates.kept)),
@@ -93,6 +93,7 @@ def deduplicate(
             search,
             limit=config.sweep_images,
             seed=seed,
+            run=run,
         ),
         groups=image_groups(pool.images.ids, pool.copies),
         stats=_stats(pool, fates) | {"semantic": semantic},
@@ -135,7 +136,11 @@ def _read(
 
 
 def _links(
-    pool: _Pool, config: DedupConfig, search: NeighborsConfig, seed: int
+    pool: _Pool,
+    config: DedupConfig,
+    search: NeighborsConfig,
+    seed: int,
+    run: TileRunner | None,
 ) -> tuple[Links, dict[str, Any]]:
     """Pairs of which one must go, and what the semantic report found."""
     rows = pool.distinct
@@ -150,11 +155,13 @@ def _links(
     keys = [ids[row] for row in rows.tolist()]
     looked = rows[drawn(keys, rule.report_rows, seed)] if rule.action == "report" else rows
     joint = joint_vectors(looked, pool.talks, pool.pictures, pool.images, rule)
-    report: dict[str, Any] = {"of": len(rows)}
+    report: dict[str, Any] = {"distinct": len(rows)}
     if rule.action == "report":
-        return join_links(found), report | semantic_report(looked, pool.order, joint, search)
-    links, recall = semantic_links(looked, pool.talks, joint, rule, search)
-    return join_links([*found, links]), report | {"rows": len(rows), "recall": recall}
+        counted = semantic_report(looked, pool.order, joint, search, run)
+        return join_links(found), report | counted
+    links, made = semantic_links(looked, pool.talks, joint, rule, search, run)
+    report |= {"rows": len(rows), "recall": made.recall, "method": made.method}
+    return join_links([*found, links]), report
 
 
 def _decisions(samples: pa.Table, fates: Fates) -> pa.Table:
@@ -188,4 +195,5 @@ def _stats(pool: _Pool, fates: Fates) -> dict[str, Any]:
         "image_copies": len(copies.pairs),
         "image_pairs_mirrored": copies.mirrored,
         "image_recall": copies.recall,
+        "image_method": copies.method,
     }

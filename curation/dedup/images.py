@@ -13,6 +13,7 @@ from curation.dedup.config import ImageCopyConfig
 from curation.dedup.registration import Thumbs, agree, glances, mirrored
 from curation.dedup.tables import ContentVectors, Doubles, Floats, Indices
 from curation.neighbors import (
+    Method,
     NeighborsConfig,
     Pairs,
     TileRunner,
@@ -46,7 +47,7 @@ class Copies:
 
     `pairs` are direct copies with their detail correlation; `group` (n,) is the smallest picture
     of the group that pairs connect; `recall` is the least share of candidates that the search
-    found (1.0 where it was exact).
+    found by `method` (1.0 where it was exact).
     """
 
     pairs: Pairs
@@ -55,6 +56,7 @@ class Copies:
     compared: int
     mirrored: int
     recall: float
+    method: Method
 
 
 def image_set(images: pa.Table, vectors: ContentVectors) -> ImageSet:
@@ -104,6 +106,7 @@ def find_copies(
         compared=len(alike),
         mirrored=int(turned.sum()),
         recall=recall,
+        method="exact" if n <= neighbors.exact_up_to else "ivf",
     )
 
 
@@ -146,8 +149,9 @@ def _search(
     vectors: Floats, threshold: float, neighbors: NeighborsConfig, run: TileRunner | None
 ) -> Iterator[tuple[Pairs, float]]:
     """Pairs above a threshold, tile by tile: there may be too many to hold."""
+    run = neighbors.runner(len(vectors), run)
     if len(vectors) > neighbors.exact_up_to:
-        found = find_pairs(vectors, threshold, neighbors)
+        found = find_pairs(vectors, threshold, neighbors, run)
         yield found.pairs, found.recall
     elif len(vectors):
         for pairs in iter_pairs(

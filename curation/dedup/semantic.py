@@ -12,7 +12,7 @@ from curation.dedup.images import ImageSet
 from curation.dedup.samples import Links, Pictures
 from curation.dedup.sweep import THRESHOLDS
 from curation.dedup.tables import REASONS, SEMANTIC, Floats, Indices
-from curation.neighbors import NeighborsConfig, find_pairs, join
+from curation.neighbors import NeighborsConfig, PairSearch, TileRunner, find_pairs, join
 
 
 def joint_vectors(
@@ -49,7 +49,11 @@ def question_answer(talks: Conversations) -> tuple[Indices, Indices]:
 
 
 def semantic_report(
-    rows: Indices, order: Indices, joint: Floats, neighbors: NeighborsConfig
+    rows: Indices,
+    order: Indices,
+    joint: Floats,
+    neighbors: NeighborsConfig,
+    run: TileRunner | None = None,
 ) -> dict[str, Any]:
     """How many of `rows` each threshold would drop for a row before them in `order` (n,).
 
@@ -58,10 +62,11 @@ def semantic_report(
     nearest = np.full(len(rows), -np.inf)
     if len(rows):
         ranked = np.argsort(np.argsort(order)[rows]).astype(np.int64)
-        found = join(joint, order=ranked, device=neighbors.device).max_earlier
+        runner = neighbors.runner(len(rows), run)
+        found = join(joint, order=ranked, device=neighbors.device, run=runner).max_earlier
         nearest = nearest if found is None else found
     counts = {f"{at:.2f}": int((nearest >= at).sum()) for at in THRESHOLDS}
-    return {"rows": len(rows), "redundant": counts}
+    return {"rows": len(rows), "redundant": counts, "recall": 1.0, "method": "exact"}
 
 
 def semantic_links(
@@ -70,12 +75,13 @@ def semantic_links(
     joint: Floats,
     config: SemanticConfig,
     neighbors: NeighborsConfig,
-) -> tuple[Links, float]:
-    """Pairs of `rows` whose joint vectors (rows, d) are near, and the recall of the search.
+    run: TileRunner | None = None,
+) -> tuple[Links, PairSearch]:
+    """Pairs of `rows` whose joint vectors (rows, d) are near, and the search that found them.
 
     Pairs whose question or answer differ in a protected word stay apart.
     """
-    search = find_pairs(joint, config.threshold, neighbors)
+    search = find_pairs(joint, config.threshold, neighbors, neighbors.runner(len(rows), run))
     left, right = rows[search.pairs.left], rows[search.pairs.right]
     same = np.ones(len(left), bool)
     for turn in question_answer(talks):
@@ -85,7 +91,7 @@ def semantic_links(
     count = int(same.sum())
     reason = np.full(count, REASONS.index(SEMANTIC), np.int64)
     value, threshold = search.pairs.similarity[same], np.full(count, config.threshold)
-    return Links(left[same], right[same], reason, value, threshold), search.recall
+    return Links(left[same], right[same], reason, value, threshold), search
 
 
 def _text_vectors(talks: Conversations, turns: Indices) -> Floats:

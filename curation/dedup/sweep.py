@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from curation.dedup.images import Copies, ImageSet
 from curation.dedup.samples import Pictures
-from curation.dedup.tables import SWEEP, Doubles, Flags, Indices
-from curation.neighbors import NeighborsConfig, join
+from curation.dedup.tables import SWEEP, Doubles, Flags, Floats, Indices
+from curation.neighbors import NeighborsConfig, TileRunner, join
 from curation.records import digest
 
 THRESHOLDS: Final = tuple(at / 100 for at in range(80, 100))
@@ -29,6 +29,7 @@ def sweep_images(
     *,
     limit: int,
     seed: int,
+    run: TileRunner | None = None,
 ) -> pa.Table:
     """Count, per modality and threshold, images with a near image before them (by image id).
 
@@ -38,7 +39,7 @@ def sweep_images(
     """
     picked = np.sort(drawn(images.ids, limit, seed))
     nearest = np.full(len(images.ids), -np.inf)
-    nearest[picked] = _nearest_earlier(images, picked, neighbors)
+    nearest[picked] = _nearest_earlier(images.vectors[picked], neighbors, run)
     confirmed = _has_earlier_copy(copies, picked)
     of_image = _modality_of_images(len(images.ids), pictures, modalities)
     lines: list[dict[str, Any]] = []
@@ -66,13 +67,16 @@ def drawn(keys: Sequence[str], limit: int, seed: int) -> Indices:
     return np.sort(np.argsort(lots, kind="stable")[:limit]).astype(np.int64)
 
 
-def _nearest_earlier(images: ImageSet, picked: Indices, neighbors: NeighborsConfig) -> Doubles:
-    """Largest cosine (p,) of each picked image to one before it, -inf for the first."""
-    if not len(picked):
+def _nearest_earlier(
+    vectors: Floats, neighbors: NeighborsConfig, run: TileRunner | None
+) -> Doubles:
+    """Largest cosine (p,) of each of vectors (p, d) to one before it, -inf for the first."""
+    if not len(vectors):
         return np.empty(0)
-    order = np.arange(len(picked), dtype=np.int64)
-    found = join(images.vectors[picked], order=order, device=neighbors.device).max_earlier
-    return np.full(len(picked), -np.inf) if found is None else found
+    order = np.arange(len(vectors), dtype=np.int64)
+    runner = neighbors.runner(len(vectors), run)
+    found = join(vectors, order=order, device=neighbors.device, run=runner).max_earlier
+    return np.full(len(vectors), -np.inf) if found is None else found
 
 
 def _has_earlier_copy(copies: Copies, picked: Indices) -> Flags:

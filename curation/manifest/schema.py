@@ -271,6 +271,7 @@ TABLES: Final[tuple[Table, ...]] = (
             "name* VARCHAR | what was measured, for example image_recall or semantic redundant",
             "threshold DOUBLE | cosine it was measured at, where there is one",
             "value DOUBLE | the figure",
+            "note VARCHAR | of a recall, how the search was made: exact, or ivf (by cells)",
         ),
         ("stage", "name", "threshold"),
     ),

@@ -8,7 +8,7 @@ from curation.neighbors.join import Join, choose_device, iter_pairs, join, pairs
 from curation.neighbors.kmeans import kmeans
 from curation.neighbors.minhash import near_texts
 from curation.neighbors.pairs import Pairs, connected_components, greedy_survivors, join_pairs
-from curation.neighbors.search import NeighborsConfig, PairSearch, find_pairs
+from curation.neighbors.search import Method, NeighborsConfig, PairSearch, find_pairs
 from curation.neighbors.tiles import (
     Merged,
     Tile,
@@ -23,6 +23,7 @@ from curation.neighbors.tiles import (
 __all__ = [
     "Join",
     "Merged",
+    "Method",
     "NeighborsConfig",
     "PairSearch",
     "Pairs",

@@ -11,11 +11,13 @@ from pydantic import Field
 from curation.config import Config
 from curation.neighbors.approximate import approximate_pairs
 from curation.neighbors.cosine import Floats
-from curation.neighbors.join import PAIR_LIMIT, PAIR_TILE, pairs_above
+from curation.neighbors.join import PAIR_LIMIT, PAIR_TILE, choose_device, pairs_above
 from curation.neighbors.pairs import Pairs
 from curation.neighbors.tiles import TileRunner
 
 logger = logging.getLogger(__name__)
+
+Method = Literal["exact", "ivf"]
 
 
 class NeighborsConfig(Config):
@@ -33,13 +35,20 @@ class NeighborsConfig(Config):
         default=50_000, ge=0, description="rows whose tiles become tasks; changes no result"
     )
 
+    def runner(self, rows: int, run: TileRunner | None) -> TileRunner | None:
+        """Return `run` for a search over more than `spread_above` rows, else None: stay here.
+
+        Where the product is made on a GPU it stays too: a task holds no GPU of its own.
+        """
+        return run if rows > self.spread_above and choose_device(self.device) == "cpu" else None
+
 
 @dataclass(frozen=True, slots=True)
 class PairSearch:
     """Similar pairs, how they were searched, and the share of all such pairs among them."""
 
     pairs: Pairs
-    method: Literal["exact", "ivf"]
+    method: Method
     recall: float
 
 

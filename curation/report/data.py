@@ -130,7 +130,7 @@ FROM noted GROUP BY ALL ORDER BY count DESC, what, note LIMIT {SHOWN}
 """
 
 MEASURES = """
-SELECT stage, name, threshold, value FROM measures
+SELECT stage, name, threshold, value, note FROM measures
 WHERE run_id = $run ORDER BY stage, name, threshold
 """
 

@@ -66,6 +66,8 @@ def _render(**content: Any) -> str:
         figures=draw(facts),
         totals=totals(facts),
         sweep_table=sweep_table(facts.sweep),
+        measured=measured(facts.measures),
+        redundant=redundant(facts.measures),
         recipe=_pretty(facts.run["recipe"]),
         packages=_packages(facts.run["packages"]),
         quality_titles=QUALITY_TITLES,
@@ -134,6 +136,16 @@ def sweep_table(sweep: list[Line]) -> list[Line]:
         }
         for modality, cells in lines.items()
     ]
+
+
+def measured(measures: list[Line]) -> dict[str, Line]:
+    """The lines without a threshold by name: how the searches were made and what they counted."""
+    return {line["name"]: line for line in measures if line["threshold"] is None}
+
+
+def redundant(measures: list[Line]) -> list[Line]:
+    """Lines (threshold, value): rows with an earlier row whose joint vector is at least as near."""
+    return [line for line in measures if line["name"] == "semantic redundant"]
 
 
 def number(value: float | None, digits: int = 0) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -22,6 +22,7 @@ MEASURES: Final = pa.schema(
         pa.field("name", pa.string()),
         pa.field("threshold", pa.float64()),
         pa.field("value", pa.float64()),
+        pa.field("note", pa.string()),
     ]
 )
 RESULT_TABLES = ("clusters", "conflicts", "leaks", "sweep", "groups")
@@ -31,7 +32,7 @@ class DedupStage:
     """Looks at all samples together."""
 
     name: ClassVar[str] = "dedup"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
         """Thresholds, priorities, search settings and the seed."""
@@ -47,18 +48,16 @@ class DedupStage:
         images_folder, embed_folder = context.upstream["images"], context.upstream["embed"]
         samples = read_folder(embed_folder / "samples", records.SAMPLES)
         context.begin(samples.num_rows, "samples")
-        vectors = read_vectors(images_folder / "vectors")
-        spread = len(vectors.ids) > recipe.neighbors.spread_above
         with context.timed("deduplicate", samples.num_rows):
             result = deduplicate(
                 samples,
                 read_folder(images_folder / "images", records.IMAGES),
-                vectors,
+                read_vectors(images_folder / "vectors"),
                 read_vectors(embed_folder / "vectors"),
                 recipe.dedup,
                 neighbors=recipe.neighbors,
                 seed=recipe.seed,
-                run=context.executor.run if spread else None,
+                run=context.executor.run,
             )
         self._write(context, result)
         context.advance(samples.num_rows)
@@ -73,21 +72,31 @@ class DedupStage:
 
 
 def measures(stats: Mapping[str, Any]) -> pa.Table:
-    """The counts and recalls of a search as lines (name, threshold, value)."""
-    lines: list[dict[str, Any]] = []
+    """The counts and recalls of a search as lines (name, threshold, value, note).
+
+    A mapping's lines are named "name inner"; where it maps cosines, they have that threshold. How
+    a search was made is the note of its recall.
+    """
+    lines = [{"stage": "dedup", **line} for line in _lines(stats)]
+    return pa.Table.from_pylist(lines, schema=MEASURES)
+
+
+def _lines(stats: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for name, value in stats.items():
-        if not isinstance(value, Mapping):
-            lines.append({"name": name, "value": float(value)})
-            continue
-        for inner, number in value.items():
-            if isinstance(number, Mapping):
-                lines += [
-                    {"name": f"{name} {inner}", "threshold": float(at), "value": float(count)}
-                    for at, count in number.items()
-                ]
-            else:
-                lines.append({"name": f"{name} {inner}", "value": float(number)})
-    return pa.Table.from_pylist([{"stage": "dedup", **line} for line in lines], schema=MEASURES)
+        if isinstance(value, Mapping):
+            for line in _lines(value):
+                yield _under(name, line)
+        elif not isinstance(value, str):
+            note = stats.get(name.removesuffix("recall") + "method")
+            yield {"name": name, "value": float(value), "note": note}
+
+
+def _under(name: str, line: dict[str, Any]) -> dict[str, Any]:
+    """The line of an inner mapping, with the outer name before its own."""
+    inner: str = line["name"]
+    if inner[0].isdecimal():
+        return line | {"name": name, "threshold": float(inner)}
+    return line | {"name": f"{name} {inner}"}
 
 
 def read_vectors(folder: Path) -> ContentVectors:

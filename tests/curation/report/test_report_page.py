@@ -17,6 +17,7 @@ SECTIONS = (
     "funnel",
     "map",
     "sweep",
+    "semantic",
     "quality",
     "scores",
     "strata",
@@ -202,6 +203,40 @@ def test_selection_fills_the_stratum_table(
     page = Page(write_report(manifest, None, tmp_path / "report.html").read_text("utf-8"))
     assert "facility-location" in page.text["strata"]
     assert "33.3%" in page.text["strata"]
+
+
+def measure(name: str, value: float, **more: Any) -> dict[str, Any]:
+    return {"stage": "dedup", "name": name, "threshold": None, "value": value, "note": None} | more
+
+
+def test_search_says_its_method_and_recall_and_what_means_the_same(
+    write_small: Callable[..., Path], tmp_path: Path
+) -> None:
+    lines = [
+        measure("image_recall", 0.9996, note="ivf"),
+        measure("image_pairs_mirrored", 1234),
+        measure("semantic distinct", 400),
+        measure("semantic rows", 200),
+        measure("semantic recall", 1.0, note="exact"),
+        *(measure("semantic redundant", 100 - at, threshold=at / 100) for at in (80, 99)),
+    ]
+    manifest = write_small(tmp_path / "manifest.duckdb", {"measures": lines})
+    page = Page(write_report(manifest, None, tmp_path / "report.html").read_text("utf-8"))
+    search, semantic = (" ".join(page.text[name].split()) for name in ("measures", "semantic"))
+    assert "Image copies were searched by cells, which may miss some: recall 0.999." in search
+    assert "Redundant rows were searched exactly: recall 1.000." in search
+    assert "image pairs mirrored1,234" in search
+    assert "Of 400 distinct rows 200 were compared" in semantic
+    assert semantic.endswith("CosineRowsShare 0.802010.0% 0.9910.5%")
+
+
+def test_rows_dropped_for_their_meaning_are_not_said_to_stay(
+    write_small: Callable[..., Path], tmp_path: Path
+) -> None:
+    lines = [measure("semantic rows", 200), measure("semantic recall", 1.0, note="exact")]
+    manifest = write_small(tmp_path / "manifest.duckdb", {"measures": lines})
+    page = Page(write_report(manifest, None, tmp_path / "report.html").read_text("utf-8"))
+    assert "the recipe drops redundant rows" in page.text["semantic"]
 
 
 def test_same_manifest_gives_the_same_page(full_manifest: Path, tmp_path: Path) -> None:
