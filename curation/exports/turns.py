@@ -5,23 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from curation.records import TAGS
+
 MARK: Final = "<image>"
-FACTS: Final = (
-    "sample_id",
-    "row_id",
-    "weight",
-    "stratum",
-    "source",
-    "split",
-    "modality",
-    "body_part",
-    "task_type",
-    "answer_type",
-    "language",
-    "patient_id",
-    "study_id",
-    "license",
-)
+FACTS: Final = ("sample_id", "row_id", "weight", "stratum", "source", *TAGS)
 
 Line = Mapping[str, Any]
 Turn = dict[str, str]
