@@ -19,6 +19,7 @@ from curation.recipe import Recipe
 from curation.report import write_report
 from curation.stages.base import FinishedStage
 from curation.storage import parts, read_folder
+from curation.vectors import read_vectors
 
 MANIFEST_NAME: Final = "manifest.duckdb"
 REPORT_NAME: Final = "report.html"
@@ -79,12 +80,15 @@ def manifest_tables(stages: Sequence[FinishedStage]) -> dict[str, Any]:
         "samples": parts(folder["images"] / "samples"),
         "images": _images(folder["images"], folder["dedup"]),
         "decisions": decided(stages),
-        "selections": parts(folder["select"] / "selections"),
         "stages": _stages(stages),
         "operators": _operators(stages),
     }
     for name in ("clusters", "conflicts_found", "leaks_found", "sweep", "measures"):
         tables[name] = parts(folder["dedup"] / name.removesuffix("_found"))
+    for name in ("scores", "combinations", "correlations"):
+        tables[name] = parts(folder["score"] / name) if "score" in folder else []
+    for name in ("selections", "selection_settings", "curves"):
+        tables[name] = parts(folder["select"] / name)
     return tables
 
 
@@ -107,8 +111,6 @@ def _images(images: Path, dedup: Path) -> pa.Table:
 
 def _map(vectors: Path) -> dict[str, tuple[float, float]]:
     """Image id → coordinates on the two principal axes of all image vectors."""
-    from curation.stages.dedup import read_vectors
-
     content = read_vectors(vectors)
     plane = principal_plane(np.asarray(content.matrix))
     return {image: (float(x), float(y)) for image, (x, y) in zip(content.ids, plane, strict=True)}

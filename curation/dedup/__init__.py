@@ -17,7 +17,6 @@ from curation.dedup.tables import (
     LEAKS,
     REASONS,
     SWEEP,
-    ContentVectors,
     DedupResult,
 )
 
@@ -28,7 +27,6 @@ __all__ = [
     "LEAKS",
     "REASONS",
     "SWEEP",
-    "ContentVectors",
     "DedupConfig",
     "DedupResult",
     "ImageCopyConfig",

@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from curation.dedup.config import SampleConfig
-from curation.dedup.tables import ContentVectors, Doubles, Flags, Floats, Indices
+from curation.dedup.tables import Doubles, Flags, Floats, Indices
 from curation.neighbors import exact_cosine
 from curation.records import canonical_text, text_id
 from curation.text import normalise_answer, normalise_question, protected_tokens
+from curation.vectors import ContentVectors
 
 EXACT_ANSWERS: Final = ("closed", "choice")
 OPTION: Final = re.compile(r"\(?\b([A-Ha-h])[).:]\s*(.+?)(?=[\s,;]*\(?\b[A-Ha-h][).:]\s|$)", re.S)

@@ -20,11 +20,12 @@ from curation.dedup.samples import Links, Pictures, join_links, sample_links
 from curation.dedup.semantic import joint_vectors, semantic_links, semantic_report
 from curation.dedup.survivors import Fates, decide, first_of_content
 from curation.dedup.sweep import drawn, sweep_images
-from curation.dedup.tables import REASONS, ContentVectors, DedupResult, Indices
+from curation.dedup.tables import REASONS, DedupResult, Indices
 from curation.dedup.texts import text_links
 from curation.errors import UsageError
 from curation.neighbors import NeighborsConfig, TileRunner
 from curation.records import DECISIONS, DROPPED
+from curation.vectors import ContentVectors
 
 STAGE = "dedup"
 

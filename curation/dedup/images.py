@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from curation.dedup.config import ImageCopyConfig
 from curation.dedup.registration import Thumbs, agree, glances, mirrored
-from curation.dedup.tables import ContentVectors, Doubles, Floats, Indices
+from curation.dedup.tables import Doubles, Floats, Indices
 from curation.neighbors import (
     Method,
     NeighborsConfig,
@@ -22,6 +22,7 @@ from curation.neighbors import (
     iter_pairs,
 )
 from curation.records import THUMB_SIDE
+from curation.vectors import ContentVectors
 
 logger = logging.getLogger(__name__)
 

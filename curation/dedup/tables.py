@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-
-from curation.errors import UsageError
 
 Indices = NDArray[np.int64]
 Doubles = NDArray[np.float64]
@@ -63,30 +60,6 @@ SWEEP: Final = pa.schema(
     ]
 )
 GROUPS: Final = pa.schema(_strings("image_id", "group_id"))
-
-
-@dataclass(frozen=True, slots=True)
-class ContentVectors:
-    """Unit vectors `matrix` (n, d), float32, of the contents `ids` (n)."""
-
-    ids: Sequence[str]
-    matrix: Floats
-
-    def rows(self, wanted: Sequence[str], what: str) -> Floats:
-        """The vectors (len(wanted), d) of some contents.
-
-        Raises:
-            UsageError: a content has no vector.
-        """
-        place = {content: row for row, content in enumerate(self.ids)}
-        missing = [content for content in wanted if content not in place]
-        if missing:
-            raise UsageError(
-                f"{len(missing)} of {len(wanted)} {what} have no vector, the first is "
-                f"{missing[0]!r}; embed every one of them first"
-            )
-        picked = np.array([place[content] for content in wanted], dtype=np.int64)
-        return self.matrix[picked] if len(picked) else np.zeros((0, self.matrix.shape[1]), "f4")
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,16 +210,31 @@ def _selections(table: Table, run_id: str, inputs: Inputs) -> str:
     given = inputs["selections"]
     own = "i.stratum, " if "stratum" in given.types else ""
     made = "i.created_at, " if "created_at" in given.types else ""
-    started = f"(SELECT max(created_at) FROM runs WHERE run_id = {quoted(run_id)})"
     replace = {
         "stratum": f"coalesce({own}s.stratum)",
         "place": "s.place",
-        "created_at": f"CAST(coalesce({made}{started}) AS TIMESTAMP)",
+        "created_at": f"CAST(coalesce({made}t.created_at, {_started(run_id)}) AS TIMESTAMP)",
     }
     return (
         f"SELECT {_listed(table, given, replace)} FROM {given.view} i LEFT JOIN samples s "
-        f"ON s.row_id = i.row_id AND s.run_id = {quoted(run_id)}"
+        f"ON s.row_id = i.row_id AND s.run_id = {quoted(run_id)} LEFT JOIN selection_settings t "
+        f"ON t.selection = i.selection AND t.run_id = {quoted(run_id)}"
     )
+
+
+def _selection_settings(table: Table, run_id: str, inputs: Inputs) -> str:
+    """Selections of a run itself were made when it began, a microsecond apart in their order."""
+    given = inputs["selection_settings"]
+    made = "i.created_at, " if "created_at" in given.types else ""
+    apart = (
+        "to_microseconds(coalesce(i.ordinal, 0))" if "ordinal" in given.types else "to_microseconds(0)"
+    )
+    moment = f"CAST(coalesce({made}{_started(run_id)} + {apart}) AS TIMESTAMP)"
+    return f"SELECT {_listed(table, given, {'created_at': moment})} FROM {given.view} i"
+
+
+def _started(run_id: str) -> str:
+    return f"(SELECT max(created_at) FROM runs WHERE run_id = {quoted(run_id)})"
 
 
 def _strata(table: Table, run_id: str, inputs: Inputs) -> str:
@@ -237,6 +252,7 @@ _STATEMENTS: Final[Mapping[str, Callable[[Table, str, Inputs], str]]] = {
     "images": _images,
     "samples": _samples,
     "clusters": _clusters,
+    "selection_settings": _selection_settings,
     "selections": _selections,
     "strata": _strata,
 }

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from curation.errors import ManifestError
-from curation.manifest.schema import SCHEMA_VERSION, TABLES, quoted
+from curation.manifest.schema import OLDEST_VERSION, SCHEMA_VERSION, TABLES, quoted
 from curation.manifest.views import VIEWS
 
 if TYPE_CHECKING:
@@ -175,9 +175,10 @@ def _check_version(con: DuckDBPyConnection, path: Path) -> int:
             f"{path} is a database but not a manifest; `medsift curate` writes one"
         ) from error
     version = SCHEMA_VERSION if newest is None else int(newest)
-    if version != SCHEMA_VERSION:
+    if not OLDEST_VERSION <= version <= SCHEMA_VERSION:
         raise ManifestError(
-            f"{path} has manifest layout {version}, this MedSift reads {SCHEMA_VERSION}; "
+            f"{path} has manifest layout {version}, this MedSift reads {OLDEST_VERSION} to "
+            f"{SCHEMA_VERSION}; "
             "use the version named in runs.code_version or curate again into a new file"
         )
     return version

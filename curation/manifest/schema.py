@@ -11,7 +11,9 @@ from typing import Final
 
 from curation.records import TAGS
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+OLDEST_VERSION: Final = 1
+"""Older layouts lack tables; a file of one is read as it is and upgraded when it is written."""
 
 MESSAGES_TYPE: Final = "STRUCT(role VARCHAR, content VARCHAR)[]"
 IMAGES_TYPE: Final = "STRUCT(image_id VARCHAR, ref VARCHAR)[]"
@@ -213,6 +215,29 @@ TABLES: Final[tuple[Table, ...]] = (
         ("scorer",),
     ),
     Table(
+        "combinations",
+        "what a combined score is made of",
+        _columns(
+            "scorer* VARCHAR | combined scorer",
+            "part* VARCHAR | scorer that goes into it",
+            "weight* DOUBLE | its weight; negative where a high score is bad",
+        ),
+        ("scorer", "part"),
+        ("scorer",),
+    ),
+    Table(
+        "correlations",
+        "rank correlation of each score with the others and with answer length",
+        _columns(
+            "scorer* VARCHAR | scorer",
+            "other* VARCHAR | another scorer, or answer_length (characters)",
+            "rho DOUBLE | Spearman's correlation, null where one of them is constant",
+            "n BIGINT | samples that have both",
+        ),
+        ("scorer", "other"),
+        ("scorer",),
+    ),
+    Table(
         "clusters",
         "duplicate groups, one line a member",
         _columns(
@@ -283,6 +308,40 @@ TABLES: Final[tuple[Table, ...]] = (
             "pool BIGINT | candidates in it",
         ),
         ("stratum",),
+    ),
+    Table(
+        "selection_settings",
+        "one line a selection: how it was made and what it reaches",
+        _columns(
+            "selection* VARCHAR | selection name",
+            "ordinal INTEGER | place in the recipe, from 0",
+            "created_at TIMESTAMP | when it was made, UTC; later ones of a run are newer",
+            "method VARCHAR | method",
+            "budget VARCHAR | budget as asked for",
+            "settings VARCHAR | all settings, JSON",
+            "seed BIGINT | seed",
+            "fingerprint VARCHAR | digest of settings, pool and scores",
+            "pool BIGINT | candidates",
+            "selected BIGINT | samples selected",
+            "tokens BIGINT | their estimated tokens",
+            "objective DOUBLE | value of the objective, where the method has one",
+            "coverage DOUBLE | share of the pool's neighbour graph that is covered",
+        ),
+        ("ordinal",),
+        ("selection",),
+    ),
+    Table(
+        "curves",
+        "coverage against size, on the way to a selection",
+        _columns(
+            "selection* VARCHAR | selection name",
+            "size* BIGINT | samples selected so far",
+            "tokens BIGINT | their estimated tokens",
+            "objective DOUBLE | value of the objective so far",
+            "coverage DOUBLE | share of the pool's neighbour graph that is covered",
+        ),
+        ("selection", "size"),
+        ("selection",),
     ),
     Table(
         "selections",

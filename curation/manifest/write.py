@@ -21,6 +21,7 @@ from curation.manifest.load import Source, fill, insert, register
 from curation.manifest.query import attach, newest_version
 from curation.manifest.replace import replacing, spill_folder
 from curation.manifest.schema import BY_NAME, SCHEMA_VERSION, TABLES, quoted, table_ddl
+from curation.manifest.upgrade import carry_over, upgrade
 from curation.manifest.views import VIEWS, view_ddl
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def write_manifest(path: Path, tables: Mapping[str, Source], run: RunRecord) -> 
         con.execute("BEGIN")
         con.execute("; ".join(line for table in TABLES for line in table_ddl(table)))
         if old:
-            _carry_over(con, run.run_id)
+            carry_over(con, "old", run.run_id)
         _insert_run(con, run)
         fill(con, run.run_id, inputs)
         con.execute("; ".join(line for view in VIEWS for line in view_ddl(view)))
@@ -89,8 +90,9 @@ def append_tables(path: Path, run_id: str, tables: Mapping[str, Source]) -> None
     """Add lines to a run: scores, selections, exports, trainings, predictions or metrics.
 
     Lines of the run that have the same name (selection, scorer, path, training or evaluation)
-    are replaced. Works on a copy that then takes the manifest's place. Raises ManifestError for
-    another table or an unknown run, StorageError when the disk refuses.
+    are replaced; a file of an older layout is upgraded. Works on a copy that then takes the
+    manifest's place. Raises ManifestError for another table or an unknown run, StorageError when
+    the disk refuses.
     """
     open_to_more = [table.name for table in TABLES if table.replaced_by is not None]
     closed = sorted(set(tables) - set(open_to_more))
@@ -105,8 +107,9 @@ def append_tables(path: Path, run_id: str, tables: Mapping[str, Source]) -> None
         con.execute(f"ATTACH {quoted(str(partial))} AS fresh")
         con.execute("USE fresh")
         con.execute("BEGIN")
+        upgrade(con)
         _check_run(con, path, run_id)
-        for name in inputs:
+        for name in (name for name in BY_NAME if name in inputs):
             keys = ", ".join(BY_NAME[name].replaced_by or ())
             con.execute(
                 f"DELETE FROM {name} WHERE run_id = ? AND ({keys}) IN "
@@ -153,14 +156,6 @@ def _attach_old(con: DuckDBPyConnection, path: Path) -> bool:
     newest_version(path)
     attach(con, path, "old")
     return True
-
-
-def _carry_over(con: DuckDBPyConnection, run_id: str) -> None:
-    for table in TABLES:
-        con.execute(
-            f"INSERT INTO {table.name} BY NAME SELECT * FROM old.{table.name} WHERE run_id <> ?",
-            [run_id],
-        )
 
 
 def _insert_run(con: DuckDBPyConnection, run: RunRecord) -> None:

@@ -6,15 +6,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curation import records
-from curation.dedup import ContentVectors, DedupResult, deduplicate
+from curation.dedup import DedupResult, deduplicate
 from curation.recipe import Recipe
 from curation.stages.base import StageContext
-from curation.storage import parts, read_folder, write_table
+from curation.storage import read_folder, write_table
+from curation.vectors import read_vectors
 
 MEASURES: Final = pa.schema(
     [
@@ -97,16 +96,3 @@ def _under(name: str, line: dict[str, Any]) -> dict[str, Any]:
     if inner[0].isdecimal():
         return line | {"name": name, "threshold": float(inner)}
     return line | {"name": f"{name} {inner}"}
-
-
-def read_vectors(folder: Path) -> ContentVectors:
-    """Every (content id, vector) of a folder once, sorted by content id."""
-    tables = [pq.read_table(path) for path in parts(folder)]
-    if not any(table.num_rows for table in tables):
-        return ContentVectors(ids=[], matrix=np.zeros((0, 0), dtype=np.float32))
-    table = pa.concat_tables(table for table in tables if table.num_rows)
-    ids = np.asarray(table["content_id"].to_pylist(), dtype=object)
-    _, first = np.unique(ids.astype(str), return_index=True)
-    column = table["vector"].combine_chunks()
-    matrix = column.flatten().to_numpy(zero_copy_only=False).reshape(len(ids), -1)
-    return ContentVectors(ids=ids[first].tolist(), matrix=matrix[first])

@@ -300,8 +300,64 @@ def test_a_file_of_another_layout_is_not_overwritten(tmp_path):
     with duckdb.connect(str(path)) as con:
         con.execute("CREATE TABLE runs (run_id VARCHAR, schema_version INTEGER)")
         con.execute("INSERT INTO runs VALUES ('x', 99)")
-    with pytest.raises(ManifestError, match="layout 99, this MedSift reads 1"):
+    with pytest.raises(ManifestError, match="layout 99, this MedSift reads 1 to 2"):
         write_manifest(path, {}, run())
+
+
+def older(path: Path) -> None:
+    """Turn a manifest into one of the first layout: without the tables that came later."""
+    import duckdb
+
+    with duckdb.connect(str(path)) as con:
+        for table in ("combinations", "correlations", "selection_settings", "curves"):
+            con.execute(f"DROP TABLE {table}")
+        con.execute("UPDATE runs SET schema_version = 1")
+
+
+def test_an_older_layout_is_read_as_it_is_and_upgraded_when_written(tmp_path):
+    path = tmp_path / "m.duckdb"
+    chosen = pa.table({"selection": ["s"], "rank": [0], "sample_id": ["a"], "row_id": ["r"]})
+    write_manifest(path, {"selections": chosen}, run("first"))
+    older(path)
+    assert query(path, "SELECT schema_version FROM runs")["schema_version"].to_pylist() == [1]
+    curve = pa.table({"selection": ["s"], "size": [1], "coverage": [0.5]})
+    append_tables(path, "first", {"curves": curve})
+    assert query(path, "SELECT coverage FROM curves")["coverage"].to_pylist() == [0.5]
+    assert query(path, "SELECT schema_version FROM runs")["schema_version"].to_pylist() == [2]
+
+
+def test_a_run_is_written_beside_those_of_an_older_layout(tmp_path):
+    path = tmp_path / "m.duckdb"
+    chosen = pa.table({"selection": ["s"], "rank": [0], "sample_id": ["a"], "row_id": ["r"]})
+    write_manifest(path, {"selections": chosen}, run("first"))
+    older(path)
+    write_manifest(path, {}, run("second"))
+    lines = query(path, "SELECT run_id, schema_version FROM runs ORDER BY run_id").to_pylist()
+    assert lines == [{"run_id": name, "schema_version": 2} for name in ("first", "second")]
+    assert query(path, "SELECT run_id FROM selections")["run_id"].to_pylist() == ["first"]
+
+
+def test_the_last_selection_of_a_recipe_is_the_newest_and_a_later_one_is_newer(tmp_path):
+    path = tmp_path / "m.duckdb"
+    samples = pa.table({"sample_id": ["a"], "row_id": ["r"]})
+    names = ["z_first", "a_last"]
+    chosen = pa.table(
+        {"selection": names, "rank": [0, 0], "sample_id": ["a", "a"], "row_id": ["r", "r"]}
+    )
+    settings = pa.table({"selection": names, "ordinal": [0, 1]})
+    tables = {"samples": samples, "selections": chosen, "selection_settings": settings}
+    write_manifest(path, tables, run("first"))
+    assert selected(path)["selection"].to_pylist() == ["a_last"]
+    assert query(path, "SELECT selection FROM selected_samples").num_rows == 1
+    later = {
+        "selections": chosen.slice(0, 1).set_column(0, "selection", pa.array(["by_hand"])),
+        "selection_settings": pa.table(
+            {"selection": ["by_hand"], "created_at": [datetime(2030, 1, 1)]}
+        ),
+    }
+    append_tables(path, "first", later)
+    newest = query(path, "SELECT selection FROM selected_samples")["selection"].to_pylist()
+    assert newest == ["by_hand"] == selected(path)["selection"].to_pylist()
 
 
 WRITER = """

@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from curation import records
-from curation.dedup import ContentVectors, DedupConfig, DedupResult, deduplicate
+from curation.dedup import DedupConfig, DedupResult, deduplicate
 from curation.dedup.conflicts import chosen
 from curation.dedup.conversations import choices
 from curation.dedup.leaks import stricter
 from curation.text import normalise_answer
+from curation.vectors import ContentVectors
 
 CHOICE = "Which organ is shown? (A) liver (B) kidney"
 SWAPPED = "Which organ is shown? (A) kidney (B) liver"

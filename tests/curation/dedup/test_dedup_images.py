@@ -13,8 +13,8 @@ from PIL import Image, ImageEnhance, ImageOps
 from curation import records
 from curation.dedup.config import ImageCopyConfig
 from curation.dedup.images import Copies, ImageSet, find_copies, image_set, pair_similarity
-from curation.dedup.tables import ContentVectors
 from curation.neighbors import NeighborsConfig, Pairs
+from curation.vectors import ContentVectors
 
 SIDE = records.THUMB_SIDE
 

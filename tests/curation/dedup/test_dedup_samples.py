@@ -15,7 +15,6 @@ from PIL import Image, ImageOps
 
 from curation import records
 from curation.dedup import (
-    ContentVectors,
     DedupConfig,
     DedupResult,
     SemanticConfig,
@@ -23,6 +22,7 @@ from curation.dedup import (
 )
 from curation.errors import UsageError
 from curation.text import contrast, normalise_answer, normalise_question
+from curation.vectors import ContentVectors
 
 Line = dict[str, Any]
 

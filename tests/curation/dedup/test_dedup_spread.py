@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 from curation import records
-from curation.dedup import ContentVectors, DedupConfig, DedupResult, SemanticConfig, deduplicate
+from curation.dedup import DedupConfig, DedupResult, SemanticConfig, deduplicate
 from curation.execution import LocalExecutor
 from curation.neighbors import NeighborsConfig, TileRunner
 from curation.stages.dedup import MEASURES, measures
+from curation.vectors import ContentVectors
 
 IMAGES = 40
 # Tables are compared in whole: values bit for bit, and the order of rows.

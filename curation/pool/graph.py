@@ -1,0 +1,110 @@
+"""The nearest-neighbour graph of the pool: what density, label noise and selection share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from curation.config import Config
+from curation.neighbors import Method, NeighborsConfig, TileRunner, join
+from curation.pool.pool import SampleVectors
+
+Indices = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+class GraphConfig(Config):
+    """Which vectors make two samples neighbours, and how many neighbours each has."""
+
+    neighbors: int = Field(default=32, ge=1, le=1024)
+    """Neighbours of each sample."""
+    image: float = Field(default=1.0, ge=0.0)
+    """Weight of the picture in the joint vector."""
+    question: float = Field(default=0.7, ge=0.0)
+    """Weight of the question."""
+    answer: float = Field(default=0.5, ge=0.0)
+    """Weight of the answer."""
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> GraphConfig:
+        if self.image + self.question + self.answer <= 0.0:
+            raise ValueError("image, question and answer all weigh 0; give one of them a weight")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class KnnGraph:
+    """Each of n samples' k nearest others, best first.
+
+    `index` (n, k) are places in the pool, -1 where there are fewer; `similarity` (n, k) their
+    cosines in the joint space, -inf there. `recall` is the share of true neighbours among them,
+    1.0 where the search was exact.
+    """
+
+    index: Indices
+    similarity: Floats
+    method: Method
+    recall: float
+
+    def __len__(self) -> int:
+        """Count the samples."""
+        return len(self.index)
+
+
+def joint_vectors(vectors: SampleVectors, config: GraphConfig) -> Floats:
+    """Unit vectors (n, d) of the weighted, mean-centred parts.
+
+    Each part is centred on its pool mean first: vectors of one encoder share a direction, which
+    would make everything alike (Mu and Viswanath 2018, "All-but-the-Top", first step). A part that
+    a sample lacks stays zero; a sample without any part is the zero vector.
+    """
+    parts = [
+        np.float32(weight) * _centred(part)
+        for weight, part in (
+            (config.image, vectors.image),
+            (config.question, vectors.question),
+            (config.answer, vectors.answer),
+        )
+        if weight > 0.0
+    ]
+    return _unit(np.concatenate(parts, axis=1))
+
+
+def build_graph(
+    vectors: SampleVectors,
+    config: GraphConfig,
+    neighbors: NeighborsConfig,
+    run: TileRunner | None = None,
+) -> KnnGraph:
+    """Find each sample's nearest others in the joint space, exactly.
+
+    Raises:
+        InputError: vectors that are not finite.
+    """
+    joint = joint_vectors(vectors, config)
+    n = len(joint)
+    if not n:
+        none = np.empty((0, config.neighbors))
+        return KnnGraph(none.astype(np.int64), none.astype(np.float32), "exact", 1.0)
+    found = join(joint, k=config.neighbors, device=neighbors.device, run=neighbors.runner(n, run))
+    assert found.neighbours is not None
+    assert found.similarities is not None
+    return KnnGraph(found.neighbours, found.similarities, "exact", 1.0)
+
+
+def _centred(part: Floats) -> Floats:
+    there = np.linalg.norm(part, axis=1) > 1e-6
+    if there.sum() < 2:
+        return part
+    centred = np.zeros_like(part)
+    centred[there] = part[there] - part[there].mean(axis=0, dtype=np.float64).astype(np.float32)
+    return _unit(centred)
+
+
+def _unit(vectors: Floats) -> Floats:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    found: Floats = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-6)
+    return found

@@ -1,0 +1,173 @@
+"""The pool: every sample that survived dedup and may be trained on, in one fixed order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from curation import records
+from curation.errors import UsageError
+from curation.storage import read_folder
+from curation.vectors import ContentVectors, read_vectors
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+TRAIN: Final = "train"
+UNKNOWN: Final = "unknown"
+FACTS: Final = [name for name in records.IMAGES.names if name not in ("thumb", "error", "detail")]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleVectors:
+    """Vectors of n samples: unit float32, all zero where a sample lacks the part.
+
+    `image` (n, d_image) is the unit mean of a sample's pictures, `question` and `answer`
+    (n, d_text) are its first question and last answer.
+    """
+
+    image: Floats
+    question: Floats
+    answer: Floats
+    shared_space: bool
+    """Whether image and text vectors may be compared with each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Candidates for training, sorted by sample id, and what is known about them.
+
+    `samples` (n) are SAMPLES rows. `images` are IMAGES facts of distinct pictures, without
+    miniatures, with the copy group as `group_id`. `mass` (n,) counts the input rows that a sample
+    stands for, itself included; `strata` (n) name its stratum.
+    """
+
+    samples: pa.Table
+    images: pa.Table
+    vectors: SampleVectors
+    mass: Doubles
+    strata: list[str]
+
+    def __len__(self) -> int:
+        """Count the samples."""
+        return int(self.samples.num_rows)
+
+    @property
+    def sample_ids(self) -> list[str]:
+        """Sample ids (n), sorted."""
+        ids: list[str] = self.samples["sample_id"].to_pylist()
+        return ids
+
+    @property
+    def image_groups(self) -> list[str]:
+        """Smallest copy group (n) of each sample's pictures; a text-only sample is its own.
+
+        Samples of one group show one picture or copies of it: folds never cut a group.
+        """
+        group = dict(
+            zip(
+                self.images["image_id"].to_pylist(),
+                self.images["group_id"].to_pylist(),
+                strict=True,
+            )
+        )
+        shown = self.samples["images"].to_pylist()
+        return [
+            min(group[image] for image in images) if images else sample
+            for sample, images in zip(self.sample_ids, shown, strict=True)
+        ]
+
+
+def load_pool(folders: Mapping[str, Path], strata: Sequence[str], *, shared_space: bool) -> Pool:
+    """Read the pool from the folders of finished stages (`images`, `embed`, `dedup`).
+
+    Held-out splits are left out: nothing that decides what to train on may look at them.
+
+    Raises:
+        UsageError: a stratum tag that no sample of the pool has.
+    """
+    samples = read_folder(folders["dedup"] / "samples", records.SAMPLES)
+    samples = samples.filter(pc.equal(pc.fill_null(samples["split"], TRAIN), TRAIN))
+    samples = samples.sort_by([("sample_id", "ascending"), ("row_id", "ascending")])
+    samples = samples.combine_chunks()
+    return Pool(
+        samples=samples,
+        images=_facts(samples, folders),
+        vectors=_vectors(samples, folders, shared_space),
+        mass=_mass(samples, folders["dedup"]),
+        strata=stratum_names(samples, strata),
+    )
+
+
+def stratum_names(samples: pa.Table, tags: Sequence[str]) -> list[str]:
+    """Name of each sample's stratum (n): its tags, joined by " / ".
+
+    Raises:
+        UsageError: a tag that is null in every sample, which would stratify nothing.
+    """
+    for tag in tags:
+        if samples.num_rows and samples[tag].null_count == samples.num_rows:
+            known = [name for name in records.TAGS if samples[name].null_count < samples.num_rows]
+            raise UsageError(
+                f"stratum tag {tag!r} is null in all {samples.num_rows} samples; "
+                f"tags with values: {', '.join(known) or 'none'}: change `strata` in the recipe"
+            )
+    columns = [samples[tag].fill_null(UNKNOWN).to_pylist() for tag in tags]
+    return [" / ".join(line) for line in zip(*columns, strict=True)] or [""] * samples.num_rows
+
+
+def _facts(samples: pa.Table, folders: Mapping[str, Path]) -> pa.Table:
+    shown = {image for images in samples["images"].to_pylist() for image in images or ()}
+    facts = read_folder(folders["images"] / "images", records.IMAGES, FACTS)
+    facts = facts.filter(pc.is_in(facts["image_id"], pa.array(sorted(shown), pa.string())))
+    facts = facts.sort_by([("image_id", "ascending"), ("ref", "ascending")])
+    ids = np.array(facts["image_id"].to_pylist(), dtype=object).astype(str)
+    facts = facts.take(pa.array(np.unique(ids, return_index=True)[1]))
+    groups = pq.read_table(folders["dedup"] / "groups").to_pylist()
+    group = {line["image_id"]: line["group_id"] for line in groups}
+    named = [group[image] for image in facts["image_id"].to_pylist()]
+    return facts.append_column("group_id", pa.array(named, pa.string()))
+
+
+def _mass(samples: pa.Table, dedup: Path) -> Doubles:
+    decisions = read_folder(dedup / "decisions", records.DECISIONS, ["witness"])
+    stood_for = Counter(decisions["witness"].to_pylist())
+    return np.array([1.0 + stood_for[row] for row in samples["row_id"].to_pylist()], np.float64)
+
+
+def _vectors(samples: pa.Table, folders: Mapping[str, Path], shared_space: bool) -> SampleVectors:
+    texts = read_vectors(folders["embed"] / "vectors")
+    return SampleVectors(
+        image=_image_means(
+            samples["images"].to_pylist(), read_vectors(folders["images"] / "vectors")
+        ),
+        question=_text_vectors(samples["question"].to_pylist(), texts),
+        answer=_text_vectors(samples["answer"].to_pylist(), texts),
+        shared_space=shared_space,
+    )
+
+
+def _text_vectors(texts: Sequence[str | None], known: ContentVectors) -> Floats:
+    there = [row for row, text in enumerate(texts) if text]
+    ids = [records.text_id(texts[row] or "") for row in there]
+    found = np.zeros((len(texts), known.matrix.shape[1]), np.float32)
+    found[there] = known.rows(ids, "texts")
+    return found
+
+
+def _image_means(lists: Sequence[Sequence[str] | None], known: ContentVectors) -> Floats:
+    flat = [image for images in lists for image in images or ()]
+    owner = np.repeat(np.arange(len(lists)), [len(images or ()) for images in lists])
+    total = np.zeros((len(lists), known.matrix.shape[1]), np.float32)
+    np.add.at(total, owner, known.rows(flat, "images"))
+    norms = np.linalg.norm(total, axis=1, keepdims=True)
+    return np.divide(total, norms, out=np.zeros_like(total), where=norms > 1e-6)

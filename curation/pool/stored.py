@@ -1,0 +1,54 @@
+"""A run's graph on disk: made once, read by scoring, selection and later commands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from curation.errors import StorageError
+from curation.pool.graph import KnnGraph
+
+
+def stored_graph(path: Path, make: Callable[[], KnnGraph]) -> KnnGraph:
+    """Read the graph at `path` (`.npz`), or make it and leave it there, whole.
+
+    Raises:
+        StorageError: the disk refuses, or the file is damaged.
+    """
+    if path.exists():
+        return _read(path)
+    graph = make()
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            np.savez(
+                file,
+                index=graph.index,
+                similarity=graph.similarity,
+                method=np.array(graph.method),
+                recall=np.array(graph.recall),
+            )
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StorageError(
+            f"cannot write {path}: {error}; free some space or choose another --run-dir"
+        ) from error
+    return graph
+
+
+def _read(path: Path) -> KnnGraph:
+    try:
+        with np.load(path) as held:
+            return KnnGraph(
+                held["index"],
+                held["similarity"],
+                str(held["method"]),
+                float(held["recall"]),  # type: ignore[arg-type]
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise StorageError(f"{path} is damaged: {error}; delete it and run again") from error
