@@ -36,14 +36,15 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What one worker needs: `cpus` and `gpus` as Ray counts them.
+    """What one worker needs: `cpus` as Ray counts them.
 
-    A `lasting` worker is costly to make (it loads a model) and is kept for many items.
+    A `lasting` worker is costly to make (it loads a model) and is kept for many items. An
+    `accelerated` one has a GPU to itself wherever there are GPUs, with the CPUs that feed it.
     """
 
     cpus: float = 1.0
-    gpus: float = 0.0
     lasting: bool = False
+    accelerated: bool = False
 
 
 class Executor(Protocol):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -22,6 +24,8 @@ Result = TypeVar("Result")
 
 
 MOST_BLOCKS: Final = 1_000
+MOST_AHEAD: Final = 16  # tasks submitted before their results are asked for, on small clusters
+FEEDING: Final = 4  # CPUs that decode for one GPU
 Batch = dict[str, Any]
 
 
@@ -90,30 +94,61 @@ class RayExecutor:
         # The function may hold whole matrices: it goes to the object store once.
         held = ray.put(function)
         call: Any = ray.remote(_call)
-        for reference in [call.remote(held, item) for item in items]:
-            yield ray.get(reference)
+        window = max(MOST_AHEAD, 4 * int(_cluster().get("CPU", 1)))
+        waiting = iter(items)
+        # Results wait in the object store until they are asked for: only so many may.
+        ahead = deque(call.remote(held, item) for item in islice(waiting, window))
+        while ahead:
+            result, problem = ray.get(ahead.popleft())
+            if problem is not None:
+                raise pickle.loads(problem)
+            ahead.extend(call.remote(held, item) for item in islice(waiting, 1))
+            yield result
 
 
-def _call(function: Callable[[Item], Result], item: Item) -> Result:
-    return function(item)
+def _call(function: Callable[[Item], Result], item: Item) -> tuple[Result | None, bytes | None]:
+    """The result, or our error as a value, as `ItemRunner` hands it on."""
+    try:
+        return function(item), None
+    except MedSiftError as problem:
+        return None, pickle.dumps(problem)
 
 
 def _spread(source: Dataset, runner: ItemRunner, resources: Resources) -> Dataset:
     """Lasting workers run in an actor pool, which grows with the cluster; others in tasks."""
     import ray
 
+    cpus, gpus = share(resources, _cluster())
     if not resources.lasting:
-        return source.map_batches(
-            runner.__call__, batch_size=1, num_cpus=resources.cpus, num_gpus=resources.gpus
-        )
+        return source.map_batches(runner.__call__, batch_size=1, num_cpus=cpus, num_gpus=gpus)
     return source.map_batches(
         ItemRunner,
         fn_constructor_args=(runner.make, runner.out),
         batch_size=1,
-        num_cpus=resources.cpus,
-        num_gpus=resources.gpus,
+        num_cpus=cpus,
+        num_gpus=gpus,
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=None),
     )
+
+
+def _cluster() -> dict[str, float]:
+    import ray
+
+    ask: Any = ray.cluster_resources
+    return dict(ask())
+
+
+def share(resources: Resources, cluster: Mapping[str, float]) -> tuple[float, float]:
+    """CPUs and GPUs of one worker on a cluster with these resources.
+
+    The cluster decides, not the machine that asks: a head often has no GPU. A worker with a GPU
+    takes the CPUs that fall to it, `FEEDING` at most.
+    """
+    gpus = cluster.get("GPU", 0.0)
+    if not resources.accelerated or gpus < 1.0:
+        return resources.cpus, 0.0
+    fair = int(cluster.get("CPU", 1.0) // gpus)
+    return max(resources.cpus, min(FEEDING, fair)), 1.0
 
 
 def _quiet() -> None:

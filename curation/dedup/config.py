@@ -23,6 +23,8 @@ class ImageCopyConfig(Config):
     """Cosine of image vectors from which a pair is a candidate."""
     correlation: float = Field(0.95, gt=0.0, le=1.0)
     """Least correlation of the registered miniatures of copies."""
+    partners: int = Field(32, ge=1)
+    """Candidates of one picture that are compared: the best by hash, by cosine and by glance."""
     detail: float = Field(0.94, gt=0.0, le=1.0)
     """Least correlation of their fine structure, which tells patients in one view apart."""
 

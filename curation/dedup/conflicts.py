@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 
@@ -69,7 +71,7 @@ def chosen(question: str, answer: str) -> str:
 
 def _in_same_group(
     rows: Indices, shape: Indices, pictures: Pictures, copies: Copies
-) -> list[tuple[Indices, Indices]]:
+) -> Iterator[tuple[Indices, Indices]]:
     """Pairs of rows of equal shape whose pictures lie in equal groups, place by place."""
     known: dict[tuple[int, ...], int] = {}
     group = copies.group[pictures.image]
@@ -80,7 +82,7 @@ def _in_same_group(
     order = np.argsort(key, kind="stable")
     key = key[order]
     here = np.arange(len(rows))
-    return list(blocks(rows[order], here, here + 1, np.searchsorted(key, key, side="right")))
+    yield from blocks(rows[order], here, here + 1, np.searchsorted(key, key, side="right"))
 
 
 def _same_question(talks: Conversations, one: Indices, other: Indices, threshold: float) -> Flags:

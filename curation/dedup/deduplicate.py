@@ -147,7 +147,7 @@ def _links(
     rows = pool.distinct
     found = [
         sample_links(rows, pool.talks, pool.pictures, pool.copies, config),
-        text_links(rows, pool.talks, pool.pictures, config, seed),
+        text_links(rows, pool.order, pool.talks, pool.pictures, config, seed),
     ]
     rule = config.semantic
     if rule.action == "off":
@@ -193,6 +193,7 @@ def _stats(pool: _Pool, fates: Fates) -> dict[str, Any]:
         "image_groups": len(np.unique(copies.group)),
         "image_candidates": copies.candidates,
         "image_pairs_compared": copies.compared,
+        "image_pairs_left_out": copies.left_out,
         "image_copies": len(copies.pairs),
         "image_pairs_mirrored": copies.mirrored,
         "image_recall": copies.recall,

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation.dedup.config import ImageCopyConfig
+from curation.dedup.partners import Shortlisted
 from curation.dedup.registration import Thumbs, agree, glances, mirrored
 from curation.dedup.tables import Doubles, Floats, Indices
 from curation.neighbors import (
@@ -27,8 +28,6 @@ from curation.vectors import ContentVectors
 logger = logging.getLogger(__name__)
 
 HASH_BITS = 64
-# Correlation without registration. Of altered copies of VQA-RAD images 1 in 1,000 is below.
-GLANCE = 0.75
 GLANCES_AT_A_TIME = 65_536
 
 
@@ -47,13 +46,15 @@ class Copies:
     """Confirmed copies among n pictures.
 
     `pairs` are direct copies with their detail correlation; `group` (n,) is the smallest picture
-    of the group that pairs connect; `recall` is the least share of candidates that the search
-    found by `method` (1.0 where it was exact).
+    of the group that pairs connect; `left_out` counts candidates that were not among the best of
+    either picture and so were not compared; `recall` is the least share of candidates that the
+    search found by `method` (1.0 where it was exact).
     """
 
     pairs: Pairs
     group: Indices
     candidates: int
+    left_out: int
     compared: int
     mirrored: int
     recall: float
@@ -93,20 +94,28 @@ def find_copies(
     mirrored ones are not.
     """
     n = len(images.ids)
-    left, right, counted, recall = _candidates(images, config, neighbors, run)
+    candidates = _candidates(images, config, neighbors, run)
+    left, right = candidates.left, candidates.right
     found = agree(images.thumbs, left, right)
     alike = (found.correlation >= config.correlation) & (found.detail >= config.detail)
     left, right, detail = left[alike], right[alike], found.detail[alike]
     turned = mirrored(images.thumbs, left, right, detail)
     pairs = Pairs.of(left[~turned], right[~turned], detail[~turned].astype(np.float64))
-    logger.info("%d candidate image pairs, %d compared, %d copies", counted, len(alike), len(pairs))
+    logger.info(
+        "%d candidate image pairs, %d compared, %d left out, %d copies",
+        candidates.counted,
+        len(alike),
+        candidates.left_out,
+        len(pairs),
+    )
     return Copies(
         pairs=pairs,
         group=connected_components(n, pairs) if n else np.empty(0, np.int64),
-        candidates=counted,
+        candidates=candidates.counted,
+        left_out=candidates.left_out,
         compared=len(alike),
         mirrored=int(turned.sum()),
-        recall=recall,
+        recall=candidates.recall,
         method="exact" if n <= neighbors.exact_up_to else "ivf",
     )
 
@@ -125,25 +134,39 @@ def pair_similarity(copies: Copies, one: Indices, other: Indices) -> Doubles:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """Pairs (p,) that pixels will decide; `counted` before and `left_out` by the limit."""
+
+    left: Indices
+    right: Indices
+    counted: int
+    left_out: int
+    recall: float
+
+
 def _candidates(
     images: ImageSet,
     config: ImageCopyConfig,
     neighbors: NeighborsConfig,
     run: TileRunner | None,
-) -> tuple[Indices, Indices, int, float]:
-    """Pairs near by hash or cosine whose blurred miniatures agree; how many there were before."""
-    n = len(images.ids)
+) -> _Candidates:
+    """Pairs near by hash or cosine whose blurred miniatures agree, the best of each picture."""
+    n = max(len(images.ids), 1)
     glance = glances(images.thumbs)
     # The scalar product of ±1/8 vectors is 1 - 2 * distance / 64, exactly.
     near_hash = 1.0 - 2.0 * config.hash_distance / HASH_BITS
-    keys, counted, recall = [np.empty(0, np.int64)], 0, 1.0
+    keys, counted, left_out, recall = [np.empty(0, np.int64)], 0, 0, 1.0
     for vectors, threshold in ((images.bits, near_hash), (images.vectors, config.cosine)):
+        best = Shortlisted(config.partners)
         for pairs, share in _search(vectors, threshold, neighbors, run):
-            alike = _glance(glance, pairs)
-            keys.append(pairs.left[alike] * n + pairs.right[alike])
+            best.add(pairs, _correlation(glance, pairs))
             counted, recall = counted + len(pairs), min(recall, share)
+        left, right = best.best()
+        keys.append(left * n + right)
+        left_out += best.left_out
     distinct = np.unique(np.concatenate(keys))
-    return distinct // max(n, 1), distinct % max(n, 1), counted, recall
+    return _Candidates(distinct // n, distinct % n, counted, left_out, recall)
 
 
 def _search(
@@ -161,18 +184,11 @@ def _search(
             yield pairs, 1.0
 
 
-def _glance(glance: Floats, pairs: Pairs) -> Indices:
-    """Places in `pairs` whose blurred miniatures correlate."""
-    parts = [
-        start
-        + np.flatnonzero(
-            np.einsum(
-                "pd,pd->p",
-                glance[pairs.left[start : start + GLANCES_AT_A_TIME]],
-                glance[pairs.right[start : start + GLANCES_AT_A_TIME]],
-            )
-            >= GLANCE
-        )
-        for start in range(0, len(pairs), GLANCES_AT_A_TIME)
-    ]
-    return np.concatenate(parts) if parts else np.empty(0, np.int64)
+def _correlation(glance: Floats, pairs: Pairs) -> Floats:
+    """Correlation (p,) of the blurred miniatures of pairs."""
+    found = np.empty(len(pairs), np.float32)
+    for start in range(0, len(pairs), GLANCES_AT_A_TIME):
+        part = slice(start, start + GLANCES_AT_A_TIME)
+        one, other = glance[pairs.left[part]], glance[pairs.right[part]]
+        found[part] = np.einsum("pd,pd->p", one, other)
+    return found

@@ -170,4 +170,5 @@ def _image_means(lists: Sequence[Sequence[str] | None], known: ContentVectors) -
     total = np.zeros((len(lists), known.matrix.shape[1]), np.float32)
     np.add.at(total, owner, known.rows(flat, "images"))
     norms = np.linalg.norm(total, axis=1, keepdims=True)
-    return np.divide(total, norms, out=np.zeros_like(total), where=norms > 1e-6)
+    found: Floats = np.divide(total, norms, out=np.zeros_like(total), where=norms > 1e-6)
+    return found

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from curation.errors import StorageError
+from curation.neighbors import Method
 from curation.pool.graph import KnnGraph
 
 
@@ -44,11 +45,7 @@ def stored_graph(path: Path, make: Callable[[], KnnGraph]) -> KnnGraph:
 def _read(path: Path) -> KnnGraph:
     try:
         with np.load(path) as held:
-            return KnnGraph(
-                held["index"],
-                held["similarity"],
-                str(held["method"]),
-                float(held["recall"]),  # type: ignore[arg-type]
-            )
+            method: Method = "exact" if str(held["method"]) == "exact" else "ivf"
+            return KnnGraph(held["index"], held["similarity"], method, float(held["recall"]))
     except (OSError, ValueError, KeyError) as error:
         raise StorageError(f"{path} is damaged: {error}; delete it and run again") from error

@@ -224,11 +224,8 @@ class ImagesStage:
 
 
 def encoder_resources() -> Resources:
-    """One CPU a worker, or one GPU with the CPUs that feed it where there is one."""
-    import torch
-
-    gpu = torch.cuda.is_available()
-    return Resources(cpus=4 if gpu else 1, gpus=1 if gpu else 0, lasting=True)
+    """A worker that loads a model: on a GPU where the machines that do the work have one."""
+    return Resources(accelerated=True, lasting=True)
 
 
 def distinct_refs(ingest: Path) -> list[str]:

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from curation.errors import InputError
-from curation.execution import LocalExecutor
-from ray_jobs.executor import RayExecutor
+from curation.execution import LocalExecutor, Resources
+from ray_jobs.executor import RayExecutor, share
 
 pytestmark = pytest.mark.ray
 
@@ -40,3 +40,33 @@ def test_an_error_of_ours_arrives_as_itself(ray_session, tmp_path):
 
 def test_run_keeps_the_order_of_items(ray_session):
     assert list(RayExecutor().run(lambda number: number + 1, [3, 1, 2])) == [4, 2, 3]
+
+
+def test_run_hands_on_an_error_of_ours_after_the_results_before_it(ray_session):
+    def refuse(number):
+        if number == 2:
+            raise InputError(f"cannot read {number}")
+        return number
+
+    results = iter(RayExecutor().run(refuse, range(40)))
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(InputError, match="cannot read 2"):
+        next(results)
+
+
+def test_run_takes_more_items_than_are_submitted_at_once(ray_session):
+    assert list(RayExecutor().run(lambda number: -number, range(50))) == [-n for n in range(50)]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "expected"),
+    [
+        ({"CPU": 8.0}, (1.0, 0.0)),
+        ({"CPU": 2.0, "GPU": 1.0}, (2.0, 1.0)),
+        ({"CPU": 64.0, "GPU": 8.0}, (4.0, 1.0)),
+        ({"CPU": 2.0, "GPU": 4.0}, (1.0, 1.0)),
+    ],
+)
+def test_a_worker_with_a_model_asks_for_no_more_than_its_share(cluster, expected):
+    assert share(Resources(accelerated=True, lasting=True), cluster) == expected
+    assert share(Resources(), cluster) == (1.0, 0.0)

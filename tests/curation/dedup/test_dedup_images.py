@@ -139,7 +139,7 @@ def test_a_chain_of_copies_is_one_group_with_direct_pairs_only() -> None:
 
 def test_similarity_of_pairs_is_one_for_equals_and_nan_for_strangers() -> None:
     pairs = Pairs(np.array([0, 1]), np.array([2, 3]), np.array([0.97, 0.96]))
-    copies = Copies(pairs, np.array([0, 1, 0, 1]), 2, 2, 0, 1.0, "exact")
+    copies = Copies(pairs, np.array([0, 1, 0, 1]), 2, 0, 2, 0, 1.0, "exact")
     left, right = np.array([2, 0, 1, 3]), np.array([0, 1, 1, 1])
     assert pair_similarity(copies, left, right) == pytest.approx(
         [0.97, np.nan, 1.0, 0.96], nan_ok=True

@@ -1,0 +1,71 @@
+"""The most promising partners of each picture, kept while candidates stream by."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from curation.dedup.tables import Flags, Floats, Indices
+from curation.neighbors import Pairs
+
+# Correlation without registration. Of altered copies of VQA-RAD images 1 in 1,000 is below.
+GLANCE = 0.75
+PRUNE_AT = 4_000_000  # pairs, of 28 bytes each
+PAIR = np.dtype([("left", "i8"), ("right", "i8"), ("similarity", "f8"), ("glance", "f4")])
+
+
+class Shortlisted:
+    """Pairs among the `partners` best of either picture, by similarity or by glance.
+
+    In a pool of one body part and one modality nearly all pairs are candidates; comparing a
+    picture with its best ones keeps the work in proportion to the pictures. Copies of one picture
+    stay connected however many there are: each is among the best of another. The result does not
+    depend on the order in which pairs come.
+    """
+
+    def __init__(self, partners: int) -> None:
+        self.partners = partners
+        self.left_out = 0
+        self._held = [np.empty(0, PAIR)]
+        self._prune_at = PRUNE_AT
+
+    def add(self, pairs: Pairs, glance: Floats) -> None:
+        """Take pairs (p,) whose miniatures correlate by `glance` (p,); others are no candidates."""
+        seen = np.flatnonzero(glance >= GLANCE)
+        found = np.empty(len(seen), PAIR)
+        found["left"], found["right"] = pairs.left[seen], pairs.right[seen]
+        found["similarity"], found["glance"] = pairs.similarity[seen], glance[seen]
+        self._held.append(found)
+        if sum(len(held) for held in self._held) > self._prune_at:
+            # What stays may be near the limit already: prune again when it has doubled.
+            self._prune_at = max(PRUNE_AT, 2 * self._prune())
+
+    def best(self) -> tuple[Indices, Indices]:
+        """The pairs to compare: left and right pictures (p,), (p,)."""
+        self._prune()
+        return self._held[0]["left"], self._held[0]["right"]
+
+    def _prune(self) -> int:
+        """Drop pairs that are out of reach, as later ones can only push them further down."""
+        pairs = np.concatenate(self._held)
+        best = np.zeros(len(pairs), bool)
+        for value in ("similarity", "glance"):
+            best |= _among_best(pairs["left"], pairs["right"], pairs[value], self.partners)
+        self.left_out += int((~best).sum())
+        self._held = [pairs[best]]
+        return len(self._held[0])
+
+
+def _among_best(
+    left: Indices, right: Indices, value: np.ndarray[tuple[int], np.dtype[np.floating]], most: int
+) -> Flags:
+    """Whether a pair (p,) is among the `most` highest of its left or of its right picture.
+
+    Equal values go by the other picture's number.
+    """
+    rows, others = np.concatenate([left, right]), np.concatenate([right, left])
+    order = np.lexsort((others, -np.concatenate([value, value]), rows))
+    first = np.searchsorted(rows[order], rows[order], side="left")
+    best = np.zeros(len(rows), bool)
+    best[order] = np.arange(len(rows)) - first < most
+    found: Flags = best[: len(left)] | best[len(left) :]
+    return found
