@@ -1,0 +1,18 @@
+"""Who may be trained on: splits that share no picture, no case and no patient."""
+
+from __future__ import annotations
+
+from curation.splits.assign import assign_splits
+from curation.splits.check import SplitLeak, check_splits
+from curation.splits.components import LEVELS, Level, components
+from curation.splits.config import SplitsConfig
+
+__all__ = [
+    "LEVELS",
+    "Level",
+    "SplitLeak",
+    "SplitsConfig",
+    "assign_splits",
+    "check_splits",
+    "components",
+]

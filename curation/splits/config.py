@@ -1,0 +1,34 @@
+"""Settings of the split."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import Field, field_validator
+
+from curation.config import Config
+from curation.splits.components import Level
+
+
+class SplitsConfig(Config):
+    """Whether samples keep the split of their source or get a new one, and what may not be cut."""
+
+    assign: Level | None = None
+    """Give every sample a new split that cuts no group of this level; null keeps the source's."""
+    shares: dict[str, float] = Field(
+        default={"train": 0.8, "validation": 0.1, "test": 0.1}, min_length=1
+    )
+    """Share of the samples that each split should get."""
+
+    @field_validator("shares")
+    @classmethod
+    def _whole(cls, shares: dict[str, float]) -> dict[str, float]:
+        for name, share in shares.items():
+            if not 0.0 < share <= 1.0:
+                raise ValueError(f"share of {name} is {share}; a share lies above 0 and up to 1")
+        total = math.fsum(shares.values())
+        if abs(total - 1.0) > 1e-6:
+            raise ValueError(f"shares sum to {total:g}; make them sum to 1")
+        if "train" not in shares:
+            raise ValueError("no share for 'train'; selection and training look at that split")
+        return shares
