@@ -58,7 +58,9 @@ def _fill(counts: Doubles, order: Sequence[int], share: Doubles) -> Indices:
         held = counts[group, here]
         need = (wanted[:, here] / np.maximum(target[:, here], 1e-12)) @ held / held.sum()
         # A split that is full as a whole gets nothing more, however rare the stratum.
-        best = int(np.argmax(need + room / whole))
+        open_to = room >= 0.5 * held.sum()
+        wish = np.where(open_to, need, -np.inf) if open_to.any() else room
+        best = int(np.argmax(wish + room / whole))
         chosen[group] = best
         wanted[best, here] -= held
         room[best] -= held.sum()
