@@ -120,7 +120,8 @@ def _spread(source: Dataset, runner: ItemRunner, resources: Resources) -> Datase
 
     cpus, gpus = share(resources, _cluster())
     if not resources.lasting:
-        return source.map_batches(runner.__call__, batch_size=1, num_cpus=cpus, num_gpus=gpus)
+        run_batch: Any = runner.__call__
+        return source.map_batches(run_batch, batch_size=1, num_cpus=cpus, num_gpus=gpus)
     return source.map_batches(
         ItemRunner,
         fn_constructor_args=(runner.make, runner.out),

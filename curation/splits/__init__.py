@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from curation.splits.assign import assign_splits
-from curation.splits.check import SplitLeak, check_splits
+from curation.splits.check import SplitLeak, check_splits, known_levels
 from curation.splits.components import LEVELS, Level, components
 from curation.splits.config import SplitsConfig
 
@@ -15,4 +15,5 @@ __all__ = [
     "assign_splits",
     "check_splits",
     "components",
+    "known_levels",
 ]

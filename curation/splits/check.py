@@ -38,7 +38,7 @@ def check_splits(samples: pa.Table, groups: pa.Table) -> list[SplitLeak]:
     splits = np.array(samples["split"].fill_null(TRAIN).to_pylist(), dtype=object).astype(str)
     names = sorted(set(splits.tolist()), key=_strictness)
     found = []
-    for level in _levels(samples):
+    for level in known_levels(samples):
         labels = components(samples, groups, level)
         for looser, stricter in combinations(names, 2):
             found.append(_compare(samples, splits, labels, level, looser, stricter))
@@ -50,8 +50,8 @@ def _strictness(split: str) -> tuple[int, str]:
     return place, split
 
 
-def _levels(samples: pa.Table) -> Iterator[Level]:
-    """Levels that say more than the one before: without patient ids there is no such level."""
+def known_levels(samples: pa.Table) -> Iterator[Level]:
+    """Levels that the samples have ids for: without patient ids there is no such level."""
     tags: dict[Level, str] = {"case": "study_id", "patient": "patient_id"}
     for level in LEVELS:
         if level == "image" or samples[tags[level]].null_count < samples.num_rows:

@@ -1,0 +1,29 @@
+"""Keeping benchmarks out of training: an index of each, and what of a pool it meets."""
+
+from __future__ import annotations
+
+from curation.decontaminate.config import BenchmarkConfig, DecontaminateConfig
+from curation.decontaminate.hits import (
+    NEAR,
+    SAME_IMAGE,
+    SAME_PAIR,
+    SAME_TEXT,
+    Hits,
+    find_hits,
+)
+from curation.decontaminate.index import BenchmarkIndex, build_index, read_index, write_index
+
+__all__ = [
+    "NEAR",
+    "SAME_IMAGE",
+    "SAME_PAIR",
+    "SAME_TEXT",
+    "BenchmarkConfig",
+    "BenchmarkIndex",
+    "DecontaminateConfig",
+    "Hits",
+    "build_index",
+    "find_hits",
+    "read_index",
+    "write_index",
+]

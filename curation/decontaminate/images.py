@@ -1,0 +1,158 @@
+"""Pictures of the pool that are a benchmark's, altered at most, or near one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curation.decontaminate.config import DecontaminateConfig
+from curation.decontaminate.index import BenchmarkIndex
+from curation.dedup.config import ImageCopyConfig
+from curation.dedup.images import HASH_BITS, ImageSet
+from curation.dedup.partners import Shortlisted
+from curation.dedup.registration import Thumbs, agree, glances, mirrored
+from curation.neighbors import Pairs
+from curation.records import THUMB_SIDE
+
+Indices = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+ROWS_AT_A_TIME = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHits:
+    """Pairs (p,) of pool picture `mine` and benchmark picture `theirs`.
+
+    `confirmed` ones show the same pixels; the others are near and unresolved. `exact` ones are
+    equal pixel for pixel. `similarity` is the correlation of fine structure where pixels were
+    compared, else the cosine.
+    """
+
+    mine: Indices
+    theirs: Indices
+    confirmed: Flags
+    exact: Flags
+    similarity: Doubles
+
+
+def match_images(
+    pool: ImageSet, index: BenchmarkIndex, copies: ImageCopyConfig, config: DecontaminateConfig
+) -> ImageHits:
+    """Compare every picture of a pool with every picture of a benchmark.
+
+    Candidates are near by hash or cosine; registered pixels confirm, as among the pool's own
+    copies, and a mirrored picture is no copy. An embedding alone confirms nothing: what is near by
+    it and not confirmed stays unresolved.
+    """
+    exact = _equal(pool, index)
+    if not index.images.num_rows or not pool.ids:
+        return exact
+    mine, theirs, cosine = _candidates(pool, index, copies)
+    if not index.confirms:
+        near = cosine >= config.near_cosine
+        none = np.zeros(int(near.sum()), bool)
+        return _join(exact, ImageHits(mine[near], theirs[near], none, none, cosine[near]))
+    thumbs = np.concatenate([pool.thumbs, _thumbs(index)])
+    right = theirs + len(pool.ids)
+    found = agree(thumbs, mine, right)
+    confirmed = (found.correlation >= copies.correlation) & (found.detail >= copies.detail)
+    turned = np.zeros(len(mine), bool)
+    turned[confirmed] = mirrored(thumbs, mine[confirmed], right[confirmed], found.detail[confirmed])
+    near = ~confirmed & (found.correlation >= config.near_correlation)
+    near &= cosine >= config.near_cosine
+    held = (confirmed & ~turned) | near
+    return _join(
+        exact,
+        ImageHits(
+            mine[held],
+            theirs[held],
+            confirmed[held],
+            np.zeros(int(held.sum()), bool),
+            np.where(confirmed, found.detail, found.correlation)[held].astype(np.float64),
+        ),
+    )
+
+
+def _equal(pool: ImageSet, index: BenchmarkIndex) -> ImageHits:
+    place = {image: row for row, image in enumerate(pool.ids)}
+    ids = index.images["image_id"].to_pylist()
+    pairs = [(place[image], row) for row, image in enumerate(ids) if image in place]
+    found = np.array(pairs, np.int64).reshape(-1, 2)
+    yes = np.ones(len(found), bool)
+    return ImageHits(found[:, 0], found[:, 1], yes, yes, np.ones(len(found)))
+
+
+def _join(exact: ImageHits, found: ImageHits) -> ImageHits:
+    """Exact pairs first; of what was found, pairs that are not exact."""
+    known = set(zip(exact.mine.tolist(), exact.theirs.tolist(), strict=True))
+    pairs = zip(found.mine.tolist(), found.theirs.tolist(), strict=True)
+    new = np.array([pair not in known for pair in pairs], dtype=bool)
+    return ImageHits(
+        np.concatenate([exact.mine, found.mine[new]]),
+        np.concatenate([exact.theirs, found.theirs[new]]),
+        np.concatenate([exact.confirmed, found.confirmed[new]]),
+        np.concatenate([exact.exact, found.exact[new]]),
+        np.concatenate([exact.similarity, found.similarity[new]]),
+    )
+
+
+def _candidates(
+    pool: ImageSet, index: BenchmarkIndex, config: ImageCopyConfig
+) -> tuple[Indices, Indices, Doubles]:
+    """Pool and benchmark pictures near by hash or cosine, the best of each, with their cosine."""
+    n, their_vectors = len(pool.ids), _vectors(index)
+    glance = glances(np.concatenate([pool.thumbs, _thumbs(index)]))
+    near_hash = 1.0 - 2.0 * config.hash_distance / HASH_BITS
+    keys = [np.empty(0, np.int64)]
+    for ours, other, threshold in (
+        (pool.bits, _bits(index), near_hash),
+        (pool.vectors, their_vectors, config.cosine),
+    ):
+        best = Shortlisted(config.partners)
+        for pairs in _near(ours, other, threshold):
+            seen = np.ones(len(pairs), np.float32)
+            if index.confirms:
+                seen = np.einsum("pd,pd->p", glance[pairs.left], glance[pairs.right])
+            best.add(pairs, seen)
+        left, right = best.best()
+        keys.append(left * (n + len(other)) + right)
+    distinct = np.unique(np.concatenate(keys))
+    mine, theirs = distinct // (n + len(their_vectors)), distinct % (n + len(their_vectors)) - n
+    cosine = np.einsum("pd,pd->p", pool.vectors[mine], their_vectors[theirs], dtype=np.float64)
+    return mine, theirs, cosine
+
+
+def _near(ours: Floats, other: Floats, threshold: float) -> Iterator[Pairs]:
+    """Pairs of a row of ours and a row of the other, which is numbered after ours."""
+    for start in range(0, len(ours), ROWS_AT_A_TIME):
+        product = ours[start : start + ROWS_AT_A_TIME] @ other.T
+        row, column = np.nonzero(product >= threshold)
+        value = product[row, column].astype(np.float64)
+        yield Pairs((row + start).astype(np.int64), (column + len(ours)).astype(np.int64), value)
+
+
+def _bits(index: BenchmarkIndex) -> Floats:
+    hashes = np.array([int(text, 16) for text in index.images["phash"].to_pylist()], dtype=">u8")
+    bits = np.unpackbits(hashes.view(np.uint8).reshape(-1, 8), axis=1).astype(np.float32)
+    found: Floats = (2.0 * bits - 1.0) / np.float32(np.sqrt(HASH_BITS))
+    return found
+
+
+def _vectors(index: BenchmarkIndex) -> Floats:
+    column: pa.Array = index.images["vector"].combine_chunks()
+    found: Floats = column.flatten().to_numpy(zero_copy_only=False)
+    return found.reshape(index.images.num_rows, -1)
+
+
+def _thumbs(index: BenchmarkIndex) -> Thumbs:
+    """Miniatures (m, 64, 64); zeros where the index has none."""
+    blank = bytes(THUMB_SIDE * THUMB_SIDE)
+    joined = bytearray().join(thumb or blank for thumb in index.images["thumb"].to_pylist())
+    return np.frombuffer(joined, np.uint8).reshape(-1, THUMB_SIDE, THUMB_SIDE)

@@ -1,0 +1,182 @@
+"""The index of a benchmark: enough to recognise its items, without its pictures and texts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curation import records
+from curation.decontaminate.words import Wording, wording
+from curation.errors import InputError, StorageError, UsageError
+from curation.records import THUMB_SIDE
+from curation.vectors import ContentVectors
+
+INDEX_VERSION: Final = 1
+ITEMS: Final = pa.schema(
+    [
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("images", pa.list_(pa.string())),
+        pa.field("question", pa.string(), nullable=False),
+        pa.field("whole", pa.string(), nullable=False),
+        pa.field("words", pa.int64(), nullable=False),
+        pa.field("shingles", pa.list_(pa.uint64())),
+        pa.field("grams", pa.list_(pa.uint64())),
+    ]
+)
+IMAGES: Final = ("image_id", "byte_hash", "phash", "thumb", "vector")
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkIndex:
+    """A benchmark's items and pictures, as hashes, miniatures and vectors.
+
+    `items` (m): ids, image ids, digests of the question and of question and answer in normal
+    form, hashed word runs. `images`: image id, hashes, a 64 × 64 grey miniature (null where the
+    index was made without), a vector of the encoder with fingerprint `encoder`.
+    """
+
+    name: str
+    encoder: str
+    items: pa.Table
+    images: pa.Table
+
+    @property
+    def confirms(self) -> bool:
+        """Whether it has the miniatures by which pixels confirm a copy."""
+        return bool(self.images["thumb"].null_count < self.images.num_rows)
+
+
+def build_index(
+    name: str,
+    samples: pa.Table,
+    images: pa.Table,
+    vectors: ContentVectors,
+    encoder: str,
+    *,
+    gram: int,
+    thumbs: bool = True,
+) -> BenchmarkIndex:
+    """Index SAMPLES rows and the IMAGES facts and vectors of their pictures.
+
+    Without `thumbs` the index holds hashes and vectors alone: copies that were changed in any way
+    are then listed as near and cannot be confirmed.
+
+    Raises:
+        InputError: no samples.
+    """
+    if not samples.num_rows:
+        raise InputError(f"benchmark {name!r} has no sample to index; look at the run's funnel")
+    said = [wording(line["question"], line["answer"], gram) for line in _turns(samples)]
+    items = pa.Table.from_arrays(
+        [samples["row_id"].combine_chunks(), samples["images"].combine_chunks(), *_columns(said)],
+        schema=ITEMS,
+    )
+    return BenchmarkIndex(name, encoder, items, _images(samples, images, vectors, thumbs))
+
+
+def _turns(samples: pa.Table) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = samples.select(["question", "answer"]).to_pylist()
+    return lines
+
+
+def _columns(said: Sequence[Wording]) -> list[pa.Array]:
+    hashes = pa.list_(pa.uint64())
+    return [
+        pa.array([line.question for line in said], pa.string()),
+        pa.array([line.whole for line in said], pa.string()),
+        pa.array([line.words for line in said], pa.int64()),
+        pa.array([sorted(line.shingles) for line in said], hashes),
+        pa.array([sorted(line.grams) for line in said], hashes),
+    ]
+
+
+def _images(samples: pa.Table, images: pa.Table, vectors: ContentVectors, thumbs: bool) -> pa.Table:
+    shown = sorted({image for listed in samples["images"].to_pylist() for image in listed or ()})
+    facts = images.filter(pc.is_in(images["image_id"], pa.array(shown, pa.string())))
+    facts = facts.sort_by([("image_id", "ascending"), ("byte_hash", "ascending")])
+    ids = np.array(facts["image_id"].to_pylist(), dtype=object).astype(str)
+    facts = facts.take(pa.array(np.unique(ids, return_index=True)[1]))
+    matrix = vectors.rows(facts["image_id"].to_pylist(), "images")
+    flat = pa.array(np.ascontiguousarray(matrix).reshape(-1))
+    held = facts["thumb"].combine_chunks() if thumbs else pa.nulls(len(matrix), pa.binary())
+    columns = [facts[name].combine_chunks() for name in IMAGES[:3]]
+    vector = pa.FixedSizeListArray.from_arrays(flat, max(matrix.shape[1], 1))
+    return pa.Table.from_arrays([*columns, held, vector], names=list(IMAGES))
+
+
+def write_index(index: BenchmarkIndex, folder: Path) -> None:
+    """Write the index as two Parquet files and a note; the note comes last and makes it whole.
+
+    Raises:
+        UsageError: something else is there.
+        StorageError: the disk refuses.
+    """
+    note = folder / "index.json"
+    if folder.exists() and not note.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} holds something else; name a new folder for the index")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        note.unlink(missing_ok=True)
+        pq.write_table(index.items, folder / "items.parquet", compression="zstd")
+        pq.write_table(index.images, folder / "images.parquet", compression="zstd")
+        content = {
+            "version": INDEX_VERSION,
+            "name": index.name,
+            "encoder": index.encoder,
+            "items": index.items.num_rows,
+            "images": index.images.num_rows,
+            "thumb_side": THUMB_SIDE if index.confirms else None,
+        }
+        note.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"cannot write {folder}: {error}; choose another folder") from error
+
+
+def read_index(folder: Path, encoder: str) -> BenchmarkIndex:
+    """Read an index made with the encoder of fingerprint `encoder`.
+
+    Raises:
+        InputError: there is no index, or it is damaged or of another version.
+        UsageError: it was made with another encoder, so that its vectors cannot be compared.
+    """
+    note = _note(folder)
+    if note.get("version") != INDEX_VERSION:
+        raise InputError(
+            f"{folder} is an index of version {note.get('version')}, this MedSift reads "
+            f"{INDEX_VERSION}: make it again with `medsift index`"
+        )
+    if note["encoder"] != encoder:
+        raise UsageError(
+            f"benchmark index {folder} was made with encoder {note['encoder'][:12]}, the recipe's "
+            f"is {encoder[:12]}: make the index again with the recipe's encoder"
+        )
+    try:
+        items = pq.read_table(folder / "items.parquet")
+        images = pq.read_table(folder / "images.parquet")
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"benchmark index {folder} is damaged: {error}; make it again") from error
+    return BenchmarkIndex(note["name"], encoder, items.cast(ITEMS), images)
+
+
+def _note(folder: Path) -> Mapping[str, Any]:
+    try:
+        note: Mapping[str, Any] = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"there is no benchmark index at {folder}: {error}; make one with `medsift index`"
+        ) from error
+    return note
+
+
+def fingerprint(index: BenchmarkIndex) -> str:
+    """Digest of an index's items and pictures."""
+    items = records.digest(*index.items["whole"].to_pylist())
+    return records.digest(index.encoder, items, *index.images["image_id"].to_pylist())

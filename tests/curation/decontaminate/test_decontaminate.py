@@ -1,0 +1,231 @@
+"""Benchmarks kept out of training: copies are found, other patients are not, texts are."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imagehash
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image, ImageEnhance, ImageOps
+
+from curation import records
+from curation.decontaminate import (
+    NEAR,
+    SAME_IMAGE,
+    SAME_PAIR,
+    SAME_TEXT,
+    BenchmarkIndex,
+    DecontaminateConfig,
+    Hits,
+    build_index,
+    find_hits,
+    read_index,
+    write_index,
+)
+from curation.dedup import DedupConfig
+from curation.dedup.images import image_set
+from curation.errors import InputError, UsageError
+from curation.vectors import ContentVectors
+
+LONG = "the report describes " + " ".join(f"finding{place}" for place in range(16))
+
+
+def jpeg(image: Image.Image) -> Image.Image:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=40)
+    return Image.open(io.BytesIO(buffer.getvalue())).convert("L")
+
+
+ALTERATIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "jpeg": jpeg,
+    "half": lambda image: image.resize((image.width // 2, image.height // 2)),
+    "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.2),
+}
+
+
+def facts(pictures: dict[str, Image.Image]) -> pa.Table:
+    lines = [
+        {
+            "image_id": name,
+            "byte_hash": name,
+            "ref": name,
+            "phash": str(imagehash.phash(image)),
+            "thumb": image.resize((64, 64), Image.Resampling.BOX).tobytes(),
+        }
+        for name, image in pictures.items()
+    ]
+    return pa.Table.from_pylist(lines, schema=records.IMAGES)
+
+
+def alike(pictures: dict[str, Image.Image]) -> ContentVectors:
+    """One vector for all: every two pictures are candidates and pixels alone decide."""
+    return ContentVectors(list(pictures), np.tile(np.eye(1, 8, dtype="f4"), (len(pictures), 1)))
+
+
+def sample(row: str, images: list[str], question: str, answer: str = "yes") -> dict[str, Any]:
+    return {
+        "sample_id": f"id-{row}",
+        "row_id": row,
+        "source": "s",
+        "question": question,
+        "answer": answer,
+        "images": images,
+    }
+
+
+def table(lines: list[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist(lines, schema=records.SAMPLES)
+
+
+def index_of(
+    lines: list[dict[str, Any]], pictures: dict[str, Image.Image], *, thumbs: bool = True
+) -> BenchmarkIndex:
+    made = facts(pictures)
+    return build_index("bench", table(lines), made, alike(pictures), "e", gram=13, thumbs=thumbs)
+
+
+def hits(
+    lines: list[dict[str, Any]], pictures: dict[str, Image.Image], index: BenchmarkIndex
+) -> Hits:
+    pool = image_set(facts(pictures), alike(pictures))
+    return find_hits(table(lines), pool, index, DecontaminateConfig(), DedupConfig())
+
+
+@pytest.fixture(scope="module")
+def radiographs(vqa_rad: Path) -> dict[str, Image.Image]:
+    files = sorted((vqa_rad / "images").glob("*.jpg"))
+    return {path.stem: Image.open(path).convert("L") for path in files}
+
+
+def test_altered_copies_of_benchmark_pictures_are_confirmed_and_nothing_else(
+    radiographs: dict[str, Image.Image],
+) -> None:
+    held = dict(list(radiographs.items())[::4])
+    others = {name: image for name, image in radiographs.items() if name not in held}
+    planted = {
+        f"{name}|{kind}": alter(image)
+        for name, image in held.items()
+        for kind, alter in ALTERATIONS.items()
+    }
+    mirrored = {f"{name}|mirror": ImageOps.mirror(image) for name, image in held.items()}
+    pool = others | planted | mirrored
+    bench = [sample(f"b{name}", [name], "What is shown?") for name in held]
+    found = hits(
+        [sample(name, [name], "Is it normal?") for name in pool], pool, index_of(bench, held)
+    )
+    confirmed = {row for row, verdict in found.worst.items() if verdict == SAME_IMAGE}
+    assert len(confirmed & set(planted)) >= 0.95 * len(planted)
+    assert len(confirmed - set(planted)) <= 0.01 * len(confirmed)
+    assert not confirmed & set(mirrored)
+    for line in found.leaks.to_pylist():
+        if line["verdict"] == SAME_IMAGE:
+            assert line["item_id"] == f"b{line['row_id'].split('|')[0]}"
+
+
+def blob(seed: int) -> Image.Image:
+    random = np.random.default_rng(seed)
+    small = Image.fromarray(random.integers(0, 255, (20, 20), dtype=np.uint8))
+    return small.resize((200, 200), Image.Resampling.BICUBIC)
+
+
+def test_the_verdict_says_what_is_shared() -> None:
+    pictures = {"a": blob(1), "b": blob(2), "a2": jpeg(blob(1))}
+    bench = [sample("item", ["a"], "Is there a lesion?")]
+    index = index_of(bench, {"a": pictures["a"]})
+    pool = [
+        sample("same", ["a"], "is there a LESION"),
+        sample("image", ["a"], "What is the plane?"),
+        sample("copy", ["a2"], "Is there a lesion?"),
+        sample("other", ["b"], "Is there a lesion?"),
+    ]
+    found = hits(pool, pictures, index)
+    assert found.worst == {"same": SAME_PAIR, "image": SAME_IMAGE, "copy": SAME_PAIR}
+    kinds = {line["row_id"]: line["kind"] for line in found.leaks.to_pylist()}
+    assert kinds == {"same": "same_image", "image": "same_image", "copy": "image_copy"}
+
+
+def test_without_miniatures_only_equal_pixels_are_confirmed() -> None:
+    pictures = {"a": blob(1), "a2": jpeg(blob(1))}
+    index = index_of([sample("item", ["a"], "q?")], {"a": pictures["a"]}, thumbs=False)
+    assert not index.confirms
+    found = hits([sample("x", ["a"], "p?"), sample("y", ["a2"], "p?")], pictures, index)
+    assert found.worst == {"x": SAME_IMAGE, "y": NEAR}
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "images", "verdict"),
+    [
+        ("What is said?", LONG, [], SAME_TEXT),
+        ("what is SAID", LONG.upper(), ["b"], SAME_TEXT),
+        # Nineteen words of which one differs share 15 of 21 runs of three: a long run is left.
+        ("What is said?", LONG.replace("finding3", "nothing"), [], NEAR),
+        ("What else?", f"Another beginning. {LONG}", ["b"], NEAR),
+        ("What is said?", "something else altogether", [], None),
+        ("Is there a lesion?", "yes", ["b"], None),
+        ("Is there a lesion?", "yes", [], None),
+    ],
+)
+def test_words_count_where_they_say_enough(
+    question: str, answer: str, images: list[str], verdict: str | None
+) -> None:
+    pictures = {"a": blob(1), "b": blob(2)}
+    bench = [
+        sample("long", [], "What is said?", LONG),
+        sample("short", ["a"], "Is there a lesion?", "yes"),
+    ]
+    index = index_of(bench, {"a": pictures["a"]})
+    found = hits([sample("x", images, question, answer)], pictures, index)
+    assert found.worst == ({} if verdict is None else {"x": verdict})
+
+
+def test_a_short_text_without_a_picture_on_either_side_is_compared() -> None:
+    index = index_of([sample("item", [], "What causes flu?", "a virus")], {})
+    found = hits([sample("x", [], "what causes flu", "A virus.")], {}, index)
+    assert found.worst == {"x": SAME_TEXT}
+
+
+def test_the_order_of_pool_and_benchmark_decides_nothing() -> None:
+    pictures = {f"p{seed}": blob(seed) for seed in range(6)}
+    copies = {f"c{seed}": jpeg(blob(seed)) for seed in range(6)}
+    bench = [sample(f"i{n}", [f"p{n % 6}"], f"question {n % 4}?") for n in range(12)]
+    pool = [sample(f"x{n}", [f"c{n % 6}"], f"question {n % 5}?") for n in range(12)]
+    one = hits(pool, copies, index_of(bench, pictures))
+    turned = dict(reversed(list(copies.items())))
+    other = hits(pool[::-1], turned, index_of(bench[::-1], dict(reversed(list(pictures.items())))))
+    assert one.leaks.equals(other.leaks)
+    assert one.leaks.num_rows == 12
+
+
+def test_an_index_is_read_as_it_was_written(tmp_path: Path) -> None:
+    pictures = {"a": blob(1)}
+    index = index_of([sample("item", ["a"], "q?", LONG)], pictures)
+    write_index(index, tmp_path / "index")
+    again = read_index(tmp_path / "index", "e")
+    assert (again.name, again.encoder) == ("bench", "e")
+    assert again.items.equals(index.items)
+    pool = [sample("x", ["a"], "q?")]
+    assert hits(pool, pictures, again).leaks.equals(hits(pool, pictures, index).leaks)
+    held = b"".join(path.read_bytes() for path in (tmp_path / "index").iterdir())
+    assert b"finding3" not in held
+
+
+def test_bad_indexes_are_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no benchmark index at .*medsift index"):
+        read_index(tmp_path / "none", "e")
+    with pytest.raises(InputError, match="'bench' has no sample to index"):
+        index_of([], {})
+    write_index(index_of([sample("item", [], "q?", LONG)], {}), tmp_path / "index")
+    with pytest.raises(UsageError, match="made with encoder e, the recipe's is f"):
+        read_index(tmp_path / "index", "f")
+    (tmp_path / "index" / "items.parquet").write_bytes(b"cut")
+    with pytest.raises(InputError, match="is damaged"):
+        read_index(tmp_path / "index", "e")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "note.txt").write_text("mine")
+    with pytest.raises(UsageError, match="holds something else"):
+        write_index(index_of([sample("item", [], "q?", LONG)], {}), tmp_path / "other")
