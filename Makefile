@@ -26,7 +26,7 @@ demo: setup
 	$(BIN)/medsift demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 check: setup
 	$(BIN)/ruff format --check .

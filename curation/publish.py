@@ -18,6 +18,7 @@ from curation.projection import principal_plane
 from curation.recipe import Recipe
 from curation.report import write_report
 from curation.stages.base import FinishedStage
+from curation.stages.split import with_splits
 from curation.storage import parts, read_folder
 from curation.vectors import read_vectors
 
@@ -77,19 +78,32 @@ def manifest_tables(stages: Sequence[FinishedStage]) -> dict[str, Any]:
     folder = {stage.stage: stage.folder for stage in stages}
     tables: dict[str, Any] = {
         "rows": parts(folder["ingest"] / "rows"),
-        "samples": parts(folder["images"] / "samples"),
+        "samples": _samples(folder["images"] / "samples", folder["split"] / "assigned"),
         "images": _images(folder["images"], folder["dedup"]),
         "decisions": decided(stages),
         "stages": _stages(stages),
         "operators": _operators(stages),
     }
-    for name in ("clusters", "conflicts_found", "leaks_found", "sweep", "measures"):
+    for name in ("clusters", "conflicts_found", "sweep", "measures"):
         tables[name] = parts(folder["dedup"] / name.removesuffix("_found"))
+    leaking = ("split", "decontaminate")
+    tables["leaks_found"] = [part for stage in leaking for part in parts(folder[stage] / "leaks")]
     for name in ("scores", "combinations", "correlations"):
         tables[name] = parts(folder["score"] / name) if "score" in folder else []
     for name in ("selections", "selection_settings", "curves"):
         tables[name] = parts(folder["select"] / name)
     return tables
+
+
+def _samples(samples: Path, assigned: Path) -> pa.Table | list[Path]:
+    """Every valid row; where splits were assigned, those that survived have their new one."""
+    if not parts(assigned):
+        return parts(samples)
+    lines = pa.concat_tables(pq.read_table(part) for part in parts(assigned)).to_pylist()
+    new = {line["row_id"]: line["split"] for line in lines}
+    table = read_folder(samples, records.SAMPLES)
+    given = zip(table["row_id"].to_pylist(), table["split"].to_pylist(), strict=True)
+    return with_splits(table, [new.get(row, split) for row, split in given])
 
 
 def _images(images: Path, dedup: Path) -> pa.Table:

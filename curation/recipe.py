@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,9 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
+from curation import records
 from curation.config import Config
+from curation.decontaminate.config import DecontaminateConfig
 from curation.dedup.config import DedupConfig
 from curation.encoders import AnyEncoder
 from curation.errors import RecipeError
@@ -19,8 +22,12 @@ from curation.explain import explain
 from curation.images import ImagesConfig
 from curation.ingest import IngestConfig
 from curation.neighbors import NeighborsConfig
+from curation.pool import GraphConfig
 from curation.records import fingerprint
+from curation.scoring import ScoresConfig
+from curation.selection import SelectionConfig
 from curation.sources import SourceConfig
+from curation.splits.config import SplitsConfig
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
 
@@ -60,6 +67,14 @@ class Recipe(Config):
     encoder: AnyEncoder
     neighbors: NeighborsConfig = NeighborsConfig()
     dedup: DedupConfig = DedupConfig()
+    splits: SplitsConfig = SplitsConfig()
+    decontaminate: DecontaminateConfig = DecontaminateConfig()
+    strata: tuple[str, ...] = records.STRATUM_TAGS
+    """Tags that name a sample's stratum: scores are ranked, and selections balanced, within it."""
+    graph: GraphConfig = GraphConfig()
+    scores: ScoresConfig = ScoresConfig()
+    selections: tuple[SelectionConfig, ...] = ()
+    """Subsets to select, in order; the last is the newest. `kept`, of everything, is always made."""
     failures: FailuresConfig = FailuresConfig()
     compute: ComputeConfig = ComputeConfig()
 
@@ -71,6 +86,27 @@ class Recipe(Config):
             if names.count(name) > 1:
                 raise ValueError(f"two sources are named {name!r}; row ids need different names")
         return sources
+
+    @field_validator("strata")
+    @classmethod
+    def _strata_are_tags(cls, strata: tuple[str, ...]) -> tuple[str, ...]:
+        for tag in strata:
+            if tag not in records.TAGS:
+                close = difflib.get_close_matches(tag, records.TAGS, n=1)
+                mend = f"did you mean {close[0]!r}?" if close else ", ".join(records.TAGS)
+                raise ValueError(f"{tag!r} is no tag; {mend}")
+            if strata.count(tag) > 1:
+                raise ValueError(f"tag {tag!r} is listed twice; keep one of them")
+        return strata
+
+    @field_validator("selections")
+    @classmethod
+    def _selections_differ(cls, selections: tuple[Any, ...]) -> tuple[Any, ...]:
+        names = [selection.name for selection in selections]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two selections are named {name!r}; give each its own name")
+        return selections
 
     @property
     def run_dir(self) -> Path:

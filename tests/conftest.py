@@ -50,3 +50,19 @@ def ray_session() -> Iterator[None]:
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
     yield
     ray.shutdown()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests stay together when several processes share the work.
+
+    One process runs all that use Ray, which is started once; another all that use the curated
+    phantoms; of the others, a file stays whole.
+    """
+    for item in items:
+        wanted = set(getattr(item, "fixturenames", ()))
+        group = item.nodeid.partition("::")[0]
+        if wanted & {"ray_session"} or item.get_closest_marker("cluster"):
+            group = "ray"
+        elif wanted & {"phantom_run", "phantom_recipe"} and "ray_jobs" not in group:
+            group = "phantoms"
+        item.add_marker(pytest.mark.xdist_group(group))

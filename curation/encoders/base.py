@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,9 @@ class Encoder(Protocol):
 
 class EncoderConfig(Config):
     """Settings of an encoder; subclasses add a `kind: Literal[...]` tag and the two methods."""
+
+    shared_space: ClassVar[bool]
+    """The encoder's own, known without loading it."""
 
     def fingerprint(self) -> str:
         """Identity of the vectors: equal settings, weights and preprocessing, equal digest.

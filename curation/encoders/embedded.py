@@ -8,7 +8,7 @@ al. 2020 (arXiv 2002.10957) tuned by sentence-transformers, 384 mean-pooled feat
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,7 @@ FUSIBLE: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
 class EmbeddedConfig(EncoderConfig):
     """Weights that ship inside packages (extra `embedded`); images and texts in separate spaces."""
 
+    shared_space: ClassVar[bool] = False
     kind: Literal["embedded"] = "embedded"
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the image model; texts are always encoded in float32."""
@@ -74,7 +75,7 @@ class EmbeddedEncoder:
     name = "embedded"
     image_dimension = IMAGE_DIMENSION
     text_dimension = TEXT_DIMENSION
-    shared_space = False
+    shared_space = EmbeddedConfig.shared_space
 
     def __init__(self, config: EmbeddedConfig) -> None:
         import torch

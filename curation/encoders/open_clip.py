@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,7 @@ TIMED_RUNS: Final = 3
 class OpenClipConfig(EncoderConfig):
     """A contrastive image-and-text model that open_clip can load."""
 
+    shared_space: ClassVar[bool] = True
     kind: Literal["open_clip"] = "open_clip"
     model: str = Field(min_length=1)
     """Built-in name (with `pretrained`), `hf-hub:owner/name`, or `local-dir:/path`."""
@@ -84,7 +85,7 @@ class OpenClipEncoder:
     whatever stands beside it.
     """
 
-    shared_space = True
+    shared_space = OpenClipConfig.shared_space
 
     def __init__(self, config: OpenClipConfig) -> None:
         import open_clip

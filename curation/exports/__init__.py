@@ -14,6 +14,8 @@ import pyarrow as pa
 from curation.errors import StorageError, UsageError
 from curation.exports import hf, llava, messages, parquet, sharegpt, webdataset
 from curation.exports.base import ExportFormat, Origin
+from curation.exports.croissant import FILE_NAME, croissant
+from curation.exports.lineage import Lineage, read_lineage
 from curation.manifest import append_tables, resolve_selection, selected_batches
 
 __all__ = ["FORMATS", "ExportResult", "export"]
@@ -44,12 +46,16 @@ def export(
     run_id: str | None = None,
     record: bool = True,
 ) -> ExportResult:
-    """Write a selection to `output`.
+    """Write a selection to `output`, with Croissant metadata.
+
+    The metadata is ``croissant.json`` inside a folder, and ``NAME.croissant.json`` beside a file
+    NAME, where it replaces an older one.
 
     Args:
         manifest: the manifest, or the run directory that holds it.
         format: one of `FORMATS`; `hf` and `webdataset` are folders, the others one file.
-        output: must not exist, or be empty. It appears when it is complete.
+        output: must not exist, or be empty; anything else there is refused and left alone. It
+            appears when it is complete.
         selection: its name; the newest one when None.
         run_id: the run; the newest one with such a selection when None.
         record: note the export in the manifest's table `exports`.
@@ -57,7 +63,7 @@ def export(
     Raises:
         UsageError: unknown format, or an output that is in the way.
         ManifestError: no such selection.
-        InputError: a picture is gone.
+        InputError: a picture is gone or no picture any more.
         StorageError: the disk refuses; nothing half-written remains.
     """
     if format not in FORMATS:
@@ -71,7 +77,8 @@ def export(
     if record:
         _record(chosen, output, origin, rows)
     found = sorted(path for path in output.rglob("*") if path.is_file())
-    return ExportResult(rows, found if chosen.folder else [output], run_id, selection)
+    beside = [output, output.with_name(f"{output.name}.{FILE_NAME}")]
+    return ExportResult(rows, found if chosen.folder else beside, run_id, selection)
 
 
 def _check_output(chosen: ExportFormat, output: Path) -> None:
@@ -86,22 +93,38 @@ def _check_output(chosen: ExportFormat, output: Path) -> None:
 
 
 def _write(chosen: ExportFormat, output: Path, origin: Origin) -> int:
-    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
+    """Write everything into a folder beside `output`, then move it to its place."""
+    staging = output.with_name(f".{output.name}.{os.getpid()}.partial")
     batches = selected_batches(origin.manifest, origin.selection, origin.run_id, rows=1000)
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        rows = chosen.write(batches, partial, origin)
-        partial.replace(output)
+        staging.mkdir(parents=True)
+        target = staging / output.name
+        lineage = read_lineage(origin)
+        rows = chosen.write(batches, target, lineage)
+        described = _describe(chosen, target, lineage)
+        # First, so that an output that is there is complete.
+        if not chosen.folder:
+            described.replace(output.with_name(described.name))
+        target.replace(output)
     except OSError as error:
         raise StorageError(
             f"cannot write {output}: {error}; free some space or choose another --output"
         ) from error
     finally:
         batches.close()
-        shutil.rmtree(partial, ignore_errors=True)
-        if partial.is_file():
-            partial.unlink()
+        shutil.rmtree(staging, ignore_errors=True)
     return rows
+
+
+def _describe(chosen: ExportFormat, target: Path, lineage: Lineage) -> Path:
+    """Write the Croissant file: inside a folder, beside a file."""
+    if chosen.folder:
+        root, files, path = target, sorted(target.glob(chosen.pattern)), target / FILE_NAME
+    else:
+        root, files = target.parent, [target]
+        path = target.with_name(f"{target.name}.{FILE_NAME}")
+    path.write_text(croissant(chosen, root, files, lineage), encoding="utf-8")
+    return path
 
 
 def _record(chosen: ExportFormat, output: Path, origin: Origin, rows: int) -> None:

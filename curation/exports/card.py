@@ -3,84 +3,150 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
-from curation.exports.base import Origin
-from curation.manifest import query
-from curation.manifest.schema import quoted
+from curation.exports.licences import hub_licences
+from curation.exports.lineage import Lineage
 
 SIZES: Final = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"),
                 (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))  # fmt: skip
+LOADING: Final = """## How to load
 
-Tallies = Mapping[str, Counter[str | None]]
+```python
+from datasets import load_dataset
+
+samples = load_dataset("path/to/this/folder", split="train")
+```
+
+`messages` and `images` are as TRL's `SFTTrainer` takes them: contents are lists of parts, and the
+n-th image part of a conversation is the n-th of `images`. `croissant.json` describes the same
+files for Croissant loaders."""
+COLUMNS: Final = {
+    "messages": "the conversation: turns of role and content, a content being image and text parts",
+    "images": "pictures in the order of the image parts; none for a text-only sample",
+    "image_ids": "digests of their pixels: equal ids are equal pictures",
+    "question, answer": "first user turn and last assistant turn, as text",
+    "sample_id": "digest of pictures and text",
+    "row_id": "input row: source, file and record",
+    "rank": "place in the selection, from 0, best first",
+    "weight": "input rows that the sample stands for",
+    "stratum": "group that was balanced",
+}
+
+_NO_VALUE: Final = "unknown"
 
 
-def card(rows: int, tallies: Tallies, origin: Origin) -> str:
+def card(lineage: Lineage) -> str:
     """Markdown with the YAML head that data set hubs read."""
-    sections = [_head(rows, tallies), f"# {origin.selection}", _made(rows, origin), _funnel(origin)]
-    for name, tally in tallies.items():
-        lines = [f"| {_cell(value)} | {count:,} |" for value, count in sorted_tally(tally)]
-        sections.append(f"## {name}\n\n| value | samples |\n|---|---:|\n" + "\n".join(lines))
-    sections.append(
-        "Not for clinical use. Check the licence and the terms of every source before training."
-    )
-    return "\n\n".join(sections) + "\n"
+    sections = [
+        _head(lineage),
+        f"# {_line(lineage.run['name'])}: {_line(lineage.selection)}",
+        f"{_line(lineage.made())} Curated by MedSift.",
+        LOADING,
+        _table("Columns", ("column", "holds"), list(COLUMNS.items())),
+        _selection(lineage),
+        _sources(lineage),
+        _strata(lineage),
+        *(_tally(name, lineage) for name in lineage.tallies),
+        _funnel(lineage),
+        "## Limits\n\nNot for clinical use. Check the licence and the terms of every source before "
+        "training.",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def sorted_tally(tally: Counter[str | None]) -> list[tuple[str | None, int]]:
-    """Values by count, then name; a missing value is last among equals."""
-    return sorted(tally.items(), key=lambda item: (-item[1], item[0] is None, item[0] or ""))
-
-
-def _head(rows: int, tallies: Tallies) -> str:
-    size = next((words for bound, words in SIZES if rows < bound), "n>10M")
-    head: dict[str, object] = {
+def _head(lineage: Lineage) -> str:
+    count = lineage.counts["samples"]
+    head: dict[str, Any] = {
+        "pretty_name": f"{lineage.run['name']}: {lineage.selection}",
+        **hub_licences(lineage.licences),
+    }
+    if lineage.languages:
+        head["language"] = lineage.languages
+    head |= {
         "task_categories": ["visual-question-answering"],
         "tags": ["medical", "medsift"],
-        "size_categories": [size],
+        "size_categories": [next((words for bound, words in SIZES if count < bound), "n>10M")],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": "train", "path": "data/*.parquet"}],
+            }
+        ],
     }
-    for key in ("license", "language"):
-        values = sorted(value for value in tallies[key] if value)
-        if values:
-            head[key] = values
     # JSON values are YAML values, quoting included.
     lines = (f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items())
     return "---\n" + "\n".join(lines) + "\n---"
 
 
-def _made(rows: int, origin: Origin) -> str:
-    found = query(
-        origin.manifest,
-        "SELECT name, recipe_fingerprint, input_fingerprint, code_version, seed FROM runs "
-        f"WHERE run_id = {quoted(origin.run_id)}",
-    ).to_pylist()
-    facts = {"samples": f"{rows:,}", "selection": origin.selection, "run": origin.run_id}
-    facts |= {key: value for line in found for key, value in line.items() if value is not None}
-    return "Curated by MedSift.\n\n| | |\n|---|---|\n" + "\n".join(
-        f"| {key} | {_cell(value)} |" for key, value in facts.items()
-    )
+def _selection(lineage: Lineage) -> str:
+    settings, counts = lineage.settings or {}, lineage.counts
+    facts: dict[str, Any] = {
+        **lineage.identity(),
+        "created (UTC)": counts["created_at"],
+        "settings": settings.get("settings"),
+        "candidates": settings.get("pool"),
+        "samples": counts["samples"],
+        "images": counts["images"],
+        "text-only samples": counts["text_only"],
+        "total weight": round(counts["weight"], 3),
+        "estimated tokens": settings.get("tokens"),
+        "objective": settings.get("objective"),
+        "coverage of the pool's neighbour graph": settings.get("coverage"),
+    }
+    lines = [(key, value) for key, value in facts.items() if value is not None]
+    return _table("Selection", ("fact", "value"), lines)
 
 
-def _funnel(origin: Origin) -> str:
-    lines = query(
-        origin.manifest,
-        "SELECT stage, rows_in, kept, dropped, failed FROM funnel "
-        f"WHERE run_id = {quoted(origin.run_id)} ORDER BY ordinal",
-    ).to_pylist()
-    table = [
-        f"| {line['stage']} | {line['rows_in']:,} | {line['kept']:,} | {line['dropped']:,} "
-        f"| {line['failed']:,} |"
-        for line in lines
+def _sources(lineage: Lineage) -> str:
+    lines = [
+        (line["source"], lineage.readers.get(line["source"]), line["license"], line["samples"])
+        for line in lineage.sources
     ]
-    head = (
-        "## Where rows went\n\n| stage | in | kept | dropped | failed |\n|---|---:|---:|---:|---:|"
-    )
-    return "\n".join([head, *table])
+    table = _table("Sources and licences", ("source", "reader", "licence", "samples"), lines)
+    missing = sum(line["samples"] for line in lineage.sources if line["license"] is None)
+    if not missing:
+        return table
+    return f"{table}\n\n{missing:,} samples name no licence: ask their source before use."
+
+
+def _strata(lineage: Lineage) -> str:
+    lines = [
+        (line["stratum"], line["pool"], line["selected"], round(line["weight"], 3),
+         f"{100 * line['selected'] / line['pool']:.1f}%" if line["pool"] else "–")
+        for line in lineage.strata
+    ]  # fmt: skip
+    return _table("Strata", ("stratum", "pool", "selected", "weight", "share"), lines)
+
+
+def _tally(name: str, lineage: Lineage) -> str:
+    values = lineage.tallies[name]
+    named = any(value is not None for value, _ in values)
+    return _table(name.replace("_", " ").capitalize(), (name, "samples"), values) if named else ""
+
+
+def _funnel(lineage: Lineage) -> str:
+    names = ("stage", "rows_in", "kept", "dropped", "failed")
+    lines = [tuple(line[name] for name in names) for line in lineage.funnel]
+    return _table("Where rows went", ("stage", "in", *names[2:]), lines)
+
+
+def _table(title: str, head: tuple[str, ...], lines: list[tuple[Any, ...]]) -> str:
+    """A section with one table, or nothing where there are no lines."""
+    if not lines:
+        return ""
+    rows = ["| " + " | ".join(map(_cell, line)) + " |" for line in (head, *lines)]
+    return "\n".join([f"## {title}\n", rows[0], "|" + "---|" * len(head), *rows[1:]])
 
 
 def _cell(value: object) -> str:
     """A value inside a Markdown table."""
-    text = "unknown" if value is None else " ".join(str(value).split())
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    if value is None:
+        return _NO_VALUE
+    text = f"{value:,}" if isinstance(value, int) else str(value)
+    return _line(text).replace("|", "\\|")
+
+
+def _line(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    return " ".join(text.split()).replace("\\", "\\\\").replace("<", "&lt;")

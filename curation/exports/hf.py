@@ -1,64 +1,72 @@
-"""`hf`: a folder for ``datasets.load_from_disk`` with the pictures inside and a filled card."""
+"""`hf`: a folder for ``datasets.load_dataset`` with the pictures inside and a filled card.
+
+Parquet files under ``data/`` and a README.md: the layout of a data set repository, which can be
+uploaded as it is.
+"""
 
 from __future__ import annotations
 
-import shutil
-from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.exports.base import ExportFormat, Origin, picture_bytes
+from curation.exports.base import ExportFormat, Json, picture
 from curation.exports.card import card
-from curation.exports.turns import FACTS, Line, facts, marked_turns, references
+from curation.exports.croissant import table_fields
+from curation.exports.lineage import Lineage
+from curation.exports.turns import FACTS, NUMBERS, Line, chat, facts, references
 
-TALLIED: Final = ("modality", "task_type", "answer_type", "source", "license", "language")
+GROUP_ROWS: Final = 100
+"""Samples of a row group: what a reader that looks at one sample has to load."""
+FILE_BYTES: Final = 500_000_000
 
 
-def write(batches: Iterator[pa.Table], target: Path, origin: Origin) -> int:
+def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage) -> int:
     """Write data set and README.md; return the number of rows."""
-    import datasets
-
-    tallies: dict[str, Counter[str | None]] = {name: Counter() for name in TALLIED}
-    cache = target.with_name(f"{target.name}.cache")
-    try:
-        rows, pieces = 0, []
-        for number, batch in enumerate(batches):
-            piece = cache / f"{number:05d}.arrow"
-            rows += _write_piece(batch, piece, tallies)
-            pieces.append(datasets.Dataset.from_file(str(piece)))
-        datasets.concatenate_datasets(pieces).save_to_disk(target)
-    finally:
-        shutil.rmtree(cache, ignore_errors=True)
-    (target / "README.md").write_text(card(rows, tallies, origin), encoding="utf-8")
-    return rows
+    target.mkdir()
+    with _Files(target / "data") as files:
+        for batch in batches:
+            for start in range(0, max(1, batch.num_rows), GROUP_ROWS):
+                files.add([_entry(line) for line in batch.slice(start, GROUP_ROWS).to_pylist()])
+    (target / "README.md").write_text(card(lineage), encoding="utf-8")
+    return files.rows
 
 
-def _write_piece(batch: pa.Table, path: Path, tallies: dict[str, Counter[str | None]]) -> int:
-    from datasets.arrow_writer import ArrowWriter
+class _Files(ExitStack):
+    """Parquet files of about `FILE_BYTES`; one is open at a time."""
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with ArrowWriter(features=_features(), path=str(path), writer_batch_size=100) as writer:
-        for line in batch.to_pylist():
-            writer.write(_entry(line))
-            for name, tally in tallies.items():
-                tally[line[name]] += 1
-        writer.finalize()
-    return int(batch.num_rows)
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        folder.mkdir()
+        self.folder = folder
+        self.schema = _features().arrow_schema
+        self.rows = 0
+        self.count = 0
+        self.bytes = FILE_BYTES
+
+    def add(self, entries: list[Json]) -> None:
+        """Append one row group."""
+        import pyarrow.parquet as pq
+
+        if self.bytes >= FILE_BYTES:
+            self.close()
+            path = self.folder / f"train-{self.count:05d}.parquet"
+            self.writer = self.enter_context(pq.ParquetWriter(path, self.schema))
+            self.count, self.bytes = self.count + 1, 0
+        table = pa.Table.from_pylist(entries, schema=self.schema)
+        self.writer.write_table(table, row_group_size=GROUP_ROWS)
+        self.rows, self.bytes = self.rows + table.num_rows, self.bytes + table.nbytes
 
 
-def _entry(line: Line) -> dict[str, Any]:
-    pictures = [
-        {"bytes": picture_bytes(ref, line["sample_id"]), "path": ref.rsplit("/", 1)[-1]}
-        for ref in references(line)
-    ]
-    ids = [picture["image_id"] for picture in line["images"] or []]
+def _entry(line: Line) -> Json:
+    pictures = [picture(ref, line["sample_id"]) for ref in references(line)]
     return {
-        "messages": marked_turns(line),
-        "images": pictures,
-        "image_ids": ids,
+        "messages": chat(line),
+        "images": [{"bytes": one.data, "path": one.name} for one in pictures],
+        "image_ids": [one["image_id"] for one in line["images"] or []],
         "question": line["question"],
         "answer": line["answer"],
         **facts(line),
@@ -71,14 +79,21 @@ def _features() -> Any:
     text = Value("string")
     return Features(
         {
-            "messages": List({"role": text, "content": text}),
+            "messages": List({"role": text, "content": List({"type": text, "text": text})}),
             "images": List(Image()),
             "image_ids": List(text),
             "question": text,
             "answer": text,
-            **{name: Value("float64") if name == "weight" else text for name in FACTS},
+            **{name: Value(NUMBERS.get(name, "string")) for name in FACTS},
         }
     )
 
 
-FORMAT: Final = ExportFormat("hf", folder=True, write=write)
+FORMAT: Final = ExportFormat(
+    "hf",
+    folder=True,
+    write=write,
+    media_type="application/x-parquet",
+    pattern="data/*.parquet",
+    fields=table_fields,
+)

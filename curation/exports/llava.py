@@ -8,12 +8,14 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.exports.base import ExportFormat, Origin
-from curation.exports.sharegpt import conversation, write_array
-from curation.exports.turns import Line, facts, references
+from curation.exports.base import ExportFormat
+from curation.exports.croissant import array_fields
+from curation.exports.lineage import Lineage
+from curation.exports.sharegpt import SPEAKERS, write_array
+from curation.exports.turns import Line, facts, marked_turns, references
 
 
-def write(batches: Iterator[pa.Table], target: Path, origin: Origin) -> int:
+def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage) -> int:
     """Write the array; return the number of conversations."""
     return write_array(batches, target, _entry)
 
@@ -22,7 +24,25 @@ def _entry(line: Line) -> dict[str, Any]:
     """Text-only samples have no `image` key: that is how LLaVA tells them apart."""
     images = references(line)
     picture = {"image": images[0] if len(images) == 1 else images} if images else {}
-    return {"id": line["row_id"], **picture, "conversations": conversation(line), **facts(line)}
+    return {"id": line["row_id"], **picture, "conversations": _conversation(line), **facts(line)}
 
 
-FORMAT: Final = ExportFormat("llava", folder=False, write=write)
+def _conversation(line: Line) -> list[dict[str, str]]:
+    """The marked turns as (from, value) pairs; a system turn, which LLaVA has none of, leads on."""
+    turns, before = [], ""
+    for turn in marked_turns(line):
+        if turn["role"] == "system":
+            before += turn["content"] + "\n\n"
+            continue
+        turns.append({"from": SPEAKERS[turn["role"]], "value": before + turn["content"]})
+        before = ""
+    return turns
+
+
+FORMAT: Final = ExportFormat(
+    "llava",
+    folder=False,
+    write=write,
+    media_type="application/json",
+    fields=array_fields,
+)

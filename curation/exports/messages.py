@@ -9,11 +9,13 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.exports.base import ExportFormat, Origin
-from curation.exports.turns import Line, facts, marked_turns, parts, references
+from curation.exports.base import ExportFormat
+from curation.exports.croissant import line_fields
+from curation.exports.lineage import Lineage
+from curation.exports.turns import Line, chat, facts, references
 
 
-def write(batches: Iterator[pa.Table], target: Path, origin: Origin) -> int:
+def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage) -> int:
     """Write one JSON object a line; return the number of lines."""
     rows = 0
     with target.open("w", encoding="utf-8") as file:
@@ -25,9 +27,13 @@ def write(batches: Iterator[pa.Table], target: Path, origin: Origin) -> int:
 
 
 def _entry(line: Line) -> dict[str, Any]:
-    turns = marked_turns(line)
-    messages = [{"role": turn["role"], "content": parts(turn["content"])} for turn in turns]
-    return {"messages": messages, "images": references(line), **facts(line)}
+    return {"messages": chat(line), "images": references(line), **facts(line)}
 
 
-FORMAT: Final = ExportFormat("messages", folder=False, write=write)
+FORMAT: Final = ExportFormat(
+    "messages",
+    folder=False,
+    write=write,
+    media_type="application/jsonlines",
+    fields=line_fields,
+)

@@ -9,10 +9,12 @@ from typing import Final
 
 import pyarrow as pa
 
-from curation.exports.base import ExportFormat, Origin
+from curation.exports.base import ExportFormat
+from curation.exports.croissant import table_fields
+from curation.exports.lineage import Lineage
 
 
-def write(batches: Iterator[pa.Table], target: Path, origin: Origin) -> int:
+def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage) -> int:
     """Write one row group a batch; return the number of rows."""
     import pyarrow.parquet as pq
 
@@ -25,4 +27,10 @@ def write(batches: Iterator[pa.Table], target: Path, origin: Origin) -> int:
     return rows
 
 
-FORMAT: Final = ExportFormat("parquet", folder=False, write=write)
+FORMAT: Final = ExportFormat(
+    "parquet",
+    folder=False,
+    write=write,
+    media_type="application/x-parquet",
+    fields=table_fields,
+)

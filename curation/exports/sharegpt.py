@@ -9,13 +9,15 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.exports.base import ExportFormat, Origin
+from curation.exports.base import ExportFormat
+from curation.exports.croissant import array_fields
+from curation.exports.lineage import Lineage
 from curation.exports.turns import Line, facts, marked_turns, references
 
 SPEAKERS: Final = {"system": "system", "user": "human", "assistant": "gpt"}
 
 
-def write(batches: Iterator[pa.Table], target: Path, origin: Origin) -> int:
+def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage) -> int:
     """Write the array; return the number of conversations."""
     return write_array(batches, target, _entry)
 
@@ -52,4 +54,10 @@ def _entry(line: Line) -> dict[str, Any]:
     }
 
 
-FORMAT: Final = ExportFormat("sharegpt", folder=False, write=write)
+FORMAT: Final = ExportFormat(
+    "sharegpt",
+    folder=False,
+    write=write,
+    media_type="application/json",
+    fields=array_fields,
+)

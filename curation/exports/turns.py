@@ -8,7 +8,10 @@ from typing import Any, Final
 from curation.records import TAGS
 
 MARK: Final = "<image>"
-FACTS: Final = ("sample_id", "row_id", "weight", "stratum", "source", *TAGS)
+IDENTITY: Final = ("sample_id", "row_id", "rank", "weight", "stratum")
+FACTS: Final = (*IDENTITY, "source", *TAGS)
+NUMBERS: Final = {"rank": "int64", "weight": "float64"}
+"""Facts that are no text, with their types."""
 
 Line = Mapping[str, Any]
 Turn = dict[str, str]
@@ -31,6 +34,13 @@ def marked_turns(line: Line) -> list[Turn]:
     return turns
 
 
+def chat(line: Line) -> list[dict[str, Any]]:
+    """The messages as OpenAI and TRL have them: a content is a list of picture and text parts."""
+    return [
+        {"role": turn["role"], "content": parts(turn["content"])} for turn in marked_turns(line)
+    ]
+
+
 def parts(content: str) -> list[dict[str, str]]:
     """A marked turn as a list of picture and text parts."""
     found: list[dict[str, str]] = []
@@ -48,5 +58,5 @@ def references(line: Line) -> list[str]:
 
 
 def facts(line: Line, names: Sequence[str] = FACTS) -> dict[str, Any]:
-    """Ids, weight and tags of a sample."""
+    """Ids, place, weight, stratum and tags of a sample."""
     return {name: line[name] for name in names}

@@ -16,23 +16,25 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.exports.base import ExportFormat, Origin, picture_bytes, suffix
-from curation.exports.turns import Line, facts, marked_turns, references
+from curation.exports.base import ExportFormat, Picture, picture
+from curation.exports.lineage import Lineage
+from curation.exports.turns import Line, chat, facts, references
 
 SAMPLES_A_TAR: Final = 1000
 
 
-def write(batches: Iterator[pa.Table], target: Path, origin: Origin) -> int:
+def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage) -> int:
     """Write the folder of tars; return the number of samples."""
     target.mkdir()
     with ExitStack() as stack:
         layouts: dict[str, _Layout] = {}
         for batch in batches:
             for line in batch.to_pylist():
-                name = "+".join(suffix(ref) for ref in references(line)) or "text"
+                pictures = [picture(ref, line["sample_id"]) for ref in references(line)]
+                name = "+".join(one.suffix for one in pictures) or "text"
                 if name not in layouts:
                     layouts[name] = stack.enter_context(_Layout(target, name))
-                layouts[name].add(line)
+                layouts[name].add(line, pictures)
         return sum(layout.samples for layout in layouts.values())
 
 
@@ -45,7 +47,7 @@ class _Layout(ExitStack):
         self.name = name
         self.samples = 0
 
-    def add(self, line: Line) -> None:
+    def add(self, line: Line, pictures: list[Picture]) -> None:
         """Append one sample."""
         if self.samples % SAMPLES_A_TAR == 0:
             self.close()
@@ -53,9 +55,8 @@ class _Layout(ExitStack):
             self.tar = self.enter_context(tarfile.TarFile(path, "w"))
         key = f"{line['rank']:09d}"
         self._put(f"{key}.json", json.dumps(_entry(line), ensure_ascii=False).encode())
-        for place, ref in enumerate(references(line)):
-            data = picture_bytes(ref, line["sample_id"])
-            self._put(f"{key}.{place}.{suffix(ref)}", data)
+        for place, one in enumerate(pictures):
+            self._put(f"{key}.{place}.{one.suffix}", one.data)
         self.samples += 1
 
     def _put(self, name: str, data: bytes) -> None:
@@ -67,7 +68,15 @@ class _Layout(ExitStack):
 
 def _entry(line: Line) -> dict[str, Any]:
     images = [picture["image_id"] for picture in line["images"] or []]
-    return {"messages": marked_turns(line), "image_ids": images, **facts(line)}
+    return {"messages": chat(line), "image_ids": images, **facts(line)}
 
 
-FORMAT: Final = ExportFormat("webdataset", folder=True, write=write)
+# Its Croissant file lists the tars without their records: `mlcroissant` keeps what it unpacks by
+# the name of the tar alone, so that one export would be read for another.
+FORMAT: Final = ExportFormat(
+    "webdataset",
+    folder=True,
+    write=write,
+    media_type="application/x-tar",
+    pattern="*.tar",
+)

@@ -227,7 +227,9 @@ def _selection_settings(table: Table, run_id: str, inputs: Inputs) -> str:
     given = inputs["selection_settings"]
     made = "i.created_at, " if "created_at" in given.types else ""
     apart = (
-        "to_microseconds(coalesce(i.ordinal, 0))" if "ordinal" in given.types else "to_microseconds(0)"
+        "to_microseconds(coalesce(i.ordinal, 0))"
+        if "ordinal" in given.types
+        else "to_microseconds(0)"
     )
     moment = f"CAST(coalesce({made}{_started(run_id)} + {apart}) AS TIMESTAMP)"
     return f"SELECT {_listed(table, given, {'created_at': moment})} FROM {given.view} i"

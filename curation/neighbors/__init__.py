@@ -7,6 +7,7 @@ from curation.neighbors.cosine import check_vectors, exact_cosine
 from curation.neighbors.join import Join, choose_device, iter_pairs, join, pairs_above
 from curation.neighbors.kmeans import kmeans
 from curation.neighbors.minhash import near_texts
+from curation.neighbors.nearest import Nearest, approximate_nearest
 from curation.neighbors.pairs import Pairs, connected_components, greedy_survivors, join_pairs
 from curation.neighbors.search import Method, NeighborsConfig, PairSearch, find_pairs
 from curation.neighbors.tiles import (
@@ -24,6 +25,7 @@ __all__ = [
     "Join",
     "Merged",
     "Method",
+    "Nearest",
     "NeighborsConfig",
     "PairSearch",
     "Pairs",
@@ -31,6 +33,7 @@ __all__ = [
     "TileJob",
     "TileResult",
     "TileRunner",
+    "approximate_nearest",
     "approximate_pairs",
     "check_vectors",
     "choose_device",

@@ -52,12 +52,13 @@ def approximate_pairs(
     deviation = float(np.abs(norms[names] - 1.0).max())
     bar = threshold - 2.0 * deviation - deviation**2 - 2.0 * rounding(rows.shape[1]) - 1e-6
     cells = min(len(rows), nlist or int(4 * len(rows) ** 0.5))
-    index = _build(rows, cells, min(nprobe, cells), seed, device)
+    index = build_index(rows, cells, min(nprobe, cells), seed, device)
     pairs = _search(index, rows, threshold, bar, limit)
     return pairs.renamed(names), _recall(rows, pairs, threshold, bar, seed, sample)
 
 
-def _build(rows: Floats, nlist: int, nprobe: int, seed: int, device: str) -> Any:
+def build_index(rows: Floats, nlist: int, nprobe: int, seed: int, device: str) -> Any:
+    """Return an inverted file on the CPU over unit vectors (n, d); it searches `nprobe` cells."""
     import faiss
 
     width = rows.shape[1]

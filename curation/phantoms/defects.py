@@ -92,6 +92,7 @@ class Plan:
     """What a set will hold: rows of samples.jsonl in order, files to write, lines of truth."""
 
     seed: int
+    bases: list[Base] = field(default_factory=list)
     rows: list[dict[str, str]] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     truth: list[dict[str, Any]] = field(default_factory=list)
@@ -137,8 +138,8 @@ class Plan:
 def plan_set(images: int, seed: int) -> Plan:
     """Plan a set of `images` base pictures and its planted defects, without painting any."""
     plan = Plan(seed)
-    bases = [_add_base(plan, draw_case(seed, index)) for index in range(images)]
-    for kind, base in _targets(bases, seed):
+    plan.bases += [_add_base(plan, draw_case(seed, index)) for index in range(images)]
+    for kind, base in _targets(plan.bases, seed):
         PLANTERS[kind](plan, kind, base)
     for kind, share in ON_OWN.items():
         for _ in range(_amount(share, images)):

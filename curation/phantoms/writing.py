@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from curation.errors import StorageError, UsageError
 from curation.phantoms.alterations import altered
 from curation.phantoms.defects import MIN_IMAGES, TRUTH, Job, Plan, plan_set
+from curation.phantoms.noise import plant_noise
 
 MARKER = "phantoms.json"
 VERSION = 1
@@ -39,22 +40,34 @@ class PhantomSet:
     planted: int
 
 
-def make_phantoms(out: Path, *, images: int, seed: int, workers: int = 1) -> PhantomSet:
+def make_phantoms(
+    out: Path,
+    *,
+    images: int,
+    seed: int,
+    workers: int = 1,
+    wrong_answers: int = 0,
+    mismatched: int = 0,
+) -> PhantomSet:
     """Make a phantom set of `images` base pictures under `out`; the same bytes every time.
 
     Writes ``images/**``, ``samples.jsonl``, ``truth.parquet`` and a marker. A folder that holds
     the same set already is returned as it is; the number of `workers` (processes) changes
-    nothing but the time. The folder appears when it is complete.
+    nothing but the time. The folder appears when it is complete. `wrong_answers` and `mismatched`
+    training rows without another defect are spoiled on top (see `noise`).
 
-    Raises UsageError when `images`, `seed` or `workers` is out of range or `out` holds anything
-    else, StorageError when the disk refuses.
+    Raises UsageError when a number is out of range or `out` holds anything else, StorageError
+    when the disk refuses.
     """
-    _check(images, seed, workers)
+    _check(images, seed, workers, wrong_answers, mismatched)
+    noise = {"wrong_answers": wrong_answers, "mismatched": mismatched}
     order = {"version": VERSION, "images": images, "seed": seed}
+    order |= {kind: rows for kind, rows in noise.items() if rows}
+    plan = plan_set(images, seed)
+    plant_noise(plan, **noise)
     if _holds(out, order):
         log.info("phantoms are already in %s", out)
-        return _describe(out, plan_set(images, seed), images)
-    plan = plan_set(images, seed)
+        return _describe(out, plan, images)
     unfinished = out.absolute().with_name(f".{out.name}.{os.getpid()}.partial")
     try:
         _write(unfinished, plan, workers)
@@ -71,11 +84,13 @@ def make_phantoms(out: Path, *, images: int, seed: int, workers: int = 1) -> Pha
     return _describe(out, plan, images)
 
 
-def _check(images: int, seed: int, workers: int) -> None:
+def _check(images: int, seed: int, workers: int, wrong_answers: int, mismatched: int) -> None:
     for name, value, least in (
         ("images", images, MIN_IMAGES),
         ("seed", seed, 0),
         ("workers", workers, 1),
+        ("wrong_answers", wrong_answers, 0),
+        ("mismatched", mismatched, 0),
     ):
         if value < least:
             raise UsageError(f"{name}={value}: must be at least {least}; raise it")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from curation.pool.graph import GraphConfig, KnnGraph, build_graph
-from curation.pool.pool import Pool, SampleVectors, load_pool, stratum_names
-from curation.pool.stored import stored_graph
+from curation.pool.pool import Pool, SampleVectors, load_pool, pool_folder, stratum_names
+from curation.pool.stored import graph_path, stored_graph
 
 __all__ = [
     "GraphConfig",
@@ -12,7 +12,9 @@ __all__ = [
     "Pool",
     "SampleVectors",
     "build_graph",
+    "graph_path",
     "load_pool",
+    "pool_folder",
     "stored_graph",
     "stratum_names",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,17 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from curation.config import Config
-from curation.neighbors import Method, NeighborsConfig, TileRunner, join
+from curation.neighbors import (
+    Method,
+    NeighborsConfig,
+    TileRunner,
+    approximate_nearest,
+    check_vectors,
+    join,
+)
 from curation.pool.pool import SampleVectors
+
+logger = logging.getLogger(__name__)
 
 Indices = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -60,7 +70,12 @@ def joint_vectors(vectors: SampleVectors, config: GraphConfig) -> Floats:
     Each part is centred on its pool mean first: vectors of one encoder share a direction, which
     would make everything alike (Mu and Viswanath 2018, "All-but-the-Top", first step). A part that
     a sample lacks stays zero; a sample without any part is the zero vector.
+
+    Raises:
+        InputError: vectors that are not finite.
     """
+    for part in (vectors.image, vectors.question, vectors.answer):
+        check_vectors(part)
     parts = [
         np.float32(weight) * _centred(part)
         for weight, part in (
@@ -79,7 +94,9 @@ def build_graph(
     neighbors: NeighborsConfig,
     run: TileRunner | None = None,
 ) -> KnnGraph:
-    """Find each sample's nearest others in the joint space, exactly.
+    """Find each sample's nearest others in the joint space.
+
+    Exactly up to `neighbors.exact_up_to` samples; past it by FAISS, with the recall measured.
 
     Raises:
         InputError: vectors that are not finite.
@@ -89,10 +106,26 @@ def build_graph(
     if not n:
         none = np.empty((0, config.neighbors))
         return KnnGraph(none.astype(np.int64), none.astype(np.float32), "exact", 1.0)
+    if n > neighbors.exact_up_to:
+        return _approximate(joint, config.neighbors, neighbors)
     found = join(joint, k=config.neighbors, device=neighbors.device, run=neighbors.runner(n, run))
     assert found.neighbours is not None
     assert found.similarities is not None
     return KnnGraph(found.neighbours, found.similarities, "exact", 1.0)
+
+
+def _approximate(joint: Floats, k: int, neighbors: NeighborsConfig) -> KnnGraph:
+    found = approximate_nearest(
+        joint,
+        k,
+        nlist=neighbors.nlist,
+        nprobe=neighbors.nprobe,
+        seed=neighbors.seed,
+        sample=neighbors.recall_sample,
+        device=neighbors.device,
+    )
+    logger.info("neighbours of %d samples searched by cells, recall %.4f", len(joint), found.recall)
+    return KnnGraph(found.index, found.similarity, "ivf", found.recall)
 
 
 def _centred(part: Floats) -> Floats:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from curation import records
 from curation.errors import UsageError
+from curation.neighbors import check_vectors
 from curation.storage import read_folder
 from curation.vectors import ContentVectors, read_vectors
 
@@ -23,6 +24,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 TRAIN: Final = "train"
+POOL_STAGES: Final = ("decontaminate", "split", "dedup")
 UNKNOWN: Final = "unknown"
 FACTS: Final = [name for name in records.IMAGES.names if name not in ("thumb", "error", "detail")]
 
@@ -88,14 +90,15 @@ class Pool:
 
 
 def load_pool(folders: Mapping[str, Path], strata: Sequence[str], *, shared_space: bool) -> Pool:
-    """Read the pool from the folders of finished stages (`images`, `embed`, `dedup`).
+    """Read the pool from the folders of finished stages (`images`, `embed`, `dedup` and on).
 
     Held-out splits are left out: nothing that decides what to train on may look at them.
 
     Raises:
         UsageError: a stratum tag that no sample of the pool has.
+        InputError: vectors that are not finite.
     """
-    samples = read_folder(folders["dedup"] / "samples", records.SAMPLES)
+    samples = read_folder(pool_folder(folders) / "samples", records.SAMPLES)
     samples = samples.filter(pc.equal(pc.fill_null(samples["split"], TRAIN), TRAIN))
     samples = samples.sort_by([("sample_id", "ascending"), ("row_id", "ascending")])
     samples = samples.combine_chunks()
@@ -106,6 +109,11 @@ def load_pool(folders: Mapping[str, Path], strata: Sequence[str], *, shared_spac
         mass=_mass(samples, folders["dedup"]),
         strata=stratum_names(samples, strata),
     )
+
+
+def pool_folder(folders: Mapping[str, Path]) -> Path:
+    """Folder of the last finished stage that decides who is in the pool."""
+    return next(folders[stage] for stage in POOL_STAGES if stage in folders)
 
 
 def stratum_names(samples: pa.Table, tags: Sequence[str]) -> list[str]:
@@ -145,11 +153,12 @@ def _mass(samples: pa.Table, dedup: Path) -> Doubles:
 
 
 def _vectors(samples: pa.Table, folders: Mapping[str, Path], shared_space: bool) -> SampleVectors:
+    images = read_vectors(folders["images"] / "vectors")
     texts = read_vectors(folders["embed"] / "vectors")
+    for known in (images, texts):
+        check_vectors(known.matrix)
     return SampleVectors(
-        image=_image_means(
-            samples["images"].to_pylist(), read_vectors(folders["images"] / "vectors")
-        ),
+        image=_image_means(samples["images"].to_pylist(), images),
         question=_text_vectors(samples["question"].to_pylist(), texts),
         answer=_text_vectors(samples["answer"].to_pylist(), texts),
         shared_space=shared_space,

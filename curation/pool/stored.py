@@ -10,7 +10,14 @@ import numpy as np
 
 from curation.errors import StorageError
 from curation.neighbors import Method
-from curation.pool.graph import KnnGraph
+from curation.pool.graph import GraphConfig, KnnGraph
+from curation.records import fingerprint
+
+
+def graph_path(run_dir: Path, pool: str, config: GraphConfig) -> Path:
+    """Where a run keeps the graph of the pool in the stage folder of name `pool`."""
+    name = fingerprint([pool, config.model_dump(mode="json")])
+    return run_dir / "graphs" / f"{name}.npz"
 
 
 def stored_graph(path: Path, make: Callable[[], KnnGraph]) -> KnnGraph:

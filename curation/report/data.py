@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
+from curation.compare.layout import Line
 from curation.errors import ManifestError
-
-Line = dict[str, Any]
+from curation.report.selections import SelectionFacts, read_selections
 
 POINTS = 5_000
 BINS = 40
@@ -17,6 +18,8 @@ SHOWN = 20
 EXAMPLES = 3
 STRATA = 60
 UNKNOWN = "unknown"
+FEW = 7
+SCORED_ALL = "samples"
 QUALITIES = ("contrast", "entropy", "sharpness", "blank_share")
 
 RUN = """
@@ -84,11 +87,6 @@ SELECT modality, threshold, images, samples, confirmed
 FROM sweep WHERE run_id = $run ORDER BY modality = 'all' DESC, modality, threshold
 """
 
-COVERAGE = f"""
-SELECT selection, stratum, pool, selected, weight, share
-FROM coverage WHERE run_id = $run ORDER BY selection, pool DESC, stratum LIMIT {STRATA}
-"""
-
 # Without a selection the same table tells what curation kept of each stratum.
 STRATA_SQL = f"""
 SELECT coalesce(modality, '{UNKNOWN}') AS modality, coalesce(task_type, '{UNKNOWN}') AS task_type,
@@ -140,6 +138,23 @@ FROM timings LEFT JOIN stages ON stages.run_id = $run AND stages.stage = timings
 WHERE timings.run_id = $run ORDER BY stages.ordinal, timings.seconds DESC, operator
 """
 
+SCORERS = "SELECT DISTINCT scorer FROM scores WHERE run_id = $run ORDER BY scorer"
+
+# Rows of equal content share their sample id, and so their scores.
+SCORED = f"""
+CREATE OR REPLACE TEMP TABLE scored AS
+WITH shown AS (
+    SELECT sample_id, coalesce(mode(modality ORDER BY modality), '{UNKNOWN}') AS modality
+    FROM samples WHERE run_id = $run GROUP BY sample_id
+)
+SELECT scorer, value, coalesce(modality, '{UNKNOWN}') AS modality
+FROM scores LEFT JOIN shown USING (sample_id) WHERE scores.run_id = $run
+"""
+
+SCORED_MODALITIES = """
+SELECT modality, count(*) AS scores FROM scored GROUP BY modality ORDER BY scores DESC, modality
+"""
+
 COUNTS = """
 SELECT (SELECT count(*) FROM rows WHERE run_id = $run) AS rows,
        (SELECT count(DISTINCT image_id) FROM images WHERE run_id = $run) AS images,
@@ -153,12 +168,11 @@ SELECT (SELECT count(*) FROM rows WHERE run_id = $run) AS rows,
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Counts per bin of one measure; `edges` has one value more than the counts."""
+    """Counts per bin of one measure, by group; `edges` has one value more than the counts."""
 
     name: str
     edges: list[float]
-    kept: list[int]
-    dropped: list[int]
+    counts: dict[str, list[int]]
     missing: int
 
 
@@ -175,7 +189,7 @@ class Facts:
     sweep: list[Line]
     qualities: list[Histogram]
     scores: list[Histogram]
-    coverage: list[Line]
+    selections: SelectionFacts
     strata: list[Line]
     conflicts: list[Line]
     leak_kinds: list[Line]
@@ -202,7 +216,7 @@ def read_facts(connection: duckdb.DuckDBPyConnection, run_id: str) -> Facts:
         sweep=ask(SWEEP),
         qualities=[_quality(connection, name) for name in QUALITIES],
         scores=_scores(connection, run_id),
-        coverage=ask(COVERAGE),
+        selections=read_selections(connection, run_id),
         strata=ask(STRATA_SQL),
         conflicts=ask(CONFLICTS),
         leak_kinds=ask(LEAK_KINDS),
@@ -238,47 +252,52 @@ def _quality(connection: duckdb.DuckDBPyConnection, name: str) -> Histogram:
     # Sharpness spans orders of magnitude between modalities: bins of its logarithm, or radiographs
     # share one bin.
     value = f"log10({name} + 1)" if name == "sharpness" else name
-    source = f"SELECT {value}::DOUBLE AS value, kept FROM pictures"
-    return _histogram(connection, name, source, {})
+    group = "CASE WHEN kept THEN 'kept' ELSE 'dropped' END"
+    source = f"SELECT {value}::DOUBLE AS value, {group} AS label FROM pictures"
+    return _histogram(connection, name, source, ("kept", "dropped"), {})
 
 
 def _scores(connection: duckdb.DuckDBPyConnection, run_id: str) -> list[Histogram]:
-    query = "SELECT DISTINCT scorer FROM scores WHERE run_id = $run ORDER BY scorer"
-    source = """
-        WITH alive AS (
-            SELECT DISTINCT sample_id FROM why WHERE run_id = $run AND action = 'kept'
-        )
-        SELECT value, alive.sample_id IS NOT NULL AS kept
-        FROM scores LEFT JOIN alive USING (sample_id)
-        WHERE scores.run_id = $run AND scores.scorer = $scorer
+    """A histogram a scorer, by modality where they are few."""
+    connection.execute(SCORED, {"run": run_id})
+    counted = fetch(connection, SCORED_MODALITIES, run_id)
+    labels = tuple(str(line["modality"]) for line in counted)
+    few = 1 < len(labels) <= FEW
+    source = f"""
+        SELECT value, {"modality" if few else f"'{SCORED_ALL}'"} AS label
+        FROM scored WHERE scorer = $scorer
     """
     return [
-        _histogram(connection, line["scorer"], source, {"run": run_id, "scorer": line["scorer"]})
-        for line in fetch(connection, query, run_id)
+        _histogram(connection, name, source, labels if few else (SCORED_ALL,), {"scorer": name})
+        for name in (line["scorer"] for line in fetch(connection, SCORERS, run_id))
     ]
 
 
 def _histogram(
-    connection: duckdb.DuckDBPyConnection, name: str, source: str, bound: Line
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    source: str,
+    labels: Sequence[str],
+    bound: Line,
 ) -> Histogram:
-    """Bin the finite values of `source` (columns value, kept) into `BINS` equal bins."""
+    """Bin the finite values of `source` (columns value, label) into `BINS` equal bins."""
     sql = f"""
         WITH given AS ({source}), finite AS (SELECT * FROM given WHERE isfinite(value)),
         span AS (SELECT min(value) AS low, max(value) AS high FROM finite)
-        SELECT low, high, least({BINS - 1}, CASE WHEN high > low
+        SELECT low, high, label, least({BINS - 1}, CASE WHEN high > low
                  THEN floor({BINS} * (value - low) / (high - low)) ELSE 0 END)::INTEGER AS bin,
-               count(*) FILTER (kept) AS kept, count(*) FILTER (NOT kept) AS dropped,
+               count(*) AS found,
                (SELECT count(*) FROM given) - (SELECT count(*) FROM finite) AS missing
         FROM finite, span GROUP BY ALL ORDER BY bin
     """
     lines = connection.execute(sql, bound).fetchall()
     if not lines:
-        return Histogram(name, [], [], [], 0)
+        return Histogram(name, [], {}, 0)
     low, high = lines[0][0], lines[0][1]
     bins = BINS if high > low else 1
     step = (high - low) / bins if high > low else 1.0
-    kept, dropped = [0] * bins, [0] * bins
-    for _, _, place, kept_here, dropped_here, _ in lines:
-        kept[place], dropped[place] = kept_here, dropped_here
+    counts = {label: [0] * bins for label in labels}
+    for _, _, label, place, found, _ in lines:
+        counts[label][place] = found
     edges = [low + step * place for place in range(bins + 1)]
-    return Histogram(name, edges, kept, dropped, lines[0][5])
+    return Histogram(name, edges, counts, lines[0][5])

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
-from curation.report.data import Facts, Histogram, Line
+from curation.compare.layout import Line
+from curation.report.data import Facts, Histogram
+from curation.report.drawing import (
+    ACCENT,
+    COLOURS,
+    FAILED,
+    GONE,
+    REST,
+    Figure,
+    axis_title,
+    layout,
+    plain,
+)
+from curation.report.selection_figures import coverage_curves, heat_map
 
-# Okabe and Ito's colours, told apart with any colour vision; yellow is left out, it is lost on
-# white. Grey is for what goes away. The page's script swaps ACCENT, text and rules by theme.
-ACCENT = "#0072B2"
-GONE = "#9AA4AE"
-FAILED = "#D55E00"
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6BB1")
-REST = "#777777"
 OTHER = "other"
 ALL = "all"
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
-LEGEND = {
-    "orientation": "h",
-    "x": 0,
-    "xanchor": "left",
-    "y": 1.02,
-    "yanchor": "bottom",
-    "traceorder": "normal",
-}
 QUALITY_TITLES = {
     "contrast": "contrast (standard deviation, grey levels)",
     "entropy": "entropy (bits)",
@@ -36,14 +31,9 @@ QUALITY_TITLES = {
 }
 
 
-def plain(text: object) -> str:
-    """Text that plotly shows as it is; unescaped, it would read tags and entities in it."""
-    return html.escape(str(text), quote=False)
-
-
 def draw(facts: Facts) -> dict[str, str]:
     """Figure JSON by name, safe inside a script element; a chart without data is left out."""
-    figures: dict[str, tuple[list[Line], Line]] = {}
+    figures: dict[str, Figure] = {}
     if facts.stages:
         figures["funnel"] = _funnel(facts.stages)
     if facts.points:
@@ -56,6 +46,10 @@ def draw(facts: Facts) -> dict[str, str]:
     for place, histogram in enumerate(facts.scores):
         if histogram.edges:
             figures[f"score-{place}"] = _bins(histogram, "samples")
+    if facts.selections.correlations:
+        figures["correlations"] = heat_map(facts.selections.correlations)
+    if facts.selections.curves:
+        figures["curves"] = coverage_curves(facts.selections)
     return {name: _json(traces, layout) for name, (traces, layout) in figures.items()}
 
 
@@ -69,29 +63,7 @@ def _json(traces: Sequence[Line], layout: Line) -> str:
     return text
 
 
-def _layout(height: int, x: Line, y: Line, **more: Any) -> Line:
-    """A quiet layout: no background, thin rules, legend above, axes with titles."""
-    axis = {"automargin": True, "zeroline": False, "fixedrange": True}
-    return {
-        "template": "none",
-        "height": height,
-        "margin": {"l": 8, "r": 16, "t": 8, "b": 8, "autoexpand": True},
-        "font": {"family": FONT, "size": 13},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "separators": ".,",
-        "legend": {**LEGEND},
-        "xaxis": {**axis, **x},
-        "yaxis": {**axis, **y},
-        **more,
-    }
-
-
-def _title(text: str) -> Line:
-    return {"text": text, "standoff": 10}
-
-
-def _funnel(stages: Sequence[Line]) -> tuple[list[Line], Line]:
+def _funnel(stages: Sequence[Line]) -> Figure:
     """Kept, dropped and failed rows of each stage, one bar a stage, first stage on top."""
     names = [plain(stage["stage"]) for stage in stages]
     parts = (("kept", ACCENT), ("dropped", GONE), ("failed", FAILED))
@@ -108,9 +80,9 @@ def _funnel(stages: Sequence[Line]) -> tuple[list[Line], Line]:
         for part, colour in parts
     ]
     y = {"autorange": "reversed", "type": "category", "ticks": "", "showgrid": False}
-    x = {"title": _title("rows"), "tickformat": ",d", "rangemode": "tozero"}
+    x = {"title": axis_title("rows"), "tickformat": ",d", "rangemode": "tozero"}
     height = 110 + 34 * len(stages)
-    return traces, _layout(height, x, y, barmode="stack", bargap=0.35)
+    return traces, layout(height, x, y, barmode="stack", bargap=0.35)
 
 
 def _palette(modalities: Sequence[str]) -> dict[str, str]:
@@ -122,7 +94,7 @@ def _palette(modalities: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _map(points: Sequence[Line]) -> tuple[list[Line], Line]:
+def _map(points: Sequence[Line]) -> Figure:
     """Image vectors in the plane: a disc is kept, a ring is dropped, a colour is a modality."""
     palette = _palette([point["modality"] for point in points])
     names = {name: OTHER if palette[name] == REST else name for name in palette}
@@ -133,9 +105,9 @@ def _map(points: Sequence[Line]) -> tuple[list[Line], Line]:
         if (trace := _cloud(points, names, palette, name, kept)) is not None
     ]
     span = {"showticklabels": False, "ticks": "", "showgrid": False}
-    x = {**span, "title": _title("first principal axis"), "fixedrange": False}
-    y = {**span, "title": _title("second principal axis"), "fixedrange": False}
-    return traces, _layout(560, x, y, hovermode="closest", dragmode="pan")
+    x = {**span, "title": axis_title("first principal axis"), "fixedrange": False}
+    y = {**span, "title": axis_title("second principal axis"), "fixedrange": False}
+    return traces, layout(560, x, y, hovermode="closest", dragmode="pan")
 
 
 def _cloud(
@@ -170,7 +142,7 @@ def _cloud(
     }
 
 
-def _sweep(lines: Sequence[Line]) -> tuple[list[Line], Line]:
+def _sweep(lines: Sequence[Line]) -> Figure:
     """Images that would go at each threshold, a line per modality; `all` is the heavy one."""
     names = list(dict.fromkeys(str(line["modality"]) for line in lines))
     others = [name for name in names if name != ALL]
@@ -183,9 +155,9 @@ def _sweep(lines: Sequence[Line]) -> tuple[list[Line], Line]:
         confirmed = _sweep_line(lines, ALL, ACCENT, heavy=False, column="confirmed")
         confirmed.update(name="all, confirmed by pixels", line={"color": ACCENT, "dash": "dot"})
         traces.append(confirmed)
-    x = {"title": _title("cosine similarity threshold"), "tickformat": ".2f"}
-    y = {"title": _title("images with a nearer neighbour"), "tickformat": ",d"}
-    return traces, _layout(420, x, {**y, "rangemode": "tozero"}, hovermode="x unified")
+    x = {"title": axis_title("cosine similarity threshold"), "tickformat": ".2f"}
+    y = {"title": axis_title("images with a nearer neighbour"), "tickformat": ",d"}
+    return traces, layout(420, x, {**y, "rangemode": "tozero"}, hovermode="x unified")
 
 
 def _sweep_line(
@@ -203,26 +175,25 @@ def _sweep_line(
     }
 
 
-def _bins(histogram: Histogram, unit: str) -> tuple[list[Line], Line]:
-    """Counts per bin, kept below dropped."""
+def _bins(histogram: Histogram, unit: str) -> Figure:
+    """Counts per bin, one group on top of the other; the page itself lists groups of scores."""
     edges = histogram.edges
     middles = [(low + high) / 2 for low, high in pairwise(edges)]
     widths = [high - low for low, high in pairwise(edges)]
+    fates = {"kept": ACCENT, "dropped": GONE}
     traces = [
         {
             "type": "bar",
-            "name": name,
+            "name": plain(name),
             "x": middles,
             "y": counts,
             "width": widths,
-            "marker": {"color": colour, "line": {"width": 0}},
-            "hovertemplate": "%{x:.3g}: %{y:,} " + f"{unit} {name}<extra></extra>",
+            "marker": {"color": fates.get(name, COLOURS[place]), "line": {"width": 0}},
+            "hovertemplate": "%{x:.3g}: %{y:,} " + f"{unit}, {plain(name)}<extra></extra>",
         }
-        for name, counts, colour in (
-            ("kept", histogram.kept, ACCENT),
-            ("dropped", histogram.dropped, GONE),
-        )
+        for place, (name, counts) in enumerate(histogram.counts.items())
     ]
-    x = {"title": _title(QUALITY_TITLES.get(histogram.name, plain(histogram.name)))}
-    y = {"title": _title(unit), "tickformat": ",d"}
-    return traces, _layout(250, x, y, barmode="stack", bargap=0)
+    x = {"title": axis_title(QUALITY_TITLES.get(histogram.name, plain(histogram.name)))}
+    y = {"title": axis_title(unit), "tickformat": ",d"}
+    legend = set(histogram.counts) <= set(fates)
+    return traces, layout(250, x, y, barmode="stack", bargap=0, showlegend=legend)

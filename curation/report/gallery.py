@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import duckdb
 
+from curation.compare.layout import Line
 from curation.errors import InputError, StorageError
 from curation.images import ImageError, ImagesConfig, decode
-from curation.report.data import Line, fetch
+from curation.report.data import fetch
 from curation.sources.references import read_bytes
 
 GROUPS = 24

@@ -6,15 +6,18 @@ import base64
 import hashlib
 import json
 import os
-from contextlib import closing
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from curation.compare import Comparison
+from curation.compare.layout import Line, opened
+from curation.compare.table import FACTS
+from curation.compare.table import number as plain_number
 from curation.errors import StorageError
-from curation.manifest import open_manifest
-from curation.report.data import Facts, Line, choose_run, read_facts
+from curation.report.data import Facts, Histogram, choose_run, read_facts
+from curation.report.drawing import ACCENT, COLOURS, SKY
 from curation.report.figures import ALL, QUALITY_TITLES, draw
 from curation.report.gallery import read_gallery
 
@@ -38,7 +41,7 @@ def write_report(manifest: Path, run_id: str | None, output: Path) -> Path:
         ManifestError: The manifest cannot be read, or holds no such run.
         StorageError: `output` cannot be written.
     """
-    with closing(open_manifest(manifest)) as connection:
+    with opened(manifest) as connection:
         chosen = choose_run(connection, run_id)
         facts = read_facts(connection, chosen)
         gallery = read_gallery(connection, chosen)
@@ -59,7 +62,9 @@ def _render(**content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, share=share, similarity=similarity, clock=clock)
+    environment.filters.update(
+        number=number, share=share, similarity=similarity, clock=clock, plain_number=plain_number
+    )
     scripts = [plotly_script(), (TEMPLATES / "report.js").read_text(encoding="utf-8")]
     return environment.get_template("report.html").render(
         **content,
@@ -68,6 +73,8 @@ def _render(**content: Any) -> str:
         sweep_table=sweep_table(facts.sweep),
         measured=measured(facts.measures),
         redundant=redundant(facts.measures),
+        score_legend=score_legend(facts.scores),
+        profile_facts=profile_facts(facts.selections.comparison),
         recipe=_pretty(facts.run["recipe"]),
         packages=_packages(facts.run["packages"]),
         quality_titles=QUALITY_TITLES,
@@ -146,6 +153,23 @@ def measured(measures: list[Line]) -> dict[str, Line]:
 def redundant(measures: list[Line]) -> list[Line]:
     """Lines (threshold, value): rows with an earlier row whose joint vector is at least as near."""
     return [line for line in measures if line["name"] == "semantic redundant"]
+
+
+def score_legend(scores: list[Histogram]) -> list[tuple[str, str]]:
+    """Groups of the score histograms and their colours in the style sheet's terms."""
+    themed = {ACCENT: "var(--accent)", SKY: "var(--sky)"}
+    labels = next((list(one.counts) for one in scores if one.counts), [])
+    return [
+        (name, themed.get(colour, colour)) for name, colour in zip(labels, COLOURS, strict=False)
+    ]
+
+
+def profile_facts(comparison: Comparison | None) -> list[tuple[str, str]]:
+    """Keys and words of what at least one of the compared selections has a value of."""
+    lines = comparison.profiles if comparison else []
+    return [
+        (key, words) for key, words in FACTS.items() if any(one[key] is not None for one in lines)
+    ]
 
 
 def number(value: float | None, digits: int = 0) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +44,11 @@ class ScoringContext:
 class ScorerConfig(Config):
     """Settings of a scorer; subclasses add a `kind: Literal[...]` tag and `score`.
 
-    The tag is also the scorer's name in the manifest.
+    The tag is also the scorer's name in the manifest. Where `higher_is_better` is false, the
+    combined score takes 1 - percentile.
     """
 
+    higher_is_better: ClassVar[bool] = True
     kind: str
 
     def fingerprint(self) -> Any:

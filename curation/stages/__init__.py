@@ -5,16 +5,22 @@ from __future__ import annotations
 from typing import Final
 
 from curation.stages.base import Stage
+from curation.stages.decontaminate import DecontaminateStage
 from curation.stages.dedup import DedupStage
 from curation.stages.embed import EmbedStage
 from curation.stages.images import ImagesStage
 from curation.stages.ingest import IngestStage
+from curation.stages.score import ScoreStage
 from curation.stages.select import SelectStage
+from curation.stages.split import SplitStage
 
 STAGES: Final[tuple[Stage, ...]] = (
     IngestStage(),
     ImagesStage(),
     EmbedStage(),
     DedupStage(),
+    SplitStage(),
+    DecontaminateStage(),
+    ScoreStage(),
     SelectStage(),
 )

@@ -28,7 +28,7 @@ def export(
         typer.Option("--selection", help="Which selection.", show_default="the newest"),
     ] = None,
 ) -> None:
-    """Write the selected samples for training. Prints how many, and where."""
+    """Write the selected samples for training, with Croissant metadata. Says how many and where."""
     from curation.exports import export as write
     from ray_jobs.names import manifest_path
 

@@ -4,6 +4,7 @@
   const narrow = matchMedia("(max-width: 640px)");
   const ACCENT = "#0072B2";
   const SKY = "#56B4E9";
+  const PAPER = "#FFFFFE";
   const config = { displaylogo: false, displayModeBar: false, responsive: true };
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -24,7 +25,8 @@
     }
     // The dark theme's accent is the palette's sky blue, which gives way to its yellow.
     const text = JSON.stringify(figure.data)
-      .replaceAll(SKY, style("--sky")).replaceAll(ACCENT, style("--accent"));
+      .replaceAll(SKY, style("--sky")).replaceAll(ACCENT, style("--accent"))
+      .replaceAll(PAPER, style("--paper"));
     return [JSON.parse(text), layout];
   };
 

@@ -251,6 +251,92 @@ def selection_tables(tables: Tables, count: int) -> Tables:
     }
 
 
+def curation_tables(tables: Tables) -> Tables:
+    """Scores that depend on each other and on length, and three selections; one name is hostile."""
+    samples = [line for line in tables["samples"] if line["modality"] != HOSTILE]
+    hostile = [line for line in tables["samples"] if line["modality"] == HOSTILE]
+    samples = hostile + samples
+    generator = np.random.default_rng(3)
+    length = np.array([len(line["answer"]) for line in samples], float)
+    noise = generator.normal(0, 1, (3, len(samples)))
+    scores = {
+        "alignment": noise[0],
+        "quality": 0.8 * noise[0] + 0.4 * noise[1],
+        "text_quality": length + 0.5 * noise[2],
+    }
+    return {
+        "scores": [
+            {"sample_id": line["sample_id"], "scorer": name, "value": float(value),
+             "percentile": float(place) / len(samples), "stratum": line["task_type"]}
+            for name, values in scores.items()
+            for line, value, place in zip(
+                samples, values, np.argsort(np.argsort(values)), strict=True
+            )
+        ],
+        "correlations": _correlations(scores | {"answer_length": length}),
+        "strata": [
+            {"stratum": name, "pool": sum(stratum_of(line) == name for line in samples)}
+            for name in sorted({stratum_of(line) for line in samples})
+        ],
+        **_selections(samples, generator),
+    }  # fmt: skip
+
+
+def stratum_of(line: dict[str, Any]) -> str:
+    """Modality and task of a sample."""
+    return f"{line['modality']} / {line['task_type']}"
+
+
+def _correlations(values: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Spearman's, of continuous values; ties of lengths by place, which is near enough here."""
+    rank = {name: np.argsort(np.argsort(one, kind="stable")) for name, one in values.items()}
+    return [
+        {"scorer": a, "other": b, "rho": float(np.corrcoef(rank[a], rank[b])[0, 1]), "n": 120}
+        for a in rank
+        for b in rank
+        if a != b and a != "answer_length"
+    ]
+
+
+def _selections(samples: list[dict[str, Any]], generator: np.random.Generator) -> Tables:
+    made: Tables = {name: [] for name in ("selections", "selection_settings", "curves")}
+    orders = {
+        "kept": samples,
+        "minimal": samples[::4],
+        f"random {HOSTILE}": [samples[place] for place in generator.permutation(len(samples))[:40]],
+    }
+    for ordinal, (name, chosen) in enumerate(orders.items()):
+        made["selections"] += [
+            {"selection": name, "created_at": datetime(2026, 1, 2, 4, ordinal), "rank": rank,
+             "sample_id": line["sample_id"], "row_id": line["row_id"],
+             "weight": len(samples) / len(chosen), "stratum": stratum_of(line)}
+            for rank, line in enumerate(chosen)
+        ]  # fmt: skip
+        if name == "kept":
+            continue
+        pace = 0.03 if name == "minimal" else 0.017
+        made["curves"] += [
+            {"selection": name, "size": size, "tokens": 9 * size,
+             "coverage": 1 - float(np.exp(-pace * size))}
+            for size in range(1, len(chosen) + 1)
+        ]  # fmt: skip
+        made["selection_settings"].append(
+            {"selection": name, "ordinal": ordinal, "created_at": datetime(2026, 1, 2, 4, ordinal),
+             "method": "facility_location" if name == "minimal" else "random",
+             "budget": f"{len(chosen)}", "seed": 7, "selected": len(chosen), "pool": len(samples),
+             "coverage": 1 - float(np.exp(-pace * len(chosen)))}
+        )  # fmt: skip
+    return made
+
+
+@pytest.fixture(scope="session")
+def curated_manifest(tmp_path_factory: pytest.TempPathFactory, write_small: Any) -> Path:
+    """The full run with scores, correlations, curves and three selections."""
+    folder = tmp_path_factory.mktemp("curated")
+    tables = run_tables(folder)
+    return write_small(folder / "manifest.duckdb", tables | curation_tables(tables))
+
+
 @pytest.fixture(scope="session")
 def write_small() -> Callable[..., Path]:
     """Write tables given as lists of mappings as a manifest of one run."""

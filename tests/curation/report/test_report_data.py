@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from curation.report.data import BINS, Facts, choose_run, read_facts
 from curation.report.figures import draw, plain
 from curation.report.gallery import GROUPS, read_gallery, thumbnail
 from curation.report.page import clock, number, share, similarity
+from curation.report.selection_figures import heat_map
 
 
 def facts_of(manifest: Path) -> Facts:
@@ -31,9 +34,50 @@ def test_histogram_counts_match_numpy(
     found = facts_of(write_small(tmp_path / "manifest.duckdb", tables)).qualities[1]
     values = np.array([image["entropy"] for image in tables["images"]], np.float32)
     expected, edges = np.histogram(values.astype(np.float64), BINS)
-    assert np.add(found.kept, found.dropped).tolist() == expected.tolist()
+    assert np.add(found.counts["kept"], found.counts["dropped"]).tolist() == expected.tolist()
     assert found.edges == pytest.approx(edges.tolist())
-    assert sum(found.dropped) == 10
+    assert sum(found.counts["dropped"]) == 10
+
+
+def test_scores_are_counted_by_modality_where_they_are_few(
+    write_small: Callable[..., Path], tmp_path: Path, full_run: Callable[..., Any], hostile: str
+) -> None:
+    tables = full_run(tmp_path, images=16)
+    few = facts_of(write_small(tmp_path / "few.duckdb", tables)).scores[0]
+    expected = Counter(sample["modality"] for sample in tables["samples"])
+    assert {name: sum(counts) for name, counts in few.counts.items()} == expected
+    assert list(few.counts)[-1] == hostile, "the rarest comes last"
+    for place, sample in enumerate(tables["samples"]):
+        sample["modality"] = f"modality {place % 9}"
+    many = facts_of(write_small(tmp_path / "many.duckdb", tables)).scores[0]
+    assert {name: sum(counts) for name, counts in many.counts.items()} == {"samples": 48}
+    assert many.edges == few.edges
+
+
+def test_selections_beyond_the_newest_are_counted_not_shown(
+    write_small: Callable[..., Path], tmp_path: Path, full_run: Callable[..., Any]
+) -> None:
+    tables = full_run(tmp_path, images=3)
+    tables["selections"] = [
+        {"selection": f"s{place}", "rank": 0, "sample_id": line["sample_id"],
+         "row_id": line["row_id"], "created_at": datetime(2026, 1, 1, place)}
+        for place, line in enumerate(tables["samples"][:8])
+    ]  # fmt: skip
+    found = facts_of(write_small(tmp_path / "m.duckdb", tables)).selections
+    assert (found.names, found.hidden) == ([f"s{place}" for place in range(2, 8)], 2)
+    assert found.comparison is not None
+    assert len(found.comparison.overlaps) == 15
+
+
+def test_heat_map_holds_every_pair_given_in_one_direction() -> None:
+    lines = [
+        {"scorer": "a", "other": "b", "rho": 0.5, "n": 9},
+        {"scorer": "a", "other": "answer_length", "rho": None, "n": 9},
+        {"scorer": "b", "other": "answer_length", "rho": -0.9, "n": 9},
+    ]
+    [trace], _ = heat_map(lines)
+    assert (trace["x"], trace["y"]) == (["answer length", "b"], ["a", "b"])
+    assert trace["z"] == [[None, 0.5], [-0.9, None]]
 
 
 def test_equal_and_missing_values_make_one_bin(
@@ -44,8 +88,8 @@ def test_equal_and_missing_values_make_one_bin(
         image["contrast"] = 5.0 if place else None
         image["entropy"] = float("nan") if place else 1.0
     contrast, entropy, *_ = facts_of(write_small(tmp_path / "m.duckdb", tables)).qualities
-    assert (sum(contrast.kept) + sum(contrast.dropped), contrast.missing) == (7, 1)
-    assert (sum(entropy.kept) + sum(entropy.dropped), entropy.missing) == (1, 7)
+    assert (sum(map(sum, contrast.counts.values())), contrast.missing) == (7, 1)
+    assert (sum(map(sum, entropy.counts.values())), entropy.missing) == (1, 7)
 
 
 def test_image_is_kept_when_one_of_its_samples_is(

@@ -57,7 +57,13 @@ class Page(HTMLParser):
             self.text[self._section] += data
 
 
-def opened(browser: str, page: Path, profile: Path) -> tuple[str, str]:
+THEMES = {
+    "light": (),
+    "dark": ("--force-dark-mode", "--blink-settings=preferredColorScheme=0"),
+}
+
+
+def opened(browser: str, page: Path, profile: Path, *more: str) -> tuple[str, str]:
     """The page's DOM after its scripts ran, and what the browser logged."""
     done = subprocess.run(
         [
@@ -71,6 +77,7 @@ def opened(browser: str, page: Path, profile: Path) -> tuple[str, str]:
             "--enable-logging=stderr",
             "--v=0",
             f"--user-data-dir={profile}",
+            *more,
             "--virtual-time-budget=10000",
             "--dump-dom",
             page.as_uri(),
@@ -111,6 +118,43 @@ def test_hostile_text_stays_text_in_the_browser(
     assert hostile in drawn.text[""]
     assert all(hostile in drawn.text[name] for name in ("map", "strata", "failures"))
     assert not [tag for tag, _ in drawn.elements if tag == "b"]
+
+
+@pytest.fixture(scope="module")
+def curated_page(curated_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(curated_manifest, None, tmp_path_factory.mktemp("page") / "report.html")
+
+
+@pytest.mark.page
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_scores_and_selections_are_drawn_in_both_themes(
+    curated_page: Path, chromium: str, tmp_path: Path, theme: str, hostile: str
+) -> None:
+    dom, console = opened(chromium, curated_page, tmp_path, *THEMES[theme])
+    figures = re.findall(r'data-figure="([^"]+)"', dom)
+    assert figures[-5:] == ["score-0", "score-1", "score-2", "correlations", "curves"]
+    assert f'data-drawn="{len(figures)}"' in dom
+    assert dom.count('class="main-svg"') >= len(figures)
+    assert console == ""
+    assert "data-broken" not in dom
+    drawn = Page(dom)
+    assert not [tag for tag, _ in drawn.elements if tag == "b"]
+    assert all(hostile in drawn.text[name] for name in ("scores", "curves", "strata", "selections"))
+
+
+@pytest.mark.page
+def test_figures_take_the_paper_of_their_theme(
+    curated_page: Path, chromium: str, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    papers = []
+    for theme, flags in THEMES.items():
+        shot = tmp_path / f"{theme}.png"
+        more = (*flags, "--window-size=1200,900", f"--screenshot={shot}")
+        opened(chromium, curated_page, tmp_path / theme, *more)
+        papers.append(Image.open(shot).convert("RGB").getpixel((2, 2)))
+    assert papers == [(255, 255, 255), (0x14, 0x18, 0x1D)]
 
 
 @pytest.mark.page
@@ -156,6 +200,34 @@ def test_every_section_says_something(full_page: Path) -> None:
     assert "1 min 15 s" in page.text["timings"] or "1 min 15 s" in page.text["funnel"]
     assert "answer: integer read as text" in page.text["notes"]
     assert page.text["duplicates"].count("survivor") >= 20
+
+
+def test_scores_and_selections_have_their_sections_where_there_are_any(
+    full_page: Path, curated_page: Path
+) -> None:
+    at = SECTIONS.index("strata")
+    more = ("correlations", "curves", "strata", "selections")
+    whole = Page(curated_page.read_text(encoding="utf-8"))
+    assert list(whole.text) == ["", *SECTIONS[:at], *more, *SECTIONS[at + 1 :]]
+    for page in (whole, Page(full_page.read_text(encoding="utf-8"))):
+        links = [link["href"] for tag, link in page.elements if tag == "a"]
+        assert links == [f"#{name}" for name in page.text if name]
+
+
+def test_what_follows_answer_length_is_flagged(curated_page: Path) -> None:
+    words = " ".join(Page(curated_page.read_text(encoding="utf-8")).text["correlations"].split())
+    assert re.search(r"Beware: text_quality follows answer length \(ρ = 0\.\d\d\)\. ", words)
+    assert "quality follows" not in words.replace("text_quality follows", "")
+
+
+def test_selections_stand_side_by_side(curated_page: Path) -> None:
+    page = Page(curated_page.read_text(encoding="utf-8"))
+    words = " ".join(page.text["selections"].split())
+    assert "The run's 3 selections side by side." in words
+    assert "samples1203040" in words
+    assert "kept and minimal300.250300.750" in words
+    assert "minimalfacility_location303059.3%" in "".join(page.text["curves"].split())
+    assert "mr / count108.3%00.0%" in " ".join(page.text["strata"].split())
 
 
 @pytest.mark.parametrize("name", SECTIONS)

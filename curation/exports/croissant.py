@@ -1,0 +1,239 @@
+"""Croissant metadata (MLCommons, format 1.0) of an export: its files, records and lineage.
+
+Lineage is told in W3C PROV-O terms, as Croissant 1.1 recommends; a reader of 1.0 passes over it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from curation.exports.base import ExportFormat, Json
+from curation.exports.licences import licence_url
+from curation.exports.lineage import Lineage
+from curation.exports.turns import FACTS, IDENTITY, NUMBERS
+
+FILE_NAME: Final = "croissant.json"
+CONFORMS_TO: Final = "http://mlcommons.org/croissant/1.0"
+RECORDS: Final = "samples"
+
+_TERMS: Final = (
+    "citeAs", "column", "equivalentProperty", "extract", "field", "fileProperty", "fileObject",
+    "fileSet", "format", "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField",
+    "path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate", "separator",
+    "source", "subField", "transform",
+)  # fmt: skip
+CONTEXT: Final[Json] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "sc": "https://schema.org/",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "dct": "http://purl.org/dc/terms/",
+    "prov": "http://www.w3.org/ns/prov#",
+    "conformsTo": "dct:conformsTo",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    **{term: f"cr:{term}" for term in _TERMS},
+}
+_TYPES: Final = {
+    "string": "sc:Text",
+    "int64": "sc:Integer",
+    "double": "sc:Float",
+    "float64": "sc:Float",
+}
+
+
+def croissant(chosen: ExportFormat, root: Path, files: Sequence[Path], lineage: Lineage) -> str:
+    """The metadata as JSON text.
+
+    Args:
+        chosen: the format that was exported.
+        root: the folder that paths are relative to: that of the Croissant file.
+        files: the data files.
+        lineage: what they hold.
+    """
+    document = {
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": CONFORMS_TO,
+        "name": f"{lineage.run['name']}: {lineage.selection}",
+        "description": f"{lineage.made()} Curated by MedSift. Not for clinical use.",
+        "citeAs": _citation(lineage),
+        "identifier": f"{lineage.run['run_id']}/{lineage.selection}",
+        "version": "1.0.0",
+        "keywords": ["medical", "vision-language", "instruction tuning"],
+        **_known("license", [licence_url(name) for name in lineage.licences if name]),
+        **_known("inLanguage", lineage.languages),
+        **_moment("datePublished", lineage.counts["created_at"]),
+        **_provenance(lineage),
+        "distribution": [_file(path, root, chosen.media_type) for path in files],
+    }
+    if chosen.fields is not None:
+        document["distribution"] += _file_set(chosen, files)
+        document["recordSet"] = [_record_set(chosen.fields(files[0]), _source(root, files))]
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def table_fields(path: Path) -> list[Json]:
+    """Fields of a Parquet file, by its columns.
+
+    Lists of lists, such as chat contents made of parts, are left out: `mlcroissant` reads one
+    level.
+    """
+    import pyarrow.parquet as pq
+
+    found = (_table_field(field) for field in pq.read_schema(path))
+    return [field for field in found if field is not None]
+
+
+def line_fields(path: Path) -> list[Json]:
+    """Fields of JSON Lines: what names a sample and its weight.
+
+    Texts that look like numbers would be read as such, so tags are left out.
+    """
+    return [_leaf(name, {"column": name}, NUMBERS.get(name, "string")) for name in IDENTITY]
+
+
+def array_fields(path: Path) -> list[Json]:
+    """Fields of a JSON array of conversations."""
+    # Not parts of one field: of a JSON file, `mlcroissant` reads fields without parts alone.
+    turns = {"jsonPath": "$[*].conversations"}
+    said = [_part("conversations", key, turns) | {"repeated": True} for key in ("from", "value")]
+    paths = {name: {"jsonPath": f"$[*].{name}"} for name in FACTS}
+    leaves = [_leaf(name, path, NUMBERS.get(name, "string")) for name, path in paths.items()]
+    return [*said, *leaves]
+
+
+def _table_field(field: pa.Field) -> Json | None:
+    column = {"column": field.name}
+    if not pa.types.is_list(field.type):
+        return _leaf(field.name, column, str(field.type))
+    inside = field.type.value_type
+    if not pa.types.is_struct(inside):
+        return _leaf(field.name, column, str(inside)) | {"repeated": True}
+    if any(pa.types.is_nested(part.type) for part in inside):
+        return None
+    if inside.get_field_index("bytes") >= 0:
+        picture = {"dataType": "sc:ImageObject", "repeated": True}
+        return _part("", field.name, column, "bytes") | picture
+    parts = [_part(field.name, part.name, column) for part in inside]
+    return {"name": field.name, "repeated": True, "subField": parts}
+
+
+def _leaf(name: str, extract: Json, kind: str = "string") -> Json:
+    """A field of one value, whose Arrow type is `kind`."""
+    return {"name": name, "dataType": _TYPES[kind], "source": {"extract": extract}}
+
+
+def _part(parent: str, name: str, extract: Json, key: str | None = None) -> Json:
+    """A field that is one key of each object in a list."""
+    source = {"extract": extract, "transform": {"jsonPath": key or name}}
+    return {"name": f"{parent}/{name}".lstrip("/"), "dataType": "sc:Text", "source": source}
+
+
+def _record_set(fields: Sequence[Json], source: Json) -> Json:
+    return {
+        "@type": "cr:RecordSet",
+        "@id": RECORDS,
+        "name": RECORDS,
+        "description": "One record a sample, in the order of the selection.",
+        "key": {"@id": f"{RECORDS}/sample_id"},
+        "field": [_field(field, source) for field in fields],
+    }
+
+
+def _field(field: Json, source: Json) -> Json:
+    made = {"@type": "cr:Field", "@id": f"{RECORDS}/{field['name']}", **field}
+    made["name"] = field["name"].rsplit("/", 1)[-1]
+    if "source" in field:
+        made["source"] = {**source, **field["source"]}
+    if "subField" in field:
+        made["subField"] = [_field(part, source) for part in field["subField"]]
+    return made
+
+
+def _source(root: Path, files: Sequence[Path]) -> Json:
+    """One file is read as itself, so that its checksum is verified; several as a set."""
+    if len(files) > 1:
+        return {"fileSet": {"@id": "data"}}
+    return {"fileObject": {"@id": _id(files[0], root)}}
+
+
+def _file_set(chosen: ExportFormat, files: Sequence[Path]) -> list[Json]:
+    if len(files) == 1:
+        return []
+    kind = {"encodingFormat": chosen.media_type, "includes": chosen.pattern}
+    return [{"@type": "cr:FileSet", "@id": "data", "name": "data", **kind}]
+
+
+def _file(path: Path, root: Path, media_type: str) -> Json:
+    with path.open("rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "@type": "cr:FileObject",
+        "@id": _id(path, root),
+        "name": path.name,
+        "contentUrl": path.relative_to(root).as_posix(),
+        "contentSize": f"{path.stat().st_size} B",
+        "encodingFormat": media_type,
+        "sha256": checksum,
+    }
+
+
+def _id(path: Path, root: Path) -> str:
+    """An identifier, which may hold no white space."""
+    return "-".join(path.relative_to(root).as_posix().split())
+
+
+def _citation(lineage: Lineage) -> str:
+    run = lineage.run
+    by = " ".join(["MedSift", *([run["code_version"]] if run["code_version"] else [])])
+    return f"{run['name']}: {lineage.selection}. Curated by {by}, run {run['run_id']}."
+
+
+def _provenance(lineage: Lineage) -> Json:
+    run = lineage.run
+    agent = {"@type": "prov:SoftwareAgent", "name": "MedSift", "version": run["code_version"]}
+    properties = [
+        {"@type": "PropertyValue", "name": name, "value": value}
+        for name, value in lineage.identity().items()
+    ]
+    return {
+        "prov:wasDerivedFrom": [_derived(line) for line in lineage.sources],
+        "prov:wasGeneratedBy": {
+            "@type": "prov:Activity",
+            "name": f"medsift run {run['run_id']}",
+            **_moment("prov:startedAtTime", run["created_at"]),
+            **_moment("prov:endedAtTime", run["finished_at"]),
+            "prov:wasAssociatedWith": {key: value for key, value in agent.items() if value},
+            "additionalProperty": properties,
+        },
+    }
+
+
+def _derived(line: Json) -> Json:
+    """One source under one licence, with the samples taken from it."""
+    taken = {"@type": "PropertyValue", "name": "samples", "value": line["samples"]}
+    licence = [licence_url(line["license"])] if line["license"] else []
+    return {
+        "@type": ["prov:Entity", "sc:Dataset"],
+        "name": line["source"] or "unknown source",
+        **_known("license", licence),
+        "additionalProperty": taken,
+    }
+
+
+def _moment(name: str, moment: Any) -> Json:
+    return {} if moment is None else {name: f"{moment.isoformat(timespec='seconds')}Z"}
+
+
+def _known(name: str, values: Sequence[str]) -> Json:
+    """A property with its values; none without any."""
+    return {} if not values else {name: values[0] if len(values) == 1 else list(values)}

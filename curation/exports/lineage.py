@@ -1,0 +1,133 @@
+"""Where an exported selection comes from and what it is made of, asked of the manifest once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from curation.compare.layout import Line, ask, opened
+from curation.exports.base import Origin
+from curation.selection.config import EVERYTHING
+
+TALLIED: Final = ("modality", "body_part", "task_type", "answer_type", "language")
+
+_RUN: Final = """
+SELECT run_id, name, recipe, recipe_fingerprint, input_fingerprint, code_version, seed,
+       created_at, finished_at FROM runs WHERE run_id = $run
+"""
+_SETTINGS: Final = "SELECT * FROM selection_settings WHERE run_id = $run AND selection = $selection"
+_CHOSEN: Final = """
+WITH chosen AS (
+    SELECT s.weight, s.stratum AS selected_as, s.created_at, p.* FROM selections s
+    JOIN samples p ON s.place = p.place WHERE s.run_id = $run AND s.selection = $selection
+)
+"""
+_COUNTS: Final = f"""{_CHOSEN}
+SELECT count(*) AS samples, coalesce(sum(weight), 0) AS weight, max(created_at) AS created_at,
+       count(*) FILTER (len(images) IS NULL OR len(images) = 0) AS text_only,
+       (SELECT count(DISTINCT image.image_id) FROM (SELECT unnest(images) AS image FROM chosen))
+         AS images
+FROM chosen
+"""
+_SOURCES: Final = f"""{_CHOSEN}
+SELECT source, license, count(*) AS samples FROM chosen GROUP BY ALL
+ORDER BY samples DESC, source, license
+"""
+_STRATA: Final = """
+SELECT stratum, pool, selected, weight FROM coverage
+WHERE run_id = $run AND selection = $selection ORDER BY pool DESC, stratum
+"""
+_FUNNEL: Final = """
+SELECT stage, rows_in, kept, dropped, failed FROM funnel WHERE run_id = $run ORDER BY ordinal
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Facts of one selection; `settings` is None for one that was not made to a budget.
+
+    `sources` are lines (source, license, samples), `strata` (stratum, pool, selected, weight),
+    `tallies` counts of tag values, commonest first. `readers` name each source's reader.
+    """
+
+    run: Line
+    selection: str
+    counts: Line
+    settings: Line | None
+    sources: list[Line]
+    readers: dict[str, str]
+    strata: list[Line]
+    tallies: dict[str, list[tuple[str | None, int]]]
+    funnel: list[Line]
+
+    @property
+    def licences(self) -> list[str | None]:
+        """Licences of the samples, sorted; None last where a sample has none."""
+        found = {line["license"] for line in self.sources}
+        return [*sorted(name for name in found if name), *([None] if None in found else [])]
+
+    @property
+    def languages(self) -> list[str]:
+        """Language codes of the samples, sorted."""
+        return sorted(value for value, _ in self.tallies["language"] if value)
+
+    def identity(self) -> dict[str, Any]:
+        """What repeats this selection, by name: fingerprints, method, budget and seeds."""
+        keys = ("run_id", "recipe_fingerprint", "input_fingerprint", "code_version", "seed")
+        made = {key: (self.settings or {}).get(key) for key in ("method", "budget", "fingerprint")}
+        found = {key: self.run[key] for key in keys} | {"selection": self.selection}
+        found |= {f"selection_{key}": value for key, value in made.items()}
+        if self.settings is not None:
+            found["selection_seed"] = self.settings["seed"]
+        return {key: value for key, value in found.items() if value is not None}
+
+    def made(self) -> str:
+        """One sentence: how many samples of how many, and by what method."""
+        count = f"{self.counts['samples']:,}"
+        if self.selection == EVERYTHING:
+            return f"{count} samples: all that curation kept and that may be trained on."
+        if self.settings is None:
+            return f"{count} samples."
+        pool, method, budget = (self.settings[key] for key in ("pool", "method", "budget"))
+        of = "" if pool is None else f" of {pool:,}"
+        by = "" if method is None else f", selected by {method}"
+        to = "" if budget is None else f" to a budget of {budget}"
+        return f"{count} samples{of}{by}{to}."
+
+
+def read_lineage(origin: Origin) -> Lineage:
+    """Ask the manifest for everything that a card or a Croissant file says."""
+    bound = {"run": origin.run_id, "selection": origin.selection}
+    with opened(origin.manifest) as con:
+        run = ask(con, _RUN, run=origin.run_id)[0]
+        settings = ask(con, _SETTINGS, **bound)
+        tallies = {
+            name: ask(
+                con,
+                f"{_CHOSEN} SELECT {name} AS value, count(*) AS samples FROM chosen GROUP BY ALL "
+                "ORDER BY samples DESC, value NULLS LAST",
+                **bound,
+            )
+            for name in TALLIED
+        }
+        return Lineage(
+            run=run,
+            selection=origin.selection,
+            counts=ask(con, _COUNTS, **bound)[0],
+            settings=settings[0] if settings else None,
+            sources=ask(con, _SOURCES, **bound),
+            readers=_readers(run["recipe"]),
+            strata=ask(con, _STRATA, **bound),
+            tallies={
+                name: [(line["value"], line["samples"]) for line in lines]
+                for name, lines in tallies.items()
+            },
+            funnel=ask(con, _FUNNEL, run=origin.run_id),
+        )
+
+
+def _readers(recipe: str | None) -> dict[str, str]:
+    """Reader of each source; paths stay out, they tell of a machine."""
+    sources = json.loads(recipe or "{}").get("sources") or []
+    return {source["name"]: source["reader"] for source in sources}

@@ -1,0 +1,87 @@
+"""Label noise on request: wrong answers, and questions that sit with another patient's picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Final
+
+import numpy as np
+
+from curation.errors import UsageError
+from curation.phantoms.cases import Case, draw_case
+from curation.phantoms.defects import KEPT, Base, Plan
+from curation.phantoms.images import suffix
+from curation.phantoms.questions import LETTERS, NO, YES, Question, answer_on
+
+NOISE: Final = 5
+WRONG_ANSWER, MISMATCHED = "wrong_answer", "mismatched"
+
+Place = tuple[Base, int]
+
+
+def plant_noise(plan: Plan, wrong_answers: int, mismatched: int) -> None:
+    """Spoil training rows of the base set that have no other defect, and say so in the truth.
+
+    `wrong_answers` closed and choice rows get a wrong answer. `mismatched` rows get a new picture
+    of another patient and modality, about which their question has another answer or none; their
+    tags stay. No other row changes.
+
+    Raises UsageError when there are not as many such rows.
+    """
+    order = np.random.default_rng([plan.seed, 0, NOISE])
+    sound = _sound_rows(plan)
+    sound = [sound[int(place)] for place in order.permutation(len(sound))]
+    wrong = [place for place in sound if _question(place).answer_type != "open"][:wrong_answers]
+    taken = {base.rows[place] for base, place in wrong}
+    moved = [(base, place) for base, place in sound if base.rows[place] not in taken][:mismatched]
+    _check(WRONG_ANSWER, wrong_answers, len(wrong))
+    _check(MISMATCHED, mismatched, len(moved))
+    for place in wrong:
+        _answer_wrongly(plan, place, order)
+    fresh = (draw_case(plan.seed, index) for index in count(len(plan.bases) + plan.paths))
+    for place in moved:
+        _move(plan, place, fresh)
+
+
+def _check(kind: str, wanted: int, found: int) -> None:
+    if found < wanted:
+        raise UsageError(
+            f"{wanted} rows of kind {kind} were asked for and {found} are free of other defects; "
+            "ask for fewer, or for more images"
+        )
+
+
+def _sound_rows(plan: Plan) -> list[Place]:
+    """Rows of training patients that no line of truth mentions."""
+    planted = {line["row_index"] for line in plan.truth}
+    planted |= {line["original_row_index"] for line in plan.truth}
+    return [
+        (base, place)
+        for base in plan.bases
+        for place, row in enumerate(base.rows)
+        if base.case.split == "train" and row not in planted
+    ]
+
+
+def _question(place: Place) -> Question:
+    return place[0].used[place[1]]
+
+
+def _answer_wrongly(plan: Plan, place: Place, order: np.random.Generator) -> None:
+    question, row = _question(place), place[0].rows[place[1]]
+    known = LETTERS[: len(question.options)] or (YES, NO)
+    others = [answer for answer in known if answer != question.answer]
+    plan.rows[row]["answer"] = others[int(order.integers(len(others)))]
+    plan.plant(row, WRONG_ANSWER, KEPT, None, f"the picture says {question.answer}")
+
+
+def _move(plan: Plan, place: Place, fresh: Iterator[Case]) -> None:
+    question, row, own = _question(place), place[0].rows[place[1]], place[0].case
+    case = next(
+        case
+        for case in fresh
+        if case.modality != own.modality and answer_on(question, case) != question.answer
+    )
+    plan.rows[row]["image"] = plan.picture(case, "original", suffix(case))
+    plan.plant(row, MISMATCHED, KEPT, None, f"the question is about {place[0].path}")

@@ -1,0 +1,91 @@
+"""Charts of scores against each other and of selections on their way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from curation.compare.layout import Line
+from curation.report.drawing import (
+    COLOURS,
+    MINUS,
+    PAPER,
+    PLUS,
+    REST,
+    Figure,
+    axis_title,
+    layout,
+    plain,
+)
+from curation.report.selections import LENGTH, SelectionFacts
+
+
+def heat_map(correlations: Sequence[Line]) -> Figure:
+    """Rank correlation of every score with answer length, and with every other score."""
+    scorers = sorted({line["scorer"] for line in correlations})
+    others = sorted(
+        {line["other"] for line in correlations}, key=lambda name: (name != LENGTH, name)
+    )
+    rho = {}
+    for line in correlations:
+        for pair in ((line["scorer"], line["other"]), (line["other"], line["scorer"])):
+            rho[pair] = line["rho"]
+    values = [[rho.get((scorer, other)) for other in others] for scorer in scorers]
+    trace = {
+        "type": "heatmap",
+        "x": [plain(name.replace("_", " ")) for name in others],
+        "y": [plain(name.replace("_", " ")) for name in scorers],
+        "z": values,
+        "zmin": -1,
+        "zmax": 1,
+        "xgap": 2,
+        "ygap": 2,
+        "colorscale": [[0, MINUS], [0.5, PAPER], [1, PLUS]],
+        "text": [["" if one is None else f"{one:.2f}" for one in line] for line in values],
+        "texttemplate": "%{text}",
+        "hovertemplate": "%{y} and %{x}: ρ = %{text}<extra></extra>",
+        "hoverongaps": False,
+        "colorbar": {"title": {"text": "ρ"}, "thickness": 12, "outlinewidth": 0},
+    }
+    x = {"type": "category", "side": "top", "showgrid": False, "ticks": ""}
+    y = {"type": "category", "autorange": "reversed", "showgrid": False, "ticks": ""}
+    return [trace], layout(130 + 34 * len(scorers), x, y)
+
+
+def coverage_curves(selections: SelectionFacts) -> Figure:
+    """Coverage against size, a line a selection; a disc is where each one stopped."""
+    traces = []
+    for place, name in enumerate(name for name in selections.names if name in selections.curves):
+        colour = COLOURS[place] if place < len(COLOURS) else REST
+        traces.append(_curve(name, selections.curves[name], colour))
+        if name in selections.chosen:
+            traces.append(_point(name, selections.chosen[name], colour))
+    x = {"title": axis_title("samples selected"), "tickformat": ",d", "rangemode": "tozero"}
+    y = {"title": axis_title("coverage of the pool"), "tickformat": ".0%", "rangemode": "tozero"}
+    return traces, layout(420, x, y, hovermode="closest")
+
+
+def _curve(name: str, lines: Sequence[Line], colour: str) -> Line:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": plain(name),
+        "legendgroup": plain(name),
+        "x": [line["size"] for line in lines],
+        "y": [line["coverage"] for line in lines],
+        "line": {"color": colour, "width": 2},
+        "hovertemplate": "%{x:,} samples cover %{y:.1%}<extra>" + plain(name) + "</extra>",
+    }
+
+
+def _point(name: str, chosen: Line, colour: str) -> Line:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": plain(name),
+        "legendgroup": plain(name),
+        "showlegend": False,
+        "x": [chosen["selected"]],
+        "y": [chosen["coverage"]],
+        "marker": {"color": colour, "size": 11},
+        "hovertemplate": "selected: %{x:,}, %{y:.1%}<extra>" + plain(name) + "</extra>",
+    }

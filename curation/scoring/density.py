@@ -1,0 +1,29 @@
+"""How crowded a sample's surroundings are."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from curation.pool import KnnGraph
+from curation.scoring.base import Doubles, ScorerConfig, ScoringContext
+
+
+class DensityConfig(ScorerConfig):
+    """Settings of `density`; the recipe's `graph` says who is a neighbour."""
+
+    kind: Literal["density"]
+
+    def score(self, context: ScoringContext) -> Doubles:
+        """Mean similarity (n,) to the nearest others."""
+        return mean_similarity(context.graph)
+
+
+def mean_similarity(graph: KnnGraph) -> Doubles:
+    """Mean cosine (n,) of each sample with its neighbours, NaN where it has none."""
+    there = graph.index >= 0
+    total = np.where(there, graph.similarity, 0.0).sum(axis=1, dtype=np.float64)
+    count = there.sum(axis=1)
+    mean: Doubles = np.divide(total, count, out=np.full(len(graph), np.nan), where=count > 0)
+    return mean

@@ -1,0 +1,59 @@
+"""Which closed and choice answers other pictures with the same question contradict."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final, Literal
+
+import numpy as np
+from pydantic import Field
+
+from curation.dedup.conversations import EXACT_ANSWERS
+from curation.scoring.base import Doubles, ScorerConfig, ScoringContext
+from curation.scoring.heads import AnswerOdds, answer_odds
+from curation.scoring.pictures import look_at
+from curation.scoring.questions import read_questions
+
+DECIMALS: Final = 6
+
+
+class LabelNoiseConfig(ScorerConfig):
+    """Settings of `label_noise`: how likely the given answer is wrong, so lower is better."""
+
+    higher_is_better: ClassVar[bool] = False
+    kind: Literal["label_noise"]
+    folds: int = Field(5, ge=2, le=100)
+    """Parts of the pool that are judged by the rest in turn."""
+    least: int = Field(10, ge=2)
+    """Samples that must ask the same before any of them is judged."""
+    question: float = Field(0.88, gt=0.0, le=1.0)
+    """Cosine of question vectors from which wordings without a contrast mean the same."""
+    ridge: float = Field(1.0, gt=0.0)
+    """Strength of the prior, in pictures."""
+    rate: float = Field(0.05, gt=0.0, lt=1.0)
+    """Share of wrong answers to expect before looking."""
+
+    def score(self, context: ScoringContext) -> Doubles:
+        """Probability (n,) that an answer is wrong, of closed and choice answers.
+
+        Out-of-sample estimates judge given labels as in confident learning (Northcutt, Jiang and
+        Chuang 2021, arXiv 1911.00068, section 3).
+        """
+        shown = look_at(context.pool, self.folds, context.seed)
+        asked = read_questions(context.pool, self.question)
+        odds = answer_odds(shown, asked, ridge=self.ridge, least=self.least)
+        types = context.pool.samples["answer_type"].to_pylist()
+        exact = np.array([kind in EXACT_ANSWERS for kind in types], bool)
+        return np.where(exact, np.round(probability_wrong(odds, self.rate), DECIMALS), np.nan)
+
+
+def probability_wrong(odds: AnswerOdds, rate: float) -> Doubles:
+    """Probability (n,) that the given answer is not the true one.
+
+    By Bayes' rule when an answer is wrong with probability `rate` and then any of the other k - 1
+    alike (symmetric noise): r(1 - p)/(k - 1) against (1 - r)p, where p is the probability of the
+    answer for the picture. A picture that says nothing (p = 1/k) leaves `rate`.
+    """
+    wrong = rate * (1.0 - odds.seen) / np.maximum(odds.classes - 1, 1)
+    right = (1.0 - rate) * odds.seen
+    found: Doubles = wrong / (wrong + right)
+    return found

@@ -1,0 +1,30 @@
+"""How alone a sample is among its neighbours."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from curation.pool import KnnGraph
+from curation.scoring.base import Doubles, ScorerConfig, ScoringContext
+
+
+class RarityConfig(ScorerConfig):
+    """Settings of `rarity`; the recipe's `graph` says who is a neighbour, and how many."""
+
+    kind: Literal["rarity"]
+
+    def score(self, context: ScoringContext) -> Doubles:
+        """Distance (n,) to the farthest of the nearest others."""
+        return farthest_distance(context.graph)
+
+
+def farthest_distance(graph: KnnGraph) -> Doubles:
+    """1 - cosine (n,) with the k-th neighbour, or with the last there is; NaN where there is none.
+
+    The k-NN distance as a measure of an outlier: Ramaswamy, Rastogi and Shim 2000, "Efficient
+    Algorithms for Mining Outliers from Large Data Sets".
+    """
+    least = np.where(graph.index >= 0, graph.similarity, np.inf).min(axis=1, initial=np.inf)
+    return np.where(np.isfinite(least), 1.0 - least.astype(np.float64), np.nan)

@@ -1,0 +1,32 @@
+"""How rare a sample's kind is: the surprise of its stratum."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from curation.scoring.base import Doubles, ScorerConfig, ScoringContext
+
+
+class TagRarityConfig(ScorerConfig):
+    """Settings of `tag_rarity`; it has none.
+
+    Samples of one stratum are equally rare, so that each has percentile 0.5 there: the value is
+    for queries and for methods that look at all strata at once, and adds nothing to `quality`.
+    """
+
+    kind: Literal["tag_rarity"]
+
+    def score(self, context: ScoringContext) -> Doubles:
+        """Surprise (n,) of each sample's stratum, in nats."""
+        return surprise(context.pool.strata)
+
+
+def surprise(names: Sequence[str]) -> Doubles:
+    """-log of the share (n,) that each of some names has among them."""
+    count = Counter(names)
+    share = np.array([count[name] for name in names], np.float64) / max(len(names), 1)
+    return -np.log(share)

@@ -1,0 +1,26 @@
+"""The baseline that rewards length alone."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from curation.selection.base import MethodConfig, Picker, SelectionContext, by_order
+from curation.selection.quotas import QuotasConfig
+
+
+class LongestConfig(MethodConfig):
+    """Samples with the longest answers, in characters; equal ones by sample id.
+
+    Zhao et al. 2024, "Long is more for alignment" (arXiv 2402.04833). `gain` is the length.
+    """
+
+    usual_quotas: ClassVar[QuotasConfig] = QuotasConfig(kind="none")
+
+    kind: Literal["longest"] = "longest"
+
+    def picker(self, context: SelectionContext) -> Picker:
+        """Order the pool once."""
+        length = context.candidates.answer_length.astype(np.float64)
+        return by_order(np.argsort(-length, kind="stable"), length, context.groups)

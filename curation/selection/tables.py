@@ -1,0 +1,108 @@
+"""Selections as the manifest's tables `selections`, `selection_settings` and `curves`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from curation.selection.base import Candidates
+from curation.selection.select import Selection
+
+SELECTIONS: Final = pa.schema(
+    [
+        pa.field("selection", pa.string(), nullable=False),
+        pa.field("rank", pa.int64(), nullable=False),
+        pa.field("sample_id", pa.string(), nullable=False),
+        pa.field("row_id", pa.string(), nullable=False),
+        pa.field("weight", pa.float64(), nullable=False),
+        pa.field("gain", pa.float64()),
+        pa.field("stratum", pa.string(), nullable=False),
+    ]
+)
+SETTINGS: Final = pa.schema(
+    [
+        pa.field("selection", pa.string(), nullable=False),
+        pa.field("ordinal", pa.int32(), nullable=False),
+        pa.field("created_at", pa.timestamp("us")),
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("budget", pa.string(), nullable=False),
+        pa.field("settings", pa.string(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("fingerprint", pa.string(), nullable=False),
+        pa.field("pool", pa.int64(), nullable=False),
+        pa.field("selected", pa.int64(), nullable=False),
+        pa.field("tokens", pa.int64(), nullable=False),
+        pa.field("objective", pa.float64()),
+        pa.field("coverage", pa.float64()),
+    ]
+)
+CURVES: Final = pa.schema(
+    [
+        pa.field("selection", pa.string(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("tokens", pa.int64(), nullable=False),
+        pa.field("objective", pa.float64()),
+        pa.field("coverage", pa.float64()),
+    ]
+)
+
+
+def selection_table(selection: Selection, candidates: Candidates) -> pa.Table:
+    """SELECTIONS: one line a selected sample, by rank."""
+    samples = candidates.pool.samples.select(["sample_id", "row_id"])
+    chosen = samples.take(pa.array(selection.order))
+    strata = pa.array(candidates.pool.strata, pa.string()).take(pa.array(selection.order))
+    return pa.Table.from_arrays(
+        [
+            pa.repeat(selection.config.name, len(selection.order)),
+            pa.array(np.arange(len(selection.order))),
+            chosen["sample_id"],
+            chosen["row_id"],
+            pa.array(selection.weight),
+            pa.array(selection.gain, from_pandas=True),
+            strata,
+        ],
+        schema=SELECTIONS,
+    )
+
+
+def settings_table(
+    selection: Selection, pool: int, ordinal: int, created_at: datetime | None = None
+) -> pa.Table:
+    """SETTINGS: one line. `created_at` is UTC, without a zone; null stands for the run's start."""
+    objective = selection.objective
+    line = {
+        "selection": selection.config.name,
+        "ordinal": ordinal,
+        "created_at": created_at,
+        "method": selection.config.method.kind,
+        "budget": str(selection.config.budget),
+        "settings": selection.config.model_dump_json(),
+        "seed": selection.config.seed,
+        "fingerprint": selection.fingerprint,
+        "pool": pool,
+        "selected": len(selection.order),
+        "tokens": int(selection.tokens[selection.order].sum()),
+        "objective": None if objective is None else float(objective[-1]),
+        "coverage": float(selection.curve.coverage[-1]),
+    }
+    return pa.Table.from_pylist([line], schema=SETTINGS)
+
+
+def curve_table(selection: Selection) -> pa.Table:
+    """CURVES: one line a point of the curve."""
+    last = selection.curve.size - 1
+    objective = selection.objective
+    return pa.Table.from_arrays(
+        [
+            pa.repeat(selection.config.name, len(last)),
+            pa.array(selection.curve.size),
+            pa.array(np.cumsum(selection.tokens[selection.order])[last]),
+            pa.nulls(len(last), pa.float64()) if objective is None else pa.array(objective[last]),
+            pa.array(selection.curve.coverage),
+        ],
+        schema=CURVES,
+    )

@@ -1,0 +1,117 @@
+"""Samples most similar to a few that show what the model is wanted for."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from curation.errors import UsageError
+from curation.selection.base import (
+    Doubles,
+    Indices,
+    MethodConfig,
+    Picked,
+    Picker,
+    SelectionContext,
+)
+from curation.selection.quotas import QuotasConfig
+
+
+class TargetConfig(MethodConfig):
+    """Round-robin over the targets: each in turn takes the nearest sample that is still free.
+
+    RDS+ (Ivison et al. 2025, "Large-scale data selection for instruction tuning", arXiv
+    2503.01807): cosine to each query, then round-robin, so that no query takes all. The
+    paper's vector is a language model's hidden state; here it is the joint vector. Targets are
+    samples of the pool, and first in its order: held-out rows decide nothing. `gain` is the cosine.
+    """
+
+    usual_quotas: ClassVar[QuotasConfig] = QuotasConfig(kind="none")
+
+    kind: Literal["target"] = "target"
+    where: str | None = None
+    """SQL condition over the columns of samples, such as `modality = 'ct'`."""
+    sample_ids: tuple[str, ...] = ()
+    """Or the targets themselves."""
+    most: int = Field(default=1_000, ge=1)
+    """Targets at most: each is compared with the whole pool."""
+
+    @model_validator(mode="after")
+    def _some_target(self) -> TargetConfig:
+        if (self.where is None) == (not self.sample_ids):
+            raise ValueError("give either `where` or `sample_ids`, to say what the targets are")
+        return self
+
+    def picker(self, context: SelectionContext) -> Picker:
+        """Rank the pool for each target once."""
+        targets = self._targets(context)
+        vectors = context.candidates.lattice
+        product = vectors.points[targets] @ vectors.points.T
+        ranked = [np.argsort(-line, kind="stable") for line in product]
+        cosine = product.astype(np.float64) / vectors.scale**2
+        code = context.groups.code
+
+        def pick(counts: Indices) -> Picked:
+            return _round_robin(ranked, cosine, code, counts)
+
+        return pick
+
+    def _targets(self, context: SelectionContext) -> Indices:
+        """Places of the targets in the pool. Raises UsageError."""
+        samples = context.candidates.pool.samples
+        found = self._where(samples) if self.where is not None else self._named(context)
+        if not 1 <= len(found) <= self.most:
+            raise UsageError(
+                f"the method `target` has {len(found)} targets in a pool of {samples.num_rows}; "
+                f"choose 1 to {self.most} by `where` or `sample_ids`"
+            )
+        return found
+
+    def _named(self, context: SelectionContext) -> Indices:
+        place = {sample: row for row, sample in enumerate(context.candidates.sample_ids)}
+        missing = [sample for sample in self.sample_ids if sample not in place]
+        if missing:
+            raise UsageError(
+                f"target {missing[0]!r} is no sample of the pool ({len(missing)} of "
+                f"{len(self.sample_ids)} are not): name ids of kept samples that may be trained on"
+            )
+        return np.unique([place[sample] for sample in self.sample_ids]).astype(np.int64)
+
+    def _where(self, samples: pa.Table) -> Indices:
+        import duckdb
+
+        place = pa.array(np.arange(samples.num_rows), pa.int64())
+        with duckdb.connect(config={"enable_external_access": "false"}) as connection:
+            connection.register("samples", samples.append_column("__place", place))
+            try:
+                found = connection.execute(
+                    f"SELECT __place FROM samples WHERE ({self.where}) ORDER BY __place"
+                ).fetchnumpy()
+            except duckdb.Error as error:
+                raise UsageError(
+                    f"target.where holds {self.where!r}, which is no SQL condition over the "
+                    f"columns of samples: {str(error).splitlines()[0]}"
+                ) from error
+        return np.asarray(found["__place"], np.int64)
+
+
+def _round_robin(ranked: list[Indices], cosine: Doubles, code: Indices, counts: Indices) -> Picked:
+    """Each target in turn takes its nearest free sample in a group that still wants some."""
+    left, free = counts.tolist(), np.ones(len(code), np.bool_)
+    queues = [iter(line.tolist()) for line in ranked]
+    order: list[int] = []
+    gain: list[float] = []
+    wanted = int(counts.sum())
+    while len(order) < wanted:
+        for target, queue in enumerate(queues):
+            place = next((row for row in queue if free[row] and left[code[row]]), None)
+            if place is None or len(order) == wanted:
+                break
+            free[place] = False
+            left[code[place]] -= 1
+            order.append(place)
+            gain.append(float(cosine[target, place]))
+    return Picked(np.array(order, np.int64), np.array(gain))

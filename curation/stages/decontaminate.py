@@ -1,0 +1,109 @@
+"""Stage 6: training rows that meet a benchmark are listed, and dropped as the recipe says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation import records
+from curation.decontaminate import NEAR, DecontaminateConfig, Hits, find_hits, read_index
+from curation.decontaminate.index import fingerprint
+from curation.dedup import LEAKS
+from curation.dedup.images import image_set
+from curation.recipe import Recipe
+from curation.stages.base import StageContext
+from curation.stages.embed import keep_all
+from curation.storage import read_folder, write_table
+from curation.vectors import read_vectors
+
+TRAIN: Final = "train"
+
+
+class DecontaminateStage:
+    """Compares the rows that may be trained on with every benchmark of the recipe."""
+
+    name: ClassVar[str] = "decontaminate"
+    version: ClassVar[int] = 1
+
+    def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
+        """The rules, and the content of every index."""
+        config = recipe.decontaminate
+        if not config.benchmarks:
+            return {"benchmarks": []}
+        encoder = recipe.encoder.fingerprint()
+        return {
+            "rules": config.model_dump(mode="json", exclude={"benchmarks"}),
+            "images": recipe.dedup.image.model_dump(mode="json"),
+            "jaccard": recipe.dedup.text.jaccard,
+            "benchmarks": [
+                [benchmark.name, fingerprint(read_index(benchmark.index, encoder))]
+                for benchmark in config.benchmarks
+            ],
+        }
+
+    def run(self, context: StageContext) -> None:
+        """Write `samples`, `decisions` and `leaks`."""
+        before = context.upstream["split"] / "samples"
+        config = context.recipe.decontaminate
+        if not config.benchmarks:
+            keep_all(before, context.folder)
+            return
+        samples = read_folder(before, records.SAMPLES)
+        context.begin(samples.num_rows, "samples")
+        train = samples.filter(pc.equal(pc.fill_null(samples["split"], TRAIN), TRAIN))
+        found = _compare(context, train)
+        gone = records.decisions(_decisions(train, found, config))
+        kept = samples.filter(
+            pc.invert(pc.is_in(samples["row_id"], gone["row_id"].combine_chunks()))
+        )
+        write_table(kept, context.folder / "samples" / "part-000000.parquet")
+        write_table(gone, context.folder / "decisions" / "part-000000.parquet")
+        leaks = pa.concat_tables([LEAKS.empty_table(), *(hits.leaks for hits in found.values())])
+        write_table(leaks, context.folder / "leaks" / "part-000000.parquet")
+        context.advance(samples.num_rows)
+
+
+def _compare(context: StageContext, train: pa.Table) -> dict[str, Hits]:
+    """Benchmark → what of the training rows meets it."""
+    recipe, folder = context.recipe, context.upstream["images"]
+    facts = read_folder(folder / "images", records.IMAGES)
+    shown = {image for images in train["images"].to_pylist() for image in images or ()}
+    facts = facts.filter(pc.is_in(facts["image_id"], pa.array(sorted(shown), pa.string())))
+    images = image_set(facts, read_vectors(folder / "vectors"))
+    found = {}
+    for benchmark in recipe.decontaminate.benchmarks:
+        index = read_index(benchmark.index, recipe.encoder.fingerprint())
+        with context.timed(f"against {benchmark.name}", train.num_rows):
+            named = type(index)(benchmark.name, index.encoder, index.items, index.images)
+            found[benchmark.name] = find_hits(
+                train, images, named, recipe.decontaminate, recipe.dedup
+            )
+    return found
+
+
+def _decisions(
+    train: pa.Table, found: Mapping[str, Hits], config: DecontaminateConfig
+) -> list[dict[str, Any]]:
+    """One entry for each row that the recipe drops, for its first benchmark in the recipe."""
+    ids = dict(zip(train["row_id"].to_pylist(), train["sample_id"].to_pylist(), strict=True))
+    entries: dict[str, dict[str, Any]] = {}
+    for name, hits in found.items():
+        lines = {(line["row_id"], line["verdict"]): line for line in hits.leaks.to_pylist()}
+        for row, verdict in sorted(hits.worst.items()):
+            fate = config.unresolved if verdict == NEAR else config.confirmed
+            if fate == "drop" and row not in entries:
+                line = lines[row, verdict]
+                entries[row] = records.decision(
+                    row,
+                    "decontaminate",
+                    records.DROPPED,
+                    line["kind"],
+                    sample=ids[row],
+                    value=line["similarity"],
+                    detail=f"{verdict} as {line['item_id']} of {name}",
+                )
+    return list(entries.values())

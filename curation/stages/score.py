@@ -1,0 +1,125 @@
+"""The stage between who is there and who is chosen: every candidate gets its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from curation.pool import (
+    KnnGraph,
+    Pool,
+    build_graph,
+    graph_path,
+    load_pool,
+    pool_folder,
+    stored_graph,
+)
+from curation.recipe import Recipe
+from curation.scoring import ScorerConfig, ScoringContext
+from curation.scoring.base import Doubles
+from curation.scoring.tables import score_tables
+from curation.stages.base import StageContext
+from curation.stages.embed import keep_all
+from curation.storage import write_table
+
+
+def check_models(recipe: Recipe) -> None:
+    """Make sure, without loading them, that the models of all scorers can be had.
+
+    Raises:
+        ModelError: one that cannot, with the mend.
+    """
+    for scorer in recipe.scores.scorers:
+        scorer.fingerprint()
+
+
+class ScoreStage:
+    """Scores the samples that may be trained on; drops none.
+
+    Without scorers it only passes the samples on.
+    """
+
+    name: ClassVar[str] = "score"
+    version: ClassVar[int] = 1
+
+    def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
+        """Scorers with their models, weights, strata, the neighbour graph and the seed.
+
+        Raises:
+            ModelError: a scorer's model cannot be had.
+        """
+        if not recipe.scores.scorers:
+            return {"scorers": []}
+        return {
+            "scorers": [scorer.fingerprint() for scorer in recipe.scores.scorers],
+            "weights": recipe.scores.weights,
+            "strata": list(recipe.strata),
+            "graph": recipe.graph.model_dump(mode="json"),
+            "neighbors": recipe.neighbors.model_dump(mode="json", exclude={"spread_above"}),
+            "seed": recipe.seed,
+        }
+
+    def run(self, context: StageContext) -> None:
+        """Write `scores`, `combinations` and `correlations`, and pass the samples on."""
+        if context.recipe.scores.scorers:
+            self._score(context)
+        *_, before = context.upstream.values()
+        keep_all(before / "samples", context.folder)
+
+    def _score(self, context: StageContext) -> None:
+        recipe = context.recipe
+        pool = load_pool(context.upstream, recipe.strata, shared_space=recipe.encoder.shared_space)
+        scorers = recipe.scores.scorers
+        context.begin(len(pool) * len(scorers), "scores")
+        values: dict[str, Doubles] = {
+            scorer.kind: _values(scorer, pool, context) for scorer in scorers
+        }
+        with context.timed("rank", len(pool)):
+            tables = score_tables(pool, values, recipe.scores)
+        for name, table in tables.items():
+            write_table(table, context.folder / name / "part-000000.parquet")
+
+
+def _values(scorer: ScorerConfig, pool: Pool, context: StageContext) -> Doubles:
+    progress = _Progress(len(pool), context.advance)
+    with context.timed(scorer.kind, len(pool)):
+        found = scorer.score(
+            ScoringContext(
+                pool=pool,
+                make_graph=lambda: _graph(pool, context),
+                executor=context.executor,
+                folder=context.folder / "scorers" / scorer.kind,
+                cache=context.recipe.cache_dir.absolute(),
+                seed=context.recipe.seed,
+                advance=progress,
+            )
+        )
+    progress.finish()
+    return found
+
+
+def _graph(pool: Pool, context: StageContext) -> KnnGraph:
+    recipe = context.recipe
+    path = graph_path(context.run_dir, pool_folder(context.upstream).name, recipe.graph)
+    run = context.executor.run
+    return stored_graph(
+        path, lambda: build_graph(pool.vectors, recipe.graph, recipe.neighbors, run)
+    )
+
+
+class _Progress:
+    """Counts a scorer's samples, whether or not it tells of them itself."""
+
+    def __init__(self, total: int, advance: Callable[[int], None]) -> None:
+        self.left = total
+        self.advance = advance
+
+    def __call__(self, samples: int) -> None:
+        told = min(samples, self.left)
+        self.left -= told
+        self.advance(told)
+
+    def finish(self) -> None:
+        """Tell of the samples that are left."""
+        self(self.left)

@@ -1,0 +1,55 @@
+"""`medsift index`: a finished run of a benchmark becomes an index that others can use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def index(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run of the benchmark.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the index.")],
+    name: Annotated[str | None, typer.Option("--name", help="Name of the benchmark.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", help="Only this split.", show_default="all samples"),
+    ] = None,
+    thumbs: Annotated[
+        bool,
+        typer.Option(
+            "--miniatures/--no-miniatures",
+            help="Keep 64 × 64 grey miniatures, by which copies are confirmed.",
+        ),
+    ] = True,
+) -> None:
+    """Index a benchmark so that `decontaminate` can keep it out of training.
+
+    The index holds hashes, vectors and miniatures: no picture and no text. Curate the benchmark
+    with the encoder of your pool first; nothing that dedup dropped is left out here.
+    """
+    import pyarrow.compute as pc
+
+    from curation import records
+    from curation.decontaminate import build_index, write_index
+    from curation.finished import open_run
+    from curation.storage import read_folder
+    from curation.vectors import read_vectors
+
+    run = open_run(run_dir)
+    folder = run.folders["images"]
+    samples = read_folder(folder / "samples", records.SAMPLES)
+    if split is not None:
+        samples = samples.filter(pc.equal(samples["split"], split))
+    made = build_index(
+        name or run.recipe.name,
+        samples.sort_by("row_id").combine_chunks(),
+        read_folder(folder / "images", records.IMAGES),
+        read_vectors(folder / "vectors"),
+        run.recipe.encoder.fingerprint(),
+        gram=run.recipe.decontaminate.gram,
+        thumbs=thumbs,
+    )
+    write_index(made, output)
+    typer.echo(f"{made.items.num_rows:,} items and {made.images.num_rows:,} images in {output}")

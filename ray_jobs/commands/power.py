@@ -1,0 +1,112 @@
+"""`medsift power`: what difference a benchmark can show."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from math import ceil
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from evaluation.statistics import Benchmark
+
+
+class Format(StrEnum):
+    """How the answer is written."""
+
+    table = "table"
+    json = "json"
+
+
+def power(
+    n: Annotated[int, typer.Option("--n", help="Items of the benchmark.")],
+    clusters: Annotated[
+        int | None,
+        typer.Option(
+            "--clusters",
+            help="Images (or patients) the items lie on.",
+            show_default="as many as items",
+        ),
+    ] = None,
+    icc: Annotated[
+        float, typer.Option("--icc", help="Correlation of two items of one image, 0 to 1.")
+    ] = 0.0,
+    rho: Annotated[
+        float, typer.Option("--rho", help="Correlation of two models' scores on an item.")
+    ] = 0.5,
+    baseline: Annotated[
+        float, typer.Option("--baseline", help="Share of items that models get right.")
+    ] = 0.5,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            "--margin",
+            help="Also count the items that show this difference: 0.02 for 2 points.",
+            show_default=False,
+        ),
+    ] = None,
+    style: Annotated[
+        Format, typer.Option("--format", help="How the answer is written.")
+    ] = Format.table,
+) -> None:
+    """Say what a benchmark can show: the error of one model, the smallest gain between two.
+
+    A gain is shown when the 95% interval of the paired difference excludes 0, in 80 of 100 such
+    comparisons; no worse, when it excludes a loss of the margin.
+    """
+    import json
+
+    from curation.errors import UsageError
+    from evaluation.statistics import Benchmark
+
+    if icc and clusters is None:
+        raise UsageError(f"icc {icc:g} means nothing without --clusters; name the images")
+    plan = Benchmark(
+        n=n, clusters=n if clusters is None else clusters, icc=icc, rho=rho, baseline=baseline
+    )
+    figures = _figures(plan, margin)
+    if style is Format.json:
+        typer.echo(json.dumps(figures))
+        return
+    for line in _lines(plan, figures):
+        typer.echo(line)
+
+
+def _figures(plan: Benchmark, margin: float | None) -> dict[str, Any]:
+    """What was asked and what follows; the smallest gain is null where none would fit below 1."""
+    gain = plan.smallest_difference
+    found: dict[str, Any] = {
+        "n": plan.n,
+        "clusters": plan.clusters,
+        "icc": plan.icc,
+        "rho": plan.rho,
+        "baseline": plan.baseline,
+        "design_effect": plan.design_effect,
+        "half_width": plan.half_width,
+        "smallest_gain": gain if plan.baseline + gain <= 1 else None,
+        "smallest_margin": gain,
+    }
+    if margin is not None:
+        found |= {"margin": margin, "n_for_margin": plan.items_for(margin)}
+    return found
+
+
+def _lines(plan: Benchmark, figures: dict[str, Any]) -> list[str]:
+    """The figures for a reader, in points of a hundred."""
+    gain = figures["smallest_gain"]
+    shown = [
+        ("items", f"{plan.n:,} on {plan.clusters:,} images"),
+        ("design effect", f"{plan.design_effect:.2f}"),
+        ("95% half-width", f"{100 * plan.half_width:.1f} points"),
+        ("smallest gain", "none" if gain is None else f"{100 * gain:.1f} points"),
+        (
+            "smallest margin",
+            f"{100 * plan.smallest_difference:.1f} points of no worse, between equals",
+        ),
+    ]
+    if "margin" in figures:
+        images = ceil(figures["n_for_margin"] * plan.clusters / plan.n)
+        needed = f"{figures['n_for_margin']:,} on {images:,} images"
+        shown.append((f"for {100 * figures['margin']:g} points", needed))
+    return [f"{name:<17}{words}" for name, words in shown]

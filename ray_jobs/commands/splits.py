@@ -1,0 +1,137 @@
+"""`medsift splits`: what a run's splits share, and splits that share nothing."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from curation.splits import Level, SplitLeak, SplitsConfig
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A finished run.")]
+
+
+def splits(
+    run_dir: RunFolder,
+    level: Annotated[
+        str | None,
+        typer.Option("--level", help="image, case or patient.", show_default="those that have ids"),
+    ] = None,
+    shares: Annotated[
+        str, typer.Option("--shares", help="Shares of the samples, as name=share,….")
+    ] = "train=0.8,validation=0.1,test=0.1",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same splits.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Parquet file of the split of every sample."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what the splits of a run share, and offer splits that cut no picture, case or patient.
+
+    Set `splits.assign` in a recipe to curate with such a split.
+    """
+    from curation.errors import UsageError
+    from curation.finished import open_run
+    from curation.splits import LEVELS, check_splits, known_levels
+
+    if level is not None and level not in LEVELS:
+        raise UsageError(f"--level {level!r} is not one of {', '.join(LEVELS)}")
+    if output is not None and level is None:
+        raise UsageError("--output needs one --level: image, case or patient")
+    run = open_run(run_dir)
+    given, kept, groups = _read(run.folders)
+    leaks = check_splits(given, groups)
+    offered = {
+        name: _offer(kept, groups, name, _config(shares), run.recipe.strata, seed)
+        for name in (known_levels(kept) if level is None else LEVELS)
+        if level in (None, name)
+    }
+    if output is not None and level is not None:
+        _write(kept, offered[level], output)
+    sizes = {str(name): _sizes(kept, found) for name, found in offered.items()}
+    if as_json:
+        typer.echo(json.dumps({"given": [asdict(leak) for leak in leaks], "offered": sizes}))
+    else:
+        _print(leaks, sizes)
+
+
+def _read(folders: Any) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Samples as the source gave them, samples that survived, and groups of copies."""
+    import pyarrow.parquet as pq
+
+    from curation import records
+    from curation.storage import read_folder
+
+    given = read_folder(folders["images"] / "samples", records.SAMPLES)
+    kept = read_folder(folders["dedup"] / "samples", records.SAMPLES)
+    return given, kept, pq.read_table(folders["dedup"] / "groups")
+
+
+def _config(shares: str) -> SplitsConfig:
+    """Shares as the command line gives them. Raises UsageError."""
+    from pydantic import ValidationError
+
+    from curation.errors import UsageError
+    from curation.splits import SplitsConfig
+
+    try:
+        named = dict(part.split("=", 1) for part in shares.split(","))
+        return SplitsConfig(shares={name.strip(): float(share) for name, share in named.items()})
+    except ValidationError as error:
+        raise UsageError(f"--shares {shares}: {error.errors()[0]['msg']}") from error
+    except ValueError as error:
+        raise UsageError(f"--shares {shares!r} is not of the form train=0.8,test=0.2") from error
+
+
+def _offer(
+    samples: pa.Table, groups: pa.Table, level: Level, config: SplitsConfig, strata: Any, seed: int
+) -> list[str]:
+    from curation.pool import stratum_names
+    from curation.splits import assign_splits, components
+
+    known = [tag for tag in strata if samples[tag].null_count < samples.num_rows]
+    labels = components(samples, groups, level)
+    ids = samples["sample_id"].to_pylist()
+    return assign_splits(ids, labels, stratum_names(samples, known), config.shares, seed)
+
+
+def _sizes(samples: pa.Table, split: list[str]) -> dict[str, dict[str, int]]:
+    images: dict[str, set[str]] = {name: set() for name in split}
+    for name, shown in zip(split, samples["images"].to_pylist(), strict=True):
+        images[name].update(shown or ())
+    counts = Counter(split)
+    return {name: {"samples": counts[name], "images": len(images[name])} for name in sorted(counts)}
+
+
+def _write(samples: pa.Table, split: list[str], output: Path) -> None:
+    import pyarrow as pa
+
+    from curation.storage import write_table
+
+    table = samples.select(["sample_id", "row_id"])
+    write_table(table.append_column("split", pa.array(split, pa.string())), output)
+
+
+def _print(leaks: list[SplitLeak], sizes: dict[str, dict[str, dict[str, int]]]) -> None:
+    for leak in leaks:
+        words = {"image": "an image", "case": "a case", "patient": "a patient"}[leak.level]
+        typer.echo(
+            f"given split: {leak.leaked_images:,} of {leak.images:,} {leak.held_out} images and "
+            f"{leak.leaked_samples:,} of {leak.samples:,} samples share {words} with {leak.split}"
+        )
+    if not leaks:
+        typer.echo("given split: all samples are in one split")
+    for level, counts in sizes.items():
+        parts = (
+            f"{name} {held['samples']:,} samples on {held['images']:,} images"
+            for name, held in counts.items()
+        )
+        typer.echo(f"{level}-disjoint: " + ", ".join(parts))

@@ -1,0 +1,91 @@
+"""Coverage, its curve and the weights, against the dense matrix they are defined on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from curation.pool import KnnGraph
+from curation.selection.coverage import coverage, curve, weights
+from curation.selection.similarity import UNIT, similarities
+from tests.curation.selection.conftest import dense
+
+
+def chosen_of(candidates, count, seed=0):
+    return np.random.default_rng(seed).permutation(len(candidates))[:count]
+
+
+def test_two_samples_are_similar_if_either_is_a_neighbour_of_the_other(candidates):
+    matrix = dense(candidates.similarities)
+    n = len(candidates)
+    expected = np.zeros((n, n), np.int64)
+    for row, (others, cosines) in enumerate(
+        zip(candidates.graph.index, candidates.graph.similarity, strict=True)
+    ):
+        for other, cosine in zip(others, cosines, strict=True):
+            value = round(max(0.0, float(cosine)) * UNIT)
+            expected[row, other] = expected[other, row] = max(expected[row, other], value)
+    np.fill_diagonal(expected, UNIT)
+    assert (matrix == expected).all()
+
+
+def test_missing_neighbours_and_negative_cosines_are_no_similarity():
+    graph = KnnGraph(
+        np.array([[1, 2], [0, -1], [0, -1]]),
+        np.array([[0.5, -0.25], [0.5, -np.inf], [-0.25, -np.inf]], np.float32),
+        "exact",
+        1.0,
+    )
+    half = UNIT // 2
+    assert dense(similarities(graph)).tolist() == [[UNIT, half, 0], [half, UNIT, 0], [0, 0, UNIT]]
+
+
+@pytest.mark.parametrize("count", [1, 7, 60, 200])
+def test_coverage_is_facility_location_over_its_maximum(candidates, count):
+    chosen = chosen_of(candidates, count)
+    served = dense(candidates.similarities)[chosen].max(axis=0)
+    expected = (served * candidates.mass).sum() / (UNIT * candidates.mass.sum())
+    found = coverage(candidates.similarities, candidates.mass, chosen)
+    assert found == pytest.approx(expected, abs=1e-15)
+
+
+def test_the_whole_pool_covers_all_and_nothing_covers_nothing(candidates):
+    everything = np.arange(len(candidates))
+    assert coverage(candidates.similarities, candidates.mass, everything) == 1.0
+    assert coverage(candidates.similarities, candidates.mass, everything[:0]) == 0.0
+
+
+def test_a_curve_is_the_coverage_of_each_beginning(candidates):
+    order, sizes = chosen_of(candidates, 90), np.array([1, 2, 30, 90])
+    found = curve(candidates.similarities, candidates.mass, order, sizes)
+    expected = [coverage(candidates.similarities, candidates.mass, order[:size]) for size in sizes]
+    assert found.coverage.tolist() == expected
+    assert found.size.tolist() == sizes.tolist()
+
+
+@pytest.mark.parametrize("count", [1, 5, 60, 200])
+def test_weights_are_the_mass_a_sample_stands_for_and_sum_to_the_pool(candidates, count):
+    order, strata = chosen_of(candidates, count), candidates.strata.code
+    matrix, mass = dense(candidates.similarities), candidates.mass
+    expected = np.zeros(count)
+    for sample in range(len(candidates)):
+        near = matrix[sample, order]
+        own = np.flatnonzero(order == sample)
+        if len(own):
+            expected[own[0]] += mass[sample]
+        elif near.max() > 0:
+            expected[int(np.argmax(near))] += mass[sample]
+        else:
+            mine = np.flatnonzero(strata[order] == strata[sample])
+            mine = mine if len(mine) else np.arange(count)
+            expected[mine] += mass[sample] / len(mine)
+    found = weights(candidates.similarities, mass, strata, order)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert found.sum() == pytest.approx(mass.sum())
+
+
+def test_a_copy_keeps_its_own_mass_beside_its_selected_twin():
+    graph = KnnGraph(np.array([[1], [0]]), np.ones((2, 1), np.float32), "exact", 1.0)
+    order, strata = np.array([1, 0]), np.zeros(2, np.int64)
+    found = weights(similarities(graph), np.array([3, 5]), strata, order)
+    assert found.tolist() == [5.0, 3.0]

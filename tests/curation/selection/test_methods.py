@@ -1,0 +1,315 @@
+"""Every method keeps its quotas and does what its paper says, however the work is spread."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from curation.errors import UsageError
+from curation.selection import Groups, Scores, SelectionConfig, SelectionContext, select
+from curation.selection.base import first_of_groups
+from curation.selection.cluster_temperature import ClusterPicks, Kernel, greedy_mmd
+from curation.selection.deita import DeitaConfig
+from curation.selection.facility_location import FacilityLocationConfig
+from curation.selection.k_center import KCenterConfig, farthest_first
+from curation.selection.lattice import lattice
+from curation.selection.prototype_pruning import PrototypePruningConfig
+from curation.selection.random import RandomConfig
+from curation.selection.target import TargetConfig
+from curation.selection.top_score import TopScoreConfig
+from tests.curation.selection.conftest import AsWorkers, planted_vectors, unit
+
+METHODS = [
+    {"kind": "facility_location"},
+    {"kind": "facility_location", "partition_above": 60},
+    {"kind": "k_center"},
+    {"kind": "deita"},
+    {"kind": "cluster_temperature"},
+    {"kind": "prototype_pruning"},
+    {"kind": "target", "where": "modality = 'xray'"},
+    {"kind": "top_score"},
+    {"kind": "random"},
+    {"kind": "stratified_random"},
+    {"kind": "longest"},
+]
+every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method["kind"])
+
+
+def context(candidates, seed=0, groups=None):
+    quality = np.random.default_rng(seed).random(len(candidates)).round(2)
+    return SelectionContext(candidates, groups or candidates.strata, quality, seed)
+
+
+def one_group(candidates):
+    return Groups.one(len(candidates))
+
+
+def chosen(candidates, method, executor=AsWorkers(), **settings):  # noqa: B008
+    settings = {"name": "x", "method": method, "budget": 60, **settings}
+    config = SelectionConfig.model_validate(settings)
+    return select(candidates, Scores(None), config, 0, executor)
+
+
+@every_method
+@pytest.mark.parametrize("share", ["10%", "20%", "30%", "100%"])
+def test_every_method_fills_the_budget_and_the_quotas_with_different_samples(
+    candidates, method, share
+):
+    found = chosen(candidates, method, budget=share, quotas="proportional")
+    wanted = int(float(share[:-1]) / 100 * len(candidates) + 0.5)
+    assert len(set(found.order.tolist())) == len(found.order) == wanted
+    counts = found.config.quotas.counts(candidates.strata, wanted)
+    taken = np.bincount(candidates.strata.code[found.order], minlength=len(counts))
+    assert (taken == counts).all()
+    assert found.weight.sum() == pytest.approx(candidates.mass.sum())
+
+
+@every_method
+def test_workers_change_nothing(make_candidates, method):
+    here = chosen(make_candidates(), method)
+    there = chosen(make_candidates(spread_above=0), method)
+    assert here.order.tolist() == there.order.tolist()
+    assert np.array_equal(here.gain, there.gain, equal_nan=True)
+
+
+@every_method
+def test_the_usual_quotas_cover_every_stratum_or_none_are_asked_for(candidates, method):
+    found = chosen(candidates, method, budget="20%")
+    covered = len(set(candidates.strata.code[found.order].tolist()))
+    if found.config.method.usual_quotas.kind == "none":
+        assert method["kind"] in {"target", "top_score", "random", "longest"}
+    else:
+        assert covered == len(candidates.strata.names)
+
+
+def test_only_chance_depends_on_the_seed(candidates):
+    for method in METHODS:
+        one, other = (chosen(candidates, method, seed=seed).order.tolist() for seed in (1, 2))
+        chance = method["kind"] in {
+            "random",
+            "stratified_random",
+            "cluster_temperature",
+            "prototype_pruning",
+        }
+        if "partition_above" not in method:
+            assert (one != other) == chance, method
+
+
+# Facility location.
+
+
+def test_a_poor_sample_lets_its_better_twin_stand_for_both(make_candidates):
+    candidates = make_candidates(n=40)
+    quality = np.ones(40)
+    first = _order(candidates, quality, 0.5)[0]
+    quality[first] = 0.0
+    assert _order(candidates, quality, 0.5)[0] != first
+    assert _order(candidates, quality, 0.0)[0] == first
+
+
+def _order(candidates, quality, weight):
+    made = SelectionContext(candidates, one_group(candidates), quality)
+    config = FacilityLocationConfig(quality_weight=weight)
+    return config.picker(made)(np.array([5])).order.tolist()
+
+
+def test_a_pool_of_poor_samples_is_still_covered(candidates):
+    made = SelectionContext(candidates, one_group(candidates), np.zeros(len(candidates)))
+    picked = FacilityLocationConfig(quality_weight=1.0).picker(made)(np.array([20]))
+    assert len(set(picked.order.tolist())) == 20
+
+
+def test_facility_location_covers_more_than_every_other_method(candidates):
+    covered = {
+        method["kind"]: chosen(candidates, method, budget=30, quotas="none").curve.coverage[-1]
+        for method in METHODS
+    }
+    assert max(covered, key=covered.__getitem__) == "facility_location"
+
+
+# k-center.
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_farthest_first_is_the_traversal_as_defined(seed, monkeypatch):
+    monkeypatch.setattr("curation.selection.k_center._FEW", 7)
+    vectors = planted_vectors(120, seed)
+    vectors[40:44] = vectors[7]
+    points = lattice(vectors).points.astype(np.float64)
+    square = ((points[:, None] - points[None]) ** 2).sum(axis=2)
+    order = [int(np.argmin(((points - points.mean(axis=0)) ** 2).sum(axis=1)))]
+    while len(order) < 120:
+        nearest = square[:, order].min(axis=1)
+        nearest[order] = -1.0
+        order.append(int(np.argmax(nearest)))
+    for count in (0, 1, 40, 120):
+        found, distance = farthest_first(lattice(vectors), count)
+        assert found.tolist() == order[:count]
+        expected = [square[order[:place], row].min() for place, row in enumerate(order) if place]
+        assert distance[1:].tolist() == expected[: max(0, count - 1)]
+
+
+def test_k_center_leaves_nobody_farther_than_twice_the_best_radius(candidates):
+    picked = KCenterConfig().picker(context(candidates, groups=one_group(candidates)))
+    points = candidates.joint().astype(np.float64)
+    distance = np.sqrt(np.maximum(0.0, 2.0 - 2.0 * points @ points.T))
+    radius = distance[:, picked(np.array([20])).order].min(axis=1).max()
+    # Of any 21 samples that lie d apart, two share one of 20 centers: no radius is below d / 2.
+    apart = picked(np.array([21])).order
+    between = distance[np.ix_(apart, apart)][np.triu_indices(21, 1)].min()
+    assert radius <= 2 * (between / 2) + 1e-3
+
+
+# DEITA.
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.6, 0.9])
+def test_deita_walks_down_the_scores_and_skips_what_it_has(candidates, threshold):
+    made = context(candidates)
+    counts = made.groups.sizes // 3
+    cosine = candidates.joint() @ candidates.joint().T
+    order, left = [], counts.copy()
+    ranked = np.argsort(-made.quality, kind="stable")
+    for strict in (True, False):
+        for row in ranked:
+            near = order and strict and cosine[row, order].max() > threshold
+            if row not in order and left[made.groups.code[row]] and not near:
+                order.append(int(row))
+                left[made.groups.code[row]] -= 1
+    picked = DeitaConfig(threshold=threshold).picker(made)(counts)
+    assert picked.order.tolist() == order
+    assert picked.gain.tolist() == made.quality[order].tolist()
+
+
+# Clusters.
+
+
+@pytest.mark.parametrize("rows", [1, 9, 40])
+@pytest.mark.parametrize("held", [4, 100])
+def test_greedy_mmd_lowers_the_discrepancy_the_most_each_time(rows, held, monkeypatch):
+    monkeypatch.setattr("curation.selection.cluster_temperature._ROWS", held)
+    vectors = planted_vectors(rows, 5)
+    points = lattice(vectors).points.astype(np.float64) / lattice(vectors).scale
+    kernel = np.exp(-0.5 * ((points[:, None] - points[None]) ** 2).sum(axis=2))
+    order: list[int] = []
+    while len(order) < rows:
+        free = [row for row in range(rows) if row not in order]
+        lack = [
+            kernel[np.ix_([*order, row], [*order, row])].mean() - 2 * kernel[[*order, row]].mean()
+            for row in free
+        ]
+        order.append(free[int(np.argmin(np.round(lack, 12)))])
+    assert greedy_mmd(Kernel(lattice(vectors)), rows).tolist() == order
+
+
+def test_cluster_quotas_follow_transferability_over_density():
+    rng = np.random.default_rng(0)
+    center, label = rng.standard_normal((2, 32)), np.repeat([0, 1], 50)
+    spread = np.repeat([0.1, 0.9], 50)[:, None]
+    points = lattice(unit(center[label] + spread * rng.standard_normal((100, 32))))
+    logit = np.array([1.2, 1.0])
+    vectors = points.points.astype(np.float64) / points.scale
+    kernel = np.exp(-0.5 * ((vectors[:, None] - vectors[None]) ** 2).sum(axis=2))
+    density = [kernel[:50, :50].mean(), kernel[50:, 50:].mean()]
+    share = np.exp(logit / density)
+    task = ClusterPicks(points, np.zeros(100, np.int64), label, logit, np.array([40]))
+    taken = np.bincount(label[task(0).order])
+    assert abs(taken - 40 * share / share.sum()).max() < 1
+    assert taken[1] > taken[0]  # the loose cluster gives more, though it transfers less
+
+
+def test_prototype_pruning_keeps_those_far_from_their_centroid(candidates):
+    picked = PrototypePruningConfig().picker(context(candidates))
+    everything = picked(candidates.strata.sizes)
+    assert (np.diff(everything.gain) <= 0).all()
+    some = picked(candidates.strata.sizes // 2)
+    assert (
+        some.order.tolist()
+        == first_of_groups(
+            everything.order, candidates.strata, candidates.strata.sizes // 2
+        ).tolist()
+    )
+
+
+# Targets.
+
+
+def test_targets_take_turns_and_each_takes_its_nearest_free_sample(candidates):
+    made = context(candidates)
+    targets = [3, 70, 150]
+    ids = tuple(candidates.sample_ids[row] for row in targets)
+    counts = made.groups.sizes // 2
+    points = candidates.lattice.points.astype(np.float64)
+    cosine, left, order = points[targets] @ points.T, counts.copy(), []
+    while left.any():
+        for target in range(3):
+            free = [row for row in range(200) if row not in order and left[made.groups.code[row]]]
+            if free:
+                best = free[int(np.argmax(cosine[target, free]))]
+                order.append(best)
+                left[made.groups.code[best]] -= 1
+    picked = TargetConfig(sample_ids=ids).picker(made)(counts)
+    assert picked.order.tolist() == order
+    assert picked.order[:3].tolist() == targets
+
+
+def test_targets_named_by_sql_are_those_named_by_id(candidates):
+    rare = np.flatnonzero(candidates.pool.samples["modality"].to_numpy() == "ultrasound")
+    ids = [candidates.sample_ids[row] for row in rare]
+    by_sql = chosen(candidates, {"kind": "target", "where": "modality = 'ultrasound'"})
+    by_id = chosen(candidates, {"kind": "target", "sample_ids": ids})
+    assert by_sql.order.tolist() == by_id.order.tolist()
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ({"where": "modality = 'pet'"}, "0 targets"),
+        ({"where": "no_such_column = 1"}, "no SQL condition"),
+        ({"where": "modality FROM read_csv('/etc/passwd')"}, "no SQL condition"),
+        ({"where": "true", "most": 10}, "200 targets"),
+        ({"sample_ids": ["nobody"]}, "'nobody' is no sample"),
+    ],
+)
+def test_targets_that_cannot_be_are_refused(candidates, target, words):
+    with pytest.raises(UsageError, match=words) as caught:
+        chosen(candidates, {"kind": "target", **target})
+    assert "\n" not in str(caught.value)
+
+
+# Baselines.
+
+
+def test_a_samples_random_place_depends_on_no_other_sample(candidates, make_candidates):
+    kept = np.sort(np.random.default_rng(1).permutation(200)[:90])
+    pool = candidates.pool
+    part = replace(
+        candidates, pool=replace(pool, samples=pool.samples.take(pa.array(kept)), mass=pool.mass)
+    )
+    order = context(candidates, seed=5).shuffled()
+    inside = order[np.isin(order, kept)]
+    assert kept[SelectionContext(part, one_group(part), np.ones(90), 5).shuffled()].tolist() == (
+        inside.tolist()
+    )
+
+
+def test_random_takes_every_sample_about_equally_often(make_candidates):
+    candidates = make_candidates(n=50)
+    taken = np.zeros(50)
+    for seed in range(400):
+        made = SelectionContext(candidates, one_group(candidates), np.ones(50), seed)
+        taken[RandomConfig().picker(made)(np.array([10])).order] += 1
+    # 80 times each with a deviation of 8: five of those is one in a million.
+    assert abs(taken - 80).max() < 40
+
+
+def test_top_score_and_longest_take_the_greatest(candidates):
+    made = context(candidates, groups=one_group(candidates))
+    best = TopScoreConfig().picker(made)(np.array([20])).order
+    assert made.quality[best].min() >= np.delete(made.quality, best).max()
+    longest = chosen(candidates, {"kind": "longest"}, budget=20).order
+    length = candidates.answer_length
+    assert length[longest].min() >= np.delete(length, longest).max()

@@ -1,0 +1,322 @@
+"""One selection: the size its budget means, its quality, its tables, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pydantic import ValidationError
+
+from curation.errors import InputError, RecipeError, UsageError
+from curation.execution import LocalExecutor
+from curation.pool.graph import joint_vectors
+from curation.recipe import parse_recipe
+from curation.selection import (
+    Scores,
+    SelectionConfig,
+    coverage,
+    curve_table,
+    select,
+    selection_table,
+    settings_table,
+)
+from curation.selection.add import parse_selection
+from curation.selection.budget import BudgetConfig
+from curation.selection.quality import quality_of
+from curation.selection.tokens import estimated_tokens
+
+NO_SCORES = Scores(None)
+
+
+def make(candidates, scores=NO_SCORES, run_seed=0, **settings):
+    config = SelectionConfig.model_validate({"name": "x", "budget": 40, **settings})
+    return select(candidates, scores, config, run_seed, LocalExecutor())
+
+
+# Budgets.
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("500", {"count": 500}),
+        (500, {"count": 500}),
+        ("20%", {"fraction": 0.2}),
+        ("12.5 %", {"fraction": 0.125}),
+        (0.2, {"fraction": 0.2}),
+        ("0.2", {"fraction": 0.2}),
+        ("100000tokens", {"tokens": 100_000}),
+        ("100000 tokens", {"tokens": 100_000}),
+        ("auto", {"auto": 0.9}),
+        ("auto:0.75", {"auto": 0.75}),
+        ({"auto": 0.8}, {"auto": 0.8}),
+    ],
+)
+def test_a_budget_reads_text_and_writes_what_it_reads(text, meant):
+    budget = BudgetConfig.model_validate(text)
+    assert {key: value for key, value in budget.model_dump().items() if value is not None} == meant
+    assert BudgetConfig.model_validate(str(budget)) == budget
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "many", "0", "-3", "120%", "auto:2", "auto:", "5kg", {}, {"count": 1, "auto": 1}]
+)
+def test_a_budget_that_says_nothing_is_refused(wrong):
+    with pytest.raises(ValidationError):
+        BudgetConfig.model_validate(wrong)
+
+
+@pytest.mark.parametrize(("fraction", "size"), [(0.001, 1), (0.2, 40), (0.2025, 41), (1.0, 200)])
+def test_a_fraction_is_rounded_and_never_nothing(candidates, fraction, size):
+    assert len(make(candidates, budget={"fraction": fraction}).order) == size
+
+
+def test_tokens_are_bytes_of_all_turns_and_pictures_as_asked(candidates):
+    samples = candidates.pool.samples
+    expected = [
+        -(-sum(len(turn["content"].encode()) for turn in line["messages"]) // 4)
+        for line in samples.to_pylist()
+    ]
+    assert estimated_tokens(samples).tolist() == expected
+    assert (estimated_tokens(samples, 100) - expected).tolist() == [100] * len(expected)
+    chinese = samples.slice(0, 2).to_pylist()
+    chinese[0]["messages"] = [{"role": "user", "content": "肝脏"}, {"role": "user", "content": ""}]
+    chinese[1] |= {"messages": [], "images": None}
+    assert estimated_tokens(pa.Table.from_pylist(chinese, samples.schema), 5).tolist() == [7, 0]
+
+
+@pytest.mark.parametrize("kind", ["facility_location", "random", "k_center"])
+@pytest.mark.parametrize("tokens", [100, 1234])
+def test_a_token_budget_is_kept_and_the_next_size_would_break_it(candidates, kind, tokens):
+    found = make(candidates, method={"kind": kind}, budget={"tokens": tokens})
+    assert found.tokens[found.order].sum() <= tokens
+    one_more = make(candidates, method={"kind": kind}, budget=len(found.order) + 1)
+    assert one_more.tokens[one_more.order].sum() > tokens
+
+
+@pytest.mark.parametrize("quotas", ["none", "proportional", "equal"])
+@pytest.mark.parametrize("kind", ["facility_location", "random"])
+@pytest.mark.parametrize("level", [0.3, 0.7, 1.0])
+def test_auto_is_the_smallest_set_that_reaches_the_level(candidates, quotas, kind, level):
+    settings = {"method": {"kind": kind}, "quotas": quotas}
+    found = make(candidates, budget={"auto": level}, **settings)
+    assert found.curve.coverage[-1] >= level
+    assert found.curve.size[-1] == len(found.order)
+    smaller = make(candidates, budget=len(found.order) - 1, **settings)
+    assert coverage(candidates.similarities, candidates.mass, smaller.order) < level
+
+
+def test_facility_location_needs_fewer_for_a_level_than_random(candidates):
+    sizes = [
+        len(make(candidates, budget="auto:0.8", method={"kind": kind}, quotas="none").order)
+        for kind in ("facility_location", "random")
+    ]
+    assert sizes[0] < 0.9 * sizes[1]
+
+
+# Quality.
+
+
+@pytest.fixture
+def scores(candidates, tmp_path):
+    """Two scorers in two parts; one sample has no score, one has a null."""
+    ids = candidates.sample_ids
+    for number, scorer in enumerate(("quality", "label_noise")):
+        lines = {
+            "sample_id": ids[1:],
+            "scorer": [scorer] * (len(ids) - 1),
+            "percentile": [None, *np.linspace(0, 1, len(ids) - 2)],
+        }
+        pq.write_table(pa.table(lines), tmp_path / f"part-{number}.parquet")
+    return Scores(tmp_path)
+
+
+def test_quality_is_the_percentile_and_half_where_there_is_none(candidates, scores):
+    found = quality_of(candidates.sample_ids, scores, "quality")
+    assert found[:2].tolist() == [0.5, 0.5]
+    assert found[2:].tolist() == np.linspace(0, 1, len(found) - 2).tolist()
+    assert quality_of(candidates.sample_ids, scores, None).tolist() == found.tolist()
+
+
+def test_a_score_that_is_high_for_bad_samples_is_turned_around(candidates, scores, monkeypatch):
+    monkeypatch.setattr("curation.selection.quality._high_is_good", lambda name: name == "quality")
+    found = quality_of(candidates.sample_ids, scores, "label_noise")
+    assert found[:2].tolist() == [0.5, 0.5]
+    assert found[2:].tolist() == (1 - np.linspace(0, 1, len(found) - 2)).tolist()
+
+
+def test_without_scores_all_samples_are_equal(candidates):
+    assert (quality_of(candidates.sample_ids, NO_SCORES, None) == 1.0).all()
+
+
+def test_a_scorer_that_is_not_there_is_refused_with_those_that_are(candidates, scores):
+    with pytest.raises(UsageError, match=r"'qualty'.*'quality'.*label_noise, quality"):
+        make(candidates, scores, quality="qualty")
+    with pytest.raises(UsageError, match="has no scores"):
+        make(candidates, quality="quality")
+
+
+def test_scores_move_facility_location_to_better_samples(candidates, scores):
+    plain, weighed = (make(candidates, held, budget="20%") for held in (NO_SCORES, scores))
+    quality = quality_of(candidates.sample_ids, scores, None)
+    assert quality[weighed.order].mean() > quality[plain.order].mean() + 0.05
+    assert weighed.curve.coverage[-1] > 0.95 * plain.curve.coverage[-1]
+
+
+# Tables.
+
+
+def test_the_tables_say_what_was_selected(candidates):
+    found = make(candidates, budget=25, image_tokens=3)
+    table = selection_table(found, candidates).to_pylist()
+    assert [line["rank"] for line in table] == list(range(25))
+    assert [line["sample_id"] for line in table] == [candidates.sample_ids[i] for i in found.order]
+    assert [line["stratum"] for line in table] == [candidates.pool.strata[i] for i in found.order]
+    gains = [line["gain"] for line in table]
+    assert gains == sorted(gains, reverse=True)
+    [line] = settings_table(found, len(candidates), 2).to_pylist()
+    assert (line["pool"], line["selected"], line["budget"]) == (200, 25, "25")
+    assert line["tokens"] == found.tokens[found.order].sum()
+    assert line["objective"] == pytest.approx(sum(gains))
+    again = SelectionConfig.model_validate(json.loads(line["settings"]))
+    repeated = select(candidates, NO_SCORES, again, 99, LocalExecutor())
+    assert repeated.order.tolist() == found.order.tolist()
+    curve = curve_table(found).to_pylist()
+    assert curve[-1]["size"] == 25
+    assert curve[-1]["coverage"] == line["coverage"]
+    assert curve[-1]["tokens"] == line["tokens"]
+    assert curve[-1]["objective"] == pytest.approx(line["objective"])
+    assert [point["coverage"] for point in curve] == sorted(point["coverage"] for point in curve)
+
+
+def test_a_method_without_an_objective_leaves_it_empty(candidates):
+    found = make(candidates, method={"kind": "random"})
+    assert selection_table(found, candidates)["gain"].null_count == 40
+    assert curve_table(found)["objective"].null_count == len(found.curve.size)
+
+
+def test_the_fingerprint_changes_with_all_that_decides_and_only_with_that(candidates, scores):
+    def of(held=candidates, given=NO_SCORES, run=0, **settings):
+        return make(held, given, run, **settings).fingerprint
+
+    moved = replace(candidates, graph=replace(candidates.graph, index=candidates.graph.index[::-1]))
+    heavier = replace(candidates, pool=replace(candidates.pool, mass=candidates.pool.mass + 1))
+    others = [
+        of(budget=41),
+        of(run=1),
+        of(given=scores),
+        of(moved),
+        of(heavier),
+        of(quotas="equal"),
+        of(method={"kind": "k_center"}),
+    ]
+    assert of() == of(name="other") == of(quotas="proportional")
+    assert len({of(), *others}) == 1 + len(others)
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"budget": 201}, "201 samples.*200"),
+        ({"budget": {"tokens": 10**9}}, "1000000000 tokens, the pool has"),
+        ({"budget": {"tokens": 1}, "image_tokens": 9}, "1 tokens holds no sample"),
+        (
+            {"quotas": {"kind": "weights", "weights": {"ct / opn": 1}}},
+            "'ct / opn'.*did you mean 'ct / open'",
+        ),
+    ],
+)
+def test_what_the_pool_cannot_give_is_refused_in_one_line(candidates, settings, words):
+    with pytest.raises(UsageError, match=words) as caught:
+        make(candidates, **settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_pool_is_refused(make_candidates, candidates):
+    none = np.zeros(0, np.int64)
+    pool = replace(
+        candidates.pool, samples=candidates.pool.samples.slice(0, 0), mass=none, strata=[]
+    )
+    graph = replace(candidates.graph, index=candidates.graph.index[:0])
+    with pytest.raises(UsageError, match="no sample left"):
+        make(replace(candidates, pool=pool, graph=graph), budget="20%")
+
+
+def test_vectors_that_are_not_finite_are_refused(candidates):
+    broken = candidates.pool.vectors.question.copy()
+    broken[7, 3] = np.nan
+    vectors = replace(candidates.pool.vectors, question=broken)
+    with pytest.raises(InputError, match="vector 7"):
+        joint_vectors(vectors, candidates.config)
+
+
+RECIPE = """
+name: tiny
+sources: [{name: one, reader: table, path: rows.jsonl}]
+encoder: {kind: embedded}
+selections:
+"""
+
+
+@pytest.mark.parametrize(
+    ("selections", "words"),
+    [
+        ("[{name: kept, budget: 5}]", "'kept' is the selection of everything"),
+        ("[{name: a, budget: 5}, {name: a, budget: 6}]", "two selections are named 'a'"),
+        ("[{name: a}]", "selections.0.budget: this key is required"),
+        ("[{name: a, budget: lots}]", "not 'lots'"),
+        ("[{name: a, budget: 5, metod: random}]", "did you mean 'method'"),
+        ("[{name: a, budget: 5, method: {kind: randm}}]", "'random'"),
+        ("[{name: a, budget: 5, method: {kind: target}}]", "either `where` or `sample_ids`"),
+        ("[{name: a, budget: 5, quotas: {kind: weights, weights: {x: 0}}}]", "all weights are 0"),
+    ],
+)
+def test_a_recipe_with_a_wrong_selection_is_refused_in_one_line(selections, words):
+    with pytest.raises(RecipeError, match=words) as caught:
+        parse_recipe(RECIPE + "  " + selections)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_resolved_recipe_with_selections_is_the_same_recipe():
+    recipe = parse_recipe(RECIPE + "  [{name: a, budget: 20%, quotas: equal}]")
+    again = parse_recipe(json.dumps(recipe.resolved()))
+    assert again == recipe
+
+
+SETTINGS = {
+    "name": "a",
+    "budget": "20%",
+    "quality": None,
+    "method": {"kind": "facility_location"},
+}
+
+
+def test_overrides_reach_the_selection_and_its_method():
+    overrides = ["quality_weight=0.25", "quotas.kind=equal", "image_tokens=7"]
+    config = parse_selection(SETTINGS, overrides)
+    assert config.method.model_dump()["quality_weight"] == 0.25
+    assert config.image_tokens == 7
+    assert config.quotas is not None
+    assert config.quotas.kind == "equal"
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("quality_weight", "not of the form"),
+        ("quality_wait=1", "quality_wait: unknown key.*'quality_weight'"),
+        ("name.first=1", "'name' holds a value"),
+        ("name=[", "not YAML"),
+    ],
+)
+def test_a_wrong_override_is_refused_in_one_line(override, words):
+    with pytest.raises(UsageError, match=words) as caught:
+        parse_selection(SETTINGS, [override])
+    assert "\n" not in str(caught.value)
