@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 Source: TypeAlias = pa.Table | Path | Sequence[Path]
 
-DEFAULT_STRATUM: Final = " || ' / ' || ".join(f"coalesce({tag}, 'unknown')" for tag in STRATUM_TAGS)
-
 
 @dataclass(frozen=True, slots=True)
 class Input:
@@ -101,20 +99,33 @@ def _require(table: Table, given: Input) -> None:
         )
 
 
-def fill(con: DuckDBPyConnection, run_id: str, inputs: Inputs) -> None:
+def fill(
+    con: DuckDBPyConnection, run_id: str, inputs: Inputs, strata: Sequence[str] = STRATUM_TAGS
+) -> None:
     """Insert all inputs of one run into the tables of the current database.
+
+    `strata` are the tags that name a sample's stratum where neither scores nor selections do.
 
     Decisions come before the rows whose fate they are, other tables in their listed order.
     """
     for name in ("decisions", *(name for name in BY_NAME if name != "decisions")):
         if name in inputs or name == "strata":
-            insert(con, run_id, name, inputs)
+            insert(con, run_id, name, inputs, strata)
 
 
-def insert(con: DuckDBPyConnection, run_id: str, name: str, inputs: Inputs) -> None:
+def insert(
+    con: DuckDBPyConnection,
+    run_id: str,
+    name: str,
+    inputs: Inputs,
+    strata: Sequence[str] = STRATUM_TAGS,
+) -> None:
     """Insert one input into its table, in the table's order."""
     table = BY_NAME[name]
-    select = _STATEMENTS.get(name, _plain)(table, run_id, inputs)
+    if name == "samples":
+        select = _samples(table, inputs, strata)
+    else:
+        select = _STATEMENTS.get(name, _plain)(table, run_id, inputs)
     if table.order:
         select += " ORDER BY " + ", ".join(f'"{column}"' for column in table.order)
     columns = f"{_NUMBERED}, filled.* EXCLUDE (place)" if name == "samples" else "filled.*"
@@ -175,7 +186,7 @@ def _images(table: Table, run_id: str, inputs: Inputs) -> str:
     )
 
 
-def _samples(table: Table, run_id: str, inputs: Inputs) -> str:
+def _samples(table: Table, inputs: Inputs, tags: Sequence[str]) -> str:
     given = inputs["samples"]
     strata, joins = ["i.stratum"] if "stratum" in given.types else [], ""
     for name, key in (("scores", "sample_id"), ("selections", "row_id")):
@@ -185,11 +196,9 @@ def _samples(table: Table, run_id: str, inputs: Inputs) -> str:
                 f" LEFT JOIN (SELECT {key}, min(stratum) AS stratum FROM {inputs[name].view} "
                 f"GROUP BY ALL) {name}_by ON {name}_by.{key} = i.{key}"
             )
-    tags = {name: f"i.{name}" if name in given.types else "NULL" for name in STRATUM_TAGS}
-    default = DEFAULT_STRATUM
-    for name, expression in tags.items():
-        default = default.replace(name, expression)
-    replace = {"stratum": f"coalesce({', '.join([*strata, default])})"}
+    named = [f"i.{name}" if name in given.types else "NULL" for name in tags]
+    strata.append(" || ' / ' || ".join(f"coalesce({tag}, 'unknown')" for tag in named) or "''")
+    replace = {"stratum": f"coalesce({', '.join(strata)})"}
     if given.types.get("images") == "VARCHAR[]":
         refs = "i.refs" if "refs" in given.types else "NULL"
         replace["images"] = f"CAST(list_zip(i.images, {refs}) AS {IMAGES_TYPE})"
@@ -245,14 +254,14 @@ def _strata(table: Table, run_id: str, inputs: Inputs) -> str:
     return (
         "SELECT s.stratum, count(*) AS pool FROM samples s JOIN rows r "
         f"ON r.run_id = s.run_id AND r.row_id = s.row_id WHERE s.run_id = {quoted(run_id)} "
-        "AND (r.action = 'kept' OR r.stage = 'select') GROUP BY ALL"
+        "AND (r.action = 'kept' OR r.stage = 'select') AND coalesce(s.split, 'train') = 'train' "
+        "GROUP BY ALL"
     )
 
 
 _STATEMENTS: Final[Mapping[str, Callable[[Table, str, Inputs], str]]] = {
     "rows": _rows,
     "images": _images,
-    "samples": _samples,
     "clusters": _clusters,
     "selection_settings": _selection_settings,
     "selections": _selections,

@@ -272,7 +272,7 @@ TABLES: Final[tuple[Table, ...]] = (
             "item_id VARCHAR | held-out item",
             "kind VARCHAR | same_image, image_copy, near_image, same_text, near_text or long_run",
             "similarity DOUBLE | nearness to the item",
-            "verdict VARCHAR | leak (between splits), same image (and question), same text, or near",
+            "verdict VARCHAR | leak (between splits), same image (and question), same text or near",
         ),
         ("benchmark", "sample_id"),
     ),
@@ -314,7 +314,7 @@ TABLES: Final[tuple[Table, ...]] = (
         "one line a selection: how it was made and what it reaches",
         _columns(
             "selection* VARCHAR | selection name",
-            "ordinal INTEGER | place in the recipe, from 0",
+            "ordinal INTEGER | place in the recipe, from 1; 0 is kept, of every sample",
             "created_at TIMESTAMP | when it was made, UTC; later ones of a run are newer",
             "method VARCHAR | method",
             "budget VARCHAR | budget as asked for",

@@ -197,7 +197,7 @@ VIEWS: Final[tuple[View, ...]] = (
             "item_id": "held-out item",
             "kind": "same_image, image_copy, near_image, same_text, near_text or long_run",
             "similarity": "nearness to the item",
-            "verdict": "leak (between splits), same image (and question), same text, or near",
+            "verdict": "leak (between splits), same image (and question), same text or near",
             "row_id": "its row",
         },
     ),

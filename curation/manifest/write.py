@@ -23,6 +23,7 @@ from curation.manifest.replace import replacing, spill_folder
 from curation.manifest.schema import BY_NAME, SCHEMA_VERSION, TABLES, quoted, table_ddl
 from curation.manifest.upgrade import carry_over, upgrade
 from curation.manifest.views import VIEWS, view_ddl
+from curation.records import STRATUM_TAGS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -80,7 +81,7 @@ def write_manifest(path: Path, tables: Mapping[str, Source], run: RunRecord) -> 
         if old:
             carry_over(con, "old", run.run_id)
         _insert_run(con, run)
-        fill(con, run.run_id, inputs)
+        fill(con, run.run_id, inputs, run.recipe.get("strata", STRATUM_TAGS))
         con.execute("; ".join(line for view in VIEWS for line in view_ddl(view)))
         _finish(con)
     log.info("manifest %s holds run %s", path, run.run_id)

@@ -12,8 +12,9 @@ from curation import records
 from curation.pool import Pool, SampleVectors
 from curation.scoring.base import Doubles, ScorerConfig, ScoringContext
 from curation.scoring.heads import answer_odds, held_out
-from curation.scoring.pictures import Shown, look_at, reduce
+from curation.scoring.pictures import Shown, look_at
 from curation.scoring.questions import read_questions
+from curation.scoring.spaces import ROWS_AT_A_TIME, mean_of, reduced, unit, unit_about
 
 Indices = NDArray[np.int64]
 
@@ -23,7 +24,6 @@ TEXT_DIMENSIONS: Final = 128
 TEXT_RIDGE: Final = 30.0
 CANDIDATES: Final = 512
 TEMPERATURES: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
-ROWS_AT_A_TIME: Final = 8192
 
 
 class AlignmentConfig(ScorerConfig):
@@ -64,10 +64,15 @@ def centred_cosine(vectors: SampleVectors) -> Doubles:
     Images and texts lie in two narrow cones of a shared space (Liang et al. 2022, arXiv
     2203.02053): the means say nothing about a pair.
     """
-    text = vectors.question.astype(np.float64) + vectors.answer
-    image, text = _centred(vectors.image.astype(np.float64)), _centred(text)
-    there = (np.abs(image).sum(axis=1) > 0.0) & (np.abs(text).sum(axis=1) > 0.0)
-    return np.where(there, np.einsum("ij,ij->i", image, text), np.nan)
+    text = vectors.question + vectors.answer
+    means = mean_of(vectors.image), mean_of(text)
+    found = np.full(len(text), np.nan)
+    for first in range(0, len(text), ROWS_AT_A_TIME):
+        part = slice(first, first + ROWS_AT_A_TIME)
+        image, words = unit_about(vectors.image[part], means[0]), unit_about(text[part], means[1])
+        there = np.any(image, axis=1) & np.any(words, axis=1)
+        found[part] = np.where(there, np.einsum("ij,ij->i", image, words), np.nan)
+    return found
 
 
 def text_gain(pool: Pool, shown: Shown, seed: int) -> Doubles:
@@ -79,7 +84,7 @@ def text_gain(pool: Pool, shown: Shown, seed: int) -> Doubles:
     2018, arXiv 1807.03748, eq. 4), with the temperature t under which the texts are likeliest.
     """
     text = _texts(pool.vectors)
-    rows = np.flatnonzero((shown.place >= 0) & (np.abs(text).sum(axis=1) > 0.0))
+    rows = np.flatnonzero((shown.place >= 0) & np.any(text, axis=1))
     found = np.full(len(pool), np.nan)
     if not len(rows):
         return found
@@ -111,22 +116,12 @@ def _drawn(sample_ids: list[str], seed: int) -> Indices:
 
 
 def _texts(vectors: SampleVectors) -> Doubles:
-    parts = [
-        _centred(vectors.question.astype(np.float64)),
-        ANSWER_WEIGHT * _centred(vectors.answer.astype(np.float64)),
-    ]
-    return reduce(_unit(np.concatenate(parts, axis=1)), TEXT_DIMENSIONS)
+    """Text vectors (n, d): question and answer, each about its mean; zero without either."""
+    question, answer = mean_of(vectors.question), mean_of(vectors.answer)
 
+    def block(part: slice) -> Doubles:
+        asked = unit_about(vectors.question[part], question)
+        told = unit_about(vectors.answer[part], answer)
+        return unit(np.concatenate([asked, ANSWER_WEIGHT * told], axis=1))
 
-def _centred(vectors: Doubles) -> Doubles:
-    """Unit vectors after the mean of those that are not zero is taken away from them."""
-    there = np.linalg.norm(vectors, axis=1) > 1e-6
-    if there.sum() > 1:
-        vectors = np.where(there[:, None], vectors - vectors[there].mean(axis=0), 0.0)
-    return _unit(vectors)
-
-
-def _unit(vectors: Doubles) -> Doubles:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Doubles = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-9)
-    return unit
+    return reduced(block, len(vectors.question), TEXT_DIMENSIONS)

@@ -123,7 +123,7 @@ def _few_rows(features: Doubles, targets: Doubles, ridge: float) -> Fit:
     def fit(test: Flags, middle: Doubles) -> Doubles:
         train = np.flatnonzero(~test)
         left = np.linalg.solve(inner[np.ix_(train, train)], targets[train] - middle)
-        return np.asarray(features[train].T @ left)
+        return np.asarray(features[train].T @ left, np.float64)
 
     return fit
 
@@ -136,6 +136,6 @@ def _many_rows(features: Doubles, targets: Doubles, ridge: float) -> Fit:
     def fit(test: Flags, middle: Doubles) -> Doubles:
         x, y = features[test], targets[test]
         rest = cross - x.T @ y - np.outer(total - x.sum(axis=0), middle)
-        return np.linalg.solve(outer - x.T @ x, rest)
+        return np.asarray(np.linalg.solve(outer - x.T @ x, rest), np.float64)
 
     return fit

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from curation import records
 from curation.pool import Pool
 from curation.scoring.base import Doubles
+from curation.scoring.spaces import mean_of, reduced, unit_about
 
 Indices = NDArray[np.int64]
 
 DIMENSIONS: Final = 256
-ROWS_FOR_AXES: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,34 +40,17 @@ def look_at(pool: Pool, folds: int, seed: int) -> Shown:
     """Features and folds of a pool's pictures.
 
     Vectors are centred on the mean of the distinct pictures, scaled to unit length and reduced to
-    `DIMENSIONS`. No text takes part. Samples of one image group share a fold, so that what was said about a
-    picture, or about a copy of it, never judges what else was said about it.
+    `DIMENSIONS`; no text takes part. Samples of one image group share a fold, so that what was
+    said about a picture, or about a copy of it, never judges what else was said about it.
     """
     place, first = _distinct(pool.samples["images"].to_pylist())
-    vectors = _centred(pool.vectors.image[first].astype(np.float64))
+    vectors = pool.vectors.image[first]
+    mean = mean_of(vectors)
     return Shown(
-        features=reduce(vectors, DIMENSIONS),
+        features=reduced(lambda part: unit_about(vectors[part], mean), len(first), DIMENSIONS),
         place=place,
         fold=deal(pool.image_groups, folds, seed),
     )
-
-
-def reduce(vectors: Doubles, dimensions: int) -> Doubles:
-    """Vectors (n, d) in an orthonormal basis (n, dimensions) of where they vary most.
-
-    Two steps of subspace iteration on the second moments of the first `ROWS_FOR_AXES` rows (Halko,
-    Martinsson and Tropp 2011, arXiv 0909.4061, algorithm 4.4); which basis of that subspace it is
-    matters to no inner product, hence to no ridge regression.
-    """
-    d = vectors.shape[1]
-    if d <= dimensions:
-        return vectors
-    some = vectors[:ROWS_FOR_AXES]
-    moments = some.T @ some
-    axes = np.random.default_rng(0).standard_normal((d, dimensions))
-    for _ in range(2):
-        axes = np.linalg.qr(moments @ axes)[0]
-    return vectors @ axes
 
 
 def deal(groups: Sequence[str], folds: int, seed: int) -> Indices:
@@ -91,11 +74,3 @@ def _distinct(lists: Sequence[Sequence[str] | None]) -> tuple[Indices, Indices]:
     number = {name: place for place, name in enumerate(names)}
     place = [number[tuple(images)] if images else -1 for images in lists]
     return np.array(place, np.int64), np.array([first[name] for name in names], np.int64)
-
-
-def _centred(vectors: Doubles) -> Doubles:
-    if len(vectors) > 1:
-        vectors = vectors - vectors.mean(axis=0)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Doubles = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-9)
-    return unit

@@ -31,7 +31,7 @@ class FacilityLocationConfig(MethodConfig):
     additive: ClassVar[bool] = True
 
     kind: Literal["facility_location"] = "facility_location"
-    quality_weight: float = Field(default=0.5, ge=0.0, le=1.0)
+    quality_weight: float = Field(default=0.25, ge=0.0, le=1.0)
     """q_j = 1 − quality_weight · (1 − quality percentile); 0 ignores quality."""
     partition_above: int = Field(default=2_000_000, ge=2)
     """Candidates above which greedy runs in two rounds over parts (see `two_rounds`)."""

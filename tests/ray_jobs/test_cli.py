@@ -12,7 +12,10 @@ from ray_jobs import cli
 from ray_jobs.cli import run
 from ray_jobs.names import manifest_path, recipe_path, shipped
 
-COMMANDS = ("curate", "query", "report", "export", "phantoms", "demo", "doctor")
+COMMANDS = (
+    *("curate", "select", "compare", "splits", "index", "query", "report", "export"),
+    *("phantoms", "demo", "doctor"),
+)
 
 
 def medsift(*arguments: str, cwd=None, stdin=None):

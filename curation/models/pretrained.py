@@ -1,0 +1,142 @@
+"""Any model that transformers can load: a folder, or a name on the hub. Safetensors only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from curation import records
+from curation.encoders.weights import file_digest
+from curation.errors import ModelError
+from curation.models.base import (
+    ImageTextModel,
+    LanguageModel,
+    LanguageModelConfig,
+    ModelConfig,
+    best_device,
+    quietly,
+)
+
+WEIGHTS: Final = ".safetensors"
+IDENTITY_SUFFIXES: Final = (WEIGHTS, ".json", ".txt", ".model", ".jinja")
+# What transformers raises for files that are missing, damaged or of another kind of model.
+DAMAGE: Final = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
+
+
+class PretrainedConfig(ModelConfig):
+    """Where a transformers model comes from. Code that a model brings along is never run."""
+
+    kind: Literal["transformers"] = "transformers"
+    model: str = Field(min_length=1)
+    """Folder of a saved model, or `owner/name` on the hub."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub; only for names."""
+
+    def fingerprint(self) -> str:
+        """Identity: digests of a folder's files, or name and commit on the hub.
+
+        Raises ModelError where there is no such folder, or the hub and its cache know no such name.
+        """
+        folder = _folder(self)
+        identity: Any = _digests(folder) if folder else [self.model, _commit(self)]
+        return records.fingerprint([self.kind, self.dtype, identity])
+
+    def _load(self, model_class: Any, tokenizer_class: Any) -> tuple[Any, Any, str]:
+        """Model, tokenizer or processor, and device. Raises ModelError."""
+        from safetensors import SafetensorError
+
+        folder = _folder(self)
+        source = {"revision": None if folder else _commit(self), "trust_remote_code": False}
+        place, device = str(folder or self.model), best_device()
+        try:
+            model = quietly(
+                lambda: model_class.from_pretrained(
+                    place, dtype=_dtype(self.dtype), use_safetensors=True, **source
+                )
+            )
+            tokenizer = quietly(lambda: tokenizer_class.from_pretrained(place, **source))
+        except (SafetensorError, ImportError, *DAMAGE) as error:
+            words = " ".join(str(error).split())[:300]
+            raise ModelError(
+                f"cannot load model {self.model!r} with transformers: {words}; name a folder with "
+                "config.json, safetensors weights and tokenizer, or a model on the hub of that kind"
+            ) from error
+        return model.eval().to(device), tokenizer, device
+
+
+class TransformersModelConfig(PretrainedConfig, LanguageModelConfig):
+    """A causal language model (transformers' `AutoModelForCausalLM`)."""
+
+    def build(self) -> LanguageModel:
+        """Load the model. Raises ModelError."""
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        model, tokenizer, device = self._load(AutoModelForCausalLM, AutoTokenizer)
+        return LanguageModel(self.model, model, tokenizer, device)
+
+
+class ImageTextModelConfig(PretrainedConfig):
+    """A vision-language model (transformers' `AutoModelForImageTextToText`)."""
+
+    def build(self) -> ImageTextModel:
+        """Load the model. Raises ModelError."""
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        model, processor, device = self._load(AutoModelForImageTextToText, AutoProcessor)
+        return ImageTextModel(self.model, model, processor, device)
+
+
+def _dtype(name: str) -> Any:
+    import torch
+
+    return {"auto": "auto", "float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+
+
+def _folder(config: PretrainedConfig) -> Path | None:
+    """The folder that holds the model, None for a name on the hub. Raises ModelError."""
+    path = Path(config.model).expanduser()
+    if not path.exists() and _is_hub_name(config.model):
+        return None
+    held = {file.suffix for file in path.glob("*")} if path.is_dir() else set()
+    if WEIGHTS not in held or not (path / "config.json").is_file():
+        raise ModelError(
+            f"no model at {path}; a folder must hold config.json and {WEIGHTS} weights: save one "
+            "there with save_pretrained, or correct `model`"
+        )
+    return path
+
+
+def _is_hub_name(name: str) -> bool:
+    return not name.startswith((".", "~", os.sep)) and name.count("/") <= 1
+
+
+def _digests(folder: Path) -> list[list[str]]:
+    """Name and SHA-256 of the files that make up a local model."""
+    files = sorted(path for path in folder.glob("*") if path.suffix in IDENTITY_SUFFIXES)
+    return [[path.name, file_digest(path)] for path in files]
+
+
+def _commit(config: PretrainedConfig) -> str:
+    """The commit that a name means: asked of the hub, or of its cache where it is not reached.
+
+    Raises ModelError where neither knows it.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        # The smallest file there is: what comes back is a folder named after the commit.
+        known = snapshot_download(
+            config.model, revision=config.revision, allow_patterns=["config.json"]
+        )
+    except (HFValidationError, OSError) as error:
+        words = " ".join(str(error).split())[:200]
+        at = f" at revision {config.revision!r}" if config.revision else ""
+        raise ModelError(
+            f"cannot have model {config.model!r}{at}: {words}; check the name and the network, or "
+            "let `model` name a folder that holds config.json and safetensors weights"
+        ) from error
+    return Path(known).name
