@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from curation.phantoms.ranking import rank_noise
 from curation.phantoms.scorecard import SCORECARD, scorecard
 from curation.phantoms.writing import PhantomSet, make_phantoms
 
-__all__ = ["SCORECARD", "PhantomSet", "make_phantoms", "scorecard"]
+__all__ = ["SCORECARD", "PhantomSet", "make_phantoms", "rank_noise", "scorecard"]

@@ -14,6 +14,8 @@ from ray_jobs.commands.curate import RESUME
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from curation.pipeline import RunResult
+
 # A kept row carries a flag where a view or a note speaks of it: planted contradictions, leaks,
 # wrong extensions, control characters and burned-in names are to be seen, not to be dropped.
 # A sample's notes hold those of its texts and pictures; the window through which a 16-bit picture
@@ -31,6 +33,21 @@ SELECT h.index AS row_index, h.action, coalesce(h.reason, CASE
 END) AS reason
 FROM here h ORDER BY row_index
 """
+SCORES: Final = """
+SELECT r.index AS row_index, c.scorer, c.value
+FROM scores c JOIN samples s USING (run_id, sample_id) JOIN rows r USING (run_id, row_id)
+WHERE run_id = '{run_id}' AND r.action = 'kept' ORDER BY ALL
+"""
+SELECTIONS: Final = """
+WITH reached AS (
+    SELECT selection, count(*) FILTER (selected > 0) || ' of ' || count(*) AS strata
+    FROM coverage WHERE run_id = '{run_id}' GROUP BY ALL
+)
+SELECT s.selection, s.method, s.budget, s.pool, s.selected, r.strata, s.coverage
+FROM selection_settings s JOIN reached r USING (selection)
+WHERE s.run_id = '{run_id}' ORDER BY s.ordinal
+"""
+NOISY: Final = 8  # one wrong answer and one wrong picture for so many base images
 
 
 def demo(
@@ -44,7 +61,7 @@ def demo(
         bool, typer.Option("--ray/--local", help="Run on Ray, or in this process.")
     ] = True,
 ) -> None:
-    """Curate phantoms from end to end, and print what was found beside what was planted."""
+    """Curate phantoms from end to end, and print what was found and selected beside the truth."""
     try:
         _demo(images, out, seed, workers, ray)
     except KeyboardInterrupt:
@@ -55,8 +72,7 @@ def demo(
 def _demo(images: int, out: Path, seed: int, workers: int, ray: bool) -> None:
     import pyarrow.parquet as pq
 
-    from curation.manifest import query
-    from curation.phantoms import make_phantoms, scorecard
+    from curation.phantoms import make_phantoms, rank_noise, scorecard
     from curation.recipe import load_recipe
     from ray_jobs.console import shown
     from ray_jobs.names import recipe_path
@@ -65,26 +81,41 @@ def _demo(images: int, out: Path, seed: int, workers: int, ray: bool) -> None:
     name = f"phantoms-{images}-{seed}"
     data = out / "data" / name
     sys.stderr.write(f"drawing {images} phantom images in {shown(data)}\n")
-    drawn = make_phantoms(data, images=images, seed=seed, workers=workers)
+    noise = images // NOISY
+    drawn = make_phantoms(
+        data, images=images, seed=seed, workers=workers, wrong_answers=noise, mismatched=noise
+    )
     os.environ["MEDSIFT_PHANTOMS"] = str(data.absolute())
     recipe = load_recipe(recipe_path("phantoms"), [f"runs={out}"])
     result = run(recipe, out / name, ray=ray, log_json=False)
-    fate = query(result.manifest, FATES.format(run_id=result.run_id))
-    print_scorecard(scorecard(pq.read_table(drawn.truth), fate))
+    truth = pq.read_table(drawn.truth)
+    for title, table in (
+        ("Found against planted", scorecard(truth, _ask(result, FATES))),
+        ("Noise against scores", rank_noise(truth, _ask(result, SCORES))),
+        ("Selections", _ask(result, SELECTIONS)),
+    ):
+        print_table(title, table)
     typer.echo(f"\nReport: {shown(result.report)}")
 
 
-def print_scorecard(card: pa.Table) -> None:
-    """Print the table of found against planted on stdout."""
+def _ask(result: RunResult, sql: str) -> pa.Table:
+    from curation.manifest import query
+
+    return query(result.manifest, sql.format(run_id=result.run_id))
+
+
+def print_table(title: str, lines: pa.Table) -> None:
+    """Print a table on stdout; a recall below 0.95 stands out."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="Found against planted", title_justify="left", box=box.SIMPLE_HEAD)
-    for column in card.column_names:
-        table.add_column(column, justify="left" if column in ("kind", "expected") else "right")
-    for line in card.to_pylist():
-        style = "" if line["recall"] is None or line["recall"] >= 0.95 else "yellow"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for field in lines.schema:
+        table.add_column(field.name, justify="left" if field.type == "string" else "right")
+    for line in lines.to_pylist():
+        recall = line.get("recall")
+        style = "" if recall is None or recall >= 0.95 else "yellow"
         table.add_row(*(_cell(value) for value in line.values()), style=style)
     Console(highlight=False).print(table)
 
