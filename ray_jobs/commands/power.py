@@ -102,7 +102,7 @@ def _lines(plan: Benchmark, figures: dict[str, Any]) -> list[str]:
         ("smallest gain", "none" if gain is None else f"{100 * gain:.1f} points"),
         (
             "smallest margin",
-            f"{100 * plan.smallest_difference:.1f} points of no worse, between equals",
+            f"{100 * plan.smallest_difference:.1f} points, for two equal models",
         ),
     ]
     if "margin" in figures:

@@ -13,7 +13,7 @@ from ray_jobs.cli import run
 from ray_jobs.names import manifest_path, recipe_path, shipped
 
 COMMANDS = (
-    *("curate", "select", "compare", "splits", "index", "query", "report", "export"),
+    *("curate", "select", "compare", "splits", "index", "power", "query", "report", "export"),
     *("phantoms", "demo", "doctor"),
 )
 

@@ -1,0 +1,139 @@
+"""How far apart two models are on the same items, with its error: items, pictures and seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from curation.errors import UsageError
+from evaluation.statistics.bootstrap import Resampling, pool_clusters, resampled_variance
+from evaluation.statistics.clusters import ClusterSums, Doubles, number_clusters, sum_clusters
+from evaluation.statistics.few import Bounds, t_quantile, unvaried_interval
+from evaluation.statistics.fit import fit_clusters
+from evaluation.statistics.interval import (
+    DIGITS,
+    FEW_CLUSTERS,
+    LEVEL,
+    SHARE,
+    Ids,
+    check_scores,
+    remark,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Mean of the first model less that of the second, with its 95% interval.
+
+    `value` and ends are None where there is nothing to compare or one cluster only; `seeds` are
+    the runs of the first and of the second.
+    """
+
+    first: float | None
+    second: float | None
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    clusters: int
+    seeds: tuple[int, int]
+
+    @property
+    def note(self) -> str | None:
+        """What a reader must know about the interval, if anything."""
+        return remark(self.n, self.clusters)
+
+
+def difference(
+    first: ArrayLike, second: ArrayLike, clusters: Ids, resampling: Resampling | None = None
+) -> Difference:
+    """Compare scores (n,), or (s, n) of s seeds, of two models on the same items in one order.
+
+    Clusters (n,) are resampled for both models at once, so that what makes a picture hard for
+    both cancels. An item that any run has no score for (NaN) is refused: pass what is comparable.
+    From one run of each, the interval speaks of these two models; what another seed would have
+    given is in it only where several seeds are.
+
+    The interval is Student's: value ± t standard errors. The variance over clusters comes from
+    the bootstrap (from 50 clusters on; below, CR3 with its degrees of freedom); that over seeds
+    from the runs' means, each arm's own. A handful of seeds cannot be resampled: three of them
+    drawn again show two thirds of their variance, and no tails.
+
+    Raises UsageError for other lengths, missing scores or scores outside [0, 1].
+    """
+    codes = number_clusters(clusters)
+    arms = [_runs(name, arm, len(codes)) for name, arm in (("first", first), ("second", second))]
+    seeds = (len(arms[0]), len(arms[1]))
+    if len(codes) == 0:
+        return Difference(None, None, None, None, None, 0, 0, seeds)
+    sums = [sum_clusters(arm.T, codes) for arm in arms]
+    means = [float(arm.sums.sum() / arm.counts.sum()) for arm in sums]
+    value, groups = means[0] - means[1], len(sums[0].sums)
+    low, high = _ends(sums, resampling or Resampling()) if groups > 1 else (None, None)
+    return Difference(means[0], means[1], value, low, high, len(codes), groups, seeds)
+
+
+def _runs(name: str, arm: ArrayLike, n: int) -> Doubles:
+    """Scores (s, n) of an arm."""
+    runs = np.atleast_2d(np.asarray(arm, np.float64))
+    for run in runs:
+        check_scores(f"the {name} model's score", run, n, SHARE)
+    if np.isnan(runs).any():
+        raise UsageError(
+            f"the {name} model lacks {int(np.isnan(runs).any(0).sum()):,} of {n:,} scores; both "
+            "models must be scored on every item compared"
+        )
+    return runs
+
+
+def _ends(arms: list[ClusterSums], resampling: Resampling) -> tuple[float, float]:
+    """Ends of the interval of the difference."""
+    averaged = [arm.sums.mean(1, keepdims=True) for arm in arms]
+    data = ClusterSums(averaged[0] - averaged[1], arms[0].counts[:, :1])
+    fit = fit_clusters(pool_clusters(data))
+    bounds: Bounds = (SHARE[0] - SHARE[1], SHARE[1] - SHARE[0])
+    if len(data.sums) < FEW_CLUSTERS:
+        parts = [(float(fit.robust[0]), float(fit.freedom[0]))]
+    else:
+        parts = [(float(resampled_variance(fit, resampling)[0]), fit.clusters - 1.0)]
+    parts += [(_seed_variance(arm), arm.sums.shape[1] - 1.0) for arm in arms]
+    half = _half_width(parts)
+    low, high = float(fit.value[0]) - half, float(fit.value[0]) + half
+    if fit.constant[0]:
+        sure = unvaried_interval(fit.value, len(data.sums), bounds, LEVEL)
+        low, high = min(low, float(sure[0][0])), max(high, float(sure[1][0]))
+    return round(max(low, bounds[0]), DIGITS), round(min(high, bounds[1]), DIGITS)
+
+
+def _seed_variance(arm: ClusterSums) -> float:
+    """Variance of an arm's mean over its seeds, beyond what the clusters' variance holds already.
+
+    The runs' means differ by seed and by each run's own errors on items. The latter are part of
+    the variance over clusters of the averaged scores, and are taken off (Cameron, Gelbach &
+    Miller 2011, equation 2.10, for two crossed ways).
+    """
+    groups, seeds = arm.sums.shape
+    if seeds == 1:
+        return 0.0
+    means = arm.sums.sum(0) / arm.counts.sum(0)
+    own = arm.sums - arm.sums.mean(1, keepdims=True) - (means - means.mean()) * arm.counts
+    errors = (own**2).sum() / arm.counts[:, 0].sum() ** 2 / seeds
+    errors *= groups / (groups - 1) / (seeds - 1)
+    return max(0.0, float(means.var(ddof=1) / seeds - errors))
+
+
+def _half_width(parts: list[tuple[float, float]]) -> float:
+    """Half an interval, from variances that add up and the degrees of freedom of each.
+
+    t times the root of their sum, with (sum v)² / sum (v²/f) degrees of freedom (Satterthwaite
+    1946).
+    """
+    held = [(variance, freedom) for variance, freedom in parts if variance > 0]
+    total = sum(variance for variance, _ in held)
+    if not total:
+        return 0.0
+    freedom = total**2 / sum(variance**2 / freedom for variance, freedom in held)
+    return float(t_quantile(np.array([freedom]), LEVEL)[0]) * sqrt(total)

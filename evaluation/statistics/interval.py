@@ -1,0 +1,149 @@
+"""A score with its error: mean, 95% interval, items, clusters.
+
+From 50 clusters on, the interval is a bootstrap-t over clusters; below, Wilson's interval with
+the cluster-robust variance and its degrees of freedom. Over simulated sets of 63 and 203
+clusters (means .5 and .9, correlation within clusters 0 to .6) a nominal 95% covers 93 to 97%,
+where percentile intervals cover 89 to 96%. Of 20 clusters it covers 93 to 98%, never too little.
+Where a few clusters hold most items (Pareto sizes, up to 60 beside 1) and wrong answers are rare
+and come together, it covers 90%: more clusters help, more items do not.
+`benchmarks/intervals.py --coverage` prints the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
+
+from curation.errors import UsageError
+from evaluation.statistics.bootstrap import Resampling, pool_clusters, studentized_ends
+from evaluation.statistics.clusters import ClusterSums, Doubles, number_clusters, sum_clusters
+from evaluation.statistics.few import Bounds, Ends, score_interval, unvaried_interval
+from evaluation.statistics.fit import fit_clusters
+
+LEVEL: Final = 0.95
+FEW_ITEMS: Final = 30
+FEW_CLUSTERS: Final = 50
+SHARE: Final[Bounds] = (0.0, 1.0)
+DIGITS: Final = 10
+"""Decimals of an end, so that the order in which a machine adds does not show."""
+
+Ids: TypeAlias = Sequence[Any] | NDArray[Any] | pa.Array | pa.ChunkedArray
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean score with its 95% interval; None where there is none, and `note` says why."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    clusters: int
+
+    @property
+    def few(self) -> bool:
+        """Fewer than 30 items: to be marked wherever it is shown."""
+        return self.n < FEW_ITEMS
+
+    @property
+    def note(self) -> str | None:
+        """What a reader must know about the interval, if anything."""
+        return remark(self.n, self.clusters)
+
+
+def remark(n: int, clusters: int) -> str | None:
+    """What a reader must know about an interval from `n` items on so many clusters."""
+    if n == 0:
+        return "nothing to score"
+    if clusters == 1:
+        return "one cluster: no interval"
+    if clusters < FEW_CLUSTERS:
+        return f"{clusters} clusters: small-sample interval, no bootstrap"
+    return None
+
+
+def interval(
+    scores: ArrayLike, clusters: Ids, resampling: Resampling | None = None, bounds: Bounds = SHARE
+) -> Estimate:
+    """Mean of `scores` (n,) in `bounds`, with its interval by `clusters` (n,); NaN is no score."""
+    return intervals({"score": scores}, clusters, resampling, bounds)["score"]
+
+
+def intervals(
+    columns: Mapping[str, ArrayLike],
+    clusters: Ids,
+    resampling: Resampling | None = None,
+    bounds: Bounds = SHARE,
+) -> dict[str, Estimate]:
+    """Each column's mean with its interval, all from the same resamples.
+
+    Raises UsageError when a column has another length than `clusters` or leaves `bounds`.
+    """
+    codes = number_clusters(clusters)
+    for name, column in columns.items():
+        check_scores(name, np.asarray(column, np.float64), len(codes), bounds)
+    scores = np.stack([np.asarray(column, np.float64) for column in columns.values()], axis=1)
+    found = estimate(sum_clusters(scores, codes), resampling or Resampling(), bounds)
+    return dict(zip(columns, found, strict=True))
+
+
+def check_scores(name: str, scores: Doubles, n: int, bounds: Bounds) -> None:
+    """Refuse scores (n,) of another length, or outside `bounds`. Raises UsageError."""
+    if scores.shape != (n,):
+        raise UsageError(f"{name} has shape {scores.shape}; {n:,} rows have cluster ids")
+    outside = (scores < bounds[0]) | (scores > bounds[1])
+    if outside.any():
+        raise UsageError(
+            f"{name} holds {scores[outside][0]:g}; scores lie in [{bounds[0]:g}, {bounds[1]:g}], "
+            "NaN where there is none"
+        )
+
+
+def estimate(data: ClusterSums, resampling: Resampling, bounds: Bounds) -> list[Estimate]:
+    """One estimate for each column of cluster sums (G, k), clusters in the order of their hash."""
+    alike: dict[bytes, list[int]] = {}
+    for column, held in enumerate(data.counts.T > 0):
+        alike.setdefault(held.tobytes(), []).append(column)
+    made: dict[int, Estimate] = {}
+    for columns in alike.values():
+        held = data.counts[:, columns[0]] > 0
+        part = ClusterSums(data.sums[held][:, columns], data.counts[held][:, columns])
+        made |= zip(columns, _estimate_held(part, resampling, bounds), strict=True)
+    return [made[column] for column in range(len(made))]
+
+
+def _estimate_held(data: ClusterSums, resampling: Resampling, bounds: Bounds) -> list[Estimate]:
+    """Estimates of columns that all have scores in each of the G clusters."""
+    groups, columns = data.sums.shape
+    n = [int(count) for count in data.counts.sum(0)]
+    if groups == 0:
+        return [Estimate(None, None, None, 0, 0)] * columns
+    value = (data.sums.sum(0) / data.counts.sum(0)).tolist()
+    if groups == 1:
+        return [Estimate(value[i], None, None, n[i], 1) for i in range(columns)]
+    low, high = (end.tolist() for end in ends(data, resampling, bounds))
+    return [Estimate(value[i], low[i], high[i], n[i], groups) for i in range(columns)]
+
+
+def ends(data: ClusterSums, resampling: Resampling, bounds: Bounds = SHARE) -> Ends:
+    """Ends (k,), (k,) of 95% intervals of k columns, each with scores in all of G ≥ 2 clusters."""
+    few = len(data.sums) < FEW_CLUSTERS
+    fit = fit_clusters(pool_clusters(data))
+    with np.errstate(invalid="ignore"):
+        found = (
+            score_interval(fit, bounds, LEVEL) if few else studentized_ends(fit, resampling, LEVEL)
+        )
+    sure = unvaried_interval(fit.value, len(data.sums), bounds, LEVEL)
+    low = np.where(fit.constant, sure[0], found[0])
+    high = np.where(fit.constant, sure[1], found[1])
+    return _tidy(low, bounds), _tidy(high, bounds)
+
+
+def _tidy(end: Doubles, bounds: Bounds) -> Doubles:
+    kept: Doubles = np.clip(np.round(end, DIGITS), *bounds)
+    return kept
