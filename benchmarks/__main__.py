@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-CPU = ("vectors", "texts", "images", "embedding", "manifest", "whole_run")
+CPU = ("vectors", "texts", "selection", "images", "embedding", "manifest", "intervals", "whole_run")
 
 
 def main() -> None:
