@@ -1,0 +1,62 @@
+"""One item as a loader reads it, before its pictures are looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A picture that is there: its reference and what tells it from others.
+
+    `digest` is the SHA-256 of its bytes; of a manifest's picture, its image id.
+    """
+
+    ref: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A picture that is not, and why."""
+
+    reason: str
+
+
+PublishedPicture = Shown | Absent | bytes | tuple[str, ...] | None
+"""A picture that was looked up, its bytes, the names it may have, or None for none at all."""
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One item as published.
+
+    `item_id` of None stands for a digest of pictures, question and gold. `boxes` are regions on
+    the first picture: left, top, right, bottom in pixels of the picture as shown. An item
+    without pictures is refused unless `text_only`.
+    """
+
+    item_id: str | None
+    question: str
+    gold: str
+    answer_type: str
+    pictures: Sequence[PublishedPicture]
+    options: Sequence[str] = ()
+    patient_id: str | None = None
+    modality: str | None = None
+    body_part: str | None = None
+    task_type: str | None = None
+    language: str | None = "en"
+    boxes: Sequence[Box] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    text_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A record of the benchmark that cannot be asked, and why."""
+
+    reason: str

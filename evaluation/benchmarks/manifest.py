@@ -1,0 +1,116 @@
+"""A manifest: any held-out split of the user's own run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from curation.errors import InputError
+from curation.sources.base import BlobStore
+from curation.sources.references import stat
+from evaluation.benchmarks.assembly import Benchmark, assemble
+from evaluation.benchmarks.base import BenchmarkConfig
+from evaluation.benchmarks.choices import gold_letter, split_options
+from evaluation.benchmarks.entry import Absent, Entry, Shown, Unusable
+from evaluation.benchmarks.gallery import Gallery
+from evaluation.benchmarks.published import Published
+
+HELD_OUT: Final = """
+    SELECT s.row_id, s.sample_id, s.question, s.answer, s.answer_type, s.images, s.extra,
+           s.patient_id, s.modality, s.body_part, s.task_type, s.language,
+           len(list_filter(s.messages, lambda turn: turn.role = 'user')) AS turns
+    FROM samples s JOIN rows r ON r.run_id = s.run_id AND r.row_id = s.row_id
+    WHERE s.run_id = {run} AND s.split = {split} AND (r.action = 'kept' OR r.stage = 'select')
+    ORDER BY s.row_id
+"""
+"""Samples of a split that curation kept, selected or not."""
+
+
+class ManifestSplit(BenchmarkConfig):
+    """A split of a run, by default the newest: `path` is the manifest.
+
+    Conversations of several turns cannot be asked at once and are counted as unusable.
+    """
+
+    kind: Literal["manifest"] = "manifest"
+    split: str = "test"
+    run_id: str | None = None
+
+    def own_name(self) -> str:
+        """``manifest_`` and the split's name."""
+        return f"manifest_{self.split}"
+
+    def load(self, cache: Path) -> Benchmark:
+        """Read the split; `cache` is not needed, pictures stay where the run found them.
+
+        Raises:
+            InputError: there is no such run or split, or pictures have gone.
+            ManifestError: there is no manifest at `path`.
+            StorageError: an object store refuses.
+        """
+        path = Path(self.path)
+        lines = self._lines(path)
+        refs = {picture["ref"] for line in lines for picture in line["images"] or ()}
+        gone = {ref for ref, size, _ in stat(sorted(refs)) if size < 0}
+        gallery = Gallery(Published(path.parent, source=self.path), BlobStore(cache))
+        return assemble(self.name, [path.name], (_entry(line, gone) for line in lines), gallery)
+
+    def _lines(self, path: Path) -> list[dict[str, Any]]:
+        # DuckDB is for those who read a manifest.
+        from curation.manifest import query
+        from curation.manifest.schema import quoted
+
+        runs = query(path, "SELECT run_id FROM runs ORDER BY created_at, run_id")
+        known: list[str] = runs["run_id"].to_pylist()
+        run = self.run_id or (known[-1] if known else "")
+        if run not in known:
+            raise InputError(f"{path} holds no run {run!r}; it has {', '.join(known) or 'none'}")
+        sql = HELD_OUT.format(run=quoted(run), split=quoted(self.split))
+        lines: list[dict[str, Any]] = query(path, sql).to_pylist()
+        if not lines:
+            found = query(path, f"SELECT DISTINCT split FROM samples WHERE run_id = {quoted(run)}")
+            splits = ", ".join(sorted(filter(None, found["split"].to_pylist())))
+            raise InputError(
+                f"run {run} has no split {self.split!r}; it has {splits or 'none: make one'}"
+            )
+        return lines
+
+
+def _entry(line: Mapping[str, Any], gone: set[str]) -> Entry | Unusable:
+    if line["turns"] != 1:
+        return Unusable("a conversation of several turns")
+    extra = json.loads(line["extra"]) if line["extra"] else {}
+    question, options = line["question"], list[str]()
+    gold: str | None = line["answer"]
+    if line["answer_type"] == "choice":
+        question, listed = split_options(question)
+        options = extra.pop("options", None) or listed
+        gold = gold_letter(line["answer"], options)
+    if gold is None:
+        return Unusable("its gold is none of the options")
+    return Entry(
+        item_id=line["row_id"],
+        question=question,
+        gold=gold,
+        answer_type=line["answer_type"],
+        options=options,
+        pictures=_pictures(line["images"] or (), gone),
+        patient_id=line["patient_id"],
+        modality=line["modality"],
+        body_part=line["body_part"],
+        task_type=line["task_type"],
+        language=line["language"],
+        extra={**extra, "sample_id": line["sample_id"]},
+        text_only=not line["images"],
+    )
+
+
+def _pictures(images: Sequence[Mapping[str, str]], gone: set[str]) -> list[Shown | Absent]:
+    return [
+        Absent(f"no file at {one['ref']}")
+        if one["ref"] in gone
+        else Shown(one["ref"], one["image_id"])
+        for one in images
+    ]

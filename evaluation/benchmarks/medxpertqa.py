@@ -1,0 +1,61 @@
+"""MedXpertQA (Zuo et al. 2025, arXiv 2501.18362): the multimodal subset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal
+
+from evaluation.benchmarks.base import BenchmarkConfig
+from evaluation.benchmarks.choices import gold_letter
+from evaluation.benchmarks.entry import Entry, Unusable
+from evaluation.benchmarks.published import Published
+from evaluation.benchmarks.tables import Record, find_files, read_records, text_of
+from evaluation.benchmarks.tags import tag
+
+QUESTIONS: Final = "MM/test.jsonl"
+LISTED: Final = "\nAnswer Choices:"
+"""Where a question begins to repeat its options."""
+
+
+class MedXpertQa(BenchmarkConfig):
+    """2,000 questions of five options, most with one picture, some with several."""
+
+    kind: Literal["medxpertqa_mm"] = "medxpertqa_mm"
+    path: str = "TsinghuaC3I/MedXpertQA"
+
+    def own_name(self) -> str:
+        """``medxpertqa_mm``."""
+        return "medxpertqa_mm"
+
+    def hub_files(self) -> tuple[str, ...]:
+        """What is fetched when `path` is a hub name."""
+        return (QUESTIONS, "images.zip")
+
+    def files(self, published: Published) -> Sequence[str]:
+        """The test file."""
+        return find_files(published, QUESTIONS)
+
+    def entries(self, published: Published, file: str) -> Iterator[Entry | Unusable]:
+        """The questions."""
+        for record in read_records(
+            published, file, ("id", "question", "options", "label", "images")
+        ):
+            yield _entry(record)
+
+
+def _entry(record: Record) -> Entry | Unusable:
+    options = [text for _, text in sorted(record["options"].items())]
+    gold = gold_letter(text_of(record["label"]), options)
+    if gold is None:
+        return Unusable("its gold is none of the options")
+    return Entry(
+        item_id=record["id"],
+        question=text_of(record["question"]).partition(LISTED)[0],
+        gold=gold,
+        answer_type="choice",
+        options=options,
+        pictures=[(f"images/{name}", f"MM/images/{name}") for name in record["images"] or ()],
+        body_part=tag(record.get("body_system")),
+        task_type=tag(record.get("medical_task")),
+        extra={"question_type": record.get("question_type")},
+    )

@@ -1,0 +1,64 @@
+"""OmniMedVQA (Hu et al. 2024, arXiv 2402.09181): the open-access part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from string import ascii_uppercase as LETTERS
+from typing import Final, Literal
+
+from evaluation.benchmarks.base import BenchmarkConfig
+from evaluation.benchmarks.choices import gold_letter
+from evaluation.benchmarks.entry import Entry, Unusable
+from evaluation.benchmarks.published import Published
+from evaluation.benchmarks.tables import Record, find_files, read_records, text_of
+from evaluation.benchmarks.tags import modality_tag, tag
+
+QUESTIONS: Final = "QA_information/Open-access/*.json"
+TOP: Final = "OmniMedVQA"
+
+
+class OmniMedVqa(BenchmarkConfig):
+    """About 89,000 choice questions of 42 data sets; restricted ones come without pictures."""
+
+    kind: Literal["omni_med_vqa"] = "omni_med_vqa"
+    path: str = "foreverbeliever/OmniMedVQA"
+
+    def own_name(self) -> str:
+        """``omni_med_vqa``."""
+        return "omni_med_vqa"
+
+    def hub_files(self) -> tuple[str, ...]:
+        """What is fetched when `path` is a hub name."""
+        return ("OmniMedVQA.zip",)
+
+    def files(self, published: Published) -> Sequence[str]:
+        """One file a data set, with or without the archive's top folder."""
+        return published.names(QUESTIONS) or find_files(published, f"{TOP}/{QUESTIONS}", QUESTIONS)
+
+    def entries(self, published: Published, file: str) -> Iterator[Entry | Unusable]:
+        """The questions of one data set."""
+        needed = ("question_id", "question_type", "question", "gt_answer", "image_path", "option_A")
+        for record in read_records(published, file, needed):
+            yield _entry(record)
+
+
+def _entry(record: Record) -> Entry | Unusable:
+    columns = (record.get(f"option_{letter}") for letter in LETTERS)
+    options = [str(option).strip() for option in takewhile(lambda text: text, columns)]
+    gold = gold_letter(text_of(record["gt_answer"]), options)
+    if gold is None:
+        return Unusable("its gold is none of the options")
+    picture = record["image_path"]
+    return Entry(
+        # In one file the column has another name.
+        modality=modality_tag(record.get("modality_type") or record.get("modality")),
+        item_id=text_of(record["question_id"]),
+        question=text_of(record["question"]),
+        gold=gold,
+        answer_type="choice",
+        options=options,
+        pictures=[(picture, f"{TOP}/{picture}")],
+        task_type=tag(record["question_type"]),
+        extra={"dataset": record.get("dataset")},
+    )

@@ -1,0 +1,38 @@
+"""Published names of modalities and tasks in the vocabulary of the tags."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MODALITIES: Final = {
+    "ct": "ct",
+    "computed tomography": "ct",
+    "mr": "mr",
+    "mri": "mr",
+    "magnetic resonance imaging": "mr",
+    "x ray": "xray",
+    "xray": "xray",
+    "radiography": "xray",
+    "us": "us",
+    "ultrasound": "us",
+    "pet": "pet",
+}
+
+
+def modality_tag(published: str | None) -> str | None:
+    """A modality as the tags have it (ct, mr, xray, us), others as words joined by ``_``.
+
+    What stands in parentheses goes: "CT(Computed Tomography)" is "ct".
+    """
+    plain = " ".join(_words(re.sub(r"\([^)]*\)?", " ", published or "")))
+    return MODALITIES.get(plain, plain.replace(" ", "_")) or None
+
+
+def tag(published: str | None) -> str | None:
+    """A published name in lower case, its words joined by ``_``; None for none."""
+    return "_".join(_words(published or "")) or None
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold().replace("_", " "))

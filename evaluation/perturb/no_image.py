@@ -1,0 +1,26 @@
+"""`no_image`: the question alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from evaluation.perturb.base import Role, Skip, Variant
+from evaluation.perturb.donors import Donors
+from evaluation.perturb.item import MARKER, Item
+
+
+@dataclass(frozen=True, slots=True)
+class NoImage(Variant):
+    """All pictures and their marks in the question taken out."""
+
+    family: ClassVar[str] = "no_image"
+    role: ClassVar[Role] = "control"
+
+    def change(self, item: Item, seed: int, donors: Donors) -> Item | Skip:
+        """The item without pictures."""
+        if not item["images"]:
+            return Skip("the item has no image")
+        if any(MARKER.search(option) for option in item["options"] or ()):
+            return Skip("its options are images")
+        return {**item, "images": [], "question": MARKER.sub(" ", item["question"]).strip()}

@@ -1,0 +1,81 @@
+"""`paraphrase`: the question in other words, by fixed templates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from evaluation.perturb.base import Skip, Variant
+from evaluation.perturb.donors import Donors
+from evaluation.perturb.item import Item, language_of
+
+Openings = tuple[tuple[re.Pattern[str], str], ...]
+
+FRAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "en": (
+        "Please answer the following question: {question}",
+        "{question} Please give your answer.",
+        "Here is a question for you to answer. {question}",
+    ),
+    "zh": (
+        "请回答下面的问题：{question}",
+        "{question}请作答。",
+        "现有一个问题请你解答。{question}",
+    ),
+}
+"""What may stand around any question without touching a word of it."""
+REWORDED: Final = 4
+OPENINGS: Final[Mapping[str, Openings]] = {
+    "en": (
+        (re.compile(r"^(?:is|are) there\b", re.IGNORECASE), "Do you see"),
+        (
+            re.compile(r"^do(?:es)? (?:this|the) (?:image|picture) (?:show|contain)\b", re.I),
+            "Do you see",
+        ),
+        (re.compile(r"^can you see\b", re.IGNORECASE), "Do you see"),
+        (re.compile(r"^where (is|are)\b", re.IGNORECASE), r"In what location \1"),
+        (re.compile(r"^how many\b", re.IGNORECASE), "What number of"),
+        (
+            re.compile(
+                r"^what (?=(?:\w+ )?(?:modality|plane|organ|side|type|kind|color|lobe|view)\b)",
+                re.IGNORECASE,
+            ),
+            "Which ",
+        ),
+    ),
+    "zh": (
+        (re.compile("是否存在"), "是否有"),
+        (re.compile("是否有"), "是否存在"),
+        (re.compile("什么(?=器官|部位|模态|平面|方式|颜色)"), "哪种"),
+    ),
+}
+"""Wordings that are exchanged for others of the same meaning; the first that fits is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paraphrase(Variant):
+    """``paraphrase@1`` to ``@3`` put the question in a frame, ``@4`` rewords how it opens."""
+
+    family: ClassVar[str] = "paraphrase"
+    levels: ClassVar[tuple[int, ...]] = (1, 2, 3, REWORDED)
+
+    def change(self, item: Item, seed: int, donors: Donors) -> Item | Skip:
+        """The item with its question in other words."""
+        language = language_of(item, FRAMES)
+        if language is None:
+            return Skip(f"no templates for language {item['language']!r}")
+        if self.level != REWORDED:
+            frame = FRAMES[language][self.level - 1]
+            return {**item, "question": frame.format(question=item["question"].strip())}
+        reworded = _reword(item["question"].strip(), OPENINGS[language])
+        return Skip("no known opening") if reworded is None else {**item, "question": reworded}
+
+
+def _reword(question: str, openings: Openings) -> str | None:
+    for pattern, other in openings:
+        reworded, count = pattern.subn(other, question, count=1)
+        if count:
+            return reworded
+    return None

@@ -1,0 +1,83 @@
+"""Arrow schemas of evaluation: what is asked, what was replied, what a reply is worth.
+
+* ``ITEMS``        one line an item of a benchmark, or of a perturbed copy of it;
+* ``PREDICTIONS``  one line a reply, with all that scoring reads, so that stored replies can be
+  scored again without the benchmark and without a model;
+* ``SCORES``       the columns that scoring adds to ``PREDICTIONS``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyarrow as pa
+
+ORIGINAL: Final = "original"
+"""The variant that is no perturbation; a null variant means the same."""
+
+# `gold` is a letter of the options or the answer in words. `images` are references: a path or a
+# URL. `image_id` is what intervals are clustered by where no patient is known. `extra` is a JSON
+# object of what only this benchmark has.
+ITEMS: Final = pa.schema(
+    [
+        pa.field("benchmark", pa.string(), nullable=False),
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("question", pa.string(), nullable=False),
+        pa.field("options", pa.list_(pa.string())),
+        pa.field("gold", pa.string(), nullable=False),
+        pa.field("answer_type", pa.string(), nullable=False),
+        pa.field("images", pa.list_(pa.string())),
+        pa.field("image_id", pa.string()),
+        pa.field("patient_id", pa.string()),
+        pa.field("modality", pa.string()),
+        pa.field("body_part", pa.string()),
+        pa.field("task_type", pa.string()),
+        pa.field("language", pa.string()),
+        pa.field("extra", pa.string()),
+    ]
+)
+
+# The manifest's table `predictions`, before scoring. A null `reply` is a model that gave none.
+PREDICTIONS: Final = pa.schema(
+    [
+        pa.field("evaluation_id", pa.string(), nullable=False),
+        pa.field("training_id", pa.string()),
+        pa.field("benchmark", pa.string(), nullable=False),
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("variant", pa.string()),
+        pa.field("image_id", pa.string()),
+        pa.field("patient_id", pa.string()),
+        pa.field("modality", pa.string()),
+        pa.field("body_part", pa.string()),
+        pa.field("task_type", pa.string()),
+        pa.field("answer_type", pa.string(), nullable=False),
+        pa.field("language", pa.string()),
+        pa.field("question", pa.string()),
+        pa.field("options", pa.list_(pa.string())),
+        pa.field("gold", pa.string(), nullable=False),
+        pa.field("reply", pa.string()),
+        pa.field("prompt_hash", pa.string()),
+        pa.field("model_hash", pa.string()),
+        pa.field("settings", pa.string()),
+    ]
+)
+
+# `score` is null only where a protocol leaves the reply out of its mean. `fault` names the fault
+# of a published protocol that touched this reply. The columns after it are for open answers and
+# null elsewhere, but for `contains`, which `llava-med` alone fills.
+SCORES: Final = pa.schema(
+    [
+        pa.field("protocol", pa.string(), nullable=False),
+        pa.field("parsed", pa.string()),
+        pa.field("parse_status", pa.string(), nullable=False),
+        pa.field("score", pa.float64()),
+        pa.field("fault", pa.string()),
+        pa.field("exact_match", pa.float64()),
+        pa.field("token_precision", pa.float64()),
+        pa.field("token_recall", pa.float64()),
+        pa.field("token_f1", pa.float64()),
+        pa.field("bleu_1", pa.float64()),
+        pa.field("rouge_l", pa.float64()),
+        pa.field("contains", pa.float64()),
+    ]
+)

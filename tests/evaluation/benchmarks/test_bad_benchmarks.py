@@ -1,0 +1,155 @@
+"""What is wrong with a copy is one clear line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from curation.errors import InputError
+
+ROW = {
+    "qid": 1,
+    "img_name": "x/source.jpg",
+    "question": "Is it?",
+    "answer": "Yes",
+    "answer_type": "CLOSED",
+    "q_lang": "en",
+    "modality": "CT",
+    "location": "Brain",
+}
+
+
+@pytest.fixture
+def slake(write, load, picture_bytes):
+    """Load a SLAKE copy of these rows."""
+
+    def loaded(rows, picture=None):
+        write("imgs/x/source.jpg", picture_bytes(kind="JPEG") if picture is None else picture)
+        return load(kind="slake", path=str(write("test.json", rows)))
+
+    return loaded
+
+
+def refused(rows, slake, match, picture=None):
+    with pytest.raises(InputError, match=match) as error:
+        slake(rows, picture)
+    assert "\n" not in str(error.value)
+
+
+def test_other_columns_are_named(slake):
+    other = {"id": 1, "query": "Is it?", "label": "Yes", "image": "a.jpg"}
+    refused([other], slake, "lacks qid, img_name, question.*; it has id, image, label, query")
+
+
+def test_a_column_that_one_record_lacks_is_named(slake):
+    lacking = {key: value for key, value in ROW.items() if key != "answer"}
+    refused([ROW, lacking], slake, "lacks answer; it has")
+
+
+def test_repeated_ids_are_named(slake):
+    refused([ROW, ROW | {"question": "Or?"}], slake, "1 item ids repeat, the first is '1'")
+
+
+def test_an_unknown_answer_type_is_named(slake):
+    refused([ROW | {"answer_type": "MAYBE"}], slake, "answer types maybe; allowed are closed")
+
+
+def test_a_file_without_items_is_refused(slake):
+    refused([], slake, "holds no item")
+    refused([ROW | {"q_lang": "zh"}], slake, "holds no item")
+
+
+def test_items_without_question_or_gold_are_counted(slake):
+    found = slake([ROW, ROW | {"qid": 2, "question": " "}, ROW | {"qid": 3, "answer": None}])
+    assert (found.rows, found.unusable) == (1, {"no question or gold": 2})
+
+
+@pytest.mark.parametrize("data", [b"", b"version https://git-lfs.github.com/spec/v1\n"])
+def test_a_file_that_is_no_picture_counts_as_missing(slake, data):
+    refused([ROW], slake, "1 of 1 items lack an image; the first is item 1: ", data)
+
+
+@pytest.mark.parametrize("name", ["../../secret.jpg", "/etc/passwd", "x/../../../out.jpg"])
+def test_a_picture_outside_the_folder_is_not_followed(slake, write, picture_bytes, name):
+    (write("test.json", []).parent / "secret.jpg").write_bytes(picture_bytes())
+    refused([ROW | {"img_name": name}], slake, "1 of 1 items lack an image")
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"a": 1}', b"[1]", b"\xff\xfe"])
+def test_a_broken_file_is_named(write, load, content):
+    folder = write("test.jsonl", [])
+    (folder / "test.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"test\.json") as error:
+        load(kind="slake", path=str(folder))
+    assert "\n" not in str(error.value)
+
+
+def test_a_broken_archive_and_a_broken_table_are_named(write, load):
+    write("imgs.zip", b"not an archive")
+    folder = write("test.json", [ROW])
+    with pytest.raises(InputError, match=r"imgs\.zip is no whole zip archive"):
+        load(kind="slake", path=str(folder))
+    table = write("data/test-0.parquet", b"PAR1 no table PAR1")
+    (table / "imgs.zip").unlink()
+    with pytest.raises(InputError, match=r"test-0\.parquet of .* cannot be read"):
+        load(kind="path_vqa", path=str(table))
+
+
+def test_a_folder_of_something_else_says_what_was_sought(tmp_path, load):
+    with pytest.raises(InputError, match=r"holds no test\.json"):
+        load(kind="slake", path=str(tmp_path))
+    with pytest.raises(InputError, match="no folder at '/no/such/folder'"):
+        load(kind="slake", path="/no/such/folder")
+
+
+HUB = """
+from pathlib import Path
+from curation.errors import InputError
+from evaluation.benchmarks.slake import Slake
+try:
+    found = Slake(path="Some/SLAKE").load(Path("cache"))
+    print("rows", found.rows, found.items["images"].to_pylist())
+except InputError as error:
+    print("refused", error)
+"""
+
+
+def from_hub(home: Path) -> str:
+    """What loading a hub name says in a process without a network."""
+    # The hub's library reads its settings once, at import.
+    environment = {**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", HUB],
+        cwd=home,
+        env=environment | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_a_hub_name_that_cannot_be_had_is_one_line(tmp_path):
+    said = from_hub(tmp_path)
+    assert said.startswith("refused data set 'Some/SLAKE' cannot be had: ")
+    assert said.count("\n") == 1
+    assert "set path to a folder" in said
+
+
+def test_a_hub_name_is_read_from_the_hubs_own_cache(tmp_path, write, picture_bytes):
+    folder = write("test.json", [ROW])
+    with zipfile.ZipFile(folder / "imgs.zip", "w") as file:
+        file.writestr("imgs/x/source.jpg", picture_bytes(kind="JPEG"))
+    cached = tmp_path / "hub" / "datasets--Some--SLAKE"
+    snapshot = cached / "snapshots" / "0123456789"
+    snapshot.mkdir(parents=True)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("0123456789")
+    for name in ("test.json", "imgs.zip"):
+        (snapshot / name).symlink_to(folder / name)
+    assert from_hub(tmp_path).startswith("rows 1 ")
