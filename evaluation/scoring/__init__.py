@@ -1,0 +1,27 @@
+"""Scores of stored replies: pure functions over rows, without a model and without torch.
+
+A protocol is one file with a `score(item, reply)` and one entry in `PROTOCOLS`;
+`predictions.score_predictions` applies one to a table.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+from curation.records import ANSWER_TYPES
+from evaluation.scoring import llava_med, medevalkit, strict
+from evaluation.scoring.base import FAULTS, PARSED, UNPARSED, Item, Protocol, Scored
+
+PROTOCOLS: Final = MappingProxyType(
+    {
+        protocol.name: protocol
+        for protocol in (
+            Protocol("medevalkit", ANSWER_TYPES, medevalkit.score),
+            Protocol("llava-med", ("closed", "open"), llava_med.score),
+            Protocol("strict", ANSWER_TYPES, strict.score),
+        )
+    }
+)
+
+__all__ = ["FAULTS", "PARSED", "PROTOCOLS", "UNPARSED", "Item", "Protocol", "Scored"]

@@ -1,0 +1,77 @@
+"""What every protocol shares: an item as a scorer sees it, its verdict, and the known faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+PARSED: Final = "parsed"
+UNPARSED: Final = "unparsed"
+
+FAULTS: Final = {
+    "substring": "yes and no are sought inside words: 'nodule' and 'abnormal' hold a 'no'",
+    "whole_string": "a closed answer must be the whole reply, letter for letter",
+    "lost_box": "a reply that says 'boxed' without a closed box is read as the word 'None'",
+    "closest_option": "an unreadable reply is credited to the option most similar as a string",
+    "swapped_columns": "precision holds F1, recall holds precision, F1 holds recall",
+    "empty_reply": "an empty reply stops the kit with an error",
+    "dropped": "a wrong yes/no reply leaves the mean instead of counting as wrong",
+    "yes_no_only": "a closed reply without yes or no is wrong, whatever was asked",
+    "precision_as_exact_match": "'exact match' is the share of the reply's words that are right",
+}
+"""Faults of the published protocols, by the name that stands in column `fault`."""
+
+
+class Item(NamedTuple):
+    """What scoring knows of one item; `options` is empty where there are none."""
+
+    benchmark: str
+    answer_type: str
+    gold: str
+    options: tuple[str, ...] = ()
+
+
+class Scored(NamedTuple):
+    """A verdict on one reply; the fields are those of ``records.SCORES`` after `protocol`.
+
+    `parsed` is None exactly where `parse_status` is unparsed; `score` is None where the protocol
+    leaves the reply out of its mean.
+    """
+
+    parsed: str | None
+    parse_status: str
+    score: float | None
+    fault: str | None = None
+    exact_match: float | None = None
+    token_precision: float | None = None
+    token_recall: float | None = None
+    token_f1: float | None = None
+    bleu_1: float | None = None
+    rouge_l: float | None = None
+    contains: float | None = None
+
+
+def verdict(parsed: str | None, right: bool, fault: str | None = None) -> Scored:
+    """A right or wrong closed or choice answer; nothing read is unparsed."""
+    return Scored(parsed, UNPARSED if parsed is None else PARSED, float(right), fault)
+
+
+def stands_apart(words: str, text: str) -> bool:
+    """Whether some occurrence of the words touches no letter or digit."""
+    at = text.find(words)
+    while at >= 0:
+        end = at + len(words)
+        if not (text[max(at - 1, 0) : at].isalnum() or text[end : end + 1].isalnum()):
+            return True
+        at = text.find(words, at + 1)
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A way to score: its name, the answer types it has rules for, and the scorer."""
+
+    name: str
+    answer_types: tuple[str, ...]
+    score: Callable[[Item, str], Scored]

@@ -1,0 +1,138 @@
+"""`medevalkit`: the rules of MedEvalKit (commit 9b12e3b, 2026-02) without its language-model judge.
+
+Reproduced with their faults: VQA_RAD, PathVQA and SLAKE scoring, multiple choice, exact match,
+BLEU-1, token shares. Not reproduced: BLEU-2 to 4, its ROUGE, and the judge its published tables
+use for open answers (`metrics.medevalkit_judged` adds a judge's verdicts up as it does).
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import SequenceMatcher
+from typing import Final
+
+from evaluation.scoring.base import PARSED, UNPARSED, Item, Scored, stands_apart, verdict
+from evaluation.scoring.choice import LETTERS
+from evaluation.scoring.words import bleu_1
+
+MARKERS: Final = (
+    *("**answer**:", "**answer**", "*answer*:", "**answer:**", "answer is", "answer:"),
+    *("答案:", "final answer", "final answer is"),
+)
+BOX: Final = "\\boxed{"
+TAGGED: Final = re.compile("<answer>(.*?)</answer>", re.DOTALL)
+
+
+def score(item: Item, reply: str) -> Scored:
+    """Score one reply as the kit does; an empty reply, which stops it, is wrong here."""
+    if item.answer_type == "choice":
+        return _choice(item, reply.lower())
+    text = _boxed(reply) or (_between_tags(reply) if "<answer>" in reply else reply)
+    gold = item.gold
+    if not by_answer_type(item.benchmark):
+        text, gold = text.strip(), gold.lower().strip()
+    text, lost = _parsed(text.lower())
+    if not is_closed(item):
+        return _open(text, gold.lower(), lost)
+    if gold in ("yes", "no"):
+        return _substring(_flat(text), gold, lost)
+    right = _flat(text) == gold.lower()
+    return verdict(_flat(text).strip() or None, right, lost or (None if right else "whole_string"))
+
+
+def is_closed(item: Item) -> bool:
+    """Whether the kit counts an item as closed: by answer type in SLAKE, else by a yes or no."""
+    if by_answer_type(item.benchmark):
+        return item.answer_type == "closed"
+    return item.gold.lower().strip() in ("yes", "no")
+
+
+def by_answer_type(benchmark: str) -> bool:
+    """Whether this is SLAKE, whose answer types the kit believes."""
+    return benchmark.lower().startswith("slake")
+
+
+def _substring(text: str, gold: str, lost: str | None) -> Scored:
+    yes, no = "yes" in text, "no" in text
+    said = ("no", "yes")[yes] if yes != no else None
+    whole = stands_apart("yes", text) == yes and stands_apart("no", text) == no
+    return verdict(said, said == gold, lost or (None if whole else "substring"))
+
+
+def _choice(item: Item, reply: str) -> Scored:
+    options = [option.lower() for option in item.options]
+    letters = list(LETTERS.lower()[: len(options)])
+    parts = reply.split("\n\n")
+    if parts[0] in letters:
+        reply = parts[0]
+    elif (last := parts[-1].split(".")[0]) in letters:
+        reply = last
+    text, fault = _parsed(reply)
+    text, gold = text.strip().replace("\n", ""), item.gold.strip().lower()
+    said = text.split(".")[0].split(":")[-1]
+    if said in letters:
+        place = letters.index(said)
+        return verdict(said.upper(), gold in (said, options[place]), fault)
+    if said in options:
+        place = options.index(said)
+        right = said == gold or (gold in letters and options[letters.index(gold)] == said)
+        return verdict(LETTERS[place], right, fault)
+    likeness = [SequenceMatcher(None, option, text).ratio() for option in options]
+    place = likeness.index(max(likeness))
+    right = said == gold or gold in (letters[place], options[place])
+    return verdict(None, right, "closest_option")
+
+
+def _open(text: str, gold: str, lost: str | None) -> Scored:
+    """Exact match; the three token shares under the wrong names that the kit gives them."""
+    exact = float(text == gold)
+    said, asked = set(text.lower().split()), set(gold.split())
+    if not said or not asked:
+        return Scored(None, UNPARSED, exact, "empty_reply", exact)
+    shared = len(said & asked)
+    precision, recall = shared / len(said), shared / len(asked)
+    f1 = 2 * shared / (len(said) + len(asked))
+    fault = lost or (None if precision == recall else "swapped_columns")
+    bleu = bleu_1(_bleu_tokens(text), _bleu_tokens(gold))
+    return Scored(text.strip(), PARSED, exact, fault, exact, f1, precision, recall, bleu)
+
+
+def _parsed(text: str) -> tuple[str, str | None]:
+    """What the kit takes for the answer in a lower-case text, and the fault if it loses it."""
+    lost = None
+    if "boxed" in text:
+        box = _boxed(text)
+        text, lost = (box, None) if box is not None else ("None", "lost_box")
+    elif "<answer>" in text:
+        text = _between_tags(text)
+    for marker in MARKERS:
+        text = text.split(marker)[-1]
+    return text, lost
+
+
+def _boxed(text: str) -> str | None:
+    """What the last box holds; None where there is none or it is not closed."""
+    start, depth = text.rfind(BOX), 0
+    if start < 0:
+        return None
+    start += len(BOX)
+    for place in range(start, len(text)):
+        depth += (text[place] == "{") - (text[place] == "}")
+        if depth < 0:
+            return text[start:place].strip()
+    return None
+
+
+def _between_tags(text: str) -> str:
+    """What all closed answer tags hold; the text where that is nothing."""
+    # Up to the last closing tag every opening one is closed, which keeps the search linear.
+    closed = text[: text.rfind("</answer>") + len("</answer>")] if "</answer>" in text else ""
+    return " ".join(TAGGED.findall(closed)).strip() or text
+
+
+def _flat(text: str) -> str:
+    return text.replace("\n", "").replace(".", "")
+
+
+def _bleu_tokens(text: str) -> list[str]:
+    return text.lower().replace(".", " .").split(" ")

@@ -1,0 +1,123 @@
+"""Where the answer stands in a reply."""
+
+from __future__ import annotations
+
+import pytest
+
+from evaluation.scoring import PROTOCOLS, Item
+from evaluation.scoring.spans import answer_span, without_reasoning
+
+LONG = 100_000
+
+
+@pytest.mark.parametrize(
+    ("reply", "rest"),
+    [
+        ("<think>a</think>b", "b"),
+        ("a <think>b</think> c", "a c"),
+        ("<THINK>a<think>b</think>c", "c"),
+        ("<thinking>a</thinking>b<think>c</think>d", "b d"),
+        ("a</think>b", "b"),
+        ("a</think>b</think>c", "c"),
+        ("a<think>b", "a"),
+        ("<think>b", ""),
+        ("a < b", "a < b"),
+    ],
+)
+def test_reasoning_is_cut_opened_or_closed(reply, rest):
+    assert without_reasoning(reply).split() == rest.split()
+
+
+@pytest.mark.parametrize(
+    ("reply", "span"),
+    [
+        ("I see a mass. \\boxed{left} or \\boxed{ }", "left"),
+        ("\\boxed{\\text{left lung}}", "left lung"),
+        ("\\boxed{a} then \\boxed{b", "a"),
+        ("$\\boxed{\\boxed{b}}$", "b"),
+        ("x \\boxed{y} <answer>z</answer>", "y"),
+        ("<answer>a</answer> so <answer>b</answer>", "b"),
+        ("<answer>a</answer><answer></answer>", "a"),
+        ("so <answer>left", "left"),
+        ("<answer></answer>", ""),
+        ("<answer>The answer is **B**</answer>", "b"),
+        ("Answer: a\nbecause of b", "a"),
+        ("The answer is a. No: the final answer is: b", "b"),
+        ("The answer to the question is left.", "left."),
+        ("The answer is:\n\nleft", "left"),
+        ("Answer: left. The answer is", "left. the"),
+        ("答案：左肺\n因为", "左肺"),
+        ("所以答案是左肺", "左肺"),
+        ("答案应该是：左肺", "左肺"),
+        ("I cannot answer", "i cannot answer"),
+        ("unanswered: a", "unanswered: a"),
+        ("> ## **Left** `lung`", "left lung"),
+        ("- left\n- right", "left\nright"),
+        ("-5 mm", "-5 mm"),
+        ("ＬＥＦＴ：１", "left:1"),
+        ("", ""),
+        (" \n ", ""),
+    ],
+)
+def test_the_last_stated_answer_is_taken(reply, span):
+    assert answer_span(reply) == span
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        *("<think>", "</think>", "\\boxed{", "}", "{", "<answer>", "</answer>", "\\a{", "$"),
+        *(
+            "#",
+            ">",
+            "(",
+            "[",
+            " ",
+            "\n",
+            "*",
+            "_",
+            "> ",
+            "# ",
+            "-",
+            "1,",
+            "1.",
+            "'",
+            "a.",
+            "a b ",
+            "(a)",
+        ),
+        *(
+            "answer ",
+            "answer is ",
+            "answer:",
+            "答案是",
+            "是否",
+            "无法",
+            "没有足够",
+            "不",
+            "是",
+            "有",
+        ),
+        *("yes", "yes ", "yes or ", "no/", "no-", "٣", "é", "\x00", "\ud800"),
+    ],
+)
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+def test_a_reply_of_100_000_characters_is_scored(noise, protocol):
+    reply = (noise * LONG)[:LONG]
+    options = ("Left", "Right")
+    for item in (
+        Item("vqa_rad", "closed", "yes"),
+        Item("slake", "open", "left"),
+        Item("pmc_vqa", "choice", "A", options),
+    ):
+        if item.answer_type not in PROTOCOLS[protocol].answer_types:
+            continue
+        scored = PROTOCOLS[protocol].score(item, reply)
+        assert (scored.parsed is None) == (scored.parse_status == "unparsed")
+        assert scored.score is None or 0 <= scored.score <= 1
+
+
+def test_a_stated_answer_is_found_at_the_end_of_a_long_reply():
+    item = Item("vqa_rad", "closed", "yes")
+    reply = "no mass and no nodule. " * 5_000 + "The answer is yes."
+    assert PROTOCOLS["strict"].score(item, reply).score == 1

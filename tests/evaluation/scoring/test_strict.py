@@ -1,0 +1,129 @@
+"""What no reply can change about `strict`: dress does not count, nothing unread is ever right."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from evaluation.scoring import PROTOCOLS, Item
+from evaluation.scoring.base import stands_apart
+
+OPTIONS = ("Pneumonia", "Pleural effusion", "Left lung", "Normal")
+ITEMS = st.sampled_from(
+    [
+        Item("vqa_rad", "closed", "yes"),
+        Item("vqa_rad", "closed", "No"),
+        Item("slake", "closed", "没有"),
+        Item("slake", "closed", "left"),
+        Item("vqa_rad", "closed", "yes", ("yes", "no")),
+        Item("pmc_vqa", "choice", "B", OPTIONS),
+        Item("pmc_vqa", "choice", "Left lung", OPTIONS),
+        Item("vqa_rad", "open", "left lung"),
+        Item("vqa_rad", "open", "5.6 cm"),
+        Item("slake", "open", "左肺"),
+    ]
+)
+PIECES = st.sampled_from(
+    [
+        *("yes", "no", "Yes,", "No.", "nodule", "normal", "not", "or", "the", "a", "left", "lung"),
+        *("B", "(B)", "A.", "C:", "E", "pleural effusion", "Left lung", "5.6 cm", "-5", "HER2+"),
+        *("是", "不是", "没有", "有", "左肺", "是否", "无法判断", "，", "。", "？"),
+        *("The answer is", "Answer:", "答案：", "\\boxed{yes}", "<answer>B</answer>", "\n"),
+        *("<think>", "</think>", "\\boxed{", "}", "$", "1,000"),
+    ]
+)
+REPLIES = st.lists(PIECES, max_size=7).map(" ".join) | st.text(
+    st.characters(codec="ascii", exclude_categories=("Cc",)), max_size=20
+)
+DRESSES = ("**{}**", "*{}*", "__{}__", "_{}_", "`{}`", "# {}", "> {}", "- {}", "> **{}**")
+
+
+def strict(item, reply):
+    return PROTOCOLS["strict"].score(item, reply)
+
+
+@settings(deadline=None)
+@given(ITEMS, REPLIES)
+@example(Item("vqa_rad", "closed", "yes"), "")
+def test_unread_is_wrong_and_no_reply_is_left_out(item, reply):
+    scored = strict(item, reply)
+    assert scored.score in (0.0, 1.0)
+    assert scored.fault is None
+    assert (scored.parsed is None) == (scored.parse_status == "unparsed")
+    assert scored.parsed is not None or scored.score == 0
+
+
+@settings(deadline=None)
+@given(ITEMS, REPLIES, st.sampled_from([str.upper, str.lower, str.title, str.swapcase]))
+def test_case_does_not_count(item, reply, change):
+    assert strict(item, change(reply)) == strict(item, reply)
+
+
+@settings(deadline=None)
+@given(ITEMS, REPLIES, st.text(" \t\n", max_size=4), st.text(" \t\n", max_size=4))
+def test_surrounding_space_does_not_count(item, reply, before, behind):
+    assert strict(item, before + reply + behind) == strict(item, reply)
+
+
+@settings(deadline=None)
+@given(ITEMS, REPLIES, st.sampled_from(DRESSES))
+def test_markdown_does_not_count(item, reply, dress):
+    line = " ".join(reply.split())
+    assert strict(item, dress.format(line)) == strict(item, line)
+
+
+@settings(deadline=None)
+@given(ITEMS, REPLIES, REPLIES)
+def test_closed_reasoning_does_not_count(item, reasoning, reply):
+    answer = re.sub("</?think>", "", reply)
+    thought = re.sub("</?think>", "", reasoning)
+    assert strict(item, f"<think>{thought}</think>{answer}") == strict(item, answer)
+
+
+@settings(deadline=None)
+@given(ITEMS, PIECES)
+def test_a_stated_answer_overrides_what_went_before(item, piece):
+    stated = strict(item, f"<answer>{piece}</answer>")
+    assert strict(item, f"No, yes, A or B? <answer>{piece}</answer>") == stated
+
+
+@settings(deadline=None)
+@given(REPLIES, st.sampled_from(["yes", "no"]))
+def test_a_right_yes_or_no_stands_in_the_reply_as_a_word(reply, gold):
+    english = re.sub(r"[^\x00-\x7f]", " ", reply)
+    if strict(Item("vqa_rad", "closed", gold), english).score:
+        assert stands_apart(gold, english.lower())
+
+
+@settings(deadline=None)
+@given(REPLIES)
+def test_at_most_one_gold_answer_is_right(reply):
+    yes, no = (strict(Item("vqa_rad", "closed", gold), reply).score for gold in ("yes", "no"))
+    letters = [strict(Item("pmc_vqa", "choice", gold, OPTIONS), reply).score for gold in "ABCD"]
+    assert yes + no <= 1
+    assert sum(letters) <= 1
+
+
+@settings(deadline=None)
+@given(REPLIES)
+def test_an_open_score_is_never_above_any_share(reply):
+    scored = strict(Item("vqa_rad", "open", "left lung"), reply)
+    shares = (scored.token_precision, scored.token_recall, scored.token_f1)
+    assert scored.score == scored.exact_match
+    assert scored.score <= min(*shares, scored.bleu_1, scored.rouge_l)
+
+
+@pytest.mark.parametrize("frame", ["{}", "The answer is {}.", "<think>no</think> **{}**"])
+def test_every_gold_answer_of_vqa_rad_is_right_as_a_reply(vqa_rad, frame):
+    lines = (vqa_rad / "vqa_rad.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    items = {
+        Item("vqa_rad", row["answer_type"].strip().lower(), str(row["answer"])) for row in rows
+    }
+    wrong = [item for item in items if not strict(item, frame.format(item.gold.strip())).score]
+    assert len(items) > 500
+    assert wrong == []
