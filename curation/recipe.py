@@ -74,7 +74,7 @@ class Recipe(Config):
     graph: GraphConfig = GraphConfig()
     scores: ScoresConfig = ScoresConfig()
     selections: tuple[SelectionConfig, ...] = ()
-    """Subsets to select, in order; the last is the newest. `kept`, of everything, is always made."""
+    """Subsets to select, in order, the last the newest; `kept`, of everything, is always made."""
     failures: FailuresConfig = FailuresConfig()
     compute: ComputeConfig = ComputeConfig()
 
@@ -93,7 +93,11 @@ class Recipe(Config):
         for tag in strata:
             if tag not in records.TAGS:
                 close = difflib.get_close_matches(tag, records.TAGS, n=1)
-                mend = f"did you mean {close[0]!r}?" if close else ", ".join(records.TAGS)
+                mend = (
+                    f"did you mean {close[0]!r}?"
+                    if close
+                    else f"allowed: {', '.join(records.TAGS)}"
+                )
                 raise ValueError(f"{tag!r} is no tag; {mend}")
             if strata.count(tag) > 1:
                 raise ValueError(f"tag {tag!r} is listed twice; keep one of them")
