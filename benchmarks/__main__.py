@@ -6,7 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-CPU = ("vectors", "texts", "selection", "images", "embedding", "manifest", "intervals", "whole_run")
+CPU = (
+    "vectors",
+    "texts",
+    "selection",
+    "images",
+    "embedding",
+    "ifd",
+    "manifest",
+    "intervals",
+    "whole_run",
+)
 
 
 def main() -> None:

@@ -49,7 +49,11 @@ OUTER_PARTS: Final = {
 
 
 class EmbeddedModelConfig(LanguageModelConfig):
-    """SmolLM2-135M-Instruct from the extra `embedded`; `auto` is float32."""
+    """SmolLM2-135M-Instruct from the extra `embedded`; `auto` is float32.
+
+    On a CPU with bfloat16 arithmetic, bfloat16 takes a third of the time; IFD of 200 VQA-RAD pairs
+    then moved by 0.005 (median) and 0.033 (most), its ranks correlating 0.999.
+    """
 
     kind: Literal["embedded"] = "embedded"
 

@@ -66,8 +66,9 @@ class AnswerHead:
             losses = (logits.logsumexp(dim=1) - chosen).double().cpu().numpy()
         counts = np.array([stop - start for start, stop in spans])
         asked = int(counts.sum())
-        total: Doubles = np.bincount(rows[:asked], losses[:asked], minlength=len(spans))
-        return total / counts
+        total = np.bincount(rows[:asked], losses[:asked], minlength=len(spans))
+        mean: Doubles = total.astype(np.float64) / counts
+        return mean
 
     @contextmanager
     def _only(self, row: torch.Tensor, place: torch.Tensor) -> Iterator[None]:

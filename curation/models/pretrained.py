@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -52,9 +53,13 @@ class PretrainedConfig(ModelConfig):
         source = {"revision": None if folder else _commit(self), "trust_remote_code": False}
         place, device = str(folder or self.model), best_device()
         try:
-            model = quietly(
+            model, told = quietly(
                 lambda: model_class.from_pretrained(
-                    place, dtype=_dtype(self.dtype), use_safetensors=True, **source
+                    place,
+                    dtype=_dtype(self.dtype),
+                    use_safetensors=True,
+                    output_loading_info=True,
+                    **source,
                 )
             )
             tokenizer = quietly(lambda: tokenizer_class.from_pretrained(place, **source))
@@ -64,6 +69,7 @@ class PretrainedConfig(ModelConfig):
                 f"cannot load model {self.model!r} with transformers: {words}; name a folder with "
                 "config.json, safetensors weights and tokenizer, or a model on the hub of that kind"
             ) from error
+        _check_complete(self.model, told)
         return model.eval().to(device), tokenizer, device
 
 
@@ -87,6 +93,16 @@ class ImageTextModelConfig(PretrainedConfig):
 
         model, processor, device = self._load(AutoModelForImageTextToText, AutoProcessor)
         return ImageTextModel(self.model, model, processor, device)
+
+
+def _check_complete(name: str, told: Mapping[str, Any]) -> None:
+    """Refuse weights that transformers would make up at random. Raises ModelError."""
+    absent = sorted(told["missing_keys"])
+    if absent:
+        raise ModelError(
+            f"the weights of model {name!r} lack {len(absent)} tensors, the first is {absent[0]}; "
+            "name a model with all of them: one saved for this use, not a part of another"
+        )
 
 
 def _dtype(name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, islice
 from typing import Final
 
 import numpy as np
@@ -15,6 +15,7 @@ from curation.phantoms.images import suffix
 from curation.phantoms.questions import LETTERS, NO, YES, Question, answer_on
 
 NOISE: Final = 5
+TRIES: Final = 200
 WRONG_ANSWER, MISMATCHED = "wrong_answer", "mismatched"
 
 Place = tuple[Base, int]
@@ -33,15 +34,17 @@ def plant_noise(plan: Plan, wrong_answers: int, mismatched: int) -> None:
     sound = _sound_rows(plan)
     sound = [sound[int(place)] for place in order.permutation(len(sound))]
     wrong = [place for place in sound if _question(place).answer_type != "open"][:wrong_answers]
-    taken = {base.rows[place] for base, place in wrong}
-    moved = [(base, place) for base, place in sound if base.rows[place] not in taken][:mismatched]
     _check(WRONG_ANSWER, wrong_answers, len(wrong))
-    _check(MISMATCHED, mismatched, len(moved))
     for place in wrong:
         _answer_wrongly(plan, place, order)
+    taken = {base.rows[place] for base, place in wrong}
+    left = (place for place in sound if place[0].rows[place[1]] not in taken)
     fresh = (draw_case(plan.seed, index) for index in count(len(plan.bases) + plan.paths))
-    for place in moved:
-        _move(plan, place, fresh)
+    moves = ((place, _unfitting(place, fresh)) for place in left)
+    moved = list(islice(((place, case) for place, case in moves if case), mismatched))
+    _check(MISMATCHED, mismatched, len(moved))
+    for place, case in moved:
+        _move(plan, place, case)
 
 
 def _check(kind: str, wanted: int, found: int) -> None:
@@ -76,12 +79,21 @@ def _answer_wrongly(plan: Plan, place: Place, order: np.random.Generator) -> Non
     plan.plant(row, WRONG_ANSWER, KEPT, None, f"the picture says {question.answer}")
 
 
-def _move(plan: Plan, place: Place, fresh: Iterator[Case]) -> None:
-    question, row, own = _question(place), place[0].rows[place[1]], place[0].case
-    case = next(
+def _unfitting(place: Place, fresh: Iterator[Case]) -> Case | None:
+    """The next picture of another modality with another answer; None where none comes up soon.
+
+    Some answers hold for every other modality: only ultrasound shows a kidney.
+    """
+    question, own = _question(place), place[0].case
+    fitting = (
         case
-        for case in fresh
+        for case in islice(fresh, TRIES)
         if case.modality != own.modality and answer_on(question, case) != question.answer
     )
+    return next(fitting, None)
+
+
+def _move(plan: Plan, place: Place, case: Case) -> None:
+    row = place[0].rows[place[1]]
     plan.rows[row]["image"] = plan.picture(case, "original", suffix(case))
     plan.plant(row, MISMATCHED, KEPT, None, f"the question is about {place[0].path}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,5 +55,5 @@ def _read(path: Path) -> KnnGraph:
         with np.load(path) as held:
             method: Method = "exact" if str(held["method"]) == "exact" else "ivf"
             return KnnGraph(held["index"], held["similarity"], method, float(held["recall"]))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise StorageError(f"{path} is damaged: {error}; delete it and run again") from error

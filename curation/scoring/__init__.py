@@ -12,8 +12,11 @@ from curation.config import Config
 from curation.scoring.alignment import AlignmentConfig
 from curation.scoring.base import ScorerConfig, ScoringContext
 from curation.scoring.density import DensityConfig
+from curation.scoring.ifd import IfdConfig
 from curation.scoring.image_quality import ImageQualityConfig
 from curation.scoring.label_noise import LabelNoiseConfig
+from curation.scoring.multimodal_gain import MultimodalGainConfig
+from curation.scoring.perplexity import PerplexityConfig
 from curation.scoring.rarity import RarityConfig
 from curation.scoring.tag_rarity import TagRarityConfig
 from curation.scoring.text_quality import TextQualityConfig
@@ -21,8 +24,11 @@ from curation.scoring.text_quality import TextQualityConfig
 AnyScorer = Annotated[
     AlignmentConfig
     | DensityConfig
+    | IfdConfig
     | ImageQualityConfig
     | LabelNoiseConfig
+    | MultimodalGainConfig
+    | PerplexityConfig
     | RarityConfig
     | TagRarityConfig
     | TextQualityConfig,
@@ -64,9 +70,7 @@ class ScoresConfig(Config):
 
 def _unknown(name: str, names: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1)
-    mend = (
-        f"did you mean {close[0]!r}?" if close else f"list it under `scorers` ({names or 'none'})"
-    )
+    mend = f"did you mean {close[0]!r}?" if close else f"scorers: {', '.join(names) or 'none'}"
     return f"weight of {name!r}, which is no scorer of this recipe; {mend}"
 
 

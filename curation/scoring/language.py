@@ -8,12 +8,12 @@ repeats no more than the work in hand.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -61,6 +61,18 @@ class Exchange(NamedTuple):
         """What it costs, roughly."""
         words = sum(len(content) for _, content in self.turns) + 2 * len(self.answer)
         return words + TEMPLATE_CHARACTERS
+
+
+class HasContent(Protocol):
+    """What is cached by a content id."""
+
+    @property
+    def content_id(self) -> str:
+        """Digest of all that decides the value."""
+        ...
+
+
+Asked = TypeVar("Asked", bound=HasContent)
 
 
 class LanguageScorerConfig(ScorerConfig):
@@ -165,15 +177,7 @@ class ScoreAnswers:
 
     def __call__(self, item: Sequence[Exchange]) -> Iterator[Tables]:
         """Yield `losses` by content id."""
-        known = self.cache.lookup([one.content_id for one in item])
-        have = set(known["content_id"].to_pylist())
-        new = [one for one in item if one.content_id not in have]
-        found = [known] if known.num_rows else []
-        if new:
-            scored = self._score(new)
-            self.cache.append(scored)
-            found.append(scored)
-        yield {"losses": pa.concat_tables(found).sort_by("content_id")}
+        yield {"losses": through_cache(self.cache, item, self._score)}
 
     @cached_property
     def _likelihood(self) -> AnswerLikelihood:
@@ -206,6 +210,21 @@ class ScoreAnswers:
             "cut": [len(all_) - len(answer) for all_, answer in zip(answers, kept, strict=True)],
         }
         return pa.table(columns, schema=LOSSES)
+
+
+def through_cache(
+    cache: TableCache, item: Sequence[Asked], score: Callable[[Sequence[Asked]], pa.Table]
+) -> pa.Table:
+    """Rows of an item by content id: those that the cache has, and the others, then cached."""
+    known = cache.lookup([one.content_id for one in item])
+    have = set(known["content_id"].to_pylist())
+    new = [one for one in item if one.content_id not in have]
+    if not new:
+        return known.sort_by("content_id")
+    scored = score(new)
+    cache.append(scored)
+    found = [known, scored] if known.num_rows else [scored]
+    return pa.concat_tables(found).sort_by("content_id")
 
 
 def significant(values: Doubles) -> Doubles:

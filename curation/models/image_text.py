@@ -1,0 +1,158 @@
+"""How likely answers are to a model that sees pictures, and to the same model without them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.models.base import ImageTextModel
+from curation.models.framing import ASK, SPEAKERS, Turn
+from curation.models.likelihood import AnswerHead
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Doubles = NDArray[np.float64]
+
+IMAGE_TEXT_VERSION: Final = 1
+"""Raised when equal samples are put to the model otherwise."""
+MARK: Final = "<image>"
+"""Where a picture stands in a turn."""
+CPU_BATCH: Final = 1
+GPU_BATCH: Final = 8
+
+
+class Illustrated(NamedTuple):
+    """An answer, the turns before it with a MARK for each picture, and the pictures (RGB)."""
+
+    turns: Sequence[Turn]
+    answer: str
+    pictures: Sequence[Image]
+
+
+class ImageTextLikelihood:
+    """Log-probabilities of answers under a loaded model.
+
+    A batch's prompts are padded on the left by the model's own processor, which also puts in the
+    tokens of pictures; answers follow as tokens, padded on the right. One sample at a time (as on
+    a CPU) nothing is padded; in batches, values in float32 agree to about 1e-4. Models keep
+    places of one pass for the next: not for several threads at once.
+    """
+
+    def __init__(
+        self, loaded: ImageTextModel, max_answer_tokens: int, batch_size: int | None = None
+    ) -> None:
+        self.loaded = loaded
+        self.processor = loaded.processor
+        self.tokenizer = loaded.processor.tokenizer
+        if self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        template = getattr(self.processor, "chat_template", None) or self.tokenizer.chat_template
+        self.chats = bool(template)
+        self.head = AnswerHead(loaded.model)
+        self.max_answer_tokens = max_answer_tokens
+        self.batch_size = batch_size or (CPU_BATCH if loaded.device == "cpu" else GPU_BATCH)
+
+    def answer_logprob(self, samples: Sequence[Illustrated], with_image: bool) -> Doubles:
+        """Mean log p (n,) in nats of each answer's tokens, of at most `max_answer_tokens`.
+
+        NaN where the chat template refuses the conversation, or the answer has no tokens.
+        """
+        prompts = [self._prompt(sample.turns, with_image) for sample in samples]
+        answers = self._answers([sample.answer for sample in samples])
+        asked = [place for place, ids in enumerate(answers) if ids and prompts[place] is not None]
+        asked.sort(key=lambda place: len(answers[place]))
+        found = np.full(len(samples), np.nan)
+        for start in range(0, len(asked), self.batch_size):
+            batch = asked[start : start + self.batch_size]
+            pictures = [list(samples[place].pictures) for place in batch] if with_image else None
+            inputs = self._prompt_inputs([prompts[place] or "" for place in batch], pictures)
+            found[batch] = self._logprob(inputs, [answers[place] for place in batch])
+        return found
+
+    def _prompt(self, turns: Sequence[Turn], with_image: bool) -> str | None:
+        """What stands before the answer; None where the template refuses the turns."""
+        from jinja2 import TemplateError
+
+        if not self.chats:
+            mark = f"{self.processor.image_token}\n" if with_image else ""
+            words = [SPEAKERS[role] + content.replace(MARK, mark) for role, content in turns]
+            return "\n".join([*words, ASK])
+        messages = [
+            {"role": role, "content": _parts(content, with_image)} for role, content in turns
+        ]
+        chat = self.processor if getattr(self.processor, "chat_template", None) else self.tokenizer
+        try:
+            text: str = chat.apply_chat_template(
+                messages, add_generation_prompt=True, tokenize=False
+            )
+        except TemplateError:
+            return None
+        return text
+
+    def _prompt_inputs(
+        self, prompts: Sequence[str], pictures: list[list[Image]] | None
+    ) -> dict[str, Any]:
+        """Model inputs of prompts, padded on the left. A template has put special tokens in."""
+        how: dict[str, Any] = {
+            "padding": True,
+            "padding_side": "left",
+            "return_tensors": "pt",
+            "add_special_tokens": not self.chats,
+        }
+        if pictures is None:
+            return dict(self.tokenizer(list(prompts), **how))
+        return dict(self.processor(text=list(prompts), images=pictures, **how))
+
+    def _answers(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of answers, their beginnings where they are long."""
+        if not texts:
+            return []
+        words = [text if self.chats else f" {text}" for text in texts]
+        encoded = self.tokenizer(words, add_special_tokens=False)["input_ids"]
+        return [ids[: self.max_answer_tokens] for ids in encoded]
+
+    def _logprob(self, inputs: dict[str, Any], answers: Sequence[list[int]]) -> Doubles:
+        width = inputs["input_ids"].shape[1]
+        spans = [(width, width + len(ids)) for ids in answers]
+        return -self.head.losses(self._on_device(self._followed(inputs, answers)), spans)
+
+    def _followed(self, inputs: dict[str, Any], answers: Sequence[list[int]]) -> dict[str, Any]:
+        """Inputs with answers after the prompts: whatever is as long as a prompt grows by them."""
+        import torch
+
+        shape = inputs["input_ids"].shape
+        longest = max(len(ids) for ids in answers)
+        tail = torch.full((shape[0], longest), int(self.tokenizer.pad_token_id))
+        shown = torch.zeros_like(tail)
+        for row, ids in enumerate(answers):
+            tail[row, : len(ids)] = torch.tensor(ids)
+            shown[row, : len(ids)] = 1
+        tails = {"input_ids": tail, "attention_mask": shown}
+        return {
+            name: torch.cat([value, tails.get(name, torch.zeros_like(tail)).to(value.dtype)], 1)
+            if value.shape == shape
+            else value
+            for name, value in inputs.items()
+        }
+
+    def _on_device(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        device, dtype = self.loaded.device, self.loaded.model.dtype
+        return {
+            name: value.to(device, dtype) if value.is_floating_point() else value.to(device)
+            for name, value in inputs.items()
+        }
+
+
+def _parts(content: str, with_image: bool) -> list[dict[str, str]]:
+    """A turn as a chat template takes it: its pictures and texts in order."""
+    found: list[dict[str, str]] = []
+    for place, text in enumerate(content.split(MARK)):
+        if place and with_image:
+            found.append({"type": "image"})
+        if text.strip():
+            found.append({"type": "text", "text": text.strip()})
+    return found

@@ -1,0 +1,473 @@
+"""Multimodal gain on small real vision-language models, built here: agreement, order, meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as Bytes
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import (
+    CLIPImageProcessor,
+    CLIPVisionConfig,
+    Idefics3Config,
+    Idefics3ForConditionalGeneration,
+    Idefics3ImageProcessor,
+    Idefics3Processor,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
+    Qwen2VLImageProcessor,
+    Qwen2VLProcessor,
+    Qwen2VLVideoProcessor,
+)
+
+from curation import records
+from curation.errors import ModelError, StorageError
+from curation.execution import LocalExecutor
+from curation.images import ImagesConfig, decode
+from curation.models import ImageTextModelConfig
+from curation.models.image_text import Illustrated, ImageTextLikelihood
+from curation.pool import Pool, SampleVectors
+from curation.scoring.base import ScoringContext
+from curation.scoring.multimodal_gain import (
+    MultimodalGainConfig,
+    illustrated,
+    marked,
+    read_picture,
+)
+
+CHAT = (
+    "{% for turn in messages %}<s>{{ turn['role'] }}: {% for part in turn['content'] %}"
+    "{{ 'MARK' if part['type'] == 'image' else part['text'] }}{% endfor %}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<s>assistant: {% endif %}"
+)
+TEXT: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 1024,
+    "initializer_range": 0.2,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+}
+VISION: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 16,
+    "patch_size": 8,
+}
+COLOURS = {"red": (220, 20, 20), "green": (20, 220, 20), "blue": (20, 20, 220)}
+Pixels = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Steps this small wait for threads far longer than they compute."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def tokenizer(mark: str = "<image>", *further: str) -> PreTrainedTokenizerFast:
+    """One token a byte."""
+    special = ["<s>", "</s>", "<pad>", mark, *further]
+    alphabet = [*special, *sorted(ByteLevel.alphabet())]
+    inner = Tokenizer(BPE({letter: place for place, letter in enumerate(alphabet)}, []))
+    inner.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    inner.decoder = Bytes()
+    inner.add_special_tokens(special)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        extra_special_tokens={"image_token": mark},
+    )
+
+
+def llava(template: str | None = CHAT) -> tuple[Any, Any]:
+    """A fixed number of tokens a picture."""
+    words = tokenizer()
+    size = {"height": 16, "width": 16}
+    processor = LlavaProcessor(
+        CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=size),
+        words,
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=template and template.replace("MARK", "<image>"),
+    )
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(**VISION),
+        text_config=LlamaConfig(vocab_size=len(words), **TEXT),
+        image_token_index=words.convert_tokens_to_ids("<image>"),
+        vision_feature_layer=-1,
+    )
+    return LlavaForConditionalGeneration(config), processor
+
+
+def idefics() -> tuple[Any, Any]:
+    """Pictures are cut into tiles, each with its tokens."""
+    tiles = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
+    words = tokenizer(
+        "<image>", "<fake_token_around_image>", "<end_of_utterance>", "<global-img>", *tiles
+    )
+    pictures = Idefics3ImageProcessor(
+        size={"longest_edge": 32}, max_image_size={"longest_edge": 16}, do_image_splitting=True
+    )
+    template = CHAT.replace("MARK", "<image>")
+    processor = Idefics3Processor(pictures, words, image_seq_len=1, chat_template=template)
+    config = Idefics3Config(
+        vision_config=VISION,
+        text_config={"model_type": "llama", "vocab_size": len(words), **TEXT},
+        image_token_id=words.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+        pad_token_id=words.pad_token_id,
+    )
+    return Idefics3ForConditionalGeneration(config), processor
+
+
+def qwen() -> tuple[Any, Any]:
+    """As many tokens as a picture's size asks for, at places in two dimensions."""
+    names = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
+    words = tokenizer(*names)
+    pad, video, start, end = words.convert_tokens_to_ids(list(names))
+    pictures = Qwen2VLImageProcessor(
+        min_pixels=28 * 28, max_pixels=56 * 56, patch_size=14, merge_size=2
+    )
+    template = CHAT.replace("MARK", "<|vision_start|><|image_pad|><|vision_end|>")
+    processor = Qwen2VLProcessor(pictures, words, Qwen2VLVideoProcessor(), chat_template=template)
+    rotary = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10_000.0}
+    config = Qwen2VLConfig(
+        text_config={"vocab_size": len(words), "rope_parameters": rotary, **TEXT},
+        vision_config={
+            "depth": 2,
+            "embed_dim": 32,
+            "hidden_size": 32,
+            "num_heads": 2,
+            "mlp_ratio": 2,
+            "patch_size": 14,
+            "spatial_merge_size": 2,
+        },
+        image_token_id=pad,
+        video_token_id=video,
+        vision_start_token_id=start,
+        vision_end_token_id=end,
+    )
+    return Qwen2VLForConditionalGeneration(config), processor
+
+
+Make = Callable[[], tuple[Any, Any]]
+FAMILIES = pytest.mark.parametrize("make", [llava, idefics, qwen])
+
+
+def saved(made: tuple[Any, Any], folder: Path) -> ImageTextModelConfig:
+    for part in made:
+        part.save_pretrained(folder)
+    return ImageTextModelConfig(model=str(folder))
+
+
+def seeded(make: Make) -> tuple[Any, Any]:
+    torch.manual_seed(0)
+    return make()
+
+
+def picture(seed: int, width: int = 40, height: int = 28) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3))
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def samples() -> list[Illustrated]:
+    """One and several pictures of several sizes, one and several turns."""
+    return [
+        Illustrated([("user", "<image>what is it?")], "a lung", [picture(0)]),
+        Illustrated([("user", "is it?<image>")], "no", [picture(1, 80, 30)]),
+        Illustrated(
+            [("user", "first <image> then <image> so?"), ("assistant", "yes"), ("user", "sure?")],
+            "the second is larger than the first",
+            [picture(2), picture(3, 30, 60)],
+        ),
+        Illustrated([("system", "be brief"), ("user", "<image>why?")], "no", [picture(4)]),
+    ]
+
+
+def plain_logprob(model: Any, processor: Any, sample: Illustrated, with_image: bool) -> float:
+    """The whole conversation through the processor, one sample, whole logits."""
+    messages = []
+    for role, content in sample.turns:
+        pieces = content.split("<image>")
+        parts = [{"type": "text", "text": pieces[0].strip()}]
+        for piece in pieces[1:]:
+            parts += [{"type": "image"}] if with_image else []
+            parts.append({"type": "text", "text": piece.strip()})
+        messages.append({"role": role, "content": parts})
+    prompt = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    given = {"text": [prompt + sample.answer], "return_tensors": "pt", "add_special_tokens": False}
+    if with_image:
+        given["images"] = [list(sample.pictures)]
+    inputs = processor(**given)
+    with torch.inference_mode():
+        logits = model.eval()(**inputs).logits[0].log_softmax(dim=1)
+    ids = inputs["input_ids"][0]
+    length = len(processor.tokenizer(sample.answer, add_special_tokens=False)["input_ids"])
+    places = torch.arange(len(ids) - length, len(ids))
+    return float(logits[places - 1, ids[places]].mean())
+
+
+@FAMILIES
+def test_logprobs_are_those_of_a_plain_loop_whatever_the_batch(make: Make, tmp_path: Path) -> None:
+    model, processor = seeded(make)
+    loaded = saved((model, processor), tmp_path / "model").build()
+    for with_image in (True, False):
+        wanted = [plain_logprob(model, processor, one, with_image) for one in samples()]
+        for batch_size in (1, 2, 4):
+            scorer = ImageTextLikelihood(loaded, 64, batch_size)
+            found = scorer.answer_logprob(samples(), with_image)
+            np.testing.assert_allclose(found, wanted, atol=1e-4)
+            back = scorer.answer_logprob(samples()[::-1], with_image)[::-1]
+            np.testing.assert_allclose(back, wanted, atol=1e-4)
+
+
+@FAMILIES
+def test_the_picture_moves_the_answer_and_only_where_it_is_shown(
+    make: Make, tmp_path: Path
+) -> None:
+    loaded = saved(seeded(make), tmp_path / "model").build()
+    scorer = ImageTextLikelihood(loaded, 64)
+    one = samples()[0]
+    other = one._replace(pictures=[picture(9)])
+    seeing = scorer.answer_logprob([one, other], with_image=True)
+    blind = scorer.answer_logprob([one, other], with_image=False)
+    assert abs(seeing[0] - seeing[1]) > 1e-3
+    assert blind[0] == blind[1]
+
+
+def test_a_model_without_chat_template_is_asked_in_plain_words(tmp_path: Path) -> None:
+    loaded = saved(seeded(lambda: llava(None)), tmp_path / "model").build()
+    one = Illustrated([("user", "<image>what is it?")], "a lung", [picture(0)])
+    scorer = ImageTextLikelihood(loaded, 64)
+    inputs = loaded.processor(
+        text=["Question: <image>\nwhat is it?\nAnswer: a lung"],
+        images=[list(one.pictures)],
+        return_tensors="pt",
+    )
+    with torch.inference_mode():
+        logits = loaded.model(**inputs).logits[0].log_softmax(dim=1)
+    ids = inputs["input_ids"][0]
+    places = torch.arange(len(ids) - len(" a lung"), len(ids))
+    wanted = float(logits[places - 1, ids[places]].mean())
+    assert scorer.answer_logprob([one], with_image=True)[0] == pytest.approx(wanted, abs=1e-4)
+
+
+def test_a_long_answer_is_judged_by_its_beginning(tmp_path: Path) -> None:
+    loaded = saved(seeded(llava), tmp_path / "model").build()
+    scorer = ImageTextLikelihood(loaded, 6)
+    long = samples()[0]._replace(answer="a lung, left and right")
+    short = long._replace(answer="a lung")
+    assert scorer.answer_logprob([long], True)[0] == scorer.answer_logprob([short], True)[0]
+
+
+Context = Callable[..., ScoringContext]
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    """Samples as (picture file or None, question, answer)."""
+
+    def make(lines: Sequence[tuple[Path | None, str, str]], folder: str = "gain") -> ScoringContext:
+        rows = [sample(place, *line) for place, line in enumerate(lines)]
+        none = np.zeros((len(rows), 0), np.float32)
+        pool = Pool(
+            samples=pa.Table.from_pylist(rows, schema=records.SAMPLES),
+            images=records.IMAGES.empty_table(),
+            vectors=SampleVectors(none, none, none, shared_space=False),
+            mass=np.ones(len(rows)),
+            strata=[""] * len(rows),
+        )
+        return ScoringContext(
+            pool=pool,
+            make_graph=lambda: pytest.fail("no graph is needed"),
+            executor=LocalExecutor(),
+            folder=tmp_path / folder,
+            cache=tmp_path / "cache",
+            seed=0,
+            advance=lambda rows: None,
+        )
+
+    return make
+
+
+def sample(place: int, file: Path | None, question: str, answer: str) -> dict[str, Any]:
+    refs = [] if file is None else [str(file)]
+    images = [decode(Path(ref).read_bytes(), ref, ImagesConfig()).image_id for ref in refs]
+    turns = [("user", question), ("assistant", answer)]
+    return {
+        "sample_id": f"{place:04d}",
+        "row_id": str(place),
+        "source": "t",
+        "messages": [{"role": role, "content": content} for role, content in turns],
+        "refs": refs,
+        "images": images,
+    }
+
+
+@pytest.fixture
+def coloured(tmp_path: Path) -> list[tuple[Path, str]]:
+    """Pictures of one colour each, and its name."""
+    made = []
+    for place, (name, colour) in enumerate(list(COLOURS.items()) * 2):
+        file = tmp_path / f"{place}.png"
+        noise = np.random.default_rng(place).integers(-15, 16, (16, 16, 3))
+        Image.fromarray((np.array(colour) + noise).clip(0, 255).astype(np.uint8)).save(file)
+        made.append((file, name))
+    return made
+
+
+def teach(model: Any, processor: Any, pictures: list[tuple[Path, str]]) -> None:
+    """Some steps on "what colour?", with the picture and without."""
+    scorer_turn = [{"role": "user", "content": [{"type": "text", "text": "what colour?"}]}]
+    blind = processor.apply_chat_template(scorer_turn, add_generation_prompt=True, tokenize=False)
+    seeing = blind.replace("user: ", "user: <image>")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    shown = [Image.open(file).convert("RGB") for file, _ in pictures]
+    for step in range(120):
+        with_image = step % 2 == 0
+        answers = [name for _, name in pictures]
+        inputs = processor(
+            text=[(seeing if with_image else blind) + answer for answer in answers],
+            images=[[one] for one in shown] if with_image else None,
+            padding=True,
+            padding_side="left",
+            return_tensors="pt",
+        )
+        labels = inputs["input_ids"].clone()
+        for row, answer in enumerate(answers):
+            labels[row, : -len(answer)] = -100
+        loss = model(**inputs, labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def test_right_pictures_help_a_model_that_has_learned_to_look_and_wrong_ones_harm(
+    coloured: list[tuple[Path, str]], context: Context, tmp_path: Path
+) -> None:
+    model, processor = seeded(llava)
+    teach(model.train(), processor, coloured)
+    config = MultimodalGainConfig(model=saved((model, processor), tmp_path / "model"))
+    right = [(file, "what colour?", name) for file, name in coloured]
+    wrong = [
+        (coloured[place - 1][0], "what colour?", name) for place, (_, _, name) in enumerate(right)
+    ]
+    gain = config.score(context([*right, *wrong]))
+    assert (gain[:6] > 0.1).all()
+    assert (gain[6:] < 0).all()
+
+
+def test_a_model_that_looks_at_nothing_but_the_last_token_gains_nothing(
+    coloured: list[tuple[Path, str]], context: Context, tmp_path: Path
+) -> None:
+    model, processor = seeded(llava)
+    with torch.no_grad():
+        for layer in model.model.language_model.layers:
+            layer.self_attn.o_proj.weight.zero_()
+    config = MultimodalGainConfig(model=saved((model, processor), tmp_path / "model"))
+    gain = config.score(context([(file, "what colour?", name) for file, name in coloured]))
+    np.testing.assert_array_equal(gain, 0.0)
+
+
+def test_samples_without_picture_question_or_answer_have_no_gain(
+    coloured: list[tuple[Path, str]], context: Context, tmp_path: Path
+) -> None:
+    config = MultimodalGainConfig(model=saved(seeded(llava), tmp_path / "model"))
+    file = coloured[0][0]
+    lines = [(file, "why?", "so"), (None, "why?", "so"), (file, "", "so"), (file, "why?", " ")]
+    assert np.isnan(config.score(context(lines))).tolist() == [False, True, True, True]
+
+
+def test_order_batches_and_a_filled_cache_do_not_matter(
+    coloured: list[tuple[Path, str]], context: Context, tmp_path: Path
+) -> None:
+    model = saved(seeded(llava), tmp_path / "model")
+    lines = [
+        (file, f"what {'very ' * place}?", name) for place, (file, name) in enumerate(coloured)
+    ]
+    lines += lines[:2]
+    wanted = MultimodalGainConfig(model=model).score(context(lines, "a"))
+    cached = MultimodalGainConfig(model=model, batch_size=3).score(context(lines[::-1], "b"))
+    np.testing.assert_array_equal(cached[::-1], wanted)
+    fresh = context(lines[::-1], "c")
+    object.__setattr__(fresh, "cache", tmp_path / "new")
+    found = MultimodalGainConfig(model=model, batch_size=3).score(fresh)
+    np.testing.assert_allclose(found[::-1], wanted, atol=2e-4)
+
+
+def test_deep_pictures_are_shown_through_their_window(tmp_path: Path) -> None:
+    """A 16-bit picture whose values fill a thousandth of the range is no black square."""
+    file = tmp_path / "deep.png"
+    ramp = (1000 + np.arange(64 * 64).reshape(64, 64) % 60).astype(np.uint16)
+    Image.fromarray(ramp).save(file)
+    identity = decode(file.read_bytes(), file.name, ImagesConfig()).image_id
+    shown = read_picture(str(file), identity)
+    assert shown.mode == "RGB"
+    assert np.asarray(shown).std() > 50
+
+
+def test_a_picture_that_is_gone_or_changed_stops_the_run(tmp_path: Path) -> None:
+    file = tmp_path / "picture.png"
+    with pytest.raises(StorageError, match=r"picture.png is gone; put it back"):
+        read_picture(str(file), "anything")
+    picture(0).save(file)
+    with pytest.raises(StorageError, match="another picture than when it was first looked at"):
+        read_picture(str(file), "anything")
+
+
+def test_marks_stand_where_they_stood_or_lead_the_first_question() -> None:
+    turns = [("system", "be brief"), ("user", "see <IMAGE> and <image>."), ("user", "so?")]
+    assert marked(turns, 2)[1] == ("user", "see <image> and <image>.")
+    assert marked(turns, 1)[1] == ("user", "<image>see  and .")
+    assert marked([("user", "so?")], 2) == (("user", "<image><image>so?"),)
+
+
+def test_identity_of_a_sample_is_its_pictures_and_words_not_its_files() -> None:
+    messages = [{"role": "user", "content": "so?"}, {"role": "assistant", "content": "no"}]
+    one = illustrated(messages, ["a.png"], ["x"])
+    moved = illustrated(messages, ["b.png"], ["x"])
+    other = illustrated(messages, ["a.png"], ["y"])
+    assert one is not None
+    assert moved is not None
+    assert other is not None
+    assert one.content_id == moved.content_id
+    assert one.content_id != other.content_id
+
+
+def test_a_model_that_cannot_be_had_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    config = MultimodalGainConfig(model=ImageTextModelConfig(model=str(tmp_path / "nowhere")))
+    with pytest.raises(ModelError, match="no model at"):
+        config.fingerprint()
+
+
+def test_identity_is_of_model_and_length_not_of_batches(tmp_path: Path) -> None:
+    model = saved(seeded(llava), tmp_path / "model")
+    one = MultimodalGainConfig(model=model).fingerprint()
+    assert MultimodalGainConfig(model=model, batch_size=2).fingerprint() == one
+    assert MultimodalGainConfig(model=model, max_answer_tokens=2).fingerprint() != one

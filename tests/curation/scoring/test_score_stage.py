@@ -1,0 +1,266 @@
+"""The stage: SQL takes its scores apart, nothing depends on order, and bad input stops it early."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from curation.errors import InputError, ModelError, RecipeError, UsageError
+from curation.execution import LocalExecutor
+from curation.manifest import query
+from curation.pipeline import curate
+from curation.recipe import Recipe, parse_recipe
+from curation.scoring import ScorerConfig, ScoresConfig
+from curation.scoring.tables import score_tables
+from curation.stages import STAGES
+from curation.stages.score import ScoreStage, check_models
+
+SCORED = (
+    "scores.scorers=[{kind: image_quality}, {kind: text_quality}, {kind: alignment},"
+    " {kind: density}, {kind: rarity}, {kind: tag_rarity}, {kind: label_noise}]"
+)
+WEIGHED = "scores.weights={alignment: 2, label_noise: 1, rarity: 1}"
+RECOMPUTED = """
+SELECT s.sample_id,
+       sum(abs(c.weight) * CASE WHEN c.weight > 0 THEN p.percentile ELSE 1 - p.percentile END)
+       / sum(abs(c.weight)) AS again,
+       any_value(s.value) AS value
+FROM scores s
+JOIN combinations c ON c.scorer = s.scorer
+JOIN scores p ON p.scorer = c.part AND p.sample_id = s.sample_id AND p.percentile IS NOT NULL
+WHERE s.scorer = 'quality'
+GROUP BY s.sample_id
+"""
+
+
+def test_sql_takes_quality_apart_again(noisy) -> None:
+    held = noisy.run.manifest
+    lines = query(held, RECOMPUTED)
+    assert lines.num_rows == len(noisy.pool)
+    np.testing.assert_allclose(lines["again"].to_numpy(), lines["value"].to_numpy(), atol=1e-12)
+    weights = {
+        line["part"]: line["weight"]
+        for line in query(held, "SELECT part, weight FROM combinations").to_pylist()
+    }
+    assert weights == {"alignment": 2.0, "image_quality": 1.0, "label_noise": -0.5}
+
+
+def test_every_sample_of_the_pool_has_a_line_of_every_scorer(noisy) -> None:
+    scores = noisy.table("scores")
+    names = set(scores["scorer"].to_pylist())
+    assert names == {
+        *("image_quality", "text_quality", "alignment", "density", "rarity", "tag_rarity"),
+        *("label_noise", "quality"),
+    }
+    for name in names:
+        noisy.value(name)
+    strata = dict(zip(noisy.pool.sample_ids, noisy.pool.strata, strict=True))
+    for line in scores.to_pylist():
+        assert line["stratum"] == strata[line["sample_id"]]
+        assert (line["value"] is None) == (line["percentile"] is None)
+
+
+def test_percentiles_of_a_stratum_have_the_middle_as_their_mean(noisy) -> None:
+    connection = duckdb.connect()
+    scores = noisy.table("scores")
+    connection.register("scores", scores)
+    means = connection.sql("SELECT avg(percentile) FROM scores GROUP BY scorer, stratum").fetchall()
+    held = [mean for (mean,) in means if mean is not None]
+    assert held
+    np.testing.assert_allclose(held, 0.5)
+
+
+def test_correlations_are_those_of_the_scores(noisy) -> None:
+    from curation.scoring.correlations import spearman
+
+    lines = noisy.table("correlations").to_pylist()
+    names = {line["scorer"] for line in lines}
+    assert len(lines) == len(names) * len(names)
+    answers = noisy.pool.samples["answer"].to_pylist()
+    length = np.array([len(answer) for answer in answers], float)
+    for line in lines:
+        other = length if line["other"] == "answer_length" else noisy.value(line["other"])
+        rho, n = spearman(noisy.value(line["scorer"]), other)
+        assert (line["rho"], line["n"]) == (rho, n)
+
+
+def test_planted_noise_has_the_lower_quality(noisy) -> None:
+    quality = noisy.value("quality")
+    spoiled = noisy.wrong | noisy.mismatched
+    assert np.median(quality[spoiled]) < np.median(quality[~spoiled]) - 0.1
+
+
+def scored_bytes(folder: Path) -> list[bytes]:
+    names = ("scores", "combinations", "correlations")
+    return [path.read_bytes() for name in names for path in sorted((folder / name).iterdir())]
+
+
+def folder_of(run: Any, name: str) -> Path:
+    return next(stage.folder for stage in run.stages if stage.stage == name)
+
+
+@pytest.fixture(scope="module")
+def scored_run(phantom_run, phantom_recipe, tmp_path_factory):
+    """The shared phantom run, gone on with scores."""
+    folder = tmp_path_factory.mktemp("scored") / "run"
+    shutil.copytree(phantom_run.run_dir, folder)
+    return curate(phantom_recipe(SCORED, WEIGHED), folder, LocalExecutor())
+
+
+def test_order_of_rows_changes_no_byte(scored_run, phantoms, phantom_recipe, tmp_path) -> None:
+    lines = phantoms.samples.read_text(encoding="utf-8").splitlines(keepends=True)
+    random.Random(7).shuffle(lines)
+    (phantoms.root / "score_order.jsonl").write_text("".join(lines), encoding="utf-8")
+    recipe = phantom_recipe(SCORED, WEIGHED, table="score_order.jsonl")
+    shuffled = curate(recipe, tmp_path, LocalExecutor())
+    assert scored_bytes(folder_of(shuffled, "score")) == scored_bytes(
+        folder_of(scored_run, "score")
+    )
+
+
+def test_a_second_run_reuses_the_scores_and_the_graph(scored_run, phantom_recipe, tmp_path) -> None:
+    shutil.copytree(scored_run.run_dir, tmp_path / "run")
+    [graph] = (tmp_path / "run" / "graphs").glob("*.npz")
+    before = graph.stat().st_mtime_ns
+    again = curate(phantom_recipe(SCORED, WEIGHED), tmp_path / "run", LocalExecutor())
+    assert all(stage.reused for stage in again.stages)
+    other = phantom_recipe(SCORED, "scores.weights={density: 1}")
+    curate(other, tmp_path / "run", LocalExecutor())
+    assert [path.stat().st_mtime_ns for path in (tmp_path / "run" / "graphs").iterdir()] == [before]
+
+
+def test_without_scorers_samples_only_pass(phantom_run) -> None:
+    score, before = folder_of(phantom_run, "score"), folder_of(phantom_run, "decontaminate")
+    assert {path.name for path in score.iterdir() if path.is_dir()} == {"samples", "decisions"}
+    passed = pq.read_table(score / "samples")
+    assert passed.equals(pq.read_table(before / "samples"))
+
+
+def test_held_out_rows_pass_but_have_no_score(scored_run) -> None:
+    score = folder_of(scored_run, "score")
+    splits = pq.read_table(score / "samples").select(["sample_id", "split"]).to_pylist()
+    held = {line["sample_id"] for line in splits if line["split"] == "test"}
+    assert held
+    scored = set(pq.read_table(score / "scores")["sample_id"].to_pylist())
+    assert scored.isdisjoint(held)
+    assert scored | held == {line["sample_id"] for line in splits}
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "scores.weights={alignment: 1}",
+        "strata=[modality]",
+        "graph.neighbors=5",
+        "seed=4",
+        "scores.scorers.2.folds=7",
+    ],
+)
+def test_what_decides_a_score_decides_the_fingerprint(phantom_recipe, override) -> None:
+    stage = ScoreStage()
+    plain = phantom_recipe(SCORED, WEIGHED)
+    changed = phantom_recipe(SCORED, WEIGHED, override)
+    assert stage.settings(changed, {}) != stage.settings(plain, {})
+
+
+def test_a_null_stratum_is_refused_in_one_line(phantom_run, phantom_recipe, tmp_path) -> None:
+    shutil.copytree(phantom_run.run_dir, tmp_path / "run")
+    recipe = phantom_recipe(SCORED, "strata=[license]")
+    with pytest.raises(UsageError, match="'license' is null in all") as caught:
+        curate(recipe, tmp_path / "run", LocalExecutor())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("stage", "bad"), [("images", np.nan), ("embed", np.inf)])
+def test_vectors_that_are_not_finite_are_refused_in_one_line(
+    phantom_run, phantom_recipe, tmp_path, stage, bad
+) -> None:
+    shutil.copytree(phantom_run.run_dir, tmp_path / "run")
+    [part, *_] = sorted((tmp_path / "run" / "stages").glob(f"{stage}-*/vectors/*.parquet"))
+    table = pq.read_table(part)
+    vectors = np.stack(table["vector"].to_numpy(zero_copy_only=False)).copy()
+    vectors[0, 3] = bad
+    flat = pa.array(vectors.reshape(-1), pa.float32())
+    column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+    pq.write_table(table.set_column(1, table.schema.field("vector"), column), part)
+    folders = {path.name.rpartition("-")[0]: path for path in part.parents[2].iterdir()}
+    from curation.pool import load_pool
+
+    with pytest.raises(InputError, match="has norm") as caught:
+        load_pool(folders, ("modality",), shared_space=False)
+    assert "\n" not in str(caught.value)
+
+
+class NeedyConfig(ScorerConfig):
+    """A scorer whose model is not there."""
+
+    kind: Literal["needy"]
+
+    def fingerprint(self) -> Any:
+        raise ModelError("no model at nowhere; install it")
+
+
+def needy(recipe: Recipe) -> Recipe:
+    scores = ScoresConfig.model_construct(scorers=(NeedyConfig(kind="needy"),), weights={})
+    return recipe.model_copy(update={"scores": scores})
+
+
+def test_a_model_that_cannot_be_had_stops_a_run_before_it_starts(phantom_recipe, tmp_path) -> None:
+    recipe = needy(phantom_recipe())
+    for early in (lambda: check_models(recipe), lambda: ScoreStage().settings(recipe, {})):
+        with pytest.raises(ModelError, match="no model at nowhere"):
+            early()
+    check_models(phantom_recipe(SCORED))
+
+
+def test_a_scorer_that_gives_infinite_or_too_few_values_is_named(noisy) -> None:
+    n = len(noisy.pool)
+    for values, words in ((np.full(n, np.inf), "infinite"), (np.zeros(3), r"\(3,\) values")):
+        with pytest.raises(InputError, match=f"'broken' gave .*{words}"):
+            score_tables(noisy.pool, {"broken": values}, ScoresConfig())
+
+
+def test_the_stage_stands_between_the_pool_and_the_selection() -> None:
+    names = [stage.name for stage in STAGES]
+    assert names.index("dedup") < names.index("score") == names.index("select") - 1
+
+
+GOOD = """
+name: tiny
+sources: [{name: one, reader: table, path: rows.jsonl}]
+encoder: {kind: embedded}
+scores: {scorers: [{kind: density}, {kind: rarity}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("scores.weights={densty: 1}", "did you mean 'density'?"),
+        ("scores.weights={alignment: 1}", "scorers: density, rarity"),
+        ("scores.weights={density: 0, rarity: 0}", "weights sum to 0"),
+        ("scores.weights={density: -1, rarity: 2}", "weight of 'density' is -1.0"),
+        ("scores.weights={density: .inf}", "weight of 'density' is inf"),
+        ("scores.weights={density: .nan}", "weight of 'density' is nan"),
+        ("scores.scorers=[{kind: density}, {kind: density}]", "'density' is listed twice"),
+        ("scores.scorers=[{kind: densty}]", "'density'"),
+        ("scores.scorers=[{kind: density, k: 3}]", "k: unknown key"),
+        ("strata=[modalty]", "did you mean 'modality'?"),
+        ("strata=[shoe_size]", "allowed: split, modality"),
+        ("strata=[modality, modality]", "listed twice"),
+        ("graph={image: 0, question: 0, answer: 0}", "all weigh 0"),
+    ],
+)
+def test_a_recipe_that_cannot_be_scored_is_refused_in_one_line(override, words) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(GOOD, [override])
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)

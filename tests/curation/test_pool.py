@@ -1,0 +1,187 @@
+"""The pool and its graph: who is in it, what it knows, and who is near whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from curation.errors import InputError, StorageError, UsageError
+from curation.manifest import query
+from curation.neighbors import NeighborsConfig
+from curation.pool import (
+    GraphConfig,
+    KnnGraph,
+    Pool,
+    SampleVectors,
+    build_graph,
+    graph_path,
+    load_pool,
+    stored_graph,
+    stratum_names,
+)
+from curation.records import SAMPLES, STRATUM_TAGS
+
+
+@pytest.fixture(scope="module")
+def folders(phantom_run) -> dict[str, Path]:
+    return {stage.stage: stage.folder for stage in phantom_run.stages}
+
+
+@pytest.fixture(scope="module")
+def pool(folders) -> Pool:
+    return load_pool(folders, STRATUM_TAGS, shared_space=False)
+
+
+def test_the_pool_is_what_may_be_trained_on_in_order_of_ids(phantom_run, pool) -> None:
+    sql = "SELECT sample_id FROM selected_samples WHERE selection = 'kept' ORDER BY sample_id"
+    assert pool.sample_ids == query(phantom_run.manifest, sql)["sample_id"].to_pylist()
+    assert set(pool.samples["split"].to_pylist()) == {"train"}
+
+
+def test_mass_counts_the_rows_a_sample_stands_for(phantom_run, pool) -> None:
+    sql = "SELECT sample_id, weight FROM selected_samples WHERE selection = 'kept'"
+    weight = {
+        line["sample_id"]: line["weight"] for line in query(phantom_run.manifest, sql).to_pylist()
+    }
+    assert pool.mass.tolist() == [weight[sample] for sample in pool.sample_ids]
+    assert pool.mass.max() > 1
+
+
+def test_samples_on_one_picture_or_copies_of_it_are_one_group(pool) -> None:
+    group = dict(
+        zip(pool.images["image_id"].to_pylist(), pool.images["group_id"].to_pylist(), strict=True)
+    )
+    shown = pool.samples["images"].to_pylist()
+    for images, own in zip(shown, pool.image_groups, strict=True):
+        assert own == min(group[image] for image in images)
+    assert 1 < len(set(pool.image_groups)) < len(pool)
+
+
+def test_vectors_are_unit_and_belong_to_their_texts(pool) -> None:
+    for part in (pool.vectors.image, pool.vectors.question, pool.vectors.answer):
+        np.testing.assert_allclose(np.linalg.norm(part, axis=1), 1.0, atol=1e-5)
+    questions = np.array(pool.samples["question"].to_pylist())
+    same = questions[:, None] == questions[None, :]
+    near = pool.vectors.question @ pool.vectors.question.T > 0.9999
+    np.testing.assert_array_equal(same, near)
+
+
+def test_a_stratum_names_its_tags_and_unknown_ones() -> None:
+    rows = [{"modality": "ct", "task_type": "organ"}, {"modality": None, "task_type": "side"}]
+    blank = {name: None for name in SAMPLES.names} | {"row_id": "r", "source": "s"}
+    samples = pa.Table.from_pylist([blank | row for row in rows], schema=SAMPLES)
+    assert stratum_names(samples, ["modality", "task_type"]) == ["ct / organ", "unknown / side"]
+    assert stratum_names(samples, []) == ["", ""]
+    with pytest.raises(UsageError, match="'license' is null in all 2 samples") as caught:
+        stratum_names(samples, ["modality", "license"])
+    assert "modality, task_type" in str(caught.value)
+
+
+def random_vectors(n: int, seed: int, without: int = 0) -> SampleVectors:
+    rng = np.random.default_rng(seed)
+    parts = []
+    for width in (8, 6, 6):
+        # One direction that all share, as vectors of one encoder have.
+        part = rng.standard_normal((n, width)) + 4.0 * np.eye(width)[0]
+        part /= np.linalg.norm(part, axis=1, keepdims=True)
+        parts.append(part.astype(np.float32))
+    parts[0][:without] = 0.0
+    return SampleVectors(*parts, shared_space=False)
+
+
+def slow_graph(vectors: SampleVectors, config: GraphConfig) -> np.ndarray:
+    """All cosines of the weighted, centred parts, one pair after the other."""
+    joint = []
+    for part, weight in (
+        (vectors.image, config.image),
+        (vectors.question, config.question),
+        (vectors.answer, config.answer),
+    ):
+        there = np.any(part != 0, axis=1)
+        centred = np.where(there[:, None], part - part[there].astype(float).mean(axis=0), 0.0)
+        norms = np.linalg.norm(centred, axis=1, keepdims=True)
+        joint.append(weight * np.divide(centred, norms, out=centred, where=norms > 0))
+    whole = np.concatenate(joint, axis=1)
+    norms = np.linalg.norm(whole, axis=1)
+    return whole @ whole.T / np.outer(norms, norms)
+
+
+@pytest.mark.parametrize("without", [0, 4])
+def test_the_graph_holds_the_nearest_others(without) -> None:
+    vectors = random_vectors(60, 1, without)
+    config = GraphConfig(neighbors=7)
+    graph = build_graph(vectors, config, NeighborsConfig())
+    cosine = slow_graph(vectors, config)
+    np.fill_diagonal(cosine, -np.inf)
+    best = np.sort(cosine, axis=1)[:, ::-1][:, :7]
+    np.testing.assert_allclose(graph.similarity, best, atol=1e-5)
+    found = np.take_along_axis(cosine, graph.index, axis=1)
+    np.testing.assert_allclose(found, best, atol=1e-5)
+    assert (graph.method, graph.recall) == ("exact", 1.0)
+
+
+def test_a_part_of_weight_zero_does_not_count() -> None:
+    vectors = random_vectors(30, 2)
+    other = SampleVectors(vectors.image, random_vectors(30, 3).question, vectors.answer, False)
+    config = GraphConfig(neighbors=3, question=0.0)
+    one, two = (build_graph(held, config, NeighborsConfig()) for held in (vectors, other))
+    assert one.index.tolist() == two.index.tolist()
+
+
+@pytest.mark.parametrize("part", ["image", "question", "answer"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_vector_that_is_not_finite_is_refused(part, bad) -> None:
+    vectors = random_vectors(10, 4)
+    getattr(vectors, part)[3, 2] = bad
+    with pytest.raises(InputError, match="vector 3 has norm"):
+        build_graph(vectors, GraphConfig(neighbors=2), NeighborsConfig())
+
+
+def test_a_small_pool_has_fewer_neighbours_than_asked_for() -> None:
+    graph = build_graph(random_vectors(3, 5), GraphConfig(neighbors=8), NeighborsConfig())
+    assert graph.index.shape == (3, 8)
+    assert (graph.index[:, :2] >= 0).all()
+    assert (graph.index[:, 2:] == -1).all()
+    assert np.isneginf(graph.similarity[:, 2:]).all()
+    empty = build_graph(random_vectors(0, 6), GraphConfig(neighbors=8), NeighborsConfig())
+    assert len(empty) == 0
+
+
+def test_a_stored_graph_is_made_once_and_read_again(tmp_path) -> None:
+    path = graph_path(tmp_path, "dedup-abc", GraphConfig())
+    made = build_graph(random_vectors(20, 7), GraphConfig(neighbors=4), NeighborsConfig())
+    first = stored_graph(path, lambda: made)
+
+    def never() -> KnnGraph:
+        raise AssertionError("the graph is there")
+
+    again = stored_graph(path, never)
+    assert first.index.tolist() == again.index.tolist()
+    assert first.similarity.tolist() == again.similarity.tolist()
+    assert (again.method, again.recall) == (made.method, made.recall)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(StorageError, match="is damaged"):
+        stored_graph(path, never)
+
+
+def test_another_pool_or_another_config_has_another_graph(tmp_path) -> None:
+    paths = {
+        graph_path(tmp_path, pool, config)
+        for pool in ("dedup-a", "dedup-b")
+        for config in (GraphConfig(), GraphConfig(neighbors=3), GraphConfig(answer=0.1))
+    }
+    assert len(paths) == 6
+    assert {path.parent for path in paths} == {tmp_path / "graphs"}
+
+
+def test_facts_of_pictures_are_those_shown(folders, pool) -> None:
+    shown = {image for images in pool.samples["images"].to_pylist() for image in images}
+    assert set(pool.images["image_id"].to_pylist()) == shown
+    whole = pq.read_table(folders["images"] / "images")
+    assert pool.images.num_rows == len(shown) < pc.count_distinct(whole["image_id"]).as_py()
