@@ -24,6 +24,7 @@ from curation.publish import MANIFEST_NAME, decided, publish
 from curation.recipe import Recipe
 from curation.stages import STAGES
 from curation.stages.base import FinishedStage, Operator, Stage, StageContext
+from curation.stages.score import check_models
 from curation.storage import count_rows, read_folder, write_json
 
 logger = logging.getLogger(__name__)
@@ -45,11 +46,13 @@ def curate(
 ) -> RunResult:
     """Run every stage that is not already there, then write the manifest and the report.
 
-    Raises LedgerError at once when a stage's rows do not add up, and after the manifest is
-    written when a row has no fate or more failed than the recipe tolerates; InputError, ModelError
-    or StorageError as stages meet them.
+    Raises ModelError before anything runs when a scorer's model cannot be had; LedgerError at once
+    when a stage's rows do not add up, and after the manifest is written when a row has no fate or
+    more failed than the recipe tolerates; InputError, ModelError or StorageError as stages meet
+    them.
     """
     started = datetime.now(UTC)
+    check_models(recipe)  # refused now rather than after the work
     run_dir = run_dir.absolute()
     with _claimed(run_dir):
         if (run_dir / MANIFEST_NAME).exists():
