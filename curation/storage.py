@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,37 +20,42 @@ def write_table(table: pa.Table, path: Path) -> None:
     write_tables([table], table.schema, path)
 
 
-def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> int:
-    """Stream tables of one schema into one Parquet file, atomically; return its rows."""
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Yield a name beside `path`; what was written there becomes `path`, or nothing is left.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    rows = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
-            for table in tables:
-                writer.write_table(table.cast(schema))
-                rows += table.num_rows
+        yield partial
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise StorageError(
             f"cannot write {path}: {error}; free some space or choose another --run-dir"
         ) from error
+
+
+def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> int:
+    """Stream tables of one schema into one Parquet file, atomically; return its rows."""
+    rows = 0
+    with (
+        written_whole(path) as partial,
+        pq.ParquetWriter(partial, schema, compression="zstd") as writer,
+    ):
+        for table in tables:
+            writer.write_table(table.cast(schema))
+            rows += table.num_rows
     return rows
 
 
 def write_json(value: Mapping[str, Any], path: Path) -> None:
     """Write a JSON file atomically. Raises StorageError when the disk refuses."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as partial:
         partial.write_text(json.dumps(value, indent=1, sort_keys=True), encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise StorageError(
-            f"cannot write {path}: {error}; free some space or choose another --run-dir"
-        ) from error
 
 
 def parts(folder: Path) -> list[Path]:

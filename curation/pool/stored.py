@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from curation.errors import StorageError
 from curation.neighbors import Method
 from curation.pool.graph import GraphConfig, KnnGraph
 from curation.records import fingerprint
+from curation.storage import written_whole
 
 
 def graph_path(run_dir: Path, pool: str, config: GraphConfig) -> Path:
@@ -30,23 +30,14 @@ def stored_graph(path: Path, make: Callable[[], KnnGraph]) -> KnnGraph:
     if path.exists():
         return _read(path)
     graph = make()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.savez(
-                file,
-                index=graph.index,
-                similarity=graph.similarity,
-                method=np.array(graph.method),
-                recall=np.array(graph.recall),
-            )
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise StorageError(
-            f"cannot write {path}: {error}; free some space or choose another --run-dir"
-        ) from error
+    with written_whole(path) as partial, partial.open("wb") as file:
+        np.savez(
+            file,
+            index=graph.index,
+            similarity=graph.similarity,
+            method=np.array(graph.method),
+            recall=np.array(graph.recall),
+        )
     return graph
 
 
