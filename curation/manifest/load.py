@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import pyarrow as pa
 
 from curation.errors import ManifestError
-from curation.manifest.schema import BY_NAME, IMAGES_TYPE, Column, Table, quoted
+from curation.manifest.layout import Column, Table
+from curation.manifest.schema import BY_NAME, IMAGES_TYPE, quoted
 from curation.records import STRATUM_TAGS
 
 if TYPE_CHECKING:

@@ -6,57 +6,18 @@ names never change without raising `SCHEMA_VERSION` and adding a migration.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from curation.manifest.layout import Table, columns
+from curation.manifest.outcomes import OUTCOMES
 from curation.records import TAGS
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 OLDEST_VERSION: Final = 1
 """Older layouts lack tables; a file of one is read as it is and upgraded when it is written."""
 
 MESSAGES_TYPE: Final = "STRUCT(role VARCHAR, content VARCHAR)[]"
 IMAGES_TYPE: Final = "STRUCT(image_id VARCHAR, ref VARCHAR)[]"
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column: name, DuckDB type, meaning; `required` when input without it is refused."""
-
-    name: str
-    type: str
-    meaning: str
-    required: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One table. `run_id` leads every table and is filled in by the writer.
-
-    `order` is how rows lie on disk, so that look-ups skip blocks. `replaced_by` marks a table
-    that later steps add to: new lines replace the run's lines with equal values there.
-    """
-
-    name: str
-    meaning: str
-    columns: tuple[Column, ...]
-    order: tuple[str, ...] = ()
-    replaced_by: tuple[str, ...] | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Column names in order, `run_id` first."""
-        return ("run_id", *(column.name for column in self.columns))
-
-
-def _columns(*lines: str) -> tuple[Column, ...]:
-    """Columns from lines ``name type | meaning``; a star after the name marks required ones."""
-    made = []
-    for line in lines:
-        head, meaning = line.split(" | ", 1)
-        name, kind = head.split(" ", 1)
-        made.append(Column(name.rstrip("*"), kind, meaning, name.endswith("*")))
-    return tuple(made)
 
 
 _TAG_MEANINGS: Final = {
@@ -86,7 +47,7 @@ _DECISION: Final = (
 RUNS: Final = Table(
     "runs",
     "one line a run, with everything needed to repeat it",
-    _columns(
+    columns(
         "name VARCHAR | recipe name",
         f"schema_version INTEGER | version of this layout; now {SCHEMA_VERSION}",
         "created_at TIMESTAMP | start, UTC",
@@ -106,7 +67,7 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "stages",
         "one line a stage; rows_in = kept + dropped + failed",
-        _columns(
+        columns(
             "ordinal* INTEGER | place of the stage in the run, from 0",
             "stage* VARCHAR | stage name",
             "rows_in* BIGINT | rows that entered",
@@ -122,7 +83,7 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "operators",
         "time inside a stage",
-        _columns(
+        columns(
             "stage* VARCHAR | stage name",
             "operator* VARCHAR | part of the stage",
             "seconds* DOUBLE | time spent",
@@ -132,7 +93,7 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "rows",
         "every input row with its fate; view `why` puts it in words",
-        _columns(
+        columns(
             "row_id* VARCHAR | source name, file and index",
             "source* VARCHAR | source name of the recipe",
             "file* VARCHAR | input file, relative to the source's root",
@@ -152,7 +113,7 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "images",
         "one line a distinct picture with its facts",
-        _columns(
+        columns(
             "image_id* VARCHAR | SHA-256 of the decoded pixels",
             "byte_hash VARCHAR | SHA-256 of the file",
             "ref VARCHAR | path or URL of the file",
@@ -179,7 +140,7 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "samples",
         "every valid row, whether it was kept or dropped later",
-        _columns(
+        columns(
             "sample_id* VARCHAR | hash of images and canonical text",
             "row_id* VARCHAR | row it came from",
             "source VARCHAR | source name of the recipe",
@@ -198,13 +159,13 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "decisions",
         "the ledger: one line a row dropped or failed",
-        _columns("row_id* VARCHAR | row decided on", *_DECISION),
+        columns("row_id* VARCHAR | row decided on", *_DECISION),
         ("row_id",),
     ),
     Table(
         "scores",
         "one line a sample and scorer",
-        _columns(
+        columns(
             "sample_id* VARCHAR | sample scored",
             "scorer* VARCHAR | scorer name",
             "value DOUBLE | score",
@@ -217,7 +178,7 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "combinations",
         "what a combined score is made of",
-        _columns(
+        columns(
             "scorer* VARCHAR | combined scorer",
             "part* VARCHAR | scorer that goes into it",
             "weight* DOUBLE | its weight; negative where a high score is bad",
@@ -228,7 +189,7 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "correlations",
         "rank correlation of each score with the others and with answer length",
-        _columns(
+        columns(
             "scorer* VARCHAR | scorer",
             "other* VARCHAR | another scorer, or answer_length (characters)",
             "rho DOUBLE | Spearman's correlation, null where one of them is constant",
@@ -240,7 +201,7 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "clusters",
         "duplicate groups, one line a member",
-        _columns(
+        columns(
             "kind* VARCHAR | exact, image_copy, sample, text or semantic",
             "group_id* VARCHAR | group",
             "member* VARCHAR | row_id; image_id for image_copy",
@@ -253,7 +214,7 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "conflicts_found",
         "same image group and question, different answer",
-        _columns(
+        columns(
             "group_id* VARCHAR | conflict",
             "sample_id* VARCHAR | sample that takes part",
             "row_id VARCHAR | its row",
@@ -265,7 +226,7 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "leaks_found",
         "samples that share content with held-out data",
-        _columns(
+        columns(
             "row_id VARCHAR | row of the pool",
             "sample_id* VARCHAR | sample of the pool",
             "benchmark* VARCHAR | benchmark, or split:NAME for a split of the pool",
@@ -279,7 +240,7 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "sweep",
         "how many would go at each similarity threshold",
-        _columns(
+        columns(
             "modality VARCHAR | modality, or all",
             "threshold* DOUBLE | cosine similarity",
             "images BIGINT | images with an earlier neighbour this near",
@@ -291,7 +252,7 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "measures",
         "what a stage measured about itself: counts, and the recall of its searches",
-        _columns(
+        columns(
             "stage* VARCHAR | stage",
             "name* VARCHAR | what was measured, for example image_recall or semantic redundant",
             "threshold DOUBLE | cosine it was measured at, where there is one",
@@ -303,7 +264,7 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "strata",
         "candidates a stratum: valid rows that reached selection",
-        _columns(
+        columns(
             "stratum VARCHAR | stratum",
             "pool BIGINT | candidates in it",
         ),
@@ -312,7 +273,7 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "selection_settings",
         "one line a selection: how it was made and what it reaches",
-        _columns(
+        columns(
             "selection* VARCHAR | selection name",
             "ordinal INTEGER | place in the recipe, from 1; 0 is kept, of every sample",
             "created_at TIMESTAMP | when it was made, UTC; later ones of a run are newer",
@@ -333,7 +294,7 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "curves",
         "coverage against size, on the way to a selection",
-        _columns(
+        columns(
             "selection* VARCHAR | selection name",
             "size* BIGINT | samples selected so far",
             "tokens BIGINT | their estimated tokens",
@@ -346,7 +307,7 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "selections",
         "ordered, weighted subsets",
-        _columns(
+        columns(
             "selection* VARCHAR | selection name",
             "created_at TIMESTAMP | when it was made, UTC",
             "rank* BIGINT | place in the order, from 0",
@@ -363,7 +324,7 @@ TABLES: Final[tuple[Table, ...]] = (
     Table(
         "exports",
         "files made from a selection",
-        _columns(
+        columns(
             "selection* VARCHAR | selection exported",
             "format* VARCHAR | export format",
             "path* VARCHAR | where it was written",
@@ -373,74 +334,7 @@ TABLES: Final[tuple[Table, ...]] = (
         (),
         ("path",),
     ),
-    Table(
-        "trainings",
-        "fine-tunings on a selection",
-        _columns(
-            "training_id* VARCHAR | training",
-            "selection VARCHAR | selection trained on",
-            "created_at TIMESTAMP | start, UTC",
-            "finished_at TIMESTAMP | end, UTC",
-            "status VARCHAR | running, done or failed",
-            "base_model VARCHAR | model before training",
-            "adapter VARCHAR | folder of the trained adapter",
-            "settings VARCHAR | training settings, JSON",
-            "fingerprint VARCHAR | digest of settings and selection",
-            "seed BIGINT | seed",
-            "samples BIGINT | samples seen, repeats counted",
-            "steps BIGINT | optimiser steps",
-            "loss DOUBLE | last mean loss",
-            "seconds DOUBLE | wall time",
-        ),
-        (),
-        ("training_id",),
-    ),
-    Table(
-        "predictions",
-        "one line a model reply",
-        _columns(
-            "evaluation_id* VARCHAR | evaluation",
-            "training_id VARCHAR | training whose adapter replied; null for the base model",
-            "benchmark* VARCHAR | benchmark",
-            "item_id* VARCHAR | item of the benchmark",
-            "variant VARCHAR | original, or the perturbation",
-            "image_id VARCHAR | picture asked about; intervals are clustered by it",
-            "modality VARCHAR | modality of the item",
-            "task_type VARCHAR | task of the item",
-            "answer_type VARCHAR | closed, open or choice",
-            "question VARCHAR | prompt text",
-            "gold VARCHAR | right answer",
-            "reply VARCHAR | raw text of the model",
-            "parsed VARCHAR | answer read from the reply",
-            "parse_status VARCHAR | parsed or unparsed",
-            "score DOUBLE | 1 right, 0 wrong, or a share for open answers",
-            "prompt_hash VARCHAR | digest of the prompt",
-            "model_hash VARCHAR | digest of model and adapter",
-            "settings VARCHAR | generation settings, JSON",
-        ),
-        ("benchmark", "item_id"),
-        ("evaluation_id",),
-    ),
-    Table(
-        "metrics",
-        "scores with their error",
-        _columns(
-            "evaluation_id* VARCHAR | evaluation",
-            "benchmark* VARCHAR | benchmark",
-            "variant VARCHAR | original, or the perturbation",
-            "facet VARCHAR | what the line is broken down by, or all",
-            "facet_value VARCHAR | value of the facet",
-            "metric* VARCHAR | metric name",
-            "value DOUBLE | score; null when there is nothing to score",
-            "low DOUBLE | lower end of the 95% interval, clustered by image",
-            "high DOUBLE | upper end",
-            "n BIGINT | replies scored",
-            "clusters BIGINT | images they lie on",
-            "unparsed_rate DOUBLE | share of replies that could not be read",
-        ),
-        ("benchmark", "metric"),
-        ("evaluation_id",),
-    ),
+    *OUTCOMES,
 )
 
 BY_NAME: Final = {table.name: table for table in TABLES}

@@ -12,7 +12,7 @@ from curation.text import is_cjk
 
 Item = Mapping[str, Any]
 
-MARKER: Final = re.compile(r"\s*<image(?:[ _]?\d+)?>\s*", re.IGNORECASE)
+MARKER: Final = re.compile(r"\s*<image(?:[ _]?(\d+))?>\s*", re.IGNORECASE)
 """Where a question or option shows a picture: ``<image>`` or ``<image 2>``."""
 
 
