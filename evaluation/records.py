@@ -37,7 +37,9 @@ ITEMS: Final = pa.schema(
     ]
 )
 
-# The manifest's table `predictions`, before scoring. A null `reply` is a model that gave none.
+# The manifest's table `predictions`, before scoring. A null `reply` is a model that gave none, and
+# `error` says why. `probabilities` are those of the options, or of yes and no. `extra` is the
+# item's, so that stored replies can be broken down by whatever a benchmark knows of its items.
 PREDICTIONS: Final = pa.schema(
     [
         pa.field("evaluation_id", pa.string(), nullable=False),
@@ -55,7 +57,12 @@ PREDICTIONS: Final = pa.schema(
         pa.field("question", pa.string()),
         pa.field("options", pa.list_(pa.string())),
         pa.field("gold", pa.string(), nullable=False),
+        pa.field("images", pa.list_(pa.string())),
+        pa.field("extra", pa.string()),
         pa.field("reply", pa.string()),
+        pa.field("error", pa.string()),
+        pa.field("probabilities", pa.list_(pa.float64())),
+        pa.field("tokens", pa.int64()),
         pa.field("prompt_hash", pa.string()),
         pa.field("model_hash", pa.string()),
         pa.field("settings", pa.string()),

@@ -13,15 +13,18 @@ from typer.exceptions import TyperException
 
 from curation.errors import MedSiftError
 from ray_jobs.commands.compare import compare
+from ray_jobs.commands.compare_models import compare_models
 from ray_jobs.commands.curate import curate
 from ray_jobs.commands.demo import demo
 from ray_jobs.commands.doctor import doctor
+from ray_jobs.commands.evaluate import evaluate
 from ray_jobs.commands.export import export
 from ray_jobs.commands.index import index
 from ray_jobs.commands.phantoms import phantoms
 from ray_jobs.commands.power import power
 from ray_jobs.commands.query import query
 from ray_jobs.commands.report import report
+from ray_jobs.commands.rescore import rescore
 from ray_jobs.commands.select import select
 from ray_jobs.commands.splits import splits
 from ray_jobs.commands.submit import curate as submit_curate
@@ -93,6 +96,14 @@ app.command(epilog=_example("medsift select medsift-runs/vqa_rad --name small --
 )
 app.command(epilog=_example("medsift compare medsift-runs/vqa_rad kept small"))(compare)
 app.command(epilog=_example("medsift phantoms pool --images 500 --seed 7"))(phantoms)
+app.command(epilog=_example("medsift evaluate --model majority --benchmark vqa_rad=data/vqa-rad"))(
+    evaluate
+)
+app.command(epilog=_example("medsift rescore medsift-runs/eval --protocol medevalkit"))(rescore)
+app.command(
+    name="compare-models",
+    epilog=_example("medsift compare-models runs/small runs/full --margin 0.03"),
+)(compare_models)
 app.command(epilog=_example("medsift power --n 451 --clusters 203 --icc 0.2 --margin 0.02"))(power)
 app.command(epilog=_example("medsift demo --images 400"))(demo)
 app.command(epilog=_example("medsift splits medsift-runs/vqa_rad --level case"))(splits)

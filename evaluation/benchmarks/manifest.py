@@ -20,6 +20,7 @@ from evaluation.benchmarks.published import Published
 HELD_OUT: Final = """
     SELECT s.row_id, s.sample_id, s.question, s.answer, s.answer_type, s.images, s.extra,
            s.patient_id, s.modality, s.body_part, s.task_type, s.language,
+           s.source, s.study_id, s.license,
            len(list_filter(s.messages, lambda turn: turn.role = 'user')) AS turns
     FROM samples s JOIN rows r ON r.run_id = s.run_id AND r.row_id = s.row_id
     WHERE s.run_id = {run} AND s.split = {split} AND (r.action = 'kept' OR r.stage = 'select')
@@ -102,9 +103,14 @@ def _entry(line: Mapping[str, Any], gone: set[str]) -> Entry | Unusable:
         body_part=line["body_part"],
         task_type=line["task_type"],
         language=line["language"],
-        extra={**extra, "sample_id": line["sample_id"]},
+        extra={**extra, **_tags(line), "sample_id": line["sample_id"]},
         text_only=not line["images"],
     )
+
+
+def _tags(line: Mapping[str, Any]) -> dict[str, str]:
+    """Tags that items have no column for: an evaluation may be broken down by them."""
+    return {name: line[name] for name in ("source", "study_id", "license") if line[name]}
 
 
 def _pictures(images: Sequence[Mapping[str, str]], gone: set[str]) -> list[Shown | Absent]:

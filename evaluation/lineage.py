@@ -1,0 +1,39 @@
+"""Where an adapter comes from: what training left beside it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from curation.errors import InputError
+from evaluation.generators import GeneratorConfig
+
+LINEAGE_FILE: Final = "lineage.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """The training behind a model, and whether it was allowed despite leaks; None if unknown."""
+
+    training_id: str | None = None
+    contaminated: bool | None = None
+
+
+def lineage_of(config: GeneratorConfig) -> Lineage:
+    """The lineage of a model's adapter, or nothing for a model without one.
+
+    Raises InputError where the adapter's lineage cannot be read.
+    """
+    adapter = getattr(config, "adapter", None)
+    path = Path(adapter or ".") / LINEAGE_FILE
+    if adapter is None or not path.is_file():
+        return Lineage()
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return Lineage(told["training_id"], told["contaminated"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is no lineage: {error}; put back the adapter's folder as training wrote it"
+        ) from error

@@ -1,0 +1,134 @@
+"""`medsift evaluate`: models answer benchmarks; a table, a page, every reply in the manifest."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ray_jobs.commands.curate import RESUME
+from ray_jobs.commands.options import LogJson, Overrides
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from evaluation.evaluate import EvaluationResult
+    from evaluation.recipe import EvaluationRecipe
+
+PAGE = "evaluation.html"
+
+
+def evaluate(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RECIPE]",
+            help="A YAML file, or a shipped one (evaluate_vqa_rad, …); or use the options.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="majority, prior, embedded, a folder or hub name of a transformers model, or an "
+            "endpoint's URL#model; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    benchmark: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--benchmark",
+            help="KIND or KIND=PATH, such as vqa_rad=data/vqa-rad; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    adapter: Annotated[
+        Path | None,
+        typer.Option("--adapter", help="Adapter folder for the one --model.", show_default=False),
+    ] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--variant", help="A variant or family to ask too, or all.", show_default=False
+        ),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option("--protocol", help="strict, medevalkit or llava-med.", show_default="strict"),
+    ] = None,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--run-dir",
+            metavar="DIR",
+            help="Run whose manifest takes the results.",
+            show_default="medsift-runs/NAME",
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    log_json: LogJson = False,
+    ray: Annotated[
+        bool | None,
+        typer.Option(
+            "--ray/--local",
+            help="Ask on Ray (RAY_ADDRESS, or one of its own), or in this process.",
+            show_default="as the recipe says",
+        ),
+    ] = None,
+) -> None:
+    """Ask models about benchmarks, score the replies, print one table and write a page.
+
+    Replies are kept: the same command again asks only what has no reply yet. Exit codes: 0 done,
+    2 bad usage or recipe, 3 data or model not to be had, 4 too many requests without a reply,
+    130 interrupted.
+    """
+    from ray_jobs.evaluating import chosen, evaluate_and_report
+
+    options: dict[str, Any] = {
+        "models": model,
+        "benchmarks": benchmark,
+        "adapter": adapter,
+        "variants": variant,
+        "protocol": protocol,
+        "run": run_dir,
+    }
+    loaded = chosen(recipe, options, overrides or ())
+    try:
+        result = evaluate_and_report(loaded, ray=ray, log_json=log_json)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{RESUME}\n")
+        raise typer.Exit(130) from None
+    if not log_json:
+        show_result(loaded, result)
+
+
+def show_result(recipe: EvaluationRecipe, result: EvaluationResult) -> None:
+    """Print the tables, and where everything is."""
+    from ray_jobs.console import closed_pipe_is_fine, shown
+
+    with closed_pipe_is_fine():
+        print_tables(result.lines, result.metrics)
+        for name, value in (
+            ("run dir", shown(result.manifest.parent)),
+            ("page", shown(result.manifest.with_name(PAGE))),
+            ("evaluations", ", ".join(one.evaluation_id for one in result.models)),
+        ):
+            typer.echo(f"{name:<13}{value}")
+
+
+def print_tables(lines: pa.Table, metrics: pa.Table) -> None:
+    """The headline table, and where variants were asked what they do."""
+    from curation.manifest import render
+    from evaluation.headline import headline, reliance, variants
+
+    tables = [headline(lines, metrics)]
+    if any(len(asked) > 1 for asked in lines["variants"].to_pylist()):
+        tables += [variants(lines, metrics), reliance(lines, metrics)]
+    for table in tables:
+        render(table, "table", sys.stdout.buffer)
+        sys.stdout.buffer.write(b"\n")
+    sys.stdout.buffer.flush()
