@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, mend: str = "choose another --run-dir") -> Iterator[Path]:
     """Yield a name beside `path`; what was written there becomes `path`, or nothing is left.
+
+    `mend` is what the user may do instead of freeing space.
 
     Raises:
         StorageError: the disk refuses.
@@ -33,10 +35,9 @@ def written_whole(path: Path) -> Iterator[Path]:
         yield partial
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise StorageError(
-            f"cannot write {path}: {error}; free some space or choose another --run-dir"
-        ) from error
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise StorageError(f"cannot write {path}: {error}; free some space or {mend}") from error
 
 
 def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,39 @@ def chromium() -> str:
     if browser is None:
         pytest.skip("no chromium on this machine: install Debian's package 'chromium'")
     return browser
+
+
+@pytest.fixture(scope="session")
+def browse(chromium: str) -> Callable[..., tuple[str, str]]:
+    """Open a page: its DOM after its scripts ran, and what the browser logged."""
+
+    def opened(page: Path, profile: Path, *more: str) -> tuple[str, str]:
+        done = subprocess.run(
+            [
+                chromium,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--enable-logging=stderr",
+                "--v=0",
+                f"--user-data-dir={profile}",
+                *more,
+                "--virtual-time-budget=10000",
+                "--dump-dom",
+                page.as_uri(),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+        return done.stdout, "\n".join(console)
+
+    return opened
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from typing import Any
 
 from curation.compare.layout import Line
@@ -59,3 +60,13 @@ def layout(height: int, x: Line, y: Line, **more: Any) -> Line:
 def axis_title(text: str) -> Line:
     """An axis title a little off its axis."""
     return {"text": text, "standoff": 10}
+
+
+def as_json(traces: Sequence[Line], frame: Line) -> str:
+    """A checked figure as JSON in which no character can end a script element."""
+    import plotly.graph_objects as go
+
+    text = str(go.Figure(data=list(traces), layout=frame).to_json())
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

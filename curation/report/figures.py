@@ -15,6 +15,7 @@ from curation.report.drawing import (
     GONE,
     REST,
     Figure,
+    as_json,
     axis_title,
     layout,
     plain,
@@ -50,17 +51,7 @@ def draw(facts: Facts) -> dict[str, str]:
         figures["correlations"] = heat_map(facts.selections.correlations)
     if facts.selections.curves:
         figures["curves"] = coverage_curves(facts.selections)
-    return {name: _json(traces, layout) for name, (traces, layout) in figures.items()}
-
-
-def _json(traces: Sequence[Line], layout: Line) -> str:
-    """A checked figure as JSON in which no character can end a script element."""
-    import plotly.graph_objects as go
-
-    text = str(go.Figure(data=list(traces), layout=layout).to_json())
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
+    return {name: as_json(traces, layout) for name, (traces, layout) in figures.items()}
 
 
 def _funnel(stages: Sequence[Line]) -> Figure:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-import os
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -15,15 +10,14 @@ from curation.compare import Comparison
 from curation.compare.layout import Line, opened
 from curation.compare.table import FACTS
 from curation.compare.table import number as plain_number
-from curation.errors import StorageError
 from curation.report.data import Facts, Histogram, choose_run, read_facts
 from curation.report.drawing import ACCENT, COLOURS, SKY
 from curation.report.figures import ALL, QUALITY_TITLES, draw
 from curation.report.gallery import read_gallery
+from curation.report.one_file import TEMPLATES, render, write_page
+from curation.report.words import indented, versions
 
-TEMPLATES: Final = Path(__file__).parent / "templates"
 SWEEP_SHOWN: Final = (0.80, 0.85, 0.90, 0.95, 0.99)
-NO_VALUE: Final = "–"
 
 
 def write_report(manifest: Path, run_id: str | None, output: Path) -> Path:
@@ -45,67 +39,26 @@ def write_report(manifest: Path, run_id: str | None, output: Path) -> Path:
         chosen = choose_run(connection, run_id)
         facts = read_facts(connection, chosen)
         gallery = read_gallery(connection, chosen)
-    page = _render(facts=facts, gallery=gallery)
-    _replace(output, page)
+    content = _content(facts) | {"facts": facts, "gallery": gallery}
+    page = render(TEMPLATES / "report.html", content, {"plain_number": plain_number})
+    write_page(output, page)
     return output
 
 
-def _render(**content: Any) -> str:
-    """Fill the template; every value is escaped unless the template says otherwise."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    facts: Facts = content["facts"]
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        number=number, share=share, similarity=similarity, clock=clock, plain_number=plain_number
-    )
-    scripts = [plotly_script(), (TEMPLATES / "report.js").read_text(encoding="utf-8")]
-    return environment.get_template("report.html").render(
-        **content,
-        figures=draw(facts),
-        totals=totals(facts),
-        sweep_table=sweep_table(facts.sweep),
-        measured=measured(facts.measures),
-        redundant=redundant(facts.measures),
-        score_legend=score_legend(facts.scores),
-        profile_facts=profile_facts(facts.selections.comparison),
-        recipe=_pretty(facts.run["recipe"]),
-        packages=_packages(facts.run["packages"]),
-        quality_titles=QUALITY_TITLES,
-        style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
-        scripts=scripts,
-        policy=policy(scripts),
-    )
-
-
-@lru_cache(maxsize=1)
-def plotly_script() -> str:
-    """The plotly.js that the installed plotly ships, whole."""
-    from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs())
-
-
-def policy(scripts: list[str]) -> str:
-    """A content policy under which exactly these inline scripts run and nothing is fetched.
-
-    Scripts are named by their SHA-256 (W3C Content Security Policy, level 2), so that text which
-    should ever slip past the escaping still cannot run.
-    """
-    hashes = " ".join(
-        "'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'"
-        for script in scripts
-    )
-    return (
-        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
-        "img-src data: blob:; base-uri 'none'; form-action 'none'"
-    )
+def _content(facts: Facts) -> dict[str, Any]:
+    """What the template shows beside the facts themselves."""
+    return {
+        "figures": draw(facts),
+        "totals": totals(facts),
+        "sweep_table": sweep_table(facts.sweep),
+        "measured": measured(facts.measures),
+        "redundant": redundant(facts.measures),
+        "score_legend": score_legend(facts.scores),
+        "profile_facts": profile_facts(facts.selections.comparison),
+        "recipe": indented(facts.run["recipe"]),
+        "packages": versions(facts.run["packages"]),
+        "quality_titles": QUALITY_TITLES,
+    }
 
 
 def totals(facts: Facts) -> Line:
@@ -170,53 +123,3 @@ def profile_facts(comparison: Comparison | None) -> list[tuple[str, str]]:
     return [
         (key, words) for key, words in FACTS.items() if any(one[key] is not None for one in lines)
     ]
-
-
-def number(value: float | None, digits: int = 0) -> str:
-    """A number with thousands separators, or a dash."""
-    return NO_VALUE if value is None else f"{value:,.{digits}f}"
-
-
-def share(part: float | None, whole: float | None) -> str:
-    """`part` of `whole` in per cent, or a dash where there is no whole."""
-    return NO_VALUE if part is None or not whole else f"{100 * part / whole:,.1f}%"
-
-
-def similarity(value: float | None) -> str:
-    """A similarity with three decimals, cut rather than rounded so that only equality shows 1."""
-    return NO_VALUE if value is None else f"{int(value * 1000) / 1000:.3f}"
-
-
-def clock(seconds: float | None) -> str:
-    """Seconds as a reader says them: 0.42 s, 12.3 s, 4 min 05 s, 2 h 03 min."""
-    if seconds is None:
-        return NO_VALUE
-    if seconds < 60:
-        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes_left = divmod(minutes, 60)
-    return f"{hours} h {minutes_left:02d} min" if hours else f"{minutes} min {rest:02d} s"
-
-
-def _pretty(recipe: str | None) -> str:
-    return json.dumps(json.loads(recipe), indent=2, ensure_ascii=False) if recipe else ""
-
-
-def _packages(packages: str | None) -> list[tuple[str, str]]:
-    found = json.loads(packages) if packages else {}
-    return sorted((str(name), str(version)) for name, version in found.items())
-
-
-def _replace(output: Path, page: str) -> None:
-    partial = output.with_name(f"{output.name}.{os.getpid()}.partial")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_text(page, encoding="utf-8", errors="backslashreplace")
-            partial.replace(output)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write the report {output}: {error}; free space or name another --output"
-        ) from error

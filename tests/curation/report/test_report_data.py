@@ -18,8 +18,8 @@ from curation.report import write_report
 from curation.report.data import BINS, Facts, choose_run, read_facts
 from curation.report.figures import draw, plain
 from curation.report.gallery import GROUPS, read_gallery, thumbnail
-from curation.report.page import clock, number, share, similarity
 from curation.report.selection_figures import heat_map
+from curation.report.words import clock, number, share, similarity
 
 
 def facts_of(manifest: Path) -> Facts:
@@ -195,7 +195,7 @@ def test_output_that_cannot_be_written_is_one_clear_line(
     full_manifest: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError, match="cannot write the report"):
+    with pytest.raises(StorageError, match="name another --output"):
         write_report(full_manifest, None, tmp_path / "file" / "report.html")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -63,34 +62,6 @@ THEMES = {
 }
 
 
-def opened(browser: str, page: Path, profile: Path, *more: str) -> tuple[str, str]:
-    """The page's DOM after its scripts ran, and what the browser logged."""
-    done = subprocess.run(
-        [
-            browser,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--enable-logging=stderr",
-            "--v=0",
-            f"--user-data-dir={profile}",
-            *more,
-            "--virtual-time-budget=10000",
-            "--dump-dom",
-            page.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return done.stdout, "\n".join(console)
-
-
 @pytest.fixture(scope="module")
 def full_page(full_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(full_manifest, None, tmp_path_factory.mktemp("page") / "report.html")
@@ -98,9 +69,9 @@ def full_page(full_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.mark.page
 def test_browser_draws_every_figure_without_a_complaint(
-    full_page: Path, chromium: str, tmp_path: Path
+    full_page: Path, browse: Callable[..., tuple[str, str]], tmp_path: Path
 ) -> None:
-    dom, console = opened(chromium, full_page, tmp_path)
+    dom, console = browse(full_page, tmp_path)
     figures = re.findall(r'data-figure="([^"]+)"', dom)
     assert len(figures) == 8
     assert 'data-drawn="8"' in dom
@@ -110,9 +81,9 @@ def test_browser_draws_every_figure_without_a_complaint(
 
 @pytest.mark.page
 def test_hostile_text_stays_text_in_the_browser(
-    full_page: Path, chromium: str, tmp_path: Path, hostile: str
+    full_page: Path, browse: Callable[..., tuple[str, str]], tmp_path: Path, hostile: str
 ) -> None:
-    dom, _ = opened(chromium, full_page, tmp_path)
+    dom, _ = browse(full_page, tmp_path)
     assert "data-broken" not in dom
     drawn = Page(dom)
     assert hostile in drawn.text[""]
@@ -128,9 +99,13 @@ def curated_page(curated_manifest: Path, tmp_path_factory: pytest.TempPathFactor
 @pytest.mark.page
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_scores_and_selections_are_drawn_in_both_themes(
-    curated_page: Path, chromium: str, tmp_path: Path, theme: str, hostile: str
+    curated_page: Path,
+    browse: Callable[..., tuple[str, str]],
+    tmp_path: Path,
+    theme: str,
+    hostile: str,
 ) -> None:
-    dom, console = opened(chromium, curated_page, tmp_path, *THEMES[theme])
+    dom, console = browse(curated_page, tmp_path, *THEMES[theme])
     figures = re.findall(r'data-figure="([^"]+)"', dom)
     assert figures[-5:] == ["score-0", "score-1", "score-2", "correlations", "curves"]
     assert f'data-drawn="{len(figures)}"' in dom
@@ -144,7 +119,7 @@ def test_scores_and_selections_are_drawn_in_both_themes(
 
 @pytest.mark.page
 def test_figures_take_the_paper_of_their_theme(
-    curated_page: Path, chromium: str, tmp_path: Path
+    curated_page: Path, browse: Callable[..., tuple[str, str]], tmp_path: Path
 ) -> None:
     from PIL import Image
 
@@ -152,18 +127,18 @@ def test_figures_take_the_paper_of_their_theme(
     for theme, flags in THEMES.items():
         shot = tmp_path / f"{theme}.png"
         more = (*flags, "--window-size=1200,900", f"--screenshot={shot}")
-        opened(chromium, curated_page, tmp_path / theme, *more)
+        browse(curated_page, tmp_path / theme, *more)
         papers.append(Image.open(shot).convert("RGB").getpixel((2, 2)))
     assert papers == [(255, 255, 255), (0x14, 0x18, 0x1D)]
 
 
 @pytest.mark.page
 def test_empty_run_opens_without_a_figure_or_a_complaint(
-    write_small: Callable[..., Path], chromium: str, tmp_path: Path
+    write_small: Callable[..., Path], browse: Callable[..., tuple[str, str]], tmp_path: Path
 ) -> None:
     manifest = write_small(tmp_path / "manifest.duckdb", {})
     page = write_report(manifest, None, tmp_path / "report.html")
-    dom, console = opened(chromium, page, tmp_path / "profile")
+    dom, console = browse(page, tmp_path / "profile")
     assert 'data-drawn="0"' in dom
     assert 'class="main-svg"' not in dom
     assert console == ""
