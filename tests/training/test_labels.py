@@ -1,0 +1,216 @@
+"""What is learned of a chat: every answer, the end of its turn, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from curation.errors import InputError, ModelError
+from tests.training.conftest import CHAT
+from tests.vision_models import idefics, llava, saved
+from training.base import Base, PretrainedBase, load_base
+from training.encoding import encode_samples, ledger, longest_allowed
+from training.labels import IGNORED, ChatEncoder, Encoded, Refused
+from training.samples import Picture, Sample
+
+TAGS: dict[str, str | None] = {"source": "s", "stratum": "x"}
+
+
+def sample(
+    turns: list[tuple[str, str]], sizes: list[tuple[int, int]] = (), name: str = "r"
+) -> Sample:
+    pictures = tuple(Picture(f"{w}x{h}", f"{w}x{h}", w, h) for w, h in sizes)
+    return Sample(name, name, tuple(turns), pictures, 1.0, TAGS)
+
+
+def processed(base: Base, encoder: ChatEncoder, one: Sample) -> np.ndarray:
+    """The processor's token ids of the whole chat, with pictures of the right sizes."""
+    text = encoder.text(one)
+    pictures = [Image.new("RGB", (p.width, p.height), (9, 90, 200)) for p in one.pictures]
+    how: dict[str, Any] = {"add_special_tokens": False}
+    if pictures:
+        return np.array(base.processor(text=[text], images=[pictures], **how)["input_ids"][0])
+    return np.array(base.tokenizer([text], **how)["input_ids"][0])
+
+
+def learned(base: Base, labels: np.ndarray) -> list[str]:
+    """The text of each unbroken run of labels."""
+    places = np.flatnonzero(labels != IGNORED)
+    runs = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1)
+    return [base.tokenizer.decode(labels[run].tolist()) for run in runs]
+
+
+CHATS = [
+    ([("user", "is it clear?"), ("assistant", "yes")], []),
+    ([("system", "be brief"), ("user", "<image>is it clear?"), ("assistant", "no")], [(40, 28)]),
+    (
+        [
+            ("user", "<image>first <image>so?"),
+            ("assistant", "left lung"),
+            ("user", "left lung?"),
+            ("assistant", "left lung"),
+            ("user", "and <image>?"),
+            ("assistant", "right lung"),
+            ("user", "an answer that nobody gave?"),
+        ],
+        [(40, 28), (28, 84), (90, 60)],
+    ),
+]
+
+
+@pytest.mark.parametrize(("turns", "sizes"), CHATS)
+def test_every_answer_is_learned_with_its_end_and_nothing_else(qwen_base: Base, turns, sizes):
+    encoder = ChatEncoder(qwen_base)
+    one = sample(turns, sizes)
+    encoded = next(encoder.encode([one]))
+    assert isinstance(encoded, Encoded)
+    ids = processed(qwen_base, encoder, one)
+    assert encoded.length == len(ids)
+    labels = encoder.labels(encoded, ids)
+    answers = [f"{words}<|im_end|>" for role, words in turns if role == "assistant"]
+    assert learned(qwen_base, labels) == answers
+    assert encoded.supervised == (labels != IGNORED).sum()
+    assert (labels[labels != IGNORED] == ids[labels != IGNORED]).all()
+
+
+@pytest.mark.parametrize("make", [llava, idefics])
+def test_other_families_put_pictures_in_their_own_way(make, tmp_path: Path):
+    saved(make(), tmp_path)
+    base = load_base(PretrainedBase(model=str(tmp_path)), "float32", full=False)
+    encoder = ChatEncoder(base)
+    for turns, sizes in CHATS:
+        one = sample(turns, sizes)
+        encoded = next(encoder.encode([one]))
+        assert isinstance(encoded, Encoded)
+        ids = processed(base, encoder, one)
+        assert encoded.length == len(ids)
+        answers = [f"{words}</s>" for role, words in turns if role == "assistant"]
+        assert learned(base, encoder.labels(encoded, ids)) == answers
+
+
+def test_text_alone_on_a_causal_model(llama_base: Base):
+    encoder = ChatEncoder(llama_base)
+    one = sample([("user", "a?"), ("assistant", "yes"), ("user", "b?"), ("assistant", "no")])
+    encoded = next(encoder.encode([one]))
+    labels = encoder.labels(encoded, processed(llama_base, encoder, one))
+    assert learned(llama_base, labels) == ["yes<|im_end|>", "no<|im_end|>"]
+    assert encoder.decoded_example(encoded) == (
+        "<|im_start|>user\na?<|im_end|>\n<|im_start|>assistant\n⟦yes<|im_end|>⟧\n"
+        "<|im_start|>user\nb?<|im_end|>\n<|im_start|>assistant\n⟦no<|im_end|>⟧\n"
+    )
+
+
+def test_larger_pictures_take_more_tokens_up_to_the_limit(qwen_base: Base):
+    free, limited = ChatEncoder(qwen_base), ChatEncoder(qwen_base, max_pixels=56 * 56)
+    one = sample([("user", "<image>?"), ("assistant", "no")], [(112, 112)])
+    lengths = [next(encoder.encode([one])).length for encoder in (free, limited)]
+    assert lengths[0] - lengths[1] == 16 - 4
+
+
+def test_a_picture_before_a_model_without_eyes_is_refused(llama_base: Base):
+    one = sample([("user", "<image>?"), ("assistant", "no")], [(40, 28)])
+    with pytest.raises(ModelError, match="sees no pictures and sample r has some"):
+        list(ChatEncoder(llama_base).encode([one]))
+
+
+@pytest.mark.parametrize(
+    ("turns", "sizes", "reason"),
+    [
+        ([("user", "a?")], [], "no_answer"),
+        ([("assistant", "a")], [], "no_question"),
+        ([("user", "<image>?"), ("assistant", "see <image>")], [(40, 28)] * 2, "picture_in_answer"),
+        ([("user", "<image>?"), ("assistant", "no")], [(2000, 4)], "picture_refused"),
+    ],
+)
+def test_what_cannot_be_learned_is_dropped_with_a_reason(qwen_base: Base, turns, sizes, reason):
+    found = next(ChatEncoder(qwen_base).encode([sample(turns, sizes)]))
+    assert isinstance(found, Refused)
+    assert found.reason == reason
+
+
+def with_template(base: Base, template: str) -> ChatEncoder:
+    encoder = ChatEncoder(base)
+    encoder.base.tokenizer.chat_template = template
+    return encoder
+
+
+@pytest.fixture
+def own_llama(llama: Path) -> Base:
+    return load_base(PretrainedBase(model=str(llama)), "float32", full=False)
+
+
+def test_a_template_that_refuses_a_chat_drops_it(own_llama: Base):
+    refusing = "{% if messages|length > 2 %}{{ raise_exception('too long') }}{% endif %}" + CHAT
+    encoder = with_template(own_llama, refusing)
+    chat = [("user", "a?"), ("assistant", "yes")]
+    first, second = encoder.encode([sample(chat), sample(chat * 2)])
+    assert isinstance(first, Encoded)
+    assert second == Refused("template_refused", "the chat template refuses these turns")
+
+
+def test_a_template_that_rewrites_earlier_turns_is_refused_in_one_line(own_llama: Base):
+    forgetful = CHAT.replace(
+        "{{ turn['content'] }}",
+        "{{ turn['content'] if loop.last or turn['role'] != 'assistant' else '...' }}",
+    )
+    encoder = with_template(own_llama, forgetful)
+    chat = [("user", "a?"), ("assistant", "yes")]
+    assert isinstance(next(encoder.encode([sample(chat)])), Encoded)
+    with pytest.raises(ModelError, match="writes earlier turns anew") as refused:
+        list(encoder.encode([sample(chat * 2)]))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_model_without_a_template_is_refused(llama: Path, tmp_path: Path, own_llama: Base):
+    own_llama.model.save_pretrained(tmp_path)
+    own_llama.tokenizer.chat_template = None
+    own_llama.tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="has no chat template"):
+        load_base(PretrainedBase(model=str(tmp_path)), "float32", full=False)
+
+
+def test_a_sample_that_does_not_fit_is_dropped_whole_and_entered(qwen_base: Base):
+    short = sample([("user", "a?"), ("assistant", "yes")], name="short")
+    long = sample([("user", "<image>a?"), ("assistant", "yes")], [(112, 112)], name="long")
+    encoder = ChatEncoder(qwen_base)
+    lengths = [found.length for found in encoder.encode([short, long])]
+    limit = longest_allowed(qwen_base, None, lengths[1] - 1)
+    found = encode_samples(encoder, [short, long], np.array([1.0, 3.0]), limit)
+    assert found.samples == (short,)
+    assert found.weights.tolist() == [1.0]
+    assert ledger(found.dropped).to_pylist() == [
+        {
+            "sample_id": "long",
+            "row_id": "long",
+            "reason": "too_long",
+            "value": lengths[1],
+            "threshold": lengths[1] - 1,
+            "detail": None,
+        }
+    ]
+    whole = encode_samples(encoder, [short, long], np.array([1.0, 3.0]), lengths[1])
+    assert len(whole.samples) == 2
+
+
+def test_when_nobody_fits_the_error_says_why(qwen_base: Base):
+    short = sample([("user", "a?"), ("assistant", "yes")])
+    encoder = ChatEncoder(qwen_base)
+    with pytest.raises(InputError, match=r"none of 1 samples.*1 too_long.*tokens, 3 allowed"):
+        encode_samples(encoder, [short], np.ones(1), 3)
+    with pytest.raises(InputError, match="there are no samples"):
+        encode_samples(encoder, [], np.ones(0), 3)
+    with pytest.raises(InputError, match="1 zero_weight"):
+        encode_samples(encoder, [short], np.zeros(1), 300)
+
+
+def test_tokens_that_are_not_where_they_should_be_are_never_learned(qwen_base: Base):
+    encoder = ChatEncoder(qwen_base)
+    one = sample(*CHATS[1])
+    encoded = next(encoder.encode([one]))
+    ids = processed(qwen_base, encoder, one)
+    with pytest.raises(ModelError, match="in a way that is not understood"):
+        encoder.labels(encoded, ids[:-1])

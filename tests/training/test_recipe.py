@@ -1,0 +1,90 @@
+"""A training recipe is refused in one line that names the path, the value and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from curation.errors import RecipeError
+from training.recipe import load_training, parse_training
+
+GOOD = """
+name: tiny
+run: medsift-runs/one
+base: {kind: embedded}
+"""
+
+
+def refused(*overrides: str) -> str:
+    with pytest.raises(RecipeError) as caught:
+        parse_training(GOOD, overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["lora.rnak=8"], "lora.rnak: unknown key; did you mean 'rank'?"),
+        (["base.kind=vlm"], "'embedded_vlm'"),
+        (["steps=10", "epochs=1"], "name either steps or epochs"),
+        (["early_stopping={}"], "early_stopping needs data.held_out"),
+        (["data.held_out={}"], "name either share or split"),
+        (["data.held_out.share=0.1", "data.held_out.split=test"], "name either share or split"),
+        (["lora.full=true", "lora.dora=true"], "leave out dora"),
+        (["lora.targets='('"], "neither all-linear nor a regular expression"),
+        (["data.mixture.shares={a: 0}"], "share of 'a' is 0.0"),
+        (["data.mixture={tag: hospital, shares: {a: 1}}"], "allowed are source, stratum"),
+        (["data.mixture.shares={a: 1}", "data.weights=none"], "a mixture needs weights"),
+        (["optimiser.betas=[0.9, 1.0]"], "both lie from 0 to below 1"),
+        (["workers={count: 2, least: 3}"], "least is 3, more than count, 2"),
+        (["lora.quantise=8bit"], "'4bit'"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_is_allowed(overrides, words):
+    assert words in refused(*overrides)
+
+
+def test_a_recipe_is_read_from_a_file_with_overrides(tmp_path: Path):
+    path = tmp_path / "train.yaml"
+    path.write_text(GOOD)
+    recipe = load_training(path, ["lora.rank=4", "epochs=2"])
+    assert (recipe.lora.rank, recipe.passes, recipe.selection) == (4, 2.0, None)
+    assert parse_training(GOOD).passes == 1.0
+    assert parse_training(GOOD, ["steps=3"]).passes is None
+    assert parse_training(yaml.safe_dump(recipe.resolved())) == recipe
+
+
+@pytest.mark.parametrize(
+    ("override", "same"),
+    [
+        ("run=elsewhere", True),
+        ("log.every=5", True),
+        ("checkpoints.every=7", True),
+        ("workers.gpus=false", True),
+        ("workers.count=2", False),
+        ("seed=1", False),
+        ("lora.rank=4", False),
+        ("data.max_pixels=100", False),
+    ],
+)
+def test_places_and_logs_decide_nothing(override, same):
+    plain, changed = parse_training(GOOD).decisive(), parse_training(GOOD, [override]).decisive()
+    assert (plain == changed) is same
+
+
+def test_two_workers_are_one_that_accumulates_twice():
+    two = parse_training(GOOD, ["workers.count=2", "batches.accumulation=3"])
+    one = parse_training(GOOD, ["batches.accumulation=6"])
+    assert two.batches_per_step == one.batches_per_step == 6
+    assert two.decisive() == one.decisive()
+
+
+def test_the_projector_of_the_embedded_model_learns_unless_told_otherwise():
+    assert parse_training(GOOD).whole_modules == ()
+    seeing = parse_training(GOOD, ["base.kind=embedded_vlm"])
+    assert seeing.whole_modules == ("multi_modal_projector",)
+    assert parse_training(GOOD, ["base.kind=embedded_vlm", "lora.also=[]"]).whole_modules == ()

@@ -1,0 +1,125 @@
+"""Rows of a manifest as samples: order, weights, what is held out, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curation.errors import InputError, ManifestError, RecipeError
+from tests.training.conftest import MakeRun, asked, draw
+from training.held_out import hold_out
+from training.recipe import DataConfig, HeldOutConfig, MixtureConfig
+from training.samples import read_selection
+from training.weights import sample_weights
+
+
+def pictured(tmp_path: Path, count: int = 8) -> list[dict]:
+    """Two questions on each of some pictures."""
+    files = [draw(tmp_path / f"{place}.png", place) for place in range(count)]
+    return [
+        asked(question, "no", file, patient_id=f"p{place // 2}")
+        for place, file in enumerate(files)
+        for question in (f"is {place} clear?", f"is {place} large?")
+    ]
+
+
+def test_samples_come_in_rank_order_with_turns_pictures_and_sizes(make_run: MakeRun, tmp_path):
+    lines = pictured(tmp_path, 2)
+    found = read_selection(make_run(lines))
+    assert found.selection == "chosen"
+    assert [sample.sample_id for sample in found.samples] == ["id0", "id1", "id2", "id3"]
+    first = found.samples[0]
+    assert first.turns == (("user", "<image>is 0 clear?"), ("assistant", "no"))
+    assert first.pictures[0].ref == str(tmp_path / "0.png")
+    assert first.pictures[0][2:] == (40, 28)
+
+
+def test_an_unknown_selection_and_an_empty_one_are_refused_in_one_line(make_run: MakeRun):
+    run = make_run([])
+    with pytest.raises(ManifestError, match=r"no selection 'other'.*it has none"):
+        read_selection(run, "other")
+    with pytest.raises(ManifestError, match=r"no manifest at"):
+        read_selection(run / "nowhere")
+
+
+def test_a_vanished_picture_is_named(make_run: MakeRun, tmp_path):
+    run = make_run(pictured(tmp_path, 2))
+    (tmp_path / "1.png").unlink()
+    with pytest.raises(InputError, match=r"1 of 2 pictures have vanished.*1\.png; put them back"):
+        read_selection(run)
+
+
+@pytest.mark.parametrize("level", ["image", "patient"])
+def test_held_out_samples_share_neither_picture_nor_patient(make_run: MakeRun, tmp_path, level):
+    found = read_selection(make_run(pictured(tmp_path)))
+    config = HeldOutConfig(share=0.25, level=level)
+    training, held = hold_out(found, config, 3)
+    assert len(training) + len(held) == 16
+    assert len(held) == 4
+    seen = {picture.image_id for sample in training for picture in sample.pictures}
+    assert not any(picture.image_id in seen for sample in held for picture in sample.pictures)
+    if level == "patient":
+        patients = {sample.tags["patient_id"] for sample in training}
+        assert not any(sample.tags["patient_id"] in patients for sample in held)
+    assert hold_out(found, config, 3) == (training, held)
+
+
+def test_a_split_is_measured_when_it_stands_apart(make_run: MakeRun, tmp_path):
+    lines = pictured(tmp_path)
+    rest = [asked("and?", "yes", draw(tmp_path / "new.png", 99), split="validation")]
+    found = read_selection(make_run(lines, rest))
+    training, held = hold_out(found, HeldOutConfig(split="validation"), 0)
+    assert training == found.samples
+    assert [sample.sample_id for sample in held] == ["id16"]
+    with pytest.raises(InputError, match="no sample in split 'test'"):
+        hold_out(found, HeldOutConfig(split="test"), 0)
+
+
+@pytest.mark.parametrize("how", ["same picture", "copy", "same words"])
+def test_a_split_that_shares_content_with_training_is_refused(make_run: MakeRun, tmp_path, how):
+    lines = [*pictured(tmp_path, 2), asked("what is it?", "a lung")]
+    new = draw(tmp_path / "new.png", 99)
+    groups = {"0.png": "g", "new.png": "g"} if how == "copy" else {}
+    held = {
+        "same picture": asked("and?", "yes", tmp_path / "1.png", split="validation"),
+        "copy": asked("and?", "yes", new, split="validation"),
+        "same words": asked("What is it?", "A lung", split="validation"),
+    }[how]
+    found = read_selection(make_run(lines, [held], groups=groups))
+    with pytest.raises(InputError, match=r"1 of 1 held-out samples share.*s:f\.jsonl:5 with s:f"):
+        hold_out(found, HeldOutConfig(split="validation"), 0)
+
+
+def test_one_picture_alone_cannot_be_divided(make_run: MakeRun, tmp_path):
+    found = read_selection(make_run(pictured(tmp_path, 1)))
+    with pytest.raises(InputError, match="none is left for held_out"):
+        hold_out(found, HeldOutConfig(share=0.3), 0)
+
+
+def test_weights_have_mean_one_and_a_mixture_gives_each_source_its_share(make_run: MakeRun):
+    lines = [
+        asked(f"q{place}?", "a", weight=place % 3 + 1, source="big" if place < 9 else "small")
+        for place in range(12)
+    ]
+    samples = read_selection(make_run(lines)).samples
+    weights = sample_weights(samples, DataConfig())
+    np.testing.assert_allclose(weights, np.array([1, 2, 3] * 4) / 2)
+    mixed = sample_weights(
+        samples, DataConfig(mixture=MixtureConfig(shares={"big": 1, "small": 3}))
+    )
+    assert mixed.mean() == pytest.approx(1.0)
+    assert mixed[9:].sum() / mixed.sum() == pytest.approx(0.75)
+    assert mixed[1] / mixed[0] == pytest.approx(2.0)
+    assert (sample_weights(samples, DataConfig(weights="none")) == 1).all()
+
+
+def test_weights_and_mixtures_that_do_not_fit_are_refused(make_run: MakeRun):
+    samples = read_selection(make_run([asked("a?", "b", weight=-1.0)])).samples
+    with pytest.raises(InputError, match=r"has weight -1\.0"):
+        sample_weights(samples, DataConfig())
+    positive = read_selection(make_run([asked("a?", "b")], folder="other")).samples
+    for shares in ({"s": 1.0, "t": 1.0}, {"t": 1.0}):
+        with pytest.raises(RecipeError, match="name a share for exactly 's'"):
+            sample_weights(positive, DataConfig(mixture=MixtureConfig(shares=shares)))

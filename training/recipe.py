@@ -1,0 +1,298 @@
+"""The recipe of a fine-tuning: what is trained on what, as one frozen, validated value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from curation import records, yaml_recipe
+from curation.config import Config
+from curation.models.base import Precision
+from curation.splits.components import Level
+from training.base import AnyBase
+
+ALL_LINEAR: Final = "all-linear"
+MIXED_BY: Final = ("source", "stratum", *records.TAGS)
+PROJECTOR: Final = "multi_modal_projector"
+
+
+class LoraConfig(Config):
+    """Which weights learn: low-rank adapters (Hu et al. 2021, arXiv 2106.09685), or all of them."""
+
+    full: bool = False
+    """Train the weights themselves instead of adapters."""
+    rank: int = Field(16, ge=1)
+    alpha: int = Field(32, ge=1)
+    """Adapters are scaled by alpha / rank, or alpha / sqrt(rank) with `rslora`."""
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    targets: str = ALL_LINEAR
+    """`all-linear` of the language model, or a regular expression that fits whole module names."""
+    also: tuple[str, ...] | None = None
+    """Modules trained whole beside the adapters, by the end of their names.
+
+    When not given, the projector of the embedded model, which starts from random numbers.
+    """
+    dora: bool = False
+    """Learn a weight's size apart from its direction (arXiv 2402.09353)."""
+    rslora: bool = False
+    """Scale that keeps high ranks learning (arXiv 2312.03732)."""
+    quantise: Literal["4bit"] | None = None
+    """Hold the frozen base in 4 bits (QLoRA, arXiv 2305.14314); needs a GPU and bitsandbytes."""
+
+    @field_validator("targets")
+    @classmethod
+    def _targets_compile(cls, targets: str) -> str:
+        try:
+            re.compile(targets)
+        except re.error as error:
+            raise ValueError(f"neither {ALL_LINEAR} nor a regular expression: {error}") from error
+        return targets
+
+    @model_validator(mode="after")
+    def _full_stands_alone(self) -> LoraConfig:
+        asked = [name for name in ("dora", "rslora", "quantise") if getattr(self, name)]
+        if self.full and asked:
+            raise ValueError(f"full trains the weights themselves; leave out {', '.join(asked)}")
+        return self
+
+
+class MixtureConfig(Config):
+    """How much each value of a tag counts in all, however many samples it has."""
+
+    tag: str = "source"
+    shares: dict[str, float] = Field(min_length=1)
+    """Relative total weight of each value; every value that the selection has must be named."""
+
+    @field_validator("tag")
+    @classmethod
+    def _tag_is_known(cls, tag: str) -> str:
+        if tag not in MIXED_BY:
+            raise ValueError(f"allowed are {', '.join(MIXED_BY)}")
+        return tag
+
+    @field_validator("shares")
+    @classmethod
+    def _shares_are_positive(cls, shares: dict[str, float]) -> dict[str, float]:
+        for name, share in shares.items():
+            if not 0.0 < share < float("inf"):
+                raise ValueError(f"share of {name!r} is {share}; a share lies above 0")
+        return shares
+
+
+class HeldOutConfig(Config):
+    """Samples that are measured and never learned from; they share no picture with training."""
+
+    share: float | None = Field(None, gt=0.0, lt=1.0)
+    """Share of the selection to hold out, in whole groups."""
+    split: str | None = None
+    """Or the samples of this split of the run, for example ``validation``."""
+    level: Level = "patient"
+    """What must not be cut: pictures and their copies; with `case` studies, `patient` patients."""
+    every: int | None = Field(None, ge=1)
+    """Optimiser steps between measurements; None is at every checkpoint. The end always counts."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> HeldOutConfig:
+        if (self.share is None) == (self.split is None):
+            raise ValueError("name either share or split")
+        return self
+
+
+class DataConfig(Config):
+    """What of the selection is learned, and how much each sample counts."""
+
+    weights: Literal["loss", "sampling", "none"] = "loss"
+    """Weights multiply the loss, or drive how often a sample is drawn, or are left aside."""
+    mixture: MixtureConfig | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    """Longest sample, pictures included; longer ones are dropped, never cut. None: what fits."""
+    max_pixels: int | None = Field(None, ge=1)
+    """Width times height to which larger pictures are scaled down."""
+    held_out: HeldOutConfig | None = None
+
+    @model_validator(mode="after")
+    def _mixture_weighs(self) -> DataConfig:
+        if self.mixture is not None and self.weights == "none":
+            raise ValueError("a mixture needs weights: loss or sampling")
+        return self
+
+
+class OptimiserConfig(Config):
+    """AdamW (arXiv 1711.05101) with a warm-up."""
+
+    lr: float = Field(1e-4, gt=0.0)
+    also_lr: float | None = Field(None, gt=0.0)
+    """Of the modules that `lora.also` trains whole; `lr` when not given."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = Field(1e-8, gt=0.0)
+    weight_decay: float = Field(0.0, ge=0.0)
+    """Not on biases and norms."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: float = Field(0.03, ge=0.0, le=1.0)
+    """Share of the steps over which the rate rises from 0."""
+    final: float = Field(0.0, ge=0.0, le=1.0)
+    """Share of `lr` that is left at the end."""
+    clip: float | None = Field(1.0, gt=0.0)
+    """Largest norm of the gradient."""
+
+    @field_validator("betas")
+    @classmethod
+    def _betas_lie_below_one(cls, betas: tuple[float, float]) -> tuple[float, float]:
+        if not all(0.0 <= beta < 1.0 for beta in betas):
+            raise ValueError("both lie from 0 to below 1")
+        return betas
+
+
+class BatchesConfig(Config):
+    """How samples are put together. A step is `accumulation` batches of every worker."""
+
+    tokens: int = Field(8192, ge=1)
+    """Most tokens of one batch on one device, padding included."""
+    samples: int = Field(16, ge=1)
+    """Most samples of one batch."""
+    accumulation: int = Field(1, ge=1)
+    """Batches of a worker that make up a step."""
+    grouped: bool = True
+    """Put samples of like length together, which saves padding."""
+    packing: bool = False
+    """Put several samples in one row, none of which sees another."""
+
+
+class CheckpointsConfig(Config):
+    """What is kept to resume from and to evaluate."""
+
+    every: int | None = Field(100, ge=1)
+    """Optimiser steps between checkpoints; the end always has one."""
+    keep: int = Field(2, ge=1)
+    """Newest checkpoints that stay; the best on the held-out split stays beside them."""
+    storage: str | None = None
+    """Folder or URL of trainings; `trainings` in the run directory when not given."""
+
+
+class EarlyStoppingConfig(Config):
+    """End when the held-out loss no longer falls; the best checkpoint is then the result."""
+
+    patience: int = Field(3, ge=1)
+    """Measurements in a row without a new best."""
+    delta: float = Field(0.0, ge=0.0)
+    """Nats a token by which a new best must be lower."""
+
+
+class LogConfig(Config):
+    """Where the curves go, beside JSON Lines and the manifest."""
+
+    every: int = Field(1, ge=1)
+    """Optimiser steps to a line."""
+    tensorboard: bool = True
+    mlflow: str | None = None
+    """Experiment of MLflow; its place is MLflow's own MLFLOW_TRACKING_URI."""
+    wandb: str | None = None
+    """Project of Weights & Biases."""
+
+
+class WorkersConfig(Config):
+    """Where the work runs. A step's batches are dealt out: their number changes nothing else."""
+
+    count: int = Field(1, ge=1)
+    """Workers; the most of them where they may be fewer."""
+    least: int | None = Field(None, ge=1)
+    """Go on with as few as this many when some are lost."""
+    gpus: bool | None = None
+    """One GPU a worker; None is where there are any."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+
+    @model_validator(mode="after")
+    def _least_is_less(self) -> WorkersConfig:
+        if self.least is not None and self.least > self.count:
+            raise ValueError(f"least is {self.least}, more than count, {self.count}")
+        return self
+
+
+class TrainingRecipe(Config):
+    """A whole fine-tuning. Equal recipes on equal selections give equal adapters on a CPU."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    seed: int = Field(0, ge=0)
+    run: Path
+    """Run directory (or manifest file) that holds the selection."""
+    run_id: str | None = None
+    """Run within it; the newest that has the selection when not given."""
+    selection: str | None = None
+    """Selection to train on; the newest one when not given."""
+    base: AnyBase
+    lora: LoraConfig = LoraConfig()
+    vision: Literal["frozen", "trained"] = "frozen"
+    """Whether the vision tower learns: its own adapters, or its weights with `lora.full`."""
+    data: DataConfig = DataConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    batches: BatchesConfig = BatchesConfig()
+    steps: int | None = Field(None, ge=1)
+    """Optimiser steps; instead of `epochs`."""
+    epochs: float | None = Field(None, gt=0.0)
+    """Passes over the selection; 1 when neither is given."""
+    precision: Precision = "auto"
+    """Arithmetic; `auto` is bfloat16 on a GPU that has it, float32 elsewhere."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them."""
+    checkpoints: CheckpointsConfig = CheckpointsConfig()
+    early_stopping: EarlyStoppingConfig | None = None
+    log: LogConfig = LogConfig()
+    workers: WorkersConfig = WorkersConfig()
+    benchmarks: tuple[str, ...] = ()
+    """Benchmarks that the result will be held against: nothing of theirs may be trained on."""
+    allow_contaminated: bool = False
+    """Train despite known or unchecked leaks; every result then says so."""
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> TrainingRecipe:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("name either steps or epochs")
+        if self.early_stopping is not None and self.data.held_out is None:
+            raise ValueError("early_stopping needs data.held_out")
+        return self
+
+    @property
+    def passes(self) -> float | None:
+        """Passes over the selection, None where steps decide."""
+        return None if self.steps is not None else self.epochs or 1.0
+
+    @property
+    def whole_modules(self) -> tuple[str, ...]:
+        """Modules trained whole beside adapters."""
+        if self.lora.also is not None or self.lora.full:
+            return self.lora.also or ()
+        return (PROJECTOR,) if self.base.kind == "embedded_vlm" else ()
+
+    def resolved(self) -> dict[str, Any]:
+        """The recipe with every default written out, as JSON-able values."""
+        return self.model_dump(mode="json")
+
+    def decisive(self) -> dict[str, Any]:
+        """What decides the result: places, logs and where the work runs are left out.
+
+        The number of workers counts by the batches of a step alone.
+        """
+        left_out = {"run", "log", "checkpoints", "workers", "benchmarks", "allow_contaminated"}
+        held = self.model_dump(mode="json", exclude=left_out)
+        held["base"] = self.base.fingerprint()
+        del held["batches"]["accumulation"]
+        return held | {"batches_per_step": self.batches_per_step}
+
+    @property
+    def batches_per_step(self) -> int:
+        """Batches of one optimiser step, of all workers together."""
+        return self.batches.accumulation * self.workers.count
+
+
+def load_training(path: Path, overrides: Sequence[str] = ()) -> TrainingRecipe:
+    """The recipe of a YAML file; see `yaml_recipe.load`. Raises RecipeError."""
+    return yaml_recipe.load(TrainingRecipe, path, overrides)
+
+
+def parse_training(text: str, overrides: Sequence[str] = ()) -> TrainingRecipe:
+    """As `load_training`, from YAML text."""
+    return yaml_recipe.parse(TrainingRecipe, text, overrides)
