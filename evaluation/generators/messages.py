@@ -1,0 +1,117 @@
+"""Requests as the messages of chat completions, and what came back as a reply."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from curation.errors import UsageError
+from curation.models.framing import Turn
+from curation.models.image_text import MARK
+from curation.text import SURROGATE
+from evaluation.generators.base import Reply
+from evaluation.generators.image_text import scaled
+from evaluation.generators.posting import Problem, complaint
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+ImageFormat = Literal["png", "jpeg"]
+JPEG_QUALITY: Final = 95
+MOST_TOKENS: Final = 1 << 62
+
+
+def to_messages(
+    turns: Sequence[Turn],
+    pictures: Sequence[Image],
+    image_format: ImageFormat,
+    max_pixels: int | None = None,
+) -> list[dict[str, Any]]:
+    """The turns as messages, each MARK in them the next of the pictures, as a data URL.
+
+    Raises UsageError unless there are as many marks as pictures.
+    """
+    marks = sum(content.count(MARK) for _, content in turns)
+    if marks != len(pictures):
+        raise UsageError(
+            f"a request has {marks} marks for {len(pictures)} pictures; put one {MARK} a picture "
+            "into its turns"
+        )
+    urls = (data_url(picture, image_format, max_pixels) for picture in pictures)
+    return [{"role": role, "content": _content(content, urls)} for role, content in turns]
+
+
+def data_url(picture: Image, image_format: ImageFormat, max_pixels: int | None = None) -> str:
+    """A picture (mode L or RGB) as a data URL, made smaller where it has more than `max_pixels`."""
+    buffer = io.BytesIO()
+    how = {"quality": JPEG_QUALITY} if image_format == "jpeg" else {}
+    scaled(picture, max_pixels).save(buffer, image_format, **how)
+    return f"data:image/{image_format};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def read_reply(content: dict[str, Any], candidates: Sequence[str]) -> Reply | Problem:
+    """The reply in an endpoint's answer, or why there is none."""
+    try:
+        choice = content["choices"][0]
+        text = choice["message"]["content"]
+    except (KeyError, IndexError, TypeError):
+        said = complaint(content)
+        return Problem(f"the answer holds no choices{said and f': {said}'}")
+    if not isinstance(text, str):
+        return Problem("the answer's content is not text")
+    return Reply(
+        # A reply cut in the middle of a character may end with half of it, which no file can hold.
+        SURROGATE.sub("\ufffd", text),
+        candidate_probabilities(choice.get("logprobs"), candidates),
+        _tokens(content.get("usage")),
+    )
+
+
+def candidate_probabilities(logprobs: Any, candidates: Sequence[str]) -> tuple[float, ...] | None:
+    """Probabilities of the candidates from the likeliest first tokens, made to sum to 1.
+
+    A token counts for the candidate that it spells, blanks around it and capitals aside ("yes"
+    is "Yes"; the letter A is not the article "a"). None where no token spells one.
+    """
+    spelled = {
+        form: place
+        for place, candidate in enumerate(candidates)
+        for form in (candidate, candidate.capitalize(), candidate.upper())
+    }
+    found = [0.0] * len(candidates)
+    for token, value in _first_tokens(logprobs):
+        if token.strip() in spelled:
+            found[spelled[token.strip()]] += math.exp(min(value, 0.0))
+    total = math.fsum(found)
+    return tuple(value / total for value in found) if total > 0 else None
+
+
+def _content(words: str, urls: Iterator[str]) -> str | list[dict[str, Any]]:
+    """A turn's content: words alone, or words and pictures in order."""
+    if MARK not in words:
+        return words
+    parts: list[dict[str, Any]] = []
+    for place, text in enumerate(words.split(MARK)):
+        if place:
+            parts.append({"type": "image_url", "image_url": {"url": next(urls)}})
+        if text.strip():
+            parts.append({"type": "text", "text": text.strip()})
+    return parts
+
+
+def _tokens(usage: Any) -> int | None:
+    told = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    return told if type(told) is int and 0 <= told < MOST_TOKENS else None
+
+
+def _first_tokens(logprobs: Any) -> list[tuple[str, float]]:
+    """(token, log-probability) of what the reply might have begun with; none where it is untold."""
+    try:
+        told = logprobs["content"][0]["top_logprobs"]
+        found = [(one["token"], float(one["logprob"])) for one in told]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return []
+    return [(token, value) for token, value in found if isinstance(token, str) and value == value]
