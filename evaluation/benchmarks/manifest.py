@@ -58,6 +58,14 @@ class ManifestSplit(BenchmarkConfig):
         gallery = Gallery(Published(path.parent, source=self.path), BlobStore(cache))
         return assemble(self.name, [path.name], (_entry(line, gone) for line in lines), gallery)
 
+    def questions(self) -> list[Entry]:
+        """The split's items, whether or not their pictures are still there.
+
+        Raises InputError where there is no such run or split, ManifestError where no manifest.
+        """
+        entries = (_entry(line, set()) for line in self._lines(Path(self.path)))
+        return [entry for entry in entries if isinstance(entry, Entry)]
+
     def _lines(self, path: Path) -> list[dict[str, Any]]:
         # DuckDB is for those who read a manifest.
         from curation.manifest import query

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from evaluation.generators.base import (
     GenerationConfig,
     Generator,
@@ -9,5 +13,34 @@ from evaluation.generators.base import (
     Reply,
     Request,
 )
+from evaluation.generators.causal import CausalGenerator
+from evaluation.generators.endpoint import EndpointGenerator
+from evaluation.generators.image_text import ImageTextGenerator
+from evaluation.generators.majority import MajorityGenerator
+from evaluation.generators.prior import PriorGenerator
+from evaluation.generators.recorded import RecordedGenerator
 
-__all__ = ["GenerationConfig", "Generator", "GeneratorConfig", "Reply", "Request"]
+AnyGenerator = Annotated[
+    CausalGenerator
+    | ImageTextGenerator
+    | EndpointGenerator
+    | RecordedGenerator
+    | MajorityGenerator
+    | PriorGenerator,
+    Field(discriminator="kind"),
+]
+
+__all__ = [
+    "AnyGenerator",
+    "CausalGenerator",
+    "EndpointGenerator",
+    "GenerationConfig",
+    "Generator",
+    "GeneratorConfig",
+    "ImageTextGenerator",
+    "MajorityGenerator",
+    "PriorGenerator",
+    "RecordedGenerator",
+    "Reply",
+    "Request",
+]
