@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from curation import ledger, records
-from curation.errors import LedgerError, StorageError, UsageError
+from curation.claim import claimed
+from curation.errors import LedgerError
 from curation.execution import Executor
 from curation.ledger import Balance
 from curation.manifest import newest_version
@@ -54,7 +53,7 @@ def curate(
     started = datetime.now(UTC)
     check_models(recipe)  # refused now rather than after the work
     run_dir = run_dir.absolute()
-    with _claimed(run_dir):
+    with claimed(run_dir):
         if (run_dir / MANIFEST_NAME).exists():
             newest_version(run_dir / MANIFEST_NAME)  # refused now rather than after the work
         stages = _run_stages(recipe, run_dir, executor, listener)
@@ -64,32 +63,6 @@ def curate(
     if problem is not None:
         raise problem
     return RunResult(run_id, run_dir, manifest, report, tuple(stages))
-
-
-@contextmanager
-def _claimed(run_dir: Path) -> Iterator[None]:
-    """Hold the run directory for this process; the lock ends with it, however it ends."""
-    with _lock_file(run_dir) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(
-                f"another run is at work in {run_dir}: wait for it, or choose another --run-dir"
-            ) from error
-        yield
-
-
-def _lock_file(run_dir: Path) -> TextIO:
-    """Make the run directory and open its lock. Raises UsageError or StorageError."""
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-        return (run_dir / "lock").open("w", encoding="utf-8")
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise UsageError(f"cannot use {run_dir} as run directory: {error}") from error
-    except OSError as error:
-        raise StorageError(
-            f"cannot write to {run_dir}: {error}; free some space or choose another --run-dir"
-        ) from error
 
 
 def run_identity(recipe: Recipe, stages: list[FinishedStage]) -> str:

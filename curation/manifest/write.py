@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from curation.errors import ManifestError, StorageError
+from curation.manifest.additions import keep_additions
 from curation.manifest.load import Source, fill, insert, register
 from curation.manifest.query import attach, newest_version
 from curation.manifest.replace import replacing, spill_folder
@@ -65,7 +66,8 @@ def write_manifest(path: Path, tables: Mapping[str, Source], run: RunRecord) -> 
             `run_id`. `samples` may have the schema ``records.SAMPLES`` and `images` that of
             ``records.IMAGES``; columns the manifest does not hold are ignored. Fates in `rows`
             come from `decisions`; `strata` are counted unless given.
-        run: replaces a run of the same `run_id`.
+        run: replaces a run of the same `run_id`, but for what was added to that since, such as
+            selections, exports, trainings and predictions of names that `tables` do not have.
 
     Raises:
         StorageError: the disk refuses; the old manifest is untouched.
@@ -82,6 +84,8 @@ def write_manifest(path: Path, tables: Mapping[str, Source], run: RunRecord) -> 
             carry_over(con, "old", run.run_id)
         _insert_run(con, run)
         fill(con, run.run_id, inputs, run.recipe.get("strata", STRATUM_TAGS))
+        if old:
+            keep_additions(con, "old", run.run_id)
         con.execute("; ".join(line for view in VIEWS for line in view_ddl(view)))
         _finish(con)
     log.info("manifest %s holds run %s", path, run.run_id)

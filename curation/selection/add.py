@@ -13,11 +13,12 @@ import pyarrow as pa
 import yaml
 from pydantic import ValidationError
 
+from curation.claim import claimed
 from curation.errors import UsageError
 from curation.execution import Executor, LocalExecutor
 from curation.explain import explain
-from curation.finished import FinishedRun, open_run
-from curation.manifest import append_tables, query
+from curation.finished import MANIFEST, FinishedRun, open_run
+from curation.manifest import append_tables, newest_version, query
 from curation.selection.base import Candidates
 from curation.selection.config import EVERYTHING, SelectionConfig
 from curation.selection.select import Selection, select
@@ -82,7 +83,8 @@ def add_selection(
 ) -> Added:
     """Select from the newest run of a run directory; the manifest takes the selection whole or not.
 
-    Vectors, neighbours and scores are those of the run; nothing is encoded or scored again.
+    Vectors, neighbours and scores are those of the run; nothing is encoded or scored again. A run
+    or selection that is at work in the directory is waited for: the run it ends with is the newest.
 
     Raises:
         UsageError: the name is taken (unless `replace`), or the selection cannot be made from the
@@ -91,7 +93,17 @@ def add_selection(
         InputError: a folder of the run is gone.
         StorageError: the disk refuses.
     """
-    run = open_run(run_dir)
+    newest_version(run_dir / MANIFEST)  # a claim would make the directory
+    with claimed(run_dir, wait=True):
+        return _add(open_run(run_dir), config, replace, executor)
+
+
+def _add(run: FinishedRun, config: SelectionConfig, replace: bool, executor: Executor) -> Added:
+    if "select" not in run.folders:
+        raise UsageError(
+            f"run {run.run_id} stopped for a person to look at its review list; set "
+            "decontaminate.unresolved to keep or drop and curate again"
+        )
     ordinal = _next_ordinal(run, config.name, replace)
     recipe, folders = run.recipe, run.folders
     candidates = read_candidates(

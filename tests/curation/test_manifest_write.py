@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from curation import records
 from curation.errors import ManifestError, StorageError
 from curation.manifest import (
+    SCHEMA_VERSION,
     TABLES,
     VIEWS,
     RunRecord,
@@ -300,7 +301,7 @@ def test_a_file_of_another_layout_is_not_overwritten(tmp_path):
     with duckdb.connect(str(path)) as con:
         con.execute("CREATE TABLE runs (run_id VARCHAR, schema_version INTEGER)")
         con.execute("INSERT INTO runs VALUES ('x', 99)")
-    with pytest.raises(ManifestError, match="layout 99, this MedSift reads 1 to 2"):
+    with pytest.raises(ManifestError, match=f"layout 99, this MedSift reads 1 to {SCHEMA_VERSION}"):
         write_manifest(path, {}, run())
 
 
@@ -323,7 +324,9 @@ def test_an_older_layout_is_read_as_it_is_and_upgraded_when_written(tmp_path):
     curve = pa.table({"selection": ["s"], "size": [1], "coverage": [0.5]})
     append_tables(path, "first", {"curves": curve})
     assert query(path, "SELECT coverage FROM curves")["coverage"].to_pylist() == [0.5]
-    assert query(path, "SELECT schema_version FROM runs")["schema_version"].to_pylist() == [2]
+    assert query(path, "SELECT schema_version FROM runs")["schema_version"].to_pylist() == [
+        SCHEMA_VERSION
+    ]
 
 
 def test_a_run_is_written_beside_those_of_an_older_layout(tmp_path):
@@ -333,7 +336,9 @@ def test_a_run_is_written_beside_those_of_an_older_layout(tmp_path):
     older(path)
     write_manifest(path, {}, run("second"))
     lines = query(path, "SELECT run_id, schema_version FROM runs ORDER BY run_id").to_pylist()
-    assert lines == [{"run_id": name, "schema_version": 2} for name in ("first", "second")]
+    assert lines == [
+        {"run_id": name, "schema_version": SCHEMA_VERSION} for name in ("first", "second")
+    ]
     assert query(path, "SELECT run_id FROM selections")["run_id"].to_pylist() == ["first"]
 
 

@@ -235,7 +235,7 @@ def test_too_many_failures_do_not_count_but_leave_a_manifest(phantom_recipe, tmp
 def test_two_runs_at_once_in_one_directory_are_refused(phantom_recipe, tmp_path):
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UsageError, match="another run is at work"):
+        with pytest.raises(UsageError, match="another run or selection is at work"):
             curate(phantom_recipe(), tmp_path, LocalExecutor())
 
 

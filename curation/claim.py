@@ -1,0 +1,50 @@
+"""One writer at a time in a run directory."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from curation.errors import StorageError, UsageError
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def claimed(run_dir: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a run directory, made if need be; the claim ends with the process, however it ends.
+
+    With `wait`, a directory that another process holds is waited for.
+
+    Raises:
+        UsageError: another process holds it and `wait` is off, or it cannot be a run directory.
+        StorageError: the disk refuses.
+    """
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        lock = (run_dir / "lock").open("w", encoding="utf-8")
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise UsageError(f"cannot use {run_dir} as run directory: {error}") from error
+    except OSError as error:
+        raise StorageError(
+            f"cannot write to {run_dir}: {error}; free some space or choose another --run-dir"
+        ) from error
+    with lock:
+        _hold(lock.fileno(), run_dir, wait)
+        yield
+
+
+def _hold(lock: int, run_dir: Path, wait: bool) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        if not wait:
+            raise UsageError(
+                f"another run or selection is at work in {run_dir}: wait for it, or choose "
+                "another --run-dir"
+            ) from error
+        logger.warning("another run or selection is at work in %s: waiting for it", run_dir)
+        fcntl.flock(lock, fcntl.LOCK_EX)
