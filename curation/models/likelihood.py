@@ -60,7 +60,7 @@ class AnswerHead:
         rows, places = _positions(spans)
         ids = inputs["input_ids"]
         row, place = (torch.from_numpy(index).to(ids.device) for index in (rows, places))
-        with torch.inference_mode(), self._only(row, place - 1):
+        with torch.inference_mode(), self.only(row, place - 1):
             logits = self.model(**inputs, use_cache=False).logits[0].float()
             chosen = logits.gather(1, ids[row, place].unsqueeze(1)).squeeze(1)
             losses = (logits.logsumexp(dim=1) - chosen).double().cpu().numpy()
@@ -71,7 +71,7 @@ class AnswerHead:
         return mean
 
     @contextmanager
-    def _only(self, row: torch.Tensor, place: torch.Tensor) -> Iterator[None]:
+    def only(self, row: torch.Tensor, place: torch.Tensor) -> Iterator[None]:
         """Within, this thread's logits are (1, n, words): those of n places."""
         self.here.chosen = row, place
         try:

@@ -1,0 +1,104 @@
+"""Batches as tensors: padding, places of what is learned, weights, pictures that vanish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from curation.errors import StorageError
+from tests.training.conftest import MakeRun, asked, draw
+from training.base import Base
+from training.batches import Batch
+from training.collate import Collator
+from training.encoding import encode_samples
+from training.feed import feed
+from training.labels import ChatEncoder
+from training.samples import read_selection
+
+
+def lines(tmp_path: Path) -> list[dict]:
+    """Samples with no, one and two pictures of several sizes."""
+    files = [draw(tmp_path / f"{k}.png", k, 28 + 30 * k, 90 - 20 * k) for k in range(3)]
+    two = [
+        ("user", "<image>and <image>?"),
+        ("assistant", "same"),
+        ("user", "?"),
+        ("assistant", "no"),
+    ]
+    return [
+        asked("is it clear?", "yes", files[0], weight=2.0),
+        asked("what is the modality?", "computed tomography", files[1], weight=1.0),
+        asked("is a lung an organ?", "yes", weight=0.5),
+        {"turns": two, "pictures": (files[1], files[2]), "weight": 4.0},
+    ]
+
+
+@pytest.fixture
+def collator(make_run: MakeRun, tmp_path: Path, qwen_base: Base) -> Collator:
+    samples = read_selection(make_run(lines(tmp_path))).samples
+    encoder = ChatEncoder(qwen_base)
+    weights = np.array([sample.weight for sample in samples])
+    return Collator(qwen_base, encoder, encode_samples(encoder, samples, weights, 512))
+
+
+def alone(*places: int) -> Batch:
+    return Batch(tuple((place,) for place in places))
+
+
+def test_a_batch_holds_what_its_samples_hold_alone(collator: Collator):
+    together = collator(alone(0, 1, 2, 3))
+    singles = [collator(alone(place)) for place in range(4)]
+    assert torch.equal(together.targets, torch.cat([one.targets for one in singles]))
+    assert torch.equal(together.weights, torch.cat([one.weights for one in singles]))
+    assert together.tokens == sum(one.tokens for one in singles)
+    pixels = torch.cat(
+        [one.inputs["pixel_values"] for one in singles if "pixel_values" in one.inputs]
+    )
+    assert torch.equal(together.inputs["pixel_values"], pixels)
+    ids = together.inputs["input_ids"]
+    assert torch.equal(ids[together.rows, together.places + 1], together.targets)
+    for row, one in enumerate(singles):
+        length = one.inputs["input_ids"].shape[1]
+        assert torch.equal(ids[row, :length], one.inputs["input_ids"][0])
+        assert not together.inputs["attention_mask"][row, length:].any()
+
+
+def test_every_learned_token_weighs_as_its_sample(collator: Collator):
+    micro = collator(alone(2, 3))
+    encoded = collator.encodings.encoded
+    expected = [0.5] * encoded[2].supervised + [4.0] * encoded[3].supervised
+    assert micro.weights.tolist() == expected
+    assert micro.samples == 2
+    assert micro.tokens == encoded[2].length + encoded[3].length
+
+
+def test_a_batch_that_does_not_count_weighs_nothing(collator: Collator):
+    micro = collator(alone(0)._replace(counts=False))
+    assert len(micro.weights) > 0
+    assert not micro.weights.any()
+    assert (micro.tokens, micro.samples) == (0, 0)
+
+
+def test_a_picture_that_vanishes_or_changes_stops_with_one_line(collator: Collator, tmp_path: Path):
+    (tmp_path / "0.png").unlink()
+    with pytest.raises(StorageError, match=r"0\.png is gone; put it back"):
+        collator(alone(0))
+    draw(tmp_path / "1.png", 77)
+    with pytest.raises(StorageError, match=r"1\.png shows another picture"):
+        collator(alone(1))
+
+
+def test_feeding_keeps_the_order_and_raises_where_it_belongs():
+    def make(batch: Batch):
+        if batch.members == [4]:
+            raise StorageError("gone")
+        return batch.members[0]
+
+    source = feed(make, [alone(place) for place in range(8)])
+    assert [next(source).micro for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(StorageError):
+        next(source)
+    assert [fed.micro for fed in feed(make, [alone(1), alone(2)])] == [1, 2]

@@ -1,0 +1,48 @@
+"""Batches made ready in the background, in order, and how long training waited for them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+from training.batches import Batch
+from training.collate import Micro
+
+AHEAD = 3
+
+
+class Fed(NamedTuple):
+    """A batch, and the seconds that it was waited for."""
+
+    micro: Micro
+    waited: float
+
+
+def feed(
+    collate: Callable[[Batch], Micro], batches: Iterable[Batch], ahead: int = AHEAD
+) -> Iterator[Fed]:
+    """Yield batches in order while the next `ahead` are made by one thread.
+
+    An error of `collate` is raised where its batch would have come.
+    """
+    waiting: deque[Future[Micro]] = deque()
+    source = iter(batches)
+    with ThreadPoolExecutor(1, thread_name_prefix="collate") as worker:
+        try:
+            for batch in source:
+                waiting.append(worker.submit(collate, batch))
+                if len(waiting) > ahead:
+                    yield _taken(waiting)
+            while waiting:
+                yield _taken(waiting)
+        finally:
+            worker.shutdown(wait=True, cancel_futures=True)
+
+
+def _taken(waiting: deque[Future[Micro]]) -> Fed:
+    started = time.perf_counter()
+    micro = waiting.popleft().result()
+    return Fed(micro, time.perf_counter() - started)
