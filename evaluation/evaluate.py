@@ -25,7 +25,6 @@ from evaluation.predicting import (
     as_json,
     evaluation_identity,
     open_bench,
-    originals,
     predictions,
     requests,
 )
@@ -174,7 +173,7 @@ class _Part:
         known = {bench.name: bench.benchmark.content_hash for bench in self.benches}
         question = Question(recipe.prompts, recipe.seed, known)
         asked = [requests(question, self.config, bench) for bench in self.benches]
-        items = pa.concat_tables([originals(bench) for bench in self.benches])
+        items = pa.concat_tables([bench.benchmark.items for bench in self.benches])
         replies = collect_replies(
             (one for part in asked for one in part),
             self.config,

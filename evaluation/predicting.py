@@ -65,12 +65,6 @@ def open_bench(
     )
 
 
-def originals(bench: Bench) -> pa.Table:
-    """The items (``ITEMS``) of a bench as published."""
-    same = pc.equal(bench.varied["variant"], ORIGINAL)
-    return bench.varied.filter(same).drop_columns(["variant"])
-
-
 def evaluation_identity(
     config: GeneratorConfig, fingerprint: str, settings: Mapping[str, Any], benches: Sequence[Bench]
 ) -> str:

@@ -101,7 +101,7 @@ class GeneratorConfig(Config):
         raise NotImplementedError
 
     def build(self, items: pa.Table) -> Generator:
-        """Make it ready. `items` (``ITEMS``) are all originals that will be asked.
+        """Make it ready. `items` (``ITEMS``) are all of the benchmarks, asked or not.
 
         Only baselines look at the items. Raises ModelError, InputError or UsageError.
         """

@@ -121,7 +121,7 @@ def test_a_manifests_split_is_what_curation_kept_of_it(manifest, load):
     assert (items[1]["patient_id"], items[1]["body_part"]) == ("p", "head")
     assert items[1]["image_id"] == "pixels"
     assert (items[2]["images"], items[2]["image_id"]) == ([], None)
-    assert json.loads(items[0]["extra"]) == {"sample_id": "id2"}
+    assert json.loads(items[0]["extra"]) == {"sample_id": "id2", "source": "s"}
 
 
 def test_lettered_options_are_taken_out_of_the_question(manifest, load):
