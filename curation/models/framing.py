@@ -7,6 +7,7 @@ and never searched for.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from curation.errors import ModelError
@@ -35,13 +36,20 @@ class Framing:
         self.chats = bool(tokenizer.chat_template)
         begin = tokenizer.bos_token_id
         self.first = [] if self.chats or begin is None else [begin]
-        self.opening = self._chat_opening() if self.chats else self.first + self._encode([ASK])[0]
+
+    @cached_property
+    def opening(self) -> list[int]:
+        """Tokens before an answer when nothing was asked. Raises ModelError where there are none.
+
+        A template may refuse a question, or open no turn for the answer.
+        """
+        return self._chat_opening() if self.chats else self.first + self._encode([ASK])[0]
 
     def prompt(self, turns: Sequence[Turn]) -> str | None:
         """What stands before the answer to some turns; None where the template refuses them."""
         if not self.chats:
             return "\n".join([*(SPEAKERS[role] + words for role, words in turns), ASK])
-        return self._chat(turns, ask=True)
+        return self.chat(turns)
 
     def prompts(self, conversations: Sequence[Sequence[Turn]]) -> list[list[int] | None]:
         """Tokens before the answer to each conversation, None where the template refuses it."""
@@ -53,7 +61,11 @@ class Framing:
         """Tokens of each answer, without the end of the turn."""
         return self._encode([text if self.chats else f" {text}" for text in texts])
 
-    def _chat(self, turns: Sequence[Turn], *, ask: bool) -> str | None:
+    def chat(self, turns: Sequence[Turn], *, ask: bool = True) -> str | None:
+        """Turns in the model's template, an answer's heading after them where one is asked for.
+
+        None where the template refuses them.
+        """
         from jinja2 import TemplateError
 
         messages = [{"role": role, "content": content} for role, content in turns]
@@ -73,10 +85,10 @@ class Framing:
 
     def _chat_opening(self) -> list[int]:
         """What stands before an answer when nothing was asked: the heading of its turn."""
-        example = self._chat([("user", "?")], ask=True)
+        example = self.chat([("user", "?")])
         if example is None:
             raise ModelError("the model's chat template refuses a question; name a chat model")
-        heading = example.removeprefix(self._chat([("user", "?")], ask=False) or "")
+        heading = example.removeprefix(self.chat([("user", "?")], ask=False) or "")
         ids, begin = self._encode([heading])[0], self.tokenizer.bos_token_id
         if self._encode([example])[0][0] == begin and ids[:1] != [begin]:
             ids = [begin, *ids]

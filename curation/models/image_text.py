@@ -1,4 +1,4 @@
-"""How likely answers are to a model that sees pictures, and to the same model without them."""
+"""Models that see pictures: how they are asked, and how likely answers are to them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.errors import ModelError
 from curation.models.base import ImageTextModel
 from curation.models.framing import ASK, SPEAKERS, Turn
 from curation.models.likelihood import AnswerHead
@@ -33,6 +34,80 @@ class Illustrated(NamedTuple):
     pictures: Sequence[Image]
 
 
+class ImageTextPrompts:
+    """Turns and pictures as a loaded model takes them, put together by its own processor.
+
+    The chat template of the processor, or of its tokenizer, has the word; a model without one is
+    asked in plain words, `Question:` and `Answer:`. Raises ModelError without a processor.
+    """
+
+    def __init__(self, loaded: ImageTextModel) -> None:
+        self.loaded = loaded
+        self.processor = loaded.processor
+        if not hasattr(self.processor, "image_processor"):
+            raise ModelError(
+                f"model {loaded.name!r} has no processor of pictures; name a folder that also holds"
+                " preprocessor_config.json, as processor.save_pretrained writes it"
+            )
+        self.tokenizer = loaded.processor.tokenizer
+        if self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        template = getattr(self.processor, "chat_template", None) or self.tokenizer.chat_template
+        self.chats = bool(template)
+
+    def prompt(self, turns: Sequence[Turn], *, with_image: bool = True) -> str | None:
+        """What stands before the answer; None where the template refuses the turns."""
+        if self.chats:
+            return self.chat(turns, with_image=with_image)
+        mark = f"{self.processor.image_token}\n" if with_image else ""
+        words = [SPEAKERS[role] + content.replace(MARK, mark) for role, content in turns]
+        return "\n".join([*words, ASK])
+
+    def chat(
+        self, turns: Sequence[Turn], *, with_image: bool = True, ask: bool = True
+    ) -> str | None:
+        """Turns in the model's template, an answer's heading after them where one is asked for.
+
+        None where the template refuses them.
+        """
+        from jinja2 import TemplateError
+
+        messages = [
+            {"role": role, "content": _parts(content, with_image)} for role, content in turns
+        ]
+        chat = self.processor if getattr(self.processor, "chat_template", None) else self.tokenizer
+        try:
+            text: str = chat.apply_chat_template(
+                messages, add_generation_prompt=ask, tokenize=False
+            )
+        except TemplateError:
+            return None
+        return text
+
+    def inputs(
+        self, prompts: Sequence[str], pictures: Sequence[Sequence[Image]] | None
+    ) -> dict[str, Any]:
+        """Model inputs of prompts, padded on the left. A template has put special tokens in."""
+        how: dict[str, Any] = {
+            "padding": True,
+            "padding_side": "left",
+            "return_tensors": "pt",
+            "add_special_tokens": not self.chats,
+        }
+        if pictures is None:
+            return dict(self.tokenizer(list(prompts), **how))
+        shown = [list(one) for one in pictures]
+        return dict(self.processor(text=list(prompts), images=shown, **how))
+
+    def on_device(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Inputs where the model is, pixels in its arithmetic."""
+        device, dtype = self.loaded.device, self.loaded.model.dtype
+        return {
+            name: value.to(device, dtype) if value.is_floating_point() else value.to(device)
+            for name, value in inputs.items()
+        }
+
+
 class ImageTextLikelihood:
     """Log-probabilities of answers under a loaded model.
 
@@ -45,13 +120,8 @@ class ImageTextLikelihood:
     def __init__(
         self, loaded: ImageTextModel, max_answer_tokens: int, batch_size: int | None = None
     ) -> None:
-        self.loaded = loaded
-        self.processor = loaded.processor
-        self.tokenizer = loaded.processor.tokenizer
-        if self.tokenizer.pad_token is None:
-            self.tokenizer.pad_token = self.tokenizer.eos_token
-        template = getattr(self.processor, "chat_template", None) or self.tokenizer.chat_template
-        self.chats = bool(template)
+        self.asking = ImageTextPrompts(loaded)
+        self.tokenizer = self.asking.tokenizer
         self.head = AnswerHead(loaded.model)
         self.max_answer_tokens = max_answer_tokens
         self.batch_size = batch_size or (CPU_BATCH if loaded.device == "cpu" else GPU_BATCH)
@@ -61,64 +131,30 @@ class ImageTextLikelihood:
 
         NaN where the chat template refuses the conversation, or the answer has no tokens.
         """
-        prompts = [self._prompt(sample.turns, with_image) for sample in samples]
+        prompts = [self.asking.prompt(one.turns, with_image=with_image) for one in samples]
         answers = self._answers([sample.answer for sample in samples])
         asked = [place for place, ids in enumerate(answers) if ids and prompts[place] is not None]
         asked.sort(key=lambda place: len(answers[place]))
         found = np.full(len(samples), np.nan)
         for start in range(0, len(asked), self.batch_size):
             batch = asked[start : start + self.batch_size]
-            pictures = [list(samples[place].pictures) for place in batch] if with_image else None
-            inputs = self._prompt_inputs([prompts[place] or "" for place in batch], pictures)
+            pictures = [samples[place].pictures for place in batch] if with_image else None
+            inputs = self.asking.inputs([prompts[place] or "" for place in batch], pictures)
             found[batch] = self._logprob(inputs, [answers[place] for place in batch])
         return found
-
-    def _prompt(self, turns: Sequence[Turn], with_image: bool) -> str | None:
-        """What stands before the answer; None where the template refuses the turns."""
-        from jinja2 import TemplateError
-
-        if not self.chats:
-            mark = f"{self.processor.image_token}\n" if with_image else ""
-            words = [SPEAKERS[role] + content.replace(MARK, mark) for role, content in turns]
-            return "\n".join([*words, ASK])
-        messages = [
-            {"role": role, "content": _parts(content, with_image)} for role, content in turns
-        ]
-        chat = self.processor if getattr(self.processor, "chat_template", None) else self.tokenizer
-        try:
-            text: str = chat.apply_chat_template(
-                messages, add_generation_prompt=True, tokenize=False
-            )
-        except TemplateError:
-            return None
-        return text
-
-    def _prompt_inputs(
-        self, prompts: Sequence[str], pictures: list[list[Image]] | None
-    ) -> dict[str, Any]:
-        """Model inputs of prompts, padded on the left. A template has put special tokens in."""
-        how: dict[str, Any] = {
-            "padding": True,
-            "padding_side": "left",
-            "return_tensors": "pt",
-            "add_special_tokens": not self.chats,
-        }
-        if pictures is None:
-            return dict(self.tokenizer(list(prompts), **how))
-        return dict(self.processor(text=list(prompts), images=pictures, **how))
 
     def _answers(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokens of answers, their beginnings where they are long."""
         if not texts:
             return []
-        words = [text if self.chats else f" {text}" for text in texts]
+        words = [text if self.asking.chats else f" {text}" for text in texts]
         encoded = self.tokenizer(words, add_special_tokens=False)["input_ids"]
         return [ids[: self.max_answer_tokens] for ids in encoded]
 
     def _logprob(self, inputs: dict[str, Any], answers: Sequence[list[int]]) -> Doubles:
         width = inputs["input_ids"].shape[1]
         spans = [(width, width + len(ids)) for ids in answers]
-        return -self.head.losses(self._on_device(self._followed(inputs, answers)), spans)
+        return -self.head.losses(self.asking.on_device(self._followed(inputs, answers)), spans)
 
     def _followed(self, inputs: dict[str, Any], answers: Sequence[list[int]]) -> dict[str, Any]:
         """Inputs with answers after the prompts: whatever is as long as a prompt grows by them."""
@@ -136,13 +172,6 @@ class ImageTextLikelihood:
             name: torch.cat([value, tails.get(name, torch.zeros_like(tail)).to(value.dtype)], 1)
             if value.shape == shape
             else value
-            for name, value in inputs.items()
-        }
-
-    def _on_device(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        device, dtype = self.loaded.device, self.loaded.model.dtype
-        return {
-            name: value.to(device, dtype) if value.is_floating_point() else value.to(device)
             for name, value in inputs.items()
         }
 

@@ -45,13 +45,33 @@ class PretrainedConfig(ModelConfig):
         identity: Any = _digests(folder) if folder else [self.model, _commit(self)]
         return records.fingerprint([self.kind, self.dtype, identity])
 
-    def _load(self, model_class: Any, tokenizer_class: Any) -> tuple[Any, Any, str]:
-        """Model, tokenizer or processor, and device. Raises ModelError."""
-        from safetensors import SafetensorError
+    def architecture(self) -> Any:
+        """The model's own config, read without its weights. Raises ModelError."""
+        from transformers import AutoConfig
 
+        place, source = self._source()
+        try:
+            return quietly(lambda: AutoConfig.from_pretrained(place, **source))
+        except DAMAGE as error:
+            words = " ".join(str(error).split())[:300]
+            raise ModelError(f"cannot read the config of model {self.model!r}: {words}") from error
+
+    def _source(self) -> tuple[str, dict[str, Any]]:
+        """Folder or name, and how it is fetched. Raises ModelError."""
         folder = _folder(self)
         source = {"revision": None if folder else _commit(self), "trust_remote_code": False}
-        place, device = str(folder or self.model), best_device()
+        return str(folder or self.model), source
+
+    def _load(
+        self, model_class: Any, tokenizer_class: Any, **settings: Any
+    ) -> tuple[Any, Any, str]:
+        """Model, made with further `settings`, tokenizer or processor, and device.
+
+        Raises ModelError.
+        """
+        from safetensors import SafetensorError
+
+        (place, source), device = self._source(), best_device()
         try:
             model, told = quietly(
                 lambda: model_class.from_pretrained(
@@ -60,6 +80,7 @@ class PretrainedConfig(ModelConfig):
                     use_safetensors=True,
                     output_loading_info=True,
                     **source,
+                    **settings,
                 )
             )
             tokenizer = quietly(lambda: tokenizer_class.from_pretrained(place, **source))
@@ -114,7 +135,7 @@ def _dtype(name: str) -> Any:
 def _folder(config: PretrainedConfig) -> Path | None:
     """The folder that holds the model, None for a name on the hub. Raises ModelError."""
     path = Path(config.model).expanduser()
-    if not path.exists() and _is_hub_name(config.model):
+    if is_hub_name(config.model):
         return None
     held = {file.suffix for file in path.glob("*")} if path.is_dir() else set()
     if WEIGHTS not in held or not (path / "config.json").is_file():
@@ -125,8 +146,10 @@ def _folder(config: PretrainedConfig) -> Path | None:
     return path
 
 
-def _is_hub_name(name: str) -> bool:
-    return not name.startswith((".", "~", os.sep)) and name.count("/") <= 1
+def is_hub_name(name: str) -> bool:
+    """Whether a model is on the hub: it may be a name there, and nothing here is called so."""
+    may_be = not name.startswith((".", "~", os.sep)) and name.count("/") <= 1
+    return may_be and not Path(name).exists()
 
 
 def _digests(folder: Path) -> list[list[str]]:

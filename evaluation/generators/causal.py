@@ -1,0 +1,67 @@
+"""Language models that read no pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+
+from curation import records
+from curation.models import AnyLanguageModel, LanguageModel
+from curation.models.framing import FRAMING_VERSION, Framing, Turn
+from evaluation.generators.base import Generator, Request
+from evaluation.generators.continuation import Prompt
+from evaluation.generators.local import LocalGeneratorConfig
+
+
+class CausalGenerator(LocalGeneratorConfig):
+    """Settings of a causal language model: ``{kind: causal, model: {kind: embedded}}``."""
+
+    kind: Literal["causal"] = "causal"
+    model: AnyLanguageModel
+
+    looks: ClassVar[bool] = False
+
+    def fingerprint(self) -> str:
+        """Identity of the replies. Raises ModelError when model or adapter cannot be had."""
+        return records.fingerprint([self.kind, FRAMING_VERSION, *self.identity()])
+
+    def build(self, items: pa.Table) -> Generator:
+        """Load model and adapter. Raises ModelError."""
+        loaded = self.model.build()
+        return self.continuation(loaded.model, AskInText(loaded))
+
+
+class AskInText:
+    """Asks a language model, in its chat template or in plain words."""
+
+    def __init__(self, loaded: LanguageModel) -> None:
+        self.device = loaded.device
+        self.tokenizer = loaded.tokenizer
+        self.framing = Framing(loaded.tokenizer)
+        self.chats = self.framing.chats
+
+    def chat(self, turns: Sequence[Turn], *, ask: bool) -> str | None:
+        """Turns in the chat template."""
+        return self.framing.chat(turns, ask=ask)
+
+    def prompts(self, requests: Sequence[Request]) -> list[Prompt | None]:
+        """Prompts in tokens, None where the template refuses one."""
+        found = self.framing.prompts([request.turns for request in requests])
+        return [
+            None if ids is None else Prompt(request, ids)
+            for request, ids in zip(requests, found, strict=True)
+        ]
+
+    def inputs(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
+        """Tokens and mask (n, length), padded on the left."""
+        import torch
+
+        width = max(len(prompt.words) for prompt in prompts)
+        ids = torch.full((len(prompts), width), self.tokenizer.pad_token_id or 0)
+        shown = torch.zeros_like(ids)
+        for row, prompt in enumerate(prompts):
+            ids[row, width - len(prompt.words) :] = torch.tensor(prompt.words)
+            shown[row, width - len(prompt.words) :] = 1
+        return {"input_ids": ids.to(self.device), "attention_mask": shown.to(self.device)}

@@ -1,0 +1,50 @@
+"""What generators that load a model have in common: adapter, generation, batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import Field
+
+from curation.models.adapters import adapter_fingerprint, with_adapter
+from curation.models.base import ModelConfig
+from evaluation.generators.base import GenerationConfig, GeneratorConfig
+from evaluation.generators.continuation import Asking, Continuation
+
+CONTINUATION_VERSION: Final = 1
+"""Raised when equal requests and settings give other replies."""
+
+
+class LocalGeneratorConfig(GeneratorConfig):
+    """Settings of a model that is loaded here; subclasses add `kind`, `model` and `build`."""
+
+    model: ModelConfig
+    adapter: Path | None = None
+    """Folder of an adapter that PEFT saved, trained on this model."""
+    generation: GenerationConfig = GenerationConfig()
+    batch_size: int | None = Field(None, ge=1)
+    """Requests at once; None is 1 on a CPU and 8 on a GPU."""
+
+    def own_name(self) -> str:
+        """The model's last name, or its kind where it has none, and the adapter's folder."""
+        named = getattr(self.model, "model", None) or getattr(self.model, "kind", "")
+        adapter = f"+{self.adapter.absolute().name}" if self.adapter else ""
+        return Path(str(named)).expanduser().absolute().name + adapter
+
+    def identity(self) -> list[Any]:
+        """What decides replies whatever the kind of model. Raises ModelError.
+
+        The size of batches is no part of it, nor is a seed that nothing draws from.
+        """
+        made = self.generation
+        sampled = [made.temperature, made.seed] if made.temperature else None
+        adapter = adapter_fingerprint(self.adapter, self.model) if self.adapter else None
+        settings = [made.max_new_tokens, sampled]
+        return [CONTINUATION_VERSION, self.model.fingerprint(), adapter, settings]
+
+    def continuation(self, model: Any, asking: Asking) -> Continuation:
+        """What generates with a loaded model. Raises ModelError where the adapter does not fit."""
+        if self.adapter is not None:
+            model = with_adapter(model, self.adapter, self.model)
+        return Continuation(model, asking, self.generation, self.batch_size)

@@ -1,0 +1,46 @@
+"""Sampling that no batch can change: each request draws from random numbers of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+from curation.records import digest
+from evaluation.generators.base import Request
+
+if TYPE_CHECKING:
+    import torch
+
+SEED_DIGITS: Final = 15
+
+
+class Sampling:
+    """Turns the logits z of each new token into scores whose greatest is the token drawn.
+
+    With E(t) independent of Exp(1), the greatest of z(t) / temperature - log E(t) is at t with
+    probability softmax(z / temperature)(t) (Gumbel 1954; Maddison et al. 2014, arXiv 1411.0030).
+    The E of a request are drawn on the CPU, in order, from its own seed.
+    """
+
+    def __init__(self, seeds: Sequence[int], temperature: float) -> None:
+        import torch
+
+        self.temperature = temperature
+        self.draws = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """Scores (n, words) of logits (n, words)."""
+        import torch
+
+        words = logits.shape[1]
+        drawn = [torch.empty(words).exponential_(generator=draw) for draw in self.draws]
+        return logits / self.temperature - torch.stack(drawn).log().to(logits.device)
+
+
+def request_seed(request: Request, seed: int) -> int:
+    """The seed of a request: of what it shows and says, not of where it comes from."""
+    shown = [
+        digest(picture.mode, str(picture.size), picture.tobytes()) for picture in request.pictures
+    ]
+    return int(digest("sample", str(seed), *chain(*request.turns), *shown)[:SEED_DIGITS], 16)

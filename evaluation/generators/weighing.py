@@ -1,0 +1,73 @@
+"""How probable short answers are as the beginning of a reply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+class FirstLogits:
+    """Keeps the logits (n, words) of the first new token, as `generate` passes them on."""
+
+    def __init__(self) -> None:
+        self.logits: Any = None
+
+    def __call__(self, ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """Pass logits on unchanged."""
+        if self.logits is None:
+            self.logits = logits
+        return logits
+
+
+class Candidates:
+    """Short answers under one tokenizer."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.known: dict[tuple[str, ...], list[list[int]] | None] = {}
+
+    def weigh(self, logits: torch.Tensor, candidates: tuple[str, ...]) -> tuple[float, ...] | None:
+        """Probability of each candidate, given that the reply begins with one of them.
+
+        With z the logits (words,) of the reply's first token and T(c) the first tokens of the
+        spellings of candidate c::
+
+            p(c) = sum over t in T(c) of exp z(t)  /  sum over all c' of the same
+
+        Sampling's temperature has no part in it. None where there are no candidates, where two
+        share a first token, or where one has none of its own.
+        """
+        if candidates not in self.known:
+            self.known[candidates] = self._first_tokens(candidates)
+        tokens = self.known[candidates]
+        if tokens is None:
+            return None
+        import torch
+
+        mass = torch.stack([logits[ids].double().logsumexp(0) for ids in tokens])
+        return tuple(mass.softmax(0).tolist())
+
+    def _first_tokens(self, candidates: Sequence[str]) -> list[list[int]] | None:
+        """T(c) of each candidate; None where they do not tell the candidates apart."""
+        found = [self._beginnings(candidate) for candidate in candidates]
+        apart = len(set().union(*found)) == sum(map(len, found))
+        return [sorted(ids) for ids in found] if found and apart and all(found) else None
+
+    def _beginnings(self, candidate: str) -> set[int]:
+        """First tokens of a candidate's spellings; one that is nothing but space tells nothing."""
+        encoded = self.tokenizer(spellings(candidate), add_special_tokens=False)["input_ids"]
+        return {ids[0] for ids in encoded if ids and self.tokenizer.decode(ids[:1]).strip()}
+
+
+def spellings(candidate: str) -> list[str]:
+    """How a reply may begin with a candidate: after a space or not; words also in lower case.
+
+    And capitalised. A letter stands for itself alone: "a" is an article.
+    """
+    cases = {candidate}
+    if len(candidate) > 1:
+        cases |= {candidate.lower(), candidate.capitalize()}
+    return [gap + case for case in sorted(cases) for gap in ("", " ")]

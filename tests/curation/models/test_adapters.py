@@ -1,0 +1,106 @@
+"""Adapters: their identity, and one clear line where one does not belong to the model."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from curation.errors import ModelError
+from curation.models import EmbeddedModelConfig, TransformersModelConfig
+from curation.models.adapters import adapter_fingerprint, with_adapter
+from tests.local_models import causal, saved_adapter, saved_causal
+
+IDS = torch.arange(4, 40).view(2, 18)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> TransformersModelConfig:
+    return saved_causal(causal(), tmp_path_factory.mktemp("models") / "tiny")
+
+
+def logits(model: torch.nn.Module) -> torch.Tensor:
+    with torch.inference_mode():
+        return model(input_ids=IDS).logits
+
+
+def test_a_loaded_adapter_is_the_one_that_was_saved(
+    base: TransformersModelConfig, tmp_path: Path
+) -> None:
+    model = causal()[0]
+    bare = logits(model)
+    adapter = saved_adapter(model, tmp_path / "lora", base.model)
+    found = with_adapter(base.build().model, adapter, base)
+    assert torch.equal(logits(found), logits(model))
+    assert not torch.allclose(logits(found), bare)
+    assert not found.training
+
+
+def test_identity_is_of_contents_not_of_places(
+    base: TransformersModelConfig, tmp_path: Path
+) -> None:
+    adapter = saved_adapter(causal()[0], tmp_path / "lora", base.model)
+    moved = Path(shutil.copytree(adapter, tmp_path / "moved"))
+    other = saved_adapter(causal()[0], tmp_path / "other", base.model, seed=1)
+    identity = adapter_fingerprint(adapter, base)
+    assert adapter_fingerprint(moved, base) == identity
+    assert adapter_fingerprint(other, base) != identity
+
+
+def test_an_adapter_of_another_folder_or_name_is_refused_without_loading(
+    base: TransformersModelConfig, tmp_path: Path
+) -> None:
+    other = saved_causal(causal(seed=1), tmp_path / "twin")
+    adapter = saved_adapter(causal(seed=1)[0], tmp_path / "lora", other.model)
+    adapter_fingerprint(adapter, other)
+    with pytest.raises(ModelError, match=r"was trained on .*twin.*, not on .*tiny") as refused:
+        adapter_fingerprint(adapter, base)
+    assert "\n" not in str(refused.value)
+    named = saved_adapter(causal()[0], tmp_path / "named", "owner/model-3B")
+    adapter_fingerprint(named, TransformersModelConfig(model="Owner/Model-3B"))
+    adapter_fingerprint(named, base)
+    with pytest.raises(ModelError, match=r"trained on 'owner/model-3B', not on 'owner/model-7B'"):
+        adapter_fingerprint(named, TransformersModelConfig(model="owner/model-7B"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        (
+            {"num_hidden_layers": 3},
+            r"4 tensors of adapter .* do not match, the first is .*layers.2",
+        ),
+        (
+            {"num_hidden_layers": 1},
+            r"4 tensors of adapter .* do not match, the first is .*layers.1",
+        ),
+        ({"hidden_size": 16}, "cannot load adapter .*size mismatch"),
+    ],
+)
+def test_an_adapter_that_does_not_fit_is_refused(
+    shape: dict[str, int], said: str, base: TransformersModelConfig, tmp_path: Path
+) -> None:
+    adapter = saved_adapter(causal(**shape)[0], tmp_path / "lora", None)
+    with pytest.raises(ModelError, match=said) as refused:
+        with_adapter(base.build().model, adapter, base)
+    assert "\n" not in str(refused.value)
+    assert "name the model that it was trained on" in str(refused.value)
+
+
+def test_files_that_are_missing_or_damaged_are_named(
+    base: TransformersModelConfig, tmp_path: Path
+) -> None:
+    for lost in ("adapter_config.json", "adapter_model.safetensors"):
+        adapter = saved_adapter(causal()[0], tmp_path / lost, None)
+        (adapter / lost).unlink()
+        with pytest.raises(ModelError, match=rf"no adapter at .*: it lacks {lost}"):
+            adapter_fingerprint(adapter, EmbeddedModelConfig())
+    adapter = saved_adapter(causal()[0], tmp_path / "damaged", None)
+    (adapter / "adapter_model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ModelError, match="cannot load adapter"):
+        with_adapter(base.build().model, adapter, base)
+    (adapter / "adapter_config.json").write_text("[]")
+    with pytest.raises(ModelError, match=r"cannot read .*adapter_config.json"):
+        adapter_fingerprint(adapter, base)
