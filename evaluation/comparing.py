@@ -79,9 +79,9 @@ def compare_models(
             f"{', '.join(_values(arms[1], 'benchmark'))}; evaluate both on one"
         )
     return [
-        ComparedModels(benchmark, kind, paired(*parts, margin, metric, resampling))
+        ComparedModels(benchmark, kind, paired(one, other, margin, metric, resampling))
         for benchmark in shared
-        for kind, parts in _parts(arms, benchmark)
+        for kind, (one, other) in _parts(arms, benchmark)
     ]
 
 

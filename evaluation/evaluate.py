@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -217,7 +217,7 @@ class _Part:
     ) -> pa.Table:
         """The manifest's `evaluations`: one line a benchmark."""
         recipe = self.recipe
-        shared = {
+        shared: dict[str, Any] = {
             "evaluation_id": identity,
             "model": self.config.name,
             "model_hash": self.fingerprint[:16],
@@ -279,7 +279,7 @@ def packages() -> dict[str, str]:
     return {name: metadata.version(name) for name in names}
 
 
-def _bench_line(bench: Bench, scored: pa.Table) -> Mapping[str, Any]:
+def _bench_line(bench: Bench, scored: pa.Table) -> dict[str, Any]:
     own = scored.filter(pc.equal(scored["benchmark"], bench.name))
     return {
         "benchmark": bench.name,

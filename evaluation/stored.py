@@ -65,7 +65,7 @@ def find_evaluation(manifest: Path, wanted: str | None) -> Mapping[str, Any]:
     A name is an evaluation's id or the beginning of it, or a model's; of several the newest.
     Raises ManifestError where there is none, or None is not enough.
     """
-    known = query(
+    known: list[dict[str, Any]] = query(
         manifest,
         "SELECT run_id, evaluation_id, any_value(model) AS model, max(created_at) AS made "
         "FROM evaluations GROUP BY ALL ORDER BY made DESC, evaluation_id",

@@ -53,7 +53,7 @@ def compare_models(
     from evaluation.comparing import compare_models as compare
     from ray_jobs.console import closed_pipe_is_fine
 
-    found = compare(*(_predictions(named) for named in (first, second)), margin, metric, variant)
+    found = compare(_predictions(first), _predictions(second), margin, metric, variant)
     with closed_pipe_is_fine():
         if style is Format.json:
             lines = [one.line() for one in found]
