@@ -7,7 +7,7 @@
     ├── ModelError        exit 3   an encoder or model that cannot be loaded
     ├── StorageError      exit 3   a disk or object store that refuses
     ├── ManifestError     exit 2   SQL or a manifest that cannot be served
-    └── LedgerError       exit 4   rows unaccounted for, or more failures than tolerated
+    └── LedgerError       exit 4   rows unaccounted for or undecided, or too many failures
 
 A message names the value, what is allowed, and the mend, in one line.
 """
@@ -58,6 +58,6 @@ class ManifestError(MedSiftError):
 
 
 class LedgerError(MedSiftError):
-    """Rows unaccounted for, or more failures than the recipe tolerates."""
+    """Rows unaccounted for or left to a person, or more failures than the recipe tolerates."""
 
     exit_code = 4

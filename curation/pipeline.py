@@ -23,6 +23,7 @@ from curation.publish import MANIFEST_NAME, decided, publish
 from curation.recipe import Recipe
 from curation.stages import STAGES
 from curation.stages.base import FinishedStage, Operator, Stage, StageContext
+from curation.stages.decontaminate import DecontaminateStage, undecided
 from curation.stages.score import check_models
 from curation.storage import count_rows, read_folder, write_json
 
@@ -46,9 +47,9 @@ def curate(
     """Run every stage that is not already there, then write the manifest and the report.
 
     Raises ModelError before anything runs when a scorer's model cannot be had; LedgerError at once
-    when a stage's rows do not add up, and after the manifest is written when a row has no fate or
-    more failed than the recipe tolerates; InputError, ModelError or StorageError as stages meet
-    them.
+    when a stage's rows do not add up, and after the manifest is written when a row has no fate,
+    more failed than the recipe tolerates, or a person must decide on some; InputError, ModelError
+    or StorageError as stages meet them.
     """
     started = datetime.now(UTC)
     check_models(recipe)  # refused now rather than after the work
@@ -85,7 +86,15 @@ def _run_stages(
             done = _run(stage, recipe, run_dir, folder, upstream, executor, listener, rows_in)
         listener(_event(done))
         finished.append(done)
+        if _undecided(recipe, finished):
+            break
     return finished
+
+
+def _undecided(recipe: Recipe, stages: Sequence[FinishedStage]) -> LedgerError | None:
+    """Why the run goes no further than its last stage, where a person must decide first."""
+    last = stages[-1]
+    return undecided(recipe, last.folder) if last.stage == DecontaminateStage.name else None
 
 
 def _fingerprint(
@@ -204,7 +213,7 @@ def _verdict(recipe: Recipe, stages: Sequence[FinishedStage]) -> LedgerError | N
         ledger.check_tolerance(balances, rows.num_rows, recipe.failures.tolerance)
     except LedgerError as problem:
         return problem
-    return None
+    return _undecided(recipe, stages)
 
 
 def _event(done: FinishedStage) -> StageFinished:

@@ -36,6 +36,11 @@ PACKAGES: Final = (
     "pillow",
     "rensa",
 )
+LATE: Final = {
+    "score": ("scores", "combinations", "correlations"),
+    "select": ("selections", "selection_settings", "curves"),
+}
+"""Tables of stages that a run which waits for a person does not reach."""
 
 
 def publish(
@@ -88,10 +93,10 @@ def manifest_tables(stages: Sequence[FinishedStage]) -> dict[str, Any]:
         tables[name] = parts(folder["dedup"] / name.removesuffix("_found"))
     leaking = ("split", "decontaminate")
     tables["leaks_found"] = [part for stage in leaking for part in parts(folder[stage] / "leaks")]
-    for name in ("scores", "combinations", "correlations"):
-        tables[name] = parts(folder["score"] / name) if "score" in folder else []
-    for name in ("selections", "selection_settings", "curves"):
-        tables[name] = parts(folder["select"] / name)
+    tables["reviews"] = parts(folder["decontaminate"] / "reviews")
+    for stage, names in LATE.items():
+        for name in names:
+            tables[name] = parts(folder[stage] / name) if stage in folder else []
     return tables
 
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from curation.decontaminate.config import BenchmarkConfig, DecontaminateConfig
-from curation.decontaminate.hits import (
-    NEAR,
-    SAME_IMAGE,
-    SAME_PAIR,
-    SAME_TEXT,
-    Hits,
-    find_hits,
-)
+from curation.decontaminate.hits import SAME_IMAGE, SAME_PAIR, SAME_TEXT, Hits, find_hits
 from curation.decontaminate.index import BenchmarkIndex, build_index, read_index, write_index
+from curation.decontaminate.review import NEAR, REVIEWS, with_originals
 
 __all__ = [
     "NEAR",
+    "REVIEWS",
     "SAME_IMAGE",
     "SAME_PAIR",
     "SAME_TEXT",
@@ -25,5 +20,6 @@ __all__ = [
     "build_index",
     "find_hits",
     "read_index",
+    "with_originals",
     "write_index",
 ]

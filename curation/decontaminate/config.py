@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from curation.config import Config
 
 Fate = Literal["drop", "keep"]
+Undecided = Literal["drop", "keep", "stop"]
 
 
 class BenchmarkConfig(Config):
@@ -18,19 +19,24 @@ class BenchmarkConfig(Config):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     index: Path
     """Folder that `medsift index` wrote."""
+    run: Path | None = None
+    """The run that the index was made of, where it is at hand: its pictures and questions are then
+    shown in the review list, which has miniatures alone otherwise."""
 
 
 class DecontaminateConfig(Config):
     """Which benchmarks are kept out of training, and what becomes of rows that meet them.
 
-    Every hit is listed in the view `leaks`, whatever becomes of its row.
+    Every hit is listed in the view `leaks`, whatever becomes of its row; those that are near and
+    unresolved stand side by side in the report's review list too.
     """
 
     benchmarks: tuple[BenchmarkConfig, ...] = ()
     confirmed: Fate = "drop"
     """Rows that show a benchmark's image, or repeat its words."""
-    unresolved: Fate = "keep"
-    """Rows with a picture that is near one of a benchmark's but not confirmed as its copy."""
+    unresolved: Undecided = "keep"
+    """Rows with a picture near one of a benchmark's but not confirmed as its copy, or with a long
+    run of an item's words. `stop` ends the run before anything is scored or selected."""
     near_cosine: float = Field(0.97, gt=0.0, le=1.0)
     """Cosine from which pictures that pixels cannot confirm are listed as near."""
     near_correlation: float = Field(0.97, gt=0.0, le=1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 from curation.decontaminate.config import DecontaminateConfig
 from curation.decontaminate.images import ImageHits, match_images
 from curation.decontaminate.index import BenchmarkIndex
+from curation.decontaminate.review import NEAR, review_list
 from curation.decontaminate.words import Wording, wording
 from curation.dedup.config import DedupConfig
 from curation.dedup.images import ImageSet
@@ -21,16 +22,17 @@ from curation.dedup.tables import LEAKS
 SAME_PAIR: Final = "same image and question"
 SAME_IMAGE: Final = "same image"
 SAME_TEXT: Final = "same text"
-NEAR: Final = "near, unresolved"
+LONG_RUN: Final = "long_run"
 STRENGTH: Final = (SAME_PAIR, SAME_IMAGE, SAME_TEXT, NEAR)
 
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """Rows of the schema LEAKS, and the worst verdict of each sample that has one."""
+    """Rows of LEAKS, the worst verdict of each row that has one, and REVIEWS of those undecided."""
 
     leaks: pa.Table
     worst: dict[str, str]
+    reviews: pa.Table
 
 
 def find_hits(
@@ -49,31 +51,55 @@ def find_hits(
         wording(line["question"], line["answer"], config.gram)
         for line in samples.select(["question", "answer"]).to_pylist()
     ]
+    pictures = match_images(images, index, dedup.image, config)
     lines = [
-        *_by_image(samples, said, images, index, match_images(images, index, dedup.image, config)),
+        *_by_image(samples, said, images, index, pictures),
         *_by_words(samples, said, index, config, dedup.text.jaccard),
     ]
     best: dict[tuple[int, str], dict[str, Any]] = {}
     for line in sorted(lines, key=_rank):
         best.setdefault((line["row"], line["kind"]), line)
-    return _table(samples, index.name, list(best.values()))
+    made = _named(samples, index.name, list(best.values()))
+    worst: dict[str, str] = {}
+    for line in sorted(made, key=_rank):
+        worst.setdefault(line["row_id"], line["verdict"])
+    leaks = pa.Table.from_pylist(made, schema=LEAKS)
+    return Hits(
+        leaks.sort_by([(name, "ascending") for name in ("row_id", "kind")]),
+        worst,
+        _reviews(samples, worst, images, index, pictures, made),
+    )
 
 
 def _rank(line: dict[str, Any]) -> tuple[int, float, str]:
     return STRENGTH.index(line["verdict"]), -line["similarity"], line["item_id"]
 
 
-def _table(samples: pa.Table, benchmark: str, lines: Sequence[dict[str, Any]]) -> Hits:
+def _named(
+    samples: pa.Table, benchmark: str, lines: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
     rows, ids = samples["row_id"].to_pylist(), samples["sample_id"].to_pylist()
-    made = [
+    return [
         {**line, "row_id": rows[line["row"]], "sample_id": ids[line["row"]], "benchmark": benchmark}
         for line in lines
     ]
-    worst: dict[str, str] = {}
-    for line in sorted(made, key=_rank):
-        worst.setdefault(line["row_id"], line["verdict"])
-    table = pa.Table.from_pylist(made, schema=LEAKS)
-    return Hits(table.sort_by([(name, "ascending") for name in ("row_id", "kind")]), worst)
+
+
+def _reviews(
+    samples: pa.Table,
+    worst: Mapping[str, str],
+    images: ImageSet,
+    index: BenchmarkIndex,
+    pictures: ImageHits,
+    lines: Sequence[dict[str, Any]],
+) -> pa.Table:
+    """What of the rows that nothing else decides is near."""
+    columns = (samples[name].to_pylist() for name in ("row_id", "images"))
+    undecided = {
+        row: shown or () for row, shown in zip(*columns, strict=True) if worst.get(row) == NEAR
+    }
+    texts = [line for line in lines if line["kind"] == LONG_RUN and line["row_id"] in undecided]
+    return review_list(undecided, images, index, pictures, texts)
 
 
 def _by_image(
@@ -140,7 +166,7 @@ def _by_words(
                 yield _line(row, lines[item], "near_text", shared / union, SAME_TEXT)
         for item, shared in grams.shared(own.grams):
             share = shared / len(lines[item]["grams"])
-            yield _line(row, lines[item], "long_run", share, NEAR)
+            yield _line(row, lines[item], LONG_RUN, share, NEAR)
 
 
 def _telling(

@@ -31,8 +31,9 @@ class ImageHits:
     """Pairs (p,) of pool picture `mine` and benchmark picture `theirs`.
 
     `confirmed` ones show the same pixels; the others are near and unresolved. `exact` ones are
-    equal pixel for pixel. `similarity` is the correlation of fine structure where pixels were
-    compared, else the cosine.
+    equal pixel for pixel. `similarity` is the correlation of fine structure where it confirms, of
+    whole pictures where it does not, and the cosine where there are no pixels to compare. `cosine`
+    is that of the vectors, `correlation` that of the registered miniatures, NaN without any.
     """
 
     mine: Indices
@@ -40,6 +41,17 @@ class ImageHits:
     confirmed: Flags
     exact: Flags
     similarity: Doubles
+    cosine: Doubles
+    correlation: Doubles
+
+    def where(self, held: Flags) -> ImageHits:
+        """The pairs of a mask (p,)."""
+        return ImageHits(*(getattr(self, name)[held] for name in self.__slots__))
+
+    def after(self, first: ImageHits) -> ImageHits:
+        """Both, the pairs of `first` before these."""
+        both = ((getattr(first, name), getattr(self, name)) for name in self.__slots__)
+        return ImageHits(*(np.concatenate(pair) for pair in both))
 
 
 def match_images(
@@ -57,8 +69,9 @@ def match_images(
     mine, theirs, cosine = _candidates(pool, index, copies)
     if not index.confirms:
         near = cosine >= config.near_cosine
-        none = np.zeros(int(near.sum()), bool)
-        return _join(exact, ImageHits(mine[near], theirs[near], none, none, cosine[near]))
+        none = np.zeros(len(mine), bool)
+        blind = np.full(len(mine), np.nan)
+        return _join(exact, ImageHits(mine, theirs, none, none, cosine, cosine, blind).where(near))
     thumbs = np.concatenate([pool.thumbs, _thumbs(index)])
     right = theirs + len(pool.ids)
     found = agree(thumbs, mine, right)
@@ -67,17 +80,17 @@ def match_images(
     turned[confirmed] = mirrored(thumbs, mine[confirmed], right[confirmed], found.detail[confirmed])
     near = ~confirmed & (found.correlation >= config.near_correlation)
     near &= cosine >= config.near_cosine
-    held = (confirmed & ~turned) | near
-    return _join(
-        exact,
-        ImageHits(
-            mine[held],
-            theirs[held],
-            confirmed[held],
-            np.zeros(int(held.sum()), bool),
-            np.where(confirmed, found.detail, found.correlation)[held].astype(np.float64),
-        ),
+    correlation = found.correlation.astype(np.float64)
+    compared = ImageHits(
+        mine,
+        theirs,
+        confirmed,
+        np.zeros(len(mine), bool),
+        np.where(confirmed, found.detail, correlation),
+        cosine,
+        correlation,
     )
+    return _join(exact, compared.where((confirmed & ~turned) | near))
 
 
 def _equal(pool: ImageSet, index: BenchmarkIndex) -> ImageHits:
@@ -86,7 +99,8 @@ def _equal(pool: ImageSet, index: BenchmarkIndex) -> ImageHits:
     pairs = [(place[image], row) for row, image in enumerate(ids) if image in place]
     found = np.array(pairs, np.int64).reshape(-1, 2)
     yes = np.ones(len(found), bool)
-    return ImageHits(found[:, 0], found[:, 1], yes, yes, np.ones(len(found)))
+    one = np.ones(len(found))
+    return ImageHits(found[:, 0], found[:, 1], yes, yes, one, one, one)
 
 
 def _join(exact: ImageHits, found: ImageHits) -> ImageHits:
@@ -94,13 +108,7 @@ def _join(exact: ImageHits, found: ImageHits) -> ImageHits:
     known = set(zip(exact.mine.tolist(), exact.theirs.tolist(), strict=True))
     pairs = zip(found.mine.tolist(), found.theirs.tolist(), strict=True)
     new = np.array([pair not in known for pair in pairs], dtype=bool)
-    return ImageHits(
-        np.concatenate([exact.mine, found.mine[new]]),
-        np.concatenate([exact.theirs, found.theirs[new]]),
-        np.concatenate([exact.confirmed, found.confirmed[new]]),
-        np.concatenate([exact.exact, found.exact[new]]),
-        np.concatenate([exact.similarity, found.similarity[new]]),
-    )
+    return found.where(new).after(exact)
 
 
 def _candidates(

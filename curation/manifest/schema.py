@@ -33,6 +33,9 @@ _TAG_MEANINGS: Final = {
 }
 _TAGS: Final = tuple(f"{tag} VARCHAR | {_TAG_MEANINGS[tag]}" for tag in TAGS)
 
+VERDICTS: Final = (
+    "leak (between splits); same image and question, same image, same text, or near, unresolved"
+)
 _DECISION: Final = (
     "sample_id VARCHAR | content id of the sample, null when the row never became one",
     "stage* VARCHAR | stage that decided",
@@ -233,9 +236,32 @@ TABLES: Final[tuple[Table, ...]] = (
             "item_id VARCHAR | held-out item",
             "kind VARCHAR | same_image, image_copy, near_image, same_text, near_text or long_run",
             "similarity DOUBLE | nearness to the item",
-            "verdict VARCHAR | leak (between splits), same image (and question), same text or near",
+            f"verdict VARCHAR | {VERDICTS}",
         ),
         ("benchmark", "sample_id"),
+    ),
+    Table(
+        "reviews",
+        "what of the pool is near a benchmark and unresolved, for a person to look at: one line "
+        "a pair of pictures, or a text",
+        columns(
+            "benchmark* VARCHAR | benchmark",
+            "kind* VARCHAR | near_image, or long_run for a text",
+            "row_id* VARCHAR | row of the pool; of several that show the picture, the first",
+            "image_id VARCHAR | its picture; null for a text",
+            "samples BIGINT | undecided samples of the pool that show it",
+            "item_id* VARCHAR | item of the benchmark; of several that show its picture, the first",
+            "item_image_id VARCHAR | its picture; null for a text",
+            "items BIGINT | items that show it",
+            "item_question VARCHAR | its question, where the recipe names the benchmark's run",
+            "item_ref VARCHAR | file of its picture, where the recipe names the benchmark's run",
+            "item_miniature BLOB | its picture, 64 × 64 grey bytes; null where the index has none",
+            "similarity* DOUBLE | nearness to the item, as in leaks",
+            "cosine DOUBLE | of the two pictures' vectors",
+            "correlation DOUBLE | of their registered miniatures; null where the index has none",
+            "verdict* VARCHAR | near, unresolved",
+        ),
+        ("benchmark", "kind"),
     ),
     Table(
         "sweep",

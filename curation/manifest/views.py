@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from curation.manifest.schema import quoted
+from curation.manifest.schema import VERDICTS, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ VIEWS: Final[tuple[View, ...]] = (
             "item_id": "held-out item",
             "kind": "same_image, image_copy, near_image, same_text, near_text or long_run",
             "similarity": "nearness to the item",
-            "verdict": "leak (between splits), same image (and question), same text or near",
+            "verdict": VERDICTS,
             "row_id": "its row",
         },
     ),

@@ -156,8 +156,8 @@ def _facts(line: Line) -> str | None:
     return f"{line['width']:,} × {line['height']:,} px, {line['format']}"
 
 
-def thumbnail(ref: str) -> tuple[str | None, str | None]:
-    """A JPEG data URI of at most `SIDE` pixels a side, or None and why there is none."""
+def thumbnail(ref: str, side: int = SIDE) -> tuple[str | None, str | None]:
+    """A JPEG data URI of at most `side` pixels a side, or None and why there is none."""
     try:
         decoded = decode(read_bytes(ref), ref, ImagesConfig())
     except FileNotFoundError:
@@ -165,7 +165,7 @@ def thumbnail(ref: str) -> tuple[str | None, str | None]:
     except (InputError, StorageError) as error:
         return None, error.reason if isinstance(error, ImageError) else "not readable"
     small = decoded.image
-    small.thumbnail((SIDE, SIDE))
+    small.thumbnail((side, side))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"), None

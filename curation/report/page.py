@@ -15,6 +15,7 @@ from curation.report.drawing import ACCENT, COLOURS, SKY
 from curation.report.figures import ALL, QUALITY_TITLES, draw
 from curation.report.gallery import read_gallery
 from curation.report.one_file import TEMPLATES, render, write_page
+from curation.report.review import read_reviews
 from curation.report.words import indented, versions
 
 SWEEP_SHOWN: Final = (0.80, 0.85, 0.90, 0.95, 0.99)
@@ -38,8 +39,11 @@ def write_report(manifest: Path, run_id: str | None, output: Path) -> Path:
     with opened(manifest) as connection:
         chosen = choose_run(connection, run_id)
         facts = read_facts(connection, chosen)
-        gallery = read_gallery(connection, chosen)
-    content = _content(facts) | {"facts": facts, "gallery": gallery}
+        shown = {
+            "gallery": read_gallery(connection, chosen),
+            "reviews": read_reviews(connection, chosen),
+        }
+    content = _content(facts) | shown | {"facts": facts}
     page = render(TEMPLATES / "report.html", content, {"plain_number": plain_number})
     write_page(output, page)
     return output

@@ -10,10 +10,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation import records
-from curation.decontaminate import NEAR, DecontaminateConfig, Hits, find_hits, read_index
+from curation.decontaminate import (
+    NEAR,
+    REVIEWS,
+    BenchmarkConfig,
+    DecontaminateConfig,
+    Hits,
+    find_hits,
+    read_index,
+    with_originals,
+)
 from curation.decontaminate.index import fingerprint
 from curation.dedup import LEAKS
 from curation.dedup.images import image_set
+from curation.errors import LedgerError
+from curation.finished import open_run
 from curation.recipe import Recipe
 from curation.stages.base import StageContext
 from curation.stages.embed import keep_all
@@ -27,7 +38,7 @@ class DecontaminateStage:
     """Compares the rows that may be trained on with every benchmark of the recipe."""
 
     name: ClassVar[str] = "decontaminate"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
         """The rules, and the content of every index."""
@@ -40,13 +51,13 @@ class DecontaminateStage:
             "images": recipe.dedup.image.model_dump(mode="json"),
             "jaccard": recipe.dedup.text.jaccard,
             "benchmarks": [
-                [benchmark.name, fingerprint(read_index(benchmark.index, encoder))]
+                [benchmark.name, fingerprint(read_index(benchmark.index, encoder)), benchmark.run]
                 for benchmark in config.benchmarks
             ],
         }
 
     def run(self, context: StageContext) -> None:
-        """Write `samples`, `decisions` and `leaks`."""
+        """Write `samples`, `decisions`, `leaks` and `reviews`."""
         before = context.upstream["split"] / "samples"
         config = context.recipe.decontaminate
         if not config.benchmarks:
@@ -64,7 +75,25 @@ class DecontaminateStage:
         write_table(gone, context.folder / "decisions" / "part-000000.parquet")
         leaks = pa.concat_tables([LEAKS.empty_table(), *(hits.leaks for hits in found.values())])
         write_table(leaks, context.folder / "leaks" / "part-000000.parquet")
+        write_table(_reviews(config, found), context.folder / "reviews" / "part-000000.parquet")
         context.advance(samples.num_rows)
+
+
+def undecided(recipe: Recipe, folder: Path) -> LedgerError | None:
+    """Why a run must stop after this stage, whose folder this is: rows that a person decides on."""
+    if recipe.decontaminate.unresolved != "stop":
+        return None
+    lines = read_folder(folder / "leaks", LEAKS, ["row_id", "benchmark", "verdict"]).to_pylist()
+    near = {(line["row_id"], line["benchmark"]) for line in lines if line["verdict"] == NEAR}
+    near -= {(line["row_id"], line["benchmark"]) for line in lines if line["verdict"] != NEAR}
+    gone = read_folder(folder / "decisions", records.DECISIONS, ["row_id"])["row_id"].to_pylist()
+    rows = {row for row, _ in near}.difference(gone)
+    if not rows:
+        return None
+    return LedgerError(
+        f"{len(rows):,} rows are near a benchmark and unresolved, and decontaminate.unresolved is "
+        "stop: look at the review list of the report, then set it to keep or drop"
+    )
 
 
 def _compare(context: StageContext, train: pa.Table) -> dict[str, Hits]:
@@ -83,6 +112,23 @@ def _compare(context: StageContext, train: pa.Table) -> dict[str, Hits]:
                 train, images, named, recipe.decontaminate, recipe.dedup
             )
     return found
+
+
+def _reviews(config: DecontaminateConfig, found: Mapping[str, Hits]) -> pa.Table:
+    """What a person should look at, with the benchmark's originals where they are at hand."""
+    lists = [REVIEWS.empty_table()]
+    for benchmark in config.benchmarks:
+        reviews = found[benchmark.name].reviews
+        lists.append(_with_originals(benchmark, reviews) if reviews.num_rows else reviews)
+    return pa.concat_tables(lists)
+
+
+def _with_originals(benchmark: BenchmarkConfig, reviews: pa.Table) -> pa.Table:
+    if benchmark.run is None:
+        return reviews
+    folder = open_run(benchmark.run).folders["images"]
+    columns = ["row_id", "question", "refs", "images"]
+    return with_originals(reviews, read_folder(folder / "samples", records.SAMPLES, columns))
 
 
 def _decisions(

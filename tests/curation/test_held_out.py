@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from curation.errors import InputError, UsageError
+from curation.errors import InputError, LedgerError, UsageError
 from curation.execution import LocalExecutor
 from curation.manifest import query
 from curation.pipeline import curate
@@ -46,6 +46,65 @@ def test_a_recipe_may_keep_them_and_they_are_listed_all_the_same(phantom_recipe,
     assert query(result.manifest, sql).num_rows
     funnel = query(result.manifest, "SELECT dropped FROM funnel WHERE stage = 'decontaminate'")
     assert funnel["dropped"].to_pylist() == [0]
+
+
+@pytest.fixture(scope="module")
+def near_dir(tmp_path_factory):
+    """One directory for the runs of `near_run`: all but the last stages are shared."""
+    return tmp_path_factory.mktemp("near")
+
+
+@pytest.fixture(scope="module")
+def near_run(phantom_recipe, phantom_run, near_dir):
+    """Curate against an index without miniatures, to which altered copies are near."""
+    index = near_dir / "index"
+    words = ["index", str(phantom_run.run_dir), "--split", "test", "--output", str(index)]
+    assert medsift([*words, "--no-miniatures"]) == 0
+
+    def run(fate):
+        benchmark = f"{{name: held, index: {index}, run: {phantom_run.run_dir}}}"
+        rules = (f"decontaminate.benchmarks=[{benchmark}]", f"decontaminate.unresolved={fate}")
+        near = "decontaminate.near_cosine=0.9"
+        return curate(phantom_recipe(*rules, near), near_dir, LocalExecutor())
+
+    return run
+
+
+def test_the_recipe_keeps_or_drops_what_is_near_and_the_leaks_show_it(near_run):
+    kept, dropped = near_run("keep"), near_run("drop")
+    near = """
+        SELECT l.row_id, r.action FROM leaks l JOIN rows r USING (run_id, row_id)
+        WHERE run_id = '{}' AND verdict = 'near, unresolved' ORDER BY ALL
+    """
+    before = query(kept.manifest, near.format(kept.run_id)).to_pylist()
+    after = query(kept.manifest, near.format(dropped.run_id)).to_pylist()
+    assert [line["row_id"] for line in before] == [line["row_id"] for line in after]
+    assert "kept" in {line["action"] for line in before}
+    assert {line["action"] for line in after} == {"dropped"}
+    pairs = "SELECT * EXCLUDE (run_id) FROM reviews WHERE run_id = '{}' ORDER BY ALL"
+    listed = query(kept.manifest, pairs.format(kept.run_id))
+    assert listed.equals(query(kept.manifest, pairs.format(dropped.run_id)))
+    assert listed.num_rows
+    assert None not in listed["item_ref"].to_pylist() + listed["item_question"].to_pylist()
+
+
+def test_a_recipe_that_stops_ends_with_the_review_list_and_no_selection(near_run, near_dir, capsys):
+    with pytest.raises(LedgerError, match=r"rows are near a benchmark .*keep or drop"):
+        near_run("stop")
+    stopped = "(SELECT arg_max(run_id, created_at) FROM runs)"
+
+    def ask(sql):
+        return query(near_dir / "manifest.duckdb", sql.format(stopped)).to_pylist()
+
+    assert ask("SELECT status FROM runs WHERE run_id = {}") == [{"status": "failed"}]
+    assert ask("SELECT max_by(stage, ordinal) AS last FROM stages WHERE run_id = {}") == [
+        {"last": "decontaminate"}
+    ]
+    assert ask("SELECT count(*) AS n FROM reviews WHERE run_id = {}")[0]["n"] > 0
+    assert ask("SELECT count(*) AS n FROM selections WHERE run_id = {}") == [{"n": 0}]
+    assert "The run ended here" in (near_dir / "report.html").read_text(encoding="utf-8")
+    assert medsift(["select", str(near_dir), "--name", "x", "--budget", "5"]) == 2
+    assert "stopped for a person" in capsys.readouterr().err
 
 
 def test_new_splits_share_no_image(phantom_recipe, tmp_path):

@@ -1,4 +1,4 @@
-"""Benchmarks kept out of training: copies are found, other patients are not, texts are."""
+"""Benchmarks kept out of training: copies found, other patients not, the rest listed for review."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from curation import records
 from curation.decontaminate import (
     NEAR,
+    REVIEWS,
     SAME_IMAGE,
     SAME_PAIR,
     SAME_TEXT,
@@ -25,6 +26,7 @@ from curation.decontaminate import (
     build_index,
     find_hits,
     read_index,
+    with_originals,
     write_index,
 )
 from curation.dedup import DedupConfig
@@ -229,3 +231,115 @@ def test_bad_indexes_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "other" / "note.txt").write_text("mine")
     with pytest.raises(UsageError, match="holds something else"):
         write_index(index_of([sample("item", [], "q?", LONG)], {}), tmp_path / "other")
+
+
+def shape(seed: int, grain: int) -> Image.Image:
+    """A smooth picture by one seed with fine structure by another, which alone tells them apart."""
+    coarse, fine = (
+        Image.fromarray(np.random.default_rng(own).uniform(-1, 1, (cells, cells)).astype("f4"))
+        for own, cells in ((seed, 7), (grain, 40))
+    )
+    size, cubic = (200, 200), Image.Resampling.BICUBIC
+    mixed = 125 + 100 * np.asarray(coarse.resize(size, cubic)) + 15 * np.asarray(fine.resize(size))
+    return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
+
+
+PICTURES = {"a": shape(1, 101), "b": shape(2, 102)}
+BENCH = [
+    sample("i2", ["a"], "Is there a lesion?"),
+    sample("i1", ["a"], "What is the plane?"),
+    sample("i3", ["b"], "Is it normal?"),
+]
+POOL = {
+    "near": shape(1, 9),
+    "copy": jpeg(shape(1, 101)),
+    "other": shape(5, 105),
+    "close": shape(2, 8),
+}
+ROWS = [
+    sample("x2", ["near"], "Where?"),
+    sample("x1", ["near"], "What?"),
+    sample("y", ["copy"], "How?"),
+    sample("z", ["other"], "Why?"),
+    sample("w", ["close"], "Who?"),
+]
+
+
+@pytest.fixture(scope="module")
+def index():
+    return index_of(BENCH, PICTURES)
+
+
+@pytest.fixture(scope="module")
+def found(index):
+    return hits(ROWS, POOL, index)
+
+
+def test_a_pair_of_pictures_is_listed_once_with_how_many_show_them(found, index):
+    assert found.worst == {"x1": NEAR, "x2": NEAR, "w": NEAR, "y": SAME_IMAGE}
+    assert found.reviews.schema == REVIEWS
+    lines = {line["image_id"]: line for line in found.reviews.to_pylist()}
+    assert set(lines) == {"near", "close"}
+    pair = lines["near"]
+    assert (pair["row_id"], pair["samples"]) == ("x1", 2)
+    assert (pair["item_id"], pair["item_image_id"], pair["items"]) == ("i1", "a", 2)
+    assert (pair["benchmark"], pair["kind"], pair["verdict"]) == ("bench", "near_image", NEAR)
+    assert pair["similarity"] == pair["correlation"] >= 0.97
+    assert pair["cosine"] == pytest.approx(1.0)
+    held = dict(
+        zip(*(index.images[name].to_pylist() for name in ("image_id", "thumb")), strict=True)
+    )
+    assert pair["item_miniature"] == held["a"]
+
+
+def test_the_most_similar_come_first_and_order_decides_nothing(found, index):
+    values = found.reviews["similarity"].to_pylist()
+    assert values == sorted(values, reverse=True)
+    turned = dict(reversed(list(POOL.items())))
+    other = index_of(BENCH[::-1], dict(reversed(list(PICTURES.items()))))
+    assert hits(ROWS[::-1], turned, other).reviews.equals(found.reviews)
+
+
+def test_every_row_that_is_near_and_undecided_is_on_the_list(found):
+    shown = {row["row_id"]: row["images"][0] for row in ROWS}
+    listed = set(found.reviews["image_id"].to_pylist())
+    assert {shown[row] for row, verdict in found.worst.items() if verdict == NEAR} == listed
+
+
+def test_without_miniatures_the_cosine_speaks():
+    blind = index_of(BENCH, PICTURES, thumbs=False)
+    lines = hits(ROWS, POOL, blind).reviews.to_pylist()
+    # All vectors are alike here: every picture is near every one of the benchmark's.
+    assert len(lines) == len(POOL) * len(PICTURES)
+    assert all(line["correlation"] is None and line["item_miniature"] is None for line in lines)
+    assert all(line["similarity"] == line["cosine"] for line in lines)
+
+
+def test_a_long_run_of_words_is_listed_without_pictures():
+    bench = index_of([sample("long", [], "What is said?", LONG)], {})
+    pool = [sample("x", [], "What else?", f"Another beginning. {LONG}")]
+    [line] = hits(pool, {}, bench).reviews.to_pylist()
+    assert (line["row_id"], line["item_id"], line["kind"]) == ("x", "long", "long_run")
+    assert (line["image_id"], line["item_image_id"], line["cosine"]) == (None, None, None)
+    assert (line["samples"], line["items"]) == (1, 1)
+
+
+def originals(refs=("/pictures/a.png", "/pictures/b.png")):
+    lines = [line | {"refs": [refs["ab".index(line["images"][0])]]} for line in BENCH]
+    return pa.Table.from_pylist(lines, schema=records.SAMPLES)
+
+
+def test_the_benchmarks_own_run_gives_its_questions_and_pictures(found):
+    lines = {
+        line["image_id"]: line for line in with_originals(found.reviews, originals()).to_pylist()
+    }
+    assert lines["near"]["item_question"] == "What is the plane?"
+    assert lines["near"]["item_ref"] == "/pictures/a.png"
+    assert lines["close"]["item_ref"] == "/pictures/b.png"
+
+
+def test_another_run_than_the_indexs_is_refused(found):
+    others = [sample("i1", ["c"], "q?"), sample("i3", ["c"], "q?")]
+    for rows in (others, []):
+        with pytest.raises(UsageError, match=r"its run has no item 'i\d' with that picture"):
+            with_originals(found.reviews, table(rows))

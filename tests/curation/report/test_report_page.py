@@ -23,6 +23,7 @@ SECTIONS = (
     "duplicates",
     "conflicts",
     "leaks",
+    "review",
     "failures",
     "notes",
     "measures",
