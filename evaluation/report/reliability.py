@@ -1,0 +1,96 @@
+"""The reliability diagram: what models promised against what was right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from curation.compare.layout import Line
+from curation.report.drawing import COLOURS, GONE, Figure, axis_title, layout, plain
+from evaluation.report.data import Bench, Evaluation
+
+DRAWN: Final = len(COLOURS)
+"""Models in one diagram; more could not be told apart."""
+WHISKERED: Final = 3
+"""So many models have their intervals drawn; of more they would hide the curves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Models of a benchmark that gave probabilities: at most `DRAWN` of them are in the diagram."""
+
+    bench: str
+    evaluations: list[Evaluation]
+    figure: Figure
+
+    @property
+    def whiskers(self) -> bool:
+        """Whether intervals are drawn."""
+        return len(self.evaluations) <= WHISKERED
+
+    @property
+    def hidden(self) -> int:
+        """Models that are in the table alone."""
+        return max(len(self.evaluations) - DRAWN, 0)
+
+
+def reliability(bench: Bench) -> Reliability | None:
+    """The diagram of a benchmark, None where no model gave probabilities."""
+    stated = [one for one in bench.evaluations if filled(one)]
+    if not stated:
+        return None
+    traces = [_diagonal()]
+    whiskers = len(stated) <= WHISKERED
+    traces += [_curve(one, colour, whiskers) for one, colour in zip(stated, COLOURS, strict=False)]
+    axis = {"range": [-0.02, 1.02], "tickformat": ".0%", "dtick": 0.2}
+    x = {**axis, "title": axis_title("mean confidence of the bin")}
+    y = {**axis, "title": axis_title("share that was right")}
+    return Reliability(bench.name, stated, (traces, layout(440, x, y, hovermode="closest")))
+
+
+def filled(evaluation: Evaluation) -> list[Line]:
+    """The bins that hold replies."""
+    return [one for one in evaluation.bins if one["n"] and one["confidence"] is not None]
+
+
+def _diagonal() -> Line:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "as promised",
+        "x": [0, 1],
+        "y": [0, 1],
+        "line": {"color": GONE, "dash": "dot", "width": 1.5},
+        "hoverinfo": "skip",
+    }
+
+
+def _curve(one: Evaluation, colour: str, whiskers: bool) -> Line:
+    bins = filled(one)
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": plain(one.name),
+        "x": [line["confidence"] for line in bins],
+        "y": [line["accuracy"] for line in bins],
+        "error_y": {
+            "type": "data",
+            "visible": whiskers,
+            "symmetric": False,
+            "array": _arms(bins, "high"),
+            "arrayminus": _arms(bins, "low"),
+            "thickness": 1.2,
+            "width": 3,
+        },
+        "customdata": [line["n"] for line in bins],
+        "line": {"color": colour, "width": 1.6},
+        "marker": {"color": colour, "size": 7},
+        "hovertemplate": "promised %{x:.1%}, right %{y:.1%} of %{customdata:,} replies"
+        f"<extra>{plain(one.name)}</extra>",
+    }
+
+
+def _arms(bins: Sequence[Line], end: str) -> list[float]:
+    """How far an interval reaches from the share that was right; nothing where it is not known."""
+    return [0.0 if line[end] is None else abs(line[end] - line["accuracy"]) for line in bins]

@@ -1,0 +1,393 @@
+"""The evaluation page: its numbers are the manifest's, its texts are inert, a browser opens it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from curation.errors import ManifestError, StorageError
+from curation.manifest import query
+from evaluation.report import write_evaluation_page
+from evaluation.report.words import ends, percent, points, signed_ends
+
+SECTIONS = ("leaderboard", "strata", "robustness", "reliability", "worst")
+THEMES = {
+    "light": (),
+    "dark": ("--force-dark-mode", "--blink-settings=preferredColorScheme=0"),
+}
+Browse = Callable[..., tuple[str, str]]
+JOINT = "modality / task_type"
+
+
+@pytest.fixture(scope="module")
+def full_page(full_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_evaluation_page(full_manifest, tmp_path_factory.mktemp("page") / "page.html")
+
+
+@pytest.fixture(scope="module")
+def full(full_page: Path, read_page: Any) -> Any:
+    return read_page(full_page)
+
+
+@pytest.fixture(scope="module")
+def bare_page(
+    items_of: Any, tables_of: Any, write_evaluations: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """One model on one benchmark, originals alone, without probabilities."""
+    folder = tmp_path_factory.mktemp("bare")
+    tables = tables_of(items_of(folder, "vqa", 12), "guesser", sure=False)
+    manifest = write_evaluations(folder / "manifest.duckdb", [tables])
+    return write_evaluation_page(manifest, folder / "page.html")
+
+
+@pytest.fixture(scope="module")
+def lines(full_manifest: Path) -> Callable[..., dict[tuple[str, ...], Any]]:
+    """Lines of the manifest by metric, variant, facet and value."""
+    found = query(
+        full_manifest,
+        "SELECT metrics.*, model FROM metrics "
+        "JOIN evaluations USING (run_id, evaluation_id, benchmark)",
+    ).to_pylist()
+
+    def of(model: str, benchmark: str = "vqa") -> dict[tuple[str, ...], Any]:
+        return {
+            (one["metric"], one["variant"], one["facet"], one["facet_value"]): one
+            for one in found
+            if one["model"].startswith(model) and one["benchmark"] == benchmark
+        }
+
+    return of
+
+
+def starred(line: dict[str, Any]) -> str:
+    return percent(line["value"]) + ("*" if line["n"] < 30 else "")
+
+
+def own_row(rows: list[list[str]], start: str) -> list[str]:
+    [row] = [row for row in rows if row[0].startswith(start)]
+    return row
+
+
+@pytest.mark.parametrize("model", ["looker", "guesser"])
+@pytest.mark.parametrize(("table", "benchmark"), [(0, "plain_set"), (2, "vqa")])
+def test_leaderboard_shows_the_lines_of_the_manifest(
+    full: Any, lines: Any, model: str, table: int, benchmark: str
+) -> None:
+    row = own_row(full.rows("leaderboard", table), model)
+    line = lines(model, benchmark)["accuracy", "original", "all", "all"]
+    assert row[2:7] == [
+        starred(line),
+        ends(line),
+        str(line["n"]),
+        str(line["clusters"]),
+        percent(line["unparsed_rate"]),
+    ]
+
+
+def test_open_answers_have_a_table_of_their_own(full: Any, lines: Any) -> None:
+    [head, *rows] = full.rows("leaderboard", 3)
+    assert head[:4] == ["Model", "exact match", "token F1", "token precision"]
+    line = lines("looker")["token_f1", "original", "all", "all"]
+    assert own_row(rows, "looker")[2] == f"{starred(line)} {ends(line)}"
+
+
+def test_heat_map_shows_each_cell_and_leaves_absent_ones_empty(full: Any, lines: Any) -> None:
+    best = full.rows("leaderboard", 0)[1][0].split()[0]
+    known = lines(best, "plain_set")
+    [head, *rows, last] = full.rows("strata", 0)
+    shown = {
+        (row[0], task): cell
+        for row in rows
+        for task, cell in zip(head[1:-1], row[1:-1], strict=True)
+    }
+    held = {
+        key[3]: line for key, line in known.items() if key[:3] == ("accuracy", "original", JOINT)
+    }
+    assert {f"{a} / {b}": cell for (a, b), cell in shown.items() if cell} == {
+        name: f"{starred(line)} {line['n']}" for name, line in held.items() if name is not None
+    }
+    assert "" in shown.values()
+    assert any(cell.partition(" ")[0].endswith("*") for cell in shown.values())
+    whole = known["accuracy", "original", "all", "all"]
+    assert last[-1] == f"{starred(whole)} {whole['n']}"
+    unnamed = held[None]
+    assert f"{unnamed['n']} replies are to items without a modality or a task" in full.words(
+        "strata"
+    )
+
+
+def test_single_facets_stand_below_the_heat_map(full: Any, lines: Any) -> None:
+    best = full.rows("leaderboard", 0)[1][0].split()[0]
+    known = lines(best, "plain_set")
+    rows = full.rows("strata", 1)
+    assert [row[0] for row in rows if len(row) == 1] == [
+        "modality",
+        "body part",
+        "task type",
+        "answer type",
+        "language",
+    ]
+    line = known["accuracy", "original", "body_part", None]
+    assert ["not named", "", starred(line), ends(line), str(line["n"])] in [r[:5] for r in rows]
+
+
+def test_robustness_shows_score_drop_and_flips_of_every_variant(full: Any, lines: Any) -> None:
+    known = lines("looker", "plain_set")
+    rows = {row[0]: row for row in full.rows("robustness", 0) if len(row) == 9}
+    variants = {key[1] for key in known if key[0] == "accuracy"}
+    assert set(rows) == variants | {"Variant"}
+    assert {"no_image", "noise@3", "rotation@2", "mask_region"} <= variants
+    for variant in variants - {"original"}:
+        accuracy, drop, flips = (
+            known[name, variant, "all", "all"] for name in ("accuracy", "drop", "flip_rate")
+        )
+        assert rows[variant][2:] == [
+            starred(accuracy),
+            ends(accuracy),
+            str(accuracy["n"]),
+            points(drop["value"]),
+            signed_ends(drop),
+            starred(flips),
+            ends(flips),
+        ]
+
+
+def test_robustness_is_summed_up_with_the_four_way_table(full: Any, lines: Any) -> None:
+    known = lines("looker", "plain_set")
+    sums = {row[0].partition(":")[0]: row for row in full.rows("robustness", 1)}
+    worst = known["worst_case", "all", "all", "all"]
+    assert sums["worst case"][1:] == [starred(worst), ends(worst), str(worst["n"])]
+    grounded = known["grounding", "mask_region", "all", "all"]
+    assert sums["grounding"][1] == f"{points(grounded['value'])} points"
+    cells = [row[1:] for row in full.rows("robustness", 2)[1:]]
+    names = [
+        [f"{same}_{looks}" for looks in ("reliant", "unreliant")]
+        for same in ("consistent", "inconsistent")
+    ]
+    for row, own in zip(cells, names, strict=True):
+        for cell, name in zip(row, own, strict=True):
+            line = known[name, "all", "all", "all"]
+            assert cell == f"{starred(line)} {ends(line)}"
+
+
+def test_reliability_shows_the_error_and_every_bin(
+    full: Any, lines: Any, full_manifest: Path
+) -> None:
+    line = lines("looker", "plain_set")["ece", "original", "all", "all"]
+    chance = lines("looker", "plain_set")["ece_by_chance", "original", "all", "all"]
+    row = own_row(full.rows("reliability", 0), "looker")
+    assert row[1:] == [starred(line), percent(chance["value"]), str(line["n"])]
+    bins = query(
+        full_manifest, "SELECT * FROM reliability WHERE benchmark = 'plain_set' AND n > 0"
+    ).to_pylist()
+    shown = {(row[1], row[4], row[6]) for row in full.rows("reliability", 1)[1:]}
+    assert shown == {
+        (percent(one["confidence"]), percent(one["accuracy"]), str(one["n"])) for one in bins
+    }
+
+
+def test_header_names_what_was_asked(full: Any, full_manifest: Path) -> None:
+    words = full.words("")
+    counts = query(
+        full_manifest,
+        "SELECT count(*) AS asked, count(*) - count(reply) AS unanswered, "
+        "count(DISTINCT item_id) FILTER (benchmark = 'vqa') AS vqa, "
+        "count(DISTINCT item_id) FILTER (benchmark = 'plain_set') AS plain_set FROM predictions",
+    ).to_pylist()[0]
+    assert f"{counts['asked']:,} replies asked for, {counts['unanswered']} not given." in words
+    assert "Scored by protocol strict." in words
+    assert full.rows("", 0)[1:] == [
+        [name, str(counts[name]), images, f"{name}{'ab' * 8}"[:16], f"{name}_test.json",
+         "strict", "3"]
+        for name, images in (("plain_set", "20"), ("vqa", "40"))
+    ]  # fmt: skip
+    assert '"max_new_tokens": 64' in words
+    assert "numpy2.4.0" in words
+    assert "rotation@1 not of 12 items: it has 0 options" in words
+    assert "Evaluation guesser-1, model 0123456789abcdef, adapter of training t1" in words
+    assert "not a medical device" in full.text["worst"]
+
+
+def test_contaminated_models_are_warned_of(full: Any) -> None:
+    assert "Contaminated. guesser was trained despite leaks" in full.words("")
+    assert "Its figures on plain_set and vqa may show" in full.words("")
+    assert full.words("").count("Contaminated.") == 1
+    assert own_row(full.rows("leaderboard", 0), "guesser")[0] == "guesser contaminated"
+
+
+def test_every_section_has_its_place_in_the_contents(full: Any) -> None:
+    assert list(full.text) == ["", *SECTIONS]
+    links = [link["href"] for tag, link in full.elements if tag == "a"]
+    assert links == [f"#{name}" for name in SECTIONS]
+
+
+def test_markup_in_data_opens_no_element(full_page: Path, full: Any, breakout: str) -> None:
+    assert breakout not in full_page.read_text(encoding="utf-8")
+    # Two scripts, and the two diagrams as JSON.
+    assert sum(tag == "script" for tag, _ in full.elements) == 4
+    assert not [tag for tag, _ in full.elements if tag == "b" and _.get("onclick")]
+    assert "{{ 7 * 7 }}" in full.words("worst")
+
+
+def test_nothing_is_fetched(full: Any) -> None:
+    sources = [
+        value
+        for _, attributes in full.elements
+        for name, value in attributes.items()
+        if name in ("src", "href", "srcset", "data", "action") and value is not None
+    ]
+    assert any(value.startswith("data:image/jpeg;base64,") for value in sources)
+    assert all(value.startswith(("data:", "#")) for value in sources)
+    [policy] = [given["content"] for _, given in full.elements if "http-equiv" in given]
+    assert "default-src 'none'" in str(policy)
+
+
+def test_page_without_variants_or_probabilities_says_so(bare_page: Path, read_page: Any) -> None:
+    page = read_page(bare_page)
+    assert page.words("robustness").endswith(
+        "No variants were asked, so nothing is known of robustness."
+    )
+    assert "No model gave probabilities" in page.words("reliability")
+    assert page.words("leaderboard").count("No best is named") == 0
+    # plotly.js is not carried where nothing is drawn.
+    assert bare_page.stat().st_size < 500_000
+    assert sum(tag == "script" for tag, _ in page.elements) == 1
+
+
+def test_null_metrics_are_dashes_and_not_zeros(
+    items_of: Any, tables_of: Any, write_evaluations: Any, read_page: Any, tmp_path: Path
+) -> None:
+    tables = tables_of(items_of(tmp_path, "vqa", 6), "guesser", sure=False)
+    lines = [
+        one | {"value": None, "low": None, "high": None, "n": 0, "unparsed_rate": None}
+        for one in tables["metrics"].to_pylist()
+    ]
+    tables["metrics"] = pa.Table.from_pylist(lines, schema=tables["metrics"].schema)
+    tables["predictions"] = tables["predictions"].slice(0, 0)
+    manifest = write_evaluations(tmp_path / "manifest.duckdb", [tables])
+    page = read_page(write_evaluation_page(manifest, tmp_path / "page.html"))
+    assert page.rows("leaderboard", 0)[1][2:7] == ["–", "", "0", "6", "–"]
+    assert "nothing to score." in page.words("leaderboard")
+    assert all(cell == "" for row in page.rows("strata", 0)[1:] for cell in row[1:])
+    assert "No reply to an item as published was wrong" in page.words("worst")
+
+
+def test_evaluation_without_metrics_is_listed_as_not_scored(
+    items_of: Any, tables_of: Any, write_evaluations: Any, read_page: Any, tmp_path: Path
+) -> None:
+    tables = tables_of(items_of(tmp_path, "vqa", 6), "guesser")
+    manifest = write_evaluations(
+        tmp_path / "manifest.duckdb", [{"evaluations": tables["evaluations"]}]
+    )
+    page = read_page(write_evaluation_page(manifest, tmp_path / "page.html"))
+    assert page.rows("leaderboard", 0)[1][2:7] == ["–", "", "–", "–", "–"]
+
+
+def test_ten_models_stand_in_one_table(
+    items_of: Any, tables_of: Any, write_evaluations: Any, read_page: Any, tmp_path: Path
+) -> None:
+    items = items_of(tmp_path, "vqa", 10)
+    parts = [
+        tables_of(items, f"model-{at}", known=0.3 + at / 20, seed=at, variants=("blank",))
+        for at in range(10)
+    ]
+    manifest = write_evaluations(tmp_path / "manifest.duckdb", parts)
+    page = read_page(write_evaluation_page(manifest, tmp_path / "page.html"))
+    rows = page.rows("leaderboard", 0)[1:]
+    values = [float(row[2].rstrip("%*")) for row in rows]
+    assert len(rows) == 10
+    assert values == sorted(values, reverse=True)
+    assert "10 models on vqa" in page.words("")
+    assert "The diagram shows the first 7 of 10 models." in page.words("reliability")
+    assert len(page.rows("reliability", 0)) == 11
+
+
+def test_models_of_one_name_are_told_apart(
+    items_of: Any, tables_of: Any, write_evaluations: Any, read_page: Any, tmp_path: Path
+) -> None:
+    items = items_of(tmp_path, "vqa", 6)
+    parts = [tables_of(items, name) for name in ("first", "second")]
+    for tables in parts:
+        lines = [one | {"model": "same"} for one in tables["evaluations"].to_pylist()]
+        tables["evaluations"] = pa.Table.from_pylist(lines)
+    manifest = write_evaluations(tmp_path / "manifest.duckdb", parts)
+    page = read_page(write_evaluation_page(manifest, tmp_path / "page.html"))
+    names = {row[0] for row in page.rows("leaderboard", 0)[1:]}
+    assert names == {"first-1", "second-1"}
+
+
+def test_newest_run_with_evaluations_is_shown_unless_named(
+    items_of: Any, tables_of: Any, write_evaluations: Any, read_page: Any, tmp_path: Path
+) -> None:
+    items = items_of(tmp_path, "vqa", 6)
+    manifest = tmp_path / "manifest.duckdb"
+    write_evaluations(manifest, [tables_of(items, "old")], run_id="run-1")
+    write_evaluations(manifest, [tables_of(items, "new"), tables_of(items, "more")], run_id="run-2")
+    write_evaluations(manifest, [], run_id="run-3")
+
+    def models(**chosen: Any) -> set[str]:
+        page = read_page(write_evaluation_page(manifest, tmp_path / "page.html", **chosen))
+        return {row[0] for row in page.rows("leaderboard", 0)[1:]}
+
+    assert models() == {"new", "more"}
+    assert models(run_id="run-1") == {"old"}
+    assert models(evaluations=["new-1"]) == {"new"}
+    with pytest.raises(ManifestError, match=r"run 'run-3' has no evaluation; .*run-2, run-1"):
+        models(run_id="run-3")
+    with pytest.raises(ManifestError, match="no evaluation 'old-1'; run run-2 has more-1, new-1"):
+        models(evaluations=["old-1"])
+    with pytest.raises(ManifestError, match="no evaluation is named; run run-2 has more-1, new-1"):
+        models(evaluations=[])
+
+
+def test_manifest_without_evaluations_is_refused(write_evaluations: Any, tmp_path: Path) -> None:
+    manifest = write_evaluations(tmp_path / "manifest.duckdb", [])
+    with pytest.raises(ManifestError, match="holds no evaluation; make one with"):
+        write_evaluation_page(manifest, tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_output_that_cannot_be_written_is_one_clear_line(
+    full_manifest: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="name another --output"):
+        write_evaluation_page(full_manifest, tmp_path / "file" / "page.html")
+
+
+def test_same_manifest_gives_the_same_page(
+    full_manifest: Path, full_page: Path, tmp_path: Path
+) -> None:
+    again = write_evaluation_page(full_manifest, tmp_path / "again.html", run_id="run-1")
+    assert again.read_bytes() == full_page.read_bytes()
+    assert again.stat().st_size < 9_000_000
+
+
+@pytest.mark.page
+@pytest.mark.parametrize("theme", list(THEMES))
+def test_browser_draws_the_page_without_a_complaint(
+    full_page: Path, browse: Browse, read_page: Any, tmp_path: Path, theme: str, hostile: str
+) -> None:
+    dom, console = browse(full_page, tmp_path, *THEMES[theme])
+    assert console == ""
+    assert re.findall(r'data-figure="([^"]+)"', dom) == ["reliability-0", "reliability-1"]
+    assert 'data-drawn="2"' in dom
+    assert dom.count('class="main-svg"') >= 2
+    assert "data-broken" not in dom
+    (tmp_path / "dom.html").write_text(dom)
+    drawn = read_page(tmp_path / "dom.html")
+    assert all(hostile in drawn.text[name] for name in ("", "leaderboard", "strata", "worst"))
+
+
+@pytest.mark.page
+def test_page_without_figures_opens_without_a_complaint(
+    bare_page: Path, browse: Browse, tmp_path: Path
+) -> None:
+    dom, console = browse(bare_page, tmp_path)
+    assert console == ""
+    assert 'data-drawn="0"' in dom
