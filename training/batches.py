@@ -76,15 +76,8 @@ class Plan:
         return tuple(self._epochs.batch(place) for place in range(first, last))
 
     def share(self, step: int, rank: int, world_size: int) -> tuple[Batch, ...]:
-        """A worker's batches of a step: as many as every other has.
-
-        Where they do not come out even, some work once more on a batch that does not count.
-        """
-        batches = self.batches(step)
-        rounds = -(-len(batches) // world_size)
-        spare = batches[0]._replace(counts=False)
-        places = range(rank, rounds * world_size, world_size)
-        return tuple(batches[place] if place < len(batches) else spare for place in places)
+        """A worker's batches of a step; see `deal`."""
+        return deal(self.batches(step), rank, world_size)
 
     def epoch(self, steps: int) -> float:
         """Passes over the samples after so many steps."""
@@ -157,6 +150,17 @@ class Epochs:
         for start in range(0, len(order), window):
             group = order[start : start + window]
             yield group[np.argsort(-self.lengths[group], kind="stable")]
+
+
+def deal(batches: Sequence[Batch], rank: int, world_size: int) -> tuple[Batch, ...]:
+    """A worker's batches of some: as many as every other has.
+
+    Where they do not come out even, some work once more on a batch that does not count.
+    """
+    rounds = -(-len(batches) // world_size)
+    spare = batches[0]._replace(counts=False)
+    places = range(rank, rounds * world_size, world_size)
+    return tuple(batches[place] if place < len(batches) else spare for place in places)
 
 
 def drawn(odds: Doubles, draws: int, generator: np.random.Generator) -> Ints:

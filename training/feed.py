@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ class Fed(NamedTuple):
 
 def feed(
     collate: Callable[[Batch], Micro], batches: Iterable[Batch], ahead: int = AHEAD
-) -> Iterator[Fed]:
+) -> Generator[Fed, None, None]:
     """Yield batches in order while the next `ahead` are made by one thread.
 
     An error of `collate` is raised where its batch would have come.

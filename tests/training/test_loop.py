@@ -1,0 +1,362 @@
+"""The loop: bit-exact resume, steps that no cut changes, and ends that say what happened."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from curation.errors import ModelError, UsageError
+from tests.training.conftest import MakeRun, asked, draw, recipe
+from training.adapters import trained_parameters
+from training.checkpoint import TRAINED, FolderKeeper, State, checkpoints, read_state
+from training.logs import STEPS, Journal, StepLine, read_lines
+from training.loop import Outcome, train
+from training.objective import Objective
+from training.prepare import Prepared, prepare
+from training.recipe import TrainingRecipe
+
+SAME = (
+    "step",
+    "epoch",
+    "loss",
+    "held_out_loss",
+    "learning_rate",
+    "grad_norm",
+    "samples",
+    "tokens",
+    "supervised_tokens",
+)
+
+
+class Killed(BaseException):
+    """As a signal would: nothing in between may catch it."""
+
+
+@pytest.fixture
+def pictured(make_run: MakeRun, tmp_path: Path) -> Path:
+    """Twelve samples on six pictures, two without any, of several weights."""
+    files = [draw(tmp_path / f"{k}.png", k, 28 + 20 * k, 60) for k in range(6)]
+    lines = [
+        asked(f"is {word} {k}?", ("yes", "no", "left lung")[k % 3], file, weight=1 + k % 3)
+        for k, file in enumerate(files)
+        for word in ("clear", "large")
+    ]
+    return make_run([*lines, asked("is a lung an organ?", "yes"), asked("what is it?", "a heart")])
+
+
+def session(
+    made: TrainingRecipe, folder: Path, watch: Callable[[StepLine], None] | None = None, **more: Any
+) -> tuple[Prepared, Outcome]:
+    """Prepare and train, as a process that begins anew would."""
+    prepared = prepare(made)
+    try:
+        keeper = FolderKeeper(folder / "checkpoints", made.checkpoints.keep)
+        outcome = train(
+            prepared,
+            keeper,
+            lambda resumed: Journal(folder, made.log, made.name, resumed),
+            watch=watch,
+            **more,
+        )
+    finally:
+        prepared.close()
+    return prepared, outcome
+
+
+def curve(folder: Path) -> list[dict[str, Any]]:
+    return [{key: line[key] for key in SAME} for line in read_lines(folder / STEPS)]
+
+
+def final(folder: Path) -> dict[str, bytes]:
+    newest = checkpoints(folder / "checkpoints")[-1]
+    return {path.name: path.read_bytes() for path in newest.glob("*.safetensors")}
+
+
+RESUMED: dict[str, dict[str, Any]] = {
+    "adapters": {
+        "lora": {"dropout": 0.2, "rank": 4},
+        "data": {"held_out": {"share": 0.2, "every": 3}},
+        "batches": {"samples": 2, "accumulation": 2},
+    },
+    "vision, drawn": {
+        "lora": {"dropout": 0.1, "rank": 4, "dora": True},
+        "vision": "trained",
+        "gradient_checkpointing": True,
+        "data": {"weights": "sampling"},
+        "batches": {"samples": 3},
+    },
+    "full, packed": {"lora": {"full": True}, "batches": {"tokens": 128, "packing": True}},
+}
+
+
+@pytest.mark.parametrize("kind", list(RESUMED))
+def test_killed_and_started_again_ends_with_the_same_bits(
+    qwen: Path, pictured: Path, tmp_path: Path, kind: str
+):
+    settings = RESUMED[kind] | {
+        "steps": 8,
+        "checkpoints": {"every": 2},
+        "log": {"tensorboard": False},
+    }
+    made = recipe(pictured, qwen, **settings)
+    session(made, tmp_path / "whole")
+    rng = random.Random(kind)
+    for moment in sorted(rng.sample(range(1, 7), 2)):
+
+        def kill(line: StepLine, moment: int = moment) -> None:
+            if line.step == moment:
+                raise Killed
+
+        with pytest.raises(Killed):
+            session(made, tmp_path / "cut", watch=kill)
+    session(made, tmp_path / "cut")
+    assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
+    assert final(tmp_path / "cut") == final(tmp_path / "whole")
+
+
+def test_a_finished_training_does_nothing_more(qwen: Path, pictured: Path, tmp_path: Path):
+    made = recipe(pictured, qwen, steps=2, log={"tensorboard": False})
+    _, first = session(made, tmp_path / "a")
+    _, again = session(made, tmp_path / "a", watch=lambda line: pytest.fail("a step was taken"))
+    assert again == first
+    assert len(curve(tmp_path / "a")) == 2
+
+
+def test_a_checkpoint_of_other_settings_or_another_model_is_refused(
+    qwen: Path, llama: Path, make_run: MakeRun, tmp_path: Path
+):
+    run = make_run([asked(f"what is {k}?", "a lung") for k in range(4)])
+    plain = {"steps": 2, "log": {"tensorboard": False}}
+    session(recipe(run, llama, **plain), tmp_path / "a")
+    with pytest.raises(UsageError, match=r"was made with seed 0, the recipe has 1; give this"):
+        session(recipe(run, llama, seed=1, **plain), tmp_path / "a")
+    with pytest.raises(ModelError, match="was made on another model"):
+        session(recipe(run, qwen, **plain), tmp_path / "a")
+
+
+def one_step(run: Path, base: Path, folder: Path, **settings: Any) -> tuple[dict, dict]:
+    """The first step's line, and the weights after it."""
+    made = recipe(run, base, steps=1, lora={"full": True}, log={"tensorboard": False}, **settings)
+    prepared, _ = session(made, folder)
+    return curve(folder)[0], {
+        name: part.detach() for name, part in prepared.model.named_parameters()
+    }
+
+
+def test_however_a_step_is_cut_it_is_the_same_step(qwen: Path, make_run: MakeRun, tmp_path: Path):
+    files = [draw(tmp_path / f"{k}.png", k, 28 + 20 * k, 60) for k in range(4)]
+    run = make_run(
+        [
+            asked("is it " + "clear " * k, "yes " * (k + 1), file, weight=k + 1.0)
+            for k, file in enumerate(files)
+        ]
+    )
+    optimiser = {"warmup": 0.0, "epsilon": 1e-3}
+    cuts = [
+        {"samples": 4},
+        {"samples": 1, "accumulation": 4},
+        {"samples": 2, "accumulation": 2},
+        {"samples": 4, "packing": True, "tokens": 512},
+    ]
+    steps = [
+        one_step(run, qwen, tmp_path / str(k), batches=cut, optimiser=optimiser)
+        for k, cut in enumerate(cuts)
+    ]
+    for line, weights in steps[1:]:
+        assert line["loss"] == pytest.approx(steps[0][0]["loss"], rel=1e-5)
+        assert line["grad_norm"] == pytest.approx(steps[0][0]["grad_norm"], rel=1e-4)
+        assert line["supervised_tokens"] == steps[0][0]["supervised_tokens"]
+        torch.testing.assert_close(weights, steps[0][1], rtol=1e-3, atol=2e-6)
+
+
+def test_recomputed_activations_change_no_step(qwen: Path, pictured: Path, tmp_path: Path):
+    lines = [
+        one_step(pictured, qwen, tmp_path / str(on), gradient_checkpointing=on)
+        for on in (False, True)
+    ]
+    assert lines[0][0] == lines[1][0]
+    torch.testing.assert_close(lines[0][1], lines[1][1], rtol=0, atol=0)
+
+
+class Threads:
+    """Workers as threads of this process that wait for each other at every sum."""
+
+    def __init__(self, rank: int, world_size: int, meeting: threading.Barrier, desk: dict) -> None:
+        self.rank, self.world_size = rank, world_size
+        self.meeting, self.desk = meeting, desk
+
+    def reduce_sum(self, values: torch.Tensor) -> torch.Tensor:
+        self.desk[self.rank] = values.clone()
+        self.meeting.wait()
+        total = torch.stack([self.desk[rank] for rank in range(self.world_size)]).sum(0)
+        self.meeting.wait()
+        return total
+
+    def barrier(self) -> None:
+        self.meeting.wait()
+
+
+def test_workers_together_take_the_steps_of_one(qwen: Path, pictured: Path, tmp_path: Path):
+    workers = 3
+    settings = {
+        "epochs": 1.5,
+        "batches": {"samples": 2, "accumulation": 4},
+        "data": {"held_out": {"share": 0.2, "every": 1}},
+        "optimiser": {"epsilon": 1e-3},
+        "log": {"tensorboard": False},
+    }
+    made = recipe(pictured, qwen, **settings)
+    session(made, tmp_path / "one")
+    meeting, desk = threading.Barrier(workers, timeout=100), {}
+    prepared = [prepare(made) for _ in range(workers)]
+    endings: dict[int, Outcome] = {}
+
+    def work(rank: int) -> None:
+        folder = tmp_path / "many"
+        endings[rank] = train(
+            prepared[rank],
+            FolderKeeper(folder / "checkpoints", 2, writes=rank == 0),
+            (lambda resumed: Journal(folder, made.log, made.name, resumed)) if rank == 0 else None,
+            Threads(rank, workers, meeting, desk),
+        )
+
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for one in prepared:
+        one.close()
+    assert {outcome.state.step for outcome in endings.values()} == {prepared[0].training.plan.steps}
+    for found, wanted in zip(curve(tmp_path / "many"), curve(tmp_path / "one"), strict=True):
+        for key in SAME:
+            assert found[key] == pytest.approx(wanted[key], rel=2e-4)
+
+
+def test_a_small_set_is_learned(qwen: Path, pictured: Path, tmp_path: Path):
+    made = recipe(
+        pictured,
+        qwen,
+        steps=16,
+        optimiser={"lr": 3e-2},
+        batches={"samples": 8},
+        log={"tensorboard": False},
+    )
+    session(made, tmp_path / "a")
+    losses = [line["loss"] for line in curve(tmp_path / "a")]
+    assert sum(losses[-3:]) < 0.5 * sum(losses[:3])
+
+
+def test_bfloat16_arithmetic_trains(qwen: Path, pictured: Path, tmp_path: Path):
+    made = recipe(pictured, qwen, steps=2, precision="bfloat16", log={"tensorboard": False})
+    _, outcome = session(made, tmp_path / "a")
+    plain = recipe(pictured, qwen, steps=2, log={"tensorboard": False})
+    _, wanted = session(plain, tmp_path / "b")
+    assert outcome.state.loss == pytest.approx(wanted.state.loss, rel=0.05)
+    assert outcome.state.loss != wanted.state.loss
+
+
+def test_a_loss_that_is_no_number_stops_and_names_step_and_samples(
+    qwen: Path, pictured: Path, tmp_path: Path
+):
+    made = recipe(
+        pictured,
+        qwen,
+        steps=6,
+        optimiser={"lr": 1e30, "warmup": 0.0},
+        batches={"samples": 2},
+        checkpoints={"every": 1},
+        log={"tensorboard": False},
+    )
+    with pytest.raises(ModelError, match=r"the (loss|gradient) of step 2 is no number") as stopped:
+        session(made, tmp_path / "a")
+    assert "\n" not in str(stopped.value)
+    if "loss" in str(stopped.value):
+        assert "s:f.jsonl:" in str(stopped.value)
+    assert [line["step"] for line in curve(tmp_path / "a")] == [1]
+
+
+def test_out_of_memory_says_what_to_change(qwen: Path, pictured: Path, tmp_path: Path, monkeypatch):
+    def too_much(self: Objective, micro: object) -> torch.Tensor:
+        return torch.empty(1 << 50)
+
+    monkeypatch.setattr(Objective, "total", too_much)
+    made = recipe(pictured, qwen, steps=1, log={"tensorboard": False}, batches={"tokens": 300})
+    with pytest.raises(ModelError) as stopped:
+        session(made, tmp_path / "a")
+    told = str(stopped.value)
+    assert "out of memory in step 1 on" in told
+    assert "the peak was" in told
+    assert "lower batches.tokens (now 300), or lower data.max_pixels" in told
+    assert "gradient_checkpointing: true" in told
+
+
+def test_early_stopping_ends_with_the_best_weights(qwen: Path, pictured: Path, tmp_path: Path):
+    made = recipe(
+        pictured,
+        qwen,
+        steps=40,
+        optimiser={"lr": 0.5, "schedule": "constant", "warmup": 0.0},
+        data={"held_out": {"share": 0.3, "every": 1}},
+        early_stopping={"patience": 2},
+        checkpoints={"every": None, "keep": 1},
+        log={"tensorboard": False},
+    )
+    prepared, outcome = session(made, tmp_path / "a")
+    lines = curve(tmp_path / "a")
+    held = [line["held_out_loss"] for line in lines]
+    best = min(range(len(held)), key=held.__getitem__)
+    assert outcome.status == "stopped early"
+    assert outcome.result_step == best + 1
+    assert len(held) == best + 3 < 40
+    kept = [read_state(path)[0].step for path in checkpoints(tmp_path / "a" / "checkpoints")]
+    assert kept == [best + 1, best + 3]
+    best_weights = load_file(tmp_path / "a" / "checkpoints" / f"step-{best + 1:06d}" / TRAINED)
+    for name, part in trained_parameters(prepared.model).items():
+        assert torch.equal(part, best_weights[name])
+    _, again = session(made, tmp_path / "a")
+    assert again == outcome
+
+
+def test_a_new_best_must_beat_the_old_one_by_delta():
+    first = State(step=1).measured(2.0, 0.1)
+    assert (first.best_loss, first.best_step, first.stale) == (2.0, 1, 0)
+    second = replace(first, step=2).measured(1.95, 0.1)
+    assert (second.best_loss, second.held_out_loss, second.stale) == (2.0, 1.95, 1)
+    third = replace(second, step=3).measured(1.8, 0.1)
+    assert (third.best_loss, third.best_step, third.stale) == (1.8, 3, 0)
+
+
+def test_the_newest_checkpoints_stay_and_half_written_ones_do_not_count(
+    llama: Path, make_run: MakeRun, tmp_path: Path
+):
+    run = make_run([asked(f"what is {k}?", "a lung") for k in range(4)])
+    made = recipe(
+        run, llama, steps=5, checkpoints={"every": 1, "keep": 2}, log={"tensorboard": False}
+    )
+    session(made, tmp_path / "a")
+    folder = tmp_path / "a" / "checkpoints"
+    assert {path.name for path in folder.iterdir()} == {"step-000004", "step-000005"}
+    (folder / ".step-000006.123.partial").mkdir()
+    (folder / "step-000009").mkdir()
+    assert FolderKeeper(folder, 2).newest() == folder / "step-000005"
+
+
+def test_samples_are_fed_while_the_model_works(qwen: Path, pictured: Path, tmp_path: Path):
+    seen: list[StepLine] = []
+    made = recipe(pictured, qwen, steps=6, log={"tensorboard": False, "every": 2})
+    session(made, tmp_path / "a", watch=seen.append)
+    assert [line.step for line in seen] == [2, 4, 6]
+    for line in seen:
+        assert 0 <= line.data_wait <= 1
+        assert line.tokens_per_second > line.samples_per_second > 0
+        assert line.peak_memory_mb > 100
+        assert line.mfu is None

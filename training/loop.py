@@ -1,0 +1,180 @@
+"""The training loop: steps, measurements, checkpoints, and an end that can be trusted.
+
+It knows nothing of who runs it: alone, or as one of a `Fleet`. Killed at any moment and started
+again it goes on from the newest checkpoint, and on a CPU ends with the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from training.batches import Batch
+from training.checkpoint import Keeper, Snapshot, State, restore, restore_weights
+from training.feed import feed
+from training.fleet import Alone, Fleet
+from training.logs import Journal, StepLine
+from training.measures import Arithmetic, Clock, mfu, peak_memory_mb
+from training.prepare import Prepared
+from training.step import Stepper, Taken
+from training.validation import held_out_loss
+
+Watch = Callable[[StepLine], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a training ended; its model holds the weights of `result_step`."""
+
+    status: Literal["done", "stopped early"]
+    state: State
+    result_step: int
+
+
+def train(
+    prepared: Prepared,
+    keeper: Keeper,
+    journal: Callable[[int], Journal] | None = None,
+    fleet: Fleet | None = None,
+    watch: Watch | None = None,
+) -> Outcome:
+    """Train to the end, going on from the keeper's newest checkpoint.
+
+    Args:
+        prepared: what is trained on what.
+        keeper: where checkpoints come from and go to; every worker has one.
+        journal: opens the place of the curves, given the step that was resumed from; of the
+            first worker alone.
+        fleet: the workers; None is this process alone.
+        watch: is told every logged step.
+
+    Raises:
+        ModelError: a loss is no number, memory ran out, or no gradient arrives; in one line that
+            names step and samples or says what to change.
+        UsageError: the checkpoint belongs to another recipe.
+    """
+    trainer = Trainer(prepared, keeper, fleet or Alone(), watch)
+    if journal is None:
+        return trainer.run()
+    with closing(journal(trainer.state.step)) as trainer.journal:
+        return trainer.run()
+
+
+class Trainer:
+    """One worker's part of a training."""
+
+    def __init__(
+        self, prepared: Prepared, keeper: Keeper, fleet: Fleet, watch: Watch | None
+    ) -> None:
+        self.prepared, self.keeper, self.fleet, self.watch = prepared, keeper, fleet, watch
+        self.recipe, self.plan = prepared.recipe, prepared.training.plan
+        self.stepper = Stepper(prepared, fleet)
+        self.state = State()
+        newest = keeper.newest()
+        if newest is not None:
+            optimiser = self.stepper.optimiser
+            self.state = restore(newest, prepared.model, optimiser, prepared.decisive)
+        self.arithmetic = Arithmetic.of(prepared.model)
+        self.clock = Clock(self.state.seconds)
+        self.journal: Journal | None = None
+
+    def run(self) -> Outcome:
+        """Take every step that is left, then put the result's weights in place."""
+        with closing(feed(self.prepared.training.collator, self._mine())) as fed:
+            while self.state.step < self.plan.steps and not self._stale():
+                taken = self.stepper.take(self.state.step, fed)
+                self._count(taken)
+                self._finish_step(taken)
+        status: Literal["done", "stopped early"] = "stopped early" if self._stale() else "done"
+        return Outcome(status, self.state, self._settle())
+
+    def _mine(self) -> Iterator[Batch]:
+        """This worker's batches of all steps that are left."""
+        for step in range(self.state.step, self.plan.steps):
+            yield from self.plan.share(step, self.fleet.rank, self.fleet.world_size)
+
+    def _count(self, taken: Taken) -> None:
+        """Enter a step into the state and the clock."""
+        material, state = self.prepared.training, self.state
+        members = [place for batch in self.plan.batches(state.step) for place in batch.members]
+        lengths = material.lengths[members]
+        tokens, supervised = int(lengths.sum()), int(material.supervised[members].sum())
+        pairs = int((lengths * lengths).sum())
+        operations = self.arithmetic.operations(tokens, supervised, pairs)
+        self.clock.did(taken.seconds, taken.waited, len(members), tokens, operations)
+        self.state = replace(
+            state,
+            step=state.step + 1,
+            samples=state.samples + len(members),
+            tokens=state.tokens + tokens,
+            supervised_tokens=state.supervised_tokens + supervised,
+            seconds=self.clock.seconds,
+            loss=taken.loss,
+            held_out_loss=None,
+        )
+
+    def _finish_step(self, taken: Taken) -> None:
+        """Measure, log and keep what is due."""
+        measured = self._measure()
+        if measured is not None or self._due(self.recipe.log.every):
+            self._log(taken, measured)
+        stopping = self.recipe.early_stopping is not None
+        better = measured is not None and self.state.best_step == self.state.step
+        if self._due(self.recipe.checkpoints.every) or self._stale() or (stopping and better):
+            decisive, optimiser = self.prepared.decisive, self.stepper.optimiser
+            self.keeper.keep(Snapshot.of(self.prepared.model, optimiser, self.state, decisive))
+            self.fleet.barrier()
+
+    def _due(self, every: int | None) -> bool:
+        last = self.state.step == self.plan.steps
+        return last or (every is not None and self.state.step % every == 0)
+
+    def _measure(self) -> float | None:
+        """The held-out loss where it is due, entered into the state."""
+        held, config = self.prepared.held_out, self.recipe.data.held_out
+        if held is None or config is None:
+            return None
+        if not self._due(config.every or self.recipe.checkpoints.every):
+            return None
+        loss = held_out_loss(self.prepared, held, self.fleet)
+        stopping = self.recipe.early_stopping
+        self.state = self.state.measured(loss, stopping.delta if stopping else 0.0)
+        return loss
+
+    def _stale(self) -> bool:
+        stopping = self.recipe.early_stopping
+        return stopping is not None and self.state.stale >= stopping.patience
+
+    def _settle(self) -> int:
+        """Put the best weights in place where they are the result; the step they are of."""
+        best = self.state.best_step
+        if self.recipe.early_stopping is None or best is None or best == self.state.step:
+            return self.state.step
+        restore_weights(self.keeper.at(best), self.prepared.model)
+        return best
+
+    def _log(self, taken: Taken, measured: float | None) -> None:
+        state, lap, device = self.state, self.clock.lap(), self.prepared.base.device
+        line = StepLine(
+            step=state.step,
+            epoch=self.plan.epoch(state.step),
+            loss=taken.loss,
+            held_out_loss=measured,
+            learning_rate=taken.learning_rate,
+            grad_norm=taken.grad_norm,
+            samples=state.samples,
+            tokens=state.tokens,
+            supervised_tokens=state.supervised_tokens,
+            seconds=state.seconds,
+            samples_per_second=lap.samples / lap.seconds,
+            tokens_per_second=lap.tokens / lap.seconds,
+            mfu=mfu(lap.operations, lap.seconds, self.fleet.world_size, device),
+            peak_memory_mb=peak_memory_mb(device),
+            data_wait=lap.waited / lap.seconds,
+        )
+        if self.journal is not None:
+            self.journal.write(line)
+        if self.watch is not None:
+            self.watch(line)

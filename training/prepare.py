@@ -1,0 +1,195 @@
+"""Everything that a training needs, put together from its recipe: the same on every worker."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from curation import records
+from curation.errors import UsageError
+from training.adapters import prepare_model, set_training
+from training.base import NO_GPU, Base, arithmetic, load_base
+from training.batches import Batch, Doubles, Ints, Plan
+from training.collate import Collator
+from training.encoding import Drop, Encodings, encode_samples, longest_allowed
+from training.held_out import hold_out
+from training.labels import ChatEncoder
+from training.objective import Objective
+from training.packing import Packer, check_packing
+from training.recipe import TrainingRecipe
+from training.samples import Sample, Selected, read_selection
+from training.weights import sample_weights
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Samples with their tokens, the order in which they come, and what makes tensors of them."""
+
+    encodings: Encodings
+    lengths: Ints
+    supervised: Ints
+    plan: Plan
+    collator: Collator
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A training that could begin.
+
+    `held_out` is measured in one pass of its own plan. `decisive` is what a checkpoint must
+    agree with to be gone on from. `example` is one chat as text, what is learned of it marked.
+    """
+
+    recipe: TrainingRecipe
+    run_id: str
+    selection: str
+    base: Base
+    model: Any
+    objective: Objective
+    training: Material
+    held_out: Material | None
+    decisive: Mapping[str, Any]
+    example: str
+
+    @property
+    def dropped(self) -> tuple[Drop, ...]:
+        """Samples that were selected and are neither trained on nor measured, and why."""
+        held = self.held_out.encodings.dropped if self.held_out else ()
+        return self.training.encodings.dropped + held
+
+    def close(self) -> None:
+        """End threads."""
+        for material in (self.training, self.held_out):
+            if material is not None:
+                material.collator.close()
+
+
+def prepare(recipe: TrainingRecipe) -> Prepared:
+    """Read the selection, load the model, encode every sample, and plan the order.
+
+    Raises:
+        ManifestError: there is no such selection.
+        InputError: nothing can be trained on, pictures vanished, or held-out samples leak.
+        ModelError: the model cannot be had, or cannot be trained in this way.
+        RecipeError, UsageError: the recipe does not fit the model, the samples or the machine.
+    """
+    _check_machine(recipe)
+    selected = read_selection(recipe.run, recipe.selection, recipe.run_id)
+    samples, held = hold_out(selected, recipe.data.held_out, recipe.seed)
+    weights = sample_weights(samples, recipe.data)
+    full, quantised = recipe.lora.full, recipe.lora.quantise is not None
+    base = load_base(recipe.base, recipe.precision, full, quantised)
+    encoder = ChatEncoder(base, recipe.data.max_pixels)
+    training = _training_material(recipe, base, encoder, samples, weights)
+    held_out = _held_out_material(recipe, base, encoder, held) if held else None
+    example = encoder.decoded_example(training.encodings.encoded[0])
+    logger.info("one training sample, what is learned between ⟦ and ⟧:\n%s", example)
+    model = prepare_model(base, recipe)
+    objective = Objective(model, base.device, arithmetic(recipe.precision))
+    if recipe.batches.packing:
+        _try_packing(base, objective, training)
+        set_training(model, recipe.vision)
+    return Prepared(
+        recipe=recipe,
+        run_id=selected.run_id,
+        selection=selected.selection,
+        base=base,
+        model=model,
+        objective=objective,
+        training=training,
+        held_out=held_out,
+        decisive=_decisive(recipe, selected, training),
+        example=example,
+    )
+
+
+def _check_machine(recipe: TrainingRecipe) -> None:
+    import torch
+
+    if recipe.workers.gpus and not torch.cuda.is_available():
+        raise UsageError(f"workers.gpus: {NO_GPU.format(setting='workers.gpus')}")
+
+
+def _training_material(
+    recipe: TrainingRecipe,
+    base: Base,
+    encoder: ChatEncoder,
+    samples: Sequence[Sample],
+    weights: Doubles,
+) -> Material:
+    limit = longest_allowed(base, recipe.data.max_tokens, recipe.batches.tokens)
+    encodings = encode_samples(encoder, samples, weights, limit)
+    drawn = recipe.data.weights == "sampling"
+    plan = Plan(
+        lengths=_lengths(encodings),
+        config=recipe.batches,
+        seed=recipe.seed,
+        per_step=recipe.batches_per_step,
+        odds=encodings.weights if drawn else None,
+        wanted_steps=recipe.steps,
+        epochs=recipe.passes,
+    )
+    if drawn:
+        encodings = _unweighted(encodings)
+    return _material(recipe, base, encoder, encodings, plan)
+
+
+def _held_out_material(
+    recipe: TrainingRecipe, base: Base, encoder: ChatEncoder, samples: Sequence[Sample]
+) -> Material:
+    """Every token counts the same here; batches come in one order."""
+    limit = longest_allowed(base, recipe.data.max_tokens, recipe.batches.tokens)
+    encodings = encode_samples(encoder, samples, np.ones(len(samples)), limit)
+    plan = Plan(_lengths(encodings), recipe.batches, seed=0, per_step=1, epochs=1.0)
+    return _material(recipe, base, encoder, encodings, plan)
+
+
+def _material(
+    recipe: TrainingRecipe, base: Base, encoder: ChatEncoder, encodings: Encodings, plan: Plan
+) -> Material:
+    packer = Packer(base) if recipe.batches.packing else None
+    supervised = np.array([one.supervised for one in encodings.encoded], np.int64)
+    collator = Collator(base, encoder, encodings, packer)
+    return Material(encodings, plan.lengths, supervised, plan, collator)
+
+
+def _lengths(encodings: Encodings) -> Ints:
+    return np.array([one.length for one in encodings.encoded], np.int64)
+
+
+def _unweighted(encodings: Encodings) -> Encodings:
+    ones = np.ones(len(encodings.samples))
+    return Encodings(encodings.samples, encodings.encoded, ones, encodings.dropped)
+
+
+def _try_packing(base: Base, objective: Objective, material: Material) -> None:
+    """Two samples in one row must lose what each loses alone. Raises ModelError."""
+    import torch
+
+    pair = tuple(int(place) for place in np.argsort(material.lengths, kind="stable")[:2])
+    padding = Collator(base, material.collator.encoder, material.encodings)
+    objective.model.eval()
+    with torch.no_grad():
+        packed = objective.losses(material.collator(Batch((pair,))).to(base.device))
+        alone = torch.cat(
+            [objective.losses(padding(Batch(((place,),))).to(base.device)) for place in pair]
+        )
+    padding.close()
+    check_packing(base.name, packed.cpu().numpy(), alone.cpu().numpy(), objective.dtype)
+
+
+def _decisive(recipe: TrainingRecipe, selected: Selected, material: Material) -> dict[str, Any]:
+    lines = zip(
+        (sample.row_id for sample in material.encodings.samples),
+        material.encodings.weights.tolist(),
+        material.lengths.tolist(),
+        strict=True,
+    )
+    names = {"run_id": selected.run_id, "selection": selected.selection}
+    return recipe.decisive() | names | {"samples": records.fingerprint(list(lines))}

@@ -1,0 +1,105 @@
+"""Where a result comes from, as ``lineage.json`` beside it tells: nothing in it has to be guessed."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from curation.errors import InputError
+from training.base import arithmetic
+from training.identity import Training
+from training.loop import Outcome
+from training.prepare import Prepared
+
+LINEAGE_FILE: Final = "lineage.json"
+PACKAGES: Final = (
+    "medsift",
+    "torch",
+    "transformers",
+    "peft",
+    "safetensors",
+    "ray",
+    "pyarrow",
+    "numpy",
+    "pillow",
+)
+
+
+def lineage(
+    training: Training,
+    prepared: Prepared,
+    outcome: Outcome,
+    workers: int,
+    started: datetime,
+    finished: datetime,
+) -> dict[str, Any]:
+    """The lineage of a result, JSON-able; times are UTC."""
+    recipe, held = training.recipe, prepared.held_out
+    return {
+        "training_id": training.training_id,
+        "fingerprint": training.fingerprint,
+        "contaminated": training.verdict.contaminated,
+        "benchmarks": list(training.verdict.benchmarks),
+        "reasons": list(training.verdict.reasons),
+        "manifest": str(training.manifest),
+        "manifest_fingerprint": training.manifest_fingerprint,
+        "run_id": training.run_id,
+        "selection": {"name": training.selection, "samples": training.samples},
+        "trained_on": len(prepared.training.encodings.samples),
+        "held_out": len(held.encodings.samples) if held else 0,
+        "dropped": len(prepared.dropped),
+        "base": _base(prepared),
+        "seed": recipe.seed,
+        "precision": arithmetic(recipe.precision),
+        "device": prepared.base.device,
+        "workers": workers,
+        "status": outcome.status,
+        "result_step": outcome.result_step,
+        "steps": outcome.state.step,
+        "state": asdict(outcome.state),
+        "started": started.isoformat(timespec="seconds"),
+        "finished": finished.isoformat(timespec="seconds"),
+        "packages": versions(),
+        "recipe": recipe.resolved(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and the packages that a result depends on."""
+    found = {name: metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version()} | found
+
+
+def read_lineage(folder: Path) -> Mapping[str, Any]:
+    """The lineage of a result's folder. Raises InputError where there is none that can be read."""
+    path = folder / LINEAGE_FILE
+    try:
+        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{folder} is no result of a training: {error}; name the folder `result` that "
+            "`medsift train` wrote"
+        ) from error
+    if "training_id" not in told or "recipe" not in told:
+        raise InputError(
+            f"{path} lacks training_id or recipe; name the folder `result` that `medsift train` "
+            "wrote"
+        )
+    return told
+
+
+def _base(prepared: Prepared) -> dict[str, Any]:
+    config, base = prepared.recipe.base, prepared.base
+    commit = getattr(base.model.config, "_commit_hash", None)
+    return {
+        "name": base.name,
+        "revision": commit or getattr(config, "revision", None),
+        "fingerprint": config.fingerprint(),
+        "settings": config.model_dump(mode="json"),
+    }

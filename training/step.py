@@ -1,0 +1,130 @@
+"""One optimiser step: batches forward and backward, one sum over the workers, one update."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from curation.errors import ModelError
+from training.adapters import check_gradients, parameter_groups, trained_parameters
+from training.feed import Fed
+from training.fleet import Fleet, sum_gradients
+from training.memory import told_what_to_change
+from training.objective import step_weight
+from training.prepare import Prepared
+from training.schedule import rate_factor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from training.collate import Micro
+
+CALMER: Final = (
+    "lower optimiser.lr, or look at the samples; the newest checkpoint is from before it"
+)
+
+
+class Taken(NamedTuple):
+    """What a step was; `waited` of its `seconds` went by until data was there."""
+
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    seconds: float
+    waited: float
+
+
+class Stepper:
+    """Takes steps with AdamW (`optimiser`); every worker of the fleet takes the same ones."""
+
+    def __init__(self, prepared: Prepared, fleet: Fleet) -> None:
+        import torch
+
+        self.prepared, self.fleet = prepared, fleet
+        self.config = prepared.recipe.optimiser
+        groups = parameter_groups(prepared.model, self.config, prepared.recipe.whole_modules)
+        self.optimiser = torch.optim.AdamW(groups, betas=self.config.betas, eps=self.config.epsilon)
+        self.parameters = list(trained_parameters(prepared.model).values())
+        self.checked = prepared.recipe.lora.full
+
+    def take(self, step: int, fed: Iterator[Fed]) -> Taken:
+        """Take a step, from 0, on the worker's next batches.
+
+        Raises ModelError for a loss or gradient that is no number, and when memory runs out.
+        """
+        started = time.perf_counter()
+        rate = self._set_rate(step)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss, waited = self._gather(step, fed)
+        norm = self._clip(step)
+        self.optimiser.step()
+        return Taken(loss, norm, rate, time.perf_counter() - started, waited)
+
+    def _set_rate(self, step: int) -> float:
+        factor = rate_factor(step, self.prepared.training.plan.steps, self.config)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["base_lr"] * factor
+        return self.config.lr * factor
+
+    def _gather(self, step: int, fed: Iterator[Fed]) -> tuple[float, float]:
+        """Gradients of the whole step, its loss, and the seconds that data was waited for."""
+        import torch
+
+        material, workers = self.prepared.training, self.fleet.world_size
+        batches = material.plan.batches(step)
+        whole = step_weight(batches, material.supervised, material.encodings.weights)
+        parts, names, waited = [], [], 0.0
+        for turn in range(-(-len(batches) // workers)):
+            micro, wait = next(fed)
+            self._seed(step, turn * workers + self.fleet.rank)
+            parts.append(self._backward(step, micro, whole))
+            names.append(micro.names)
+            waited += wait
+            self._check_gradients(micro)
+        loss = self._loss(step, torch.stack(parts), names)
+        if workers > 1:
+            sum_gradients(self.parameters, self.fleet)
+        return loss, waited
+
+    def _seed(self, step: int, place: int) -> None:
+        """Dropout depends on the seed and the batch's place in training alone."""
+        import torch
+
+        entropy = np.random.SeedSequence([self.prepared.recipe.seed, step, place])
+        torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
+
+    def _backward(self, step: int, micro: Micro, whole: float) -> Tensor:
+        device = self.prepared.base.device
+        with told_what_to_change(self.prepared.recipe, device, step, micro):
+            part = self.prepared.objective.total(micro.to(device)) / whole
+            part.backward()  # type: ignore[no-untyped-call]
+        return part.detach()
+
+    def _check_gradients(self, micro: Micro) -> None:
+        """Once, after the first batch that shows all that a batch can show."""
+        whole = self.prepared.base.processor is None or "pixel_values" in micro.inputs
+        if whole and not self.checked:
+            self.checked = True
+            check_gradients(self.prepared.model, self.prepared.recipe.vision)
+
+    def _loss(self, step: int, parts: Tensor, names: Sequence[tuple[str, ...]]) -> float:
+        wrong = (~parts.isfinite()).nonzero().flatten().tolist()
+        loss = float(self.fleet.reduce_sum(parts.double().sum()))
+        if not math.isfinite(loss):
+            where = f"samples {', '.join(names[wrong[0]])}" if wrong else "another worker"
+            raise ModelError(f"the loss of step {step + 1} is no number on {where}; {CALMER}")
+        return loss
+
+    def _clip(self, step: int) -> float:
+        """Norm of the gradient before it is scaled down to the largest that is allowed."""
+        import torch
+
+        limit = math.inf if self.config.clip is None else self.config.clip
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, limit))
+        if not math.isfinite(norm):
+            raise ModelError(f"the gradient of step {step + 1} is no number; {CALMER}")
+        return norm
