@@ -75,8 +75,13 @@ class Snapshot:
             for moment in MOMENTS
             if parameter in optimiser.state
         }
-        weights = {name: _whole(parameter.detach()) for name, parameter in parameters.items()}
-        return cls(model, weights, moments, state, decisive)
+        return cls(model, cls.of_weights(model), moments, state, decisive)
+
+    @staticmethod
+    def of_weights(model: Any) -> dict[str, Tensor]:
+        """The trained weights alone, by name."""
+        parameters = trained_parameters(model)
+        return {name: _whole(parameter.detach()) for name, parameter in parameters.items()}
 
     def write(self, folder: Path) -> None:
         """Write into an existing folder; an adapter also in PEFT's own form."""
