@@ -13,8 +13,10 @@ CPU = (
     "images",
     "embedding",
     "ifd",
+    "generate",
     "manifest",
     "intervals",
+    "scoring",
     "whole_run",
 )
 

@@ -46,13 +46,19 @@ def saved_causal(made: tuple[Any, Any], folder: Path) -> TransformersModelConfig
     return TransformersModelConfig(model=str(folder))
 
 
-def saved_adapter(model: Any, folder: Path, base: str | None, seed: int = 0) -> Path:
+def saved_adapter(
+    model: Any, folder: Path, base: str | None, seed: int = 0, **settings: Any
+) -> Path:
     """A LoRA adapter with random weights, saved; the model itself is spoiled by it."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
-    config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
-    adapted = get_peft_model(model, config)
+    layers = {"target_modules": ["q_proj", "v_proj"], "init_lora_weights": False}
+    adapted = get_peft_model(model, LoraConfig(r=2, **layers, **settings))
+    with torch.no_grad():
+        for name, weights in adapted.named_parameters():
+            if "modules_to_save" in name:
+                weights.normal_(std=0.2)
     adapted.peft_config["default"].base_model_name_or_path = base
     adapted.save_pretrained(folder, save_embedding_layers=False)
     return folder

@@ -168,7 +168,7 @@ def teach(model: Any, words: Any, prompt: str, answer: str) -> None:
 
 def test_an_adapter_changes_replies_and_identity(tmp_path: Path) -> None:
     model = saved_causal(causal(), tmp_path / "models" / "tiny")
-    adapter = saved_adapter(causal()[0], tmp_path / "lora", None)
+    adapter = saved_adapter(causal()[0], tmp_path / "lora", None, task_type="CAUSAL_LM")
     settings = {"model": model, "generation": {"max_new_tokens": 24}, "batch_size": 3}
     bare = CausalGenerator.model_validate(settings)
     with_it = CausalGenerator.model_validate({**settings, "adapter": adapter})

@@ -185,7 +185,8 @@ def test_identity_is_of_model_adapter_and_pixels(tmp_path: Path) -> None:
 def test_an_adapter_changes_replies(make: Make, tmp_path: Path) -> None:
     plain = config(make, tmp_path / "model", batch_size=4)
     model, processor = made(make)
-    adapter = saved_adapter(model, tmp_path / "lora", None)
+    whole = {"modules_to_save": ["multi_modal_projector"]} if make is llava else {}
+    adapter = saved_adapter(model, tmp_path / "lora", None, task_type="CAUSAL_LM", **whole)
     # PEFT has put the adapter into this model, too.
     wanted = [plain_reply(model, processor, one).text for one in requests()]
     found = replies(plain.model_copy(update={"adapter": adapter}), requests())
