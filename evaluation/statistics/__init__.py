@@ -16,6 +16,7 @@ from evaluation.statistics.interval import Estimate, interval, intervals, remark
 from evaluation.statistics.mcnemar import McNemar, mcnemar
 from evaluation.statistics.paired import Comparison, non_inferiority, paired, superiority
 from evaluation.statistics.power import Benchmark
+from evaluation.statistics.seeds import seeded_interval
 
 __all__ = [
     "FACETS",
@@ -39,5 +40,6 @@ __all__ = [
     "option_confidence",
     "paired",
     "remark",
+    "seeded_interval",
     "superiority",
 ]

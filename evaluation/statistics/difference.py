@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from curation.errors import UsageError
-from evaluation.statistics.bootstrap import Resampling, pool_clusters, resampled_variance
+from evaluation.statistics.bootstrap import Resampling, pool_clusters
 from evaluation.statistics.clusters import ClusterSums, Doubles, number_clusters, sum_clusters
-from evaluation.statistics.few import Bounds, t_quantile, unvaried_interval
+from evaluation.statistics.few import Bounds, unvaried_interval
 from evaluation.statistics.fit import fit_clusters
 from evaluation.statistics.interval import (
     DIGITS,
-    FEW_CLUSTERS,
     LEVEL,
     SHARE,
     Ids,
     check_scores,
     remark,
 )
+from evaluation.statistics.seeds import averaged, cluster_part, half_width, seed_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +56,11 @@ def difference(
     From one run of each, the interval speaks of these two models; what another seed would have
     given is in it only where several seeds are.
 
-    The interval is Student's: value ± t standard errors. The variance over clusters comes from
-    the bootstrap (from 50 clusters on; below, CR3 with its degrees of freedom); that over seeds
-    from the runs' means, each arm's own. A handful of seeds cannot be resampled: three of them
-    drawn again show two thirds of their variance, and no tails.
+    The interval is Student's, its half width the root of two squares: t standard errors over
+    clusters, whose variance comes from the bootstrap (from 50 clusters on; below, CR3 with its
+    degrees of freedom), and t standard errors over seeds, from the runs' means, each arm's own. A
+    handful of seeds cannot be resampled: three of them drawn again show two thirds of their
+    variance, and no tails.
 
     Raises UsageError for other lengths, missing scores or scores outside [0, 1].
     """
@@ -91,49 +91,13 @@ def _runs(name: str, arm: ArrayLike, n: int) -> Doubles:
 
 def _ends(arms: list[ClusterSums], resampling: Resampling) -> tuple[float, float]:
     """Ends of the interval of the difference."""
-    averaged = [arm.sums.mean(1, keepdims=True) for arm in arms]
-    data = ClusterSums(averaged[0] - averaged[1], arms[0].counts[:, :1])
+    means = [averaged(arm) for arm in arms]
+    data = ClusterSums(means[0].sums - means[1].sums, means[0].counts)
     fit = fit_clusters(pool_clusters(data))
     bounds: Bounds = (SHARE[0] - SHARE[1], SHARE[1] - SHARE[0])
-    if len(data.sums) < FEW_CLUSTERS:
-        parts = [(float(fit.robust[0]), float(fit.freedom[0]))]
-    else:
-        parts = [(float(resampled_variance(fit, resampling)[0]), fit.clusters - 1.0)]
-    parts += [(_seed_variance(arm), arm.sums.shape[1] - 1.0) for arm in arms]
-    half = _half_width(parts)
+    half = half_width(cluster_part(fit, resampling), [seed_part(arm) for arm in arms])
     low, high = float(fit.value[0]) - half, float(fit.value[0]) + half
     if fit.constant[0]:
         sure = unvaried_interval(fit.value, len(data.sums), bounds, LEVEL)
         low, high = min(low, float(sure[0][0])), max(high, float(sure[1][0]))
     return round(max(low, bounds[0]), DIGITS), round(min(high, bounds[1]), DIGITS)
-
-
-def _seed_variance(arm: ClusterSums) -> float:
-    """Variance of an arm's mean over its seeds, beyond what the clusters' variance holds already.
-
-    The runs' means differ by seed and by each run's own errors on items. The latter are part of
-    the variance over clusters of the averaged scores, and are taken off (Cameron, Gelbach &
-    Miller 2011, equation 2.10, for two crossed ways).
-    """
-    groups, seeds = arm.sums.shape
-    if seeds == 1:
-        return 0.0
-    means = arm.sums.sum(0) / arm.counts.sum(0)
-    own = arm.sums - arm.sums.mean(1, keepdims=True) - (means - means.mean()) * arm.counts
-    errors = (own**2).sum() / arm.counts[:, 0].sum() ** 2 / seeds
-    errors *= groups / (groups - 1) / (seeds - 1)
-    return max(0.0, float(means.var(ddof=1) / seeds - errors))
-
-
-def _half_width(parts: list[tuple[float, float]]) -> float:
-    """Half an interval, from variances that add up and the degrees of freedom of each.
-
-    t times the root of their sum, with (sum v)² / sum (v²/f) degrees of freedom (Satterthwaite
-    1946).
-    """
-    held = [(variance, freedom) for variance, freedom in parts if variance > 0]
-    total = sum(variance for variance, _ in held)
-    if not total:
-        return 0.0
-    freedom = total**2 / sum(variance**2 / freedom for variance, freedom in held)
-    return float(t_quantile(np.array([freedom]), LEVEL)[0]) * sqrt(total)
