@@ -78,6 +78,11 @@ class Benchmark:
         return 2 * (1 - self.rho) * self._variance
 
 
+def shown_by(half_width: float) -> float:
+    """Smallest difference that a 95% interval of this half width shows with 80% power."""
+    return half_width * Z_POWER / Z_INTERVAL
+
+
 def _require(holds: bool, name: str, value: float, allowed: str) -> None:
     if not holds:
         raise UsageError(f"{name} {value:g} is not allowed; it is {allowed}")
