@@ -36,7 +36,7 @@ def pairs(path: Path | None, count: int) -> list[tuple[str, str]]:
         if path is None:
             from curation.phantoms import make_phantoms
 
-            path = make_phantoms(Path(folder) / "phantoms", images=max(20, count // 4)).root
+            path = make_phantoms(Path(folder) / "phantoms", images=max(20, count // 4), seed=0).root
             path /= "samples.jsonl"
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     told = [(str(line.get("question")), str(line.get("answer"))) for line in lines]

@@ -64,8 +64,9 @@ class Continuation:
     """Continues prompts under a loaded model, which it then owns; not for several threads at once.
 
     Of what the model brings along for generation only the ends of turns and the tokens that it
-    must not write are heeded: penalties would also count the padding. In float32 replies are then
-    the same tokens whatever the batch; in bfloat16 a near tie may fall otherwise.
+    must not write are heeded: penalties would also count the padding. In float32 replies, sampled
+    ones too, are then the same tokens whatever the batch; in bfloat16 a near tie may fall
+    otherwise.
     """
 
     def __init__(

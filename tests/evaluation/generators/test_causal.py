@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,7 +15,7 @@ from curation.errors import ModelError
 from curation.models import EmbeddedModelConfig, LanguageModel
 from evaluation.generators import CausalGenerator, GenerationConfig, Reply
 from evaluation.generators.causal import AskInText
-from evaluation.generators.continuation import Continuation, ends_of_turn
+from evaluation.generators.continuation import Continuation, batches, ends_of_turn
 from evaluation.prompts import YES_NO
 from evaluation.records import ITEMS
 from tests.evaluation.generators.conftest import asked
@@ -75,6 +76,20 @@ def test_what_a_model_brings_for_generation_cannot_move_replies() -> None:
         repetition_penalty=3.0, do_sample=True, temperature=2.0, no_repeat_ngram_size=1
     )
     assert generator((model, words), 4).generate(requests) == wanted
+
+
+def test_batches_are_of_like_size_and_never_mix_what_looks_with_what_does_not() -> None:
+    drawn = np.random.default_rng(0).integers(0, [3, 4, 50], (200, 3)).tolist()
+    sizes = {
+        place: (shown, shown * pixels, words) for place, (shown, pixels, words) in enumerate(drawn)
+    }
+    found = batches(sizes, 8)
+    assert sorted(place for batch in found for place in batch) == list(sizes)
+    assert len(found) <= 200 // 8 + 2
+    assert all(len({sizes[place][0] > 0 for place in batch}) == 1 for batch in found)
+    blind = [[sizes[place][2] for place in batch] for batch in found if not sizes[batch[0]][0]]
+    padding = sum(max(words) * len(words) - sum(words) for words in blind)
+    assert padding <= 50 * 8
 
 
 def test_a_turn_ends_where_the_template_ends_it() -> None:

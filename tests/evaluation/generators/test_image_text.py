@@ -89,7 +89,7 @@ def test_replies_are_those_of_a_plain_loop_whatever_the_batch(make: Make, tmp_pa
     assert len({reply.tokens for reply in wanted}) > 2
     one_by_one = config(make, tmp_path / "model")
     weights = [reply.probabilities for reply in replies(one_by_one, requests())]
-    for batch_size in (1, 2, 4, 7):
+    for batch_size in (1, 3, 7):
         found = one_by_one.model_copy(update={"batch_size": batch_size}).build(NO_ITEMS)
         for order in (1, -1):
             answered = found.generate(requests()[::order])[::order]
