@@ -136,7 +136,7 @@ def study_results(
             a score for; a margin outside (0, 1); an unknown facet.
     """
     check_margin(margin)
-    ordered = sorted(trials, key=lambda one: (one.samples, one.arm, one.budget, one.seed))
+    ordered = sorted(trials, key=_order)
     _check_once(ordered)
     tables = [one.predictions for one in ordered]
     matched = match_items([tables, tables[:1]], "score")[0]
@@ -301,6 +301,13 @@ def rivals(arm: str) -> list[tuple[str, str]]:
     others = (RANDOM,) if arm in BASELINES else BASELINES
     beaten = [(other, SUPERIORITY) for other in others if other != arm]
     return [(FULL, NON_INFERIORITY), *beaten]
+
+
+def _order(trial: Trial) -> tuple[Any, ...]:
+    """By size; studied arms before baselines."""
+    baseline = trial.arm in BASELINES
+    place = BASELINES.index(trial.arm) if baseline else 0
+    return trial.samples, baseline, place, trial.arm, trial.budget, trial.seed
 
 
 def _groups(trials: Sequence[Trial]) -> list[_Group]:

@@ -12,7 +12,14 @@ from curation.manifest import TABLES, RunRecord, append_tables, query, selected,
 START = datetime(2026, 1, 1)
 MADE = datetime(2026, 1, 3)
 GROWING = [table for table in TABLES if table.replaced_by is not None]
-VALUES = {"VARCHAR": "x", "VARCHAR[]": ["x"], "TIMESTAMP": MADE, "BOOLEAN": True, "DOUBLE[]": [0.5]}
+VALUES = {
+    "VARCHAR": "x",
+    "VARCHAR[]": ["x"],
+    "TIMESTAMP": MADE,
+    "BOOLEAN": True,
+    "DOUBLE[]": [0.5],
+    "BIGINT[]": [1],
+}
 
 
 def run(name="a", day=0):
