@@ -115,14 +115,7 @@ def _about(arm: str, tested: Sequence[Line]) -> Iterable[str]:
     own = [line for line in tested if line["arm"] == arm]
     against_full = [line for line in own if line["versus"] == FULL]
     if against_full:
-        margin = f"worse than full data by more than {_points(against_full[0]['margin'])} points"
-        enough = [line for line in against_full if line["verdict"] == "non-inferior"]
-        if enough:
-            least = min(enough, key=lambda line: line["samples"])
-            size = f"{least['budget']} ({least['samples']:,} samples)"
-            yield f"{arm} is not {margin} from {size} on, the smallest budget that shows it."
-        else:
-            yield f"At no budget is {arm} shown not to be {margin}."
+        yield _enough(arm, against_full)
     for versus in BASELINES:
         against = [line for line in own if line["versus"] == versus]
         better = [line["budget"] for line in against if line["verdict"] == "superior"]
@@ -133,6 +126,25 @@ def _about(arm: str, tested: Sequence[Line]) -> Iterable[str]:
             yield f"It is worse than {versus} at {_listed(worse)}."
         if against and not better and not worse:
             yield f"It is not told apart from {versus} at any budget."
+
+
+def _enough(arm: str, against_full: Sequence[Line]) -> str:
+    """The smallest budget that is shown to do, and larger ones that are not."""
+    margin = f"worse than full data by more than {_points(against_full[0]['margin'])} points"
+    shown = [line for line in against_full if line["verdict"] == "non-inferior"]
+    if not shown:
+        return f"At no budget is {arm} shown not to be {margin}."
+    least = min(shown, key=lambda line: line["samples"])
+    open_ = [
+        line["budget"]
+        for line in against_full
+        if line["samples"] > least["samples"] and line["verdict"] != "non-inferior"
+    ]
+    but = f", and yet not at {_listed(open_)}" if open_ else ""
+    return (
+        f"{arm} is shown not to be {margin} at {least['budget']} ({least['samples']:,} samples), "
+        f"the smallest budget that shows it{but}."
+    )
 
 
 def _cautions(lines: Sequence[Line], tested: Sequence[Line]) -> Iterable[str]:

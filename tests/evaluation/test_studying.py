@@ -12,54 +12,10 @@ import pytest
 from curation.errors import UsageError
 from evaluation.statistics import Resampling, paired
 from evaluation.statistics.power import Z_INTERVAL, Z_POWER
-from evaluation.studying import RESULTS, Trial, rivals, study_results
+from evaluation.studying import RESULTS, rivals, study_results
+from tests.study_trials import BY, GAINS, IMAGES, ITEMS, replies, trials_of
 
 DRAWS = Resampling(draws=199)
-ITEMS, IMAGES = 120, 60
-BY = ("modality", "modality / task_type", "view")
-GAINS = {"small": 0.75, "random": 0.6, "stratified_random": 0.65, "longest": 0.5, "full": 0.8}
-
-
-def replies(seed, right, variants=("original",), benchmark="vqa"):
-    """Scored predictions of a model that is right so often."""
-    places = np.arange(ITEMS)
-    tables = []
-    for number, variant in enumerate(variants):
-        rng = np.random.default_rng([seed, number])
-        share = right if variant == "original" else 0.4
-        table = pa.table(
-            {
-                "benchmark": [benchmark] * ITEMS,
-                "variant": [variant] * ITEMS,
-                "item_id": [f"q{place:03}" for place in places],
-                "image_id": [f"i{place % IMAGES}" for place in places],
-                "modality": np.array(["ct", "mr", "xray"])[places % 3],
-                "task_type": pa.array([None if place % 10 == 9 else "side" for place in places]),
-                "extra": ['{"view": "front"}' if place % 2 else None for place in places],
-                "parse_status": np.where(rng.random(ITEMS) < 0.1, "unparsed", "parsed"),
-                "score": (rng.random(ITEMS) < share).astype(float),
-            }
-        )
-        # A variant cannot be made of every item.
-        tables.append(table if variant == "original" else table.slice(0, 100))
-    return pa.concat_tables(tables)
-
-
-def trials_of(variants=("original",), seeds=(0, 1, 2), budgets=(("10%", 12), ("50%", 60))):
-    found = [Trial("untrained", "0", 0, 0, replies(99, 0.3, variants))]
-    for number, (arm, right) in enumerate(GAINS.items()):
-        for budget, samples in [("100%", 120)] if arm == "full" else budgets:
-            found += [
-                Trial(
-                    arm,
-                    budget,
-                    samples,
-                    seed,
-                    replies(1000 * number + samples * 10 + seed, right, variants),
-                )
-                for seed in seeds
-            ]
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,152 @@
+"""The page itself: a study poured into one HTML file that needs no network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from curation.compare.layout import Line, opened
+from curation.report.drawing import as_json
+from curation.report.one_file import render, write_page
+from curation.report.words import indented, versions
+from evaluation.report.page import TEMPLATES, heat
+from evaluation.report.study.data import Facts, Group, choose, read_facts
+from evaluation.report.study.figures import score_against_budget, training_curves
+from evaluation.report.words import FEW, ends, few, listed, percent, signed_ends
+from evaluation.studying import FULL, RANDOM, UNTRAINED
+from evaluation.verdicts import FEW_SEEDS, sentence, signed, summary
+
+GOOD: Final = ("non-inferior", "superior")
+BAD: Final = ("inferior", "worse")
+
+
+def write_study_page(
+    manifest: Path, output: Path, run_id: str | None = None, study: str | None = None
+) -> Path:
+    """Write the page about a study as a single HTML file and return its path.
+
+    It is made from the manifest alone, carries what it needs, and has a content policy that lets
+    the browser fetch nothing. It replaces an older file at `output` at once or not at all.
+
+    Args:
+        manifest: The DuckDB file.
+        output: Where the page goes.
+        run_id: The run; the newest that has a study when None.
+        study: Id or name of the study; the newest when None.
+
+    Raises:
+        ManifestError: The manifest cannot be read, or holds no such study.
+        StorageError: `output` cannot be written.
+    """
+    with opened(manifest) as connection:
+        facts = read_facts(connection, *choose(connection, run_id, study))
+    write_page(output, _page(facts))
+    return output
+
+
+def _page(facts: Facts) -> str:
+    drawn = {
+        f"budget-{place}": score_against_budget(bench, facts.groups)
+        for place, bench in enumerate(facts.benches)
+    } | {"curves": training_curves(facts)}
+    figures = {name: as_json(*figure) for name, figure in drawn.items() if figure is not None}
+    content = {
+        "facts": facts,
+        "study": facts.study,
+        "figures": figures,
+        "budgets": budgets(facts.groups),
+        "trained": trained(facts),
+        "few_below": FEW,
+        "few_seeds": len(facts.study["seeds"] or ()) < FEW_SEEDS,
+        "FULL": FULL,
+        "RANDOM": RANDOM,
+        "UNTRAINED": UNTRAINED,
+    }
+    sheets = [TEMPLATES / "evaluation.css", TEMPLATES / "study.css"]
+    return render(TEMPLATES / "study.html", content, FILTERS, sheets, draws=bool(figures))
+
+
+def budgets(groups: Sequence[Group]) -> dict[str, list[Group]]:
+    """Budgets with the arms that have them, and full data beside."""
+    full = [group for group in groups if group.arm == FULL]
+    names = dict.fromkeys(group.budget for group in groups if group.arm not in (FULL, UNTRAINED))
+    return {
+        name: [group for group in groups if group.budget == name and group not in full] + full
+        for name in names
+    }
+
+
+def trained(facts: Facts) -> list[Line]:
+    """How the trials of each arm and budget were trained: a line each, means over seeds."""
+    held: dict[tuple[str, str, int], list[Line]] = {}
+    for trial in facts.trials:
+        if trial["arm"] != UNTRAINED:
+            held.setdefault((trial["arm"], trial["budget"], trial["samples"]), []).append(trial)
+    return [
+        {
+            "arm": arm,
+            "budget": budget,
+            "samples": samples,
+            "seeds": sorted(one["seed"] for one in trials if one["status"] != "failed"),
+            **{
+                name: _mean(trials, name) for name in ("steps", "epochs", "seen", "loss", "seconds")
+            },
+        }
+        for (arm, budget, samples), trials in held.items()
+    ]
+
+
+def badge(verdict: str) -> str:
+    """The colour of a verdict."""
+    return "good" if verdict in GOOD else "bad" if verdict in BAD else ""
+
+
+def difference_ends(line: Line | None) -> str:
+    """The interval of a comparison, in points; empty where there is none."""
+    if line is None or line["diff_low"] is None:
+        return ""
+    return signed_ends({"low": line["diff_low"], "high": line["diff_high"]})
+
+
+def apart(line: Line | None) -> bool:
+    """Whether the interval of a comparison leaves out 0."""
+    return (
+        line is not None
+        and line["diff_low"] is not None
+        and line["diff_low"] * line["diff_high"] > 0
+    )
+
+
+def same(study: Line) -> str:
+    """What all trainings have in common, in words."""
+    training = json.loads(study["recipe"] or "{}").get("training", {})
+    if study["same"] == "steps":
+        return f"the same {training.get('steps'):,} steps, however small the set"
+    passes = training.get("epochs") or 1
+    return f"the same {passes:g} passes over its set, so that a smaller set has fewer steps"
+
+
+def _mean(trials: Sequence[Line], name: str) -> float | None:
+    known = [trial[name] for trial in trials if trial[name] is not None]
+    return sum(known) / len(known) if known else None
+
+
+FILTERS: Final[dict[str, Any]] = {
+    "percent": percent,
+    "signed": signed,
+    "ends": ends,
+    "signed_ends": signed_ends,
+    "difference_ends": difference_ends,
+    "apart": apart,
+    "few": few,
+    "heat": heat,
+    "badge": badge,
+    "same": same,
+    "sentence": sentence,
+    "summary": summary,
+    "listed": listed,
+    "indented": indented,
+    "versions": versions,
+}
