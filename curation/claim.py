@@ -14,10 +14,10 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def claimed(run_dir: Path, *, wait: bool = False) -> Iterator[None]:
+def claimed(run_dir: Path, *, wait: bool = False, what: str = "run or selection") -> Iterator[None]:
     """Hold a run directory, made if need be; the claim ends with the process, however it ends.
 
-    With `wait`, a directory that another process holds is waited for.
+    With `wait`, a directory that another process holds is waited for. `what` is at work in it.
 
     Raises:
         UsageError: another process holds it and `wait` is off, or it cannot be a run directory.
@@ -33,18 +33,17 @@ def claimed(run_dir: Path, *, wait: bool = False) -> Iterator[None]:
             f"cannot write to {run_dir}: {error}; free some space or choose another --run-dir"
         ) from error
     with lock:
-        _hold(lock.fileno(), run_dir, wait)
+        _hold(lock.fileno(), run_dir, wait, what)
         yield
 
 
-def _hold(lock: int, run_dir: Path, wait: bool) -> None:
+def _hold(lock: int, run_dir: Path, wait: bool, what: str) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         if not wait:
             raise UsageError(
-                f"another run or selection is at work in {run_dir}: wait for it, or choose "
-                "another --run-dir"
+                f"another {what} is at work in {run_dir}: wait for it, or choose another --run-dir"
             ) from error
-        logger.warning("another run or selection is at work in %s: waiting for it", run_dir)
+        logger.warning("another %s is at work in %s: waiting for it", what, run_dir)
         fcntl.flock(lock, fcntl.LOCK_EX)

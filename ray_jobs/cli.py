@@ -20,6 +20,7 @@ from ray_jobs.commands.doctor import doctor
 from ray_jobs.commands.evaluate import evaluate
 from ray_jobs.commands.export import export
 from ray_jobs.commands.index import index
+from ray_jobs.commands.merge import merge
 from ray_jobs.commands.phantoms import phantoms
 from ray_jobs.commands.power import power
 from ray_jobs.commands.query import query
@@ -28,6 +29,8 @@ from ray_jobs.commands.rescore import rescore
 from ray_jobs.commands.select import select
 from ray_jobs.commands.splits import splits
 from ray_jobs.commands.submit import curate as submit_curate
+from ray_jobs.commands.submit import train as submit_train
+from ray_jobs.commands.train import train
 
 
 @dataclass
@@ -96,6 +99,10 @@ app.command(epilog=_example("medsift select medsift-runs/vqa_rad --name small --
 )
 app.command(epilog=_example("medsift compare medsift-runs/vqa_rad kept small"))(compare)
 app.command(epilog=_example("medsift phantoms pool --images 500 --seed 7"))(phantoms)
+app.command(epilog=_example("medsift train train_vqa_rad --set lora.rank=8"))(train)
+app.command(epilog=_example("medsift merge medsift-runs/vqa_rad/trainings/ID/result --output m"))(
+    merge
+)
 app.command(epilog=_example("medsift evaluate --model majority --benchmark vqa_rad=data/vqa-rad"))(
     evaluate
 )
@@ -115,6 +122,9 @@ submit.command(
     "curate",
     epilog=_example("medsift submit curate recipe.yaml --address http://head:8265 --no-wait"),
 )(submit_curate)
+submit.command(
+    "train", epilog=_example("medsift submit train recipe.yaml --address http://head:8265")
+)(submit_train)
 app.add_typer(submit, name="submit")
 
 

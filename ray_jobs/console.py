@@ -14,7 +14,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -38,6 +38,8 @@ from rich.text import Text
 from curation.progress import Event, StageAdvanced, StageFinished, StageStarted
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from curation.pipeline import RunResult
 
 PLAIN_SECONDS = 30.0
@@ -177,19 +179,24 @@ class JsonAudience:
 
     def __call__(self, event: Event) -> None:
         """Write one event."""
-        self._write(_snake(type(event).__name__), asdict(event))
+        self.tell(event)
 
     def finished(self, result: RunResult) -> None:
         """Write `run_finished` with the places of the results."""
         places = {name: str(getattr(result, name)) for name in ("run_dir", "manifest", "report")}
-        self._write("run_finished", {"run_id": result.run_id, **places})
+        self.write("run_finished", {"run_id": result.run_id, **places})
 
     def failed(self, error: BaseException, exit_code: int) -> None:
         """Write `error` with its class, message and exit code."""
         fields = {"kind": type(error).__name__, "message": one_line(error), "exit_code": exit_code}
-        self._write("error", fields)
+        self.write("error", fields)
 
-    def _write(self, event: str, fields: dict[str, Any]) -> None:
+    def tell(self, event: DataclassInstance) -> None:
+        """Write any event under the name of its class."""
+        self.write(_snake(type(event).__name__), asdict(event))
+
+    def write(self, event: str, fields: Mapping[str, Any]) -> None:
+        """Write one object."""
         moment = datetime.now(UTC).isoformat(timespec="milliseconds")
         self.stream.write(json.dumps({"event": event, "time": moment, **fields}) + "\n")
         self.stream.flush()

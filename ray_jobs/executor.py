@@ -94,7 +94,7 @@ class RayExecutor:
         # The function may hold whole matrices: it goes to the object store once.
         held = ray.put(function)
         call: Any = ray.remote(_call)
-        window = max(MOST_AHEAD, 4 * int(_cluster().get("CPU", 1)))
+        window = max(MOST_AHEAD, 4 * int(cluster_resources().get("CPU", 1)))
         waiting = iter(items)
         # Results wait in the object store until they are asked for: only so many may.
         ahead = deque(call.remote(held, item) for item in islice(waiting, window))
@@ -118,7 +118,7 @@ def _spread(source: Dataset, runner: ItemRunner, resources: Resources) -> Datase
     """Lasting workers run in an actor pool, which grows with the cluster; others in tasks."""
     import ray
 
-    cpus, gpus = share(resources, _cluster())
+    cpus, gpus = share(resources, cluster_resources())
     if not resources.lasting:
         run_batch: Any = runner.__call__
         return source.map_batches(run_batch, batch_size=1, num_cpus=cpus, num_gpus=gpus)
@@ -132,7 +132,8 @@ def _spread(source: Dataset, runner: ItemRunner, resources: Resources) -> Datase
     )
 
 
-def _cluster() -> dict[str, float]:
+def cluster_resources() -> dict[str, float]:
+    """The resources of the Ray that this process is connected to."""
     import ray
 
     ask: Any = ray.cluster_resources

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from curation.recipe import Recipe
 from curation.sources.storage import scheme
+from training.recipe import TrainingRecipe
 
 IN_SOURCES: Final = ("path", "image_root", "captions")
 HUB: Final = "hf"
@@ -27,6 +28,18 @@ def anchored(recipe: Recipe, base: Path) -> Recipe:
     settings["sources"] = [_source(source, base) for source in settings["sources"]]
     settings["encoder"] = _encoder(settings["encoder"], base)
     return Recipe.model_validate(settings)
+
+
+def anchored_training(recipe: TrainingRecipe, base: Path) -> TrainingRecipe:
+    """The same for a training: its run, a folder of trainings, and a model that is a folder."""
+    settings = recipe.resolved()
+    settings["run"] = _absolute(str(recipe.run), base)
+    storage, model = recipe.checkpoints.storage, settings["base"].get("model")
+    if storage is not None:
+        settings["checkpoints"]["storage"] = _absolute(storage, base)
+    if model is not None and (base / Path(model).expanduser()).exists():
+        settings["base"]["model"] = _absolute(str(Path(model).expanduser()), base)
+    return TrainingRecipe.model_validate(settings)
 
 
 def _source(source: Mapping[str, Any], base: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
     from curation.recipe import Recipe
+    from training.recipe import TrainingRecipe
 
 PACKAGES: Final = ("curation", "training", "evaluation", "ray_jobs")
 RECIPE_NAME: Final = "recipe.yaml"
@@ -51,7 +52,7 @@ class Outcome:
     exit_code: int
 
 
-def pack(recipe: Recipe, folder: Path) -> int:
+def pack(recipe: Recipe | TrainingRecipe, folder: Path) -> int:
     """Fill `folder` with our packages' files and the recipe; return its size in bytes.
 
     Raises UsageError when that is more than `LIMIT_BYTES`, naming the largest files.
@@ -103,9 +104,11 @@ def _checked_size(folder: Path) -> int:
     return total
 
 
-def entrypoint(python: str, run_dir: Path, *, log_json: bool) -> str:
+def entrypoint(
+    python: str, run_dir: Path, *, log_json: bool, command: Sequence[str] = ("curate",)
+) -> str:
     """The shell line that the cluster's head runs in the packed folder."""
-    words = [python, "-m", "ray_jobs", "curate", RECIPE_NAME, "--run-dir", str(run_dir)]
+    words = [python, "-m", "ray_jobs", *command, RECIPE_NAME, "--run-dir", str(run_dir)]
     return shlex.join([*words, *(["--log-json"] if log_json else [])])
 
 
@@ -217,13 +220,19 @@ def _with_port(url: str) -> str:
 
 
 def submit_run(
-    server: JobServer, recipe: Recipe, run_dir: Path, *, python: str = "python", log_json: bool
+    server: JobServer,
+    recipe: Recipe | TrainingRecipe,
+    run_dir: Path,
+    *,
+    python: str = "python",
+    log_json: bool,
+    command: Sequence[str] = ("curate",),
 ) -> str:
-    """Pack a recipe whose paths are absolute, submit it, and return the job's id."""
+    """Pack a recipe whose paths are absolute, submit `command` on it, and return the job's id."""
     with tempfile.TemporaryDirectory(prefix="medsift-job-") as folder:
         pack(recipe, Path(folder))
-        command = entrypoint(python, run_dir, log_json=log_json)
-        return server.submit(Path(folder), command, name=recipe.name)
+        line = entrypoint(python, run_dir, log_json=log_json, command=command)
+        return server.submit(Path(folder), line, name=recipe.name)
 
 
 def write_out(text: str) -> None:

@@ -1,4 +1,4 @@
-"""The model card of a training's result: what it is, what it was made of, and what it is not for."""
+"""The model card of a result: what it is, what it was made of, and what it is not for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ It answers from a picture and a question alone, is wrong without saying so, and 
 patients. Figures below, if any, hold for their benchmark alone. The licences of the base model and
 of every training source apply."""
 LEAKS: Final = {
-    True: "**Trained despite known or unchecked leaks: its scores on these benchmarks prove nothing.**",
+    True: "**Trained despite known or unchecked leaks: scores on these benchmarks prove nothing.**",
     False: "No selected sample is in them, nor near and unresolved.",
     None: "None was named, so that nobody looked: scores may rest on leaks.",
 }

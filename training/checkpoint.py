@@ -212,10 +212,10 @@ def save_adapter(model: Any, weights: Mapping[str, Tensor], folder: Path) -> Non
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def whole_folder(path: Path, setting: str = "checkpoints.storage") -> Iterator[Path]:
     """Yield a new folder beside `path`; as it is then, it becomes `path`, or nothing is left.
 
-    Raises StorageError when the disk refuses.
+    Raises StorageError when the disk refuses; `setting` names the place.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -227,7 +227,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         partial.replace(path)
     except OSError as error:
         raise StorageError(
-            f"cannot write {path}: {error}; free some space or choose another checkpoints.storage"
+            f"cannot write {path}: {error}; free some space or choose another {setting}"
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

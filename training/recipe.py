@@ -201,6 +201,8 @@ class WorkersConfig(Config):
     """Workers; the most of them where they may be fewer."""
     least: int | None = Field(None, ge=1)
     """Go on with as few as this many when some are lost."""
+    restarts: int = Field(3, ge=0)
+    """How often lost workers are replaced before giving up."""
     gpus: bool | None = None
     """One GPU a worker; None is where there are any."""
     strategy: Literal["ddp", "fsdp"] = "ddp"

@@ -14,31 +14,36 @@ if TYPE_CHECKING:
     from ray_jobs.submit import JobServer
 
 
+Address = Annotated[
+    str,
+    typer.Option(
+        "--address",
+        metavar="URL",
+        envvar="RAY_API_SERVER_ADDRESS",
+        help="The head's dashboard, for example http://HOST:8265.",
+        show_default=False,
+    ),
+]
+Wait = Annotated[
+    bool,
+    typer.Option(
+        "--wait/--no-wait", help="Follow the log and exit as the job does, or only start it."
+    ),
+]
+Python = Annotated[
+    str,
+    typer.Option("--python", help="The interpreter on the cluster that has the dependencies."),
+]
+
+
 def curate(
     recipe: RecipeFile,
-    address: Annotated[
-        str,
-        typer.Option(
-            "--address",
-            metavar="URL",
-            envvar="RAY_API_SERVER_ADDRESS",
-            help="The head's dashboard, for example http://HOST:8265.",
-            show_default=False,
-        ),
-    ],
+    address: Address,
     overrides: Overrides = None,
     run_dir: RunDir = None,
-    wait: Annotated[
-        bool,
-        typer.Option(
-            "--wait/--no-wait", help="Follow the log and exit as the job does, or only start it."
-        ),
-    ] = True,
+    wait: Wait = True,
     log_json: LogJson = False,
-    python: Annotated[
-        str,
-        typer.Option("--python", help="The interpreter on the cluster that has the dependencies."),
-    ] = "python",
+    python: Python = "python",
 ) -> None:
     """Curate as a Ray job. Code and recipe travel (under 5 MiB); data stays where it is.
 
@@ -55,6 +60,34 @@ def curate(
     target = (run_dir if run_dir is not None else loaded.run_dir).absolute()
     server = JobServer(address)
     job = submit_run(server, loaded, target, python=python, log_json=log_json)
+    _told(server, job, target, wait)
+
+
+def train(
+    recipe: RecipeFile,
+    address: Address,
+    overrides: Overrides = None,
+    run_dir: RunDir = None,
+    wait: Wait = True,
+    log_json: LogJson = False,
+    python: Python = "python",
+) -> None:
+    """Train as a Ray job, on a run that the cluster's nodes can reach; see `submit curate`."""
+    from ray_jobs.names import recipe_path
+    from ray_jobs.places import anchored_training
+    from ray_jobs.submit import JobServer, submit_run
+    from training.recipe import load_training
+
+    loaded = anchored_training(load_training(recipe_path(recipe), overrides or ()), Path.cwd())
+    target = (run_dir if run_dir is not None else loaded.run).absolute()
+    server = JobServer(address)
+    words = ("train", "--ray")
+    job = submit_run(server, loaded, target, python=python, log_json=log_json, command=words)
+    _told(server, job, target, wait)
+
+
+def _told(server: JobServer, job: str, target: Path, wait: bool) -> None:
+    """Say where a job runs, then follow it or say how to."""
     _say(f"job {job} runs at {server.address}; its run directory there is {target}")
     if not wait:
         typer.echo(job)

@@ -1,4 +1,4 @@
-"""Where a result comes from, as ``lineage.json`` beside it tells: nothing in it has to be guessed."""
+"""Where a result comes from, as ``lineage.json`` beside it tells; nothing has to be guessed."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ def lineage(
         "status": outcome.status,
         "result_step": outcome.result_step,
         "steps": outcome.state.step,
+        "held_out_loss": _result_loss(outcome),
         "state": asdict(outcome.state),
         "started": started.isoformat(timespec="seconds"),
         "finished": finished.isoformat(timespec="seconds"),
@@ -92,6 +93,12 @@ def read_lineage(folder: Path) -> Mapping[str, Any]:
             "wrote"
         )
     return told
+
+
+def _result_loss(outcome: Outcome) -> float | None:
+    """Held-out loss of the weights that are the result."""
+    state = outcome.state
+    return state.best_loss if outcome.result_step == state.best_step else state.held_out_loss
 
 
 def _base(prepared: Prepared) -> dict[str, Any]:

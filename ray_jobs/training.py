@@ -1,0 +1,229 @@
+"""A training on Ray Train: the same work as alone, dealt out to workers that may be lost.
+
+Every worker reads the selection from the manifest itself and decodes its own pictures in the
+background. A Ray Data stream could not do what the plan of batches promises: which samples a step
+sees follows from seed and step alone, so that neither a restart nor another number of workers
+changes it. That takes access to any sample at any time, and a sample here is a few tokens and the
+place of a picture.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from curation.errors import MedSiftError, ModelError, UsageError
+from curation.execution import Resources
+from curation.sources.storage import without_query
+from ray_jobs.cluster import ADDRESS, connected
+from ray_jobs.executor import cluster_resources, share
+from ray_jobs.keeper import SCORE, RayKeeper, Store, mend_snapshot
+from ray_jobs.relay import Relay, listen_while
+from training.base import NO_GPU
+from training.checkpoint import STATE, read_state, whole_folder
+from training.fleet import Alone, Fleet, ProcessGroup
+from training.identity import CHECKPOINTS, RESULT, Training, open_training
+from training.logs import STEPS, StepLine
+from training.recipe import TrainingRecipe, WorkersConfig
+from training.run import Listener, Trained, TrainingBegun, carry_out, silent, work
+from training.stored import DROPS, Kept, kept_in
+
+logger = logging.getLogger(__name__)
+
+POLLING: Final = ("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+"""A report waits until Ray Train has looked; its own two seconds are longer than many steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What every worker is told. `home` is the training's folder, wherever that is."""
+
+    training: Training
+    home: Store
+    relay: Any
+    started: datetime
+
+
+def train_on_ray(recipe: TrainingRecipe, listener: Listener = silent) -> Trained:
+    """Train on Ray (see `connected`); paths of the recipe must be absolute.
+
+    Lost workers are replaced, and training goes on from the newest checkpoint; so it does when
+    the whole is started again. Ray is not needed for what is refused, or finished already.
+
+    Raises:
+        UsageError: there are too few CPUs or GPUs, or another process is at work on this training.
+        LedgerError: the gate is closed; see `pass_gate`.
+        MedSiftError: as `train_here` does; what a worker raises arrives as it was.
+    """
+    training = open_training(recipe)
+
+    def fit(started: datetime) -> Sequence[Kept]:
+        with connected():
+            return _fit(training, listener, started)
+
+    return carry_out(training, fit)
+
+
+def _fit(training: Training, listener: Listener, started: datetime) -> Sequence[Kept]:
+    from ray.train.torch import TorchTrainer
+
+    home = Store.at(training.storage).child(training.training_id)
+    mend_snapshot(home.child(CHECKPOINTS))
+    relay = Relay.start()
+    os.environ.setdefault(*POLLING)
+    trainer = TorchTrainer(
+        follow,
+        train_loop_config={"order": Order(training, home, relay, started)},
+        scaling_config=scaling(training.recipe.workers),
+        run_config=_run_config(training, home),
+    )
+    listen_while(partial(_explained, trainer.fit), relay, listener)
+    if not home.remote:
+        return kept_in(training.folder / CHECKPOINTS)
+    _bring(home, training)
+    return list(_kept_there(home, training))
+
+
+def follow(config: dict[str, Order]) -> None:
+    """One worker's part, as Ray Train calls it."""
+    import ray.train
+
+    order, context = config["order"], ray.train.get_context()
+    fleet: Fleet = ProcessGroup() if context.get_world_size() > 1 else Alone()
+    with tempfile.TemporaryDirectory(prefix="medsift-") as scratch:
+        curves = Path(scratch) if order.home.remote else None
+        keeper = RayKeeper(order.home.child(CHECKPOINTS), fleet.rank == 0, curves)
+        folder = curves or order.training.folder
+        work(order.training, keeper, fleet, folder, partial(_tell, order.relay), order.started)
+        if curves is not None and fleet.rank == 0:
+            order.home.put(curves)
+
+
+def scaling(workers: WorkersConfig) -> Any:
+    """How many workers, with what each. Raises UsageError where the machine has too little."""
+    import ray.train
+
+    held = cluster_resources()
+    gpus = held.get("GPU", 0.0) >= 1.0 if workers.gpus is None else workers.gpus
+    _check_enough(workers, "GPU" if gpus else "CPU", held)
+    count, least = workers.count, workers.least or workers.count
+    cpus, _ = share(Resources(accelerated=gpus), held)
+    if not gpus and not os.environ.get(ADDRESS):
+        cpus = held["CPU"] // count
+    made: Any = ray.train.ScalingConfig
+    return made(
+        num_workers=count if least == count else (least, count),
+        use_gpu=gpus,
+        resources_per_worker={"CPU": cpus, **({"GPU": 1.0} if gpus else {})},
+    )
+
+
+def _check_enough(workers: WorkersConfig, kind: str, held: dict[str, float]) -> None:
+    least, found = workers.least or workers.count, int(held.get(kind, 0.0))
+    if found >= least:
+        return
+    if os.environ.get(ADDRESS):
+        logger.warning("the cluster has %d %ss of %d: waiting for more", found, kind, least)
+    elif kind == "GPU" and not found:
+        raise UsageError(f"workers.gpus: {NO_GPU.format(setting='workers.gpus')}")
+    else:
+        raise UsageError(
+            f"{least} workers are wanted, and this machine has {found} {kind}s; lower "
+            f"workers.count (and raise batches.accumulation), or set {ADDRESS} to a cluster"
+        )
+
+
+def _run_config(training: Training, home: Store) -> Any:
+    import ray.train
+
+    train: Any = ray.train
+    recipe = training.recipe
+    best = 1 if recipe.data.held_out is not None else 0
+    return train.RunConfig(
+        name=CHECKPOINTS,
+        storage_path=home.root,
+        storage_filesystem=home.files,
+        failure_config=train.FailureConfig(max_failures=recipe.workers.restarts),
+        checkpoint_config=train.CheckpointConfig(
+            num_to_keep=recipe.checkpoints.keep + best,
+            checkpoint_score_attribute=SCORE,
+            checkpoint_score_order="min",
+        ),
+        callbacks=[own_errors()],
+        logging_config=train.LoggingConfig(log_level="WARNING"),
+    )
+
+
+def own_errors() -> Any:
+    """A callback that ends training at an error of ours: a second try would meet it again."""
+    from ray.train import UserCallback
+
+    class OwnErrors(UserCallback):
+        def after_exception(
+            self, run_context: Any, worker_exceptions: dict[int, Exception]
+        ) -> None:
+            ours = [one for one in worker_exceptions.values() if isinstance(one, MedSiftError)]
+            if ours:
+                raise ours[0]
+
+    return OwnErrors()
+
+
+def _explained(fit: Callable[[], Any]) -> None:
+    """Train; what Ray Train wraps is raised as it was."""
+    from ray.train import ControllerError, TrainingFailedError, WorkerGroupError
+
+    try:
+        fit()
+    except ControllerError as error:
+        raise error.controller_failure from error
+    except WorkerGroupError as error:
+        raise _lost(error) from error
+    except TrainingFailedError as error:
+        raise ModelError(f"Ray Train gave up: {' '.join(str(error).split())[:300]}") from error
+
+
+def _lost(error: Any) -> Exception:
+    """Workers that died again and again; or else the first error that is no one's death."""
+    from ray.exceptions import RayError
+
+    failures = error.worker_failures
+    deaths = [one for one in failures.values() if hasattr(one, "health_check_failure")]
+    if not deaths and not any(isinstance(one, RayError) for one in failures.values()):
+        first: Exception = next(iter(failures.values()))
+        return first
+    reason = " ".join(str((deaths or list(failures.values()))[0]).split())[:300]
+    return ModelError(
+        f"workers were lost more often than workers.restarts allows; the last said: {reason}; if "
+        "memory ran out, lower batches.tokens or data.max_pixels, then run the same command again"
+    )
+
+
+def _tell(relay: Any, event: TrainingBegun | StepLine) -> None:
+    relay.say.remote(event)
+
+
+def _bring(home: Store, training: Training) -> None:
+    """Fetch curves and result of a remote training onto this machine, what makes it whole last."""
+    for name in (STEPS, DROPS):
+        home.fetch_file(name, training.folder)
+    with whole_folder(training.result) as unfinished:
+        home.child(RESULT).fetch(unfinished)
+
+
+def _kept_there(home: Store, training: Training) -> Iterator[Kept]:
+    """The checkpoints of a remote training, by step."""
+    place = f"{without_query(training.storage)}/{training.training_id}/{CHECKPOINTS}"
+    checkpoints = home.child(CHECKPOINTS)
+    for name in checkpoints.checkpoints():
+        with tempfile.TemporaryDirectory(prefix="medsift-") as folder:
+            checkpoints.child(name).fetch_file(STATE, Path(folder))
+            state, _ = read_state(Path(folder))
+        yield Kept(state.step, f"{place}/{name}", state.loss, state.held_out_loss)

@@ -1,0 +1,162 @@
+"""A training from its recipe to its result: in this process, or as one worker of several."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from curation.claim import claimed
+from curation.errors import MedSiftError, UsageError
+from training.checkpoint import FolderKeeper, Keeper, Snapshot
+from training.fleet import Alone, Fleet
+from training.identity import CHECKPOINTS, RESULT, Training, open_training
+from training.lineage import lineage
+from training.logs import Journal, StepLine
+from training.loop import train
+from training.prepare import Prepared, prepare
+from training.recipe import TrainingRecipe
+from training.result import finished, renew_card, write_result
+from training.stored import Kept, kept_in, store_failed, store_finished, write_drops
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingBegun:
+    """Told once at every start. `example` is one chat, what is learned of it marked."""
+
+    training_id: str
+    trained_on: int
+    dropped: int
+    held_out: int
+    steps: int
+    resumed_step: int
+    example: str
+
+
+Listener = Callable[[TrainingBegun | StepLine], None]
+
+
+def silent(event: TrainingBegun | StepLine) -> None:
+    """Listen to nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A training with its result; `reused` where that was there already."""
+
+    training: Training
+    reused: bool
+
+
+def train_here(recipe: TrainingRecipe, listener: Listener = silent) -> Trained:
+    """Train in this process, and write result and manifest; what is there already is not redone.
+
+    A recipe of several workers takes the same steps here as there. Killed and started again, a
+    training goes on from its newest checkpoint.
+
+    Raises:
+        UsageError: checkpoints would be remote, or another process is at work on this training.
+        LedgerError: the gate is closed; see `pass_gate`.
+        MedSiftError: as `prepare` and `train` do.
+    """
+    training = open_training(recipe)
+    if training.remote:
+        raise UsageError(
+            f"checkpoints.storage {training.storage} is a URL, which trainings on Ray alone write "
+            "to; train with --ray, or name a folder"
+        )
+
+    def fit(started: datetime) -> Sequence[Kept]:
+        keeper = FolderKeeper(training.folder / CHECKPOINTS, recipe.checkpoints.keep)
+        work(training, keeper, Alone(), training.folder, listener, started)
+        return _kept(training)
+
+    return carry_out(training, fit)
+
+
+def carry_out(training: Training, fit: Callable[[datetime], Sequence[Kept]]) -> Trained:
+    """Train by `fit`, which leaves curves and result in the training's folder, and store it all.
+
+    A result that is there is not made again. A training that an error of ours ends is stored as
+    failed. Raises UsageError when another process is at work on it, or what `fit` does.
+    """
+    with claimed(training.folder, what="training"):
+        if finished(training):
+            store_finished(training, None if training.remote else _kept(training))
+            renew_card(training)
+            return Trained(training, reused=True)
+        started = now()
+        try:
+            kept = fit(started)
+        except MedSiftError:
+            store_failed(training, started)
+            raise
+        store_finished(training, kept)
+        return Trained(training, reused=False)
+
+
+def work(
+    training: Training,
+    keeper: Keeper,
+    fleet: Fleet,
+    folder: Path,
+    listener: Listener,
+    started: datetime,
+    ready: Callable[[Prepared], None] = lambda prepared: None,
+) -> None:
+    """One worker's part. The first of the fleet writes curves, drops and result into `folder`.
+
+    `ready` may change the model before its first step. Raises as `prepare` and `train` do.
+    """
+    with closing(prepare(training.recipe)) as prepared:
+        ready(prepared)
+        first = fleet.rank == 0
+        told = _Told(training, prepared, folder, listener)
+        outcome = train(
+            prepared, keeper, told.open if first else None, fleet, listener if first else None
+        )
+        # Where weights are sharded every worker has a part in gathering them.
+        weights = Snapshot.of_weights(prepared.model)
+        if first:
+            story = lineage(training, prepared, outcome, fleet.world_size, started, now())
+            write_result(prepared, weights, story, folder / RESULT)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Opens the places of the curves, once it is known where a training goes on from."""
+
+    training: Training
+    prepared: Prepared
+    folder: Path
+    listener: Listener
+
+    def open(self, resumed: int) -> Journal:
+        prepared, held = self.prepared, self.prepared.held_out
+        write_drops(prepared.dropped, self.folder)
+        self.listener(
+            TrainingBegun(
+                training_id=self.training.training_id,
+                trained_on=len(prepared.training.encodings.samples),
+                dropped=len(prepared.dropped),
+                held_out=len(held.encodings.samples) if held else 0,
+                steps=prepared.training.plan.steps,
+                resumed_step=resumed,
+                example=prepared.example,
+            )
+        )
+        return Journal(self.folder, prepared.recipe.log, self.training.training_id, resumed)
+
+
+def _kept(training: Training) -> Sequence[Kept]:
+    return kept_in(training.folder / CHECKPOINTS)
+
+
+def now() -> datetime:
+    """UTC, without a time zone, as the manifest keeps it."""
+    return datetime.now(UTC).replace(tzinfo=None)
