@@ -89,8 +89,10 @@ def manifest_tables(stages: Sequence[FinishedStage]) -> dict[str, Any]:
         "stages": _stages(stages),
         "operators": _operators(stages),
     }
-    for name in ("clusters", "conflicts_found", "sweep", "measures"):
+    for name in ("clusters", "conflicts_found", "sweep"):
         tables[name] = parts(folder["dedup"] / name.removesuffix("_found"))
+    searching = ("dedup", "split")
+    tables["measures"] = [part for stage in searching for part in parts(folder[stage] / "measures")]
     leaking = ("split", "decontaminate")
     tables["leaks_found"] = [part for stage in leaking for part in parts(folder[stage] / "leaks")]
     tables["reviews"] = parts(folder["decontaminate"] / "reviews")

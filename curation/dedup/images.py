@@ -94,7 +94,7 @@ def find_copies(
     mirrored ones are not.
     """
     n = len(images.ids)
-    candidates = _candidates(images, config, neighbors, run)
+    candidates = find_candidates(images, config, neighbors, run)
     left, right = candidates.left, candidates.right
     found = agree(images.thumbs, left, right)
     alike = (found.correlation >= config.correlation) & (found.detail >= config.detail)
@@ -135,7 +135,7 @@ def pair_similarity(copies: Copies, one: Indices, other: Indices) -> Doubles:
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidates:
+class ImageCandidates:
     """Pairs (p,) that pixels will decide; `counted` before and `left_out` by the limit."""
 
     left: Indices
@@ -145,12 +145,12 @@ class _Candidates:
     recall: float
 
 
-def _candidates(
+def find_candidates(
     images: ImageSet,
     config: ImageCopyConfig,
     neighbors: NeighborsConfig,
-    run: TileRunner | None,
-) -> _Candidates:
+    run: TileRunner | None = None,
+) -> ImageCandidates:
     """Pairs near by hash or cosine whose blurred miniatures agree, the best of each picture."""
     n = max(len(images.ids), 1)
     glance = glances(images.thumbs)
@@ -166,7 +166,7 @@ def _candidates(
         keys.append(left * n + right)
         left_out += best.left_out
     distinct = np.unique(np.concatenate(keys))
-    return _Candidates(distinct // n, distinct % n, counted, left_out, recall)
+    return ImageCandidates(distinct // n, distinct % n, counted, left_out, recall)
 
 
 def _search(

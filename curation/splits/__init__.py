@@ -6,6 +6,7 @@ from curation.splits.assign import assign_splits
 from curation.splits.check import SplitLeak, check_splits, known_levels
 from curation.splits.components import LEVELS, Level, components
 from curation.splits.config import SplitsConfig
+from curation.splits.slices import find_slices, with_slices
 
 __all__ = [
     "LEVELS",
@@ -15,5 +16,7 @@ __all__ = [
     "assign_splits",
     "check_splits",
     "components",
+    "find_slices",
     "known_levels",
+    "with_slices",
 ]

@@ -22,9 +22,10 @@ _TAG_OF_LEVEL: Final = {"case": "study_id", "patient": "patient_id"}
 def components(samples: pa.Table, groups: pa.Table, level: Level) -> Indices:
     """Label (n,) of each sample: equal where something of this level, or below, connects them.
 
-    `image` connects samples that show one picture or copies of it (`groups`: image_id, group_id),
-    or that have no picture and the same words; `case` also those of one study of one source,
-    `patient` also those of one patient. Connections chain. A label is the first member's place.
+    `image` connects samples that show one picture, or pictures of one group (`groups`: image_id,
+    group_id; copies, and neighbouring slices where they were sought), or that have no picture and
+    the same words; `case` also those of one study of one source, `patient` also those of one
+    patient. Connections chain. A label is the first member's place.
     """
     n = samples.num_rows
     keys = [_image_keys(samples, groups), _text_keys(samples)]

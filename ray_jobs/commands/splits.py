@@ -13,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from curation.finished import FinishedRun
     from curation.splits import Level, SplitLeak, SplitsConfig
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A finished run.")]
@@ -47,7 +48,7 @@ def splits(
     if output is not None and level is None:
         raise UsageError("--output needs one --level: image, case or patient")
     run = open_run(run_dir)
-    given, kept, groups = _read(run.folders)
+    given, kept, groups = _read(run)
     leaks = check_splits(given, groups)
     offered = {
         name: _offer(kept, groups, name, _config(shares), run.recipe.strata, seed)
@@ -63,16 +64,19 @@ def splits(
         _print(leaks, sizes)
 
 
-def _read(folders: Any) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """Samples as the source gave them, samples that survived, and groups of copies."""
+def _read(run: FinishedRun) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Samples as the source gave them, samples that survived, groups of copies and slices."""
     import pyarrow.parquet as pq
 
     from curation import records
+    from curation.stages.split import slice_groups
     from curation.storage import read_folder
 
-    given = read_folder(folders["images"] / "samples", records.SAMPLES)
-    kept = read_folder(folders["dedup"] / "samples", records.SAMPLES)
-    return given, kept, pq.read_table(folders["dedup"] / "groups")
+    given = read_folder(run.folders["images"] / "samples", records.SAMPLES)
+    kept = read_folder(run.folders["dedup"] / "samples", records.SAMPLES)
+    groups = pq.read_table(run.folders["dedup"] / "groups")
+    linked, _ = slice_groups(given, groups, run.recipe, run.folders["images"])
+    return given, kept, linked
 
 
 def _config(shares: str) -> SplitsConfig:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from curation.errors import InputError, LedgerError, UsageError
 from curation.execution import LocalExecutor
 from curation.manifest import query
 from curation.pipeline import curate
+from curation.recipe import parse_recipe
 from ray_jobs.cli import run as medsift
 
 
@@ -107,17 +112,76 @@ def test_a_recipe_that_stops_ends_with_the_review_list_and_no_selection(near_run
     assert "stopped for a person" in capsys.readouterr().err
 
 
-def test_new_splits_share_no_image(phantom_recipe, tmp_path):
-    result = curate(phantom_recipe("splits.assign=image"), tmp_path, LocalExecutor())
+@pytest.fixture(scope="module")
+def split_run(phantom_recipe, tmp_path_factory):
+    """The phantoms with new splits, slices sought."""
+    recipe = phantom_recipe("splits.assign=image")
+    return curate(recipe, tmp_path_factory.mktemp("split"), LocalExecutor())
+
+
+def test_new_splits_share_no_image(split_run):
     shared = """
         SELECT picture.image_id FROM samples s JOIN rows r USING (run_id, row_id),
                unnest(s.images) AS shown (picture)
         WHERE r.action = 'kept' GROUP BY ALL HAVING count(DISTINCT s.split) > 1
     """
-    splits = query(result.manifest, "SELECT DISTINCT split FROM samples")["split"].to_pylist()
+    splits = query(split_run.manifest, "SELECT DISTINCT split FROM samples")["split"].to_pylist()
     assert {"train", "validation", "test"} <= set(splits)
-    assert query(result.manifest, shared).num_rows == 0
-    assert query(result.manifest, "SELECT * FROM leaks").num_rows == 0
+    assert query(split_run.manifest, shared).num_rows == 0
+    assert query(split_run.manifest, "SELECT * FROM leaks").num_rows == 0
+
+
+def test_another_threshold_of_slices_repeats_no_stage_before_the_split(phantom_recipe, split_run):
+    other = phantom_recipe("splits.assign=image", "splits.slices=null")
+    result = curate(other, split_run.run_dir, LocalExecutor())
+    reused = [stage.stage for stage in result.stages if stage.reused]
+    assert reused == ["ingest", "images", "embed", "dedup"]
+
+
+BODIES = """
+name: bodies
+sources: [{{name: s, reader: table, path: {folder}/rows.jsonl, image_root: {folder}}}]
+encoder: {{kind: embedded}}
+strata: [task_type]
+splits: {{assign: image, shares: {{train: 0.5, test: 0.5}}, slices: {slices}}}
+"""
+
+
+def slice_of(body, place):
+    """A smooth picture by the body, with fine structure of the slice's own."""
+    coarse, fine = (
+        Image.fromarray(np.random.default_rng(seed).uniform(-1, 1, (cells, cells)).astype("f4"))
+        for seed, cells in (([body], 7), ([body, place], 40))
+    )
+    wide = np.asarray(coarse.resize((200, 200), Image.Resampling.BICUBIC))
+    mixed = 125 + 100 * wide + 15 * np.asarray(fine.resize((200, 200)))
+    return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("slices", [0.97, None])
+def test_new_splits_cut_between_slices_only_where_the_recipe_lets_them(tmp_path, slices):
+    lines = []
+    for body in range(10):
+        for place in range(2):
+            name = f"{body}-{place}.png"
+            slice_of(body, place).save(tmp_path / name)
+            words = {"question": f"what is {name}?", "answer": name, "task_type": "name"}
+            lines.append(json.dumps({"image": name, **words}))
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    recipe = BODIES.format(folder=tmp_path, slices="null" if slices is None else slices)
+    result = curate(parse_recipe(recipe), tmp_path / "run", LocalExecutor())
+    sql = """
+        SELECT count(*) AS cut FROM (
+            SELECT split_part(answer, '-', 1) AS body FROM samples
+            GROUP BY ALL HAVING count(DISTINCT split) > 1
+        )
+    """
+    [line] = query(result.manifest, sql).to_pylist()
+    assert (line["cut"] > 0) is (slices is None)
+    copies = "SELECT * FROM duplicates WHERE kind = 'image_copy'"
+    assert query(result.manifest, copies).num_rows == 0
+    pairs = query(result.manifest, "SELECT value FROM measures WHERE name = 'slice_pairs'")
+    assert pairs["value"].to_pylist() == ([] if slices is None else [10.0])
 
 
 def test_an_index_that_is_not_there_is_one_line(phantom_recipe, tmp_path):
