@@ -18,7 +18,7 @@ class PriorGenerator(BaselineConfig):
     """The gold answer of another item of the same kind, each as likely: see `majority`.
 
     What it scores is agreement by chance, about the sum of the squared shares of the answers: less
-    than `majority`, but rare answers are given too. Its probabilities are the shares it draws by.
+    than `majority`, but rare answers are given too.
     """
 
     kind: Literal["prior"] = "prior"

@@ -20,7 +20,7 @@ from evaluation.scoring.choice import right_options
 from evaluation.scoring.closed import polarity
 from evaluation.statistics.clusters import cluster_ids
 
-TALLY_VERSION: Final = 1
+TALLY_VERSION: Final = 2
 """Raised when equal items give other counts."""
 TRAINED_ON: Final = "train"
 OPTIONS, YES_OR_NO, WORDS = "options", "yes or no", "words"
@@ -126,12 +126,10 @@ class Pool:
         at = place(others)
         return self.answers[at if at < start else at + stop - start]
 
-    def shares(self, but: str, candidates: Sequence[str]) -> tuple[float, ...] | None:
-        """Share of each candidate among their answers outside of a cluster; None without any."""
-        if not candidates:
-            return None
-        own, known = self._own(but), dict(self.ranked)
-        counts = [known.get(candidate, 0) - own[candidate] for candidate in candidates]
+    def shares(self, candidates: Sequence[str]) -> tuple[float, ...] | None:
+        """Share of each candidate among their answers; None without any."""
+        known = dict(self.ranked)
+        counts = [known.get(candidate, 0) for candidate in candidates]
         return tuple(count / sum(counts) for count in counts) if sum(counts) else None
 
     def _own(self, cluster: str) -> Counter[str]:
@@ -158,11 +156,15 @@ class Tally:
                 f"{request.benchmark} {request.item_id} is none of the items that were counted; "
                 "build the baseline with all items that are asked"
             )
-        pool = self._pool(self._kind(item.kind), item.options)
+        kind = self._kind(item.kind)
+        pool = self._pool(kind, item.options)
         text = choose(pool, item.cluster)
         if text is None:
             return Reply(None, error=f"no other {item.kind.answer_type} question to count")
-        return Reply(text, pool.shares(item.cluster, request.candidates))
+        # Where an item's own cluster is left out, its gold answer makes its own share smaller: such
+        # shares, put in bins, are wrong by construction and say nothing of calibration.
+        shares = pool.shares(request.candidates) if kind.benchmark == ANYWHERE else None
+        return Reply(text, shares)
 
     def _kind(self, kind: Kind) -> Kind:
         """The kind under which answers to such questions were counted."""

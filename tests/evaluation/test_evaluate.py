@@ -79,15 +79,24 @@ def test_who_never_looks_loses_nothing_without_the_picture(baselines):
     assert {line["value"] for line in lines} == {0.0}
 
 
-def test_calibration_is_reported_where_there_are_probabilities(baselines):
-    [line] = ask(
-        baselines,
-        "SELECT m.value, m.n, sum(r.n) AS held FROM metrics m JOIN reliability r "
-        "USING (run_id, evaluation_id) JOIN evaluations e USING (run_id, evaluation_id) "
-        "WHERE m.metric = 'ece' AND e.model = 'majority' GROUP BY ALL",
+def test_calibration_is_reported_where_there_are_probabilities(baselines, run_recipe, tmp_path):
+    from tests.local_models import causal, saved_causal
+
+    model = saved_causal(causal(), tmp_path / "model").model_dump()
+    generation = {"max_new_tokens": 2}
+    result = run_recipe(
+        models=[{"kind": "causal", "model": model, "generation": generation}], items=40
     )
-    assert line["n"] == line["held"] > 0
+    [line] = ask(
+        result,
+        "SELECT m.value, m.n, sum(r.n) AS held FROM metrics m JOIN reliability r "
+        "USING (run_id, evaluation_id) WHERE m.metric = 'ece' GROUP BY ALL",
+    )
+    closed = "answer_type <> 'open' AND (len(options) > 0 OR lower(gold) IN ('yes', 'no'))"
+    [asked] = ask(result, f"SELECT count(*) AS n FROM predictions WHERE {closed}")
+    assert line["n"] == line["held"] == asked["n"] > 10
     assert 0 <= line["value"] <= 1
+    assert ask(baselines, "FROM reliability") == []
 
 
 def test_the_same_again_replaces_itself(run_recipe):
