@@ -31,8 +31,10 @@ from training.checkpoint import STATE, read_state, whole_folder
 from training.fleet import Alone, Fleet, ProcessGroup
 from training.identity import CHECKPOINTS, RESULT, Training, open_training
 from training.logs import STEPS, StepLine
+from training.prepare import Prepared
 from training.recipe import TrainingRecipe, WorkersConfig
 from training.run import Listener, Trained, TrainingBegun, carry_out, silent, work
+from training.sharding import shard
 from training.stored import DROPS, Kept, kept_in
 
 logger = logging.getLogger(__name__)
@@ -101,9 +103,17 @@ def follow(config: dict[str, Order]) -> None:
         curves = Path(scratch) if order.home.remote else None
         keeper = RayKeeper(order.home.child(CHECKPOINTS), fleet.rank == 0, curves)
         folder = curves or order.training.folder
-        work(order.training, keeper, fleet, folder, partial(_tell, order.relay), order.started)
+        listener = partial(_tell, order.relay)
+        work(order.training, keeper, fleet, folder, listener, order.started, _ready(order))
         if curves is not None and fleet.rank == 0:
             order.home.put(curves)
+
+
+def _ready(order: Order) -> Callable[[Prepared], None]:
+    """What is done to the model before its first step."""
+    if order.training.recipe.workers.strategy == "ddp":
+        return lambda prepared: None
+    return lambda prepared: shard(prepared.model)
 
 
 def scaling(workers: WorkersConfig) -> Any:

@@ -10,6 +10,7 @@ from curation.errors import ModelError, RecipeError
 from curation.models.base import quietly
 from training.base import Base
 from training.recipe import ALL_LINEAR, LoraConfig, OptimiserConfig, TrainingRecipe
+from training.sharding import whole
 
 if TYPE_CHECKING:
     from torch.nn import Module, Parameter
@@ -96,7 +97,7 @@ def check_gradients(model: Any, vision: str) -> None:
             "narrow lora.targets and lora.also to what the model uses"
         )
     seen = [part.grad for part in trained.values() if id(part) in inside]
-    if vision == "trained" and not any(grad is not None and bool(grad.any()) for grad in seen):
+    if vision == "trained" and not any(one is not None and bool(whole(one).any()) for one in seen):
         raise ModelError("vision: trained, but no gradient reaches the vision tower; freeze it")
 
 

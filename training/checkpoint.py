@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from curation.errors import ModelError, StorageError, UsageError
 from training.adapters import trained_parameters
+from training.sharding import like, whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,7 +71,7 @@ class Snapshot:
         """Take one. Every worker of a fleet that shards its weights has to."""
         parameters = trained_parameters(model)
         moments = {
-            f"{name}/{moment}": _whole(optimiser.state[parameter][moment])
+            f"{name}/{moment}": whole(optimiser.state[parameter][moment])
             for name, parameter in parameters.items()
             for moment in MOMENTS
             if parameter in optimiser.state
@@ -81,7 +82,7 @@ class Snapshot:
     def of_weights(model: Any) -> dict[str, Tensor]:
         """The trained weights alone, by name."""
         parameters = trained_parameters(model)
-        return {name: _whole(parameter.detach()) for name, parameter in parameters.items()}
+        return {name: whole(parameter.detach()) for name, parameter in parameters.items()}
 
     def write(self, folder: Path) -> None:
         """Write into an existing folder; an adapter also in PEFT's own form."""
@@ -173,12 +174,11 @@ def restore(
     moments = _tensors(checkpoint / OPTIMISER)
     for name, parameter in trained_parameters(model).items():
         if f"{name}/step" in moments:
+            held = {moment: moments[f"{name}/{moment}"] for moment in MOMENTS}
+            # The count of steps stays on the CPU and whole, as torch has it.
             optimiser.state[parameter] = {
-                # The count of steps stays on the CPU, as torch has it.
-                moment: moments[f"{name}/{moment}"].to(
-                    "cpu" if moment == "step" else parameter.device
-                )
-                for moment in MOMENTS
+                moment: one if moment == "step" else like(one, parameter)
+                for moment, one in held.items()
             }
     return state
 
@@ -201,7 +201,7 @@ def restore_weights(checkpoint: Path, model: Any) -> None:
         )
     with torch.no_grad():
         for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
+            parameter.copy_(like(weights[name], parameter))
 
 
 def save_adapter(model: Any, weights: Mapping[str, Tensor], folder: Path) -> None:
@@ -270,9 +270,3 @@ def _short(value: Any) -> str:
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-
-
-def _whole(tensor: Tensor) -> Tensor:
-    """A tensor that is in parts on several workers, as one."""
-    gather: Callable[[], Tensor] | None = getattr(tensor, "full_tensor", None)
-    return tensor if gather is None else gather()

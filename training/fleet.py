@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, Protocol
 
+from training.sharding import sharded
+
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Parameter
@@ -66,10 +68,13 @@ class ProcessGroup:
 
 
 def sum_gradients(parameters: Iterable[Parameter], fleet: Fleet) -> None:
-    """Replace every gradient by its sum over the workers; one that is missing counts as zero."""
+    """Replace every gradient by its sum over the workers; one that is missing counts as zero.
+
+    Those of sharded weights are left alone: they were summed as they arrived.
+    """
     import torch
 
-    for bucket in _buckets(parameters):
+    for bucket in _buckets(part for part in parameters if not sharded(part)):
         for part in bucket:
             if part.grad is None:
                 part.grad = torch.zeros_like(part)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from curation.models.base import quietly
 from curation.storage import written_whole
+from training.adapters import trained_parameters
 from training.card import evaluation_of, model_card
 from training.checkpoint import save_adapter, whole_folder
 from training.identity import Training
 from training.lineage import LINEAGE_FILE, read_lineage
 from training.prepare import Prepared
+from training.sharding import whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,10 +24,26 @@ CARD = "README.md"
 ELSEWHERE = "choose another checkpoints.storage"
 
 
+def result_weights(model: Any, *, keep: bool) -> dict[str, Tensor]:
+    """What a result holds, whole and on the CPU: an adapter's weights, or all of a model's.
+
+    Every worker has a part in putting sharded weights together; those that do not `keep` them get
+    none.
+    """
+    adapter = hasattr(model, "peft_config")
+    held = trained_parameters(model) if adapter else model.state_dict()
+    found = {}
+    for name, part in held.items():
+        one = whole(part.detach())
+        if keep:
+            found[name] = one.cpu()
+    return found
+
+
 def write_result(
     prepared: Prepared, weights: Mapping[str, Tensor], told: Mapping[str, Any], folder: Path
 ) -> None:
-    """Write the folder whole, from the `weights` that were trained and the lineage that is told.
+    """Write the folder whole, from `result_weights` and the lineage that is told.
 
     An adapter has PEFT's form, a model trained in full transformers' own; both load with
     `from_pretrained`. Raises StorageError when the disk refuses.
@@ -35,8 +53,7 @@ def write_result(
         if hasattr(prepared.model, "peft_config"):
             save_adapter(prepared.model, weights, partial)
         else:
-            state = prepared.model.state_dict() | dict(weights)
-            quietly(lambda: prepared.model.save_pretrained(partial, state_dict=state))
+            quietly(lambda: prepared.model.save_pretrained(partial, state_dict=dict(weights)))
         (base.processor or base.tokenizer).save_pretrained(partial)
         (partial / CARD).write_text(model_card(told, ()), encoding="utf-8")
         text = json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False)

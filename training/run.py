@@ -11,7 +11,7 @@ from pathlib import Path
 
 from curation.claim import claimed
 from curation.errors import MedSiftError, UsageError
-from training.checkpoint import FolderKeeper, Keeper, Snapshot
+from training.checkpoint import FolderKeeper, Keeper
 from training.fleet import Alone, Fleet
 from training.identity import CHECKPOINTS, RESULT, Training, open_training
 from training.lineage import lineage
@@ -19,7 +19,7 @@ from training.logs import Journal, StepLine
 from training.loop import train
 from training.prepare import Prepared, prepare
 from training.recipe import TrainingRecipe
-from training.result import finished, renew_card, write_result
+from training.result import finished, renew_card, result_weights, write_result
 from training.stored import Kept, kept_in, store_failed, store_finished, write_drops
 
 logger = logging.getLogger(__name__)
@@ -120,8 +120,7 @@ def work(
         outcome = train(
             prepared, keeper, told.open if first else None, fleet, listener if first else None
         )
-        # Where weights are sharded every worker has a part in gathering them.
-        weights = Snapshot.of_weights(prepared.model)
+        weights = result_weights(prepared.model, keep=first)
         if first:
             story = lineage(training, prepared, outcome, fleet.world_size, started, now())
             write_result(prepared, weights, story, folder / RESULT)

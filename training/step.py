@@ -11,12 +11,14 @@ import numpy as np
 
 from curation.errors import ModelError
 from training.adapters import check_gradients, parameter_groups, trained_parameters
+from training.batches import Batch
 from training.feed import Fed
 from training.fleet import Fleet, sum_gradients
 from training.memory import told_what_to_change
 from training.objective import step_weight
 from training.prepare import Prepared
 from training.schedule import rate_factor
+from training.sharding import whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,15 +79,14 @@ class Stepper:
         material, workers = self.prepared.training, self.fleet.world_size
         batches = material.plan.batches(step)
         whole = step_weight(batches, material.supervised, material.encodings.weights)
-        parts, names, waited = [], [], 0.0
+        parts, waited = [], 0.0
         for turn in range(-(-len(batches) // workers)):
             micro, wait = next(fed)
             self._seed(step, turn * workers + self.fleet.rank)
             parts.append(self._backward(step, micro, whole))
-            names.append(micro.names)
             waited += wait
             self._check_gradients(micro)
-        loss = self._loss(step, torch.stack(parts), names)
+        loss = self._loss(step, torch.stack(parts).double(), batches)
         if workers > 1:
             sum_gradients(self.parameters, self.fleet)
         return loss, waited
@@ -111,20 +112,34 @@ class Stepper:
             self.checked = True
             check_gradients(self.prepared.model, self.prepared.recipe.vision)
 
-    def _loss(self, step: int, parts: Tensor, names: Sequence[tuple[str, ...]]) -> float:
-        wrong = (~parts.isfinite()).nonzero().flatten().tolist()
-        loss = float(self.fleet.reduce_sum(parts.double().sum()))
+    def _loss(self, step: int, parts: Tensor, batches: Sequence[Batch]) -> float:
+        """The loss of a step, from this worker's parts (rounds,) of it and all other workers'.
+
+        Which batches gave no number is told along with it, so that every worker can name them.
+        """
+        import torch
+
+        wrong = parts.new_zeros(len(parts), self.fleet.world_size)
+        wrong[:, self.fleet.rank] = (~parts.isfinite()).to(wrong.dtype)
+        told = self.fleet.reduce_sum(torch.cat([parts.sum().reshape(1), wrong.flatten()]))
+        loss = float(told[0])
         if not math.isfinite(loss):
-            where = f"samples {', '.join(names[wrong[0]])}" if wrong else "another worker"
-            raise ModelError(f"the loss of step {step + 1} is no number on {where}; {CALMER}")
+            named = [self._names(batches, place) for place in told[1:].nonzero().flatten().tolist()]
+            on = f" on samples {named[0]}" if named else ""
+            raise ModelError(f"the loss of step {step + 1} is no number{on}; {CALMER}")
         return loss
+
+    def _names(self, batches: Sequence[Batch], place: int) -> str:
+        batch = batches[place] if place < len(batches) else batches[0]
+        samples = self.prepared.training.encodings.samples
+        return ", ".join(samples[one].row_id for one in batch.members)
 
     def _clip(self, step: int) -> float:
         """Norm of the gradient before it is scaled down to the largest that is allowed."""
         import torch
 
         limit = math.inf if self.config.clip is None else self.config.clip
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, limit))
+        norm = float(whole(torch.nn.utils.clip_grad_norm_(self.parameters, limit)))
         if not math.isfinite(norm):
             raise ModelError(f"the gradient of step {step + 1} is no number; {CALMER}")
         return norm
