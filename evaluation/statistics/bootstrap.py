@@ -6,7 +6,8 @@ their differences. They depend on the seed and the number of clusters alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -16,11 +17,15 @@ from pydantic import Field
 
 from curation.config import Config
 from evaluation.statistics.clusters import ClusterSums, Doubles
-from evaluation.statistics.fit import ClusterFit
+from evaluation.statistics.fit import ClusterFit, join_fits
 
 Ends = tuple[Doubles, Doubles]
 
 GROUPS: Final = 2048
+TOGETHER: Final = 32
+"""Fits of equally many clusters that one multiplication resamples."""
+AT_A_TIME: Final = 64
+"""Resamples drawn at once."""
 STEADYING: Final = 0.12
 """Share of the observed variance in a resample's own; see `studentized_ends`."""
 
@@ -68,6 +73,26 @@ def studentized_ends(fit: ClusterFit, resampling: Resampling, level: float) -> E
     return fit.value - ordered[-tail] * error, fit.value - ordered[tail - 1] * error
 
 
+def all_studentized_ends(
+    fits: Sequence[ClusterFit], resampling: Resampling, level: float
+) -> list[Ends]:
+    """`studentized_ends` of each fit: those over equally many clusters are resampled together."""
+    of_size: dict[int, list[int]] = defaultdict(list)
+    for place, fit in enumerate(fits):
+        of_size[fit.clusters].append(place)
+    found: dict[int, Ends] = {}
+    for places in of_size.values():
+        for start in range(0, len(places), TOGETHER):
+            some = places[start : start + TOGETHER]
+            alike = [fits[place] for place in some]
+            cuts = np.cumsum([len(fit.value) for fit in alike])[:-1]
+            both = studentized_ends(join_fits(alike), resampling, level)
+            found |= zip(
+                some, zip(*(np.split(end, cuts) for end in both), strict=True), strict=True
+            )
+    return [found[place] for place in range(len(fits))]
+
+
 def resampled_variance(fit: ClusterFit, resampling: Resampling) -> Doubles:
     """Variance (k,) of the mean over the resamples, put right for how few clusters they draw from.
 
@@ -94,8 +119,11 @@ def resample_counts(clusters: int, draws: int, seed: int) -> NDArray[np.uint8]:
 def _drawn(clusters: int, draws: int, seed: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng((seed, clusters))
     counts = np.empty((draws, clusters), np.uint8)
-    for row in counts:
-        row[:] = np.bincount(rng.integers(0, clusters, clusters), minlength=clusters)
+    for start in range(0, draws, AT_A_TIME):
+        part = counts[start : start + AT_A_TIME]
+        rows = np.arange(len(part))[:, None] * clusters
+        drawn = rng.integers(0, clusters, part.shape) + rows
+        part[:] = np.bincount(drawn.ravel(), minlength=part.size).reshape(part.shape)
     counts.flags.writeable = False
     return counts
 

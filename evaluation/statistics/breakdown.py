@@ -20,7 +20,7 @@ from evaluation.statistics.clusters import (
     number_clusters,
     sum_places,
 )
-from evaluation.statistics.interval import SHARE, Estimate, check_scores, estimate
+from evaluation.statistics.interval import SHARE, Estimate, check_scores, estimates
 
 ALL: Final = "all"
 FACETS: Final = ("modality", "body_part", "task_type", "answer_type", "language")
@@ -115,11 +115,11 @@ def _cells(
     summed = sum_places(scores, place, len(keys))
     unread = sum_places(np.where(np.isnan(scores), np.nan, scores[:, -1:]), place, len(keys))
     starts = np.searchsorted(keys // size, np.arange(len(groups.names) * width + 1))
-    for number, value in _wanted(groups, values, starts):
-        part = slice(starts[number], starts[number + 1])
-        found = estimate(
-            ClusterSums(summed.sums[part], summed.counts[part]), resampling or Resampling(), SHARE
-        )
+    shown = list(_wanted(groups, values, starts))
+    parts = [slice(starts[number], starts[number + 1]) for number, _ in shown]
+    cells = [ClusterSums(summed.sums[part], summed.counts[part]) for part in parts]
+    made = estimates(cells, resampling or Resampling(), SHARE)
+    for (number, value), part, found in zip(shown, parts, made, strict=True):
         rates = [
             float(total) / one.n if one.n else None
             for total, one in zip(unread.sums[part].sum(0), found, strict=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,15 @@ def fit_clusters(data: ClusterSums) -> ClusterFit:
         freedom=_freedom(left_out),
         constant=(np.abs(residuals) <= _NOTHING * data.counts).all(0),
     )
+
+
+def join_fits(fits: Sequence[ClusterFit]) -> ClusterFit:
+    """The columns of fits over equally many clusters, side by side."""
+    parts = {
+        field.name: np.concatenate([getattr(fit, field.name) for fit in fits], axis=-1)
+        for field in fields(ClusterFit)
+    }
+    return ClusterFit(**parts)
 
 
 def _freedom(residuals: Doubles) -> Doubles:

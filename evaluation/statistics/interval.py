@@ -20,10 +20,10 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from curation.errors import UsageError
-from evaluation.statistics.bootstrap import Resampling, pool_clusters, studentized_ends
+from evaluation.statistics.bootstrap import Resampling, all_studentized_ends, pool_clusters
 from evaluation.statistics.clusters import ClusterSums, Doubles, number_clusters, sum_clusters
 from evaluation.statistics.few import Bounds, Ends, score_interval, unvaried_interval
-from evaluation.statistics.fit import fit_clusters
+from evaluation.statistics.fit import ClusterFit, fit_clusters
 
 LEVEL: Final = 0.95
 FEW_ITEMS: Final = 30
@@ -106,41 +106,77 @@ def check_scores(name: str, scores: Doubles, n: int, bounds: Bounds) -> None:
 
 def estimate(data: ClusterSums, resampling: Resampling, bounds: Bounds) -> list[Estimate]:
     """One estimate for each column of cluster sums (G, k), clusters in the order of their hash."""
+    return estimates([data], resampling, bounds)[0]
+
+
+def estimates(
+    cells: Sequence[ClusterSums], resampling: Resampling, bounds: Bounds
+) -> list[list[Estimate]]:
+    """`estimate` of each of many cells; those of equally many clusters share their resamples."""
+    parts = [(number, columns) for number, cell in enumerate(cells) for columns in _alike(cell)]
+    held = [_held(cells[number], columns) for number, columns in parts]
+    varied = [place for place, part in enumerate(held) if len(part.sums) > 1]
+    both = _all_ends([held[place] for place in varied], resampling, bounds)
+    found = dict(zip(varied, both, strict=True))
+    made: list[dict[int, Estimate]] = [{} for _ in cells]
+    for place, (number, columns) in enumerate(parts):
+        made[number] |= zip(columns, _estimates_of(held[place], found.get(place)), strict=True)
+    return [[cell[column] for column in range(len(cell))] for cell in made]
+
+
+def _alike(cell: ClusterSums) -> list[list[int]]:
+    """Columns (k,) in lists that have scores in the same clusters."""
     alike: dict[bytes, list[int]] = {}
-    for column, held in enumerate(data.counts.T > 0):
+    for column, held in enumerate(cell.counts.T > 0):
         alike.setdefault(held.tobytes(), []).append(column)
-    made: dict[int, Estimate] = {}
-    for columns in alike.values():
-        held = data.counts[:, columns[0]] > 0
-        part = ClusterSums(data.sums[held][:, columns], data.counts[held][:, columns])
-        made |= zip(columns, _estimate_held(part, resampling, bounds), strict=True)
-    return [made[column] for column in range(len(made))]
+    return list(alike.values())
 
 
-def _estimate_held(data: ClusterSums, resampling: Resampling, bounds: Bounds) -> list[Estimate]:
+def _held(cell: ClusterSums, columns: Sequence[int]) -> ClusterSums:
+    """These columns of the clusters that have scores in them."""
+    held = cell.counts[:, columns[0]] > 0
+    return ClusterSums(cell.sums[held][:, columns], cell.counts[held][:, columns])
+
+
+def _estimates_of(data: ClusterSums, both: Ends | None) -> list[Estimate]:
     """Estimates of columns that all have scores in each of the G clusters."""
     groups, columns = data.sums.shape
-    n = [int(count) for count in data.counts.sum(0)]
     if groups == 0:
         return [Estimate(None, None, None, 0, 0)] * columns
+    n = [int(count) for count in data.counts.sum(0)]
     value = (data.sums.sum(0) / data.counts.sum(0)).tolist()
-    if groups == 1:
-        return [Estimate(value[i], None, None, n[i], 1) for i in range(columns)]
-    low, high = (end.tolist() for end in ends(data, resampling, bounds))
+    if both is None:
+        return [Estimate(value[i], None, None, n[i], groups) for i in range(columns)]
+    low, high = (end.tolist() for end in both)
     return [Estimate(value[i], low[i], high[i], n[i], groups) for i in range(columns)]
 
 
 def ends(data: ClusterSums, resampling: Resampling, bounds: Bounds = SHARE) -> Ends:
     """Ends (k,), (k,) of 95% intervals of k columns, each with scores in all of G ≥ 2 clusters."""
-    few = len(data.sums) < FEW_CLUSTERS
-    fit = fit_clusters(pool_clusters(data))
+    return _all_ends([data], resampling, bounds)[0]
+
+
+def _all_ends(cells: Sequence[ClusterSums], resampling: Resampling, bounds: Bounds) -> list[Ends]:
+    """`ends` of each of many cells."""
+    fits = [fit_clusters(pool_clusters(cell)) for cell in cells]
+    few = [len(cell.sums) < FEW_CLUSTERS for cell in cells]
+    found: dict[int, Ends] = {}
     with np.errstate(invalid="ignore"):
-        found = (
-            score_interval(fit, bounds, LEVEL) if few else studentized_ends(fit, resampling, LEVEL)
-        )
-    sure = unvaried_interval(fit.value, len(data.sums), bounds, LEVEL)
-    low = np.where(fit.constant, sure[0], found[0])
-    high = np.where(fit.constant, sure[1], found[1])
+        for place in np.flatnonzero(few).tolist():
+            found[place] = score_interval(fits[place], bounds, LEVEL)
+        many = np.flatnonzero(~np.array(few, bool)).tolist()
+        resampled = all_studentized_ends([fits[place] for place in many], resampling, LEVEL)
+        found |= zip(many, resampled, strict=True)
+    return [
+        _settled(fits[place], found[place], len(cell.sums), bounds)
+        for place, cell in enumerate(cells)
+    ]
+
+
+def _settled(fit: ClusterFit, found: Ends, clusters: int, bounds: Bounds) -> Ends:
+    """The ends found, or exact ones where no cluster differs from the others."""
+    sure = unvaried_interval(fit.value, clusters, bounds, LEVEL)
+    low, high = (np.where(fit.constant, exact, end) for exact, end in zip(sure, found, strict=True))
     return _tidy(low, bounds), _tidy(high, bounds)
 
 

@@ -26,10 +26,12 @@ def lines(table, *wanted):
 def test_lines_have_the_columns_of_the_manifest_in_its_order(predictions):
     found = breakdown(predictions(50), FACETS)
     assert found.schema == METRICS
-    assert ("run_id", *found.column_names) == BY_NAME["metrics"].names
+    # The protocol is one for all lines and is added where they are stored.
+    assert ("run_id", *found.column_names, "protocol") == BY_NAME["metrics"].names
     duckdb_names = {pa.string(): "VARCHAR", pa.float64(): "DOUBLE", pa.int64(): "BIGINT"}
     columns = BY_NAME["metrics"].columns
-    assert [duckdb_names[field.type] for field in METRICS] == [column.type for column in columns]
+    kinds = [column.type for column in columns[:-1]]
+    assert [duckdb_names[field.type] for field in METRICS] == kinds
 
 
 @pytest.mark.parametrize("rows", [40, 900])

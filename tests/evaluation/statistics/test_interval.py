@@ -25,6 +25,7 @@ from evaluation.statistics.bootstrap import (
 from evaluation.statistics.clusters import ClusterSums, number_clusters, sum_clusters
 from evaluation.statistics.few import score_interval, t_quantile
 from evaluation.statistics.fit import fit_clusters
+from evaluation.statistics.interval import SHARE, estimate, estimates
 
 
 def clustered(items, groups, seed=0, correlated=True):
@@ -149,6 +150,28 @@ def test_bootstrap_t_ends_are_quantiles_of_all_possible_resamples(tiny):
         quotient = (tiny.value[0] - end) / error
         below, upto = (np.searchsorted(quotients, quotient + nudge) for nudge in (-1e-9, 1e-9))
         assert below / len(quotients) - 0.004 <= share <= upto / len(quotients) + 0.004
+
+
+def cell(groups, columns, seed):
+    """Sums of right answers over clusters, one column with clusters that have none."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(1, 6, (groups, columns)).astype(float)
+    counts[rng.random(groups) < 0.3, 0] = 0
+    return ClusterSums(rng.binomial(counts.astype(int), 0.7).astype(float), counts)
+
+
+def test_many_cells_at_once_are_each_as_alone():
+    sizes = [0, 1, 2, 30, 60, 60, *[75] * 40, GROUPS + 500, 4 * GROUPS]
+    cells = [cell(groups, 1 + seed % 3, seed) for seed, groups in enumerate(sizes)]
+    draws = Resampling(draws=299)
+    assert estimates(cells, draws, SHARE) == [estimate(one, draws, SHARE) for one in cells]
+    assert estimates([], draws, SHARE) == []
+
+
+def test_resamples_are_drawn_one_by_one_whatever_is_drawn_at_once():
+    rng = np.random.default_rng((3, 70))
+    alone = [np.bincount(rng.integers(0, 70, 70), minlength=70) for _ in range(200)]
+    assert np.array_equal(resample_counts(70, 200, seed=3), alone)
 
 
 def test_every_resample_draws_as_many_clusters_as_there_are():
