@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from curation.models.base import ImageTextModel, LanguageModel, LanguageModelConfig
 from curation.models.embedded import EmbeddedModelConfig
+from curation.models.embedded_vlm import EmbeddedImageTextModelConfig
 from curation.models.pretrained import ImageTextModelConfig, TransformersModelConfig
 
 AnyLanguageModel = Annotated[
     EmbeddedModelConfig | TransformersModelConfig, Field(discriminator="kind")
 ]
 
+
+def _kind(model: Any) -> Any:
+    """The kind that settings name; without one, a model that transformers loads."""
+    if isinstance(model, dict):
+        return model.get("kind", "transformers")
+    return getattr(model, "kind", None)
+
+
+AnyImageTextModel = Annotated[
+    Annotated[EmbeddedImageTextModelConfig, Tag("embedded_vlm")]
+    | Annotated[ImageTextModelConfig, Tag("transformers")],
+    Discriminator(_kind),
+]
+
 __all__ = [
+    "AnyImageTextModel",
     "AnyLanguageModel",
+    "EmbeddedImageTextModelConfig",
     "EmbeddedModelConfig",
     "ImageTextModel",
     "ImageTextModelConfig",

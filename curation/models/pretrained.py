@@ -57,7 +57,13 @@ class PretrainedConfig(ModelConfig):
             raise ModelError(f"cannot read the config of model {self.model!r}: {words}") from error
 
     def _source(self) -> tuple[str, dict[str, Any]]:
-        """Folder or name, and how it is fetched. Raises ModelError."""
+        """Folder or name, and how it is fetched. Raises ModelError.
+
+        From here on transformers also knows the architecture that is ours.
+        """
+        from curation.models.image_grid import register
+
+        register()
         folder = _folder(self)
         source = {"revision": None if folder else _commit(self), "trust_remote_code": False}
         return str(folder or self.model), source

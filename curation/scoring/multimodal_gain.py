@@ -18,7 +18,7 @@ from curation.cache import TableCache
 from curation.errors import StorageError
 from curation.execution import Resources, Tables
 from curation.images import ImagesConfig, decode
-from curation.models import ImageTextModelConfig
+from curation.models import AnyImageTextModel
 from curation.models.framing import Turn
 from curation.models.image_text import (
     IMAGE_TEXT_VERSION,
@@ -52,7 +52,7 @@ class MultimodalGainConfig(ScorerConfig):
     """Settings of `multimodal_gain`: a vision-language model, and how much of an answer counts."""
 
     kind: Literal["multimodal_gain"] = "multimodal_gain"
-    model: ImageTextModelConfig
+    model: AnyImageTextModel
     """Vision-language model, best the one to be trained."""
     max_answer_tokens: int = Field(512, ge=1)
     """The end of a longer answer is left out."""
@@ -111,7 +111,7 @@ class IllustratedExchange(NamedTuple):
     images: tuple[str, ...]
 
 
-def gains_fingerprint(model: ImageTextModelConfig, max_answer_tokens: int) -> str:
+def gains_fingerprint(model: AnyImageTextModel, max_answer_tokens: int) -> str:
     """Identity of gains. Raises ModelError when the model cannot be had."""
     identity = [IMAGE_TEXT_VERSION, DECIMALS, model.fingerprint(), max_answer_tokens]
     return records.fingerprint(["answer gains", *identity])

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from curation import records
-from curation.models import ImageTextModel, ImageTextModelConfig
+from curation.models import AnyImageTextModel, ImageTextModel
 from curation.models.framing import Turn
 from curation.models.image_text import IMAGE_TEXT_VERSION, ImageTextPrompts
 from evaluation.generators.base import Generator, Request
@@ -25,7 +25,7 @@ class ImageTextGenerator(LocalGeneratorConfig):
     """Settings of a vision-language model, such as ``{kind: image_text, model: {model: NAME}}``."""
 
     kind: Literal["image_text"] = "image_text"
-    model: ImageTextModelConfig
+    model: AnyImageTextModel
     max_pixels: int | None = Field(None, ge=1)
     """Larger pictures are scaled down to so many pixels before the model's processor sees them."""
 
