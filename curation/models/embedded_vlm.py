@@ -127,8 +127,9 @@ def _projector(config: Any, norm: float, seed: int) -> dict[str, Tensor]:
 
     drawn = torch.Generator().manual_seed(seed)
     channels, width = config.vision_config.channels, config.text_config.hidden_size
-    seen = torch.randn(width, channels, generator=drawn) / math.sqrt(channels)
-    place = torch.randn(width, config.image_seq_length, generator=drawn) * PLACE_WEIGHT
+    loudness = math.sqrt(1 + PLACE_WEIGHT**2)
+    seen = torch.randn(width, channels, generator=drawn) / (loudness * math.sqrt(channels))
+    place = torch.randn(width, config.image_seq_length, generator=drawn) * PLACE_WEIGHT / loudness
     outer = torch.randn(width, width, generator=drawn) * norm / math.sqrt(width * GELU_POWER)
     return {
         "linear_1.weight": torch.cat([seen, place], dim=1),

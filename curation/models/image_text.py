@@ -94,7 +94,8 @@ class ImageTextPrompts:
             "return_tensors": "pt",
             "add_special_tokens": not self.chats,
         }
-        if pictures is None:
+        if pictures is None or not any(pictures):
+            # Processors do not take a batch that shows nothing.
             return dict(self.tokenizer(list(prompts), **how))
         shown = [list(one) for one in pictures]
         return dict(self.processor(text=list(prompts), images=shown, **how))
