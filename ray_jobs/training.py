@@ -23,6 +23,7 @@ from curation.errors import MedSiftError, ModelError, UsageError
 from curation.execution import Resources
 from curation.sources.storage import without_query
 from ray_jobs.cluster import ADDRESS, connected
+from ray_jobs.console import one_line
 from ray_jobs.executor import cluster_resources, share
 from ray_jobs.keeper import SCORE, RayKeeper, Store, mend_snapshot
 from ray_jobs.relay import Relay, listen_while
@@ -41,6 +42,10 @@ logger = logging.getLogger(__name__)
 
 POLLING: Final = ("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 """A report waits until Ray Train has looked; its own two seconds are longer than many steps."""
+
+
+WAITS: Final = 10
+"""Minutes, as Ray Train asks for workers once in one, until a cluster without room is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +165,9 @@ def _run_config(training: Training, home: Store) -> Any:
         name=CHECKPOINTS,
         storage_path=home.root,
         storage_filesystem=home.files,
-        failure_config=train.FailureConfig(max_failures=recipe.workers.restarts),
+        failure_config=train.FailureConfig(
+            max_failures=recipe.workers.restarts, controller_failure_limit=WAITS
+        ),
         checkpoint_config=train.CheckpointConfig(
             num_to_keep=recipe.checkpoints.keep + best,
             checkpoint_score_attribute=SCORE,
@@ -188,16 +195,19 @@ def own_errors() -> Any:
 
 def _explained(fit: Callable[[], Any]) -> None:
     """Train; what Ray Train wraps is raised as it was."""
-    from ray.train import ControllerError, TrainingFailedError, WorkerGroupError
+    from ray.train import ControllerError, WorkerGroupError
 
     try:
         fit()
     except ControllerError as error:
-        raise error.controller_failure from error
+        if isinstance(error.controller_failure, MedSiftError):
+            raise error.controller_failure from error
+        raise UsageError(
+            f"Ray Train cannot have its workers: {one_line(error.controller_failure)[:300]}; lower "
+            "workers.count, or look at the cluster"
+        ) from error
     except WorkerGroupError as error:
         raise _lost(error) from error
-    except TrainingFailedError as error:
-        raise ModelError(f"Ray Train gave up: {' '.join(str(error).split())[:300]}") from error
 
 
 def _lost(error: Any) -> Exception:
@@ -209,7 +219,7 @@ def _lost(error: Any) -> Exception:
     if not deaths and not any(isinstance(one, RayError) for one in failures.values()):
         first: Exception = next(iter(failures.values()))
         return first
-    reason = " ".join(str((deaths or list(failures.values()))[0]).split())[:300]
+    reason = one_line((deaths or list(failures.values()))[0])[:300]
     return ModelError(
         f"workers were lost more often than workers.restarts allows; the last said: {reason}; if "
         "memory ran out, lower batches.tokens or data.max_pixels, then run the same command again"

@@ -155,14 +155,11 @@ class JsonTraining:
 @contextmanager
 def training_audience(log_json: bool) -> Iterator[TrainingAudience]:
     """The listener that the command line asks for."""
-    if not log_json:
-        people = HumanTraining()
-        try:
-            yield people
-        finally:
-            people.bar.stop()
-        return
-    machine = JsonTraining(sys.stdout)
-    # Whatever a library prints must not land between the JSON lines.
-    with redirect_stdout(sys.stderr):
-        yield machine
+    listener = JsonTraining(sys.stdout) if log_json else HumanTraining()
+    try:
+        # Whatever a library prints must not land among the results.
+        with redirect_stdout(sys.stderr):
+            yield listener
+    finally:
+        if isinstance(listener, HumanTraining):
+            listener.bar.stop()

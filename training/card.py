@@ -18,7 +18,7 @@ patients. Figures below, if any, hold for their benchmark alone. The licences of
 of every training source apply."""
 LEAKS: Final = {
     True: "**Trained despite known or unchecked leaks: scores on these benchmarks prove nothing.**",
-    False: "No selected sample is in them, nor near and unresolved.",
+    False: "No sample that was trained on is known to be in them, or near and unresolved.",
     None: "None was named, so that nobody looked: scores may rest on leaks.",
 }
 

@@ -31,7 +31,7 @@ DROPPED: Final = pa.schema(
 
 
 class Drop(NamedTuple):
-    """One line of the ledger; reasons are too_long, zero_weight, or those of `Refused`."""
+    """One line of the ledger; reasons are too_long, zero_weight, leak, or those of `Refused`."""
 
     sample_id: str
     row_id: str

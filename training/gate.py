@@ -7,73 +7,85 @@ run's recipe names under `decontaminate`, or ``split:NAME`` for a split of the r
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from curation.decontaminate import NEAR
 from curation.errors import LedgerError
 from curation.manifest import query
 from curation.manifest.schema import quoted
+from training.recipe import TrainingRecipe
 
 SPLIT: Final = "split:"
+LEAVE_OUT: Final = "set leaks: drop to train on the others alone"
 ALLOW: Final = "or set allow_contaminated: true, which is then written into every result"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What may be said of the samples: `reasons` against them, in words, one a benchmark and kind.
+    """What may be said of a selection.
 
-    `contaminated` is whether training was allowed despite reasons; None where no benchmark was
-    named, so that nobody looked.
+    `contaminated` is whether training is allowed despite `reasons`; None where no benchmark was
+    named, so that nobody looked. `left_out` are rows that are not trained on, and why.
     """
 
     benchmarks: tuple[str, ...] = ()
     contaminated: bool | None = None
     reasons: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
-def pass_gate(
-    manifest: Path, run_id: str, selection: str, benchmarks: Sequence[str], allow: bool
-) -> Verdict:
-    """The verdict on a selection that is held against benchmarks.
+class _Objection(NamedTuple):
+    """A reason against training, what mends it, and the rows that it is about, each in words."""
+
+    reason: str
+    mend: str
+    rows: Mapping[str, str]
+
+
+def pass_gate(manifest: Path, run_id: str, selection: str, recipe: TrainingRecipe) -> Verdict:
+    """The verdict on a selection that is held against the recipe's benchmarks.
 
     Raises:
         LedgerError: a benchmark was not compared, or selected samples are near one and unresolved
-            or known to be in it; not with `allow`.
+            or known to be in it, and the recipe neither leaves them out nor allows it.
     """
     found = [
-        reason for name in benchmarks for reason in _objections(manifest, run_id, selection, name)
+        objection
+        for name in recipe.benchmarks
+        for objection in _objections(manifest, run_id, selection, name)
     ]
-    if found and not allow:
-        reason, mend = found[0]
-        raise LedgerError(f"{reason}: {mend}, {ALLOW}")
-    contaminated = bool(found) if benchmarks else None
-    return Verdict(tuple(benchmarks), contaminated, tuple(reason for reason, _ in found))
+    left_out: dict[str, str] = {}
+    if recipe.leaks == "drop":
+        for objection in reversed(found):
+            left_out |= objection.rows
+        found = [objection for objection in found if not objection.rows]
+    if found and not recipe.allow_contaminated:
+        raise LedgerError(f"{found[0].reason}: {found[0].mend}, {ALLOW}")
+    reasons = tuple(objection.reason for objection in found)
+    contaminated = bool(found) if recipe.benchmarks else None
+    return Verdict(recipe.benchmarks, contaminated, reasons, left_out)
 
 
 def _objections(
     manifest: Path, run_id: str, selection: str, benchmark: str
-) -> list[tuple[str, str]]:
-    """Reasons against training, each with its mend."""
+) -> Iterator[_Objection]:
+    """What speaks against training on a selection that is held against one benchmark."""
     unchecked = _unchecked(manifest, run_id, benchmark)
     if unchecked is not None:
-        return [unchecked]
+        yield _Objection(*unchecked, {})
+        return
     known, near = _hits(manifest, run_id, selection, benchmark)
     of = f"of {_size(manifest, run_id, selection)} selected samples are"
-    drop = "splits.assign" if benchmark.startswith(SPLIT) else "decontaminate.confirmed: drop"
-    found = []
     if known:
-        reason = f"{len(known)} {of} in benchmark {benchmark!r}, for example {known[0]}"
-        found.append((reason, f"set {drop} and curate again"))
+        reason = f"{len(known)} {of} in benchmark {benchmark!r}, for example {_example(known)}"
+        yield _Objection(reason, LEAVE_OUT, known)
     if near:
-        reason = (
-            f"{len(near)} {of} near benchmark {benchmark!r} and unresolved, for example {near[0]}"
-        )
-        mend = "look at the report's review list, set decontaminate.unresolved: drop"
-        found.append((reason, f"{mend} and curate again"))
-    return found
+        reason = f"{len(near)} {of} near benchmark {benchmark!r} and unresolved, for example "
+        look = "look at the report's review list"
+        yield _Objection(f"{reason}{_example(near)}", f"{look}, {LEAVE_OUT}", near)
 
 
 def _unchecked(manifest: Path, run_id: str, benchmark: str) -> tuple[str, str] | None:
@@ -108,8 +120,8 @@ def _without_split(manifest: Path, run_id: str, split: str) -> tuple[str, str] |
 
 def _hits(
     manifest: Path, run_id: str, selection: str, benchmark: str
-) -> tuple[list[str], list[str]]:
-    """Selected rows that are known to be in a benchmark, and those that are near it, in words."""
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Selected rows that are known to be in a benchmark, and those near it, each in words."""
     chosen = (
         f"SELECT row_id FROM selections WHERE run_id = {quoted(run_id)} "
         f"AND selection = {quoted(selection)}"
@@ -123,10 +135,14 @@ def _hits(
     known: dict[str, str] = {}
     near: dict[str, str] = {}
     for line in lines:
-        row, verdict = line["row_id"], line["verdict"]
-        words = f"{row} ({verdict} as {line['item_id']})"
-        (near if verdict == NEAR else known).setdefault(row, words)
-    return list(known.values()), [words for row, words in near.items() if row not in known]
+        words = f"{line['verdict']} as {line['item_id']} of {benchmark}"
+        (near if line["verdict"] == NEAR else known).setdefault(line["row_id"], words)
+    return known, {row: words for row, words in near.items() if row not in known}
+
+
+def _example(rows: Mapping[str, str]) -> str:
+    row, words = next(iter(rows.items()))
+    return f"{row} ({words})"
 
 
 def _size(manifest: Path, run_id: str, selection: str) -> int:

@@ -67,14 +67,14 @@ def open_training(recipe: TrainingRecipe) -> Training:
     manifest = manifest_of(recipe.run).absolute()
     run_id, selection = resolve_selection(manifest, recipe.selection, recipe.run_id)
     named = recipe.model_copy(update={"run_id": run_id, "selection": selection})
-    verdict = pass_gate(manifest, run_id, selection, recipe.benchmarks, recipe.allow_contaminated)
+    verdict = pass_gate(manifest, run_id, selection, named)
     chosen = query(
         manifest,
         "SELECT sample_id, row_id, weight FROM selections "
         f"WHERE run_id = {quoted(run_id)} AND selection = {quoted(selection)} ORDER BY rank",
     )
     rows = [list(line.values()) for line in chosen.to_pylist()]
-    said = [list(verdict.benchmarks), verdict.contaminated]
+    said = [list(verdict.benchmarks), verdict.contaminated, sorted(verdict.left_out)]
     fingerprint = records.fingerprint([named.decisive(), rows, said])
     return Training(
         recipe=named,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from curation import records
-from curation.errors import UsageError
+from curation.errors import InputError, UsageError
 from training.adapters import prepare_model, set_training
 from training.base import NO_GPU, Base, arithmetic, load_base
 from training.batches import Batch, Doubles, Ints, Plan
@@ -56,12 +56,13 @@ class Prepared:
     held_out: Material | None
     decisive: Mapping[str, Any]
     example: str
+    leaks: tuple[Drop, ...] = ()
 
     @property
     def dropped(self) -> tuple[Drop, ...]:
         """Samples that were selected and are neither trained on nor measured, and why."""
         held = self.held_out.encodings.dropped if self.held_out else ()
-        return self.training.encodings.dropped + held
+        return self.leaks + self.training.encodings.dropped + held
 
     def close(self) -> None:
         """End threads."""
@@ -70,8 +71,10 @@ class Prepared:
                 material.collator.close()
 
 
-def prepare(recipe: TrainingRecipe) -> Prepared:
+def prepare(recipe: TrainingRecipe, left_out: Mapping[str, str] | None = None) -> Prepared:
     """Read the selection, load the model, encode every sample, and plan the order.
+
+    `left_out` are rows that are neither trained on nor measured, and why.
 
     Raises:
         ManifestError: there is no such selection.
@@ -80,7 +83,9 @@ def prepare(recipe: TrainingRecipe) -> Prepared:
         RecipeError, UsageError: the recipe does not fit the model, the samples or the machine.
     """
     _check_machine(recipe)
-    selected = read_selection(recipe.run, recipe.selection, recipe.run_id)
+    selected, leaks = _without(
+        read_selection(recipe.run, recipe.selection, recipe.run_id), left_out or {}
+    )
     samples, held = hold_out(selected, recipe.data.held_out, recipe.seed)
     weights = sample_weights(samples, recipe.data)
     full, quantised = recipe.lora.full, recipe.lora.quantise is not None
@@ -106,7 +111,24 @@ def prepare(recipe: TrainingRecipe) -> Prepared:
         held_out=held_out,
         decisive=_decisive(recipe, selected, training),
         example=example,
+        leaks=leaks,
     )
+
+
+def _without(selected: Selected, left_out: Mapping[str, str]) -> tuple[Selected, tuple[Drop, ...]]:
+    """The selection without some rows, and the ledger of these. Raises InputError."""
+    kept = tuple(one for one in selected.samples if one.row_id not in left_out)
+    if not kept:
+        raise InputError(
+            f"every sample of selection {selected.selection!r} is in a benchmark or near one, and "
+            "leaks is drop; name another selection"
+        )
+    gone = tuple(
+        Drop(one.sample_id, one.row_id, "leak", detail=left_out[one.row_id])
+        for one in selected.samples
+        if one.row_id in left_out
+    )
+    return replace(selected, samples=kept), gone
 
 
 def _check_machine(recipe: TrainingRecipe) -> None:

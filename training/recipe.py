@@ -246,6 +246,9 @@ class TrainingRecipe(Config):
     workers: WorkersConfig = WorkersConfig()
     benchmarks: tuple[str, ...] = ()
     """Benchmarks that the result will be held against: nothing of theirs may be trained on."""
+    leaks: Literal["refuse", "drop"] = "refuse"
+    """Selected samples that are in a benchmark, or near one and unresolved: do not train, or leave
+    them out."""
     allow_contaminated: bool = False
     """Train despite known or unchecked leaks; every result then says so."""
 
@@ -278,7 +281,8 @@ class TrainingRecipe(Config):
 
         The number of workers counts by the batches of a step alone.
         """
-        left_out = {"run", "log", "checkpoints", "workers", "benchmarks", "allow_contaminated"}
+        left_out = {"run", "log", "checkpoints", "workers", "benchmarks", "leaks"}
+        left_out |= {"allow_contaminated"}
         held = self.model_dump(mode="json", exclude=left_out)
         held["base"] = self.base.fingerprint()
         del held["batches"]["accumulation"]

@@ -113,7 +113,7 @@ def work(
 
     `ready` may change the model before its first step. Raises as `prepare` and `train` do.
     """
-    with closing(prepare(training.recipe)) as prepared:
+    with closing(prepare(training.recipe, training.verdict.left_out)) as prepared:
         ready(prepared)
         first = fleet.rank == 0
         told = _Told(training, prepared, folder, listener)

@@ -64,7 +64,7 @@ OUTCOMES: Final[tuple[Table, ...]] = (
             "training_id* VARCHAR | training",
             "sample_id* VARCHAR | sample",
             "row_id* VARCHAR | its row",
-            "reason* VARCHAR | reason code: too_long, zero_weight, no_answer, …",
+            "reason* VARCHAR | reason code: too_long, zero_weight, leak, no_answer, …",
             "value DOUBLE | measured value, for example tokens",
             "threshold DOUBLE | value that decides",
             "detail VARCHAR | further words",
