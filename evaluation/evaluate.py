@@ -94,24 +94,57 @@ def evaluate(
         StorageError: the disk refuses, or a picture is gone.
     """
     run = home(recipe.run_dir.absolute(), recipe.name)
-    cache = recipe.cache_dir.absolute()
-    fingerprints = [config.fingerprint() for config in recipe.models]
+    for config in recipe.models:
+        config.fingerprint()  # a model that cannot be had is refused before the first request
+    benches = open_benches(recipe)
+    found = []
+    for config in recipe.models:
+        found.append(evaluate_model(recipe, config, benches, executor, listener))
+        store(run, found[-1].tables)
+    check_answered(found, recipe.failures.tolerance)
+    return EvaluationResult(run.run_id, run.manifest, tuple(found))
+
+
+def open_benches(recipe: EvaluationRecipe) -> list[Bench]:
+    """The recipe's benchmarks with all that will be asked. Raises as `evaluate` does."""
     open_one = partial(
         open_bench,
         names=recipe.variants,
         seed=recipe.seed,
         items=recipe.items,
-        pictures=cache / PICTURES,
+        pictures=recipe.cache_dir.absolute() / PICTURES,
     )
     benches = [open_one(config) for config in recipe.benchmarks]
     check_protocol(recipe.protocol, benches)
-    found = []
-    for config, fingerprint in zip(recipe.models, fingerprints, strict=True):
-        part = _Part(recipe, config, fingerprint, benches, cache, executor, listener)
-        found.append(part.evaluate(run.folder))
-        store(run, found[-1].tables)
-    check_answered(found, recipe.failures.tolerance)
-    return EvaluationResult(run.run_id, run.manifest, tuple(found))
+    return benches
+
+
+def evaluate_model(
+    recipe: EvaluationRecipe,
+    config: GeneratorConfig,
+    benches: Sequence[Bench],
+    executor: Executor,
+    listener: Listener = silent,
+) -> Evaluated:
+    """One model's part of an evaluation; stores nothing but replies in the cache.
+
+    Raises as `evaluate` does.
+    """
+    cache = recipe.cache_dir.absolute()
+    part = _Part(recipe, config, config.fingerprint(), benches, cache, executor, listener)
+    return part.evaluate(recipe.run_dir.absolute())
+
+
+def model_evaluation_id(
+    recipe: EvaluationRecipe, config: GeneratorConfig, benches: Sequence[Bench]
+) -> str:
+    """The id that `evaluate_model` gives its result. Raises ModelError."""
+    return evaluation_identity(config, config.fingerprint(), asking(recipe), benches)
+
+
+def asking(recipe: EvaluationRecipe) -> dict[str, Any]:
+    """What decides the replies beside the model and the items."""
+    return {"prompts": recipe.prompts.model_dump(mode="json"), "seed": recipe.seed}
 
 
 def check_protocol(protocol: str, benches: Sequence[Bench]) -> None:
@@ -156,7 +189,9 @@ class _Part:
     def evaluate(self, folder: Path) -> Evaluated:
         """Ask, score and summarise."""
         recipe = self.recipe
-        identity = evaluation_identity(self.config, self.fingerprint, self._asking(), self.benches)
+        identity = evaluation_identity(
+            self.config, self.fingerprint, asking(self.recipe), self.benches
+        )
         lineage = lineage_of(self.config)
         started, clock = datetime.now(UTC).replace(tzinfo=None), time.perf_counter()
         said = self._ask(identity, lineage, folder / "evaluations" / identity)
@@ -198,14 +233,9 @@ class _Part:
         ]
         return pa.concat_tables(parts)
 
-    def _asking(self) -> dict[str, Any]:
-        """What decides the replies beside the model and the items."""
-        recipe = self.recipe
-        return {"prompts": recipe.prompts.model_dump(mode="json"), "seed": recipe.seed}
-
     def _settings(self) -> dict[str, Any]:
         """How the replies came about, for whoever reads them."""
-        return self._asking() | {"model": self.config.model_dump(mode="json")}
+        return asking(self.recipe) | {"model": self.config.model_dump(mode="json")}
 
     def _lines(
         self,

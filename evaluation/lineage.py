@@ -22,18 +22,19 @@ class Lineage:
 
 
 def lineage_of(config: GeneratorConfig) -> Lineage:
-    """The lineage of a model's adapter, or nothing for a model without one.
+    """The lineage of a model's adapter, or of a model trained in full; nothing for another.
 
-    Raises InputError where the adapter's lineage cannot be read.
+    Raises InputError where the lineage cannot be read.
     """
-    adapter = getattr(config, "adapter", None)
-    path = Path(adapter or ".") / LINEAGE_FILE
-    if adapter is None or not path.is_file():
+    model = getattr(config, "model", None)
+    trained = getattr(config, "adapter", None) or getattr(model, "model", None)
+    path = Path(trained or ".").expanduser() / LINEAGE_FILE
+    if trained is None or not path.is_file():
         return Lineage()
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         return Lineage(told["training_id"], told["contaminated"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path} is no lineage: {error}; put back the adapter's folder as training wrote it"
+            f"{path} is no lineage: {error}; put back the folder as training wrote it"
         ) from error

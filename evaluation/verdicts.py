@@ -65,6 +65,13 @@ def summary(lines: Sequence[Line]) -> list[str]:
     return [*said, *_cautions(lines, tested)]
 
 
+def summaries(results: pa.Table) -> dict[str, list[str]]:
+    """The summary of each benchmark, from `study_results`."""
+    whole = [line for line in results.to_pylist() if _is_whole(line)]
+    names = dict.fromkeys(line["benchmark"] for line in whole)
+    return {name: summary([line for line in whole if line["benchmark"] == name]) for name in names}
+
+
 def study_table(results: pa.Table) -> pa.Table:
     """One row a benchmark, arm and budget: accuracy, and how it stands to full data and random."""
     whole = [line for line in results.to_pylist() if _is_whole(line)]

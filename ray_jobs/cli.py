@@ -28,6 +28,7 @@ from ray_jobs.commands.report import report
 from ray_jobs.commands.rescore import rescore
 from ray_jobs.commands.select import select
 from ray_jobs.commands.splits import splits
+from ray_jobs.commands.study import study
 from ray_jobs.commands.submit import curate as submit_curate
 from ray_jobs.commands.submit import train as submit_train
 from ray_jobs.commands.train import train
@@ -111,6 +112,7 @@ app.command(
     name="compare-models",
     epilog=_example("medsift compare-models runs/small runs/full --margin 0.03"),
 )(compare_models)
+app.command(epilog=_example("medsift study study_phantoms --set margin=0.05"))(study)
 app.command(epilog=_example("medsift power --n 451 --clusters 203 --icc 0.2 --margin 0.02"))(power)
 app.command(epilog=_example("medsift demo --images 400"))(demo)
 app.command(epilog=_example("medsift splits medsift-runs/vqa_rad --level case"))(splits)

@@ -301,7 +301,8 @@ TABLES: Final[tuple[Table, ...]] = (
         "one line a selection: how it was made and what it reaches",
         columns(
             "selection* VARCHAR | selection name",
-            "ordinal INTEGER | place in the recipe, from 1; 0 is kept, of every sample",
+            "ordinal INTEGER | place in the recipe, from 1; 0 is kept, of every sample; those of a "
+            "study are below 0, and so never the newest",
             "created_at TIMESTAMP | when it was made, UTC; later ones of a run are newer",
             "method VARCHAR | method",
             "budget VARCHAR | budget as asked for",

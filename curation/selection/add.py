@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import yaml
@@ -21,7 +22,7 @@ from curation.finished import MANIFEST, FinishedRun, open_run
 from curation.manifest import append_tables, newest_version, query
 from curation.selection.base import Candidates
 from curation.selection.config import EVERYTHING, SelectionConfig
-from curation.selection.select import Selection, select
+from curation.selection.select import Selection, resolved, select
 from curation.selection.stored import read_candidates, read_scores
 from curation.selection.tables import curve_table, selection_table, settings_table
 
@@ -98,20 +99,104 @@ def add_selection(
         return _add(open_run(run_dir), config, replace, executor)
 
 
+def ensure_selections(
+    run_dir: Path,
+    configs: Sequence[SelectionConfig],
+    executor: Executor = LocalExecutor(),  # noqa: B008 - frozen
+) -> dict[str, int]:
+    """Samples by name of selections that the newest run has or is given now, all in one go.
+
+    They stand behind all others, so that the newest selection stays what it was. One that is
+    there must have been made with equal settings: it is taken as it is.
+
+    Raises:
+        UsageError: a name is taken by another selection, or one cannot be made from the pool.
+        ManifestError, InputError, StorageError: as `add_selection`.
+    """
+    newest_version(run_dir / MANIFEST)
+    with claimed(run_dir, wait=True):
+        run = open_run(run_dir)
+        _check_selected(run)
+        held = _held(run)
+        wanted = [resolved(config, run.recipe.seed) for config in configs]
+        _check_equal(run, wanted, held)
+        lacking = [config for config in wanted if config.name not in held]
+        made = _make_last(run, lacking, min(held.values()).ordinal, executor) if lacking else {}
+        return {one.name: made.get(one.name) or held[one.name].samples for one in wanted}
+
+
 def _add(run: FinishedRun, config: SelectionConfig, replace: bool, executor: Executor) -> Added:
+    _check_selected(run)
+    ordinal = _next_ordinal(run, config.name, replace)
+    candidates = _candidates(run, executor)
+    found = select(candidates, read_scores(run.folders), config, run.recipe.seed, executor)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    append_tables(run.manifest, run.run_id, _tables(found, candidates, ordinal, now))
+    return Added(run.run_id, found, candidates)
+
+
+def _candidates(run: FinishedRun, executor: Executor) -> Candidates:
+    recipe = run.recipe
+    return read_candidates(
+        run.run_dir, run.folders, recipe.strata, recipe.graph, recipe.neighbors, executor.run
+    )
+
+
+def _check_selected(run: FinishedRun) -> None:
     if "select" not in run.folders:
         raise UsageError(
             f"run {run.run_id} stopped for a person to look at its review list; set "
             "decontaminate.unresolved to keep or drop and curate again"
         )
-    ordinal = _next_ordinal(run, config.name, replace)
-    recipe, folders = run.recipe, run.folders
-    candidates = read_candidates(
-        run.run_dir, folders, recipe.strata, recipe.graph, recipe.neighbors, executor.run
+
+
+class _Held(NamedTuple):
+    """A selection of the run: place, samples and settings."""
+
+    ordinal: int
+    samples: int
+    settings: Mapping[str, Any]
+
+
+def _held(run: FinishedRun) -> dict[str, _Held]:
+    sql = (
+        "SELECT selection, ordinal, selected, settings FROM selection_settings "
+        f"WHERE run_id = '{run.run_id}'"
     )
-    found = select(candidates, read_scores(folders), config, recipe.seed, executor)
-    append_tables(run.manifest, run.run_id, _tables(found, candidates, ordinal))
-    return Added(run.run_id, found, candidates)
+    return {
+        name: _Held(ordinal or 0, samples, json.loads(settings))
+        for name, ordinal, samples, settings in (
+            line.values() for line in query(run.manifest, sql).to_pylist()
+        )
+    }
+
+
+def _check_equal(
+    run: FinishedRun, wanted: Sequence[SelectionConfig], held: Mapping[str, _Held]
+) -> None:
+    for config in wanted:
+        there = held.get(config.name)
+        if there is not None and there.settings != config.model_dump(mode="json"):
+            raise UsageError(
+                f"run {run.run_id} has another selection {config.name!r} already, with other "
+                "settings; choose another name, or take the change back"
+            )
+
+
+def _make_last(
+    run: FinishedRun, configs: Sequence[SelectionConfig], first: int, executor: Executor
+) -> dict[str, int]:
+    """Make selections whose places are before `first`; their samples by name."""
+    candidates, scores = _candidates(run, executor), read_scores(run.folders)
+    parts, samples = [], {}
+    for ordinal, config in enumerate(configs, start=first - len(configs)):
+        found = select(candidates, scores, config, run.recipe.seed, executor)
+        samples[config.name] = len(found.order)
+        # Without a moment of its own it counts as made with the run, the sooner the less its place.
+        parts.append(_tables(found, candidates, ordinal, None))
+    tables = {name: pa.concat_tables([part[name] for part in parts]) for name in parts[0]}
+    append_tables(run.manifest, run.run_id, tables)
+    return samples
 
 
 def _next_ordinal(run: FinishedRun, name: str, replace: bool) -> int:
@@ -127,10 +212,11 @@ def _next_ordinal(run: FinishedRun, name: str, replace: bool) -> int:
     return len({*names, EVERYTHING} - {name})
 
 
-def _tables(found: Selection, candidates: Candidates, ordinal: int) -> dict[str, pa.Table]:
-    now = datetime.now(UTC).replace(tzinfo=None)
+def _tables(
+    found: Selection, candidates: Candidates, ordinal: int, made: datetime | None
+) -> dict[str, pa.Table]:
     return {
         "selections": selection_table(found, candidates),
         "curves": curve_table(found),
-        "selection_settings": settings_table(found, len(candidates), ordinal, now),
+        "selection_settings": settings_table(found, len(candidates), ordinal, made),
     }

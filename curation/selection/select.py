@@ -63,7 +63,7 @@ def select(
         UsageError: a budget that the pool cannot meet, a scorer, stratum or target that it lacks.
         InputError: vectors that are not finite.
     """
-    config, quotas = _resolved(config, seed), config.usual_or_given_quotas
+    config, quotas = resolved(config, seed), config.usual_or_given_quotas
     seed = config.seed or 0
     groups = Groups.one(len(candidates)) if quotas.kind == "none" else candidates.strata
     quality = quality_of(candidates.sample_ids, scores, config.quality)
@@ -90,7 +90,7 @@ def select(
     )
 
 
-def _resolved(config: SelectionConfig, seed: int) -> SelectionConfig:
+def resolved(config: SelectionConfig, seed: int) -> SelectionConfig:
     """The settings with what they leave open filled in."""
     filled = {
         "seed": seed if config.seed is None else config.seed,

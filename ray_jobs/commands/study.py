@@ -1,0 +1,90 @@
+"""`medsift study`: is a small set enough? Selections and baselines against full data."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ray_jobs.commands.curate import RESUME
+from ray_jobs.commands.options import LogJson, Overrides, RecipeFile
+
+if TYPE_CHECKING:
+    from ray_jobs.studying.recipe import StudyRecipe
+    from ray_jobs.studying.study import StudyResult
+
+
+def study(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    log_json: LogJson = False,
+    ray: Annotated[
+        bool | None,
+        typer.Option(
+            "--ray/--local",
+            help="Trials as tasks on Ray (RAY_ADDRESS, or one of its own), or one after another.",
+            show_default="as the recipe says",
+        ),
+    ] = None,
+) -> None:
+    """Train and evaluate small sets, baselines and full data; say what is enough, and what is open.
+
+    Finished trials are not repeated, one cut short goes on from its checkpoint: run the same
+    command again. Exit codes: 0 done, 2 bad usage or recipe, 3 data or model not to be had, 4 a
+    trial failed or the selections may hold a benchmark, 130 interrupted.
+    """
+    from ray_jobs.names import recipe_path
+    from ray_jobs.studying.recipe import load_study
+    from ray_jobs.studying.study import check_complete
+
+    loaded = load_study(recipe_path(recipe), overrides or ())
+    try:
+        result = _conduct(loaded, loaded.compute.ray if ray is None else ray, log_json)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{RESUME}\n")
+        raise typer.Exit(130) from None
+    if not log_json:
+        show_study(result)
+    check_complete(result)
+
+
+def _conduct(recipe: StudyRecipe, ray: bool, log_json: bool) -> StudyResult:
+    from curation.errors import MedSiftError
+    from ray_jobs.studying.console import study_audience
+    from ray_jobs.studying.study import conduct
+
+    with study_audience(log_json) as listener:
+        try:
+            result = conduct(recipe, ray, listener)
+        except MedSiftError as error:
+            listener.failed(error, error.exit_code)
+            raise
+        except KeyboardInterrupt as error:
+            listener.failed(error, 130)
+            raise
+        listener.study_finished(result)
+    return result
+
+
+def show_study(result: StudyResult) -> None:
+    """Print the table, what it adds up to, and where everything is."""
+    from curation.manifest import render
+    from evaluation.verdicts import study_table, summaries
+    from ray_jobs.console import closed_pipe_is_fine, shown
+
+    with closed_pipe_is_fine():
+        render(study_table(result.results), "table", sys.stdout.buffer)
+        sys.stdout.buffer.write(b"\n")
+        sys.stdout.buffer.flush()
+        for benchmark, lines in summaries(result.results).items():
+            typer.echo(f"{benchmark}:")
+            for words in lines:
+                typer.echo(f"- {words}")
+        typer.echo()
+        for name, value in (
+            ("study", result.study_id),
+            ("page", shown(result.page)),
+            ("manifest", shown(result.manifest)),
+        ):
+            typer.echo(f"{name:<10}{value}")

@@ -1,0 +1,1 @@
+"""A study: full data, selections and baselines trained, evaluated and held against each other."""
