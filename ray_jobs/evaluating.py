@@ -100,6 +100,8 @@ def _model(name: str, adapter: Path | None) -> dict[str, Any]:
     more = {"adapter": str(adapter)} if adapter is not None else {}
     if name == "embedded":
         return {"kind": "causal", "model": {"kind": "embedded"}, **more}
+    if name == "embedded_vlm":
+        return {"kind": "image_text", "model": {"kind": "embedded_vlm"}, **more}
     if name.startswith(("http://", "https://")):
         url, _, model = name.partition("#")
         return {"kind": "endpoint", "url": url, "model": model}

@@ -32,6 +32,18 @@ def executor(ray: bool, workers: int | None) -> Iterator[Executor]:
         yield RayExecutor()
 
 
+@contextmanager
+def held_ray(ray: bool) -> Iterator[None]:
+    """Hold one Ray for several commands, which would otherwise start one each; or nothing."""
+    if not ray:
+        yield
+        return
+    from ray_jobs.cluster import connected
+
+    with connected():
+        yield
+
+
 def run(recipe: Recipe, run_dir: Path, *, ray: bool, log_json: bool) -> RunResult:
     """Curate and say so; any MedSiftError of the pipeline is passed on after being announced.
 

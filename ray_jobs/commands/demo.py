@@ -60,16 +60,22 @@ def demo(
     ray: Annotated[
         bool, typer.Option("--ray/--local", help="Run on Ray, or in this process.")
     ] = True,
+    train: Annotated[
+        bool, typer.Option("--train/--no-train", help="Go on to a fine-tuning and its evaluation.")
+    ] = True,
 ) -> None:
-    """Curate phantoms from end to end, and print what was found and selected beside the truth."""
+    """Curate phantoms, print what was found beside the truth, fine-tune, ask before and after."""
+    from ray_jobs.running import held_ray
+
     try:
-        _demo(images, out, seed, workers, ray)
+        with held_ray(ray):
+            _demo(images, out, seed, workers, ray, train)
     except KeyboardInterrupt:
         sys.stderr.write(f"{RESUME}\n")
         raise typer.Exit(130) from None
 
 
-def _demo(images: int, out: Path, seed: int, workers: int, ray: bool) -> None:
+def _demo(images: int, out: Path, seed: int, workers: int, ray: bool, train: bool) -> None:
     import pyarrow.parquet as pq
 
     from curation.phantoms import make_phantoms, rank_noise, scorecard
@@ -95,7 +101,11 @@ def _demo(images: int, out: Path, seed: int, workers: int, ray: bool) -> None:
         ("Selections", _ask(result, SELECTIONS)),
     ):
         print_table(title, table)
-    typer.echo(f"\nReport: {shown(result.report)}")
+    typer.echo(f"\nReport: {shown(result.report)}\n")
+    if train:
+        from ray_jobs.tuning_demo import tune_and_ask
+
+        tune_and_ask(result.run_dir, data.absolute(), recipe.cache_dir, seed, ray=ray)
 
 
 def _ask(result: RunResult, sql: str) -> pa.Table:

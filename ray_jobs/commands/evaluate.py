@@ -33,8 +33,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--model",
-            help="majority, prior, embedded, a folder or hub name of a transformers model, or an "
-            "endpoint's URL#model; repeatable.",
+            help="majority, prior, embedded, embedded_vlm, a folder or hub name of a transformers "
+            "model, or an endpoint's URL#model; repeatable.",
             show_default=False,
         ),
     ] = None,
