@@ -25,7 +25,7 @@ OUTCOMES: Final[tuple[Table, ...]] = (
             "steps BIGINT | optimiser steps",
             "result_step BIGINT | step whose weights are the result; the best where it stops early",
             "loss DOUBLE | last mean loss",
-            "held_out_loss DOUBLE | loss of the result on the held-out split, where it was measured",
+            "held_out_loss DOUBLE | loss of the result on the held-out split, where measured",
             "seconds DOUBLE | wall time",
             "benchmarks VARCHAR[] | benchmarks that the samples were held against before training",
             "contaminated BOOLEAN | whether it was allowed despite known or unchecked leaks; null "
