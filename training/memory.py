@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from curation.errors import ModelError
-from training.measures import peak_memory_mb
+from training.measures import MEGABYTE, peak_memory_mb
 from training.recipe import TrainingRecipe
 
 if TYPE_CHECKING:
@@ -18,9 +18,12 @@ CPU_WORDS: Final = "can't allocate memory"
 
 @contextmanager
 def told_what_to_change(
-    recipe: TrainingRecipe, device: str, step: int, micro: Micro
+    recipe: TrainingRecipe, device: str, step: int, micro: Micro | None = None
 ) -> Iterator[None]:
-    """Turn a batch that does not fit into memory into a ModelError with the measured peak."""
+    """Turn what does not fit into memory into a ModelError with the measured peak.
+
+    It is a batch, or without one what the optimiser keeps.
+    """
     import torch
 
     try:
@@ -33,17 +36,22 @@ def told_what_to_change(
         raise ModelError(_advice(recipe, device, step, micro)) from error
 
 
-def _advice(recipe: TrainingRecipe, device: str, step: int, micro: Micro) -> str:
+def _advice(recipe: TrainingRecipe, device: str, step: int, micro: Micro | None) -> str:
+    if micro is None:
+        changes = ["train adapters instead of lora.full" if recipe.lora.full else "lower lora.rank"]
+        return _line(step, "the optimiser's moments", device, changes)
     rows, width = micro.inputs["input_ids"].shape
     changes = [f"lower batches.tokens (now {recipe.batches.tokens})"]
     if "pixel_values" in micro.inputs:
         changes.append(f"lower data.max_pixels (now {recipe.data.max_pixels or 'without limit'})")
     if not recipe.gradient_checkpointing:
         changes.append("set gradient_checkpointing: true")
-    return (
-        f"out of memory in step {step + 1} on {rows} x {width} tokens: {_held(device)}; "
-        f"{', or '.join(changes)}"
-    )
+    return _line(step, f"{rows} x {width} tokens", device, changes)
+
+
+def _line(step: int, what: str, device: str, changes: Sequence[str]) -> str:
+    mend = ", or ".join(changes)
+    return f"out of memory in step {step + 1} on {what}: {_held(device)}; {mend}"
 
 
 def _held(device: str) -> str:
@@ -52,4 +60,4 @@ def _held(device: str) -> str:
     peak = f"the peak was {peak_memory_mb(device):.0f} MiB"
     if device == "cpu":
         return peak
-    return f"{peak} of {torch.cuda.get_device_properties(0).total_memory / (1 << 20):.0f}"
+    return f"{peak} of {torch.cuda.mem_get_info()[1] / MEGABYTE:.0f}"

@@ -70,8 +70,8 @@ def read_selection(run: Path, selection: str | None = None, run_id: str | None =
     """The samples of a selection; the newest one when it is not named.
 
     Raises:
-        ManifestError: there is no manifest, or no such selection, or it holds no samples.
-        InputError: pictures have vanished since the run.
+        ManifestError: there is no manifest or no such selection.
+        InputError: it is empty, or pictures have vanished since the run.
     """
     manifest = manifest_of(run)
     run_id, selection = resolve_selection(manifest, selection, run_id)
@@ -81,6 +81,8 @@ def read_selection(run: Path, selection: str | None = None, run_id: str | None =
         for table in selected_batches(manifest, selection, run_id, BATCH_ROWS)
         for line in table.to_pylist()
     )
+    if not samples:
+        raise InputError(f"selection {selection!r} of run {run_id} is empty; select again")
     check_present(samples)
     return Selected(manifest, run_id, selection, samples, groups)
 

@@ -63,7 +63,8 @@ class Stepper:
         self.optimiser.zero_grad(set_to_none=True)
         loss, waited = self._gather(step, fed)
         norm = self._clip(step)
-        self.optimiser.step()
+        with told_what_to_change(self.prepared.recipe, self.prepared.base.device, step):
+            self.optimiser.step()
         return Taken(loss, norm, rate, time.perf_counter() - started, waited)
 
     def _set_rate(self, step: int) -> float:
@@ -78,12 +79,12 @@ class Stepper:
 
         material, workers = self.prepared.training, self.fleet.world_size
         batches = material.plan.batches(step)
-        whole = step_weight(batches, material.supervised, material.encodings.weights)
+        weight = step_weight(batches, material.supervised, material.encodings.weights)
         parts, waited = [], 0.0
         for turn in range(-(-len(batches) // workers)):
             micro, wait = next(fed)
             self._seed(step, turn * workers + self.fleet.rank)
-            parts.append(self._backward(step, micro, whole))
+            parts.append(self._backward(step, micro, weight))
             waited += wait
             self._check_gradients(micro)
         loss = self._loss(step, torch.stack(parts).double(), batches)
@@ -98,17 +99,17 @@ class Stepper:
         entropy = np.random.SeedSequence([self.prepared.recipe.seed, step, place])
         torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
 
-    def _backward(self, step: int, micro: Micro, whole: float) -> Tensor:
+    def _backward(self, step: int, micro: Micro, weight: float) -> Tensor:
         device = self.prepared.base.device
         with told_what_to_change(self.prepared.recipe, device, step, micro):
-            part = self.prepared.objective.total(micro.to(device)) / whole
+            part = self.prepared.objective.total(micro.to(device)) / weight
             part.backward()  # type: ignore[no-untyped-call]
         return part.detach()
 
     def _check_gradients(self, micro: Micro) -> None:
         """Once, after the first batch that shows all that a batch can show."""
-        whole = self.prepared.base.processor is None or "pixel_values" in micro.inputs
-        if whole and not self.checked:
+        shows_all = self.prepared.base.processor is None or "pixel_values" in micro.inputs
+        if shows_all and not self.checked:
             self.checked = True
             check_gradients(self.prepared.model, self.prepared.recipe.vision)
 

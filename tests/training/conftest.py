@@ -170,48 +170,64 @@ def asked(question: str, answer: str, *pictures: Path, **more: Any) -> dict[str,
     return {"turns": turns, "pictures": pictures, **more}
 
 
+def write_run(
+    run: Path,
+    lines: Sequence[Line],
+    rest: Sequence[Line] = (),
+    name: str = "chosen",
+    groups: Mapping[str, str] | None = None,
+) -> Path:
+    """Write a run directory whose selection `name` is `lines`.
+
+    A line has turns, pictures, and tags, weight or split if wanted. `groups` are those of copies,
+    by file name.
+    """
+    rows = [_row(place, line) for place, line in enumerate([*lines, *rest])]
+    images = {}
+    for line in [*lines, *rest]:
+        for picture in line["pictures"]:
+            found = decode(picture.read_bytes(), picture.name, ImagesConfig())
+            width, height = found.image.size
+            images[found.image_id] = {
+                "image_id": found.image_id,
+                "byte_hash": "",
+                "ref": str(picture),
+                "width": width,
+                "height": height,
+                "group_id": (groups or {}).get(picture.name, found.image_id),
+            }
+    chosen = [_chosen(name, rank, line, rows[rank]) for rank, line in enumerate(lines)]
+    tables: dict[str, Any] = {
+        "rows": pa.Table.from_pylist(rows, schema=records.ROWS),
+        "samples": pa.Table.from_pylist(rows, schema=records.SAMPLES),
+        "images": pa.Table.from_pylist(list(images.values()), schema=IMAGES),
+        "selections": pa.Table.from_pylist(chosen, schema=SELECTIONS),
+    }
+    run.mkdir()
+    write_manifest(run / "manifest.duckdb", tables, RunRecord("one", "test", START))
+    return run
+
+
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """Writes a run directory: lines have turns, pictures, and tags, weight or split if wanted."""
+    """`write_run` into a folder of the test's own."""
 
-    def make(
-        lines: Sequence[Line],
-        rest: Sequence[Line] = (),
-        name: str = "chosen",
-        groups: Mapping[str, str] | None = None,
-        folder: str = "run",
-    ) -> Path:
-        run = tmp_path / folder
-        rows = [_row(place, line) for place, line in enumerate([*lines, *rest])]
-        images = {}
-        for line in [*lines, *rest]:
-            for picture in line["pictures"]:
-                found = decode(picture.read_bytes(), picture.name, ImagesConfig())
-                width, height = found.image.size
-                images[found.image_id] = {
-                    "image_id": found.image_id,
-                    "byte_hash": "",
-                    "ref": str(picture),
-                    "width": width,
-                    "height": height,
-                    "group_id": (groups or {}).get(picture.name, found.image_id),
-                }
-        tables: dict[str, Any] = {
-            "rows": pa.Table.from_pylist(rows, schema=records.ROWS),
-            "samples": pa.Table.from_pylist(rows, schema=records.SAMPLES),
-            "images": pa.Table.from_pylist(list(images.values()), schema=IMAGES),
-            "selections": pa.Table.from_pylist(
-                [_chosen(name, rank, line, rows[rank]) for rank, line in enumerate(lines)]
-                or [_chosen("none", 0, {}, {"sample_id": "none", "row_id": "none"})]
-            ),
-        }
-        run.mkdir()
-        write_manifest(run / "manifest.duckdb", tables, RunRecord("one", "test", START))
-        return run
+    def make(lines: Sequence[Line], *more: Any, folder: str = "run", **settings: Any) -> Path:
+        return write_run(tmp_path / folder, lines, *more, **settings)
 
     return make
 
 
+SELECTIONS = pa.schema(
+    [
+        ("selection", pa.string()),
+        ("rank", pa.int64()),
+        ("sample_id", pa.string()),
+        ("row_id", pa.string()),
+        ("weight", pa.float64()),
+        ("created_at", pa.timestamp("us")),
+    ]
+)
 IMAGES = pa.schema(
     [
         ("image_id", pa.string()),

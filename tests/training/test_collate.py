@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from curation.errors import StorageError
-from tests.training.conftest import MakeRun, asked, draw
+from tests.training.conftest import asked, draw, write_run
 from training.base import Base
 from training.batches import Batch
 from training.collate import Collator
@@ -36,9 +36,14 @@ def lines(tmp_path: Path) -> list[dict]:
     ]
 
 
-@pytest.fixture
-def collator(make_run: MakeRun, tmp_path: Path, qwen_base: Base) -> Collator:
-    samples = read_selection(make_run(lines(tmp_path))).samples
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("collate")
+
+
+@pytest.fixture(scope="module")
+def collator(folder: Path, qwen_base: Base) -> Collator:
+    samples = read_selection(write_run(folder / "run", lines(folder))).samples
     encoder = ChatEncoder(qwen_base)
     weights = np.array([sample.weight for sample in samples])
     return Collator(qwen_base, encoder, encode_samples(encoder, samples, weights, 512))
@@ -82,11 +87,12 @@ def test_a_batch_that_does_not_count_weighs_nothing(collator: Collator):
     assert (micro.tokens, micro.samples) == (0, 0)
 
 
-def test_a_picture_that_vanishes_or_changes_stops_with_one_line(collator: Collator, tmp_path: Path):
-    (tmp_path / "0.png").unlink()
+def test_a_picture_that_vanishes_or_changes_stops_with_one_line(collator: Collator, folder: Path):
+    collator.picture.cache_clear()
+    (folder / "0.png").unlink()
     with pytest.raises(StorageError, match=r"0\.png is gone; put it back"):
         collator(alone(0))
-    draw(tmp_path / "1.png", 77)
+    draw(folder / "1.png", 77)
     with pytest.raises(StorageError, match=r"1\.png shows another picture"):
         collator(alone(1))
 

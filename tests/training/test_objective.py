@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from curation.errors import ModelError
-from tests.training.conftest import MakeRun, asked, draw
+from tests.training.conftest import asked, draw, write_run
 from tests.training.test_collate import alone, lines
 from training.base import Base, PretrainedBase, load_base
 from training.batches import Batch
@@ -30,10 +30,11 @@ def collators(base: Base, run: Path) -> tuple[Collator, Collator]:
     return Collator(base, encoder, encodings), Collator(base, encoder, encodings, Packer(base))
 
 
-@pytest.fixture
-def seeing(qwen: Path, make_run: MakeRun, tmp_path: Path) -> tuple[Base, Collator, Collator]:
+@pytest.fixture(scope="module")
+def seeing(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Base, Collator, Collator]:
+    folder = tmp_path_factory.mktemp("seeing")
     base = load_base(PretrainedBase(model=str(qwen)), "float32", full=False)
-    return base, *collators(base, make_run(lines(tmp_path)))
+    return base, *collators(base, write_run(folder / "run", lines(folder)))
 
 
 def weight_of(collator: Collator, *batches: Batch) -> float:

@@ -38,8 +38,10 @@ def test_samples_come_in_rank_order_with_turns_pictures_and_sizes(make_run: Make
 
 def test_an_unknown_selection_and_an_empty_one_are_refused_in_one_line(make_run: MakeRun):
     run = make_run([])
-    with pytest.raises(ManifestError, match=r"no selection 'other'.*it has none"):
+    with pytest.raises(ManifestError, match=r"no selection 'other'; it has none$"):
         read_selection(run, "other")
+    with pytest.raises(ManifestError, match=r"no selection; it has none$"):
+        read_selection(run)
     with pytest.raises(ManifestError, match=r"no manifest at"):
         read_selection(run / "nowhere")
 
