@@ -10,6 +10,7 @@ import yaml
 from curation.errors import RecipeError
 from curation.recipe import load_recipe, parse_recipe
 from evaluation.recipe import load_evaluation
+from ray_jobs.studying.recipe import load_study
 from training.recipe import load_training
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
@@ -29,7 +30,7 @@ def refused(text: str, *overrides: str) -> str:
     return message
 
 
-LOADERS = {"evaluate": load_evaluation, "train": load_training}
+LOADERS = {"evaluate": load_evaluation, "train": load_training, "study": load_study}
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
