@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -173,3 +174,64 @@ def _phantom_settings(planted: PhantomSet, vectors: Path) -> dict[str, Any]:
 
 def _lines(rows: Sequence[Row]) -> bytes:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small vision-language model that says a letter, often of the options."""
+    from tests.vision_models import llava, saved, seeded
+
+    folder = tmp_path_factory.mktemp("tiny")
+    model, processor = seeded(llava)
+    words = processor.tokenizer
+    letters = {words.convert_tokens_to_ids(letter) for letter in "ABCYNyn"}
+    model.generation_config.suppress_tokens = sorted(set(range(len(words))) - letters)
+    saved((model, processor), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def write_study(planted_run: Path, planted: PhantomSet, tiny_model: Path) -> RecipeWriter:
+    """Write a recipe into a folder, with a copy of the planted run of its own."""
+
+    def made(folder: Path, **changed: Any) -> Path:
+        run = folder / "run"
+        if not run.exists():
+            shutil.copytree(planted_run, run)
+        settings = _study_settings(run, planted.root, tiny_model) | changed
+        path = folder / "study.yaml"
+        path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        return path
+
+    return made
+
+
+def _study_settings(run: Path, benchmark: Path, model: Path) -> dict[str, Any]:
+    return {
+        "name": "tiny",
+        "run": str(run),
+        "training": {
+            "base": {"kind": "transformers", "model": str(model)},
+            "lora": {"rank": 4, "alpha": 64},
+            "optimiser": {"lr": 0.05},
+            "batches": {"samples": 4},
+            "checkpoints": {"every": 1},
+            "steps": 2,
+            "log": {"tensorboard": False},
+        },
+        "evaluation": {
+            "benchmarks": [{"kind": "phantoms", "path": str(benchmark), "split": "train"}],
+            "items": 40,
+            "variants": ["no_image"],
+            "facets": ["modality"],
+            "resampling": {"draws": 199},
+            "generation": {"max_new_tokens": 1},
+            "batch_size": 40,
+        },
+        "budgets": ["20%"],
+        "seeds": [0, 1],
+        "few_seeds": True,
+        "margin": 0.1,
+        "same": "steps",
+        "compute": {"ray": False},
+    }

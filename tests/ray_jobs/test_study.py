@@ -1,8 +1,7 @@
-"""`medsift study`: a whole tiny study, its second run, one that is killed, and one on Ray."""
+"""`medsift study`: a whole tiny study, its second run, and one that is killed."""
 
 from __future__ import annotations
 
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,91 +16,27 @@ import yaml
 
 from curation.execution import LocalExecutor
 from curation.manifest import query
-from curation.phantoms import PhantomSet
 from curation.selection.add import ensure_selections, parse_selection
 from evaluation.studying import rivals
 from ray_jobs.studying.plan import make_plan
 from ray_jobs.studying.recipe import load_study
 from ray_jobs.studying.study import conduct
-from tests.vision_models import llava, saved, seeded
 
 BASELINES = ("random", "stratified_random", "longest")
 ARMS = ("facility_location", *BASELINES)
+ITEMS = 40
 SEEDS = [0, 1]
 TRIALS = 1 + len(SEEDS) * (len(ARMS) + 1)
-ITEMS = 40
 Write = Callable[..., Path]
-
-# All in one process, so that the study is made once.
-pytestmark = pytest.mark.usefixtures("ray_session")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """As Ray gives to a task; steps this small wait for threads longer than they compute."""
+    """Steps this small wait for threads longer than they compute."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small vision-language model that says a letter, often of the options."""
-    folder = tmp_path_factory.mktemp("tiny")
-    model, processor = seeded(llava)
-    words = processor.tokenizer
-    letters = {words.convert_tokens_to_ids(letter) for letter in "ABCYNyn"}
-    model.generation_config.suppress_tokens = sorted(set(range(len(words))) - letters)
-    saved((model, processor), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def write(planted_run: Path, planted: PhantomSet, tiny_model: Path) -> Write:
-    """Write a recipe into a folder, with a copy of the planted run of its own."""
-
-    def made(folder: Path, **changed: Any) -> Path:
-        run = folder / "run"
-        if not run.exists():
-            shutil.copytree(planted_run, run)
-        settings = _settings(run, planted.root, tiny_model) | changed
-        path = folder / "study.yaml"
-        path.write_text(yaml.safe_dump(settings), encoding="utf-8")
-        return path
-
-    return made
-
-
-def _settings(run: Path, benchmark: Path, model: Path) -> dict[str, Any]:
-    return {
-        "name": "tiny",
-        "run": str(run),
-        "training": {
-            "base": {"kind": "transformers", "model": str(model)},
-            "lora": {"rank": 4, "alpha": 64},
-            "optimiser": {"lr": 0.05},
-            "batches": {"samples": 4},
-            "checkpoints": {"every": 1},
-            "steps": 2,
-            "log": {"tensorboard": False},
-        },
-        "evaluation": {
-            "benchmarks": [{"kind": "phantoms", "path": str(benchmark), "split": "train"}],
-            "items": ITEMS,
-            "variants": ["no_image"],
-            "facets": ["modality"],
-            "resampling": {"draws": 199},
-            "generation": {"max_new_tokens": 1},
-            "batch_size": ITEMS,
-        },
-        "budgets": ["20%"],
-        "seeds": SEEDS,
-        "few_seeds": True,
-        "margin": 0.1,
-        "same": "steps",
-        "compute": {"ray": False},
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +54,12 @@ class Studied:
 
 
 @pytest.fixture(scope="module")
-def studied(write: Write, tmp_path_factory: pytest.TempPathFactory) -> Studied:
+def studied(write_study: Write, tmp_path_factory: pytest.TempPathFactory) -> Studied:
     """A whole study."""
     folder = tmp_path_factory.mktemp("studied")
-    first = conduct(load_study(write(folder, seeds=[0])), False, lambda event: None)
+    first = conduct(load_study(write_study(folder, seeds=[0])), False, lambda event: None)
     events: list[Any] = []
-    second = conduct(load_study(write(folder)), False, events.append)
+    second = conduct(load_study(write_study(folder)), False, events.append)
     assert not first.failed
     assert not second.failed
     tried = [one.trial for one in events if getattr(one, "reused", None) is False]
@@ -256,9 +191,14 @@ def test_a_second_run_trains_and_asks_nothing(studied: Studied, medsift: Any) ->
 
 
 def test_killed_in_the_middle_it_ends_as_if_it_had_not_been(
-    command: Any, write: Write, studied: Studied, tmp_path: Path
+    command: Any,
+    write_study: Write,
+    studied: Studied,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path, run = write(tmp_path, seeds=[0]), tmp_path / "run"
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    path, run = write_study(tmp_path, seeds=[0]), tmp_path / "run"
     process = command.start("study", path)
     deadline = time.monotonic() + 200
     wanted = "tiny.random.20pct.s*/checkpoints/step-000001/state.json"
@@ -279,41 +219,10 @@ def test_killed_in_the_middle_it_ends_as_if_it_had_not_been(
     assert adapters(run) == {name: uncut[name] for name in uncut if ".s0-" in name}
 
 
-def test_on_ray_a_trial_that_fails_is_one_line_and_the_others_go_on(
-    medsift: Any, write: Write, studied: Studied, tmp_path: Path
-) -> None:
-    path, run = write(tmp_path, seeds=[0]), tmp_path / "run"
-    plan = make_plan(load_study(path), LocalExecutor())
-    [broken] = [trial for trial in plan.trials if trial.arm == "longest"]
-    assert broken.training is not None
-    state = broken.training.folder / "checkpoints" / "step-000001" / "state.json"
-    state.parent.mkdir(parents=True)
-    state.write_text("{")
-    said = medsift("study", path, "--ray")
-    assert said.code == 4
-    assert said.error.startswith(
-        "error: 1 of 6 trials failed, the first is tiny.longest.20pct.s0: cannot read checkpoint"
-    )
-    assert said.err.count(" failed: cannot read checkpoint") == 1
-    assert ask(run, "SELECT status, failed FROM studies") == [{"status": "incomplete", "failed": 1}]
-    [line] = ask(run, "SELECT * FROM study_trials WHERE status = 'failed'")
-    assert (line["arm"], line["evaluation_id"]) == ("longest", None)
-    assert "cannot read checkpoint" in line["error"]
-    with_results = ask(run, "SELECT DISTINCT arm FROM study_results")
-    assert {line["arm"] for line in with_results} == {"untrained", "full", *ARMS} - {"longest"}
-    shutil.rmtree(state.parent)
-    assert medsift("study", path, "--local").code == 0
-    replies = (
-        "SELECT t.arm, p.variant, p.item_id, p.reply, p.score FROM {trials} t "
-        "JOIN predictions p USING (run_id, evaluation_id) ORDER BY ALL"
-    )
-    assert ask_study(run, replies, studied.first) == studied.ask(replies, studied.first)
-
-
 def test_a_selection_that_is_there_already_is_taken_only_if_it_is_the_same(
-    write: Write, medsift: Any, tmp_path: Path
+    write_study: Write, medsift: Any, tmp_path: Path
 ) -> None:
-    path = write(tmp_path)
+    path = write_study(tmp_path)
     config = parse_selection(
         {"name": "tiny.longest.20pct", "budget": "5", "method": {"kind": "random"}}
     )
@@ -341,19 +250,19 @@ def test_a_selection_that_is_there_already_is_taken_only_if_it_is_the_same(
     ],
 )
 def test_what_can_be_refused_is_refused_before_the_first_trial(
-    write: Write,
+    write_study: Write,
     medsift: Any,
     tmp_path: Path,
     changed: Mapping[str, Any],
     code: int,
     words: str,
 ) -> None:
-    whole = yaml.safe_load(write(tmp_path).read_text())
+    whole = yaml.safe_load(write_study(tmp_path).read_text())
     given = {
         key: whole[key] | value if isinstance(value, dict) else value
         for key, value in changed.items()
     }
-    said = medsift("study", write(tmp_path, **given))
+    said = medsift("study", write_study(tmp_path, **given))
     assert said.code == code
     assert words in said.error
     assert not (tmp_path / "run" / "trainings").exists()

@@ -1,0 +1,147 @@
+"""A study's recipe: what it asks for, and what is refused in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from curation.errors import RecipeError
+from curation.selection.budget import BudgetConfig
+from ray_jobs.names import shipped
+from ray_jobs.studying.plan import selection_name
+from ray_jobs.studying.recipe import StudyRecipe, load_study
+
+
+def settings(**changed: Any) -> dict[str, Any]:
+    return {
+        "name": "enough",
+        "run": "runs/one",
+        "training": {"base": {"kind": "embedded_vlm"}, "steps": 30},
+        "evaluation": {"benchmarks": [{"kind": "phantoms", "path": "data"}]},
+        "budgets": ["10%", 50],
+        "margin": 0.03,
+        "same": "steps",
+        **changed,
+    }
+
+
+def loaded(tmp_path: Path, **changed: Any) -> StudyRecipe:
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(settings(**changed)), encoding="utf-8")
+    return load_study(path)
+
+
+def test_the_baselines_are_always_there_and_facility_location_by_default(tmp_path: Path) -> None:
+    recipe = loaded(tmp_path)
+    assert list(recipe.all_arms) == ["facility_location", "random", "stratified_random", "longest"]
+    assert [arm for arm, one in recipe.all_arms.items() if one.drawn] == [
+        "random",
+        "stratified_random",
+    ]
+    assert recipe.seeds == (0, 1, 2)
+
+
+def test_a_trial_is_trained_and_asked_as_the_recipe_says(tmp_path: Path) -> None:
+    recipe = loaded(tmp_path)
+    training = recipe.training.trial(name="t", seed=7, run=Path("r"), selection="s")
+    assert (training.steps, training.seed, training.selection) == (30, 7, "s")
+    assert training.base == recipe.training.base
+    asked = recipe.evaluation.trial(name="t", models=[{"kind": "prior"}], seed=7)
+    assert asked.benchmarks == recipe.evaluation.benchmarks
+    assert (asked.models[0].kind, asked.seed) == ("prior", 7)
+
+
+def test_what_is_written_out_makes_the_recipe_again(tmp_path: Path) -> None:
+    arms = {"k": {"method": {"kind": "k_center"}, "quotas": {"kind": "equal"}}}
+    recipe = loaded(tmp_path, arms=arms)
+    assert StudyRecipe.model_validate(recipe.resolved()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("changed", "alike"),
+    [
+        ({"run": "elsewhere", "cache": "c", "compute": {"ray": False}}, True),
+        ({"margin": 0.05}, False),
+        ({"seeds": [3, 4, 5]}, False),
+        ({"budgets": ["10%"]}, False),
+    ],
+)
+def test_places_and_compute_do_not_decide_what_the_study_is(
+    tmp_path: Path, changed: dict[str, Any], alike: bool
+) -> None:
+    same = loaded(tmp_path).decisive() == loaded(tmp_path, **changed).decisive()
+    assert same is alike
+
+
+def test_draws_have_a_selection_for_every_seed_and_others_one_for_all(tmp_path: Path) -> None:
+    recipe, budget = loaded(tmp_path), BudgetConfig(fraction=0.1)
+    names = {
+        arm: [selection_name(recipe, arm, one, budget, seed) for seed in (0, 1)]
+        for arm, one in recipe.all_arms.items()
+    }
+    assert names["random"] == ["enough.random.10pct.s0", "enough.random.10pct.s1"]
+    assert names["facility_location"] == ["enough.facility_location.10pct"] * 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"seeds": [0, 1]}, "2 seeds say little of what another would give; give three or more"),
+        ({"seeds": [0, 0, 1]}, "give different numbers from 0 on"),
+        ({"budgets": ["100%"]}, "100% is full data, which is always there"),
+        ({"budgets": ["100tokens"]}, "100tokens differs between arms; give counts or shares"),
+        ({"budgets": ["10%", 0.1]}, "10% is given twice"),
+        ({"budgets": []}, "budgets"),
+        ({"arms": {"random": {}}}, "'random' is always there; taken are full, untrained, random"),
+        ({"arms": {"a.b": {}}}, "'a.b' is no name"),
+        ({"arms": {}}, "name at least one arm"),
+        ({"margin": 3}, "margin"),
+        ({"same": "epochs"}, "same: steps goes with training.steps, same: epochs with epochs"),
+        ({"same": "time"}, "same"),
+        (
+            {"training": {"base": {"kind": "embedded_vlm"}, "steps": 3, "selection": "mine"}},
+            "the study itself names selection; leave it out here",
+        ),
+        (
+            {
+                "training": {
+                    "base": {"kind": "embedded_vlm"},
+                    "steps": 3,
+                    "data": {"held_out": {"share": 0.1}},
+                    "early_stopping": {},
+                }
+            },
+            "early_stopping would end trials after other steps",
+        ),
+        (
+            {
+                "evaluation": {
+                    "benchmarks": [{"kind": "phantoms", "path": "data"}],
+                    "models": [{"kind": "prior"}],
+                }
+            },
+            "the study itself names models; leave it out here",
+        ),
+        ({"evaluation": {"benchmarks": []}}, "evaluation.benchmarks"),
+        ({"marign": 0.03}, "unknown key"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(
+    tmp_path: Path, changed: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(RecipeError) as caught:
+        loaded(tmp_path, **changed)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_few_seeds_go_on_where_the_recipe_says_so(tmp_path: Path) -> None:
+    assert loaded(tmp_path, seeds=[5], few_seeds=True).seeds == (5,)
+
+
+def test_the_shipped_study_has_three_seeds_and_two_budgets() -> None:
+    recipe = load_study(shipped()["study_phantoms"])
+    assert (len(recipe.seeds), len(recipe.budgets)) == (3, 2)
