@@ -17,6 +17,7 @@ CPU = (
     "manifest",
     "intervals",
     "scoring",
+    "train",
     "whole_run",
 )
 

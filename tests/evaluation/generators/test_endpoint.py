@@ -401,6 +401,7 @@ def test_probabilities_that_are_not_told_are_none(logprobs):
 
 def test_the_key_is_sent_and_never_shown(served, config, monkeypatch, caplog, tmp_path):
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="evaluation")  # the command line's level is higher
     monkeypatch.setenv(VARIABLE, f" {KEY}\n")
     without = config(key_variable=VARIABLE).fingerprint()
     made = config(key_variable=VARIABLE)

@@ -1,0 +1,248 @@
+"""The training loop beside a bare PyTorch loop: steps a second, losses, waiting for data.
+
+Run: python benchmarks/train.py [--steps 8] [--rounds 3] [--samples 2] [--alone].
+
+All train adapters of the embedded vision-language model on the same batches of phantoms, two
+batches a step, and begin with the same weights. The bare loop has all its tensors ready before it
+starts, and computes logits at learned tokens alone; it neither logs nor keeps anything. MedSift
+decodes pictures, tokenises, logs every step (JSON Lines, TensorBoard) and keeps a checkpoint at the
+end: alone, and on Ray Train. The loops take turns. A ratio is the median, over rounds and steps, of
+what a step took in both; the first steps are left out. Losses have to agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.logs import StepLine
+from training.prepare import Prepared, prepare
+from training.recipe import TrainingRecipe
+
+Doubles = NDArray[np.float64]
+
+TARGET, MOST_WAITING = 0.95, 0.05
+AGREE = 1e-3  # nats
+WARM_UP = 2
+BATCHES = 2  # of a step: two workers have one each
+RATE = 1e-4
+IMAGES = 30
+CURATION = """
+name: train
+sources:
+  - {{name: phantoms, reader: table, path: {root}/samples.jsonl, image_root: {root}/images}}
+encoder: {{kind: embedded}}
+failures: {{tolerance: 0.5}}
+selections:
+  - {{name: all, method: {{kind: random}}, budget: {{fraction: 1.0}}}}
+"""
+
+
+class Curve(NamedTuple):
+    """Seconds (n,) and losses (n,) of the steps after the first ones, and the share of waiting."""
+
+    seconds: Doubles
+    losses: Doubles
+    waiting: float | None
+
+
+def training(folder: Path, steps: int, samples: int) -> TrainingRecipe:
+    """Curate phantoms, and say how they are trained on."""
+    from curation.execution import LocalExecutor
+    from curation.phantoms import make_phantoms
+    from curation.pipeline import curate
+    from curation.recipe import parse_recipe
+
+    made = make_phantoms(folder / "phantoms", images=IMAGES, seed=0)
+    curation = parse_recipe(CURATION.format(root=made.root), [f"cache={folder / 'cache'}"])
+    curate(curation, folder / "run", LocalExecutor())
+    return TrainingRecipe.model_validate(
+        {
+            "name": "bench",
+            "run": folder / "run",
+            "base": {"kind": "embedded_vlm"},
+            "data": {"weights": "none"},
+            "optimiser": {"lr": RATE, "schedule": "constant", "warmup": 0.0},
+            "batches": {"samples": samples, "accumulation": BATCHES},
+            "steps": WARM_UP + steps,
+            "precision": "float32",
+            "checkpoints": {"every": None},
+        }
+    )
+
+
+def bare(prepared: Prepared) -> Curve:
+    """The loop one writes first, its data ready."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    plan, collate = prepared.training.plan, prepared.training.collator
+    steps = [[collate(batch) for batch in plan.batches(step)] for step in range(plan.steps)]
+    model, device = prepared.model.get_base_model(), prepared.base.device
+    learning = [part for part in model.parameters() if part.requires_grad]
+    optimiser = torch.optim.AdamW(learning, lr=RATE, weight_decay=0.0)
+    taken, losses = [], []
+    for micros in steps:
+        start = time.perf_counter()
+        optimiser.zero_grad()
+        count, total = sum(len(micro.targets) for micro in micros), 0.0
+        for micro in (micro.to(device) for micro in micros):
+            hidden = model.model(**micro.inputs, use_cache=False)[0]
+            logits = model.lm_head(hidden[micro.rows, micro.places])
+            loss = cross_entropy(logits, micro.targets, reduction="sum") / count
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        torch.nn.utils.clip_grad_norm_(learning, 1.0)
+        optimiser.step()
+        taken.append(time.perf_counter() - start)
+        losses.append(total)
+    return Curve(np.array(taken)[WARM_UP:], np.array(losses)[WARM_UP:], None)
+
+
+def alone(prepared: Prepared, folder: Path) -> Curve:
+    """MedSift's loop in this process."""
+    from training.checkpoint import FolderKeeper
+    from training.logs import Journal
+    from training.loop import train
+
+    lines: list[StepLine] = []
+    recipe = prepared.recipe
+    folder.mkdir()
+    train(
+        prepared,
+        FolderKeeper(folder / "checkpoints", keep=1),
+        lambda resumed: Journal(folder, recipe.log, recipe.name, resumed),
+        watch=lines.append,
+    )
+    return told(lines)
+
+
+def on_ray(recipe: TrainingRecipe, folder: Path, workers: int, cores: int) -> Curve:
+    """The same on a Ray Train of its own."""
+    from ray_jobs.cluster import connected
+    from ray_jobs.training import train_on_ray
+
+    lines: list[StepLine] = []
+    settings = recipe.resolved()
+    settings["workers"]["count"] = workers
+    settings["batches"]["accumulation"] = BATCHES // workers
+    settings["checkpoints"]["storage"] = str(folder)
+    placed = TrainingRecipe.model_validate(settings)
+    # Ray's workers give way to whatever else runs; here they are compared with what does not.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    with connected(cores):
+        train_on_ray(placed, lambda one: lines.append(one) if isinstance(one, StepLine) else None)
+    return told(lines)
+
+
+def told(lines: Sequence[StepLine]) -> Curve:
+    """What the lines of a training say; a step lasts from one line to the next."""
+    ends = np.array([line.seconds for line in lines])
+    seconds = np.diff(ends)[WARM_UP - 1 :]
+    losses = np.array([line.loss for line in lines])[WARM_UP:]
+    waited = np.array([line.data_wait for line in lines])[WARM_UP:]
+    return Curve(seconds, losses, float(np.average(waited, weights=seconds)))
+
+
+class Runs:
+    """Curves of every loop, by its name, a row (1, n) a round."""
+
+    def __init__(self) -> None:
+        self.curves: dict[str, list[Curve]] = {}
+
+    def add(self, name: str, curve: Curve) -> None:
+        """Enter a round."""
+        self.curves.setdefault(name, []).append(curve)
+
+    def seconds(self, name: str) -> Doubles:
+        """Seconds (rounds, n) of a loop's steps."""
+        return np.stack([curve.seconds for curve in self.curves[name]])
+
+    def ratio(self, name: str, beside: str) -> float:
+        """How many steps of a loop fall on one of another."""
+        return float(np.median(self.seconds(beside) / self.seconds(name)))
+
+    def waiting(self, name: str) -> float | None:
+        """Share of its time that a loop waited for data."""
+        shares = [one.waiting for one in self.curves[name] if one.waiting is not None]
+        return float(np.median(shares)) if shares else None
+
+    def apart(self) -> float:
+        """By how much losses of any two loops or rounds differ at most, in nats."""
+        losses = np.stack([one.losses for those in self.curves.values() for one in those])
+        return float(np.ptp(losses, axis=0).max())
+
+
+BARE, ALONE = "bare PyTorch loop", "medsift alone"
+ON_RAY = "medsift on Ray Train"
+ONE, TWO = "  one worker of one core", "  two workers of one core"
+
+
+def measure(recipe: TrainingRecipe, folder: Path, rounds: int, ray: bool) -> Runs:
+    """Let the loops take turns."""
+    runs, cores = Runs(), os.cpu_count() or 1
+    with closing(prepare(recipe)) as prepared:
+        first = {name: part.detach().clone() for name, part in learned(prepared)}
+        for turn in range(rounds):
+            for name in (BARE, ALONE)[:: 1 if turn % 2 == 0 else -1]:
+                for key, part in learned(prepared):
+                    part.data.copy_(first[key])
+                here = folder / f"alone-{turn}"
+                runs.add(name, bare(prepared) if name == BARE else alone(prepared, here))
+            if ray:
+                for name, workers, cpus in ((ON_RAY, 1, cores), (ONE, 1, 1), (TWO, 2, 2)):
+                    place = folder / f"ray-{turn}-{workers}-{cpus}"
+                    runs.add(name, on_ray(recipe, place, workers, cpus))
+    return runs
+
+
+def learned(prepared: Prepared) -> list[tuple[str, Any]]:
+    """What is trained, by name."""
+    return [item for item in prepared.model.named_parameters() if item[1].requires_grad]
+
+
+def show(runs: Runs) -> None:
+    """Print the table, and what was aimed at."""
+    print(f"{'':28}{'step s':>8}{'steps/s':>9}{'of bare':>9}{'waiting':>9}")
+    for name in runs.curves:
+        seconds, waiting = float(np.median(runs.seconds(name))), runs.waiting(name)
+        share = "" if waiting is None else f"{waiting:.1%}"
+        ratio = "" if name == BARE else f"{runs.ratio(name, BARE):.3f}"
+        print(f"{name:28}{seconds:>8.2f}{1 / seconds:>9.2f}{ratio:>9}{share:>9}")
+    if TWO in runs.curves:
+        print(f"two workers take {runs.ratio(TWO, ONE):.2f} times the steps of one")
+    print(f"wanted: {TARGET:.2f} of the bare loop or more, {MOST_WAITING:.0%} of waiting or less")
+    print(f"losses differ by at most {runs.apart():.1e} nats")
+
+
+def main() -> None:
+    """Measure and print; fail where losses differ."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--steps", type=int, default=8, help="steps measured, after two others")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--samples", type=int, default=2, help="of a batch; a step has two")
+    parser.add_argument("--alone", action="store_true", help="leave out Ray")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = training(Path(folder), given.steps, given.samples)
+        runs = measure(recipe, Path(folder), given.rounds, not given.alone)
+    print(
+        f"adapters of the embedded vision-language model, {BATCHES} x {given.samples} phantom "
+        f"samples a step, {given.rounds} x {given.steps} steps, load {os.getloadavg()[0]:.1f}"
+    )
+    show(runs)
+    if runs.apart() > AGREE:
+        raise SystemExit("losses differ")
+
+
+if __name__ == "__main__":
+    main()

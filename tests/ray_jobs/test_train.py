@@ -1,0 +1,356 @@
+"""`medsift train` and `merge`: killed alone or on Ray they end the same, and refuse in one line."""
+
+# Fixtures of another room are imported, and then named by whoever wants them.
+# ruff: noqa: F811
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+import yaml
+
+from curation.errors import RecipeError
+from curation.manifest import query
+from ray_jobs.keeper import SNAPSHOT, RayKeeper, Store, mend_snapshot
+from ray_jobs.training import train_on_ray
+from tests.ray_jobs.conftest import Command, Said
+from tests.training.conftest import (  # noqa: F401 - fixtures
+    asked,
+    draw,
+    llama,
+    qwen,
+    recipe,
+    write_run,
+)
+from training.checkpoint import checkpoints
+from training.identity import CHECKPOINTS
+from training.logs import STEPS, StepLine, read_lines
+from training.run import TrainingBegun, train_here
+
+ADAPTER = "adapter_model.safetensors"
+CURVE = ("step", "epoch", "loss", "learning_rate", "grad_norm", "samples", "tokens")
+STEPS_IN_ALL = 24
+Train = Callable[..., Said]
+
+# All in one process: Ray is started once, and steps this small want one thread.
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As each worker of a Ray of two CPUs has."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose samples show pictures, but for two."""
+    folder = tmp_path_factory.mktemp("origin")
+    files = [draw(folder / f"{k}.png", k, 56 + 14 * k, 56) for k in range(3)]
+    lines = [asked(f"is {k} clear?", ("yes", "no")[k % 2], one) for k, one in enumerate(files)]
+    return write_run(folder / "run", [*lines, asked("what is it?", "a heart"), asked("a?", "no")])
+
+
+@pytest.fixture
+def run(origin: Path, tmp_path: Path) -> Path:
+    """The run, for a test to train on."""
+    return Path(shutil.copytree(origin, tmp_path / "run"))
+
+
+def settings(**more: Any) -> dict[str, Any]:
+    return {
+        "steps": STEPS_IN_ALL,
+        "lora": {"rank": 2, "alpha": 4},
+        "batches": {"samples": 1, "accumulation": 2},
+        "optimiser": {"lr": 1e-2},
+        "checkpoints": {"every": 2},
+        "log": {"tensorboard": False},
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(qwen: Path, origin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training that nothing disturbed."""
+    run = Path(shutil.copytree(origin, tmp_path_factory.mktemp("plain") / "run"))
+    return train_here(recipe(run, qwen, **settings())).training.folder
+
+
+def curve(folder: Path) -> list[dict[str, Any]]:
+    return [{name: line[name] for name in CURVE} for line in read_lines(folder / STEPS)]
+
+
+def check_same(folder: Path, wanted: Path) -> None:
+    """The same steps, and the same bits at the end."""
+    assert folder.name == wanted.name
+    assert curve(folder) == curve(wanted)
+    ours, theirs = (place / "result" / ADAPTER for place in (folder, wanted))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+# Killed, alone and on Ray.
+
+
+def test_the_command_killed_at_a_random_step_goes_on(
+    command: Command,
+    medsift: Train,
+    qwen: Path,
+    run: Path,
+    uninterrupted: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    path = tmp_path / "train.yaml"
+    given = {"name": "tiny", "run": "run", "base": {"kind": "transformers", "model": str(qwen)}}
+    path.write_text(yaml.safe_dump(given | settings()), encoding="utf-8")
+    process = command.start("train", path, "--local", "--log-json")
+    last = random.Random().randrange(1, STEPS_IN_ALL - 1)
+    _read_until(process.stdout, last)
+    process.kill()
+    process.communicate()
+    monkeypatch.chdir(tmp_path)
+    said = medsift("train", path, "--local", "--log-json")
+    assert said.code == 0, said.err
+    begun, *steps, end = (json.loads(line) for line in said.out.splitlines())
+    assert begun["event"] == "training_begun"
+    # The step that was read last may not have reached its checkpoint.
+    assert begun["resumed_step"] >= (last - 1) // 2 * 2
+    assert [one["step"] for one in steps] == list(range(begun["resumed_step"] + 1, 25))
+    assert (end["event"], end["contaminated"], end["reused"]) == ("training_finished", None, False)
+    check_same(Path(end["result"]).parent, uninterrupted)
+
+
+def test_two_workers_one_killed_end_as_one_that_accumulates_twice(
+    qwen: Path,
+    run: Path,
+    uninterrupted: Path,
+):
+    heard: list[TrainingBegun | StepLine] = []
+    victims = []
+
+    def watch(event: TrainingBegun | StepLine) -> None:
+        heard.append(event)
+        if isinstance(event, StepLine) and event.step >= 3 and not victims:
+            victims.append(_workers()[-1])
+            victims[0].kill()
+
+    two = settings(batches={"samples": 1}, workers={"count": 2})
+    done = train_on_ray(recipe(run, qwen, **two), watch)
+    begun = [event for event in heard if isinstance(event, TrainingBegun)]
+    assert len(begun) == 2
+    assert begun[1].resumed_step >= 2
+    check_same(done.training.folder, uninterrupted)
+    [line] = query(run / "manifest.duckdb", "SELECT status, steps FROM trainings").to_pylist()
+    assert line == {"status": "done", "steps": STEPS_IN_ALL}
+    # Ray Train keeps the newest; what it noted is what is there.
+    kept = Store.at(str(done.training.folder / CHECKPOINTS))
+    assert kept.checkpoints() == ["step-000022", "step-000024"]
+
+
+def test_an_error_of_a_worker_arrives_as_it_was(qwen: Path, run: Path):
+    with pytest.raises(RecipeError, match=r"lora\.targets 'nothing' do not fit"):
+        train_on_ray(recipe(run, qwen, **settings(lora={"targets": "nothing"})))
+    [line] = query(run / "manifest.duckdb", "SELECT status FROM trainings").to_pylist()
+    assert line == {"status": "failed"}
+
+
+# Checkpoints on Ray.
+
+
+def test_notes_of_ray_train_that_cannot_be_trusted_are_removed(uninterrupted: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(uninterrupted / CHECKPOINTS, tmp_path / CHECKPOINTS))
+    store = Store.at(str(folder))
+    names = [path.name for path in checkpoints(folder)]
+    assert store.checkpoints() == names
+    told = {"checkpoint_results": [{"checkpoint_dir_name": name} for name in names]}
+    for text, trusted in (
+        (json.dumps(told), True),
+        (json.dumps(told)[:-9], False),
+        (json.dumps({"latest_checkpoint_result": {"checkpoint_dir_name": "step-9"}}), False),
+    ):
+        (folder / SNAPSHOT).write_text(text)
+        mend_snapshot(store)
+        assert (folder / SNAPSHOT).exists() is trusted
+    (folder / names[-1] / "state.json").unlink()
+    assert store.checkpoints() == names[:-1]
+
+
+def test_a_store_takes_a_folder_and_gives_it_back(uninterrupted: Path, tmp_path: Path):
+    """Any pyarrow filesystem serves; what makes a checkpoint whole is written last."""
+    from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+    (tmp_path / "bucket").mkdir()
+    files = SubTreeFileSystem(str(tmp_path / "bucket"), LocalFileSystem())
+    store = Store(files, "trainings/one/checkpoints", remote=True)
+    [*_, newest] = checkpoints(uninterrupted / CHECKPOINTS)
+    local = Path(shutil.copytree(newest, tmp_path / "local"))
+    store.child(newest.name).put(local)
+    assert store.checkpoints() == [newest.name]
+    found = RayKeeper(store, first=True, curves=None).at(STEPS_IN_ALL)
+    assert {path.name for path in found.iterdir()} == {path.name for path in newest.iterdir()}
+    assert (found / "state.json").read_bytes() == (newest / "state.json").read_bytes()
+
+
+# What people see, and what is refused.
+
+
+def test_people_see_the_example_once_and_what_comes_next(
+    medsift: Train,
+    qwen: Path,
+    run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.chdir(run.parent)
+    words = ["train", "--base", str(qwen), "--run-dir", "run", "--selection", "chosen", "--local"]
+    quick = ["--set", "steps=2", "--set", "lora.rank=2", "--set", "log.tensorboard=false"]
+    said = medsift(*words, *quick)
+    assert said.code == 0, said.err
+    assert said.err.count("⟦") == 2
+    assert "step 1 of 2: loss " in said.err
+    assert "not checked: the recipe names no benchmarks" in said.out
+    [result] = (run / "trainings").glob("train-chosen-*/result")
+    shown = result.relative_to(run.parent)
+    assert f"medsift evaluate --model {qwen} --adapter {shown} --benchmark" in said.out
+    again = medsift(*words, *quick)
+    assert "(finished before)" in again.out
+    assert "⟦" not in again.err
+    merged = medsift("merge", shown, "--output", "merged")
+    assert merged.code == 0, merged.err
+    assert "medsift evaluate --model merged" in merged.out
+    refused = medsift("merge", shown, "--output", "other", "--tolerance", "0")
+    assert refused.code == 3
+    assert "logits are off by" in refused.error
+
+
+BAD: dict[str, tuple[list[str], int, str]] = {
+    "nothing named": ([], 2, "name a RECIPE, or a --run-dir that holds a selection and a --base"),
+    "no such recipe": (["absent"], 2, "no recipe at absent"),
+    "no run": (["--run-dir", "gone", "--base", "qwen"], 2, "there is no manifest at"),
+    "no selection": (["--selection", "small"], 2, "has no selection 'small'; it has chosen"),
+    "no model": (["--base", "./gone"], 3, "no model at"),
+    "no template": (["--base", "bare"], 3, "has no chat template"),
+    "no such layer": (["--set", "lora.targets=nothing"], 2, "lora.targets 'nothing' do not fit"),
+    "no GPU": (["--set", "workers.gpus=true"], 2, "this machine has no GPU that torch sees"),
+    "no number": (["--set", "optimiser.lr=1e30"], 3, "of step 2 is no number"),
+    "too long": (["--set", "data.max_tokens=3"], 3, "none of 5 samples can be trained on"),
+    "not compared": (["--set", "benchmarks=[slake]"], 4, "'slake' was not compared"),
+    "remote": (["--set", "checkpoints.storage=s3://b/t"], 2, "is a URL, which trainings on Ray"),
+}
+
+
+@pytest.fixture
+def bare(llama: Path, tmp_path: Path) -> None:
+    """A model without a chat template."""
+    folder = Path(shutil.copytree(llama, tmp_path / "bare"))
+    (folder / "chat_template.jinja").unlink()
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line(
+    name: str,
+    medsift: Train,
+    qwen: Path,
+    run: Path,
+    bare: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "qwen").symlink_to(qwen)
+    words, code, told = BAD[name]
+    usual = ["--run-dir", "run", "--base", "qwen"] if words and words[0].startswith("--") else []
+    given = [*usual, *words, "--set", "steps=3", "--set", "optimiser.warmup=0"]
+    if name in ("nothing named", "no such recipe"):
+        given = words
+    check_refused(medsift("train", *given, "--local"), code, told)
+
+
+def test_pictures_that_vanished_and_an_empty_selection_are_one_line(
+    medsift: Train,
+    qwen: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.chdir(tmp_path)
+    picture = draw(tmp_path / "a.png", 1, 56, 56)
+    write_run(tmp_path / "run", [asked("is it clear?", "yes", picture)])
+    picture.unlink()
+    words = ["--base", qwen, "--local", "--run-dir"]
+    said = medsift("train", *words, "run")
+    check_refused(said, 3, f"1 of 1 pictures have vanished since curation, the first is {picture}")
+    write_run(tmp_path / "bare", [])
+    check_refused(medsift("train", *words, "bare"), 2, "has no selection; it has none")
+
+
+def test_a_checkpoint_of_another_model_is_one_line(
+    medsift: Train,
+    llama: Path,
+    uninterrupted: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "run", [asked("is it clear?", "yes")])
+    words = ["train", "--base", llama, "--run-dir", "run", "--local", "--set", "steps=1"]
+    assert medsift(*words).code == 0
+    [folder] = (tmp_path / "run" / "trainings").iterdir()
+    shutil.rmtree(folder / "result")
+    shutil.rmtree(folder / CHECKPOINTS)
+    shutil.copytree(uninterrupted / CHECKPOINTS, folder / CHECKPOINTS)
+    check_refused(medsift(*words), 3, "was made on another model")
+
+
+def test_another_process_at_work_is_one_line(
+    command: Command,
+    medsift: Train,
+    qwen: Path,
+    run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    from curation.claim import claimed
+    from training.identity import open_training
+
+    monkeypatch.chdir(run.parent)
+    training = open_training(recipe(run, qwen, name="train-newest", steps=1))
+    with claimed(training.folder, what="training"):
+        said = medsift("train", "--base", qwen, "--run-dir", run, "--set", "steps=1", "--local")
+    check_refused(said, 2, "another training is at work in")
+
+
+def check_refused(said: Said, code: int, words: str) -> None:
+    assert said.code == code, said.err
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    assert words in said.error
+
+
+def _read_until(stream: Any, step: int) -> None:
+    """Read JSON lines until a step was taken."""
+    for line in stream:
+        told = json.loads(line)
+        if told["event"] == "step_line" and told["step"] >= step:
+            return
+    raise AssertionError("the training ended before it could be killed")
+
+
+def _workers() -> list[psutil.Process]:
+    """Ray Train's workers of this session, by process id."""
+    mine = psutil.Process(os.getpid()).children(recursive=True)
+    named = [one for one in mine if one.status() != psutil.STATUS_ZOMBIE]
+    return sorted(
+        (one for one in named if "RayTrainWorker" in " ".join(one.cmdline())),
+        key=lambda one: one.pid,
+    )
