@@ -16,7 +16,8 @@ from evaluation.scoring.closed import polarity
 
 PROMPTS_VERSION: Final = 1
 """Raised when equal items and settings give other words."""
-YES_NO: Final = ("yes", "no")
+YES_NO: Final = MappingProxyType({"en": ("yes", "no"), "zh": ("是", "否")})
+"""What the instruction of a closed question offers: yes first."""
 CLOSED, CHOICE, OPEN = ANSWER_KINDS = ("closed", "choice", "open")
 INSTRUCTIONS: Final = MappingProxyType(
     {
@@ -63,10 +64,13 @@ def ask(item: Item, config: PromptConfig, *, looks: bool) -> tuple[Turn, ...]:
 
 
 def candidates(item: Item) -> tuple[str, ...]:
-    """Short answers to weigh: letters of the options, yes and no, or none of an open question."""
+    """Short answers to weigh: letters of the options, or yes and no in the instruction's language.
+
+    None of an open question.
+    """
     if item["options"]:
         return tuple(LETTERS[: len(item["options"])])
-    return YES_NO if _kind(item) == CLOSED else ()
+    return YES_NO[_language(item)] if _kind(item) == CLOSED else ()
 
 
 def _kind(item: Item) -> str:
@@ -87,8 +91,11 @@ def _options(item: Item) -> list[str]:
 
 def _instruction(item: Item, config: PromptConfig) -> str:
     kind = _kind(item)
-    own = INSTRUCTIONS[language_of(item, INSTRUCTIONS) or "en"]
-    return config.instructions.get(kind, own[kind])
+    return config.instructions.get(kind, INSTRUCTIONS[_language(item)][kind])
+
+
+def _language(item: Item) -> str:
+    return language_of(item, INSTRUCTIONS) or "en"
 
 
 def _placed(words: str, pictures: int) -> str:

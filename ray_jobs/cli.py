@@ -32,6 +32,7 @@ from ray_jobs.commands.study import study
 from ray_jobs.commands.submit import curate as submit_curate
 from ray_jobs.commands.submit import train as submit_train
 from ray_jobs.commands.train import train
+from ray_jobs.commands.tune import tune
 
 
 @dataclass
@@ -101,6 +102,7 @@ app.command(epilog=_example("medsift select medsift-runs/vqa_rad --name small --
 app.command(epilog=_example("medsift compare medsift-runs/vqa_rad kept small"))(compare)
 app.command(epilog=_example("medsift phantoms pool --images 500 --seed 7"))(phantoms)
 app.command(epilog=_example("medsift train train_vqa_rad --set lora.rank=8"))(train)
+app.command(epilog=_example("medsift tune tune_vqa_rad"))(tune)
 app.command(epilog=_example("medsift merge medsift-runs/vqa_rad/trainings/ID/result --output m"))(
     merge
 )

@@ -163,7 +163,8 @@ class Tally:
             return Reply(None, error=f"no other {item.kind.answer_type} question to count")
         # Where an item's own cluster is left out, its gold answer makes its own share smaller: such
         # shares, put in bins, are wrong by construction and say nothing of calibration.
-        shares = pool.shares(request.candidates) if kind.benchmark == ANYWHERE else None
+        weighed = [_as_counted(kind, candidate) for candidate in request.candidates]
+        shares = pool.shares(weighed) if kind.benchmark == ANYWHERE else None
         return Reply(text, shares)
 
     def _kind(self, kind: Kind) -> Kind:
@@ -208,5 +209,15 @@ def _answer(answer_type: str, options: tuple[str, ...], gold: str) -> tuple[str,
         return OPTIONS, LETTERS[min(right_options(gold, options))]
     pole: Any = polarity(gold) if answer_type == "closed" else None
     if pole is not None:
-        return YES_OR_NO, "yes" if pole else "no"
+        return YES_OR_NO, _word(pole)
     return WORDS, records.canonical_text(gold).casefold()
+
+
+def _as_counted(kind: Kind, candidate: str) -> str:
+    """A candidate as answers of its kind are counted: yes and no in whatever language."""
+    pole = polarity(candidate) if kind.form == YES_OR_NO else None
+    return candidate if pole is None else _word(pole)
+
+
+def _word(pole: bool) -> str:
+    return "yes" if pole else "no"

@@ -103,9 +103,19 @@ def _demo(images: int, out: Path, seed: int, workers: int, ray: bool, train: boo
         print_table(title, table)
     typer.echo(f"\nReport: {shown(result.report)}\n")
     if train:
-        from ray_jobs.tuning_demo import tune_and_ask
+        _tune(result.run_dir, recipe.cache_dir, seed, ray)
 
-        tune_and_ask(result.run_dir, data.absolute(), recipe.cache_dir, seed, ray=ray)
+
+def _tune(run_dir: Path, cache: Path, seed: int, ray: bool) -> None:
+    """Fine-tune on the newest selection; ask the test questions before and after."""
+    from ray_jobs.commands.evaluate import show_result
+    from ray_jobs.names import recipe_path
+    from ray_jobs.tuning import load_tuning, training_of, tune_and_ask
+
+    recipe = load_tuning(recipe_path("tune_phantoms"))
+    training = training_of(recipe, run_dir, [f"seed={seed}"])
+    tuned = tune_and_ask(recipe, training, cache, ray=ray, log_json=False)
+    show_result(tuned.evaluation, tuned.result)
 
 
 def _ask(result: RunResult, sql: str) -> pa.Table:

@@ -19,9 +19,9 @@ from evaluation.evaluate import open_benches
 from evaluation.predicting import Bench
 from evaluation.recipe import EvaluationRecipe
 from evaluation.studying import FULL, UNTRAINED
+from ray_jobs.asked_model import asked_model, looks
 from ray_jobs.places import anchored_training
 from ray_jobs.studying.recipe import StudyArm, StudyRecipe
-from training.base import AnyBase, PretrainedBase
 from training.identity import ID_DIGITS, Training, open_training
 
 WHOLE: Final = "100%"
@@ -82,7 +82,7 @@ def make_plan(recipe: StudyRecipe, executor: Executor) -> Plan:
         MedSiftError: as `open_run`, `open_benches`, `ensure_selections` and `open_training` do.
     """
     run = open_run(recipe.run)
-    planner = _Planner(recipe, run, sees(recipe.training.base))
+    planner = _Planner(recipe, run, looks(recipe.training.base))
     benches = open_benches(planner.evaluation({"kind": "majority"}))
     pool = _pool(run)
     _check_budgets(recipe, pool)
@@ -103,11 +103,6 @@ def selection_name(
     """The name of a trial's selection; all seeds share one that is no draw."""
     shared = f"{recipe.name}.{arm}.{_slug(str(budget))}"
     return f"{shared}.s{seed}" if settings.drawn else shared
-
-
-def sees(base: AnyBase) -> bool:
-    """Whether a base looks at pictures. Raises ModelError."""
-    return base.sees() if isinstance(base, PretrainedBase) else base.kind == "embedded_vlm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,21 +141,13 @@ class _Planner:
 
     def generator(self, label: str, training: Training | None = None) -> dict[str, Any]:
         """Settings of the generator that answers with a training's result, or with the base."""
-        asked, learned = self.recipe.evaluation, self.recipe.training
-        settings: dict[str, Any] = {
-            "kind": "image_text" if self.sees else "causal",
-            "label": label,
-            "model": _model(learned.base),
-            "generation": asked.generation,
-            "batch_size": asked.batch_size,
-        }
-        if self.sees:
-            settings["max_pixels"] = asked.max_pixels or learned.data.max_pixels
-        if training is None:
-            return settings
-        if learned.lora.full:
-            return settings | {"model": {"kind": "transformers", "model": str(training.result)}}
-        return settings | {"adapter": training.result}
+        return asked_model(
+            label,
+            self.recipe.training,
+            self.recipe.evaluation,
+            sees=self.sees,
+            result=training.result if training else None,
+        )
 
 
 def _selections(recipe: StudyRecipe) -> list[SelectionConfig]:
@@ -173,14 +160,6 @@ def _selections(recipe: StudyRecipe) -> list[SelectionConfig]:
                 own = seed if settings.drawn else recipe.seed
                 found.setdefault(name, settings.selection(name, budget, own))
     return list(found.values())
-
-
-def _model(base: AnyBase) -> dict[str, Any]:
-    settings = base.model_dump(mode="json", exclude={"attention"})
-    place = settings.get("model")
-    if place is not None and Path(place).expanduser().exists():
-        settings["model"] = str(Path(place).expanduser().absolute())
-    return settings
 
 
 def _pool(run: FinishedRun) -> int:

@@ -18,15 +18,13 @@ from curation.selection.longest import LongestConfig
 from curation.selection.random import RandomConfig
 from curation.selection.stratified_random import StratifiedRandomConfig
 from curation.sources.storage import is_remote
-from evaluation.generators import AnyGenerator, GenerationConfig, MajorityGenerator
-from evaluation.recipe import EvaluationRecipe
 from evaluation.studying import BASELINES, FULL, UNTRAINED
 from evaluation.verdicts import FEW_SEEDS
+from ray_jobs.asked_model import NAMED_OUTSIDE, TrainedEvaluation, refuse_given, shared
 from training.recipe import TrainingRecipe
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 OF_TRAINING: Final = frozenset({"name", "seed", "run", "run_id", "selection"})
-OF_EVALUATION: Final = frozenset({"name", "seed", "runs", "run", "cache", "models", "compute"})
 
 
 class StudyArm(Config):
@@ -69,7 +67,7 @@ class StudyTraining(TrainingRecipe):
 
     @model_validator(mode="after")
     def _study_names_the_rest(self) -> StudyTraining:
-        _refuse_given(self, OF_TRAINING)
+        refuse_given(self, OF_TRAINING)
         if self.early_stopping is not None:
             raise ValueError(
                 "early_stopping would end trials after other steps; leave it out, so that they "
@@ -81,29 +79,7 @@ class StudyTraining(TrainingRecipe):
 
     def trial(self, **given: Any) -> TrainingRecipe:
         """The recipe of a trial, given what differs."""
-        return TrainingRecipe.model_validate(_shared(self, OF_TRAINING) | given)
-
-
-class StudyEvaluation(EvaluationRecipe):
-    """How every trial is evaluated: an evaluation recipe without its models."""
-
-    name: str = "trial"
-    models: tuple[AnyGenerator, ...] = (MajorityGenerator(),)
-    generation: GenerationConfig = GenerationConfig()
-    batch_size: int | None = Field(None, ge=1)
-    """Requests at once; None is 1 on a CPU and 8 on a GPU."""
-    max_pixels: int | None = Field(None, ge=1)
-    """Larger pictures are scaled down; None is what training has."""
-
-    @model_validator(mode="after")
-    def _study_names_the_rest(self) -> StudyEvaluation:
-        _refuse_given(self, OF_EVALUATION)
-        return self
-
-    def trial(self, **given: Any) -> EvaluationRecipe:
-        """The recipe of a trial, given what differs."""
-        own = OF_EVALUATION | {"generation", "batch_size", "max_pixels"}
-        return EvaluationRecipe.model_validate(_shared(self, own) | given)
+        return TrainingRecipe.model_validate(shared(self, OF_TRAINING) | given)
 
 
 class StudyCompute(Config):
@@ -133,7 +109,7 @@ class StudyRecipe(Config):
     cache: Path | None = None
     """Folder of replies and pictures that evaluations share; when not given, beside the run."""
     training: StudyTraining
-    evaluation: StudyEvaluation
+    evaluation: TrainedEvaluation
     arms: dict[str, StudyArm] = Field(default_factory=lambda: {"facility_location": StudyArm()})
     budgets: tuple[BudgetConfig, ...] = Field(min_length=1)
     """Counts or shares of the pool."""
@@ -206,8 +182,8 @@ class StudyRecipe(Config):
         """The recipe with every default written out, as JSON-able values that make it again."""
         told = self.model_dump(mode="json", exclude={"training", "evaluation"})
         parts = {
-            "training": _shared(self.training, OF_TRAINING),
-            "evaluation": _shared(self.evaluation, OF_EVALUATION),
+            "training": shared(self.training, OF_TRAINING),
+            "evaluation": shared(self.evaluation, NAMED_OUTSIDE),
         }
         return told | parts
 
@@ -220,13 +196,3 @@ class StudyRecipe(Config):
 def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyRecipe:
     """The recipe of a YAML file; see `yaml_recipe.load`. Raises RecipeError."""
     return yaml_recipe.load(StudyRecipe, path, overrides)
-
-
-def _refuse_given(given: Config, names: frozenset[str]) -> None:
-    found = sorted(given.model_fields_set & names)
-    if found:
-        raise ValueError(f"the study itself names {', '.join(found)}; leave it out here")
-
-
-def _shared(given: Config, names: frozenset[str]) -> dict[str, Any]:
-    return given.model_dump(mode="json", exclude=set(names))

@@ -11,6 +11,7 @@ from curation.errors import RecipeError
 from curation.recipe import load_recipe, parse_recipe
 from evaluation.recipe import load_evaluation
 from ray_jobs.studying.recipe import load_study
+from ray_jobs.tuning import load_tuning
 from training.recipe import load_training
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
@@ -30,7 +31,12 @@ def refused(text: str, *overrides: str) -> str:
     return message
 
 
-LOADERS = {"evaluate": load_evaluation, "train": load_training, "study": load_study}
+LOADERS = {
+    "evaluate": load_evaluation,
+    "train": load_training,
+    "tune": load_tuning,
+    "study": load_study,
+}
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)

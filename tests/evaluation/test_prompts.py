@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from evaluation.prompts import PromptConfig, ask, candidates
 from evaluation.records import ITEMS
+from evaluation.scoring.closed import polarity
 
 PLAIN = PromptConfig()
 
@@ -104,3 +105,11 @@ def test_candidates_are_letters_or_yes_and_no():
     assert candidates(item()) == ("yes", "no")
     assert candidates(item(options=["a", "b", "c"], answer_type="choice")) == ("A", "B", "C")
     assert candidates(item(answer_type="open", gold="liver")) == ()
+
+
+def test_candidates_are_words_that_the_instruction_offers():
+    chinese = item(language="zh", question="有肿块吗?", gold="否")
+    assert candidates(chinese) == ("是", "否")
+    assert all(word in words(language="zh", gold="否") for word in candidates(chinese))
+    assert [polarity(word) for word in candidates(chinese)] == [True, False]
+    assert [polarity(word) for word in candidates(item())] == [True, False]

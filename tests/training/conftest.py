@@ -250,6 +250,8 @@ def _row(place: int, line: Line) -> dict[str, Any]:
         "file": "f.jsonl",
         "index": place,
         "messages": [{"role": role, "content": content} for role, content in line["turns"]],
+        "question": next((said for role, said in line["turns"] if role == "user"), None),
+        "answer": next((said for role, said in line["turns"] if role == "assistant"), None),
         "refs": [str(picture) for picture in pictures],
         "images": ids,
         **{tag: line[tag] for tag in records.TAGS if tag in line},

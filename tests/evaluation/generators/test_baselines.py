@@ -29,6 +29,7 @@ def row(place, **values):
         "answer_type": "closed",
         "image_id": None,
         "patient_id": None,
+        "language": None,
     }
     return known | values
 
@@ -269,6 +270,10 @@ def test_the_training_split_may_be_counted_instead(trained):
     found = reply_to(MajorityGenerator(train=path), rows)
     assert [one.text for one in found] == ["no"] * 5 + ["heart", "B", None]
     assert found[0].probabilities == pytest.approx((1 / 3, 2 / 3))
+    chinese = row(8, gold="否", language="zh")
+    assert reply_to(MajorityGenerator(train=path), [chinese])[0].probabilities == pytest.approx(
+        (1 / 3, 2 / 3)
+    )
     drawn = {
         one.text
         for seed in range(6)

@@ -134,7 +134,11 @@ def test_probabilities_are_of_the_first_token_and_know_no_temperature() -> None:
 
 
 def test_only_requests_with_candidates_have_probabilities() -> None:
-    requests = [asked("a?", candidates=YES_NO), asked("b?"), asked("c?", candidates=("yes", "yea"))]
+    requests = [
+        asked("a?", candidates=YES_NO["en"]),
+        asked("b?"),
+        asked("c?", candidates=("yes", "yea")),
+    ]
     found = [reply.probabilities for reply in generator(causal(), 3).generate(requests)]
     assert found[0] is not None
     assert sum(found[0]) == pytest.approx(1)
@@ -224,7 +228,7 @@ def test_identity_is_of_what_can_change_a_reply() -> None:
 
 def test_the_embedded_model_replies_the_same_in_batches() -> None:
     requests = [
-        asked("Is the heart in the chest?\nAnswer with yes or no.", candidates=YES_NO),
+        asked("Is the heart in the chest?\nAnswer with yes or no.", candidates=YES_NO["en"]),
         asked("What is the capital of France? Answer with one word."),
         asked("Say hello."),
     ]

@@ -50,8 +50,10 @@ def requests() -> list[Request]:
         asked("is it?<image>", [picture(1, 80, 30)]),
         asked("sure?", [picture(2), picture(3, 30, 60)], before=earlier),
         asked("what is a lung?"),
-        asked("<image>why?", [picture(4)], before=[("system", "be brief")], candidates=YES_NO),
-        asked(f"what is {'very ' * 9} long?", candidates=YES_NO),
+        asked(
+            "<image>why?", [picture(4)], before=[("system", "be brief")], candidates=YES_NO["en"]
+        ),
+        asked(f"what is {'very ' * 9} long?", candidates=YES_NO["en"]),
         asked("<image>and what, if anything at all, is seen here?", [picture(5, 56, 56)]),
     ]
 
