@@ -31,6 +31,7 @@ def feed(
     waiting: deque[Future[Micro]] = deque()
     source = iter(batches)
     with ThreadPoolExecutor(1, thread_name_prefix="collate") as worker:
+        _leave_cores_alone(worker)
         try:
             for batch in source:
                 waiting.append(worker.submit(collate, batch))
@@ -40,6 +41,22 @@ def feed(
                 yield _taken(waiting)
         finally:
             worker.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_cores_alone(worker: ThreadPoolExecutor) -> None:
+    """Have the worker's thread compute by itself.
+
+    With a team of threads of its own there would be more threads than cores, and OpenMP would put
+    training's threads to sleep after every small operation: steps took twice as long.
+    """
+    import torch
+
+    ours = torch.get_num_threads()
+    # A thread takes over the common number when it is first asked, whatever it was told before.
+    worker.submit(torch.get_num_threads).result()
+    worker.submit(torch.set_num_threads, 1).result()
+    # What a thread is told also becomes the common number.
+    torch.set_num_threads(ours)
 
 
 def _taken(waiting: deque[Future[Micro]]) -> Fed:
