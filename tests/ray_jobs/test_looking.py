@@ -21,15 +21,15 @@ from training.recipe import TrainingRecipe
 from training.run import train_here
 
 SEED = 11
-PICTURES, MODALITIES = 130, ("mr", "us")
-"""Planes of MR and organs of ultrasound differ within a modality; a coarse grid sees both."""
-TASKS = ("plane", "organ")
+CASES = 800
+MODALITY, TASK = "mr", "plane"
+"""A fourth of the cases: brains in three planes, which a coarse grid can tell apart."""
 TRAINING: dict[str, Any] = {
     "base": {"kind": "embedded_vlm", "side": 2},
-    "steps": 40,
+    "steps": 60,
     "batches": {"samples": 8},
     "lora": {"rank": 8, "alpha": 16},
-    "optimiser": {"lr": 2e-3, "also_lr": 2e-3, "warmup": 0.1},
+    "optimiser": {"lr": 1e-3, "also_lr": 2e-3, "warmup": 0.1},
     "log": {"tensorboard": False},
 }
 LOST = """
@@ -39,8 +39,8 @@ WHERE metric = 'drop' AND facet = 'all' AND evaluation_id = '{evaluation}'
 
 
 def lines_of(case: Case, folder: Path) -> list[dict[str, Any]]:
-    """The picture's questions about its plane or organ, answered in a word."""
-    if case.modality not in MODALITIES:
+    """The picture's questions about its plane, answered in a word."""
+    if case.modality != MODALITY:
         return []
     file = folder / f"{case.index}{suffix(case)}"
     file.write_bytes(encode(case, paint(case, SEED)))
@@ -49,7 +49,7 @@ def lines_of(case: Case, folder: Path) -> list[dict[str, Any]]:
     return [
         asked(one.text, one.answer, file, task_type=one.task, answer_type=one.answer_type, **tags)
         for one in questions
-        if one.task in TASKS and one.answer_type != "choice"
+        if one.task == TASK and one.answer_type != "choice"
     ]
 
 
@@ -57,9 +57,7 @@ def lines_of(case: Case, folder: Path) -> list[dict[str, Any]]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose selection is all training patients; one patient in seven is held out."""
     folder = tmp_path_factory.mktemp("looking")
-    lines = [
-        line for index in range(2 * PICTURES) for line in lines_of(draw_case(SEED, index), folder)
-    ]
+    lines = [line for index in range(CASES) for line in lines_of(draw_case(SEED, index), folder)]
     chosen = [line for line in lines if line["split"] == "train"]
     return write_run(folder / "run", chosen, [line for line in lines if line["split"] == "test"])
 
