@@ -6,8 +6,8 @@ All train adapters of the embedded vision-language model on the same batches of 
 batches a step, and begin with the same weights. The bare loop has all its tensors ready before it
 starts, and computes logits at learned tokens alone; it neither logs nor keeps anything. MedSift
 decodes pictures, tokenises, logs every step (JSON Lines, TensorBoard) and keeps a checkpoint at the
-end: alone, and on Ray Train. The loops take turns. A ratio is the median, over rounds and steps, of
-what a step took in both; the first steps are left out. Losses have to agree.
+end: alone, and, in the first round, on Ray Train. The loops take turns. A ratio is the median, over
+rounds and steps, of what a step took in both; the first steps are left out. Losses have to agree.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def measure(recipe: TrainingRecipe, folder: Path, rounds: int, ray: bool) -> Run
                     part.data.copy_(first[key])
                 here = folder / f"alone-{turn}"
                 runs.add(name, bare(prepared) if name == BARE else alone(prepared, here))
-            if ray:
+            if ray and turn == 0:
                 for name, workers, cpus in ((ON_RAY, 1, cores), (ONE, 1, 1), (TWO, 2, 2)):
                     place = folder / f"ray-{turn}-{workers}-{cpus}"
                     runs.add(name, on_ray(recipe, place, workers, cpus))
