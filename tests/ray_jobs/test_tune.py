@@ -22,7 +22,7 @@ ALL = [{"name": "all", "method": {"kind": "random"}, "budget": {"fraction": 1.0}
 def written(
     tmp_path: Path, phantom_recipe: RecipeWriter, planted: PhantomSet, tiny_model: Path
 ) -> Callable[..., Path]:
-    """Write the recipes of curation, training and the whole; the whole one's settings may change."""
+    """Write the recipes of curation, training and the whole, whose settings may change."""
     training = {
         "name": "small",
         "run": "elsewhere",
