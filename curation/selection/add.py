@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,7 +121,7 @@ def ensure_selections(
         wanted = [resolved(config, run.recipe.seed) for config in configs]
         _check_equal(run, wanted, held)
         lacking = [config for config in wanted if config.name not in held]
-        made = _make_last(run, lacking, min(held.values()).ordinal, executor) if lacking else {}
+        made = _make_last(run, lacking, held, executor) if lacking else {}
         return {one.name: made.get(one.name) or held[one.name].samples for one in wanted}
 
 
@@ -151,21 +151,22 @@ def _check_selected(run: FinishedRun) -> None:
 
 
 class _Held(NamedTuple):
-    """A selection of the run: place, samples and settings."""
+    """A selection of the run: place, moment, samples and settings."""
 
     ordinal: int
+    made: datetime
     samples: int
     settings: Mapping[str, Any]
 
 
 def _held(run: FinishedRun) -> dict[str, _Held]:
     sql = (
-        "SELECT selection, ordinal, selected, settings FROM selection_settings "
+        "SELECT selection, ordinal, created_at, selected, settings FROM selection_settings "
         f"WHERE run_id = '{run.run_id}'"
     )
     return {
-        name: _Held(ordinal or 0, samples, json.loads(settings))
-        for name, ordinal, samples, settings in (
+        name: _Held(ordinal or 0, made, samples, json.loads(settings))
+        for name, ordinal, made, samples, settings in (
             line.values() for line in query(run.manifest, sql).to_pylist()
         )
     }
@@ -184,16 +185,21 @@ def _check_equal(
 
 
 def _make_last(
-    run: FinishedRun, configs: Sequence[SelectionConfig], first: int, executor: Executor
+    run: FinishedRun,
+    configs: Sequence[SelectionConfig],
+    held: Mapping[str, _Held],
+    executor: Executor,
 ) -> dict[str, int]:
-    """Make selections whose places are before `first`; their samples by name."""
+    """Make selections whose places and moments are before all held; their samples by name."""
     candidates, scores = _candidates(run, executor), read_scores(run.folders)
+    first = min(one.ordinal for one in held.values())
+    oldest = min(one.made for one in held.values())
     parts, samples = [], {}
-    for ordinal, config in enumerate(configs, start=first - len(configs)):
+    for before, config in zip(range(len(configs), 0, -1), configs, strict=True):
         found = select(candidates, scores, config, run.recipe.seed, executor)
         samples[config.name] = len(found.order)
-        # Without a moment of its own it counts as made with the run, the sooner the less its place.
-        parts.append(_tables(found, candidates, ordinal, None))
+        made = oldest - timedelta(microseconds=before)
+        parts.append(_tables(found, candidates, first - before, made))
     tables = {name: pa.concat_tables([part[name] for part in parts]) for name in parts[0]}
     append_tables(run.manifest, run.run_id, tables)
     return samples
@@ -213,7 +219,7 @@ def _next_ordinal(run: FinishedRun, name: str, replace: bool) -> int:
 
 
 def _tables(
-    found: Selection, candidates: Candidates, ordinal: int, made: datetime | None
+    found: Selection, candidates: Candidates, ordinal: int, made: datetime
 ) -> dict[str, pa.Table]:
     return {
         "selections": selection_table(found, candidates),

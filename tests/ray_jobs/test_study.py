@@ -177,6 +177,21 @@ def test_the_newest_selection_stays_what_it_was(studied: Studied, planted_run: P
     assert ask(studied.run, newest) == ask(planted_run, newest)
 
 
+def test_it_stays_so_in_a_run_that_was_curated_twice(
+    write_study: Write, medsift: Any, tmp_path: Path
+) -> None:
+    write_study(tmp_path)
+    run, newest = tmp_path / "run", "SELECT DISTINCT selection FROM selected_samples"
+    before = ask(run, newest)
+    said = medsift("curate", run / "recipe.yaml", "--local", "--run-dir", run)
+    assert said.code == 0, said.err
+    wanted = [{"name": name, "budget": "5", "method": {"kind": "random"}} for name in ("y", "z")]
+    ensure_selections(run, [parse_selection(one) for one in wanted])
+    assert ask(run, newest) == before
+    order = "SELECT selection FROM selection_settings ORDER BY created_at"
+    assert [line["selection"] for line in ask(run, order)][:2] == ["y", "z"]
+
+
 def test_a_second_run_trains_and_asks_nothing(studied: Studied, medsift: Any) -> None:
     evaluations = "SELECT evaluation_id, finished_at FROM evaluations ORDER BY 1"
     before = studied.ask(RESULTS), written(studied.run), ask(studied.run, evaluations)
