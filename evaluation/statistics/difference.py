@@ -57,7 +57,7 @@ def difference(
     given is in it only where several seeds are.
 
     The interval is Student's, its half width the root of two squares: t standard errors over
-    clusters, whose variance comes from the bootstrap (from 50 clusters on; below, CR3 with its
+    clusters, whose variance comes from the bootstrap (of `too_few`, CR3 steadied, with its
     degrees of freedom), and t standard errors over seeds, from the runs' means, each arm's own. A
     handful of seeds cannot be resampled: three of them drawn again show two thirds of their
     variance, and no tails.

@@ -1,21 +1,35 @@
-"""Intervals from few clusters, where resampling them would promise too much."""
+"""Intervals from few clusters, or of a few that hold most items, where resampling them would promise too much."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 
 from evaluation.statistics.clusters import Doubles
 from evaluation.statistics.fit import ClusterFit
+from evaluation.statistics.unequal import steadied_variance
 
 Bounds = tuple[float, float]
 Ends = tuple[Doubles, Doubles]
+
+FEW_CLUSTERS: Final = 64
+
+
+def too_few(fit: ClusterFit) -> bool:
+    """Whether resampling clusters would promise too much: fewer than 64, or a few hold most items.
+
+    Counted as effective clusters, all columns having equally many items in each.
+    """
+    effective = float(fit.effective[0])
+    return effective < max(FEW_CLUSTERS, fit.clusters / 2)
 
 
 def score_interval(fit: ClusterFit, bounds: Bounds, level: float) -> Ends:
     """Wilson's interval (k,), (k,) with the effective sample size and Student's t.
 
     Scores are brought to [0, 1]; the sample size is the one at which independent scores would
-    have the cluster-robust variance: value (1 - value) / variance (Wilson 1927; for clustered
+    have the variance of these clusters: value (1 - value) / variance (Wilson 1927; for clustered
     samples Dean & Pagano 2015, with t of the fit's degrees of freedom).
     """
     bottom, width = bounds[0], bounds[1] - bounds[0]
@@ -23,7 +37,7 @@ def score_interval(fit: ClusterFit, bounds: Bounds, level: float) -> Ends:
     spread = np.where(fit.constant, 1.0, share * (1.0 - share))
     square = t_quantile(fit.freedom, level) ** 2
     # k = t² / effective sample size
-    k = square * fit.robust / width**2 / spread
+    k = square * steadied_variance(fit) / width**2 / spread
     centre = (share + k / 2) / (1 + k)
     half = np.sqrt(k * spread + k**2 / 4) / (1 + k)
     return bottom + width * (centre - half), bottom + width * (centre + half)

@@ -21,6 +21,7 @@ class ClusterFit:
         value: mean score (k,).
         total: scores behind it (k,).
         residuals: cluster sum less value times cluster size (G, k).
+        left_out: the same with the value that all other clusters give (G, k).
         counts: cluster size (G, k).
         variance: of `value` (k,), linearised: G/(G-1) sum residual² / total² (CR1; Cochran 1977,
             equation 6.9, Liang & Zeger 1986).
@@ -33,6 +34,7 @@ class ClusterFit:
     value: Doubles
     total: Doubles
     residuals: Doubles
+    left_out: Doubles
     counts: Doubles
     variance: Doubles
     robust: Doubles
@@ -43,6 +45,12 @@ class ClusterFit:
     def clusters(self) -> int:
         """G."""
         return len(self.counts)
+
+    @property
+    def effective(self) -> Doubles:
+        """How many clusters of equal size (k,) are worth as much, at most G (Kish 1965, 8.2)."""
+        found: Doubles = self.total**2 / (self.counts**2).sum(0)
+        return found
 
 
 def fit_clusters(data: ClusterSums) -> ClusterFit:
@@ -55,6 +63,7 @@ def fit_clusters(data: ClusterSums) -> ClusterFit:
         value=value,
         total=total,
         residuals=residuals,
+        left_out=left_out,
         counts=data.counts,
         variance=groups / (groups - 1) * (residuals**2).sum(0) / total**2,
         robust=(groups - 1) / groups * (left_out**2).sum(0) / total**2,

@@ -12,11 +12,10 @@ from numpy.typing import ArrayLike
 from curation.errors import UsageError
 from evaluation.statistics.bootstrap import Resampling, pool_clusters, resampled_variance
 from evaluation.statistics.clusters import ClusterSums, number_clusters, sum_clusters
-from evaluation.statistics.few import Bounds, t_quantile
+from evaluation.statistics.few import Bounds, t_quantile, too_few
 from evaluation.statistics.fit import ClusterFit, fit_clusters
 from evaluation.statistics.interval import (
     DIGITS,
-    FEW_CLUSTERS,
     LEVEL,
     SHARE,
     Estimate,
@@ -24,6 +23,7 @@ from evaluation.statistics.interval import (
     check_scores,
     estimate,
 )
+from evaluation.statistics.unequal import steadied_variance
 
 
 class Part(NamedTuple):
@@ -34,9 +34,9 @@ class Part(NamedTuple):
 
 
 def cluster_part(fit: ClusterFit, resampling: Resampling) -> Part:
-    """The part of the clusters in the variance of a mean: bootstrap, or CR3 of few clusters."""
-    if fit.clusters < FEW_CLUSTERS:
-        return Part(float(fit.robust[0]), float(fit.freedom[0]))
+    """The part of the clusters in the variance of a mean: bootstrap, or steadied CR3 of few."""
+    if too_few(fit):
+        return Part(float(steadied_variance(fit)[0]), float(fit.freedom[0]))
     return Part(float(resampled_variance(fit, resampling)[0]), fit.clusters - 1.0)
 
 

@@ -14,11 +14,16 @@ class Simulated:
         self.rng = np.random.default_rng(seed)
 
     def sizes(self, kind, shape):
-        """Items a cluster: one number, as in VQA-RAD's test set (2.2), or geometric (5)."""
+        """Items a cluster: one number, as in VQA-RAD's test set (2.2), geometric (5), or Pareto.
+
+        Of the last a few hold most items: up to 60 beside many of 1 to 3.
+        """
         if kind == "vqa_rad":
             return 1 + self.rng.poisson(1.22, shape)
         if kind == "geometric":
             return self.rng.geometric(0.2, shape)
+        if kind == "pareto":
+            return np.minimum(1 + 3 * self.rng.pareto(1.5, shape), 60).astype(int)
         return np.full(shape, kind)
 
     def right(self, sizes, mean, icc):

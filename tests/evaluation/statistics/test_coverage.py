@@ -11,11 +11,13 @@ import pytest
 from evaluation.statistics import Resampling
 from evaluation.statistics.bootstrap import resampled_variance
 from evaluation.statistics.clusters import ClusterSums
-from evaluation.statistics.few import t_quantile
+from evaluation.statistics.few import FEW_CLUSTERS, t_quantile
 from evaluation.statistics.fit import fit_clusters
-from evaluation.statistics.interval import FEW_CLUSTERS, ends
+from evaluation.statistics.interval import ends
+from evaluation.statistics.seeds import cluster_part
+from evaluation.statistics.unequal import steadied_variance
 
-SETS = {20: 4000, 49: 4000, 50: 4000, 63: 4000, 203: 2000}
+SETS = {20: 4000, 63: 4000, 64: 4000, 203: 2000}
 ICCS = (0.0, 0.2, 0.6)
 KINDS = (5, "vqa_rad", "geometric")
 
@@ -52,21 +54,45 @@ def test_twenty_clusters_with_rare_wrong_answers_err_on_the_side_of_caution(simu
             assert 93 <= covered(simulation, 20, kind, 0.9, icc) <= 98.5, (icc, kind)
 
 
+@pytest.mark.parametrize("groups", [20, 63, 203])
+def test_a_few_clusters_that_hold_most_items_are_not_trusted_too_far(simulated, groups):
+    # A bootstrap-t covers 87% here: in many sets none of the large clusters is wrong.
+    simulation = simulated(seed=15)
+    for mean in (0.5, 0.9, 0.95):
+        for icc in ICCS:
+            assert 93 <= covered(simulation, groups, "pareto", mean, icc) <= 99, (mean, icc)
+
+
 @pytest.mark.parametrize("groups", [63, 203])
 def test_differences_cover_93_to_97_percent(simulated, groups):
     simulation = simulated(seed=13)
     for apart, gain, icc in ((0.1, 0.04, 0.0), (0.1, 0.04, 0.6), (0.3, 0.0, 0.3)):
-        for kind in KINDS:
+        for kind in (*KINDS, "pareto"):
             sizes = simulation.sizes(kind, (groups, SETS[groups]))
             gains = simulation.net_gains(sizes, apart, gain, icc)
-            fit = fit_clusters(ClusterSums(gains, sizes.astype(float)))
-            variance = resampled_variance(fit, Resampling(draws=499))
-            half = t_quantile(np.array([groups - 1.0]), 0.95) * np.sqrt(variance)
-            held = np.abs(fit.value - gain) <= half
-            assert 93 <= 100 * held.mean() <= 97, (apart, icc, kind)
+            held = np.abs(gains.sum(0) / sizes.sum(0) - gain) <= half_widths(gains, sizes)
+            # Where the few that decide are steadied by a model, they are rather too wide.
+            caution = 2 if kind == "pareto" or groups < FEW_CLUSTERS else 0
+            assert 93 <= 100 * held.mean() <= 97 + caution, (apart, icc, kind)
+
+
+def half_widths(gains, sizes):
+    """Half widths of the intervals of sets of clusters (G, sets), each by the method that fits."""
+    fit = fit_clusters(ClusterSums(gains, sizes.astype(float)))
+    few = fit.effective < max(FEW_CLUSTERS, len(sizes) / 2)
+    variance = np.where(
+        few, steadied_variance(fit), resampled_variance(fit, Resampling(draws=499))
+    )
+    freedom = np.where(few, fit.freedom, len(sizes) - 1.0)
+    for one in (0, 1):  # as the product does it, one set at a time
+        alone = fit_clusters(ClusterSums(gains[:, [one]], sizes[:, [one]].astype(float)))
+        assert cluster_part(alone, Resampling(draws=499)) == pytest.approx(
+            (variance[one], freedom[one]), rel=1e-9
+        )
+    return t_quantile(freedom, 0.95) * np.sqrt(variance)
 
 
 def test_the_boundary_between_the_methods_is_no_step(simulated):
     simulation = simulated(seed=14)
     for groups in (FEW_CLUSTERS - 1, FEW_CLUSTERS):
-        assert 93 <= covered(simulation, groups, "vqa_rad", 0.7, 0.2) <= 97
+        assert 93 <= covered(simulation, groups, 3, 0.7, 0.2) <= 97

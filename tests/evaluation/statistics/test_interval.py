@@ -26,6 +26,7 @@ from evaluation.statistics.clusters import ClusterSums, number_clusters, sum_clu
 from evaluation.statistics.few import score_interval, t_quantile
 from evaluation.statistics.fit import fit_clusters
 from evaluation.statistics.interval import SHARE, estimate, estimates
+from evaluation.statistics.unequal import steadied_variance
 
 
 def clustered(items, groups, seed=0, correlated=True):
@@ -85,7 +86,7 @@ def test_few_clusters_ends_solve_the_score_equation(bounds):
     spread = (fit.value - below) * (above - fit.value)
     for end in (low, high):
         # At the end, the mean is exactly t standard errors away, the error being the end's own.
-        error = np.sqrt(fit.robust * (end - below) * (above - end) / spread)
+        error = np.sqrt(steadied_variance(fit) * (end - below) * (above - end) / spread)
         assert abs(fit.value - end) / error == pytest.approx(t_quantile(fit.freedom, 0.95))
     assert low < fit.value < high
 
