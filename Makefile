@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 # RAY_* keep Ray quiet and local; users' own settings win.
 export RAY_USAGE_STATS_ENABLED ?= 0
+# Without byte code every process, and Ray starts many, compiles torch and transformers again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test check format bench bench-setup constraints clean
 
@@ -26,7 +28,8 @@ demo: setup
 	$(BIN)/medsift demo
 
 test: setup
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope \
+		--no-loadscope-reorder
 
 check: setup
 	$(BIN)/ruff format --check .

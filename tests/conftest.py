@@ -7,8 +7,13 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+# Test processes share the cores, and steps this small wait for threads longer than they compute.
+# Set before torch and FAISS are loaded; the commands that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("MEDSIFT_DATA", REPOSITORY.parent / "shared" / "data"))
@@ -86,17 +91,27 @@ def ray_session() -> Iterator[None]:
     ray.shutdown()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests stay together when several processes share the work.
+def _scope(nodeid: str) -> str:
+    """What one process runs as a whole: all files that use Ray, or one other file."""
+    file = nodeid.partition("::")[0]
+    return "ray" if file.endswith("_on_ray.py") else file
 
-    One process runs all that use Ray, which is started once; another all that use the curated
-    phantoms; of the others, a file stays whole.
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Ray's tests come first: when several processes share the work they take longest."""
+    items.sort(key=lambda item: _scope(item.nodeid) != "ray")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share the work so that Ray is started once and a file's fixtures are made once.
+
+    xdist's own `loadgroup` writes the group into an attribute that pytest 9 does not read.
     """
-    for item in items:
-        wanted = set(getattr(item, "fixturenames", ()))
-        group = item.nodeid.partition("::")[0]
-        if wanted & {"ray_session"} or item.get_closest_marker("cluster"):
-            group = "ray"
-        elif wanted & {"phantom_run", "phantom_recipe"} and "ray_jobs" not in group:
-            group = "phantoms"
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByScope(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _scope(nodeid)
+
+    return ByScope(config, log)

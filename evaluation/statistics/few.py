@@ -1,4 +1,4 @@
-"""Intervals from few clusters, or of a few that hold most items, where resampling them would promise too much."""
+"""Intervals from few clusters, or a few that hold most items: resampled, they promise too much."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -15,14 +14,6 @@ from benchmarks.gpu_train import QWEN, TINY, Setting
 from training.measures import device_peak
 
 PLAIN = Setting("eager", packing=False, checkpointing=False, logits="answers", compiled=False)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_the_shape_is_qwen_s_own():

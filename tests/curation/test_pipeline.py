@@ -211,18 +211,6 @@ def test_batch_sizes_do_not_change_a_byte(phantom_run, phantom_recipe, tmp_path)
     assert selection(curate(recipe, tmp_path / "run", LocalExecutor())) == selection(phantom_run)
 
 
-@pytest.mark.ray
-def test_ray_with_two_workers_writes_the_same_selection(
-    ray_session, phantom_run, phantom_recipe, tmp_path
-):
-    from ray_jobs.executor import RayExecutor
-
-    recipe = phantom_recipe(cache=tmp_path / "fresh")
-    parallel = curate(recipe, tmp_path / "run", RayExecutor())
-    assert selection(parallel) == selection(phantom_run)
-    assert dropped(parallel) == dropped(phantom_run)
-
-
 def test_too_many_failures_do_not_count_but_leave_a_manifest(phantom_recipe, tmp_path):
     with pytest.raises(LedgerError, match=r"more than failures\.tolerance"):
         curate(phantom_recipe("failures.tolerance=0.0"), tmp_path, LocalExecutor())
@@ -253,18 +241,3 @@ def test_the_search_says_what_it_measured(phantom_run):
     assert counts.num_rows > 5
     values = counts["value"].to_pylist()
     assert values == sorted(values, reverse=True)
-
-
-@pytest.mark.ray
-def test_tiles_as_ray_tasks_find_the_same(ray_session, phantom_run, phantom_recipe, tmp_path):
-    from ray_jobs.executor import RayExecutor
-
-    shutil.copytree(phantom_run.run_dir, tmp_path / "run")
-    [dedup] = (tmp_path / "run" / "stages").glob("dedup-*")
-    shutil.rmtree(dedup)
-    recipe = phantom_recipe("neighbors.spread_above=1", "neighbors.tile=16")
-    plain = phantom_recipe("neighbors.tile=16")
-    spread = curate(recipe, tmp_path / "run", RayExecutor())
-    alone = curate(plain, tmp_path / "alone", LocalExecutor())
-    assert selection(spread) == selection(alone) == selection(phantom_run)
-    assert dropped(alone) == dropped(phantom_run)

@@ -160,21 +160,6 @@ def test_a_killed_evaluation_goes_on_where_it_stopped(command, slow_recipe, tmp_
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
-def test_ray_and_this_process_get_the_same_replies(
-    ray_session, medsift, slow_recipe, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    sql = "SELECT item_id, reply, score FROM predictions ORDER BY item_id"
-    found = []
-    for place in ("--ray", "--local"):
-        words = ["--set", f"runs={place[2:]}"]
-        said = medsift("evaluate", slow_recipe, place, *words)
-        assert said.code == 0, said.err
-        found.append(query(tmp_path / place[2:] / "slow" / "manifest.duckdb", sql).to_pylist())
-    assert found[0] == found[1]
-    assert len(found[0]) == ITEMS
-
-
 def test_every_protocol_is_named_in_the_help(medsift):
     text = medsift("evaluate", "--help").out
     assert all(name in text for name in PROTOCOLS)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from curation.manifest import query
-from curation.neighbors import NeighborsConfig
-from curation.selection import Scores, select
 from curation.selection.add import add_selection, parse_selection
-from ray_jobs.executor import RayExecutor
 
 
 @pytest.fixture
@@ -149,18 +145,3 @@ def test_killed_while_writing_the_manifest_is_as_it_was(run_dir, monkeypatch, pl
     assert ask(run_dir, "SELECT count(*) AS n FROM selections WHERE selection = 'small'") == [
         {"n": 5}
     ]
-
-
-@pytest.mark.ray
-def test_ray_selects_what_this_process_selects(run_dir, ray_session):
-    methods = (
-        {"kind": "facility_location", "partition_above": 20},
-        {"kind": "k_center"},
-        {"kind": "cluster_temperature"},
-    )
-    for method in methods:
-        config = parse_selection({"name": "small", "method": method, "budget": "25%"})
-        here = add_selection(run_dir, config, replace=True)
-        spread = replace(here.candidates, neighbors=NeighborsConfig(spread_above=0))
-        there = select(spread, Scores(None), config, 0, RayExecutor())
-        assert there.order.tolist() == here.selection.order.tolist()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import yaml
 
 from curation.execution import LocalExecutor
@@ -28,15 +27,6 @@ ITEMS = 40
 SEEDS = [0, 1]
 TRIALS = 1 + len(SEEDS) * (len(ARMS) + 1)
 Write = Callable[..., Path]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Steps this small wait for threads longer than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +200,7 @@ def test_killed_in_the_middle_it_ends_as_if_it_had_not_been(
     write_study: Write,
     studied: Studied,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     path, run = write_study(tmp_path, seeds=[0]), tmp_path / "run"
     process = command.start("study", path)
     deadline = time.monotonic() + 200

@@ -6,22 +6,16 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-import torch
 import yaml
 
-from curation.errors import RecipeError
-from curation.manifest import query
 from ray_jobs.keeper import SNAPSHOT, RayKeeper, Store, mend_snapshot
-from ray_jobs.training import train_on_ray
 from tests.ray_jobs.conftest import Command, Said
 from tests.training.conftest import (  # noqa: F401 - fixtures
     asked,
@@ -33,25 +27,13 @@ from tests.training.conftest import (  # noqa: F401 - fixtures
 )
 from training.checkpoint import checkpoints
 from training.identity import CHECKPOINTS
-from training.logs import STEPS, StepLine, read_lines
-from training.run import TrainingBegun, train_here
+from training.logs import STEPS, read_lines
+from training.run import train_here
 
 ADAPTER = "adapter_model.safetensors"
 CURVE = ("step", "epoch", "loss", "learning_rate", "grad_norm", "samples", "tokens")
 STEPS_IN_ALL = 24
 Train = Callable[..., Said]
-
-# All in one process: Ray is started once, and steps this small want one thread.
-pytestmark = pytest.mark.usefixtures("ray_session")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """As each worker of a Ray of two CPUs has."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +94,6 @@ def test_the_command_killed_at_a_random_step_goes_on(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     path = tmp_path / "train.yaml"
     given = {"name": "tiny", "run": "run", "base": {"kind": "transformers", "model": str(qwen)}}
     path.write_text(yaml.safe_dump(given | settings()), encoding="utf-8")
@@ -131,40 +112,6 @@ def test_the_command_killed_at_a_random_step_goes_on(
     assert [one["step"] for one in steps] == list(range(begun["resumed_step"] + 1, 25))
     assert (end["event"], end["contaminated"], end["reused"]) == ("training_finished", None, False)
     check_same(Path(end["result"]).parent, uninterrupted)
-
-
-def test_two_workers_one_killed_end_as_one_that_accumulates_twice(
-    qwen: Path,
-    run: Path,
-    uninterrupted: Path,
-):
-    heard: list[TrainingBegun | StepLine] = []
-    victims = []
-
-    def watch(event: TrainingBegun | StepLine) -> None:
-        heard.append(event)
-        if isinstance(event, StepLine) and event.step >= 3 and not victims:
-            victims.append(_workers()[-1])
-            victims[0].kill()
-
-    two = settings(batches={"samples": 1}, workers={"count": 2})
-    done = train_on_ray(recipe(run, qwen, **two), watch)
-    begun = [event for event in heard if isinstance(event, TrainingBegun)]
-    assert len(begun) == 2
-    assert begun[1].resumed_step >= 2
-    check_same(done.training.folder, uninterrupted)
-    [line] = query(run / "manifest.duckdb", "SELECT status, steps FROM trainings").to_pylist()
-    assert line == {"status": "done", "steps": STEPS_IN_ALL}
-    # Ray Train keeps the newest; what it noted is what is there.
-    kept = Store.at(str(done.training.folder / CHECKPOINTS))
-    assert kept.checkpoints() == ["step-000022", "step-000024"]
-
-
-def test_an_error_of_a_worker_arrives_as_it_was(qwen: Path, run: Path):
-    with pytest.raises(RecipeError, match=r"lora\.targets 'nothing' do not fit"):
-        train_on_ray(recipe(run, qwen, **settings(lora={"targets": "nothing"})))
-    [line] = query(run / "manifest.duckdb", "SELECT status FROM trainings").to_pylist()
-    assert line == {"status": "failed"}
 
 
 # Checkpoints on Ray.
@@ -344,13 +291,3 @@ def _read_until(stream: Any, step: int) -> None:
         if told["event"] == "step_line" and told["step"] >= step:
             return
     raise AssertionError("the training ended before it could be killed")
-
-
-def _workers() -> list[psutil.Process]:
-    """Ray Train's workers of this session, by process id."""
-    mine = psutil.Process(os.getpid()).children(recursive=True)
-    named = [one for one in mine if one.status() != psutil.STATUS_ZOMBIE]
-    return sorted(
-        (one for one in named if "RayTrainWorker" in " ".join(one.cmdline())),
-        key=lambda one: one.pid,
-    )

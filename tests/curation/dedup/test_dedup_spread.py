@@ -128,14 +128,6 @@ def test_searches_up_to_the_size_stay_in_this_process() -> None:
     assert len(runner.tiles) == 1  # only rows, compared by their joint vectors, are more
 
 
-@pytest.mark.ray
-@pytest.mark.parametrize("action", ["report", "drop"])
-def test_ray_tasks_find_the_same(ray_session: None, action: str) -> None:
-    from ray_jobs.executor import RayExecutor
-
-    assert same(found(RayExecutor().run, action), found(None, action))
-
-
 def test_recall_and_its_method_and_counts_by_cosine_become_lines() -> None:
     table = measures(found(None, "report").stats)
     assert table.schema == MEASURES

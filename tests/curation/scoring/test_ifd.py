@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -56,15 +55,6 @@ def save(model: LlamaForCausalLM, folder: Path) -> TransformersModelConfig:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return TransformersModelConfig(model=str(folder))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Steps this small wait for threads far longer than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

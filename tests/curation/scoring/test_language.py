@@ -259,26 +259,6 @@ def test_two_scorers_ask_the_model_once_and_a_new_batch_asks_for_what_is_new(
     assert asked == [12, 4]
 
 
-@pytest.mark.ray
-def test_ray_workers_find_the_same_losses(
-    saved: TransformersModelConfig,
-    context: Context,
-    tmp_path: Path,
-    ray_session: None,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from ray_jobs.executor import RayExecutor
-
-    spoken = conversations(60)
-    wanted = answer_losses(context(spoken, "a"), saved, 256)
-    monkeypatch.setattr("curation.scoring.language.CHARACTERS_PER_ITEM", 3_000)
-    spread = context(spoken, "b", executor=RayExecutor(), cache=tmp_path / "new")
-    found = answer_losses(spread, saved, 256)
-    assert len(list((spread.folder / "losses").glob("part-*.parquet"))) > 2
-    np.testing.assert_array_equal(found.conditioned, wanted.conditioned)
-    np.testing.assert_array_equal(found.direct, wanted.direct)
-
-
 def test_a_finished_folder_is_not_scored_again(
     saved: TransformersModelConfig, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:

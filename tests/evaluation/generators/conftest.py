@@ -11,19 +11,9 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-import torch
 from PIL import Image
 
 from evaluation.generators import Request
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Steps this small wait for threads far longer than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def asked(

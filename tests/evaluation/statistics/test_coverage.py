@@ -80,9 +80,7 @@ def half_widths(gains, sizes):
     """Half widths of the intervals of sets of clusters (G, sets), each by the method that fits."""
     fit = fit_clusters(ClusterSums(gains, sizes.astype(float)))
     few = fit.effective < max(FEW_CLUSTERS, len(sizes) / 2)
-    variance = np.where(
-        few, steadied_variance(fit), resampled_variance(fit, Resampling(draws=499))
-    )
+    variance = np.where(few, steadied_variance(fit), resampled_variance(fit, Resampling(draws=499)))
     freedom = np.where(few, fit.freedom, len(sizes) - 1.0)
     for one in (0, 1):  # as the product does it, one set at a time
         alone = fit_clusters(ClusterSums(gains[:, [one]], sizes[:, [one]].astype(float)))

@@ -1,0 +1,31 @@
+"""A selection on Ray is the selection of this process."""
+
+# Fixtures of another file are imported, and then named by whoever wants them.
+# ruff: noqa: F811
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from curation.neighbors import NeighborsConfig
+from curation.selection import Scores, select
+from curation.selection.add import add_selection, parse_selection
+from ray_jobs.executor import RayExecutor
+from tests.ray_jobs.test_select import run_dir  # noqa: F401 - fixtures
+
+
+@pytest.mark.ray
+def test_ray_selects_what_this_process_selects(run_dir, ray_session):
+    methods = (
+        {"kind": "facility_location", "partition_above": 20},
+        {"kind": "k_center"},
+        {"kind": "cluster_temperature"},
+    )
+    for method in methods:
+        config = parse_selection({"name": "small", "method": method, "budget": "25%"})
+        here = add_selection(run_dir, config, replace=True)
+        spread = replace(here.candidates, neighbors=NeighborsConfig(spread_above=0))
+        there = select(spread, Scores(None), config, 0, RayExecutor())
+        assert there.order.tolist() == here.selection.order.tolist()
