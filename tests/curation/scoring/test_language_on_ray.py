@@ -17,6 +17,7 @@ from tests.curation.scoring.test_language import (  # noqa: F401 - fixtures
     context,
     conversations,
     saved,
+    tiny,
 )
 
 
