@@ -5,7 +5,7 @@ of them hold most items (less than half of them are effective), Wilson's interva
 steadied for that and its degrees of freedom. Over simulated sets of 20 to 1,000 clusters (means
 .5 to .95, correlation within clusters 0 to .6, sizes alike to Pareto) a nominal 95% covers 93 to
 97%, and up to 99% where so few wrong answers are expected that all right must stay possible; a
-percentile bootstrap covers 80 to 96%.
+percentile bootstrap covers 78 to 96%.
 `benchmarks/intervals.py --coverage` prints the table.
 """
 
