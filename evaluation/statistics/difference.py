@@ -57,8 +57,8 @@ def difference(
     given is in it only where several seeds are.
 
     The interval is Student's, its half width the root of two squares: t standard errors over
-    clusters, whose variance comes from the bootstrap (of `too_few`, CR3 steadied, with its
-    degrees of freedom), and t standard errors over seeds, from the runs' means, each arm's own. A
+    clusters, whose variance comes from the bootstrap (see `cluster_part` for few or uneven
+    clusters), and t standard errors over seeds, from the runs' means, each arm's own. A
     handful of seeds cannot be resampled: three of them drawn again show two thirds of their
     variance, and no tails.
 

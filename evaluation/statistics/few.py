@@ -17,12 +17,16 @@ FEW_CLUSTERS: Final = 64
 
 
 def too_few(fit: ClusterFit) -> bool:
-    """Whether resampling clusters would promise too much: fewer than 64, or a few hold most items.
+    """Whether resampling would promise too much: fewer than 64 effective clusters, or uneven ones.
 
-    Counted as effective clusters, all columns having equally many items in each.
+    All columns must have equally many items in each cluster.
     """
-    effective = float(fit.effective[0])
-    return effective < max(FEW_CLUSTERS, fit.clusters / 2)
+    return float(fit.effective[0]) < FEW_CLUSTERS or uneven(fit)
+
+
+def uneven(fit: ClusterFit) -> bool:
+    """Whether a few clusters hold most items: less than half of them are effective."""
+    return float(fit.effective[0]) < fit.clusters / 2
 
 
 def score_interval(fit: ClusterFit, bounds: Bounds, level: float) -> Ends:
