@@ -74,7 +74,7 @@ class RayExecutor:
 
         if not items:
             return
-        _quiet()
+        quiet()
         begin_stream(items, out)
         lines = [
             {"ordinal": ordinal, "item": pickle.dumps(item)} for ordinal, item in enumerate(items)
@@ -153,7 +153,7 @@ def share(resources: Resources, cluster: Mapping[str, float]) -> tuple[float, fl
     return max(resources.cpus, min(FEEDING, fair)), 1.0
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Our listener reports progress; Ray Data's own bars and notices stay in its log files."""
     import ray
 

@@ -1,10 +1,9 @@
 """A training on Ray Train: the same work as alone, dealt out to workers that may be lost.
 
-Every worker reads the selection from the manifest itself and decodes its own pictures in the
-background. A Ray Data stream could not do what the plan of batches promises: which samples a step
-sees follows from seed and step alone, so that neither a restart nor another number of workers
-changes it. That takes access to any sample at any time, and a sample here is a few tokens and the
-place of a picture.
+Every worker reads the selection from the manifest itself: which samples a step sees follows from
+seed and step alone, so that neither a restart nor another number of workers changes it. A sample
+here is a few tokens and the place of a picture; the pictures are decoded in the background, by the
+worker or by Ray Data (`workers.decoding`), which streams them in the order of the plan.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from ray_jobs.console import one_line
 from ray_jobs.executor import cluster_resources, share
 from ray_jobs.keeper import SCORE, RayKeeper, Store, mend_snapshot
 from ray_jobs.relay import Relay, listen_while
+from ray_jobs.streaming import stream_pictures
 from training.base import NO_GPU
 from training.checkpoint import STATE, read_state, whole_folder
 from training.fleet import Alone, Fleet, ProcessGroup
@@ -109,7 +109,16 @@ def follow(config: dict[str, Order]) -> None:
         keeper = RayKeeper(order.home.child(CHECKPOINTS), fleet.rank == 0, curves)
         folder = curves or order.training.folder
         listener = partial(_tell, order.relay)
-        work(order.training, keeper, fleet, folder, listener, order.started, _ready(order))
+        work(
+            order.training,
+            keeper,
+            fleet,
+            folder,
+            listener,
+            order.started,
+            _ready(order),
+            stream_pictures if order.training.recipe.workers.streams else None,
+        )
         if curves is not None and fleet.rank == 0:
             order.home.put(curves)
 
@@ -127,11 +136,13 @@ def scaling(workers: WorkersConfig) -> Any:
 
     held = cluster_resources()
     gpus = held.get("GPU", 0.0) >= 1.0 if workers.gpus is None else workers.gpus
-    _check_enough(workers, "GPU" if gpus else "CPU", held)
+    # Ray Data decodes on what is left.
+    left = held | {"CPU": held["CPU"] - 1.0} if workers.streams else held
+    _check_enough(workers, "GPU" if gpus else "CPU", left)
     count, least = workers.count, workers.least or workers.count
-    cpus, _ = share(Resources(accelerated=gpus), held)
+    cpus, _ = share(Resources(accelerated=gpus and not workers.streams), held)
     if not gpus and not os.environ.get(ADDRESS):
-        cpus = held["CPU"] // count
+        cpus = left["CPU"] // count
     made: Any = ray.train.ScalingConfig
     return made(
         num_workers=count if least == count else (least, count),
@@ -149,8 +160,9 @@ def _check_enough(workers: WorkersConfig, kind: str, held: dict[str, float]) -> 
     elif kind == "GPU" and not found:
         raise UsageError(f"workers.gpus: {NO_GPU.format(setting='workers.gpus')}")
     else:
+        beside = " beside the one that decodes" if workers.streams and kind == "CPU" else ""
         raise UsageError(
-            f"{least} workers are wanted, and this machine has {found} {kind}s; lower "
+            f"{least} workers are wanted, and this machine has {found} {kind}s{beside}; lower "
             f"workers.count (and raise batches.accumulation), or set {ADDRESS} to a cluster"
         )
 

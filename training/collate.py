@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -17,7 +17,7 @@ from training.encoding import Encodings
 from training.labels import IGNORED, ChatEncoder
 from training.packing import Packer
 from training.pictures import load_picture
-from training.samples import Sample
+from training.samples import Picture, Sample
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -56,7 +56,11 @@ class Micro:
 
 
 class Collator:
-    """Makes tensors of batches. For one thread at a time; pictures are decoded by several."""
+    """Makes tensors of batches. For one thread at a time.
+
+    Pictures are decoded by threads of its own, or come from `images`: those of `pictures`, in
+    that order.
+    """
 
     def __init__(
         self,
@@ -65,10 +69,12 @@ class Collator:
         encodings: Encodings,
         packer: Packer | None = None,
         threads: int = 2,
+        images: Iterator[Image] | None = None,
     ) -> None:
         self.base, self.encoder, self.encodings, self.packer = base, encoder, encodings, packer
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self.picture = lru_cache(maxsize=HELD_PICTURES)(load_picture)
+        self.images = images
 
     def __call__(self, batch: Batch) -> Micro:
         """Tensors of a batch, on the CPU, padded on the right or packed.
@@ -87,6 +93,16 @@ class Collator:
             inputs, labels, weights = self.packer.pack(inputs, labels, weights)
         return _micro(inputs, labels, weights, tokens, samples, batch.counts)
 
+    def pictures(self, batches: Iterable[Batch]) -> Iterator[Picture]:
+        """The pictures of some batches, in the order in which they are taken."""
+        for batch in batches:
+            for place in batch.members:
+                yield from self.encodings.samples[place].pictures
+
+    def fed_by(self, images: Iterator[Image]) -> Collator:
+        """The same one, whose pictures come decoded."""
+        return Collator(self.base, self.encoder, self.encodings, self.packer, images=images)
+
     def close(self) -> None:
         """End the threads that decode."""
         self.pool.shutdown(cancel_futures=True)
@@ -102,12 +118,14 @@ class Collator:
         if self.base.processor is None:
             inputs = dict(self.base.tokenizer(texts, **how))
         else:
-            pictures = self._pictures(samples)
-            images = pictures if any(pictures) else None
+            shown = self._pictures(samples)
+            images = shown if any(shown) else None
             inputs = dict(self.base.processor(text=texts, images=images, **how))
         return {name: value for name, value in inputs.items() if hasattr(value, "shape")}
 
     def _pictures(self, samples: Sequence[Sample]) -> list[list[Image]]:
+        if self.images is not None:
+            return [[next(self.images) for _ in sample.pictures] for sample in samples]
         limit = self.encoder.max_pixels
         coming = [
             [self.pool.submit(self.picture, picture, limit) for picture in sample.pictures]

@@ -6,22 +6,30 @@ again it goes on from the newest checkpoint, and on a CPU ends with the same bit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from training.batches import Batch
 from training.checkpoint import Keeper, Snapshot, State, restore, restore_weights
+from training.collate import Collator
 from training.feed import feed
 from training.fleet import Alone, Fleet
 from training.logs import Journal, StepLine
 from training.measures import Arithmetic, Clock, mfu, peak_memory_mb
 from training.prepare import Prepared
+from training.samples import Picture
 from training.step import Stepper, Taken
 from training.validation import held_out_loss
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 Watch = Callable[[StepLine], None]
+
+Stream = Callable[[Sequence[Picture], int | None], Generator["Image", None, None]]
+"""Decodes pictures elsewhere, to at most so many pixels, and yields them in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,7 @@ def train(
     journal: Callable[[int], Journal] | None = None,
     fleet: Fleet | None = None,
     watch: Watch | None = None,
+    stream: Stream | None = None,
 ) -> Outcome:
     """Train to the end, going on from the keeper's newest checkpoint.
 
@@ -49,13 +58,14 @@ def train(
             first worker alone.
         fleet: the workers; None is this process alone.
         watch: is told every logged step.
+        stream: decodes the pictures; None is threads of this process.
 
     Raises:
         ModelError: a loss is no number, memory ran out, or no gradient arrives; in one line that
             names step and samples or says what to change.
         UsageError: the checkpoint belongs to another recipe.
     """
-    trainer = Trainer(prepared, keeper, fleet or Alone(), watch)
+    trainer = Trainer(prepared, keeper, fleet or Alone(), watch, stream)
     if journal is None:
         return trainer.run()
     with closing(journal(trainer.state.step)) as trainer.journal:
@@ -66,9 +76,15 @@ class Trainer:
     """One worker's part of a training."""
 
     def __init__(
-        self, prepared: Prepared, keeper: Keeper, fleet: Fleet, watch: Watch | None
+        self,
+        prepared: Prepared,
+        keeper: Keeper,
+        fleet: Fleet,
+        watch: Watch | None,
+        stream: Stream | None = None,
     ) -> None:
         self.prepared, self.keeper, self.fleet, self.watch = prepared, keeper, fleet, watch
+        self.stream = stream
         self.recipe, self.plan = prepared.recipe, prepared.training.plan
         self.stepper = Stepper(prepared, fleet)
         self.state = State()
@@ -82,13 +98,25 @@ class Trainer:
 
     def run(self) -> Outcome:
         """Take every step that is left, then put the result's weights in place."""
-        with closing(feed(self.prepared.training.collator, self._mine())) as fed:
+        with ExitStack() as stack:
+            fed = stack.enter_context(closing(feed(self._collator(stack), self._mine())))
             while self.state.step < self.plan.steps and not self._stale():
                 taken = self.stepper.take(self.state.step, fed)
                 self._count(taken)
                 self._finish_step(taken)
         status: Literal["done", "stopped early"] = "stopped early" if self._stale() else "done"
         return Outcome(status, self.state, self._settle())
+
+    def _collator(self, stack: ExitStack) -> Collator:
+        """What makes tensors of batches; a stream that feeds it ends with the stack."""
+        own = self.prepared.training.collator
+        if self.stream is None:
+            return own
+        pictures = tuple(own.pictures(self._mine()))
+        images = self.stream(pictures, self.prepared.recipe.data.max_pixels)
+        return stack.enter_context(
+            closing(own.fed_by(stack.enter_context(closing(images))))
+        )
 
     def _mine(self) -> Iterator[Batch]:
         """This worker's batches of all steps that are left."""

@@ -206,6 +206,14 @@ class WorkersConfig(Config):
     gpus: bool | None = None
     """One GPU a worker; None is where there are any."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
+    decoding: Literal["threads", "ray_data"] = "threads"
+    """Pictures are decoded by threads of every worker, or stream to it from Ray Data, on CPUs that
+    the workers leave free, of the whole cluster; a training without Ray has threads."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether Ray Data decodes."""
+        return self.decoding == "ray_data"
 
     @model_validator(mode="after")
     def _least_is_less(self) -> WorkersConfig:

@@ -16,7 +16,7 @@ from training.fleet import Alone, Fleet
 from training.identity import CHECKPOINTS, RESULT, Training, open_training
 from training.lineage import lineage
 from training.logs import Journal, StepLine
-from training.loop import train
+from training.loop import Stream, train
 from training.prepare import Prepared, prepare
 from training.recipe import TrainingRecipe
 from training.result import finished, renew_card, result_weights, write_result
@@ -108,18 +108,18 @@ def work(
     listener: Listener,
     started: datetime,
     ready: Callable[[Prepared], None] = lambda prepared: None,
+    stream: Stream | None = None,
 ) -> None:
     """One worker's part. The first of the fleet writes curves, drops and result into `folder`.
 
-    `ready` may change the model before its first step. Raises as `prepare` and `train` do.
+    `ready` may change the model before its first step; `stream` decodes its pictures. Raises as `prepare` and `train` do.
     """
     with closing(prepare(training.recipe, training.verdict.left_out)) as prepared:
         ready(prepared)
         first = fleet.rank == 0
         told = _Told(training, prepared, folder, listener)
-        outcome = train(
-            prepared, keeper, told.open if first else None, fleet, listener if first else None
-        )
+        journal, watch = (told.open, listener) if first else (None, None)
+        outcome = train(prepared, keeper, journal, fleet, watch, stream)
         weights = result_weights(prepared.model, keep=first)
         if first:
             story = lineage(training, prepared, outcome, fleet.world_size, started, now())

@@ -59,6 +59,14 @@ def test_two_workers_one_killed_end_as_one_that_accumulates_twice(
 
 
 @pytest.mark.ray
+def test_pictures_from_ray_data_change_nothing(
+    ray_session: None, qwen: Path, run: Path, uninterrupted: Path
+):
+    streamed = settings(workers={"decoding": "ray_data"})
+    check_same(train_on_ray(recipe(run, qwen, **streamed)).training.folder, uninterrupted)
+
+
+@pytest.mark.ray
 def test_an_error_of_a_worker_arrives_as_it_was(ray_session: None, qwen: Path, run: Path):
     with pytest.raises(RecipeError, match=r"lora\.targets 'nothing' do not fit"):
         train_on_ray(recipe(run, qwen, **settings(lora={"targets": "nothing"})))
