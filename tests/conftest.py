@@ -82,6 +82,13 @@ def browse(chromium: str) -> Callable[..., tuple[str, str]]:
 
 
 @pytest.fixture(scope="session")
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of whole runs in every test process: a picture is encoded once."""
+    own = tmp_path_factory.getbasetemp()
+    return (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "vectors"
+
+
+@pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """One local Ray of two CPUs for the whole test session."""
     import ray

@@ -114,9 +114,7 @@ class Trainer:
             return own
         pictures = tuple(own.pictures(self._mine()))
         images = self.stream(pictures, self.prepared.recipe.data.max_pixels)
-        return stack.enter_context(
-            closing(own.fed_by(stack.enter_context(closing(images))))
-        )
+        return stack.enter_context(closing(own.fed_by(stack.enter_context(closing(images)))))
 
     def _mine(self) -> Iterator[Batch]:
         """This worker's batches of all steps that are left."""

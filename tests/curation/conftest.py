@@ -34,11 +34,10 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> PhantomSet:
 
 
 @pytest.fixture(scope="session")
-def phantom_recipe(phantoms: PhantomSet, tmp_path_factory: pytest.TempPathFactory) -> PhantomRecipe:
+def phantom_recipe(phantoms: PhantomSet, vectors: Path) -> PhantomRecipe:
     """A recipe over the phantom set, or another table in its folder; vectors are shared."""
-    shared = tmp_path_factory.mktemp("cache")
 
-    def make(*overrides: str, table: str = "samples.jsonl", cache: Path = shared) -> Recipe:
+    def make(*overrides: str, table: str = "samples.jsonl", cache: Path = vectors) -> Recipe:
         text = RECIPE.format(root=phantoms.root, table=table, cache=cache)
         return parse_recipe(text, overrides)
 

@@ -1,4 +1,4 @@
-"""Small recipes, the command itself, and one cache of vectors that all whole runs share."""
+"""Small recipes and the command itself."""
 
 from __future__ import annotations
 
@@ -81,12 +81,6 @@ def medsift(capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
         return Said(code, *capfd.readouterr())
 
     return call
-
-
-@pytest.fixture(scope="session")
-def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache folder of all runs."""
-    return tmp_path_factory.mktemp("vectors")
 
 
 @pytest.fixture(scope="session")

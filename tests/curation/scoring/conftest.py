@@ -64,14 +64,13 @@ class Noisy:
 
 
 @pytest.fixture(scope="session")
-def make_noisy(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Noisy]:
+def make_noisy(tmp_path_factory: pytest.TempPathFactory, vectors: Path) -> Callable[[int], Noisy]:
     """Curate and score 120 phantoms of a seed, once each."""
     known: dict[int, Noisy] = {}
-    cache = tmp_path_factory.mktemp("cache")
 
     def make(seed: int) -> Noisy:
         if seed not in known:
-            known[seed] = _noisy(tmp_path_factory.mktemp(f"noisy{seed}"), cache, seed)
+            known[seed] = _noisy(tmp_path_factory.mktemp(f"noisy{seed}"), vectors, seed)
         return known[seed]
 
     return make

@@ -133,7 +133,9 @@ def test_the_less_likely_an_answer_the_likelier_it_is_wrong() -> None:
 
 
 @pytest.mark.slow
-def test_real_pictures_that_were_exchanged_fall_behind(vqa_rad, tmp_path, make_context) -> None:
+def test_real_pictures_that_were_exchanged_fall_behind(
+    vqa_rad, vectors, tmp_path, make_context
+) -> None:
     """VQA-RAD with real vectors: one pair in twelve gets the picture of another body part."""
     lines = (vqa_rad / "vqa_rad.jsonl").read_text(encoding="utf-8").splitlines()[:900]
     (tmp_path / "rows.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -152,7 +154,7 @@ def test_real_pictures_that_were_exchanged_fall_behind(vqa_rad, tmp_path, make_c
         "name": "rad",
         "sources": [source],
         "encoder": {"kind": "embedded"},
-        "cache": str(tmp_path / "cache"),
+        "cache": str(vectors),
         "strata": ["body_part", "answer_type"],
         "scores": {
             "scorers": [
