@@ -6,20 +6,27 @@ All train adapters of the embedded vision-language model on the same batches of 
 batches a step, and begin with the same weights. The bare loop has all its tensors ready before it
 starts, and computes logits at learned tokens alone; it neither logs nor keeps anything. MedSift
 decodes pictures, tokenises, logs every step (JSON Lines, TensorBoard) and keeps a checkpoint at the
-end: alone, and, in the first round, on Ray Train. The loops take turns. A ratio is the median, over
-rounds and steps, of what a step took in both; the first steps are left out. Losses have to agree.
+end: alone, and, in the first round, on Ray Train. Alone it takes turns with the bare loop by
+rounds. With Ray Train, whose start takes longer than many steps, the bare loop takes turns by
+steps: the speed of a machine that others share may change by half within a minute. A ratio is the
+median, over rounds and steps, of what a step took in both; the first steps are left out.
+
+Losses have to agree between loops that cut sums into as many pieces as each other: by as many
+threads in all. One thread rounds otherwise than two, and training grows the difference.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +88,13 @@ def training(folder: Path, steps: int, samples: int) -> TrainingRecipe:
 
 
 def bare(prepared: Prepared) -> Curve:
-    """The loop one writes first, its data ready."""
+    """All steps of the bare loop."""
+    taken, losses = zip(*bare_steps(prepared), strict=True)
+    return Curve(np.array(taken)[WARM_UP:], np.array(losses)[WARM_UP:], None)
+
+
+def bare_steps(prepared: Prepared) -> Iterator[tuple[float, float]]:
+    """The loop one writes first, its data ready: seconds and loss of every step."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -90,7 +103,6 @@ def bare(prepared: Prepared) -> Curve:
     model, device = prepared.model.get_base_model(), prepared.base.device
     learning = [part for part in model.parameters() if part.requires_grad]
     optimiser = torch.optim.AdamW(learning, lr=RATE, weight_decay=0.0)
-    taken, losses = [], []
     for micros in steps:
         start = time.perf_counter()
         optimiser.zero_grad()
@@ -103,9 +115,7 @@ def bare(prepared: Prepared) -> Curve:
             total += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(learning, 1.0)
         optimiser.step()
-        taken.append(time.perf_counter() - start)
-        losses.append(total)
-    return Curve(np.array(taken)[WARM_UP:], np.array(losses)[WARM_UP:], None)
+        yield time.perf_counter() - start, total
 
 
 def alone(prepared: Prepared, folder: Path) -> Curve:
@@ -126,21 +136,100 @@ def alone(prepared: Prepared, folder: Path) -> Curve:
     return told(lines)
 
 
-def on_ray(recipe: TrainingRecipe, folder: Path, workers: int, cores: int) -> Curve:
-    """The same on a Ray Train of its own."""
+class Gate:
+    """An actor that holds what a training says, and the training itself, until it may go on."""
+
+    def __init__(self) -> None:
+        self.held: list[Any] = []
+        self.opened = asyncio.Event()
+
+    async def say(self, event: Any, seconds: float) -> None:
+        """Take an event and the seconds before it; return once the gate was opened."""
+        self.opened.clear()
+        self.held.append((event, seconds))
+        await self.opened.wait()
+
+    async def heard(self) -> list[Any]:
+        """Hand over the events since the last call."""
+        held, self.held = self.held, []
+        return held
+
+    async def open(self) -> None:
+        """Let the training go on."""
+        self.opened.set()
+
+
+class Turns:
+    """Stands in for a training's relay: a worker that says something waits for its turn."""
+
+    def __init__(self, gate: Any) -> None:
+        self.gate, self.say, self.since = gate, self, time.perf_counter()
+
+    @property
+    def heard(self) -> Any:
+        """What the driver asks."""
+        return self.gate.heard
+
+    def remote(self, event: Any) -> None:
+        """Say an event, and wait."""
+        import ray
+
+        ray.get(self.gate.say.remote(event, time.perf_counter() - self.since))
+        self.since = time.perf_counter()
+
+
+def in_turn(prepared: Prepared, recipe: TrainingRecipe, folder: Path) -> tuple[Curve, Curve]:
+    """Ray Train with one worker, and the bare loop, one step each in turn."""
     from ray_jobs.cluster import connected
+    from ray_jobs.relay import Relay
     from ray_jobs.training import train_on_ray
 
-    lines: list[StepLine] = []
+    lines, seconds, steps = [], [], bare_steps(prepared)
+    bares: list[tuple[float, float]] = []
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    with connected(os.cpu_count()):
+        import ray
+
+        gate: Any = ray.remote(num_cpus=0)(Gate)
+        turns = Turns(gate.remote())
+
+        def listen(said: Any) -> None:
+            event, took = said
+            if isinstance(event, StepLine):
+                lines.append(event)
+                seconds.append(took)
+                bares.append(next(steps))
+            ray.get(turns.gate.open.remote())
+
+        with patch.object(Relay, "start", lambda: turns):
+            train_on_ray(placed(recipe, folder, 1), listen)
+    taken, losses = (np.array(those)[WARM_UP:] for those in zip(*bares, strict=True))
+    ours = told(lines)
+    return ours._replace(seconds=np.array(seconds)[WARM_UP:]), Curve(taken, losses, None)
+
+
+def placed(recipe: TrainingRecipe, folder: Path, workers: int) -> TrainingRecipe:
+    """The training with its files in a folder of its own, its batches dealt to workers."""
     settings = recipe.resolved()
     settings["workers"]["count"] = workers
     settings["batches"]["accumulation"] = BATCHES // workers
     settings["checkpoints"]["storage"] = str(folder)
-    placed = TrainingRecipe.model_validate(settings)
+    return TrainingRecipe.model_validate(settings)
+
+
+def on_ray(recipe: TrainingRecipe, folder: Path, workers: int) -> Curve:
+    """The same on a Ray Train whose workers have one core each."""
+    from ray_jobs.cluster import connected
+    from ray_jobs.training import train_on_ray
+
+    lines: list[StepLine] = []
     # Ray's workers give way to whatever else runs; here they are compared with what does not.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    with connected(cores):
-        train_on_ray(placed, lambda one: lines.append(one) if isinstance(one, StepLine) else None)
+    with connected(workers):
+        train_on_ray(
+            placed(recipe, folder, workers),
+            lambda one: lines.append(one) if isinstance(one, StepLine) else None,
+        )
     return told(lines)
 
 
@@ -176,33 +265,42 @@ class Runs:
         shares = [one.waiting for one in self.curves[name] if one.waiting is not None]
         return float(np.median(shares)) if shares else None
 
-    def apart(self) -> float:
-        """By how much losses of any two loops or rounds differ at most, in nats."""
-        losses = np.stack([one.losses for those in self.curves.values() for one in those])
-        return float(np.ptp(losses, axis=0).max())
+    def apart(self, names: Sequence[str]) -> float:
+        """By how much losses of any two of some loops, or of their rounds, differ, in nats."""
+        held = [one.losses for name in names for one in self.curves.get(name, ())]
+        return float(np.ptp(np.stack(held), axis=0).max()) if held else 0.0
 
 
 BARE, ALONE = "bare PyTorch loop", "medsift alone"
-ON_RAY = "medsift on Ray Train"
-ONE, TWO = "  one worker of one core", "  two workers of one core"
+ON_RAY, IN_TURN = "medsift on Ray Train", "bare loop in turn with it"
+ONE, TWO = "one worker of one core", "two workers of one core"
+AGREEING = ((BARE, ALONE, ON_RAY, IN_TURN), (ONE, TWO))
 
 
 def measure(recipe: TrainingRecipe, folder: Path, rounds: int, ray: bool) -> Runs:
     """Let the loops take turns."""
-    runs, cores = Runs(), os.cpu_count() or 1
+    runs = Runs()
     with closing(prepare(recipe)) as prepared:
         first = {name: part.detach().clone() for name, part in learned(prepared)}
         for turn in range(rounds):
             for name in (BARE, ALONE)[:: 1 if turn % 2 == 0 else -1]:
-                for key, part in learned(prepared):
-                    part.data.copy_(first[key])
+                begin_again(prepared, first)
                 here = folder / f"alone-{turn}"
                 runs.add(name, bare(prepared) if name == BARE else alone(prepared, here))
             if ray and turn == 0:
-                for name, workers, cpus in ((ON_RAY, 1, cores), (ONE, 1, 1), (TWO, 2, 2)):
-                    place = folder / f"ray-{turn}-{workers}-{cpus}"
-                    runs.add(name, on_ray(recipe, place, workers, cpus))
+                begin_again(prepared, first)
+                ours, theirs = in_turn(prepared, recipe, folder / "in-turn")
+                runs.add(ON_RAY, ours)
+                runs.add(IN_TURN, theirs)
+                for name, workers in ((ONE, 1), (TWO, 2)):
+                    runs.add(name, on_ray(recipe, folder / f"ray-{workers}", workers))
     return runs
+
+
+def begin_again(prepared: Prepared, first: dict[str, Any]) -> None:
+    """Put the first weights back."""
+    for name, part in learned(prepared):
+        part.data.copy_(first[name])
 
 
 def learned(prepared: Prepared) -> list[tuple[str, Any]]:
@@ -216,12 +314,14 @@ def show(runs: Runs) -> None:
     for name in runs.curves:
         seconds, waiting = float(np.median(runs.seconds(name))), runs.waiting(name)
         share = "" if waiting is None else f"{waiting:.1%}"
-        ratio = "" if name == BARE else f"{runs.ratio(name, BARE):.3f}"
+        beside = {ALONE: BARE, ON_RAY: IN_TURN}.get(name)
+        ratio = "" if beside is None else f"{runs.ratio(name, beside):.3f}"
         print(f"{name:28}{seconds:>8.2f}{1 / seconds:>9.2f}{ratio:>9}{share:>9}")
     if TWO in runs.curves:
         print(f"two workers take {runs.ratio(TWO, ONE):.2f} times the steps of one")
     print(f"wanted: {TARGET:.2f} of the bare loop or more, {MOST_WAITING:.0%} of waiting or less")
-    print(f"losses differ by at most {runs.apart():.1e} nats")
+    differ = " and ".join(f"{runs.apart(names):.1e}" for names in AGREEING)
+    print(f"losses of as many threads differ by at most {differ} nats")
 
 
 def main() -> None:
@@ -240,7 +340,7 @@ def main() -> None:
         f"samples a step, {given.rounds} x {given.steps} steps, load {os.getloadavg()[0]:.1f}"
     )
     show(runs)
-    if runs.apart() > AGREE:
+    if max(runs.apart(names) for names in AGREEING) > AGREE:
         raise SystemExit("losses differ")
 
 
