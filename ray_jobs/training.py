@@ -142,7 +142,7 @@ def scaling(workers: WorkersConfig) -> Any:
     count, least = workers.count, workers.least or workers.count
     cpus, _ = share(Resources(accelerated=gpus and not workers.streams), held)
     if not gpus and not os.environ.get(ADDRESS):
-        cpus = left["CPU"] // count
+        cpus = max(1.0, left["CPU"] // count)
     made: Any = ray.train.ScalingConfig
     return made(
         num_workers=count if least == count else (least, count),

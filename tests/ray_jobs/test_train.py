@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
+from curation.errors import UsageError
+from ray_jobs import training as ray_training
 from ray_jobs.keeper import SNAPSHOT, RayKeeper, Store, mend_snapshot
 from tests.ray_jobs.conftest import Command, Said
 from tests.training.conftest import (  # noqa: F401 - fixtures
@@ -28,6 +31,7 @@ from tests.training.conftest import (  # noqa: F401 - fixtures
 from training.checkpoint import checkpoints
 from training.identity import CHECKPOINTS
 from training.logs import STEPS, read_lines
+from training.recipe import WorkersConfig
 from training.run import train_here
 
 ADAPTER = "adapter_model.safetensors"
@@ -112,6 +116,49 @@ def test_the_command_killed_at_a_random_step_goes_on(
     assert [one["step"] for one in steps] == list(range(begun["resumed_step"] + 1, 25))
     assert (end["event"], end["contaminated"], end["reused"]) == ("training_finished", None, False)
     check_same(Path(end["result"]).parent, uninterrupted)
+
+
+# Workers on Ray.
+
+
+@pytest.mark.parametrize(
+    ("workers", "held", "number", "each"),
+    [
+        ({"count": 2}, {"CPU": 8.0}, 2, {"CPU": 4.0}),
+        ({"count": 3, "least": 2}, {"CPU": 2.0}, (2, 3), {"CPU": 1.0}),
+        ({"count": 2, "decoding": "ray_data"}, {"CPU": 8.0}, 2, {"CPU": 3.0}),
+        ({"count": 2}, {"CPU": 16.0, "GPU": 2.0}, 2, {"CPU": 4.0, "GPU": 1.0}),
+        (
+            {"count": 2, "decoding": "ray_data"},
+            {"CPU": 16.0, "GPU": 2.0},
+            2,
+            {"CPU": 1.0, "GPU": 1.0},
+        ),
+    ],
+)
+def test_workers_share_the_machine_and_leave_ray_data_its_part(
+    workers, held, number, each, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ray_training, "cluster_resources", lambda: held)
+    made = ray_training.scaling(WorkersConfig.model_validate(workers))
+    assert made.num_workers == number
+    assert made.resources_per_worker == each
+
+
+@pytest.mark.parametrize(
+    ("workers", "said"),
+    [
+        ({"count": 3}, "3 workers are wanted, and this machine has 2 CPUs;"),
+        (
+            {"count": 2, "decoding": "ray_data"},
+            "2 workers are wanted, and this machine has 1 CPUs beside the one that decodes;",
+        ),
+    ],
+)
+def test_too_few_cores_are_one_line(workers, said, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ray_training, "cluster_resources", lambda: {"CPU": 2.0})
+    with pytest.raises(UsageError, match=re.escape(said)):
+        ray_training.scaling(WorkersConfig.model_validate(workers))
 
 
 # Checkpoints on Ray.
