@@ -137,17 +137,22 @@ def scaling(workers: WorkersConfig) -> Any:
     held = cluster_resources()
     gpus = held.get("GPU", 0.0) >= 1.0 if workers.gpus is None else workers.gpus
     # Ray Data decodes on what is left.
-    left = held | {"CPU": held["CPU"] - 1.0} if workers.streams else held
+    left = held | {"CPU": held.get("CPU", 0.0) - 1.0} if workers.streams else held
     _check_enough(workers, "GPU" if gpus else "CPU", left)
     count, least = workers.count, workers.least or workers.count
-    cpus, _ = share(Resources(accelerated=gpus and not workers.streams), held)
+    cpus, _ = share(Resources(accelerated=gpus), held)
+    if gpus and workers.streams:
+        # Workers that held all CPUs would wait for pictures that nobody decodes.
+        cpus = 0.0
+    elif workers.streams:
+        count = max(least, min(count, int(left["CPU"])))
     if not gpus and not os.environ.get(ADDRESS):
         cpus = max(1.0, left["CPU"] // count)
     made: Any = ray.train.ScalingConfig
     return made(
         num_workers=count if least == count else (least, count),
         use_gpu=gpus,
-        resources_per_worker={"CPU": cpus, **({"GPU": 1.0} if gpus else {})},
+        resources_per_worker={**({"CPU": cpus} if cpus else {}), **({"GPU": 1.0} if gpus else {})},
     )
 
 
