@@ -136,6 +136,18 @@ def alone(prepared: Prepared, folder: Path) -> Curve:
     return told(lines)
 
 
+def single(prepared: Prepared) -> Curve:
+    """The bare loop on one thread: it rounds as workers of one core do."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return bare(prepared)
+    finally:
+        torch.set_num_threads(threads)
+
+
 class Gate:
     """An actor that holds what a training says, and the training itself, until it may go on."""
 
@@ -274,7 +286,8 @@ class Runs:
 BARE, ALONE = "bare PyTorch loop", "medsift alone"
 ON_RAY, IN_TURN = "medsift on Ray Train", "bare loop in turn with it"
 ONE, TWO = "one worker of one core", "two workers of one core"
-AGREEING = ((BARE, ALONE, ON_RAY, IN_TURN), (ONE, TWO))
+SINGLE = "bare loop of one thread"
+AGREEING = ((BARE, ALONE, ON_RAY, IN_TURN), (SINGLE, ONE, TWO))
 
 
 def measure(recipe: TrainingRecipe, folder: Path, rounds: int, ray: bool) -> Runs:
@@ -292,6 +305,8 @@ def measure(recipe: TrainingRecipe, folder: Path, rounds: int, ray: bool) -> Run
                 ours, theirs = in_turn(prepared, recipe, folder / "in-turn")
                 runs.add(ON_RAY, ours)
                 runs.add(IN_TURN, theirs)
+                begin_again(prepared, first)
+                runs.add(SINGLE, single(prepared))
                 for name, workers in ((ONE, 1), (TWO, 2)):
                     runs.add(name, on_ray(recipe, folder / f"ray-{workers}", workers))
     return runs
