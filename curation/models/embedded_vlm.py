@@ -27,7 +27,7 @@ from curation.models.embedded import EmbeddedModelConfig
 if TYPE_CHECKING:
     from torch import Tensor
 
-ASSEMBLY_VERSION: Final = 1
+ASSEMBLY_VERSION: Final = 2
 """Raised when equal settings give another model."""
 IMAGE_TOKEN: Final = "<|image|>"
 SPARE_TOKEN: Final = "<gh_stars>"
@@ -108,7 +108,7 @@ def assemble(side: int, seed: int) -> tuple[Any, Any]:
     state = {f"model.language_model.{name.removeprefix('model.')}": words[name] for name in words}
     state["lm_head.weight"] = state.pop("model.language_model.lm_head.weight")
     state |= _prefixed("model.vision_tower.network", load_image_model("float32").state_dict())
-    norm = float(words["model.embed_tokens.weight"].square().mean().sqrt())
+    norm = root_mean_square(words["model.embed_tokens.weight"])
     state |= _prefixed("model.multi_modal_projector", _projector(config, norm, seed))
     model = LlavaForConditionalGeneration.from_pretrained(None, config=config, state_dict=state)
     model.model.vision_tower.requires_grad_(False)
@@ -119,6 +119,19 @@ def assemble(side: int, seed: int) -> tuple[Any, Any]:
 
 def _prefixed(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{prefix}.{name}": value.contiguous() for name, value in state.items()}
+
+
+def root_mean_square(values: Tensor) -> float:
+    """Of all values, to float32 precision and the same on any number of threads.
+
+    A float32 sum is cut into one piece a thread, and its last bits tell; these are lost here.
+    """
+    import numpy as np
+    import torch
+
+    rows = torch.linalg.vector_norm(values, dim=1, dtype=torch.float64)
+    mean = math.fsum(float(row) ** 2 for row in rows) / values.numel()
+    return float(np.float32(math.sqrt(mean)))
 
 
 def _projector(config: Any, norm: float, seed: int) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from curation.models import (
     ImageTextModelConfig,
     embedded,
 )
-from curation.models.embedded_vlm import IMAGE_TOKEN, assemble
+from curation.models.embedded_vlm import IMAGE_TOKEN, assemble, root_mean_square
 from curation.models.image_text import Illustrated, ImageTextLikelihood
 from curation.phantoms.cases import Case, draw_case
 from curation.phantoms.images import paint, to_bytes
@@ -294,6 +294,21 @@ def test_weights_follow_from_the_seed_alone(made: ImageTextModel) -> None:
     assert all(torch.equal(first[name], again[name]) for name in first)
     changed = {name for name in first if not torch.equal(first[name], other[name])}
     assert changed == {f"model.{PROJECTOR}.linear_{layer}.weight" for layer in (1, 2)}
+
+
+@pytest.fixture(params=(1, 2, 3))
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_first_weights_do_not_depend_on_threads(threads: int) -> None:
+    for seed in (0, 2):  # float32 sums of these differ between one thread and three
+        drawn = torch.randn(50_000, 96, generator=torch.Generator().manual_seed(seed)) * 0.13
+        exact = np.sqrt(np.square(drawn.numpy(), dtype=np.float64).mean())
+        assert root_mean_square(drawn) == float(np.float32(exact))
 
 
 def test_an_untrained_model_is_not_thrown_off_by_pictures(made: ImageTextModel) -> None:
