@@ -1,26 +1,88 @@
-"""Pictures of a training as a Ray Data stream: decoded wherever the cluster has a CPU to spare."""
+"""A training's rows and pictures as Ray Data streams.
+
+Rows come from the manifest's, which are laid down as Parquet for workers anywhere; pictures are
+decoded wherever the cluster has a CPU to spare.
+"""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from curation.errors import MedSiftError
+from curation.errors import MedSiftError, StorageError
 from ray_jobs.executor import MOST_BLOCKS, quiet
+from ray_jobs.keeper import Store
 from training.pictures import load_picture
+from training.rows import ROWS
 from training.samples import Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from ray.data import Dataset
+    from pyarrow.fs import FileSystem
+    from ray.data import DataContext, Dataset
 
+PART: Final = "part-0.parquet"
 PER_BLOCK: Final = 8  # pictures, at least: so many are worth a task
 
 Row = dict[str, Any]
+
+
+def write_rows(tables: Iterable[pa.Table], store: Store) -> None:
+    """Lay rows down as Parquet, in the place of what was there. Raises StorageError."""
+    from pyarrow.parquet import ParquetWriter
+
+    try:
+        store.files.create_dir(store.root)
+        with ParquetWriter(f"{store.root}/{PART}", ROWS, filesystem=store.files) as writer:
+            for table in tables:
+                writer.write_table(table)
+    except OSError as error:
+        raise StorageError(f"cannot write {store.root}: {error}; try again later") from error
+
+
+def stream_rows(store: Store) -> Generator[pa.Table, None, None]:
+    """Yield the rows of `write_rows`, in their order, as Ray Data reads them.
+
+    Reading asks for no CPU: the workers that wait for rows may hold them all. The listing of files
+    by `ray.data.read_parquet` does ask for one, and would wait for ever.
+
+    Raises StorageError: this machine does not reach the store.
+    """
+    import ray
+
+    quiet()
+    path = f"{store.root}/{PART}"
+    groups = [pa.table({"group": [place]}) for place in range(_groups(path, store.files))]
+    read = partial(_read_group, path=path, files=store.files)
+    with ray.data.DataContext.current(_ordered()):
+        rows = ray.data.from_blocks(groups).map_batches(
+            read, batch_size=1, batch_format="pyarrow", num_cpus=0
+        )
+        yield from rows.iter_batches(batch_size=None, batch_format="pyarrow")
+
+
+def _groups(path: str, files: FileSystem) -> int:
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path, filesystem=files) as file:
+            return int(file.num_row_groups)
+    except OSError as error:
+        raise StorageError(
+            f"this worker cannot read the training's rows at {path}: {error}; name a "
+            "checkpoints.storage that every machine reaches"
+        ) from error
+
+
+def _read_group(place: pa.Table, path: str, files: FileSystem) -> pa.Table:
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(path, filesystem=files) as file:
+        return file.read_row_group(place["group"][0].as_py())
 
 
 def stream_pictures(
@@ -45,13 +107,20 @@ def _decoded(pictures: Sequence[Picture], max_pixels: int | None) -> Dataset:
     import ray
 
     quiet()
-    context = ray.data.DataContext.get_current().copy()
-    context.execution_options.preserve_order = True
     table = pa.Table.from_pylist([picture._asdict() for picture in pictures])
     rows = max(PER_BLOCK, -(-len(pictures) // MOST_BLOCKS))
     blocks = [table.slice(start, rows) for start in range(0, len(table), rows)]
-    with ray.data.DataContext.current(context):
-        return ray.data.from_arrow(blocks).map(partial(_decode, max_pixels=max_pixels), num_cpus=1)
+    with ray.data.DataContext.current(_ordered()):
+        return ray.data.from_blocks(blocks).map(partial(_decode, max_pixels=max_pixels), num_cpus=1)
+
+
+def _ordered() -> DataContext:
+    """This process's context, but for order."""
+    import ray
+
+    context = ray.data.DataContext.get_current().copy()
+    context.execution_options.preserve_order = True
+    return context
 
 
 def _decode(row: Row, max_pixels: int | None) -> Row:

@@ -1,9 +1,10 @@
 """A training on Ray Train: the same work as alone, dealt out to workers that may be lost.
 
-Every worker reads the selection from the manifest itself: which samples a step sees follows from
-seed and step alone, so that neither a restart nor another number of workers changes it. A sample
-here is a few tokens and the place of a picture; the pictures are decoded in the background, by the
-worker or by Ray Data (`workers.decoding`), which streams them in the order of the plan.
+Rows stream to every worker by Ray Data, from Parquet that is laid down out of the manifest: workers
+anywhere need no more than the training's folder. Which samples a step sees follows from seed and
+step alone, so that neither a restart nor another number of workers changes it. A row is a few
+tokens and the places of pictures; these are decoded in the background, by threads of the worker or
+by Ray Data (`workers.decoding`), which streams them in the order of the plan.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from ray_jobs.console import one_line
 from ray_jobs.executor import cluster_resources, share
 from ray_jobs.keeper import SCORE, RayKeeper, Store, mend_snapshot
 from ray_jobs.relay import Relay, listen_while
-from ray_jobs.streaming import stream_pictures
+from ray_jobs.streaming import stream_pictures, stream_rows, write_rows
 from training.base import NO_GPU
 from training.checkpoint import STATE, read_state, whole_folder
 from training.fleet import Alone, Fleet, ProcessGroup
@@ -34,11 +35,14 @@ from training.identity import CHECKPOINTS, RESULT, Training, open_training
 from training.logs import STEPS, StepLine
 from training.prepare import Prepared
 from training.recipe import TrainingRecipe, WorkersConfig
+from training.rows import read_rows
 from training.run import Listener, Trained, TrainingBegun, carry_out, silent, work
 from training.sharding import shard
 from training.stored import DROPS, Kept, kept_in
 
 logger = logging.getLogger(__name__)
+
+ROWS: Final = "rows"
 
 POLLING: Final = ("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 """A report waits until Ray Train has looked; its own two seconds are longer than many steps."""
@@ -83,12 +87,15 @@ def _fit(training: Training, listener: Listener, started: datetime) -> Sequence[
 
     home = Store.at(training.storage).child(training.training_id)
     mend_snapshot(home.child(CHECKPOINTS))
+    recipe = training.recipe
+    rows = read_rows(training.manifest, training.run_id, training.selection, recipe.held_out_split)
+    write_rows(rows, home.child(ROWS))
     relay = Relay.start()
     os.environ.setdefault(*POLLING)
     trainer = TorchTrainer(
         follow,
         train_loop_config={"order": Order(training, home, relay, started)},
-        scaling_config=scaling(training.recipe.workers),
+        scaling_config=scaling(recipe.workers),
         run_config=_run_config(training, home),
     )
     listen_while(partial(_explained, trainer.fit), relay, listener)
@@ -118,6 +125,7 @@ def follow(config: dict[str, Order]) -> None:
             order.started,
             _ready(order),
             stream_pictures if order.training.recipe.workers.streams else None,
+            stream_rows(order.home.child(ROWS)),
         )
         if curves is not None and fleet.rank == 0:
             order.home.put(curves)

@@ -9,7 +9,7 @@ import pyarrow as pa
 from curation.errors import InputError
 from curation.splits import assign_splits, components
 from training.recipe import HeldOutConfig
-from training.samples import Sample, Selected, as_table, read_split
+from training.samples import Sample, Selected, as_table
 
 TRAIN, HELD_OUT = "train", "held_out"
 
@@ -19,17 +19,27 @@ def hold_out(
 ) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
     """Samples to learn from and samples to measure; the latter are none without `config`.
 
+    Of a split that `config` names, `selected` has the samples.
+
     Raises InputError when one of them would be empty, or when a given split shares pictures
     (or copies of them, or, without pictures, all words) with training.
     """
     if config is None:
         return selected.samples, ()
     if config.split is not None:
-        held = read_split(selected, config.split)
-        check_apart(selected.samples, held, selected.groups)
-        return selected.samples, held
+        _check_some(selected, config.split)
+        check_apart(selected.samples, selected.held, selected.groups)
+        return selected.samples, selected.held
     assert config.share is not None
     return _cut(selected, config, config.share, seed)
+
+
+def _check_some(selected: Selected, split: str) -> None:
+    if not selected.held:
+        raise InputError(
+            f"run {selected.run_id} has no sample in split {split!r}, so that nothing can be held "
+            "out; name another split, or data.held_out.share"
+        )
 
 
 def check_apart(

@@ -71,10 +71,15 @@ class Prepared:
                 material.collator.close()
 
 
-def prepare(recipe: TrainingRecipe, left_out: Mapping[str, str] | None = None) -> Prepared:
+def prepare(
+    recipe: TrainingRecipe,
+    left_out: Mapping[str, str] | None = None,
+    given: Selected | None = None,
+) -> Prepared:
     """Read the selection, load the model, encode every sample, and plan the order.
 
-    `left_out` are rows that are neither trained on nor measured, and why.
+    `left_out` are rows that are neither trained on nor measured, and why. `given` are the samples,
+    where they have been read.
 
     Raises:
         ManifestError: there is no such selection.
@@ -83,9 +88,9 @@ def prepare(recipe: TrainingRecipe, left_out: Mapping[str, str] | None = None) -
         RecipeError, UsageError: the recipe does not fit the model, the samples or the machine.
     """
     _check_machine(recipe)
-    selected, leaks = _without(
-        read_selection(recipe.run, recipe.selection, recipe.run_id), left_out or {}
-    )
+    if given is None:
+        given = read_selection(recipe.run, recipe.selection, recipe.run_id, recipe.held_out_split)
+    selected, leaks = _without(given, left_out or {})
     samples, held = hold_out(selected, recipe.data.held_out, recipe.seed)
     weights = sample_weights(samples, recipe.data)
     full, quantised = recipe.lora.full, recipe.lora.quantise is not None

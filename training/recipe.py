@@ -301,6 +301,11 @@ class TrainingRecipe(Config):
         """Batches of one optimiser step, of all workers together."""
         return self.batches.accumulation * self.workers.count
 
+    @property
+    def held_out_split(self) -> str | None:
+        """The split of the run that is measured and never learned from, where one is named."""
+        return self.data.held_out.split if self.data.held_out else None
+
 
 def load_training(path: Path, overrides: Sequence[str] = ()) -> TrainingRecipe:
     """The recipe of a YAML file; see `yaml_recipe.load`. Raises RecipeError."""

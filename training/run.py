@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from curation.claim import claimed
 from curation.errors import MedSiftError, UsageError
@@ -20,7 +21,11 @@ from training.loop import Stream, train
 from training.prepare import Prepared, prepare
 from training.recipe import TrainingRecipe
 from training.result import finished, renew_card, result_weights, write_result
+from training.samples import gather
 from training.stored import Kept, kept_in, store_failed, store_finished, write_drops
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 logger = logging.getLogger(__name__)
 
@@ -109,13 +114,16 @@ def work(
     started: datetime,
     ready: Callable[[Prepared], None] = lambda prepared: None,
     stream: Stream | None = None,
+    rows: Iterable[pa.Table] | None = None,
 ) -> None:
     """One worker's part. The first of the fleet writes curves, drops and result into `folder`.
 
-    `ready` may change the model before its first step; `stream` decodes its pictures. Raises as
-    `prepare` and `train` do.
+    `ready` may change the model before its first step; `stream` decodes its pictures; `rows` are
+    what the training reads of the manifest, None where it reads them there. Raises as `prepare`
+    and `train` do.
     """
-    with closing(prepare(training.recipe, training.verdict.left_out)) as prepared:
+    given = None if rows is None else gather(training.run_id, training.selection, rows)
+    with closing(prepare(training.recipe, training.verdict.left_out, given)) as prepared:
         ready(prepared)
         first = fleet.rank == 0
         told = _Told(training, prepared, folder, listener)

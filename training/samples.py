@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from curation.errors import InputError
 from curation.finished import MANIFEST
-from curation.manifest import query, resolve_selection, selected_batches
-from curation.manifest.schema import quoted
+from curation.manifest import resolve_selection
 from curation.models.framing import Turn
 from curation.scoring.multimodal_gain import marked
 from curation.sources.references import stat
 from training.recipe import MIXED_BY
-
-BATCH_ROWS: Final = 10_000
-_WANTED: Final = ("sample_id", "row_id", "messages", "images", *MIXED_BY)
+from training.rows import read_rows
 
 
 class Picture(NamedTuple):
@@ -51,12 +48,12 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """The samples of a selection in rank order, and the copy group of each picture of the run."""
+    """The samples of a selection in rank order, and those of a split that is held out."""
 
-    manifest: Path
     run_id: str
     selection: str
     samples: tuple[Sample, ...]
+    held: tuple[Sample, ...]
     groups: Mapping[str, str]
     """Image id → group of confirmed copies."""
 
@@ -66,48 +63,38 @@ def manifest_of(run: Path) -> Path:
     return run if run.is_file() else run / MANIFEST
 
 
-def read_selection(run: Path, selection: str | None = None, run_id: str | None = None) -> Selected:
-    """The samples of a selection; the newest one when it is not named.
+def read_selection(
+    run: Path,
+    selection: str | None = None,
+    run_id: str | None = None,
+    split: str | None = None,
+) -> Selected:
+    """The samples of a selection, the newest one when it is not named, and those of a split.
 
     Raises:
         ManifestError: there is no manifest or no such selection.
-        InputError: it is empty, or pictures have vanished since the run.
+        InputError: as `gather` does.
     """
     manifest = manifest_of(run)
     run_id, selection = resolve_selection(manifest, selection, run_id)
-    sizes, groups = _images(manifest, run_id)
-    samples = tuple(
-        _sample(line, sizes)
-        for table in selected_batches(manifest, selection, run_id, BATCH_ROWS)
-        for line in table.to_pylist()
-    )
+    return gather(run_id, selection, read_rows(manifest, run_id, selection, split))
+
+
+def gather(run_id: str, selection: str, tables: Iterable[pa.Table]) -> Selected:
+    """The samples of tables of `ROWS`.
+
+    Raises InputError: the selection is empty, or pictures have vanished since the run.
+    """
+    parts: tuple[list[Sample], list[Sample]] = [], []
+    groups: dict[str, str] = {}
+    for line in (line for table in tables for line in table.to_pylist()):
+        parts[line["held_out"]].append(_sample(line))
+        groups |= {one["image_id"]: one["group_id"] for one in line["images"]}
+    samples, held = map(tuple, parts)
     if not samples:
         raise InputError(f"selection {selection!r} of run {run_id} is empty; select again")
-    check_present(samples)
-    return Selected(manifest, run_id, selection, samples, groups)
-
-
-def read_split(selected: Selected, split: str) -> tuple[Sample, ...]:
-    """Samples of the run that survived curation and lie in `split`, by row id.
-
-    Raises:
-        InputError: there are none, or their pictures have vanished.
-    """
-    sql = (
-        f"SELECT {', '.join(f'p.{name}' for name in _WANTED)} FROM samples p "
-        "JOIN rows r ON r.run_id = p.run_id AND r.row_id = p.row_id "
-        f"WHERE p.run_id = {quoted(selected.run_id)} AND p.split = {quoted(split)} "
-        "AND r.action = 'kept' ORDER BY p.row_id"
-    )
-    sizes, _ = _images(selected.manifest, selected.run_id)
-    samples = tuple(_sample(line, sizes) for line in query(selected.manifest, sql).to_pylist())
-    if not samples:
-        raise InputError(
-            f"run {selected.run_id} has no sample in split {split!r}, so that nothing can be held "
-            "out; name another split, or data.held_out.share"
-        )
-    check_present(samples)
-    return samples
+    check_present(samples + held)
+    return Selected(run_id, selection, samples, held, groups)
 
 
 def check_present(samples: Sequence[Sample]) -> None:
@@ -141,30 +128,12 @@ def _said(sample: Sample, role: str) -> str:
     return "\n".join(content for speaker, content in sample.turns if speaker == role)
 
 
-def _images(manifest: Path, run_id: str) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
-    """Size and copy group of every picture of a run."""
-    table = query(
-        manifest,
-        f"SELECT image_id, width, height, group_id FROM images WHERE run_id = {quoted(run_id)}",
-    )
-    lines = list(_lines(table))
-    return (
-        {image: (int(width), int(height)) for image, width, height, _ in lines},
-        {image: group or image for image, _, _, group in lines},
-    )
-
-
-def _lines(table: pa.Table) -> Iterator[tuple[Any, ...]]:
-    return zip(*(column.to_pylist() for column in table.columns), strict=True)
-
-
-def _sample(line: Mapping[str, Any], sizes: Mapping[str, tuple[int, int]]) -> Sample:
+def _sample(line: Mapping[str, Any]) -> Sample:
     pictures = tuple(
-        Picture(one["image_id"], one["ref"], *sizes[one["image_id"]])
-        for one in line["images"] or ()
+        Picture(one["image_id"], one["ref"], one["width"], one["height"]) for one in line["images"]
     )
     turns = [(turn["role"], turn["content"] or "") for turn in line["messages"]]
-    weight = line.get("weight")
+    weight = line["weight"]
     return Sample(
         sample_id=line["sample_id"],
         row_id=line["row_id"],

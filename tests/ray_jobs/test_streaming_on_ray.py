@@ -1,19 +1,28 @@
-"""Pictures that Ray Data decodes: the same ones, in order, and an error where it belongs."""
+"""Rows and pictures that Ray Data streams: the same, in order, and an error where it belongs."""
+
+# Fixtures of another file are imported, and then named by whoever wants them.
+# ruff: noqa: F811
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from curation.errors import StorageError
 from curation.images import ImagesConfig, decode
-from ray_jobs.streaming import PER_BLOCK, stream_pictures
-from tests.training.conftest import draw
+from curation.manifest import resolve_selection
+from ray_jobs.keeper import Store
+from ray_jobs.streaming import PER_BLOCK, stream_pictures, stream_rows, write_rows
+from tests.training.conftest import MakeRun, asked, draw, make_run  # noqa: F401 - a fixture
 from training.pictures import load_picture
-from training.samples import Picture
+from training.rows import read_rows
+from training.samples import Picture, gather, manifest_of, read_selection
 
 LIMIT = 40 * 40
 
@@ -54,3 +63,43 @@ def test_a_picture_that_vanished_is_named_where_it_would_have_come(
 
 def test_no_pictures_are_no_stream():
     assert list(stream_pictures([], None)) == []
+
+
+@pytest.mark.ray
+def test_rows_stream_as_the_manifest_has_them_while_every_cpu_is_taken(
+    ray_session: None, make_run: MakeRun, tmp_path: Path
+):
+    lines = [asked(f"q{k}?", f"a{k}", weight=k / 7, source=f"s{k % 3}") for k in range(40)]
+    lines += [asked("and?", "yes", draw(tmp_path / "seen.png", 1))]
+    held = [asked("what?", "this", draw(tmp_path / "held.png", 2), split="test")]
+    manifest = manifest_of(make_run(lines, held))
+    run_id, selection = resolve_selection(manifest)
+    wanted = pa.concat_tables(read_rows(manifest, run_id, selection, "test"))
+    store = Store.at(str(tmp_path / "rows"))
+    write_rows((wanted.slice(start, 9) for start in range(0, len(wanted), 9)), store)
+    with every_cpu_taken():
+        found = pa.concat_tables(stream_rows(store))
+    assert found.equals(wanted)
+    assert gather(run_id, selection, [found]) == read_selection(manifest, split="test")
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"cannot write .*file/rows"):
+        write_rows([], Store.at(str(tmp_path / "file" / "rows")))
+
+
+def test_a_place_that_a_worker_does_not_reach_is_named(tmp_path: Path):
+    with pytest.raises(StorageError, match=r"cannot read .*part-0\.parquet.*checkpoints\.storage"):
+        next(stream_rows(Store.at(str(tmp_path / "elsewhere"))))
+
+
+@contextmanager
+def every_cpu_taken() -> Iterator[None]:
+    import ray
+    from ray.util.placement_group import placement_group, remove_placement_group
+
+    group = placement_group([{"CPU": ray.cluster_resources()["CPU"]}])
+    ray.get(group.ready())
+    yield
+    remove_placement_group(group)

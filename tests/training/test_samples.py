@@ -71,12 +71,13 @@ def test_held_out_samples_share_neither_picture_nor_patient(make_run: MakeRun, t
 def test_a_split_is_measured_when_it_stands_apart(make_run: MakeRun, tmp_path):
     lines = pictured(tmp_path)
     rest = [asked("and?", "yes", draw(tmp_path / "new.png", 99), split="validation")]
-    found = read_selection(make_run(lines, rest))
+    run = make_run(lines, rest)
+    found = read_selection(run, split="validation")
     training, held = hold_out(found, HeldOutConfig(split="validation"), 0)
     assert training == found.samples
     assert [sample.sample_id for sample in held] == ["id16"]
     with pytest.raises(InputError, match="no sample in split 'test'"):
-        hold_out(found, HeldOutConfig(split="test"), 0)
+        hold_out(read_selection(run, split="test"), HeldOutConfig(split="test"), 0)
 
 
 @pytest.mark.parametrize("how", ["same picture", "copy", "same words"])
@@ -89,7 +90,7 @@ def test_a_split_that_shares_content_with_training_is_refused(make_run: MakeRun,
         "copy": asked("and?", "yes", new, split="validation"),
         "same words": asked("What is it?", "A lung", split="validation"),
     }[how]
-    found = read_selection(make_run(lines, [held], groups=groups))
+    found = read_selection(make_run(lines, [held], groups=groups), split="validation")
     with pytest.raises(InputError, match=r"1 of 1 held-out samples share.*s:f\.jsonl:5 with s:f"):
         hold_out(found, HeldOutConfig(split="validation"), 0)
 
