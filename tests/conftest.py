@@ -89,8 +89,23 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ray_session() -> Iterator[None]:
-    """One local Ray of two CPUs for the whole test session."""
+def object_store() -> Iterator[str]:
+    """Host and port of an S3 server of the tests' own; the environment has keys for it."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "test")
+        yield f"{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def ray_session(object_store: str) -> Iterator[None]:
+    """One local Ray of two CPUs for the whole test session; its workers reach the object store."""
     import ray
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)

@@ -13,6 +13,7 @@ import pytest
 
 from curation.errors import RecipeError
 from curation.manifest import query
+from curation.sources.storage import filesystem
 from ray_jobs.keeper import Store
 from ray_jobs.training import train_on_ray
 from tests.ray_jobs.test_train import (  # noqa: F401 - fixtures
@@ -59,11 +60,27 @@ def test_two_workers_one_killed_end_as_one_that_accumulates_twice(
 
 
 @pytest.mark.ray
-def test_pictures_from_ray_data_change_nothing(
-    ray_session: None, qwen: Path, run: Path, uninterrupted: Path
+def test_pictures_from_ray_data_and_checkpoints_in_an_object_store_change_nothing(
+    ray_session: None, bucket: str, qwen: Path, run: Path, uninterrupted: Path
 ):
-    streamed = settings(workers={"decoding": "ray_data"})
-    check_same(train_on_ray(recipe(run, qwen, **streamed)).training.folder, uninterrupted)
+    checkpoints = {"storage": bucket, "every": 2}
+    elsewhere = settings(workers={"decoding": "ray_data"}, checkpoints=checkpoints)
+    done = train_on_ray(recipe(run, qwen, **elsewhere))
+    check_same(done.training.folder, uninterrupted)
+    found = query(run / "manifest.duckdb", "SELECT step, path FROM checkpoints ORDER BY step")
+    place = f"s3://trainings/all/{done.training.training_id}/checkpoints"
+    assert found.to_pylist() == [
+        {"step": step, "path": f"{place}/step-{step:06d}"}
+        for step in (STEPS_IN_ALL - 2, STEPS_IN_ALL)
+    ]
+
+
+@pytest.fixture
+def bucket(object_store: str) -> str:
+    """A place in the object store, for this process and for Ray's."""
+    server = f"endpoint_override={object_store}&scheme=http&region=us-east-1"
+    filesystem(f"s3://trainings?{server}&allow_bucket_creation=true")[0].create_dir("trainings")
+    return f"s3://trainings/all?{server}"
 
 
 @pytest.mark.ray

@@ -86,32 +86,22 @@ def test_blobs_are_stored_once(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def bucket():
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in keys.items():
-            patch.setenv(name, value)
-        store = fs.S3FileSystem(
-            endpoint_override=f"{host}:{port}",
-            scheme="http",
-            region="us-east-1",
-            allow_bucket_creation=True,
-        )
-        store.create_dir("medical")
-        lines = b"".join(
-            b'{"question":"q","answer":"a","image":"%s"}\n' % name
-            for name in (b"one.png", b"../x.png", b"gone.png")
-        )
-        for path, data in {"data/t.jsonl": lines, "img/one.png": b"png"}.items():
-            with store.open_output_stream(f"medical/{path}") as stream:
-                stream.write(data)
-        yield f"{host}:{port}"
-    server.stop()
+def bucket(object_store):
+    store = fs.S3FileSystem(
+        endpoint_override=object_store,
+        scheme="http",
+        region="us-east-1",
+        allow_bucket_creation=True,
+    )
+    store.create_dir("medical")
+    lines = b"".join(
+        b'{"question":"q","answer":"a","image":"%s"}\n' % name
+        for name in (b"one.png", b"../x.png", b"gone.png")
+    )
+    for path, data in {"data/t.jsonl": lines, "img/one.png": b"png"}.items():
+        with store.open_output_stream(f"medical/{path}") as stream:
+            stream.write(data)
+    return object_store
 
 
 def rows_of(reader, folder):
