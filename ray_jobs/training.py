@@ -1,11 +1,11 @@
 """A training on Ray Train: the same work as alone, dealt out to workers that may be lost.
 
 Rows stream to every worker by Ray Data, from Parquet that is laid down out of the manifest: a
-worker reaches the training's folder, the model and the pictures, and needs no manifest. Which samples a
-step sees follows from seed and step alone, so that neither a restart nor another number of workers
-changes it. A row is a few tokens and the places of pictures; these are decoded in the background,
-by threads of the worker or by Ray Data (`workers.decoding`), which streams them in the order of the
-plan.
+worker reaches the training's folder, the model and the pictures, and needs no manifest. Which
+samples a step sees follows from seed and step alone, so that neither a restart nor another number
+of workers changes it. A row is a few tokens and the places of pictures; these are decoded in the
+background, by threads of the worker or by Ray Data (`workers.decoding`), which streams them in the
+order of the plan.
 """
 
 from __future__ import annotations
