@@ -111,7 +111,8 @@ def _decoded(pictures: Sequence[Picture], max_pixels: int | None) -> Dataset:
     rows = max(PER_BLOCK, -(-len(pictures) // MOST_BLOCKS))
     blocks = [table.slice(start, rows) for start in range(0, len(table), rows)]
     with ray.data.DataContext.current(_ordered()):
-        return ray.data.from_blocks(blocks).map(partial(_decode, max_pixels=max_pixels), num_cpus=1)
+        source: Dataset = ray.data.from_blocks(blocks)
+        return source.map(partial(_decode, max_pixels=max_pixels), num_cpus=1)
 
 
 def _ordered() -> DataContext:
