@@ -1,7 +1,7 @@
 """A training's rows and pictures as Ray Data streams.
 
-Rows come from the manifest's, which are laid down as Parquet for workers anywhere; pictures are
-decoded wherever the cluster has a CPU to spare.
+Rows come out of the manifest, laid down as Parquet for workers anywhere; pictures are decoded
+wherever the cluster has a CPU to spare.
 """
 
 from __future__ import annotations

@@ -100,6 +100,8 @@ def every_cpu_taken() -> Iterator[None]:
     from ray.util.placement_group import placement_group, remove_placement_group
 
     group = placement_group([{"CPU": ray.cluster_resources()["CPU"]}])
-    ray.get(group.ready())
-    yield
-    remove_placement_group(group)
+    try:
+        ray.get(group.ready())
+        yield
+    finally:
+        remove_placement_group(group)
