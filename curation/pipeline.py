@@ -23,7 +23,7 @@ from curation.publish import MANIFEST_NAME, decided, publish
 from curation.recipe import Recipe
 from curation.stages import STAGES
 from curation.stages.base import FinishedStage, Operator, Stage, StageContext
-from curation.stages.decontaminate import DecontaminateStage, undecided
+from curation.stages.decontaminate import DecontaminateStage, check_indexes, undecided
 from curation.stages.score import check_models
 from curation.storage import count_rows, read_folder, write_json
 
@@ -46,13 +46,15 @@ def curate(
 ) -> RunResult:
     """Run every stage that is not already there, then write the manifest and the report.
 
-    Raises ModelError before anything runs when a scorer's model cannot be had; LedgerError at once
-    when a stage's rows do not add up, and after the manifest is written when a row has no fate,
-    more failed than the recipe tolerates, or a person must decide on some; InputError, ModelError
-    or StorageError as stages meet them.
+    Raises, before anything runs, ModelError when a scorer's model cannot be had, and UsageError or
+    InputError when a benchmark's index cannot be compared; LedgerError at once when a stage's rows
+    do not add up, and after the manifest is written when a row has no fate, more failed than the
+    recipe tolerates, or a person must decide on some; InputError, ModelError or StorageError as
+    stages meet them.
     """
     started = datetime.now(UTC)
     check_models(recipe)  # refused now rather than after the work
+    check_indexes(recipe)
     run_dir = run_dir.absolute()
     with claimed(run_dir):
         if (run_dir / MANIFEST_NAME).exists():

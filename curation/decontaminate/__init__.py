@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from curation.decontaminate.config import BenchmarkConfig, DecontaminateConfig
 from curation.decontaminate.hits import SAME_IMAGE, SAME_PAIR, SAME_TEXT, Hits, find_hits
-from curation.decontaminate.index import BenchmarkIndex, build_index, read_index, write_index
+from curation.decontaminate.index import (
+    BenchmarkIndex,
+    build_index,
+    check_index,
+    read_index,
+    write_index,
+)
 from curation.decontaminate.review import NEAR, REVIEWS, with_originals
 
 __all__ = [
@@ -18,6 +24,7 @@ __all__ = [
     "DecontaminateConfig",
     "Hits",
     "build_index",
+    "check_index",
     "find_hits",
     "read_index",
     "with_originals",

@@ -140,11 +140,11 @@ def write_index(index: BenchmarkIndex, folder: Path) -> None:
         raise StorageError(f"cannot write {folder}: {error}; choose another folder") from error
 
 
-def read_index(folder: Path, encoder: str) -> BenchmarkIndex:
-    """Read an index made with the encoder of fingerprint `encoder`.
+def check_index(folder: Path, encoder: str) -> Mapping[str, Any]:
+    """What an index says of itself, once it is known to be comparable; its items are not read.
 
     Raises:
-        InputError: there is no index, or it is damaged or of another version.
+        InputError: there is no index, or it is of another version.
         UsageError: it was made with another encoder, so that its vectors cannot be compared.
     """
     note = _note(folder)
@@ -158,6 +158,17 @@ def read_index(folder: Path, encoder: str) -> BenchmarkIndex:
             f"benchmark index {folder} was made with encoder {note['encoder'][:12]}, the recipe's "
             f"is {encoder[:12]}: make the index again with the recipe's encoder"
         )
+    return note
+
+
+def read_index(folder: Path, encoder: str) -> BenchmarkIndex:
+    """Read an index made with the encoder of fingerprint `encoder`.
+
+    Raises:
+        InputError: it is damaged.
+        UsageError, InputError: as `check_index`.
+    """
+    note = check_index(folder, encoder)
     try:
         items = pq.read_table(folder / "items.parquet")
         images = pq.read_table(folder / "images.parquet")

@@ -16,6 +16,7 @@ from curation.decontaminate import (
     BenchmarkConfig,
     DecontaminateConfig,
     Hits,
+    check_index,
     find_hits,
     read_index,
     with_originals,
@@ -32,6 +33,17 @@ from curation.storage import read_folder, write_table
 from curation.vectors import read_vectors
 
 TRAIN: Final = "train"
+
+
+def check_indexes(recipe: Recipe) -> None:
+    """Make sure, without reading their items, that every benchmark's index can be compared.
+
+    Raises UsageError and InputError as `curation.decontaminate.check_index`.
+    """
+    if recipe.decontaminate.benchmarks:
+        encoder = recipe.encoder.fingerprint()
+        for benchmark in recipe.decontaminate.benchmarks:
+            check_index(benchmark.index, encoder)
 
 
 class DecontaminateStage:

@@ -194,6 +194,7 @@ def test_an_index_of_another_encoder_is_refused(phantom_recipe, index, tmp_path)
     recipe = phantom_recipe(*against(index, "drop"), "encoder.precision=bfloat16")
     with pytest.raises(UsageError, match="made with encoder"):
         curate(recipe, tmp_path / "run", LocalExecutor())
+    assert not (tmp_path / "run").exists(), "refused only after work was done"
 
 
 def test_the_command_says_what_the_given_splits_share(phantom_run, capsys):
