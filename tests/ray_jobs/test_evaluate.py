@@ -139,6 +139,7 @@ def slow_recipe(tmp_path, planted) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_killed_evaluation_goes_on_where_it_stopped(command, slow_recipe, tmp_path):
     replies = tmp_path / "medsift-runs" / "cache" / "replies"
     process = command.start("evaluate", slow_recipe, "--local")

@@ -195,6 +195,7 @@ def test_a_second_run_trains_and_asks_nothing(studied: Studied, medsift: Any) ->
     assert (studied.run / "studies" / "tiny" / "study.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_ends_as_if_it_had_not_been(
     command: Any,
     write_study: Write,

@@ -89,6 +89,7 @@ def check_same(folder: Path, wanted: Path) -> None:
 # Killed, alone and on Ray.
 
 
+@pytest.mark.slow
 def test_the_command_killed_at_a_random_step_goes_on(
     command: Command,
     medsift: Train,

@@ -88,6 +88,7 @@ def test_of_two_selections_of_one_name_the_second_is_refused(run_dir, command):
     assert [line["lines"] for line in selections(run_dir) if line["selection"] == "one"] == [first]
 
 
+@pytest.mark.slow
 def test_a_selection_during_a_run_waits_for_it_and_is_added(run_dir, command):
     running = command.start(*again(run_dir))
     deadline = time.monotonic() + 60

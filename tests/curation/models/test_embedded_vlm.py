@@ -227,6 +227,7 @@ def shown(case: Case) -> Image.Image:
     return Image.fromarray(to_bytes(paint(case, 0)))
 
 
+@pytest.mark.slow
 def test_adapters_learn_beside_the_whole_projector_and_load_again(
     made: ImageTextModel, folder: Path, tmp_path: Path
 ) -> None:
