@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from pydantic import ValidationError
@@ -13,7 +15,7 @@ from curation.errors import ManifestError
 from evaluation.records import SCORES
 from evaluation.scoring.predictions import score_predictions
 from evaluation.statistics import FACETS, Resampling
-from evaluation.stored import find_evaluation, read_evaluation
+from evaluation.stored import find_evaluation, known_evaluations, read_evaluation
 from evaluation.summary import summarise
 
 
@@ -45,7 +47,19 @@ def rescore(manifest: Path, wanted: str | None = None, protocol: str | None = No
     A judge's columns stay as they are. Raises ManifestError where there is no such evaluation,
     UsageError or InputError as scoring does.
     """
-    found = find_evaluation(manifest, wanted)
+    return _score_again(manifest, find_evaluation(manifest, wanted), protocol)
+
+
+def rescore_all(manifest: Path, protocol: str | None = None) -> list[Rescored]:
+    """As `rescore`, of every evaluation that the newest run holds."""
+    known = known_evaluations(manifest)
+    if not known:
+        raise ManifestError(f"{manifest} has no evaluation; make one with `medsift evaluate`")
+    newest = [line for line in known if line["run_id"] == known[0]["run_id"]]
+    return [_score_again(manifest, line, protocol) for line in newest]
+
+
+def _score_again(manifest: Path, found: Mapping[str, Any], protocol: str | None) -> Rescored:
     place = (manifest, found["run_id"], found["evaluation_id"])
     lines = read_evaluation(*place, "evaluations")
     stored = read_evaluation(*place, "predictions")

@@ -59,17 +59,26 @@ def store(run: Home, tables: Mapping[str, pa.Table]) -> None:
     append_tables(run.manifest, run.run_id, tables)
 
 
+def known_evaluations(manifest: Path) -> list[dict[str, Any]]:
+    """The lines (run_id, evaluation_id, model, made) of all evaluations, the newest first.
+
+    Raises ManifestError.
+    """
+    found: list[dict[str, Any]] = query(
+        manifest,
+        "SELECT run_id, evaluation_id, any_value(model) AS model, max(created_at) AS made "
+        "FROM evaluations GROUP BY ALL ORDER BY made DESC, evaluation_id",
+    ).to_pylist()
+    return found
+
+
 def find_evaluation(manifest: Path, wanted: str | None) -> Mapping[str, Any]:
     """The line (run_id, evaluation_id, model) that a name means; the only one when None.
 
     A name is an evaluation's id or the beginning of it, or a model's; of several the newest.
     Raises ManifestError where there is none, or None is not enough.
     """
-    known: list[dict[str, Any]] = query(
-        manifest,
-        "SELECT run_id, evaluation_id, any_value(model) AS model, max(created_at) AS made "
-        "FROM evaluations GROUP BY ALL ORDER BY made DESC, evaluation_id",
-    ).to_pylist()
+    known = known_evaluations(manifest)
     found = [line for line in known if wanted is None or _means(wanted, line)]
     names = ", ".join(line["evaluation_id"] for line in known) or "none"
     if not found:

@@ -16,7 +16,7 @@ def rescore(
         typer.Option(
             "--evaluation",
             help="An evaluation's id or its beginning, or a model's name.",
-            show_default="the only one",
+            show_default="all of the run",
         ),
     ] = None,
     protocol: Annotated[
@@ -35,7 +35,10 @@ def rescore(
 
     Without --save the manifest stays as it is.
     """
+    import pyarrow as pa
+
     from evaluation.rescore import rescore as score_again
+    from evaluation.rescore import rescore_all
     from evaluation.stored import Home, store
     from ray_jobs.commands.evaluate import print_tables
     from ray_jobs.console import closed_pipe_is_fine
@@ -43,9 +46,13 @@ def rescore(
     from ray_jobs.names import manifest_path
 
     manifest = manifest_path(run_dir)
-    found = score_again(manifest, evaluation, protocol)
+    if evaluation is None:
+        found = rescore_all(manifest, protocol)
+    else:
+        found = [score_again(manifest, evaluation, protocol)]
+    tables = {name: pa.concat_tables(one.tables[name] for one in found) for name in found[0].tables}
     with closed_pipe_is_fine():
-        print_tables(found.lines, found.metrics)
+        print_tables(tables["evaluations"], tables["metrics"])
     if save:
-        store(Home(found.run_id, manifest.parent, manifest), found.tables)
-        write_page(manifest, found.run_id)
+        store(Home(found[0].run_id, manifest.parent, manifest), tables)
+        write_page(manifest, found[0].run_id)

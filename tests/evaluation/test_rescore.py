@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 import pytest
 
 from curation.errors import ManifestError, UsageError
-from evaluation.rescore import rescore
+from evaluation.rescore import rescore, rescore_all
 from evaluation.stored import find_evaluation
+from tests.training.conftest import asked, write_run
 
 
 def test_scoring_again_gives_the_stored_tables(baselines):
@@ -24,6 +25,18 @@ def test_scoring_again_gives_the_stored_tables(baselines):
             table.sort_by(order).select(names) for table in (again.predictions, one.predictions)
         )
         assert mine.to_pylist() == theirs.to_pylist()
+
+
+def test_without_a_name_every_evaluation_is_scored_again(baselines):
+    again = {one.evaluation_id: one.metrics for one in rescore_all(baselines.manifest)}
+    assert again.keys() == {one.evaluation_id for one in baselines.models}
+    assert all(again[one.evaluation_id].equals(one.metrics) for one in baselines.models)
+
+
+def test_a_run_without_an_evaluation_is_one_line(tmp_path):
+    run = write_run(tmp_path / "run", [asked("is it clear?", "yes")])
+    with pytest.raises(ManifestError, match="no evaluation; make one with `medsift evaluate`"):
+        rescore_all(run / "manifest.duckdb")
 
 
 def test_another_protocol_is_named_in_every_table(baselines):

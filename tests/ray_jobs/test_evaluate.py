@@ -43,10 +43,14 @@ def test_options_alone_evaluate_print_a_table_and_write_a_page(evaluated):
     assert line["models"] == 2
 
 
-def test_rescoring_prints_the_same_table_byte_for_byte(medsift, evaluated, phantoms):
-    words = ["--model", "majority", *phantoms, "--variant", "rotation"]
+@pytest.mark.parametrize(
+    ("models", "which"), [(["majority"], ["--evaluation", "majority"]), (["majority", "prior"], [])]
+)
+def test_rescoring_prints_the_same_table_byte_for_byte(medsift, evaluated, phantoms, models, which):
+    named = [word for model in models for word in ("--model", model)]
+    words = [*named, *phantoms, "--variant", "rotation"]
     first = medsift("evaluate", *words, "--run-dir", evaluated, "--local")
-    again = medsift("rescore", evaluated, "--evaluation", "majority")
+    again = medsift("rescore", evaluated, *which)
     assert first.code == again.code == 0
     assert again.out.strip()
     assert first.out.startswith(again.out.rstrip("\n"))
