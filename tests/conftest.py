@@ -120,9 +120,8 @@ def _scope(nodeid: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest comes first: at the end one process must not be left alone with it."""
-    slow = {_scope(item.nodeid) for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (_scope(item.nodeid) != "ray", _scope(item.nodeid) not in slow))
+    """Ray's tests come first: when several processes share the work they take longest."""
+    items.sort(key=lambda item: _scope(item.nodeid) != "ray")
 
 
 @pytest.hookimpl(optionalhook=True)
