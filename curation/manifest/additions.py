@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from curation.manifest.load import Input, insert
 from curation.manifest.schema import TABLES, quoted
-from curation.manifest.upgrade import columns
+from curation.manifest.upgrade import layout
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -20,10 +20,11 @@ def keep_additions(con: DuckDBPyConnection, old: str, run_id: str) -> None:
     by hand, an export, a training, an evaluation. A selection that came out the same keeps the
     moment it was made, so that the newest one is still the newest.
     """
+    held = layout(con, old)
     for table in TABLES:
-        if table.replaced_by is not None and columns(con, table.name, old):
+        if table.replaced_by is not None and table.name in held:
             _keep(con, old, run_id, table.name, table.replaced_by)
-    if columns(con, "selection_settings", old):
+    if "selection_settings" in held:
         _keep_moments(con, old, run_id)
 
 

@@ -19,12 +19,14 @@ def upgrade(con: DuckDBPyConnection) -> None:
     newest = con.execute("SELECT max(schema_version) FROM runs").fetchall()[0][0]
     if newest is None or newest == SCHEMA_VERSION:
         return
+    held = layout(con)
     for table in TABLES:
-        known = columns(con, table.name)
-        if not known:
+        known = held.get(table.name)
+        if known is None:
             con.execute("; ".join(table_ddl(table)))
+            continue
         for column in table.columns:
-            if known and column.name not in known:
+            if column.name not in known:
                 con.execute(f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {column.type}')
     for view in VIEWS:
         con.execute(f"DROP VIEW IF EXISTS {view.name}")
@@ -34,13 +36,11 @@ def upgrade(con: DuckDBPyConnection) -> None:
 
 def carry_over(con: DuckDBPyConnection, old: str, run_id: str) -> None:
     """Copy every other run from database `old`, of this layout or an older one."""
-    for table in TABLES:
-        shared = columns(con, table.name, old)
-        if not shared:
-            continue
+    held = layout(con, old)
+    for table in (table for table in TABLES if table.name in held):
         listed = ", ".join(
             f'{SCHEMA_VERSION} AS "schema_version"' if name == "schema_version" else f'"{name}"'
-            for name in shared
+            for name in held[table.name]
         )
         con.execute(
             f"INSERT INTO {table.name} BY NAME SELECT {listed} FROM {old}.{table.name} "
@@ -49,12 +49,11 @@ def carry_over(con: DuckDBPyConnection, old: str, run_id: str) -> None:
         )
 
 
-def columns(con: DuckDBPyConnection, table: str, database: str | None = None) -> list[str]:
-    """Column names of a table, in order; none where there is no such table."""
+def layout(con: DuckDBPyConnection, database: str | None = None) -> dict[str, list[str]]:
+    """Column names of every table and view, in order, by its name."""
     where = quoted(database) if database else "current_database()"
     found = con.execute(
-        "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'main' "
-        f"AND database_name = {where} AND table_name = ? ORDER BY column_index",
-        [table],
+        "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() "
+        f"WHERE schema_name = 'main' AND database_name = {where} GROUP BY table_name"
     ).fetchall()
-    return [line[0] for line in found]
+    return dict(found)

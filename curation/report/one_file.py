@@ -7,10 +7,13 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from curation.report.words import clock, number, share, similarity
 from curation.storage import written_whole
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
@@ -37,16 +40,7 @@ def render(
         styles: style sheets after the one that all pages share.
         draws: whether there is a figure, so that plotly.js is needed.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader([template.parent, TEMPLATES]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update({**FILTERS, **filters})
+    environment = _templates(template.parent, tuple({**FILTERS, **filters}.items()))
     scripts = [_text(TEMPLATES / "report.js")]
     if draws:
         scripts.insert(0, plotly_script())
@@ -56,6 +50,22 @@ def render(
         scripts=scripts,
         policy=policy(scripts),
     )
+
+
+@lru_cache
+def _templates(folder: Path, filters: tuple[tuple[str, Callable[..., Any]], ...]) -> Environment:
+    """What a process that writes many pages compiles once."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader([folder, TEMPLATES]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(filters)
+    return environment
 
 
 def write_page(output: Path, page: str) -> None:
