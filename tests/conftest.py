@@ -16,6 +16,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+SCORING = "tests/curation/scoring/"
 DATA = Path(os.environ.get("MEDSIFT_DATA", REPOSITORY.parent / "shared" / "data"))
 
 
@@ -114,9 +115,12 @@ def ray_session(object_store: str) -> Iterator[None]:
 
 
 def _scope(nodeid: str) -> str:
-    """What one process runs as a whole: all files that use Ray, or one other file."""
+    """What one process runs as a whole: all files that use Ray, a room's, or one other file."""
     file = nodeid.partition("::")[0]
-    return "ray" if file.endswith("_on_ray.py") else file
+    if file.endswith("_on_ray.py"):
+        return "ray"
+    # The pools that scorers are tried on are made once.
+    return SCORING if file.startswith(SCORING) else file
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -144,7 +144,9 @@ def slow_recipe(tmp_path, planted) -> Path:
 
 
 @pytest.mark.slow
-def test_a_killed_evaluation_goes_on_where_it_stopped(command, slow_recipe, tmp_path):
+def test_a_killed_evaluation_goes_on_where_it_stopped(
+    command, medsift, slow_recipe, tmp_path, monkeypatch
+):
     replies = tmp_path / "medsift-runs" / "cache" / "replies"
     process = command.start("evaluate", slow_recipe, "--local")
     deadline = time.monotonic() + 200
@@ -154,7 +156,8 @@ def test_a_killed_evaluation_goes_on_where_it_stopped(command, slow_recipe, tmp_
     process.send_signal(signal.SIGKILL)
     process.communicate()
     kept = {path: path.stat().st_mtime_ns for path in replies.glob("*/*.parquet")}
-    assert command("evaluate", slow_recipe, "--local").code == 0
+    monkeypatch.chdir(tmp_path)
+    assert medsift("evaluate", slow_recipe, "--local").code == 0
     manifest = tmp_path / "medsift-runs" / "slow" / "manifest.duckdb"
     sql = "SELECT count(*) AS n, count(DISTINCT prompt_hash) AS asked FROM predictions"
     [held] = query(manifest, sql).to_pylist()

@@ -153,72 +153,55 @@ def submitted(script: str, address: str, token: str | None = TOKEN, **more: str)
     )
 
 
-HELLO = """
-import sys, tempfile, pathlib
+FOLLOWED = """
+import sys, tempfile, types
+from pathlib import Path
 from curation.errors import MedSiftError
-from ray_jobs.submit import JobServer, write_out
+from ray_jobs.submit import JobServer, pack, write_out
+recipe = types.SimpleNamespace(name="joins", resolved=lambda: {{}})
 try:
     server = JobServer(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
-        pathlib.Path(folder, "hello.py").write_text({program!r})
-        job = server.submit(pathlib.Path(folder), "python hello.py", name="hello")
+        pack(recipe, Path(folder))
+        Path(folder, "job.py").write_text({program!r})
+        job = server.submit(Path(folder), "python job.py", name=recipe.name)
     outcome = server.follow(job, write_out)
 except MedSiftError as error:
     sys.exit("error: " + str(error))
 print(outcome.status, server.client.get_job_info(job).metadata)
 sys.exit(outcome.exit_code)
 """
-CONNECT = (
-    "from ray_jobs.cluster import connected, describe\n"
-    "with connected(1):\n    print('inside', describe())\n"
-)
+JOINS = """
+from ray_jobs.cluster import connected, describe
+with connected(1):
+    print("inside", describe())
+raise SystemExit({code})
+"""
 
 
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_a_job_is_followed_and_its_status_is_handed_on(head):
-    done = submitted(HELLO.format(program="print('hello from the head')\n"), head)
-    assert done.returncode == 0, done.stderr
-    assert "hello from the head" in done.stdout
-    assert "SUCCEEDED" in done.stdout
-    failing = submitted(HELLO.format(program="raise SystemExit(4)\n"), head)
-    assert failing.returncode == 4, failing.stderr
-    assert "FAILED" in failing.stdout
-    assert TOKEN not in done.stdout + done.stderr + failing.stdout + failing.stderr
+def test_jobs_join_the_cluster_they_run_in_leave_it_running_and_hand_their_status_on(head):
+    for code, status in ((0, "SUCCEEDED"), (4, "FAILED")):
+        done = submitted(FOLLOWED.format(program=JOINS.format(code=code)), head)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert status in done.stdout
+        # The head has two CPUs: the one that was asked for did not start another Ray.
+        assert "inside a local Ray" not in done.stdout
+        assert "2 CPUs" in done.stdout
+        assert TOKEN not in done.stdout + done.stderr
 
 
 @pytest.mark.cluster
 @pytest.mark.parametrize(("token", "words"), [(None, "none was found"), ("x" * 36, "refuses")])
 def test_a_missing_or_wrong_token_is_one_line_with_the_mend(head, token, words):
-    done = submitted(HELLO.format(program=""), head, token)
+    done = submitted(FOLLOWED.format(program=""), head, token)
     assert done.returncode == 1
     assert done.stderr.count("error: ") == 1
     assert words in done.stderr
     assert "RAY_AUTH_TOKEN" in done.stderr
     assert "Traceback" not in done.stderr
     assert "x" * 36 not in done.stderr
-
-
-@pytest.mark.cluster
-@pytest.mark.slow
-def test_a_job_joins_the_cluster_that_it_runs_in_and_leaves_it_running(head, tmp_path):
-    packed = (
-        "import sys, tempfile, pathlib, types\n"
-        "from ray_jobs.submit import JobServer, pack, write_out\n"
-        "recipe = types.SimpleNamespace(name='x', resolved=lambda: {})\n"
-        "server = JobServer(sys.argv[1])\n"
-        "with tempfile.TemporaryDirectory() as folder:\n"
-        "    pack(recipe, pathlib.Path(folder))\n"
-        f"    pathlib.Path(folder, 'job.py').write_text({CONNECT!r})\n"
-        "    job = server.submit(pathlib.Path(folder), 'python job.py', name='x')\n"
-        "sys.exit(server.follow(job, write_out).exit_code)\n"
-    )
-    for _ in range(2):
-        done = submitted(packed, head)
-        assert done.returncode == 0, done.stdout + done.stderr
-        # The head has two CPUs: the one that was asked for did not start another Ray.
-        assert "inside a local Ray" not in done.stdout
-        assert "2 CPUs" in done.stdout
 
 
 @pytest.mark.cluster
@@ -252,7 +235,7 @@ def test_a_submitted_run_leaves_a_manifest_and_hands_its_status_on(
 
 
 def test_an_address_where_nothing_listens_is_one_line():
-    done = submitted(HELLO.format(program=""), f"http://127.0.0.1:{free_port()}")
+    done = submitted(FOLLOWED.format(program=""), f"http://127.0.0.1:{free_port()}")
     assert done.returncode == 1
     assert done.stderr.startswith("error: nothing answers at http://127.0.0.1:")
     assert done.stderr.count("\n") == 1

@@ -18,6 +18,7 @@ from curation.models import (
     EmbeddedModelConfig,
     ImageTextModel,
     ImageTextModelConfig,
+    LanguageModel,
     embedded,
 )
 from curation.models.embedded_vlm import IMAGE_TOKEN, assemble, root_mean_square
@@ -33,6 +34,11 @@ PROJECTOR = "multi_modal_projector"
 @pytest.fixture(scope="module")
 def made() -> ImageTextModel:
     return EmbeddedImageTextModelConfig(side=3).build()
+
+
+@pytest.fixture(scope="module")
+def language() -> LanguageModel:
+    return EmbeddedModelConfig().build()
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +78,7 @@ def inputs(processor: Any, lines: Sequence[tuple[str, int]], answer: str | None 
     )
 
 
-def test_parts_are_the_wheels_own(made: ImageTextModel) -> None:
-    language = EmbeddedModelConfig().build()
+def test_parts_are_the_wheels_own(made: ImageTextModel, language: LanguageModel) -> None:
     words = made.processor.tokenizer("Is there a lesion?", return_tensors="pt")
     with torch.inference_mode():
         ours = made.model(**words).logits
@@ -97,9 +102,9 @@ def test_pixels_are_those_of_the_embedded_encoder(made: ImageTextModel) -> None:
 
 
 def test_text_alone_is_tokenised_as_before_and_the_picture_takes_side_squared_tokens(
-    made: ImageTextModel,
+    made: ImageTextModel, language: LanguageModel
 ) -> None:
-    before = EmbeddedModelConfig().build().tokenizer
+    before = language.tokenizer
     now = made.processor.tokenizer
     text = "<|im_start|>user\nA 12 mm nodule?<|im_end|>\n"
     assert now(text)["input_ids"] == before(text)["input_ids"]
@@ -131,7 +136,7 @@ def test_template_marks_what_the_assistant_says(made: ImageTextModel) -> None:
 
 
 def test_generation_is_the_same_alone_and_in_a_batch(made: ImageTextModel) -> None:
-    how = {"max_new_tokens": 8, "do_sample": False}
+    how = {"max_new_tokens": 5, "do_sample": False}
     batch = inputs(made.processor, QUESTIONS)
     with torch.inference_mode():
         together = made.model.generate(**batch, **how)[:, batch["input_ids"].shape[1] :]
@@ -246,7 +251,7 @@ def test_adapters_learn_beside_the_whole_projector_and_load_again(
     assert not any(TOWER in name for name in learns)
     assert all("lora_" in name or PROJECTOR in name for name in learns)
     optimiser = torch.optim.AdamW(learns.values(), lr=2e-3)
-    given, losses = phantoms(made.processor, 8), []
+    given, losses = phantoms(made.processor, 5), []
     for _ in range(5):
         loss = model(**given).loss
         loss.backward()

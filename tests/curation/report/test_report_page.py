@@ -61,6 +61,7 @@ THEMES = {
     "light": (),
     "dark": ("--force-dark-mode", "--blink-settings=preferredColorScheme=0"),
 }
+PAPERS = {"light": (255, 255, 255), "dark": (0x14, 0x18, 0x1D)}
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +69,19 @@ def full_page(full_manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return write_report(full_manifest, None, tmp_path_factory.mktemp("page") / "report.html")
 
 
+@pytest.fixture(scope="module")
+def full_drawn(
+    full_page: Path,
+    browse: Callable[..., tuple[str, str]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[str, str]:
+    """What the browser makes of it, and says."""
+    return browse(full_page, tmp_path_factory.mktemp("profile"))
+
+
 @pytest.mark.page
-def test_browser_draws_every_figure_without_a_complaint(
-    full_page: Path, browse: Callable[..., tuple[str, str]], tmp_path: Path
-) -> None:
-    dom, console = browse(full_page, tmp_path)
+def test_browser_draws_every_figure_without_a_complaint(full_drawn: tuple[str, str]) -> None:
+    dom, console = full_drawn
     figures = re.findall(r'data-figure="([^"]+)"', dom)
     assert len(figures) == 8
     assert 'data-drawn="8"' in dom
@@ -81,10 +90,8 @@ def test_browser_draws_every_figure_without_a_complaint(
 
 
 @pytest.mark.page
-def test_hostile_text_stays_text_in_the_browser(
-    full_page: Path, browse: Callable[..., tuple[str, str]], tmp_path: Path, hostile: str
-) -> None:
-    dom, _ = browse(full_page, tmp_path)
+def test_hostile_text_stays_text_in_the_browser(full_drawn: tuple[str, str], hostile: str) -> None:
+    dom, _ = full_drawn
     assert "data-broken" not in dom
     drawn = Page(dom)
     assert hostile in drawn.text[""]
@@ -99,14 +106,18 @@ def curated_page(curated_manifest: Path, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.mark.page
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_scores_and_selections_are_drawn_in_both_themes(
+def test_scores_and_selections_are_drawn_in_both_themes_on_their_paper(
     curated_page: Path,
     browse: Callable[..., tuple[str, str]],
     tmp_path: Path,
     theme: str,
     hostile: str,
 ) -> None:
-    dom, console = browse(curated_page, tmp_path, *THEMES[theme])
+    from PIL import Image
+
+    shot = tmp_path / "page.png"
+    more = ("--window-size=1200,900", f"--screenshot={shot}")
+    dom, console = browse(curated_page, tmp_path / "profile", *THEMES[theme], *more)
     figures = re.findall(r'data-figure="([^"]+)"', dom)
     assert figures[-5:] == ["score-0", "score-1", "score-2", "correlations", "curves"]
     assert f'data-drawn="{len(figures)}"' in dom
@@ -116,21 +127,7 @@ def test_scores_and_selections_are_drawn_in_both_themes(
     drawn = Page(dom)
     assert not [tag for tag, _ in drawn.elements if tag == "b"]
     assert all(hostile in drawn.text[name] for name in ("scores", "curves", "strata", "selections"))
-
-
-@pytest.mark.page
-def test_figures_take_the_paper_of_their_theme(
-    curated_page: Path, browse: Callable[..., tuple[str, str]], tmp_path: Path
-) -> None:
-    from PIL import Image
-
-    papers = []
-    for theme, flags in THEMES.items():
-        shot = tmp_path / f"{theme}.png"
-        more = (*flags, "--window-size=1200,900", f"--screenshot={shot}")
-        browse(curated_page, tmp_path / theme, *more)
-        papers.append(Image.open(shot).convert("RGB").getpixel((2, 2)))
-    assert papers == [(255, 255, 255), (0x14, 0x18, 0x1D)]
+    assert Image.open(shot).convert("RGB").getpixel((2, 2)) == PAPERS[theme]
 
 
 @pytest.mark.page

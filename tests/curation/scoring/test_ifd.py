@@ -153,7 +153,7 @@ def test_real_answers_are_likelier_after_their_own_questions(
         lines = [json.loads(line) for line in islice(file, 0, 12_000, 1_000)]
     right = [(str(line["question"]), str(line["answer"])) for line in lines]
     wrong = [(right[place - 1][0], answer) for place, (_, answer) in enumerate(right)]
-    ifd = score(IfdConfig(max_tokens=96), right + wrong, tmp_path)
+    ifd = score(IfdConfig(max_tokens=64), right + wrong, tmp_path)
     assert (ifd < 2).all()
     own, others = np.split(ifd, 2)
     assert (own < others).mean() > 0.9
