@@ -23,7 +23,7 @@ from training.recipe import TrainingRecipe
 from training.run import train_here
 
 SEED = 11
-CASES = 360
+CASES = 300
 TASK, ANSWER_TYPE = "modality", "open"
 """What a coarse grid sees after a hundred samples; lesions and their sides it does not."""
 TRAINING: dict[str, Any] = {

@@ -24,7 +24,7 @@ from ray_jobs.commands.curate import RESUME
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 NAMES = [stage.name for stage in STAGES]
 START_SECONDS = 200
-MEDQUAD_LINES, PUBMEDQA_LINES = 100, 30
+MEDQUAD_LINES, PUBMEDQA_LINES = 60, 20
 
 
 def ask(run_dir: Path, sql: str) -> list[dict[str, Any]]:
