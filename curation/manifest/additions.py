@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from curation.manifest.load import Input, insert
 from curation.manifest.schema import TABLES, quoted
-from curation.manifest.upgrade import layout
+from curation.manifest.upgrade import columns
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -20,7 +20,7 @@ def keep_additions(con: DuckDBPyConnection, old: str, run_id: str) -> None:
     by hand, an export, a training, an evaluation. A selection that came out the same keeps the
     moment it was made, so that the newest one is still the newest.
     """
-    held = layout(con, old)
+    held = columns(con, old)
     for table in TABLES:
         if table.replaced_by is not None and table.name in held:
             _keep(con, old, run_id, table.name, table.replaced_by)

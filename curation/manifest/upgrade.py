@@ -19,7 +19,7 @@ def upgrade(con: DuckDBPyConnection) -> None:
     newest = con.execute("SELECT max(schema_version) FROM runs").fetchall()[0][0]
     if newest is None or newest == SCHEMA_VERSION:
         return
-    held = layout(con)
+    held = columns(con)
     for table in TABLES:
         known = held.get(table.name)
         if known is None:
@@ -36,7 +36,7 @@ def upgrade(con: DuckDBPyConnection) -> None:
 
 def carry_over(con: DuckDBPyConnection, old: str, run_id: str) -> None:
     """Copy every other run from database `old`, of this layout or an older one."""
-    held = layout(con, old)
+    held = columns(con, old)
     for table in (table for table in TABLES if table.name in held):
         listed = ", ".join(
             f'{SCHEMA_VERSION} AS "schema_version"' if name == "schema_version" else f'"{name}"'
@@ -49,7 +49,7 @@ def carry_over(con: DuckDBPyConnection, old: str, run_id: str) -> None:
         )
 
 
-def layout(con: DuckDBPyConnection, database: str | None = None) -> dict[str, list[str]]:
+def columns(con: DuckDBPyConnection, database: str | None = None) -> dict[str, list[str]]:
     """Column names of every table and view, in order, by its name."""
     where = quoted(database) if database else "current_database()"
     found = con.execute(

@@ -175,20 +175,21 @@ JOINS = """
 from ray_jobs.cluster import connected, describe
 with connected(1):
     print("inside", describe())
-raise SystemExit(4)
+raise SystemExit({code})
 """
 
 
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_a_job_joins_the_cluster_it_runs_in_leaves_it_running_and_hands_its_status_on(head):
-    done = submitted(FOLLOWED.format(program=JOINS), head)
-    assert done.returncode == 4, done.stdout + done.stderr
-    assert "FAILED" in done.stdout
-    # The head has two CPUs: the one that was asked for did not start another Ray.
-    assert "inside a local Ray" not in done.stdout
-    assert "2 CPUs" in done.stdout
-    assert TOKEN not in done.stdout + done.stderr
+def test_jobs_join_the_cluster_they_run_in_leave_it_running_and_hand_their_status_on(head):
+    for code, status in ((0, "SUCCEEDED"), (4, "FAILED")):
+        done = submitted(FOLLOWED.format(program=JOINS.format(code=code)), head)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert status in done.stdout
+        # The head has two CPUs: the one that was asked for did not start another Ray.
+        assert "inside a local Ray" not in done.stdout
+        assert "2 CPUs" in done.stdout
+        assert TOKEN not in done.stdout + done.stderr
 
 
 @pytest.mark.cluster

@@ -359,7 +359,7 @@ def test_the_rule_agrees_with_brute_force(pool: list[tuple[Any, ...]]) -> None:
     assert found == by_brute_force(lines)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(POOL, st.randoms(use_true_random=False))
 def test_neither_the_order_nor_the_names_of_rows_change_who_stays(
     pool: list[tuple[Any, ...]], random: Any
@@ -381,7 +381,7 @@ def reasons(result: DedupResult) -> list[tuple[str, str]]:
     return sorted((d["sample_id"], d["reason"]) for d in result.decisions.to_pylist())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(POOL)
 def test_every_row_is_kept_or_dropped_for_a_kept_one_and_nothing_more_goes_the_second_time(
     pool: list[tuple[Any, ...]],

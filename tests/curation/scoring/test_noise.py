@@ -18,7 +18,7 @@ from curation.scoring.label_noise import LabelNoiseConfig, probability_wrong
 
 ALIGNMENT = AlignmentConfig(kind="alignment")
 LABEL_NOISE = LabelNoiseConfig(kind="label_noise")
-SEEDS = [11, pytest.param(12, marks=pytest.mark.slow)]
+SEEDS = [11, pytest.param(12, marks=pytest.mark.slow), pytest.param(13, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
