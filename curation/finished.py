@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from curation.errors import InputError, ManifestError
-from curation.manifest import query
+from curation.manifest import read
 from curation.recipe import Recipe
 
 MANIFEST = "manifest.duckdb"
@@ -36,7 +36,7 @@ def open_run(run_dir: Path, run_id: str | None = None) -> FinishedRun:
     """
     run_dir = run_dir.absolute()
     manifest = run_dir / MANIFEST
-    runs = query(manifest, "SELECT run_id, recipe FROM runs ORDER BY created_at DESC, run_id")
+    runs = read(manifest, "SELECT run_id, recipe FROM runs ORDER BY created_at DESC, run_id")
     lines = {line["run_id"]: line["recipe"] for line in runs.to_pylist()}
     wanted = run_id if run_id is not None else next(iter(lines), None)
     if wanted not in lines:
@@ -61,7 +61,7 @@ def _recipe(text: str, manifest: Path) -> Recipe:
 def _folders(run_dir: Path, run_id: str) -> dict[str, Path]:
     sql = f"SELECT stage, fingerprint FROM stages WHERE run_id = '{run_id}' ORDER BY ordinal"
     folders = {}
-    for line in query(run_dir / MANIFEST, sql).to_pylist():
+    for line in read(run_dir / MANIFEST, sql).to_pylist():
         folder = run_dir / "stages" / f"{line['stage']}-{line['fingerprint'][:16]}"
         if not (folder / "done.json").exists():
             raise InputError(

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from curation import records
 from curation.errors import ManifestError
-from curation.manifest import RunRecord, append_tables, query, write_manifest
+from curation.manifest import RunRecord, append_tables, read, write_manifest
 from curation.manifest.schema import quoted
 
 MANIFEST: Final = "manifest.duckdb"
@@ -45,7 +45,7 @@ def home(folder: Path, name: str) -> Home:
         )
         write_manifest(manifest, {}, record)
         return Home(run_id, folder, manifest)
-    runs = query(manifest, "SELECT run_id FROM runs ORDER BY created_at DESC, run_id LIMIT 1")
+    runs = read(manifest, "SELECT run_id FROM runs ORDER BY created_at DESC, run_id LIMIT 1")
     if not runs.num_rows:
         raise ManifestError(f"{manifest} holds no run; name another run directory")
     return Home(runs["run_id"][0].as_py(), folder, manifest)
@@ -64,7 +64,7 @@ def known_evaluations(manifest: Path) -> list[dict[str, Any]]:
 
     Raises ManifestError.
     """
-    found: list[dict[str, Any]] = query(
+    found: list[dict[str, Any]] = read(
         manifest,
         "SELECT run_id, evaluation_id, any_value(model) AS model, max(created_at) AS made "
         "FROM evaluations GROUP BY ALL ORDER BY made DESC, evaluation_id",
@@ -94,7 +94,7 @@ def read_evaluation(manifest: Path, run_id: str, evaluation_id: str, table: str)
     Raises ManifestError.
     """
     keys = {"predictions": "benchmark, variant, item_id", "evaluations": "benchmark"}
-    found = query(
+    found = read(
         manifest,
         f"SELECT * EXCLUDE (run_id) FROM {table} WHERE run_id = {quoted(run_id)} "
         f"AND evaluation_id = {quoted(evaluation_id)} ORDER BY {keys.get(table, 'ALL')}",

@@ -48,6 +48,8 @@ ROWS: Final = "rows"
 POLLING: Final = ("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 """A report waits until Ray Train has looked; its own two seconds are longer than many steps."""
 
+UNWATCHED: Final = ("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+"""Nobody takes away the machine that one sits at, and who watches is a process of its own."""
 
 WAITS: Final = 10
 """Minutes, as Ray Train asks for workers once in one, until a cluster without room is given up."""
@@ -93,6 +95,8 @@ def _fit(training: Training, listener: Listener, started: datetime) -> Sequence[
     write_rows(rows, home.child(ROWS))
     relay = Relay.start()
     os.environ.setdefault(*POLLING)
+    if not os.environ.get(ADDRESS):
+        os.environ.setdefault(*UNWATCHED)
     trainer = TorchTrainer(
         follow,
         train_loop_config={"order": Order(training, home, relay, started)},

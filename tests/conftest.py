@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,27 @@ def ray_session(object_store: str) -> Iterator[None]:
     ray.shutdown()
 
 
+@contextmanager
+def cpus_taken(left: int) -> Iterator[None]:
+    """All CPUs of the session's Ray but so many are somebody else's."""
+    import ray
+    from ray.util.placement_group import placement_group, remove_placement_group
+
+    group = placement_group([{"CPU": ray.cluster_resources()["CPU"] - left}])
+    try:
+        ray.get(group.ready())
+        yield
+    finally:
+        remove_placement_group(group)
+
+
+@pytest.fixture
+def one_worker(ray_session: None) -> Iterator[None]:
+    """Ray with room for one worker, where a second would only load the same model again."""
+    with cpus_taken(left=1):
+        yield
+
+
 def _scope(nodeid: str) -> str:
     """What one process runs as a whole: all files that use Ray, a room's, or one other file."""
     file = nodeid.partition("::")[0]
@@ -126,6 +148,16 @@ def _scope(nodeid: str) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Ray's tests come first: when several processes share the work they take longest."""
     items.sort(key=lambda item: _scope(item.nodeid) != "ray")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """After the last of Ray's tests Ray ends: idle, it takes a fourteenth of a core."""
+    yield
+    if _scope(item.nodeid) == "ray" and (nextitem is None or _scope(nextitem.nodeid) != "ray"):
+        import ray
+
+        ray.shutdown()
 
 
 @pytest.hookimpl(optionalhook=True)

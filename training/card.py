@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import yaml
 
-from curation.manifest import query
+from curation.manifest import read
 from curation.manifest.schema import quoted
 
 LIMITS: Final = """\
@@ -48,7 +48,7 @@ def model_card(lineage: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]])
 
 def evaluation_of(manifest: Path, training_id: str) -> list[dict[str, Any]]:
     """Accuracies of the newest evaluation of a training on each benchmark; none where none is."""
-    found: list[dict[str, Any]] = query(
+    found: list[dict[str, Any]] = read(
         manifest,
         "SELECT e.benchmark, m.protocol, m.value, m.low, m.high, m.n, m.clusters, m.unparsed_rate "
         "FROM evaluations e JOIN metrics m USING (run_id, evaluation_id, benchmark) "

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from curation.decontaminate import NEAR
 from curation.errors import LedgerError
-from curation.manifest import query
+from curation.manifest import read
 from curation.manifest.schema import quoted
 from training.recipe import TrainingRecipe
 
@@ -92,7 +92,7 @@ def _unchecked(manifest: Path, run_id: str, benchmark: str) -> tuple[str, str] |
     """Why nobody knows whether a benchmark is among the samples; None where it is known."""
     if benchmark.startswith(SPLIT):
         return _without_split(manifest, run_id, benchmark.removeprefix(SPLIT))
-    held = query(manifest, f"SELECT recipe FROM runs WHERE run_id = {quoted(run_id)}")
+    held = read(manifest, f"SELECT recipe FROM runs WHERE run_id = {quoted(run_id)}")
     recipe: dict[str, Any] = json.loads(held["recipe"][0].as_py() or "{}")
     listed = recipe.get("decontaminate", {}).get("benchmarks", [])
     names = [one["name"] for one in listed]
@@ -108,7 +108,7 @@ def _unchecked(manifest: Path, run_id: str, benchmark: str) -> tuple[str, str] |
 def _without_split(manifest: Path, run_id: str, split: str) -> tuple[str, str] | None:
     """Leaks between the splits of a run are always listed, where it has such a split."""
     sql = f"SELECT DISTINCT split FROM samples WHERE run_id = {quoted(run_id)} AND split NOT NULL"
-    names = sorted(query(manifest, sql)["split"].to_pylist())
+    names = sorted(read(manifest, sql)["split"].to_pylist())
     if split in names:
         return None
     return (
@@ -126,7 +126,7 @@ def _hits(
         f"SELECT row_id FROM selections WHERE run_id = {quoted(run_id)} "
         f"AND selection = {quoted(selection)}"
     )
-    lines = query(
+    lines = read(
         manifest,
         "SELECT row_id, verdict, item_id FROM leaks "
         f"WHERE run_id = {quoted(run_id)} AND benchmark = {quoted(benchmark)} "
@@ -146,7 +146,7 @@ def _example(rows: Mapping[str, str]) -> str:
 
 
 def _size(manifest: Path, run_id: str, selection: str) -> int:
-    held = query(
+    held = read(
         manifest,
         f"SELECT count(*) AS n FROM selections WHERE run_id = {quoted(run_id)} "
         f"AND selection = {quoted(selection)}",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from curation import records
-from curation.manifest import query, resolve_selection
+from curation.manifest import read, resolve_selection
 from curation.manifest.schema import quoted
 from curation.sources.storage import is_remote, local_path
 from training.gate import Verdict, pass_gate
@@ -68,7 +68,7 @@ def open_training(recipe: TrainingRecipe) -> Training:
     run_id, selection = resolve_selection(manifest, recipe.selection, recipe.run_id)
     named = recipe.model_copy(update={"run_id": run_id, "selection": selection})
     verdict = pass_gate(manifest, run_id, selection, named)
-    chosen = query(
+    chosen = read(
         manifest,
         "SELECT sample_id, row_id, weight FROM selections "
         f"WHERE run_id = {quoted(run_id)} AND selection = {quoted(selection)} ORDER BY rank",
@@ -92,5 +92,5 @@ def open_training(recipe: TrainingRecipe) -> Training:
 def _fingerprint(manifest: Path, run_id: str) -> str:
     """Identity of what curation decided: its recipe and its input, not the file's bytes."""
     sql = f"SELECT recipe_fingerprint, input_fingerprint FROM runs WHERE run_id = {quoted(run_id)}"
-    [line] = query(manifest, sql).to_pylist()
+    [line] = read(manifest, sql).to_pylist()
     return records.fingerprint([run_id, *line.values()])

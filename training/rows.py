@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.manifest import query, selected_batches
+from curation.manifest import read, selected_batches
 from curation.manifest.schema import quoted
 from training.recipe import MIXED_BY
 
@@ -62,7 +62,7 @@ def read_rows(
 
 
 def _of_split(manifest: Path, run_id: str, split: str) -> pa.Table:
-    return query(
+    return read(
         manifest,
         f"SELECT {', '.join(f'p.{name}' for name in _WANTED)} FROM samples p "
         "JOIN rows r ON r.run_id = p.run_id AND r.row_id = p.row_id "
@@ -73,7 +73,7 @@ def _of_split(manifest: Path, run_id: str, split: str) -> pa.Table:
 
 def _images(manifest: Path, run_id: str) -> Images:
     """Size and copy group of every picture of a run."""
-    table = query(
+    table = read(
         manifest,
         "SELECT image_id, width, height, coalesce(group_id, image_id) AS group_id "
         f"FROM images WHERE run_id = {quoted(run_id)}",

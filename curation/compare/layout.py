@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.manifest import TABLES, open_manifest
+from curation.manifest import TABLES, reading
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -20,9 +20,9 @@ def opened(path: Path) -> Iterator[DuckDBPyConnection]:
     """A manifest open for reading, in which every table can be asked.
 
     A table that an older layout lacks is there as an empty temporary one. Raises ManifestError as
-    `open_manifest` does.
+    `reading` does.
     """
-    with closing(open_manifest(path)) as con:
+    with reading(path) as con:
         found = con.execute(
             "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
         ).fetchall()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from curation.errors import ManifestError
+from curation.manifest.engine import NO_SPILL, engine, start
 from curation.manifest.schema import OLDEST_VERSION, SCHEMA_VERSION, TABLES, quoted
 from curation.manifest.views import VIEWS
 
@@ -38,7 +39,7 @@ def open_manifest(path: Path, memory_limit: str | None = None) -> DuckDBPyConnec
     `memory_limit` is a size such as "4GB", 80% of the machine's memory when None. Raises
     ManifestError when there is no manifest of this layout at `path`.
     """
-    con = _open(path, spill="")
+    con = _open(path, NO_SPILL)
     if memory_limit is not None:
         con.execute(f"SET memory_limit = {quoted(memory_limit)}")
     for setting in (
@@ -52,23 +53,45 @@ def open_manifest(path: Path, memory_limit: str | None = None) -> DuckDBPyConnec
 
 def _open(path: Path, spill: str) -> DuckDBPyConnection:
     """A connection whose default database is the manifest, read-only; `spill` is a folder."""
-    con = duckdb.connect(
-        config={
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "python_enable_replacements": False,
-            "temp_directory": spill,
-        }
-    )
+    con = start(spill)
     try:
-        attach(con, path, DATABASE)
-        con.execute(f"USE {DATABASE}")
-        _check_version(con, path)
         con.execute("SET TimeZone = 'UTC'")
+        _use(con, path)
     except ManifestError:
         con.close()
         raise
     return con
+
+
+def _use(con: DuckDBPyConnection, path: Path) -> None:
+    """Make the manifest the default database. Raises ManifestError."""
+    attach(con, path, DATABASE)
+    con.execute(f"USE {DATABASE}")
+    _check_version(con, path)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[DuckDBPyConnection]:
+    """Lend a connection for statements of our own, whose default database is the manifest.
+
+    Temporary tables go with it. Raises ManifestError as `open_manifest` does.
+    """
+    with engine() as con:
+        _use(con, path)
+        yield con
+        con.execute(f"USE memory; DETACH {DATABASE}")
+
+
+def read(path: Path, sql: str) -> pa.Table:
+    """Answer a reading statement of our own; one that a user may have written is for `query`.
+
+    Raises ManifestError for a file that is no manifest, or lacks what is asked for.
+    """
+    with reading(path) as con:
+        try:
+            return con.sql(sql).to_arrow_table()
+        except duckdb.Error as error:
+            raise ManifestError(_one_line(error)) from error
 
 
 def query(path: Path, sql: str, memory_limit: str | None = None) -> pa.Table:
@@ -142,13 +165,13 @@ def resolve_selection(
     path: Path, selection: str | None = None, run_id: str | None = None
 ) -> tuple[str, str]:
     """The (run_id, selection) meant by names that may be left out. Raises ManifestError."""
-    with closing(open_manifest(path)) as con:
+    with reading(path) as con:
         return _resolve(con, path, selection, run_id)
 
 
 def newest_version(path: Path) -> int:
     """The layout version of a manifest. Raises ManifestError when it is not one we can read."""
-    with closing(_open(path, spill="")) as con:
+    with reading(path) as con:
         return _check_version(con, path)
 
 

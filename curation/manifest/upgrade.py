@@ -36,6 +36,9 @@ def upgrade(con: DuckDBPyConnection) -> None:
 
 def carry_over(con: DuckDBPyConnection, old: str, run_id: str) -> None:
     """Copy every other run from database `old`, of this layout or an older one."""
+    others = con.execute(f"SELECT 1 FROM {old}.runs WHERE run_id <> ? LIMIT 1", [run_id])
+    if not others.fetchall():
+        return
     held = columns(con, old)
     for table in (table for table in TABLES if table.name in held):
         listed = ", ".join(

@@ -20,6 +20,7 @@ import duckdb
 
 from curation.errors import ManifestError, StorageError
 from curation.manifest.additions import keep_additions
+from curation.manifest.engine import engine
 from curation.manifest.load import Source, fill, insert, register
 from curation.manifest.query import attach, newest_version
 from curation.manifest.replace import replacing, spill_folder
@@ -79,7 +80,10 @@ def write_manifest(path: Path, tables: Mapping[str, Source], run: RunRecord) -> 
         inputs = register(con, tables)
         partial.write_bytes(_empty())
         con.execute(f"ATTACH {quoted(str(partial))} AS fresh")
-        old = path.exists() and _attach_old(con, path)
+        old = path.exists()
+        if old:
+            newest_version(path)
+            attach(con, path, "old")
         con.execute("USE fresh")
         con.execute("BEGIN")
         if old:
@@ -89,6 +93,8 @@ def write_manifest(path: Path, tables: Mapping[str, Source], run: RunRecord) -> 
         if old:
             keep_additions(con, "old", run.run_id)
         _finish(con)
+        if old:
+            con.execute("DETACH old")
     log.info("manifest %s holds run %s", path, run.run_id)
 
 
@@ -99,7 +105,7 @@ def _empty() -> bytes:
     lines += [line for view in VIEWS for line in view_ddl(view)]
     with tempfile.TemporaryDirectory(prefix="medsift-") as folder:
         file = Path(folder, "manifest.duckdb")
-        with duckdb.connect() as con:
+        with engine() as con:
             con.execute(f"ATTACH {quoted(str(file))} AS fresh")
             con.execute(f"USE fresh; BEGIN; {'; '.join(lines)}")
             _finish(con)
@@ -143,11 +149,9 @@ def append_tables(path: Path, run_id: str, tables: Mapping[str, Source]) -> None
 @contextmanager
 def _building(path: Path, partial: Path) -> Iterator[DuckDBPyConnection]:
     """A connection to build `partial` with; its failures become errors of ours."""
-    con = duckdb.connect(config={"python_enable_replacements": False})
     try:
-        con.execute(f"SET temp_directory = {quoted(str(spill_folder(partial)))}")
-        con.execute("SET TimeZone = 'UTC'")
-        yield con
+        with engine(spill_folder(partial)) as con:
+            yield con
     except duckdb.Error as error:
         if _is_of_disk(error):
             raise StorageError(
@@ -155,8 +159,6 @@ def _building(path: Path, partial: Path) -> Iterator[DuckDBPyConnection]:
                 "free some space or choose another folder"
             ) from error
         raise ManifestError(f"cannot build {path}: {_first_line(error)}") from error
-    finally:
-        con.close()
 
 
 def _is_of_disk(error: duckdb.Error) -> bool:
@@ -170,12 +172,6 @@ def _finish(con: DuckDBPyConnection) -> None:
     con.execute("CHECKPOINT fresh")
     con.execute("USE memory")
     con.execute("DETACH fresh")
-
-
-def _attach_old(con: DuckDBPyConnection, path: Path) -> bool:
-    newest_version(path)
-    attach(con, path, "old")
-    return True
 
 
 def _insert_run(con: DuckDBPyConnection, run: RunRecord) -> None:

@@ -19,7 +19,7 @@ from curation.errors import UsageError
 from curation.execution import Executor, LocalExecutor
 from curation.explain import explain
 from curation.finished import MANIFEST, FinishedRun, open_run
-from curation.manifest import append_tables, newest_version, query
+from curation.manifest import append_tables, newest_version, read
 from curation.selection.base import Candidates
 from curation.selection.config import EVERYTHING, SelectionConfig
 from curation.selection.select import Selection, resolved, select
@@ -167,7 +167,7 @@ def _held(run: FinishedRun) -> dict[str, _Held]:
     return {
         name: _Held(ordinal or 0, made, samples, json.loads(settings))
         for name, ordinal, made, samples, settings in (
-            line.values() for line in query(run.manifest, sql).to_pylist()
+            line.values() for line in read(run.manifest, sql).to_pylist()
         )
     }
 
@@ -208,7 +208,7 @@ def _make_last(
 def _next_ordinal(run: FinishedRun, name: str, replace: bool) -> int:
     """Place after the run's other selections. Raises UsageError when the name is taken."""
     sql = f"SELECT DISTINCT selection FROM selections WHERE run_id = '{run.run_id}' ORDER BY 1"
-    names: list[str] = query(run.manifest, sql)["selection"].to_pylist()
+    names: list[str] = read(run.manifest, sql)["selection"].to_pylist()
     if name in names and not replace:
         taken = ", ".join(names)
         raise UsageError(

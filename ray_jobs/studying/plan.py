@@ -11,7 +11,7 @@ from curation import records
 from curation.errors import UsageError
 from curation.execution import Executor
 from curation.finished import FinishedRun, open_run
-from curation.manifest import query
+from curation.manifest import read
 from curation.selection import EVERYTHING, SelectionConfig
 from curation.selection.add import ensure_selections
 from curation.selection.budget import BudgetConfig
@@ -168,7 +168,7 @@ def _pool(run: FinishedRun) -> int:
         "SELECT selected FROM selection_settings "
         f"WHERE run_id = '{run.run_id}' AND selection = '{EVERYTHING}'"
     )
-    found = query(run.manifest, sql)["selected"].to_pylist()
+    found = read(run.manifest, sql)["selected"].to_pylist()
     return int(found[0]) if found else 0
 
 

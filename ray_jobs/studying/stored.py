@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.claim import claimed
-from curation.manifest import append_tables, query
+from curation.manifest import append_tables, read
 from curation.manifest.schema import quoted
 from evaluation.evaluate import Evaluated, check_answered, model_evaluation_id
 from evaluation.stored import Home, read_evaluation, store
@@ -75,7 +75,7 @@ def found_before(plan: Plan, trial: Planned) -> Finished | None:
         return None
     [model] = trial.evaluation.models
     evaluation = model_evaluation_id(trial.evaluation, model, plan.benches)
-    lines = query(
+    lines = read(
         plan.run.manifest,
         "SELECT benchmark, asked, unanswered FROM evaluations "
         f"WHERE run_id = {quoted(plan.run.run_id)} AND evaluation_id = {quoted(evaluation)} "

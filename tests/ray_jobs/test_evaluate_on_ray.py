@@ -1,4 +1,4 @@
-"""Replies of Ray's workers are those of this process."""
+"""Replies of a worker of Ray are those of this process."""
 
 # Fixtures of another file are imported, and then named by whoever wants them.
 # ruff: noqa: F811
@@ -13,7 +13,7 @@ from tests.ray_jobs.test_evaluate import ITEMS, slow_recipe  # noqa: F401 - fixt
 
 @pytest.mark.ray
 def test_ray_and_this_process_get_the_same_replies(
-    ray_session, medsift, slow_recipe, tmp_path, monkeypatch
+    one_worker, medsift, slow_recipe, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     sql = "SELECT item_id, reply, score FROM predictions ORDER BY item_id"

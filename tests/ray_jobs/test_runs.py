@@ -51,10 +51,10 @@ def check_balanced(run_dir: Path, rows: int) -> None:
 # Stopped in the middle, and started again.
 
 
-def stop_in_images(command, path: Path, run_dir: Path, engine: str, how: signal.Signals):
+def stop_in_images(command, path: Path, run_dir: Path, how: signal.Signals, *words: str):
     """Start a run and send the signal once some further pictures, but not all, are done."""
     before = finished_parts(run_dir)
-    process = command.start("curate", path, engine, "--run-dir", run_dir)
+    process = command.start("curate", path, "--run-dir", run_dir, *words)
     deadline = time.monotonic() + START_SECONDS
     while finished_parts(run_dir).keys() <= before.keys():
         assert process.poll() is None, process.communicate()
@@ -101,13 +101,14 @@ def test_after_ctrl_c_and_then_a_kill_a_run_goes_on_to_the_same_bytes(
     engine, slow_recipe, planted_run, command, medsift, tmp_path
 ):
     run_dir = tmp_path / "run"
-    code, out, err = stop_in_images(command, slow_recipe, run_dir, engine, signal.SIGINT)
+    code, out, err = stop_in_images(command, slow_recipe, run_dir, signal.SIGINT, engine)
     assert code == 130, err
     assert out == ""
     assert "Traceback" not in err
     assert err.splitlines()[-1] == RESUME
     stopped = finished_parts(run_dir)
-    code, _, _ = stop_in_images(command, slow_recipe, run_dir, engine, signal.SIGKILL)
+    fewer = (engine, "--set", "compute.workers=1")
+    code, _, _ = stop_in_images(command, slow_recipe, run_dir, signal.SIGKILL, *fewer)
     assert code == -signal.SIGKILL
     killed = finished_parts(run_dir)
     assert stopped.items() < killed.items()

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from curation.images import ImagesConfig, decode
 from curation.manifest import resolve_selection
 from ray_jobs.keeper import Store
 from ray_jobs.streaming import PER_BLOCK, stream_pictures, stream_rows, write_rows
+from tests.conftest import cpus_taken
 from tests.training.conftest import MakeRun, asked, draw, make_run  # noqa: F401 - a fixture
 from training.pictures import load_picture
 from training.rows import read_rows
@@ -77,7 +76,7 @@ def test_rows_stream_as_the_manifest_has_them_while_every_cpu_is_taken(
     wanted = pa.concat_tables(read_rows(manifest, run_id, selection, "test"))
     store = Store.at(str(tmp_path / "rows"))
     write_rows((wanted.slice(start, 9) for start in range(0, len(wanted), 9)), store)
-    with every_cpu_taken():
+    with cpus_taken(left=0):
         found = pa.concat_tables(stream_rows(store))
     assert found.equals(wanted)
     assert gather(run_id, selection, [found]) == read_selection(manifest, split="test")
@@ -92,16 +91,3 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path):
 def test_a_place_that_a_worker_does_not_reach_is_named(tmp_path: Path):
     with pytest.raises(StorageError, match=r"cannot read .*part-0\.parquet.*checkpoints\.storage"):
         next(stream_rows(Store.at(str(tmp_path / "elsewhere"))))
-
-
-@contextmanager
-def every_cpu_taken() -> Iterator[None]:
-    import ray
-    from ray.util.placement_group import placement_group, remove_placement_group
-
-    group = placement_group([{"CPU": ray.cluster_resources()["CPU"]}])
-    try:
-        ray.get(group.ready())
-        yield
-    finally:
-        remove_placement_group(group)

@@ -14,7 +14,7 @@ from curation.manifest import query
 from ray_jobs.studying.plan import make_plan
 from ray_jobs.studying.recipe import load_study
 
-pytestmark = pytest.mark.usefixtures("ray_session")
+pytestmark = pytest.mark.usefixtures("one_worker")
 
 ARMS = {"untrained", "full", "facility_location", "random", "stratified_random", "longest"}
 

@@ -1,4 +1,4 @@
-"""Training by Ray Train: a worker that is killed changes nothing, an error arrives as it was."""
+"""Training by Ray Train: who is killed, where it is kept and who decodes change nothing."""
 
 # Fixtures of another file are imported, and then named by whoever wants them.
 # ruff: noqa: F811
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from curation.errors import RecipeError
+from curation.errors import StorageError
 from curation.manifest import query
 from curation.sources.storage import filesystem
 from ray_jobs.keeper import Store
@@ -19,20 +20,22 @@ from ray_jobs.training import train_on_ray
 from tests.ray_jobs.test_train import (  # noqa: F401 - fixtures
     STEPS_IN_ALL,
     check_same,
+    curve,
     origin,
     run,
     settings,
     uninterrupted,
 )
 from tests.training.conftest import qwen, recipe  # noqa: F401 - fixtures
-from training.identity import CHECKPOINTS
+from training.identity import CHECKPOINTS, open_training
 from training.logs import StepLine
-from training.run import TrainingBegun
+from training.run import TrainingBegun, train_here
 
 
 @pytest.mark.ray
 def test_two_workers_one_killed_end_as_one_that_accumulates_twice(
     ray_session: None,
+    bucket: str,
     qwen: Path,
     run: Path,
     uninterrupted: Path,
@@ -46,33 +49,22 @@ def test_two_workers_one_killed_end_as_one_that_accumulates_twice(
             victims.append(_workers()[-1])
             victims[0].kill()
 
-    two = settings(batches={"samples": 1}, workers={"count": 2})
+    two = settings(
+        batches={"samples": 1}, workers={"count": 2}, checkpoints={"storage": bucket, "every": 2}
+    )
     done = train_on_ray(recipe(run, qwen, **two), watch)
     begun = [event for event in heard if isinstance(event, TrainingBegun)]
     assert len(begun) == 2
     assert begun[1].resumed_step >= 2
     check_same(done.training.folder, uninterrupted)
-    [line] = query(run / "manifest.duckdb", "SELECT status, steps FROM trainings").to_pylist()
-    assert line == {"status": "done", "steps": STEPS_IN_ALL}
+    assert ask(run) == [{"status": "done", "steps": STEPS_IN_ALL}]
     # Ray Train keeps the newest; what it noted is what is there.
-    kept = Store.at(str(done.training.folder / CHECKPOINTS))
-    assert kept.checkpoints() == ["step-000022", "step-000024"]
-
-
-@pytest.mark.ray
-def test_pictures_from_ray_data_and_checkpoints_in_an_object_store_change_nothing(
-    ray_session: None, bucket: str, qwen: Path, run: Path, uninterrupted: Path
-):
-    checkpoints = {"storage": bucket, "every": 2}
-    elsewhere = settings(workers={"decoding": "ray_data"}, checkpoints=checkpoints)
-    done = train_on_ray(recipe(run, qwen, **elsewhere))
-    check_same(done.training.folder, uninterrupted)
-    found = query(run / "manifest.duckdb", "SELECT step, path FROM checkpoints ORDER BY step")
-    place = f"s3://trainings/all/{done.training.training_id}/checkpoints"
-    assert found.to_pylist() == [
-        {"step": step, "path": f"{place}/step-{step:06d}"}
-        for step in (STEPS_IN_ALL - 2, STEPS_IN_ALL)
-    ]
+    names = [f"step-{step:06d}" for step in (STEPS_IN_ALL - 2, STEPS_IN_ALL)]
+    home = Store.at(bucket).child(done.training.training_id)
+    assert home.child(CHECKPOINTS).checkpoints() == names
+    found = query(run / "manifest.duckdb", "SELECT path FROM checkpoints ORDER BY step")
+    place = f"s3://trainings/all/{done.training.training_id}/{CHECKPOINTS}"
+    assert found.column("path").to_pylist() == [f"{place}/{name}" for name in names]
 
 
 @pytest.fixture
@@ -84,11 +76,32 @@ def bucket(object_store: str) -> str:
 
 
 @pytest.mark.ray
-def test_an_error_of_a_worker_arrives_as_it_was(ray_session: None, qwen: Path, run: Path):
-    with pytest.raises(RecipeError, match=r"lora\.targets 'nothing' do not fit"):
-        train_on_ray(recipe(run, qwen, **settings(lora={"targets": "nothing"})))
-    [line] = query(run / "manifest.duckdb", "SELECT status FROM trainings").to_pylist()
-    assert line == {"status": "failed"}
+def test_with_pictures_from_ray_data_an_error_arrives_as_it_was_and_this_process_goes_on(
+    ray_session: None, qwen: Path, run: Path, uninterrupted: Path
+):
+    told = recipe(run, qwen, **settings(workers={"decoding": "ray_data"}))
+    folder = open_training(told).folder
+    in_the_way = folder / CHECKPOINTS / f"step-{STEPS_IN_ALL:06d}"
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.write_text("")
+    with pytest.raises(StorageError, match=rf"cannot write .*{in_the_way.name}: .*Not a directory"):
+        train_on_ray(told)
+    assert ask(run) == [{"status": "failed", "steps": STEPS_IN_ALL}]
+    assert curve(folder) == curve(uninterrupted)
+    in_the_way.unlink()
+    begun: list[TrainingBegun | StepLine] = []
+    train_here(told, begun.append)
+    assert isinstance(begun[0], TrainingBegun)
+    assert begun[0].resumed_step == STEPS_IN_ALL - 2
+    check_same(folder, uninterrupted)
+    assert ask(run) == [{"status": "done", "steps": STEPS_IN_ALL}]
+
+
+def ask(run: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = query(
+        run / "manifest.duckdb", "SELECT status, steps FROM trainings"
+    ).to_pylist()
+    return found
 
 
 def _workers() -> list[psutil.Process]:

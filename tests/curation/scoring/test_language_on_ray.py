@@ -1,4 +1,4 @@
-"""Answer losses that Ray's workers find."""
+"""Answer losses that a worker of Ray finds."""
 
 # Fixtures of another file are imported, and then named by whoever wants them.
 # ruff: noqa: F811
@@ -22,11 +22,11 @@ from tests.curation.scoring.test_language import (  # noqa: F401 - fixtures
 
 
 @pytest.mark.ray
-def test_ray_workers_find_the_same_losses(
+def test_a_worker_of_ray_finds_the_same_losses(
     saved: TransformersModelConfig,
     context: Context,
     tmp_path: Path,
-    ray_session: None,
+    one_worker: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from ray_jobs.executor import RayExecutor
