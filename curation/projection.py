@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,13 +17,29 @@ def principal_plane(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     count, dimension = vectors.shape
     if count < 2 or dimension < 2:
         return np.zeros((count, 2), dtype=np.float32)
-    from scipy.linalg import eigh  # type: ignore[import-untyped]
-
     centred = vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-    covariance = (centred.T @ centred).astype(np.float64)
-    _, axes = eigh(covariance, subset_by_index=(dimension - 2, dimension - 1))
-    plane = axes[:, ::-1]
+    plane = _leading(centred.T @ centred) if dimension <= count else _spanned(centred)
     largest = np.abs(plane).argmax(axis=0)
     plane = plane * np.sign(plane[largest, [0, 1]])
     coordinates: NDArray[np.float32] = centred @ plane.astype(np.float32)
     return coordinates
+
+
+def _leading(symmetric: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """The two eigenvectors (d, 2) of the largest eigenvalues, the largest first."""
+    from scipy.linalg import eigh  # type: ignore[import-untyped]
+
+    size = len(symmetric)
+    _, axes = eigh(symmetric.astype(np.float64), subset_by_index=(size - 2, size - 1))
+    found: NDArray[np.float64] = axes[:, ::-1]
+    return found
+
+
+def _spanned(centred: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The same axes of fewer rows than dimensions, from the smaller matrix of rows by rows.
+
+    One along which nothing varies is any that is orthogonal to the other.
+    """
+    wide = centred.astype(np.float64)
+    axes: NDArray[np.float64] = np.linalg.qr(wide.T @ _leading(wide @ wide.T)).Q
+    return axes

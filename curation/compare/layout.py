@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.manifest import TABLES, reading
+from curation.manifest import TABLES, open_manifest
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -20,9 +20,9 @@ def opened(path: Path) -> Iterator[DuckDBPyConnection]:
     """A manifest open for reading, in which every table can be asked.
 
     A table that an older layout lacks is there as an empty temporary one. Raises ManifestError as
-    `reading` does.
+    `open_manifest` does.
     """
-    with reading(path) as con:
+    with closing(open_manifest(path)) as con:
         found = con.execute(
             "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
         ).fetchall()

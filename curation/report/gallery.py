@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -37,25 +39,33 @@ WHERE place <= each ORDER BY kind, place LIMIT $groups
 
 # Image groups name image ids, sample groups row ids; both become pictures with words.
 ROW_MEMBERS = """
-SELECT clusters.member, max(clusters.similarity) AS similarity,
+SELECT kind, group_id, clusters.member, max(clusters.similarity) AS similarity,
        any_value(samples.question) AS question, any_value(samples.answer) AS answer,
        any_value(samples.images[1].ref) AS ref, any_value(decisions.reason) AS reason,
        any_value(decisions.action) AS action
 FROM clusters
+JOIN (SELECT unnest($kinds) AS kind, unnest($groups) AS group_id) USING (kind, group_id)
 LEFT JOIN samples ON samples.run_id = $run AND samples.row_id = clusters.member
 LEFT JOIN decisions ON decisions.run_id = $run AND decisions.row_id = clusters.member
-WHERE clusters.run_id = $run AND clusters.kind = $kind AND clusters.group_id = $group
-GROUP BY clusters.member ORDER BY similarity, clusters.member LIMIT $members
+WHERE clusters.run_id = $run
+GROUP BY kind, group_id, clusters.member
+QUALIFY row_number() OVER (
+    PARTITION BY kind, group_id ORDER BY max(clusters.similarity), clusters.member) <= $members
+ORDER BY similarity, clusters.member
 """
 
 IMAGE_MEMBERS = """
-SELECT clusters.member, max(clusters.similarity) AS similarity,
+SELECT kind, group_id, clusters.member, max(clusters.similarity) AS similarity,
        min(images.width) AS width, min(images.height) AS height, min(images.format) AS format,
        min(images.ref) AS ref
 FROM clusters
+JOIN (SELECT unnest($kinds) AS kind, unnest($groups) AS group_id) USING (kind, group_id)
 LEFT JOIN images ON images.run_id = $run AND images.image_id = clusters.member
-WHERE clusters.run_id = $run AND clusters.kind = $kind AND clusters.group_id = $group
-GROUP BY clusters.member ORDER BY similarity, clusters.member LIMIT $members
+WHERE clusters.run_id = $run
+GROUP BY kind, group_id, clusters.member
+QUALIFY row_number() OVER (
+    PARTITION BY kind, group_id ORDER BY max(clusters.similarity), clusters.member) <= $members
+ORDER BY similarity, clusters.member
 """
 
 ROW = """
@@ -101,21 +111,38 @@ class Group:
 def read_gallery(connection: duckdb.DuckDBPyConnection, run_id: str) -> list[Group]:
     """At most `GROUPS` duplicate groups, balanced over kinds, in a fixed order."""
     chosen = fetch(connection, CHOSEN, run_id, groups=GROUPS)
-    return [_group(connection, run_id, line) for line in chosen]
+    found = _members(connection, run_id, chosen)
+    return [_group(connection, run_id, line, found[_key(line)]) for line in chosen]
 
 
-def _group(connection: duckdb.DuckDBPyConnection, run_id: str, chosen: Line) -> Group:
-    pictures = chosen["kind"] == "image_copy"
-    found = fetch(
-        connection,
-        IMAGE_MEMBERS if pictures else ROW_MEMBERS,
-        run_id,
-        kind=chosen["kind"],
-        group=chosen["group_id"],
-        # One more than is shown: the survivor may be among them and moves to the front.
-        members=MEMBERS + 1,
-    )
-    survivor = chosen["survivor"]
+def _members(
+    connection: duckdb.DuckDBPyConnection, run_id: str, chosen: Sequence[Line]
+) -> Mapping[tuple[str, str], list[Line]]:
+    """Members of all groups, the least similar of each first, one more than is shown of any."""
+    found: dict[tuple[str, str], list[Line]] = defaultdict(list)
+    for sql, of_pictures in ((IMAGE_MEMBERS, True), (ROW_MEMBERS, False)):
+        these = [line for line in chosen if _of_pictures(line) == of_pictures]
+        if these:
+            kinds, groups = zip(*map(_key, these), strict=True)
+            # The survivor may be among them and moves to the front.
+            more = {"kinds": list(kinds), "groups": list(groups), "members": MEMBERS + 1}
+            for line in fetch(connection, sql, run_id, **more):
+                found[_key(line)].append(line)
+    return found
+
+
+def _key(line: Line) -> tuple[str, str]:
+    return line["kind"], line["group_id"]
+
+
+def _of_pictures(line: Line) -> bool:
+    return bool(line["kind"] == "image_copy")
+
+
+def _group(
+    connection: duckdb.DuckDBPyConnection, run_id: str, chosen: Line, found: Sequence[Line]
+) -> Group:
+    pictures, survivor = _of_pictures(chosen), chosen["survivor"]
     first = [line for line in found if line["member"] == survivor]
     if not first:
         first = fetch(connection, IMAGE if pictures else ROW, run_id, member=survivor)

@@ -15,9 +15,10 @@ def test_order_of_rows_does_not_move_a_point():
     assert np.allclose(principal_plane(vectors)[order], principal_plane(vectors[order]), atol=1e-3)
 
 
-def test_plane_keeps_the_most_variance():
+@pytest.mark.parametrize("count", [200, 6, 5, 2])
+def test_plane_keeps_the_most_variance(count):
     generator = np.random.default_rng(1)
-    vectors = generator.normal(size=(200, 6)).astype(np.float32) * np.array(
+    vectors = generator.normal(size=(count, 6)).astype(np.float32) * np.array(
         [5, 4, 1, 1, 1, 1], dtype=np.float32
     )
     centred = vectors - vectors.mean(axis=0)
@@ -30,3 +31,7 @@ def test_pools_too_small_for_a_plane_sit_at_the_origin(shape):
     plane = principal_plane(np.ones(shape, dtype=np.float32))
     assert plane.shape == (shape[0], 2)
     assert not plane.any()
+
+
+def test_equal_rows_sit_at_the_origin():
+    assert not principal_plane(np.ones((3, 7), dtype=np.float32)).any()
