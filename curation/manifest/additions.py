@@ -30,13 +30,13 @@ def keep_additions(con: DuckDBPyConnection, old: str, run_id: str) -> None:
 
 def _keep(con: DuckDBPyConnection, old: str, run_id: str, table: str, keys: Sequence[str]) -> None:
     view, run = f"added_{table}", quoted(run_id)
+    if not con.execute(f"SELECT 1 FROM {old}.{table} WHERE run_id = {run} LIMIT 1").fetchall():
+        return
     same = " AND ".join(f"n.{key} IS NOT DISTINCT FROM o.{key}" for key in keys)
     con.execute(
         f"CREATE TEMP VIEW {view} AS SELECT * EXCLUDE (run_id) FROM {old}.{table} o WHERE run_id = "
         f"{run} AND NOT EXISTS (FROM {table} n WHERE n.run_id = {run} AND {same})"
     )
-    if not con.sql(f"SELECT 1 FROM {view} LIMIT 1").fetchall():
-        return
     found = con.execute(f"DESCRIBE {view}").fetchall()
     insert(con, run_id, table, {table: Input(view, {line[0]: line[1] for line in found})})
 

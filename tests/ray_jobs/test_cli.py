@@ -65,7 +65,7 @@ def test_an_expected_error_is_one_line_with_its_own_status(kind, monkeypatch, ca
     def refuse(*arguments, **options):
         raise kind("this\ncannot be")
 
-    monkeypatch.setattr(cli, "app", refuse)
+    monkeypatch.setattr(cli, "program", lambda: refuse)
     assert run(["doctor"]) == kind.exit_code
     assert capsys.readouterr().err == "error: this cannot be\n"
 
