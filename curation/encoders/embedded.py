@@ -41,6 +41,8 @@ PIECES_PER_THREAD: Final = 2
 MAX_TOKENS: Final = 256
 TOKEN_LENGTHS: Final = (8, 16, 24, 32, 48, 64, 96, 128, 192, MAX_TOKENS)
 TOKENS_PER_BATCH: Final = 512
+POOLING: Final = "pooler."
+"""Weights of a layer that mean pooling does not want."""
 
 # Names of each block kind's convolutions and the normalisation that follows each.
 FUSIBLE: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
@@ -173,6 +175,7 @@ class TextModel:
     """MiniLM in batches of fixed lengths and sizes; raises ModelError when it cannot be had."""
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
+        from safetensors.torch import load_file
         from tokenizers import Tokenizer
         from transformers import BertConfig, BertModel
         from transformers.utils import logging as transformers_logging
@@ -186,8 +189,15 @@ class TextModel:
         self.tokenizer.enable_truncation(MAX_TOKENS)
         transformers_logging.disable_progress_bar()
         config = BertConfig.from_pretrained(weights.parent, local_files_only=True)
-        self.model = BertModel(config, add_pooling_layer=False)
-        self._load(weights)
+        stored = load_file(weights)
+        # The constructor alone would draw 22 million numbers first.
+        self.model = BertModel.from_pretrained(
+            None,
+            config=config,
+            state_dict={name: stored[name] for name in stored if not name.startswith(POOLING)},
+            add_pooling_layer=False,
+        )
+        self.model.eval().requires_grad_(False)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors (n, 384); a text of white space gives a zero vector."""
@@ -218,11 +228,3 @@ class TextModel:
             hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
             shown = mask.unsqueeze(-1).to(hidden.dtype)
             return unit(((hidden * shown).sum(1) / shown.sum(1)).numpy())
-
-    def _load(self, weights: Path) -> None:
-        from safetensors.torch import load_file
-
-        stored = load_file(weights)
-        wanted = self.model.state_dict()
-        self.model.load_state_dict({name: stored[name] for name in wanted}, strict=True)
-        self.model.eval().requires_grad_(False)

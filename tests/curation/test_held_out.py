@@ -10,7 +10,7 @@ from PIL import Image
 
 from curation.errors import InputError, LedgerError, UsageError
 from curation.execution import LocalExecutor
-from curation.manifest import query
+from curation.manifest import read
 from curation.pipeline import curate
 from curation.recipe import parse_recipe
 from ray_jobs.cli import run as medsift
@@ -34,22 +34,22 @@ def test_rows_that_show_a_benchmarks_image_are_dropped_with_its_item(
     phantom_run, phantom_recipe, index, tmp_path
 ):
     result = curate(phantom_recipe(*against(index, "drop")), tmp_path, LocalExecutor())
-    leaks = query(phantom_run.manifest, "SELECT DISTINCT row_id FROM leaks").to_pylist()
-    dropped = query(
+    leaks = read(phantom_run.manifest, "SELECT DISTINCT row_id FROM leaks").to_pylist()
+    dropped = read(
         result.manifest, "SELECT row_id, reason, explanation FROM why WHERE stage = 'decontaminate'"
     ).to_pylist()
     assert {line["row_id"] for line in leaks} <= {line["row_id"] for line in dropped}
     assert leaks
     assert all("of held" in line["explanation"] for line in dropped)
     left = "SELECT * FROM selected_samples JOIN leaks USING (row_id) WHERE verdict LIKE 'same%'"
-    assert query(result.manifest, left).num_rows == 0
+    assert read(result.manifest, left).num_rows == 0
 
 
 def test_a_recipe_may_keep_them_and_they_are_listed_all_the_same(phantom_recipe, index, tmp_path):
     result = curate(phantom_recipe(*against(index, "keep")), tmp_path, LocalExecutor())
     sql = "SELECT DISTINCT verdict FROM leaks WHERE benchmark = 'held' AND verdict LIKE 'same%'"
-    assert query(result.manifest, sql).num_rows
-    funnel = query(result.manifest, "SELECT dropped FROM funnel WHERE stage = 'decontaminate'")
+    assert read(result.manifest, sql).num_rows
+    funnel = read(result.manifest, "SELECT dropped FROM funnel WHERE stage = 'decontaminate'")
     assert funnel["dropped"].to_pylist() == [0]
 
 
@@ -81,14 +81,14 @@ def test_the_recipe_keeps_or_drops_what_is_near_and_the_leaks_show_it(near_run):
         SELECT l.row_id, r.action FROM leaks l JOIN rows r USING (run_id, row_id)
         WHERE run_id = '{}' AND verdict = 'near, unresolved' ORDER BY ALL
     """
-    before = query(kept.manifest, near.format(kept.run_id)).to_pylist()
-    after = query(kept.manifest, near.format(dropped.run_id)).to_pylist()
+    before = read(kept.manifest, near.format(kept.run_id)).to_pylist()
+    after = read(kept.manifest, near.format(dropped.run_id)).to_pylist()
     assert [line["row_id"] for line in before] == [line["row_id"] for line in after]
     assert "kept" in {line["action"] for line in before}
     assert {line["action"] for line in after} == {"dropped"}
     pairs = "SELECT * EXCLUDE (run_id) FROM reviews WHERE run_id = '{}' ORDER BY ALL"
-    listed = query(kept.manifest, pairs.format(kept.run_id))
-    assert listed.equals(query(kept.manifest, pairs.format(dropped.run_id)))
+    listed = read(kept.manifest, pairs.format(kept.run_id))
+    assert listed.equals(read(kept.manifest, pairs.format(dropped.run_id)))
     assert listed.num_rows
     assert None not in listed["item_ref"].to_pylist() + listed["item_question"].to_pylist()
 
@@ -99,7 +99,7 @@ def test_a_recipe_that_stops_ends_with_the_review_list_and_no_selection(near_run
     stopped = "(SELECT arg_max(run_id, created_at) FROM runs)"
 
     def ask(sql):
-        return query(near_dir / "manifest.duckdb", sql.format(stopped)).to_pylist()
+        return read(near_dir / "manifest.duckdb", sql.format(stopped)).to_pylist()
 
     assert ask("SELECT status FROM runs WHERE run_id = {}") == [{"status": "failed"}]
     assert ask("SELECT max_by(stage, ordinal) AS last FROM stages WHERE run_id = {}") == [
@@ -125,10 +125,10 @@ def test_new_splits_share_no_image(split_run):
                unnest(s.images) AS shown (picture)
         WHERE r.action = 'kept' GROUP BY ALL HAVING count(DISTINCT s.split) > 1
     """
-    splits = query(split_run.manifest, "SELECT DISTINCT split FROM samples")["split"].to_pylist()
+    splits = read(split_run.manifest, "SELECT DISTINCT split FROM samples")["split"].to_pylist()
     assert {"train", "validation", "test"} <= set(splits)
-    assert query(split_run.manifest, shared).num_rows == 0
-    assert query(split_run.manifest, "SELECT * FROM leaks").num_rows == 0
+    assert read(split_run.manifest, shared).num_rows == 0
+    assert read(split_run.manifest, "SELECT * FROM leaks").num_rows == 0
 
 
 def test_another_threshold_of_slices_repeats_no_stage_before_the_split(phantom_recipe, split_run):
@@ -176,11 +176,11 @@ def test_new_splits_cut_between_slices_only_where_the_recipe_lets_them(tmp_path,
             GROUP BY ALL HAVING count(DISTINCT split) > 1
         )
     """
-    [line] = query(result.manifest, sql).to_pylist()
+    [line] = read(result.manifest, sql).to_pylist()
     assert (line["cut"] > 0) is (slices is None)
     copies = "SELECT * FROM duplicates WHERE kind = 'image_copy'"
-    assert query(result.manifest, copies).num_rows == 0
-    pairs = query(result.manifest, "SELECT value FROM measures WHERE name = 'slice_pairs'")
+    assert read(result.manifest, copies).num_rows == 0
+    pairs = read(result.manifest, "SELECT value FROM measures WHERE name = 'slice_pairs'")
     assert pairs["value"].to_pylist() == ([] if slices is None else [10.0])
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from curation.manifest import TABLES, RunRecord, append_tables, query, selected, write_manifest
+from curation.manifest import TABLES, RunRecord, append_tables, read, selected, write_manifest
 
 START = datetime(2026, 1, 1)
 MADE = datetime(2026, 1, 3)
@@ -74,7 +74,7 @@ def lines_of(table):
 
 def content(path, table, run_id="a"):
     sql = f"SELECT * EXCLUDE (run_id) FROM {table} WHERE run_id = '{run_id}' ORDER BY ALL"
-    return query(path, sql).to_pylist()
+    return read(path, sql).to_pylist()
 
 
 @pytest.mark.parametrize("table", GROWING, ids=lambda table: table.name)
@@ -101,7 +101,7 @@ def test_a_selection_made_by_hand_is_still_whole_and_the_newest(tmp_path):
     write_manifest(path, own(), run(day=9))
     assert selected(path, run_id="a")["sample_id"].to_pylist() == ["id5", "id2", "id3"]
     shown = "SELECT selection, sample_id FROM selected_samples WHERE run_id = 'a' ORDER BY rank"
-    assert query(path, shown)["selection"].to_pylist() == ["hand"] * 3
+    assert read(path, shown)["selection"].to_pylist() == ["hand"] * 3
     assert selected(path, "own", "a")["sample_id"].to_pylist() == ["id1", "id0"]
 
 
@@ -141,5 +141,5 @@ def test_additions_of_other_runs_are_not_touched(tmp_path):
     append_tables(path, "b", {"selections": selection("hand", [2])})
     write_manifest(path, own(), run(day=2))
     names = "SELECT DISTINCT run_id, selection FROM selections ORDER BY ALL"
-    found = [tuple(line.values()) for line in query(path, names).to_pylist()]
+    found = [tuple(line.values()) for line in read(path, names).to_pylist()]
     assert found == [("a", "own"), ("b", "hand"), ("b", "own")]

@@ -25,7 +25,7 @@ from curation.manifest import (
     RunRecord,
     append_tables,
     open_manifest,
-    query,
+    read,
     selected,
     write_manifest,
 )
@@ -107,12 +107,12 @@ def selection(name: str, indices: list[int]) -> pa.Table:
 def test_every_row_has_one_fate_and_the_funnel_adds_up(tmp_path_factory, fates):
     path = tmp_path_factory.mktemp("m") / "m.duckdb"
     write_manifest(path, pool(fates), run())
-    lines = query(path, "SELECT * FROM funnel").to_pylist()
+    lines = read(path, "SELECT * FROM funnel").to_pylist()
     for line in lines:
         assert line["rows_in"] == line["kept"] + line["dropped"] + line["failed"]
     for before, after in itertools.pairwise(lines):
         assert before["kept"] == after["rows_in"]
-    why = query(path, "SELECT row_id, action, stage FROM why").to_pylist()
+    why = read(path, "SELECT row_id, action, stage FROM why").to_pylist()
     found = {
         line["row_id"]: "kept" if line["action"] == "kept" else f"{line['action']}:{line['stage']}"
         for line in why
@@ -140,7 +140,7 @@ def test_order_and_files_of_the_input_do_not_change_the_tables(tmp_path):
     write_manifest(tmp_path / "b.duckdb", shuffled, run())
     for table in TABLES:
         sql = f"SELECT * FROM {table.name}"
-        assert query(tmp_path / "a.duckdb", sql).equals(query(tmp_path / "b.duckdb", sql))
+        assert read(tmp_path / "a.duckdb", sql).equals(read(tmp_path / "b.duckdb", sql))
 
 
 def test_files_may_be_named_by_pattern_list_or_not_at_all(tmp_path):
@@ -149,7 +149,7 @@ def test_files_may_be_named_by_pattern_list_or_not_at_all(tmp_path):
     path = tmp_path / "m.duckdb"
     for given_rows in (tmp_path / "r*.parquet", [tmp_path / "r0.parquet"]):
         write_manifest(path, tables | {"rows": given_rows, "decisions": []}, run())
-        assert query(path, "SELECT count(*) n FROM why").to_pylist() == [{"n": 3}]
+        assert read(path, "SELECT count(*) n FROM why").to_pylist() == [{"n": 3}]
 
 
 def test_explanation_is_in_words(tmp_path):
@@ -165,7 +165,7 @@ def test_explanation_is_in_words(tmp_path):
         ),
     ]  # fmt: skip
     write_manifest(tmp_path / "m", tables | {"decisions": records.decisions(entries)}, run())
-    words = query(tmp_path / "m", "SELECT explanation FROM why ORDER BY row_id")["explanation"]
+    words = read(tmp_path / "m", "SELECT explanation FROM why ORDER BY row_id")["explanation"]
     assert words.to_pylist() == [
         "kept through select",
         "dropped in dedup: image_copy of row s:f.jsonl:0 (similarity 0.9912 ≥ 0.95)",
@@ -179,10 +179,10 @@ def test_two_runs_live_in_one_manifest_and_a_repeat_replaces_its_run(tmp_path):
     write_manifest(path, pool(["kept"] * 2), run("a"))
     write_manifest(path, pool(["kept"] * 3), run("b", day=1))
     count = "SELECT run_id, count(*) AS n FROM why GROUP BY ALL ORDER BY ALL"
-    assert query(path, count).to_pylist() == [{"run_id": "a", "n": 2}, {"run_id": "b", "n": 3}]
+    assert read(path, count).to_pylist() == [{"run_id": "a", "n": 2}, {"run_id": "b", "n": 3}]
     write_manifest(path, pool(["kept"] * 5), run("a"))
-    assert query(path, count).to_pylist() == [{"run_id": "a", "n": 5}, {"run_id": "b", "n": 3}]
-    assert query(path, "SELECT count(*) n FROM runs").to_pylist() == [{"n": 2}]
+    assert read(path, count).to_pylist() == [{"run_id": "a", "n": 5}, {"run_id": "b", "n": 3}]
+    assert read(path, "SELECT count(*) n FROM runs").to_pylist() == [{"n": 2}]
 
 
 def test_a_reader_keeps_the_old_file_while_a_run_replaces_it(tmp_path):
@@ -191,7 +191,7 @@ def test_a_reader_keeps_the_old_file_while_a_run_replaces_it(tmp_path):
     reader = open_manifest(path)
     write_manifest(path, pool(["kept"] * 4), run())
     assert reader.execute("SELECT count(*) FROM why").fetchone() == (2,)
-    assert query(path, "SELECT count(*) n FROM why").to_pylist() == [{"n": 4}]
+    assert read(path, "SELECT count(*) n FROM why").to_pylist() == [{"n": 4}]
     assert reader.execute("SELECT count(*) FROM why").fetchone() == (2,)
     reader.close()
 
@@ -204,17 +204,17 @@ def test_images_become_pairs_of_id_and_reference_and_one_line_a_picture(tmp_path
     ]
     images = pa.Table.from_pylist(lines, schema=records.IMAGES)
     write_manifest(tmp_path / "m", pool(["kept"]) | {"images": images}, run())
-    assert query(tmp_path / "m", "SELECT image_id, ref, files FROM images").to_pylist() == [
+    assert read(tmp_path / "m", "SELECT image_id, ref, files FROM images").to_pylist() == [
         {"image_id": "p", "ref": "/a.jpg", "files": 2}
     ]
-    pictures = query(tmp_path / "m", "SELECT images FROM samples")["images"].to_pylist()
+    pictures = read(tmp_path / "m", "SELECT images FROM samples")["images"].to_pylist()
     assert pictures == [[{"image_id": "image0", "ref": "/data/0.png"}]]
 
 
 def test_coverage_counts_candidates_and_shows_empty_strata(tmp_path):
     tables = pool(["kept", "kept", "dropped:dedup", "dropped:select", "failed:ingest"])
     write_manifest(tmp_path / "m", tables | {"selections": selection("all", [0])}, run())
-    lines = query(
+    lines = read(
         tmp_path / "m", "SELECT stratum, pool, selected, weight, share FROM coverage ORDER BY 1"
     ).to_pylist()
     assert lines == [
@@ -241,7 +241,7 @@ def test_the_newest_selection_is_the_one_shown(tmp_path):
     newer = selection("new", [3, 2, 1])
     made = pa.array([START + timedelta(hours=1)] * 3, pa.timestamp("us"))
     append_tables(path, "a", {"selections": newer.set_column(5, "created_at", made)})
-    shown = query(path, "SELECT DISTINCT selection FROM selected_samples").to_pylist()
+    shown = read(path, "SELECT DISTINCT selection FROM selected_samples").to_pylist()
     assert shown == [{"selection": "new"}]
     assert selected(path)["sample_id"].to_pylist() == ["id3", "id2", "id1"]
     assert selected(path, "old")["sample_id"].to_pylist() == ["id0", "id1"]
@@ -267,14 +267,14 @@ def test_appending_replaces_what_has_the_same_name(tmp_path):
 
 def test_every_column_of_every_table_and_view_is_commented(tmp_path):
     write_manifest(tmp_path / "m", {}, run())
-    bare = query(
+    bare = read(
         tmp_path / "m",
         "SELECT table_name, column_name FROM duckdb_columns() "
         "WHERE NOT internal AND comment IS NULL",
     )
     assert bare.to_pylist() == []
     for view in VIEWS:
-        assert query(tmp_path / "m", f"FROM {view.name}").column_names == list(view.columns)
+        assert read(tmp_path / "m", f"FROM {view.name}").column_names == list(view.columns)
 
 
 def test_wrong_tables_and_columns_are_refused_in_one_line(tmp_path):
@@ -320,11 +320,11 @@ def test_an_older_layout_is_read_as_it_is_and_upgraded_when_written(tmp_path):
     chosen = pa.table({"selection": ["s"], "rank": [0], "sample_id": ["a"], "row_id": ["r"]})
     write_manifest(path, {"selections": chosen}, run("first"))
     older(path)
-    assert query(path, "SELECT schema_version FROM runs")["schema_version"].to_pylist() == [1]
+    assert read(path, "SELECT schema_version FROM runs")["schema_version"].to_pylist() == [1]
     curve = pa.table({"selection": ["s"], "size": [1], "coverage": [0.5]})
     append_tables(path, "first", {"curves": curve})
-    assert query(path, "SELECT coverage FROM curves")["coverage"].to_pylist() == [0.5]
-    assert query(path, "SELECT schema_version FROM runs")["schema_version"].to_pylist() == [
+    assert read(path, "SELECT coverage FROM curves")["coverage"].to_pylist() == [0.5]
+    assert read(path, "SELECT schema_version FROM runs")["schema_version"].to_pylist() == [
         SCHEMA_VERSION
     ]
 
@@ -335,11 +335,11 @@ def test_a_run_is_written_beside_those_of_an_older_layout(tmp_path):
     write_manifest(path, {"selections": chosen}, run("first"))
     older(path)
     write_manifest(path, {}, run("second"))
-    lines = query(path, "SELECT run_id, schema_version FROM runs ORDER BY run_id").to_pylist()
+    lines = read(path, "SELECT run_id, schema_version FROM runs ORDER BY run_id").to_pylist()
     assert lines == [
         {"run_id": name, "schema_version": SCHEMA_VERSION} for name in ("first", "second")
     ]
-    assert query(path, "SELECT run_id FROM selections")["run_id"].to_pylist() == ["first"]
+    assert read(path, "SELECT run_id FROM selections")["run_id"].to_pylist() == ["first"]
 
 
 def test_the_last_selection_of_a_recipe_is_the_newest_and_a_later_one_is_newer(tmp_path):
@@ -353,7 +353,7 @@ def test_the_last_selection_of_a_recipe_is_the_newest_and_a_later_one_is_newer(t
     tables = {"samples": samples, "selections": chosen, "selection_settings": settings}
     write_manifest(path, tables, run("first"))
     assert selected(path)["selection"].to_pylist() == ["a_last"]
-    assert query(path, "SELECT selection FROM selected_samples").num_rows == 1
+    assert read(path, "SELECT selection FROM selected_samples").num_rows == 1
     later = {
         "selections": chosen.slice(0, 1).set_column(0, "selection", pa.array(["by_hand"])),
         "selection_settings": pa.table(
@@ -361,7 +361,7 @@ def test_the_last_selection_of_a_recipe_is_the_newest_and_a_later_one_is_newer(t
         ),
     }
     append_tables(path, "first", later)
-    newest = query(path, "SELECT selection FROM selected_samples")["selection"].to_pylist()
+    newest = read(path, "SELECT selection FROM selected_samples")["selection"].to_pylist()
     assert newest == ["by_hand"] == selected(path)["selection"].to_pylist()
 
 
@@ -409,7 +409,7 @@ def test_killed_in_the_middle_leaves_the_old_file_and_the_next_write_tidies(tmp_
     assert path.read_bytes() == before
     write_manifest(path, pool(["kept"] * 3), run("c"))
     assert leftovers(tmp_path) == []
-    assert query(path, "SELECT count(*) n FROM why").to_pylist() == [{"n": 5}]
+    assert read(path, "SELECT count(*) n FROM why").to_pylist() == [{"n": 5}]
 
 
 def test_a_disk_that_fills_leaves_the_old_file_and_one_clear_line(tmp_path):
@@ -437,11 +437,11 @@ def test_samples_lie_in_order_of_their_rows_and_selections_point_at_them(tmp_pat
         write_manifest(
             path, pool(["kept"] * 30) | {"selections": selection("s", [7, 2])}, run(name)
         )
-    lines = query(path, "SELECT run_id, row_id FROM samples ORDER BY place").to_pylist()
+    lines = read(path, "SELECT run_id, row_id FROM samples ORDER BY place").to_pylist()
     for name in ("a", "b"):
         rows = [line["row_id"] for line in lines if line["run_id"] == name]
         assert rows == sorted(rows)
         assert len(rows) == 30
     strange = "SELECT * FROM selections s JOIN samples p USING (place) WHERE s.row_id <> p.row_id"
-    assert query(path, strange).num_rows == 0
+    assert read(path, strange).num_rows == 0
     assert selected(path, run_id="b")["sample_id"].to_pylist() == ["id7", "id2"]

@@ -13,7 +13,7 @@ import pytest
 
 from curation.errors import LedgerError, UsageError
 from curation.execution import LocalExecutor, Resources, Worker
-from curation.manifest import query
+from curation.manifest import read
 from curation.phantoms import PhantomSet
 from curation.pipeline import RunResult, curate
 from curation.progress import Event, StageFinished
@@ -29,7 +29,7 @@ def selection(run: RunResult) -> bytes:
 
 
 def selected_ids(run: RunResult) -> list[str]:
-    table = query(run.manifest, "SELECT sample_id FROM selected_samples ORDER BY 1")
+    table = read(run.manifest, "SELECT sample_id FROM selected_samples ORDER BY 1")
     return table["sample_id"].to_pylist()
 
 
@@ -38,7 +38,7 @@ def dropped(run: RunResult) -> list[tuple[str, str]]:
         "SELECT sample_id, reason FROM why WHERE action = 'dropped' AND stage = 'dedup' "
         "ORDER BY ALL"
     )
-    return [tuple(line.values()) for line in query(run.manifest, sql).to_pylist()]
+    return [tuple(line.values()) for line in read(run.manifest, sql).to_pylist()]
 
 
 class Killed(BaseException):
@@ -78,11 +78,11 @@ class KilledExecutor:
 
 def test_every_row_has_exactly_one_fate(phantom_run, phantoms: PhantomSet):
     sql = "SELECT action, count(*) AS rows FROM why GROUP BY 1"
-    fates = {line["action"]: line["rows"] for line in query(phantom_run.manifest, sql).to_pylist()}
+    fates = {line["action"]: line["rows"] for line in read(phantom_run.manifest, sql).to_pylist()}
     assert sum(fates.values()) == phantoms.rows
     assert fates["kept"] == phantom_run.stages[-1].balance.kept
     unbalanced = "SELECT * FROM funnel WHERE rows_in <> kept + dropped + failed"
-    assert query(phantom_run.manifest, unbalanced).num_rows == 0
+    assert read(phantom_run.manifest, unbalanced).num_rows == 0
 
 
 def test_every_witness_was_kept(phantom_run):
@@ -90,7 +90,7 @@ def test_every_witness_was_kept(phantom_run):
         "SELECT count(*) AS strays FROM decisions WHERE witness IS NOT NULL "
         "AND witness NOT IN (SELECT row_id FROM why WHERE action = 'kept')"
     )
-    assert query(phantom_run.manifest, sql)["strays"].to_pylist() == [0]
+    assert read(phantom_run.manifest, sql)["strays"].to_pylist() == [0]
 
 
 def test_weights_count_the_rows_a_selected_row_stands_for(phantom_run):
@@ -98,17 +98,17 @@ def test_weights_count_the_rows_a_selected_row_stands_for(phantom_run):
         "SELECT count(*) AS strays FROM selected_samples s WHERE weight <> "
         "1 + (SELECT count(*) FROM decisions d WHERE d.witness = s.row_id)"
     )
-    assert query(phantom_run.manifest, sql)["strays"].to_pylist() == [0]
+    assert read(phantom_run.manifest, sql)["strays"].to_pylist() == [0]
 
 
 def test_held_out_rows_are_kept_but_never_selected(phantom_run):
     splits = "SELECT DISTINCT split FROM selected_samples"
-    assert query(phantom_run.manifest, splits)["split"].to_pylist() == ["train"]
+    assert read(phantom_run.manifest, splits)["split"].to_pylist() == ["train"]
     held_out = (
         "SELECT count(*) AS rows FROM why JOIN samples USING (run_id, row_id) "
         "WHERE action = 'kept' AND split = 'test'"
     )
-    assert query(phantom_run.manifest, held_out)["rows"].to_pylist()[0] > 0
+    assert read(phantom_run.manifest, held_out)["rows"].to_pylist()[0] > 0
 
 
 def test_a_second_run_reuses_every_stage_and_changes_no_byte(phantom_run, phantom_recipe):
@@ -165,9 +165,9 @@ def test_cached_facts_name_this_runs_files_not_another_runs(
     )
     again = curate(recipe, tmp_path / "run", LocalExecutor())
     strays = f"SELECT count(*) AS n FROM images WHERE NOT starts_with(ref, '{moved.resolve()}')"
-    assert query(again.manifest, strays)["n"].to_pylist() == [0]
+    assert read(again.manifest, strays)["n"].to_pylist() == [0]
     details = f"SELECT count(*) AS n FROM decisions WHERE detail LIKE '%{phantoms.root}%'"
-    assert query(again.manifest, details)["n"].to_pylist() == [0]
+    assert read(again.manifest, details)["n"].to_pylist() == [0]
     assert selection(again) == selection(phantom_run)
 
 
@@ -215,7 +215,7 @@ def test_too_many_failures_do_not_count_but_leave_a_manifest(phantom_recipe, tmp
     with pytest.raises(LedgerError, match=r"more than failures\.tolerance"):
         curate(phantom_recipe("failures.tolerance=0.0"), tmp_path, LocalExecutor())
     sql = "SELECT status, (SELECT count(*) FROM why WHERE action = 'failed') AS failed FROM runs"
-    [line] = query(tmp_path / "manifest.duckdb", sql).to_pylist()
+    [line] = read(tmp_path / "manifest.duckdb", sql).to_pylist()
     assert line["status"] != "balanced"
     assert line["failed"] > 0
 
@@ -235,9 +235,9 @@ def test_a_file_in_the_place_of_the_run_directory_is_refused(phantom_recipe, tmp
 
 def test_the_search_says_what_it_measured(phantom_run):
     sql = "SELECT value FROM measures WHERE name = 'image_recall'"
-    assert query(phantom_run.manifest, sql)["value"].to_pylist() == [1.0]
+    assert read(phantom_run.manifest, sql)["value"].to_pylist() == [1.0]
     sql = "SELECT threshold, value FROM measures WHERE name = 'semantic redundant' ORDER BY 1"
-    counts = query(phantom_run.manifest, sql)
+    counts = read(phantom_run.manifest, sql)
     assert counts.num_rows > 5
     values = counts["value"].to_pylist()
     assert values == sorted(values, reverse=True)

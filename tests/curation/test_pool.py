@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.errors import InputError, StorageError, UsageError
-from curation.manifest import query
+from curation.manifest import read
 from curation.neighbors import NeighborsConfig
 from curation.pool import (
     GraphConfig,
@@ -39,14 +39,14 @@ def pool(folders) -> Pool:
 
 def test_the_pool_is_what_may_be_trained_on_in_order_of_ids(phantom_run, pool) -> None:
     sql = "SELECT sample_id FROM selected_samples WHERE selection = 'kept' ORDER BY sample_id"
-    assert pool.sample_ids == query(phantom_run.manifest, sql)["sample_id"].to_pylist()
+    assert pool.sample_ids == read(phantom_run.manifest, sql)["sample_id"].to_pylist()
     assert set(pool.samples["split"].to_pylist()) == {"train"}
 
 
 def test_mass_counts_the_rows_a_sample_stands_for(phantom_run, pool) -> None:
     sql = "SELECT sample_id, weight FROM selected_samples WHERE selection = 'kept'"
     weight = {
-        line["sample_id"]: line["weight"] for line in query(phantom_run.manifest, sql).to_pylist()
+        line["sample_id"]: line["weight"] for line in read(phantom_run.manifest, sql).to_pylist()
     }
     assert pool.mass.tolist() == [weight[sample] for sample in pool.sample_ids]
     assert pool.mass.max() > 1

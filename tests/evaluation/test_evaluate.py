@@ -9,12 +9,12 @@ import pyarrow.compute as pc
 import pytest
 
 from curation.errors import LedgerError, RecipeError, UsageError
-from curation.manifest import query
+from curation.manifest import read
 from evaluation.perturb.apply import find_variants, vary
 
 
 def ask(result, sql: str) -> list[dict[str, object]]:
-    return query(result.manifest, sql).to_pylist()
+    return read(result.manifest, sql).to_pylist()
 
 
 def test_every_item_and_variant_has_a_prediction_or_a_reason(baselines):
@@ -38,7 +38,7 @@ def test_predictions_hold_the_items_as_the_variants_made_them(baselines, phantom
 
     items = Phantoms(path=str(phantom_set.root), split="train").load(tmp_path).items
     wanted = vary(items, find_variants(["original", "rotation", "typos"], items), 0).items
-    stored = query(
+    stored = read(
         baselines.manifest,
         "SELECT item_id, variant, question, options, gold FROM predictions WHERE model_hash = "
         "(SELECT any_value(model_hash) FROM evaluations WHERE model = 'majority') AND "

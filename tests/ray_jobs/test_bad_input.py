@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from curation.manifest import query
+from curation.manifest import read
 from curation.phantoms import scorecard
 from curation.stages import STAGES
 from ray_jobs.commands.demo import FATES
@@ -30,12 +30,12 @@ def fates(run_dir: Path) -> list[tuple[str, str | None]]:
 
 
 def why(run_dir: Path) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = query(run_dir / "manifest.duckdb", WHY).to_pylist()
+    lines: list[dict[str, Any]] = read(run_dir / "manifest.duckdb", WHY).to_pylist()
     return lines
 
 
 def ask(run_dir: Path, sql: str) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = query(run_dir / "manifest.duckdb", sql).to_pylist()
+    lines: list[dict[str, Any]] = read(run_dir / "manifest.duckdb", sql).to_pylist()
     return lines
 
 
@@ -98,7 +98,7 @@ def test_planted_copies_are_dropped_for_a_kept_row(planted, planted_run):
 
 def test_the_scorecard_of_the_planted_set_is_whole(planted, planted_run):
     [run] = ask(planted_run, "SELECT run_id FROM runs")
-    fate = query(planted_run / "manifest.duckdb", FATES.format(run_id=run["run_id"]))
+    fate = read(planted_run / "manifest.duckdb", FATES.format(run_id=run["run_id"]))
     card = {
         line["kind"]: line for line in scorecard(pq.read_table(planted.truth), fate).to_pylist()
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from curation.manifest import query
+from curation.manifest import read
 from evaluation.asking import REPLIES
 from evaluation.scoring import PROTOCOLS
 from tests.local_models import causal, saved_causal
@@ -37,7 +37,7 @@ def evaluated(medsift, phantoms, tmp_path, monkeypatch) -> Path:
 
 def test_options_alone_evaluate_print_a_table_and_write_a_page(evaluated):
     assert (evaluated / "evaluation.html").stat().st_size > 10_000
-    [line] = query(
+    [line] = read(
         evaluated / "manifest.duckdb", "SELECT count(DISTINCT model) AS models FROM evaluations"
     ).to_pylist()
     assert line["models"] == 2
@@ -69,7 +69,7 @@ def test_rescoring_changes_the_manifest_only_when_asked(medsift, evaluated):
         ).code
         == 0
     )
-    lines = query(manifest, "SELECT model, any_value(protocol) AS p FROM evaluations GROUP BY ALL")
+    lines = read(manifest, "SELECT model, any_value(protocol) AS p FROM evaluations GROUP BY ALL")
     assert {line["model"]: line["p"] for line in lines.to_pylist()} == {
         "majority": "strict",
         "prior": "medevalkit",
@@ -160,7 +160,7 @@ def test_a_killed_evaluation_goes_on_where_it_stopped(
     assert medsift("evaluate", slow_recipe, "--local").code == 0
     manifest = tmp_path / "medsift-runs" / "slow" / "manifest.duckdb"
     sql = "SELECT count(*) AS n, count(DISTINCT prompt_hash) AS asked FROM predictions"
-    [held] = query(manifest, sql).to_pylist()
+    [held] = read(manifest, sql).to_pylist()
     assert held["n"] == ITEMS
     assert 3 <= len(kept) < held["asked"]
     parts = list(replies.glob("*/*.parquet"))

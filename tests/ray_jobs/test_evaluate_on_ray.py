@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from curation.manifest import query
+from curation.manifest import read
 from tests.ray_jobs.test_evaluate import ITEMS, slow_recipe  # noqa: F401 - fixtures
 
 
@@ -22,6 +22,6 @@ def test_ray_and_this_process_get_the_same_replies(
         words = ["--set", f"runs={place[2:]}"]
         said = medsift("evaluate", slow_recipe, place, *words)
         assert said.code == 0, said.err
-        found.append(query(tmp_path / place[2:] / "slow" / "manifest.duckdb", sql).to_pylist())
+        found.append(read(tmp_path / place[2:] / "slow" / "manifest.duckdb", sql).to_pylist())
     assert found[0] == found[1]
     assert len(found[0]) == ITEMS

@@ -10,7 +10,7 @@ import pytest
 
 from curation import yaml_recipe
 from curation.execution import LocalExecutor
-from curation.manifest import query
+from curation.manifest import read
 from curation.phantoms.cases import Case, draw_case
 from curation.phantoms.images import encode, paint, suffix
 from curation.phantoms.questions import ask
@@ -109,7 +109,7 @@ def test_with_the_right_picture_it_answers_better_than_with_another_or_none(
     [evaluation] = [one.evaluation_id for one in found.models]
     lost = {
         line["variant"]: line
-        for line in query(found.manifest, LOST.format(evaluation=evaluation)).to_pylist()
+        for line in read(found.manifest, LOST.format(evaluation=evaluation)).to_pylist()
     }
     assert lost["swapped_image"]["low"] > 0, lost
     assert lost["blank"]["low"] > 0, lost

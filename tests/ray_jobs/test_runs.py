@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from curation.manifest import query
+from curation.manifest import read
 from curation.stages import STAGES
 from ray_jobs.cli import run
 from ray_jobs.commands.curate import RESUME
@@ -28,7 +28,7 @@ MEDQUAD_LINES, PUBMEDQA_LINES = 60, 20
 
 
 def ask(run_dir: Path, sql: str) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = query(run_dir / "manifest.duckdb", sql).to_pylist()
+    lines: list[dict[str, Any]] = read(run_dir / "manifest.duckdb", sql).to_pylist()
     return lines
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.manifest import query
+from curation.manifest import read
 from curation.selection.add import add_selection, parse_selection
 
 
@@ -18,7 +18,7 @@ def run_dir(planted_run: Path, tmp_path: Path) -> Path:
 
 
 def ask(run_dir, sql):
-    return query(run_dir / "manifest.duckdb", sql).to_pylist()
+    return read(run_dir / "manifest.duckdb", sql).to_pylist()
 
 
 def whole(run_dir):

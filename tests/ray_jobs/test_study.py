@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from curation.execution import LocalExecutor
-from curation.manifest import query
+from curation.manifest import read
 from curation.selection.add import ensure_selections, parse_selection
 from evaluation.studying import rivals
 from ray_jobs.studying.plan import make_plan
@@ -57,7 +57,7 @@ def studied(write_study: Write, tmp_path_factory: pytest.TempPathFactory) -> Stu
 
 
 def ask(run: Path, sql: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = query(run / "manifest.duckdb", sql).to_pylist()
+    found: list[dict[str, Any]] = read(run / "manifest.duckdb", sql).to_pylist()
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from curation.execution import LocalExecutor
-from curation.manifest import query
+from curation.manifest import read
 from ray_jobs.studying.plan import make_plan
 from ray_jobs.studying.recipe import load_study
 
@@ -54,5 +54,5 @@ def arms(run: Path) -> set[str]:
 
 
 def ask(run: Path, sql: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = query(run / "manifest.duckdb", sql).to_pylist()
+    found: list[dict[str, Any]] = read(run / "manifest.duckdb", sql).to_pylist()
     return found

@@ -18,7 +18,7 @@ import pytest
 
 import ray_jobs.submit as submit_module
 from curation.errors import UsageError
-from curation.manifest import query
+from curation.manifest import read
 from ray_jobs.submit import entrypoint, job_address, pack
 
 TOKEN = "s3cret-not-for-eyes-0123456789abcdef"
@@ -224,13 +224,13 @@ def test_a_submitted_run_leaves_a_manifest_and_the_cluster_and_hands_its_status_
     assert done.returncode == 0, done.stdout + done.stderr
     manifest = tmp_path / "run" / "manifest.duckdb"
     fates = "SELECT count(*) AS rows FROM why"
-    assert query(manifest, fates)["rows"].to_pylist() == [planted.rows]
+    assert read(manifest, fates)["rows"].to_pylist() == [planted.rows]
     # The cluster is there, and so are the stages; what changes is whether the run counts.
     failing = submit("failures.tolerance=0.0")
     assert failing.returncode == 4, failing.stdout + failing.stderr
     assert "rows failed" in failing.stdout
     assert re.search(r"^job \S+ FAILED: ", failing.stderr, re.MULTILINE)
-    assert query(manifest, "SELECT status FROM runs WHERE status <> 'balanced'").num_rows == 1
+    assert read(manifest, "SELECT status FROM runs WHERE status <> 'balanced'").num_rows == 1
     assert TOKEN not in done.stdout + done.stderr + failing.stdout + failing.stderr
 
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from curation.errors import StorageError
-from curation.manifest import query
+from curation.manifest import read
 from curation.sources.storage import filesystem
 from ray_jobs.keeper import Store
 from ray_jobs.training import train_on_ray
@@ -62,7 +62,7 @@ def test_two_workers_one_killed_end_as_one_that_accumulates_twice(
     names = [f"step-{step:06d}" for step in (STEPS_IN_ALL - 2, STEPS_IN_ALL)]
     home = Store.at(bucket).child(done.training.training_id)
     assert home.child(CHECKPOINTS).checkpoints() == names
-    found = query(run / "manifest.duckdb", "SELECT path FROM checkpoints ORDER BY step")
+    found = read(run / "manifest.duckdb", "SELECT path FROM checkpoints ORDER BY step")
     place = f"s3://trainings/all/{done.training.training_id}/{CHECKPOINTS}"
     assert found.column("path").to_pylist() == [f"{place}/{name}" for name in names]
 
@@ -98,7 +98,7 @@ def test_with_pictures_from_ray_data_an_error_arrives_as_it_was_and_this_process
 
 
 def ask(run: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = query(
+    found: list[dict[str, Any]] = read(
         run / "manifest.duckdb", "SELECT status, steps FROM trainings"
     ).to_pylist()
     return found

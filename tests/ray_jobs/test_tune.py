@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from curation.manifest import query
+from curation.manifest import read
 from curation.phantoms import PhantomSet
 from tests.ray_jobs.conftest import RecipeWriter, Said
 
@@ -61,7 +61,7 @@ def test_one_recipe_curates_trains_and_asks_before_and_after(
     manifest = run / "manifest.duckdb"
     said = medsift("tune", recipe, "--local", "--run-dir", run)
     assert said.code == 0, said.err
-    asked = query(
+    asked = read(
         manifest,
         "SELECT e.model, count(*) AS n, list_sort(list(DISTINCT p.variant)) AS variants "
         "FROM evaluations e JOIN predictions p USING (evaluation_id) GROUP BY ALL ORDER BY ALL",
@@ -69,9 +69,9 @@ def test_one_recipe_curates_trains_and_asks_before_and_after(
     assert [line["model"] for line in asked] == ["after", "before", "majority"]
     assert {line["n"] for line in asked} == {2 * ITEMS}
     assert all(line["variants"] == ["blank", "original"] for line in asked)
-    [training] = query(manifest, "SELECT training_id, selection FROM trainings").to_pylist()
+    [training] = read(manifest, "SELECT training_id, selection FROM trainings").to_pylist()
     assert training["selection"] == "all"
-    [after] = query(
+    [after] = read(
         manifest, "SELECT training_id FROM evaluations WHERE model = 'after'"
     ).to_pylist()
     assert after["training_id"] == training["training_id"]
@@ -82,7 +82,7 @@ def test_one_recipe_curates_trains_and_asks_before_and_after(
     again = medsift("tune", recipe, "--local", "--run-dir", run)
     assert again.code == 0, again.err
     assert "finished before" in again.out
-    assert query(manifest, "SELECT count(*) AS n FROM trainings").to_pylist() == [{"n": 1}]
+    assert read(manifest, "SELECT count(*) AS n FROM trainings").to_pylist() == [{"n": 1}]
 
 
 def test_what_is_wrong_with_a_part_is_said_before_anything_runs(

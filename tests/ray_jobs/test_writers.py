@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.manifest import query
+from curation.manifest import read
 
 WAITS = "is at work in"
 
@@ -23,7 +23,7 @@ def run_dir(planted_run: Path, tmp_path: Path) -> Path:
 
 
 def ask(run_dir, sql):
-    return query(run_dir / "manifest.duckdb", sql).to_pylist()
+    return read(run_dir / "manifest.duckdb", sql).to_pylist()
 
 
 def selections(run_dir):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from curation.exports import FORMATS, export, hf
 from curation.exports.croissant import CONTEXT
-from curation.manifest import query
+from curation.manifest import read
 
 
 @pytest.fixture(autouse=True)
@@ -147,7 +147,7 @@ def test_a_manifest_of_the_layout_before_selections_had_settings_is_exported(man
         con.execute("UPDATE runs SET schema_version = 1")
     document = json.loads(described(old, "parquet", tmp_path).read_text("utf-8"))
     assert document["description"].startswith("9 samples. ")
-    assert query(old, "SELECT max(schema_version) AS v FROM runs")["v"].to_pylist() == [1]
+    assert read(old, "SELECT max(schema_version) AS v FROM runs")["v"].to_pylist() == [1]
 
 
 def test_samples_without_licence_or_language_leave_them_out(tmp_path, samples, write_selection):

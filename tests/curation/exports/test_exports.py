@@ -13,7 +13,7 @@ from PIL import Image
 
 from curation.errors import InputError, ManifestError, StorageError, UsageError
 from curation.exports import FORMATS, export
-from curation.manifest import RunRecord, query, write_manifest
+from curation.manifest import RunRecord, read, write_manifest
 
 EVERY = pytest.mark.parametrize("format", sorted(FORMATS))
 
@@ -38,7 +38,7 @@ def test_the_same_selection_gives_the_same_bytes(manifest, tmp_path, format):
 def test_the_export_is_noted_in_the_manifest_and_a_run_directory_will_do(manifest, tmp_path):
     shutil.copy(manifest, tmp_path / "manifest.duckdb")
     export(tmp_path, "messages", tmp_path / "m.jsonl")
-    noted = query(
+    noted = read(
         tmp_path / "manifest.duckdb", "SELECT run_id, selection, format, path, rows FROM exports"
     )
     assert noted.to_pylist() == [
@@ -80,7 +80,7 @@ def test_wrong_names_are_refused_with_what_is_there(manifest, tmp_path):
 @pytest.mark.parametrize("format", ["hf", "webdataset"])
 @pytest.mark.parametrize("damage", ["gone", "not_an_image"])
 def test_a_picture_that_is_gone_leaves_nothing_half_written(manifest, tmp_path, format, damage):
-    refs = query(manifest, "SELECT images[1].ref AS ref FROM samples WHERE sample_id = 'id4'")
+    refs = read(manifest, "SELECT images[1].ref AS ref FROM samples WHERE sample_id = 'id4'")
     there = Path(refs["ref"][0].as_py())
     data = there.read_bytes()
     there.unlink() if damage == "gone" else there.write_text("words")

@@ -15,7 +15,7 @@ import pytest
 
 from curation.errors import InputError, ModelError, RecipeError, UsageError
 from curation.execution import LocalExecutor
-from curation.manifest import query
+from curation.manifest import read
 from curation.pipeline import curate
 from curation.recipe import Recipe, parse_recipe
 from curation.scoring import ScorerConfig, ScoresConfig
@@ -43,12 +43,12 @@ GROUP BY s.sample_id
 
 def test_sql_takes_quality_apart_again(noisy) -> None:
     held = noisy.run.manifest
-    lines = query(held, RECOMPUTED)
+    lines = read(held, RECOMPUTED)
     assert lines.num_rows == len(noisy.pool)
     np.testing.assert_allclose(lines["again"].to_numpy(), lines["value"].to_numpy(), atol=1e-12)
     weights = {
         line["part"]: line["weight"]
-        for line in query(held, "SELECT part, weight FROM combinations").to_pylist()
+        for line in read(held, "SELECT part, weight FROM combinations").to_pylist()
     }
     assert weights == {"alignment": 2.0, "image_quality": 1.0, "label_noise": -0.5}
 

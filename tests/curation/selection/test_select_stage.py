@@ -9,7 +9,7 @@ import pytest
 
 from curation.errors import UsageError
 from curation.execution import LocalExecutor
-from curation.manifest import query, selected
+from curation.manifest import read, selected
 from curation.pipeline import curate
 
 KINDS = (
@@ -44,7 +44,7 @@ def run(phantom_recipe, phantom_run, tmp_path_factory):
 
 
 def ask(run, sql):
-    return query(run.manifest, sql).to_pylist()
+    return read(run.manifest, sql).to_pylist()
 
 
 def test_every_selection_of_the_recipe_is_there_with_its_settings_and_curve(run):

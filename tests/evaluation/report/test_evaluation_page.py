@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from curation.errors import ManifestError, StorageError
-from curation.manifest import query
+from curation.manifest import read
 from evaluation.report import write_evaluation_page
 from evaluation.report.words import ends, percent, points, signed_ends
 
@@ -48,7 +48,7 @@ def bare_page(
 @pytest.fixture(scope="module")
 def lines(full_manifest: Path) -> Callable[..., dict[tuple[str, ...], Any]]:
     """Lines of the manifest by metric, variant, facet and value."""
-    found = query(
+    found = read(
         full_manifest,
         "SELECT metrics.*, model FROM metrics "
         "JOIN evaluations USING (run_id, evaluation_id, benchmark)",
@@ -182,7 +182,7 @@ def test_reliability_shows_the_error_and_every_bin(
     chance = lines("looker", "plain_set")["ece_by_chance", "original", "all", "all"]
     row = own_row(full.rows("reliability", 0), "looker")
     assert row[1:] == [starred(line), percent(chance["value"]), str(line["n"])]
-    bins = query(
+    bins = read(
         full_manifest, "SELECT * FROM reliability WHERE benchmark = 'plain_set' AND n > 0"
     ).to_pylist()
     shown = {(row[1], row[4], row[6]) for row in full.rows("reliability", 1)[1:]}
@@ -193,7 +193,7 @@ def test_reliability_shows_the_error_and_every_bin(
 
 def test_header_names_what_was_asked(full: Any, full_manifest: Path) -> None:
     words = full.words("")
-    counts = query(
+    counts = read(
         full_manifest,
         "SELECT count(*) AS asked, count(*) - count(reply) AS unanswered, "
         "count(DISTINCT item_id) FILTER (benchmark = 'vqa') AS vqa, "

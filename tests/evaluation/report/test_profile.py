@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.manifest import open_manifest, query
+from curation.manifest import open_manifest, read
 from evaluation.report.data import Evaluation, read_facts
 from evaluation.report.profile import ROLES, Profile, profile
 
@@ -46,7 +46,7 @@ def test_variants_stand_by_what_they_are_for_in_the_order_of_their_levels(found:
 def test_a_variant_is_set_against_the_same_items_as_published(
     found: Profile, looker: Evaluation, full_manifest: Path
 ) -> None:
-    means = query(
+    means = read(
         full_manifest,
         "SELECT changed.variant, avg(plain.score) AS before FROM predictions changed "
         "JOIN predictions plain USING (evaluation_id, benchmark, item_id) "

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from curation.errors import ManifestError
-from curation.manifest import RunRecord, query, write_manifest
+from curation.manifest import RunRecord, read, write_manifest
 from evaluation.report.study import write_study_page
 from evaluation.report.words import ends, percent
 from evaluation.verdicts import sentence, signed
@@ -44,7 +44,7 @@ def page(page_path: Path, read_page: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def lines(manifest: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = query(manifest, "SELECT * FROM study_results").to_pylist()
+    found: list[dict[str, Any]] = read(manifest, "SELECT * FROM study_results").to_pylist()
     return found
 
 

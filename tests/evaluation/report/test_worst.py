@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from curation.manifest import open_manifest, query
+from curation.manifest import open_manifest, read
 from evaluation.report import write_evaluation_page
 from evaluation.report.worst import SHOWN, read_worst
 
@@ -113,7 +113,7 @@ def test_at_most_so_many_items_a_model_benchmarks_taking_turns(
 
 
 def test_order_on_real_scores_is_that_of_a_plain_sort(full_manifest: Path) -> None:
-    lines = query(
+    lines = read(
         full_manifest,
         "SELECT * FROM predictions WHERE variant = 'original' AND evaluation_id = 'guesser-1' "
         "AND benchmark = 'vqa' AND (score < 1 OR parse_status = 'unparsed')",
