@@ -20,6 +20,7 @@ import ray_jobs.submit as submit_module
 from curation.errors import UsageError
 from curation.manifest import read
 from ray_jobs.submit import entrypoint, job_address, pack
+from tests.ray_jobs.test_runs import selection
 
 TOKEN = "s3cret-not-for-eyes-0123456789abcdef"
 START_SECONDS = 180
@@ -206,7 +207,7 @@ def test_a_missing_or_wrong_token_is_one_line_with_the_mend(head, token, words):
 @pytest.mark.cluster
 @pytest.mark.slow
 def test_a_submitted_run_leaves_a_manifest_and_the_cluster_and_hands_its_status_on(
-    head, phantom_recipe, planted, tmp_path
+    head, phantom_recipe, planted, planted_run, tmp_path
 ):
     def submit(*settings: str) -> subprocess.CompletedProcess[str]:
         words = ["submit", "curate", str(phantom_recipe()), "--address", head, "--wait"]
@@ -225,6 +226,7 @@ def test_a_submitted_run_leaves_a_manifest_and_the_cluster_and_hands_its_status_
     manifest = tmp_path / "run" / "manifest.duckdb"
     fates = "SELECT count(*) AS rows FROM why"
     assert read(manifest, fates)["rows"].to_pylist() == [planted.rows]
+    assert selection(tmp_path / "run") == selection(planted_run)
     # The cluster is there, and so are the stages; what changes is whether the run counts.
     failing = submit("failures.tolerance=0.0")
     assert failing.returncode == 4, failing.stdout + failing.stderr
