@@ -20,17 +20,21 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 NO_SPILL: Final = ""
+KEPT_BYTES: Final = 1 << 24
+"""An engine holds on to the memory of a larger file (800 MB after a million samples), and what it
+does there takes longer than a start."""
 _idle: dict[int, list[DuckDBPyConnection]] = {}
 """By process: what a fork takes along cannot be used there."""
 
 
 @contextmanager
-def engine(spill: Path | None = None) -> Iterator[DuckDBPyConnection]:
+def engine(spill: Path | None = None, file: Path | None = None) -> Iterator[DuckDBPyConnection]:
     """Lend a connection to an engine that nobody else uses, with nothing attached.
 
-    `spill` is the folder for what does not fit into memory; None has none. Extensions are neither
-    loaded nor installed, and Python's variables are no tables. Who borrows detaches what it
-    attached; after an error the engine is given up instead.
+    `spill` is the folder for what does not fit into memory; None has none. `file` is the database
+    that it works on. Extensions are neither loaded nor installed, and Python's variables are no
+    tables. Who borrows detaches what it attached; after an error, or work on a file of more than
+    `KEPT_BYTES`, the engine is given up instead.
     """
     kept = _idle.setdefault(os.getpid(), [])
     con = kept.pop() if kept else start(NO_SPILL)
@@ -41,7 +45,8 @@ def engine(spill: Path | None = None) -> Iterator[DuckDBPyConnection]:
                 lent.execute(f"SET temp_directory = {quoted(str(spill))}")
             lent.execute("SET TimeZone = 'UTC'")
             yield lent
-        as_new = spill is None or _leaves(con, spill)
+        small = file is None or (file.exists() and file.stat().st_size <= KEPT_BYTES)
+        as_new = small and (spill is None or _leaves(con, spill))
     finally:
         if as_new:
             kept.append(con)

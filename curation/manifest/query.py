@@ -76,7 +76,7 @@ def reading(path: Path) -> Iterator[DuckDBPyConnection]:
 
     Temporary tables go with it. Raises ManifestError as `open_manifest` does.
     """
-    with engine() as con:
+    with engine(file=path) as con:
         _use(con, path)
         yield con
         con.execute(f"USE memory; DETACH {DATABASE}")

@@ -150,7 +150,7 @@ def append_tables(path: Path, run_id: str, tables: Mapping[str, Source]) -> None
 def _building(path: Path, partial: Path) -> Iterator[DuckDBPyConnection]:
     """A connection to build `partial` with; its failures become errors of ours."""
     try:
-        with engine(spill_folder(partial)) as con:
+        with engine(spill_folder(partial), partial) as con:
             yield con
     except duckdb.Error as error:
         if _is_of_disk(error):

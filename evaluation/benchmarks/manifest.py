@@ -68,18 +68,18 @@ class ManifestSplit(BenchmarkConfig):
 
     def _lines(self, path: Path) -> list[dict[str, Any]]:
         # DuckDB is for those who read a manifest.
-        from curation.manifest import read
+        from curation.manifest import query
         from curation.manifest.schema import quoted
 
-        runs = read(path, "SELECT run_id FROM runs ORDER BY created_at, run_id")
+        runs = query(path, "SELECT run_id FROM runs ORDER BY created_at, run_id")
         known: list[str] = runs["run_id"].to_pylist()
         run = self.run_id or (known[-1] if known else "")
         if run not in known:
             raise InputError(f"{path} holds no run {run!r}; it has {', '.join(known) or 'none'}")
         sql = HELD_OUT.format(run=quoted(run), split=quoted(self.split))
-        lines: list[dict[str, Any]] = read(path, sql).to_pylist()
+        lines: list[dict[str, Any]] = query(path, sql).to_pylist()
         if not lines:
-            found = read(path, f"SELECT DISTINCT split FROM samples WHERE run_id = {quoted(run)}")
+            found = query(path, f"SELECT DISTINCT split FROM samples WHERE run_id = {quoted(run)}")
             splits = ", ".join(sorted(filter(None, found["split"].to_pylist())))
             raise InputError(
                 f"run {run} has no split {self.split!r}; it has {splits or 'none: make one'}"

@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from curation.manifest import engine as engines
 from curation.manifest.engine import engine
 
 if TYPE_CHECKING:
@@ -76,6 +77,21 @@ def test_a_folder_goes_with_who_named_it_and_a_written_one_takes_its_engine(
         assert con.execute("SELECT current_setting('temp_directory')").fetchall() == [("",)]
         assert marked(con) != written
         if not written:
+            con.execute("DETACH mark")
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_large_file_takes_its_engine_and_the_memory_with_it(
+    large: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = tmp_path / "a.duckdb"
+    file.write_bytes(bytes(9))
+    monkeypatch.setattr(engines, "KEPT_BYTES", 8 if large else 9)
+    with engine(file=file) as con:
+        con.execute(MARK)
+    with engine() as con:
+        assert marked(con) != large
+        if not large:
             con.execute("DETACH mark")
 
 
