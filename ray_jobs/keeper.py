@@ -1,30 +1,29 @@
-"""Checkpoints of a training on Ray: written by the first worker, registered with Ray Train.
+"""Checkpoints of a training on Ray: written by the first worker, reported to Ray Train.
 
-They lie where Ray Train keeps its notes about the run, in the layout of `FolderKeeper`, so that a
-training may be started on Ray and gone on with alone, or the other way round. `state.json` comes
-last: a checkpoint without it is not whole.
+They lie where Ray Train keeps its notes about the run, in the layout of `FolderKeeper` and by its
+rule, so that a training may be started on Ray and gone on with alone, or the other way round.
+`state.json` comes last: a checkpoint without it is not whole.
+
+What is there decides, not what Ray Train has noted: it hears of a checkpoint after it was written,
+and never does when a worker is lost in between.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from curation.errors import StorageError
 from curation.sources.storage import filesystem, is_remote, local_path
-from training.checkpoint import PREFIX, STATE, Snapshot, whole_folder
+from training.checkpoint import PREFIX, STATE, Snapshot, folder_name, unwanted, whole_folder
 from training.logs import STEPS
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-SCORE: Final = "score"
-NO_BEST: Final = 1e300
 SNAPSHOT: Final = "checkpoint_manager_snapshot.json"
 
 
@@ -88,33 +87,30 @@ class Store:
         """Whether there is a file of this name."""
         return bool(self.files.get_file_info(f"{self.root}/{name}").is_file)
 
-    def read(self, name: str) -> dict[str, Any] | None:
-        """A JSON object, None where it is not whole."""
-        with self.files.open_input_stream(f"{self.root}/{name}") as stream:
-            text = stream.read()
+    def remove(self, name: str) -> None:
+        """Remove a folder in here. Raises StorageError."""
         try:
-            told: dict[str, Any] = json.loads(text)
-        except ValueError:
-            return None
-        return told
+            self.files.delete_dir(f"{self.root}/{name}")
+        except OSError as error:
+            raise StorageError(
+                f"cannot remove {self.root}/{name}: {error}; try again later"
+            ) from error
 
 
 class RayKeeper:
     """Keeps checkpoints in a store and reports them, on every worker alike: a report is a barrier.
 
-    `curves` is a folder of the first worker whose ``steps.jsonl`` travels with the checkpoints of
-    a remote store; None where the store is the place of the curves itself.
+    The newest `count` stay, and the best. `curves` is a folder of the first worker whose
+    ``steps.jsonl`` travels with the checkpoints of a remote store; None where the store is the
+    place of the curves itself.
     """
 
-    def __init__(self, store: Store, first: bool, curves: Path | None) -> None:
-        self.store, self.first, self.curves = store, first, curves
+    def __init__(self, store: Store, count: int, first: bool, curves: Path | None) -> None:
+        self.store, self.count, self.first, self.curves = store, count, first, curves
 
     def newest(self) -> Path | None:
-        """The checkpoint that Ray Train knows as the latest, or else the newest that is whole."""
-        import ray.train
-
-        known = ray.train.get_checkpoint()
-        names = [Path(known.path).name] if known is not None else self.store.checkpoints()
+        """The checkpoint of the largest step."""
+        names = self.store.checkpoints()
         if not names:
             return None
         found = self._local(names[-1])
@@ -123,7 +119,7 @@ class RayKeeper:
         return found
 
     def keep(self, snapshot: Snapshot) -> None:
-        """Write a checkpoint whole, then report it; Ray Train removes those that must go."""
+        """Write a checkpoint whole, remove those no longer wanted, then report it."""
         import ray.train
         from ray.train.v2.api.report_config import CheckpointUploadMode
 
@@ -136,7 +132,7 @@ class RayKeeper:
 
     def at(self, step: int) -> Path:
         """The checkpoint of a step, on this machine."""
-        return self._local(_name(step))
+        return self._local(folder_name(step))
 
     def _local(self, name: str) -> Path:
         if not self.store.remote:
@@ -146,7 +142,7 @@ class RayKeeper:
     def _written(self, snapshot: Snapshot) -> Any:
         import ray.train
 
-        place = self.store.child(_name(snapshot.state.step))
+        place = self.store.child(folder_name(snapshot.state.step))
         if not place.remote:
             with whole_folder(Path(place.root)) as partial:
                 snapshot.write(partial)
@@ -156,18 +152,13 @@ class RayKeeper:
                 if self.curves is not None:
                     shutil.copyfile(self.curves / STEPS, Path(folder) / STEPS)
                 place.put(Path(folder))
+        for name in unwanted(self.store.checkpoints(), self.count, snapshot.state.best_step):
+            self.store.remove(name)
         return ray.train.Checkpoint(place.root, place.files)
 
     def _metrics(self, snapshot: Snapshot) -> dict[str, Any]:
-        """What Ray Train orders checkpoints by: the best ones first, then the newest."""
         state = snapshot.state
-        best = state.best_loss if state.best_step == state.step else None
-        return {
-            "step": state.step,
-            "loss": state.loss,
-            "held_out_loss": state.held_out_loss,
-            SCORE: NO_BEST if best is None else best,
-        }
+        return {"step": state.step, "loss": state.loss, "held_out_loss": state.held_out_loss}
 
 
 def _copy(files: FileSystem, source: str, target: Path) -> None:
@@ -179,23 +170,7 @@ def _copy(files: FileSystem, source: str, target: Path) -> None:
         raise StorageError(f"cannot read {source}: {error}; try again later") from error
 
 
-def mend_snapshot(store: Store) -> None:
-    """Remove Ray Train's notes about a run where they were cut short or name what is gone.
-
-    Ray Train would refuse to begin; without them `RayKeeper.newest` finds the checkpoints itself.
-    """
-    if not store.has(SNAPSHOT):
-        return
-    told = store.read(SNAPSHOT)
-    named = _named(told) if told is not None else [""]
-    if not set(named) <= set(store.checkpoints()):
+def forget_notes(store: Store) -> None:
+    """Remove what Ray Train noted about a run before: it begins only where all that is there."""
+    if store.has(SNAPSHOT):
         store.files.delete_file(f"{store.root}/{SNAPSHOT}")
-
-
-def _named(told: Mapping[str, Any]) -> list[str]:
-    held = [*told.get("checkpoint_results", ()), told.get("latest_checkpoint_result")]
-    return [one["checkpoint_dir_name"] for one in held if one is not None]
-
-
-def _name(step: int) -> str:
-    return f"{PREFIX}{step:06d}"

@@ -26,7 +26,7 @@ from curation.sources.storage import without_query
 from ray_jobs.cluster import ADDRESS, connected
 from ray_jobs.console import one_line
 from ray_jobs.executor import cluster_resources, share
-from ray_jobs.keeper import SCORE, RayKeeper, Store, mend_snapshot
+from ray_jobs.keeper import RayKeeper, Store, forget_notes
 from ray_jobs.relay import Relay, listen_while
 from ray_jobs.streaming import stream_pictures, stream_rows, write_rows
 from training.base import NO_GPU
@@ -89,7 +89,7 @@ def _fit(training: Training, listener: Listener, started: datetime) -> Sequence[
     from ray.train.torch import TorchTrainer
 
     home = Store.at(training.storage).child(training.training_id)
-    mend_snapshot(home.child(CHECKPOINTS))
+    forget_notes(home.child(CHECKPOINTS))
     recipe = training.recipe
     rows = read_rows(training.manifest, training.run_id, training.selection, recipe.held_out_split)
     write_rows(rows, home.child(ROWS))
@@ -118,7 +118,8 @@ def follow(config: dict[str, Order]) -> None:
     fleet: Fleet = ProcessGroup() if context.get_world_size() > 1 else Alone()
     with tempfile.TemporaryDirectory(prefix="medsift-") as scratch:
         curves = Path(scratch) if order.home.remote else None
-        keeper = RayKeeper(order.home.child(CHECKPOINTS), fleet.rank == 0, curves)
+        count = order.training.recipe.checkpoints.keep
+        keeper = RayKeeper(order.home.child(CHECKPOINTS), count, fleet.rank == 0, curves)
         folder = curves or order.training.folder
         listener = partial(_tell, order.relay)
         work(
@@ -190,18 +191,12 @@ def _run_config(training: Training, home: Store) -> Any:
 
     train: Any = ray.train
     recipe = training.recipe
-    best = 1 if recipe.data.held_out is not None else 0
     return train.RunConfig(
         name=CHECKPOINTS,
         storage_path=home.root,
         storage_filesystem=home.files,
         failure_config=train.FailureConfig(
             max_failures=recipe.workers.restarts, controller_failure_limit=WAITS
-        ),
-        checkpoint_config=train.CheckpointConfig(
-            num_to_keep=recipe.checkpoints.keep + best,
-            checkpoint_score_attribute=SCORE,
-            checkpoint_score_order="min",
         ),
         callbacks=[own_errors()],
         logging_config=train.LoggingConfig(log_level="WARNING"),

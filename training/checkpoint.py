@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -127,7 +127,7 @@ class FolderKeeper:
 
     def at(self, step: int) -> Path:
         """The checkpoint of a step."""
-        return self.folder / f"{PREFIX}{step:06d}"
+        return self.folder / folder_name(step)
 
     def keep(self, snapshot: Snapshot) -> None:
         """Write a checkpoint whole, then remove those that are no longer wanted."""
@@ -135,17 +135,25 @@ class FolderKeeper:
             return
         with whole_folder(self.at(snapshot.state.step)) as partial:
             snapshot.write(partial)
-        wanted = checkpoints(self.folder)[-self.count :]
-        if snapshot.state.best_step is not None:
-            wanted.append(self.at(snapshot.state.best_step))
-        for path in checkpoints(self.folder):
-            if path not in wanted:
-                shutil.rmtree(path)
+        names = [path.name for path in checkpoints(self.folder)]
+        for name in unwanted(names, self.count, snapshot.state.best_step):
+            shutil.rmtree(self.folder / name)
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints of a folder, by step."""
     return sorted(path for path in folder.glob(f"{PREFIX}*") if (path / STATE).is_file())
+
+
+def folder_name(step: int) -> str:
+    """What the folder of a checkpoint is called."""
+    return f"{PREFIX}{step:06d}"
+
+
+def unwanted(names: Sequence[str], keep: int, best_step: int | None) -> list[str]:
+    """Which of these checkpoints, by step, may go: all but the newest `keep` and the best."""
+    best = None if best_step is None else folder_name(best_step)
+    return [name for name in names[:-keep] if name != best]
 
 
 def read_state(checkpoint: Path) -> tuple[State, dict[str, Any]]:

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import yaml
 
-from curation.errors import UsageError
+from curation.errors import StorageError, UsageError
 from ray_jobs import training as ray_training
-from ray_jobs.keeper import SNAPSHOT, RayKeeper, Store, mend_snapshot
+from ray_jobs.keeper import SNAPSHOT, RayKeeper, Store, forget_notes
 from tests.ray_jobs.conftest import Command, Said
 from tests.training.conftest import (  # noqa: F401 - fixtures
     asked,
@@ -161,22 +161,22 @@ def test_too_few_cores_are_one_line(workers, said, monkeypatch: pytest.MonkeyPat
 # Checkpoints on Ray.
 
 
-def test_notes_of_ray_train_that_cannot_be_trusted_are_removed(uninterrupted: Path, tmp_path: Path):
+def test_what_is_there_decides_and_not_what_ray_train_noted(uninterrupted: Path, tmp_path: Path):
     folder = Path(shutil.copytree(uninterrupted / CHECKPOINTS, tmp_path / CHECKPOINTS))
-    store = Store.at(str(folder))
-    names = [path.name for path in checkpoints(folder)]
-    assert store.checkpoints() == names
-    told = {"checkpoint_results": [{"checkpoint_dir_name": name} for name in names]}
-    for text, trusted in (
-        (json.dumps(told), True),
-        (json.dumps(told)[:-9], False),
-        (json.dumps({"latest_checkpoint_result": {"checkpoint_dir_name": "step-9"}}), False),
-    ):
-        (folder / SNAPSHOT).write_text(text)
-        mend_snapshot(store)
-        assert (folder / SNAPSHOT).exists() is trusted
-    (folder / names[-1] / "state.json").unlink()
-    assert store.checkpoints() == names[:-1]
+    store, paths = Store.at(str(folder)), checkpoints(folder)
+    keeper = RayKeeper(store, count=2, first=True, curves=None)
+    assert store.checkpoints() == [path.name for path in paths]
+    assert keeper.newest() == paths[-1]
+    (folder / SNAPSHOT).write_text("half a no")
+    for _ in range(2):
+        forget_notes(store)
+        assert not (folder / SNAPSHOT).exists()
+    (paths[-1] / "state.json").unlink()
+    assert keeper.newest() == paths[-2]
+    store.remove(paths[-2].name)
+    assert keeper.newest() is None
+    with pytest.raises(StorageError, match=rf"cannot remove .*{paths[-2].name}"):
+        store.remove(paths[-2].name)
 
 
 def test_a_store_takes_a_folder_and_gives_it_back(uninterrupted: Path, tmp_path: Path):
@@ -190,7 +190,7 @@ def test_a_store_takes_a_folder_and_gives_it_back(uninterrupted: Path, tmp_path:
     local = Path(shutil.copytree(newest, tmp_path / "local"))
     store.child(newest.name).put(local)
     assert store.checkpoints() == [newest.name]
-    found = RayKeeper(store, first=True, curves=None).at(STEPS_IN_ALL)
+    found = RayKeeper(store, count=2, first=True, curves=None).at(STEPS_IN_ALL)
     assert {path.name for path in found.iterdir()} == {path.name for path in newest.iterdir()}
     assert (found / "state.json").read_bytes() == (newest / "state.json").read_bytes()
 

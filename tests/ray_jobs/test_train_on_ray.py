@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.ray_jobs.test_train import (  # noqa: F401 - fixtures
     uninterrupted,
 )
 from tests.training.conftest import qwen, recipe  # noqa: F401 - fixtures
+from training.checkpoint import PREFIX, checkpoints, folder_name
 from training.identity import CHECKPOINTS, open_training
 from training.logs import StepLine
 from training.run import TrainingBegun, train_here
@@ -58,8 +60,8 @@ def test_two_workers_one_killed_end_as_one_that_accumulates_twice(
     assert begun[1].resumed_step >= 2
     check_same(done.training.folder, uninterrupted)
     assert ask(run) == [{"status": "done", "steps": STEPS_IN_ALL}]
-    # Ray Train keeps the newest; what it noted is what is there.
-    names = [f"step-{step:06d}" for step in (STEPS_IN_ALL - 2, STEPS_IN_ALL)]
+    # The newest stay, whatever Ray Train had heard of when the worker was lost.
+    names = [folder_name(step) for step in (STEPS_IN_ALL - 2, STEPS_IN_ALL)]
     home = Store.at(bucket).child(done.training.training_id)
     assert home.child(CHECKPOINTS).checkpoints() == names
     found = read(run / "manifest.duckdb", "SELECT path FROM checkpoints ORDER BY step")
@@ -76,25 +78,49 @@ def bucket(object_store: str) -> str:
 
 
 @pytest.mark.ray
-def test_with_pictures_from_ray_data_an_error_arrives_as_it_was_and_this_process_goes_on(
+def test_begun_here_it_goes_on_with_pictures_from_ray_data_and_after_an_error_here_again(
     ray_session: None, qwen: Path, run: Path, uninterrupted: Path
 ):
     told = recipe(run, qwen, **settings(workers={"decoding": "ray_data"}))
     folder = open_training(told).folder
-    in_the_way = folder / CHECKPOINTS / f"step-{STEPS_IN_ALL:06d}"
-    in_the_way.parent.mkdir(parents=True)
+    with pytest.raises(KeyboardInterrupt):
+        train_here(told, _stopping_at(7))
+    assert _kept(folder) == [4, 6]
+    in_the_way = folder / CHECKPOINTS / folder_name(STEPS_IN_ALL)
     in_the_way.write_text("")
+    heard: list[TrainingBegun | StepLine] = []
     with pytest.raises(StorageError, match=rf"cannot write .*{in_the_way.name}: .*Not a directory"):
-        train_on_ray(told)
+        train_on_ray(told, heard.append)
+    assert _resumed(heard) == 6
     assert ask(run) == [{"status": "failed", "steps": STEPS_IN_ALL}]
     assert curve(folder) == curve(uninterrupted)
+    # Those of before are gone, too, though Ray Train never heard of them.
+    assert _kept(folder) == [STEPS_IN_ALL - 4, STEPS_IN_ALL - 2]
     in_the_way.unlink()
-    begun: list[TrainingBegun | StepLine] = []
-    train_here(told, begun.append)
-    assert isinstance(begun[0], TrainingBegun)
-    assert begun[0].resumed_step == STEPS_IN_ALL - 2
+    heard.clear()
+    train_here(told, heard.append)
+    assert _resumed(heard) == STEPS_IN_ALL - 2
     check_same(folder, uninterrupted)
     assert ask(run) == [{"status": "done", "steps": STEPS_IN_ALL}]
+
+
+def _stopping_at(step: int) -> Callable[[TrainingBegun | StepLine], None]:
+    """A listener who stops the training, as Ctrl-C does."""
+
+    def listen(event: TrainingBegun | StepLine) -> None:
+        if isinstance(event, StepLine) and event.step == step:
+            raise KeyboardInterrupt
+
+    return listen
+
+
+def _kept(folder: Path) -> list[int]:
+    return [int(path.name.removeprefix(PREFIX)) for path in checkpoints(folder / CHECKPOINTS)]
+
+
+def _resumed(heard: Sequence[TrainingBegun | StepLine]) -> int:
+    [begun] = [event for event in heard if isinstance(event, TrainingBegun)]
+    return begun.resumed_step
 
 
 def ask(run: Path) -> list[dict[str, Any]]:

@@ -20,8 +20,10 @@ from training.checkpoint import (
     FolderKeeper,
     Snapshot,
     State,
+    folder_name,
     read_state,
     restore,
+    unwanted,
     whole_folder,
 )
 from training.recipe import TrainingRecipe
@@ -135,6 +137,22 @@ def test_a_disk_that_refuses_is_a_storage_error(tmp_path: Path):
         whole_folder(tmp_path / "file" / "step-000001"),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("keep", "best_step", "gone"),
+    [
+        (2, None, [2, 4, 6]),
+        (2, 4, [2, 6]),
+        (2, 8, [2, 4, 6]),
+        (1, 2, [4, 6, 8]),
+        (5, 2, []),
+        (9, None, []),
+    ],
+)
+def test_the_newest_and_the_best_stay(keep: int, best_step: int | None, gone: list[int]):
+    names = [folder_name(step) for step in (2, 4, 6, 8, 10)]
+    assert unwanted(names, keep, best_step) == [folder_name(step) for step in gone]
 
 
 def test_a_worker_that_does_not_write_leaves_nothing(llama: Path, tmp_path: Path):
