@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from curation.errors import MedSiftError, StorageError
 from ray_jobs.executor import MOST_BLOCKS, quiet
-from ray_jobs.keeper import Store
+from ray_jobs.store import Store
 from training.pictures import load_picture
 from training.rows import ROWS
 from training.samples import Picture

@@ -26,8 +26,9 @@ from curation.sources.storage import without_query
 from ray_jobs.cluster import ADDRESS, connected
 from ray_jobs.console import one_line
 from ray_jobs.executor import cluster_resources, share
-from ray_jobs.keeper import RayKeeper, Store, forget_notes
+from ray_jobs.keeper import RayKeeper, forget_notes
 from ray_jobs.relay import Relay, listen_while
+from ray_jobs.store import Store
 from ray_jobs.streaming import stream_pictures, stream_rows, write_rows
 from training.base import NO_GPU
 from training.checkpoint import STATE, read_state, whole_folder
@@ -117,9 +118,14 @@ def follow(config: dict[str, Order]) -> None:
     order, context = config["order"], ray.train.get_context()
     fleet: Fleet = ProcessGroup() if context.get_world_size() > 1 else Alone()
     with tempfile.TemporaryDirectory(prefix="medsift-") as scratch:
-        curves = Path(scratch) if order.home.remote else None
-        count = order.training.recipe.checkpoints.keep
-        keeper = RayKeeper(order.home.child(CHECKPOINTS), count, fleet.rank == 0, curves)
+        curves = Path(tempfile.mkdtemp(dir=scratch)) if order.home.remote else None
+        keeper = RayKeeper(
+            store=order.home.child(CHECKPOINTS),
+            count=order.training.recipe.checkpoints.keep,
+            first=fleet.rank == 0,
+            scratch=Path(scratch),
+            curves=curves,
+        )
         folder = curves or order.training.folder
         listener = partial(_tell, order.relay)
         work(

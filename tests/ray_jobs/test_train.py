@@ -18,7 +18,8 @@ import yaml
 
 from curation.errors import StorageError, UsageError
 from ray_jobs import training as ray_training
-from ray_jobs.keeper import SNAPSHOT, RayKeeper, Store, forget_notes
+from ray_jobs.keeper import SNAPSHOT, RayKeeper, forget_notes
+from ray_jobs.store import Store
 from tests.ray_jobs.conftest import Command, Said
 from tests.training.conftest import (  # noqa: F401 - fixtures
     asked,
@@ -164,7 +165,7 @@ def test_too_few_cores_are_one_line(workers, said, monkeypatch: pytest.MonkeyPat
 def test_what_is_there_decides_and_not_what_ray_train_noted(uninterrupted: Path, tmp_path: Path):
     folder = Path(shutil.copytree(uninterrupted / CHECKPOINTS, tmp_path / CHECKPOINTS))
     store, paths = Store.at(str(folder)), checkpoints(folder)
-    keeper = RayKeeper(store, count=2, first=True, curves=None)
+    keeper = RayKeeper(store, count=2, first=True, scratch=tmp_path, curves=None)
     assert store.checkpoints() == [path.name for path in paths]
     assert keeper.newest() == paths[-1]
     (folder / SNAPSHOT).write_text("half a no")
@@ -177,6 +178,10 @@ def test_what_is_there_decides_and_not_what_ray_train_noted(uninterrupted: Path,
     assert keeper.newest() is None
     with pytest.raises(StorageError, match=rf"cannot remove .*{paths[-2].name}"):
         store.remove(paths[-2].name)
+    with pytest.raises(
+        StorageError, match=r"cannot read .*trained\.safetensors: .*try again later"
+    ):
+        Store.at(str(paths[-1] / "trained.safetensors")).checkpoints()
 
 
 def test_a_store_takes_a_folder_and_gives_it_back(uninterrupted: Path, tmp_path: Path):
@@ -190,7 +195,9 @@ def test_a_store_takes_a_folder_and_gives_it_back(uninterrupted: Path, tmp_path:
     local = Path(shutil.copytree(newest, tmp_path / "local"))
     store.child(newest.name).put(local)
     assert store.checkpoints() == [newest.name]
-    found = RayKeeper(store, count=2, first=True, curves=None).at(STEPS_IN_ALL)
+    keeper = RayKeeper(store, count=2, first=True, scratch=tmp_path / "fetched", curves=None)
+    found = keeper.at(STEPS_IN_ALL)
+    assert found.parent == tmp_path / "fetched"
     assert {path.name for path in found.iterdir()} == {path.name for path in newest.iterdir()}
     assert (found / "state.json").read_bytes() == (newest / "state.json").read_bytes()
 

@@ -16,7 +16,7 @@ import pytest
 from curation.errors import StorageError
 from curation.manifest import read
 from curation.sources.storage import filesystem
-from ray_jobs.keeper import Store
+from ray_jobs.store import Store
 from ray_jobs.training import train_on_ray
 from tests.ray_jobs.test_train import (  # noqa: F401 - fixtures
     STEPS_IN_ALL,
