@@ -10,15 +10,19 @@ and never does when a worker is lost in between.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from curation.errors import StorageError
 from ray_jobs.store import Store
 from training.checkpoint import Snapshot, folder_name, unwanted, whole_folder
 from training.logs import STEPS
+
+logger = logging.getLogger(__name__)
 
 SNAPSHOT: Final = "checkpoint_manager_snapshot.json"
 
@@ -53,12 +57,23 @@ class RayKeeper:
         import ray.train
         from ray.train.v2.api.report_config import CheckpointUploadMode
 
-        checkpoint = self._written(snapshot) if self.first else None
+        checkpoint = None
+        if self.first:
+            checkpoint = self._written(snapshot)
+            self.clear(snapshot.state.best_step)
         ray.train.report(
             self._metrics(snapshot),
             checkpoint,
             checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD,
         )
+
+    def clear(self, best_step: int | None) -> None:
+        """Remove checkpoints no longer wanted. Some stores refuse: no reason to end a training."""
+        for name in unwanted(self.store.checkpoints(), self.count, best_step):
+            try:
+                self.store.remove(name)
+            except StorageError as error:
+                logger.warning("an old checkpoint stays: %s", error)
 
     def at(self, step: int) -> Path:
         """The checkpoint of a step, on this machine."""
@@ -82,8 +97,6 @@ class RayKeeper:
                 if self.curves is not None:
                     shutil.copyfile(self.curves / STEPS, Path(folder) / STEPS)
                 place.put(Path(folder))
-        for name in unwanted(self.store.checkpoints(), self.count, snapshot.state.best_step):
-            self.store.remove(name)
         return ray.train.Checkpoint(place.root, place.files)
 
     def _metrics(self, snapshot: Snapshot) -> dict[str, Any]:

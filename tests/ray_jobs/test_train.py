@@ -10,11 +10,14 @@ import random
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from fsspec.implementations.local import LocalFileSystem
+from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 from curation.errors import StorageError, UsageError
 from ray_jobs import training as ray_training
@@ -29,7 +32,7 @@ from tests.training.conftest import (  # noqa: F401 - fixtures
     recipe,
     write_run,
 )
-from training.checkpoint import checkpoints
+from training.checkpoint import checkpoints, folder_name
 from training.identity import CHECKPOINTS
 from training.logs import STEPS, read_lines
 from training.recipe import WorkersConfig
@@ -182,6 +185,39 @@ def test_what_is_there_decides_and_not_what_ray_train_noted(uninterrupted: Path,
         StorageError, match=r"cannot read .*trained\.safetensors: .*try again later"
     ):
         Store.at(str(paths[-1] / "trained.safetensors")).checkpoints()
+
+
+def test_the_newest_and_the_best_stay_and_where_the_store_refuses_the_old_ones_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    for step in (2, 4, 6, 8):
+        write_state(tmp_path / folder_name(step))
+    store = Store.at(str(tmp_path))
+    for files, left, warned in (
+        (KeepsAll.filesystem(), (2, 4, 6, 8), 2),
+        (store.files, (2, 8), 0),
+    ):
+        caplog.clear()
+        keeper = RayKeeper(replace(store, files=files), 1, True, tmp_path / "fetched", None)
+        keeper.clear(best_step=2)
+        assert store.checkpoints() == [folder_name(step) for step in left]
+        assert caplog.text.count("an old checkpoint stays: cannot remove") == warned
+
+
+def write_state(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "state.json").write_text("{}")
+
+
+class KeepsAll(LocalFileSystem):
+    """A store whose policy lets nobody remove anything."""
+
+    @classmethod
+    def filesystem(cls) -> PyFileSystem:
+        return PyFileSystem(FSSpecHandler(cls()))
+
+    def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
+        raise PermissionError("AccessDenied")
 
 
 def test_a_store_takes_a_folder_and_gives_it_back(uninterrupted: Path, tmp_path: Path):
