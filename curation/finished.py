@@ -59,9 +59,9 @@ def _recipe(text: str, manifest: Path) -> Recipe:
 
 
 def _folders(run_dir: Path, run_id: str) -> dict[str, Path]:
-    sql = f"SELECT stage, fingerprint FROM stages WHERE run_id = '{run_id}' ORDER BY ordinal"
+    sql = "SELECT stage, fingerprint FROM stages WHERE run_id = $1 ORDER BY ordinal"
     folders = {}
-    for line in read(run_dir / MANIFEST, sql).to_pylist():
+    for line in read(run_dir / MANIFEST, sql, [run_id]).to_pylist():
         folder = run_dir / "stages" / f"{line['stage']}-{line['fingerprint'][:16]}"
         if not (folder / "done.json").exists():
             raise InputError(

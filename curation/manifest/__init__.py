@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from curation.manifest.query import (
-    newest_version,
-    open_manifest,
-    query,
-    read,
-    resolve_selection,
-    selected,
-    selected_batches,
-)
+from curation.manifest.query import query
+from curation.manifest.reading import newest_version, open_manifest, read
 from curation.manifest.render import render
 from curation.manifest.schema import SCHEMA_VERSION, TABLES
+from curation.manifest.selected import resolve_selection, selected, selected_batches
 from curation.manifest.views import VIEWS
 from curation.manifest.write import RunRecord, append_tables, write_manifest
 

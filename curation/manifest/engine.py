@@ -1,14 +1,13 @@
-"""DuckDB engines for statements of our own, kept for the next one that asks.
+"""DuckDB engines that reach nothing but what they were given: manifests may come from anyone.
 
-An engine takes 30 ms to start, longer than most questions to a manifest take. One that has been
-locked for strangers' SQL (`open_manifest`) cannot be unlocked and is not lent again.
+A view or a generated column of somebody else's file may call any function, and runs when a
+statement of ours reads it. So every engine is locked before the first such statement: no file,
+network, extension or setting but the files that it is for.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,51 +19,18 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 NO_SPILL: Final = ""
-KEPT_BYTES: Final = 1 << 24
-"""An engine holds on to the memory of a larger file (800 MB after a million samples), and what it
-does there takes longer than a start."""
-_idle: dict[int, list[DuckDBPyConnection]] = {}
-"""By process: what a fork takes along cannot be used there."""
+_SUFFIXES: Final = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
+"""The files of one database."""
 
 
-@contextmanager
-def engine(spill: Path | None = None, file: Path | None = None) -> Iterator[DuckDBPyConnection]:
-    """Lend a connection to an engine that nobody else uses, with nothing attached.
+def start(spill: str = NO_SPILL, memory_limit: str | None = None) -> DuckDBPyConnection:
+    """Start an engine in memory; it is not locked yet.
 
-    `spill` is the folder for what does not fit into memory; None has none. `file` is the database
-    that it works on. Extensions are neither loaded nor installed, and Python's variables are no
-    tables. Who borrows detaches what it attached; after an error, or work on a file of more than
-    `KEPT_BYTES`, the engine is given up instead.
+    `spill` is the folder for what does not fit into memory, none when empty. `memory_limit` is a
+    size such as "4GB", 80 % of the machine's memory when None. Extensions are neither loaded nor
+    installed, and Python's variables are no tables.
     """
-    kept = _idle.setdefault(os.getpid(), [])
-    con = kept.pop() if kept else start(NO_SPILL)
-    as_new = False
-    try:
-        with con.cursor() as lent:
-            if spill is not None:
-                lent.execute(f"SET temp_directory = {quoted(str(spill))}")
-            lent.execute("SET TimeZone = 'UTC'")
-            yield lent
-        small = file is None or (file.exists() and file.stat().st_size <= KEPT_BYTES)
-        as_new = small and (spill is None or _leaves(con, spill))
-    finally:
-        if as_new:
-            kept.append(con)
-        else:
-            con.close()
-
-
-def _leaves(con: DuckDBPyConnection, spill: Path) -> bool:
-    """Give the folder up, unless something was written to it: DuckDB then stays with it."""
-    if spill.exists():
-        return False
-    con.execute(f"SET temp_directory = '{NO_SPILL}'")
-    return True
-
-
-def start(spill: str) -> DuckDBPyConnection:
-    """A new engine, whose folder for what does not fit into memory is `spill`."""
-    return duckdb.connect(
+    con = duckdb.connect(
         config={
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
@@ -72,3 +38,29 @@ def start(spill: str) -> DuckDBPyConnection:
             "temp_directory": spill,
         }
     )
+    if memory_limit is not None:
+        con.execute(f"SET memory_limit = {quoted(memory_limit)}")
+    con.execute("SET GLOBAL TimeZone = 'UTC'")
+    return con
+
+
+def lock(con: DuckDBPyConnection, spills: bool = False) -> None:
+    """Shut an engine off from all files; nothing opens it again.
+
+    What is attached already stays usable, and so does the spill folder of one that `spills`.
+    Otherwise the local disk is disabled as a whole.
+    """
+    con.execute("SET enable_external_access = false")
+    if not spills:
+        con.execute("SET disabled_filesystems = 'LocalFileSystem'")
+    con.execute("SET lock_configuration = true")
+
+
+def lock_to(con: DuckDBPyConnection, databases: Sequence[Path], folders: Sequence[Path]) -> None:
+    """Shut an engine off from everything but `databases` and what lies under `folders`."""
+    files = [f"{path}{suffix}" for path in databases for suffix in _SUFFIXES]
+    con.execute(f"SET allowed_paths = [{', '.join(map(quoted, files))}]")
+    listed = ", ".join(quoted(str(folder)) for folder in folders)
+    con.execute(f"SET allowed_directories = [{listed}]")
+    con.execute("SET enable_external_access = false")
+    con.execute("SET lock_configuration = true")

@@ -61,7 +61,7 @@ def _expose(con: DuckDBPyConnection, view: str, source: Source) -> bool:
     if isinstance(source, pa.Table):
         con.register(view, source)
         return True
-    files = _files([source] if isinstance(source, Path) else source)
+    files = source_files(source)
     if files:
         listed = ", ".join(quoted(file) for file in files)
         con.execute(
@@ -71,10 +71,12 @@ def _expose(con: DuckDBPyConnection, view: str, source: Source) -> bool:
     return bool(files)
 
 
-def _files(paths: Sequence[Path]) -> list[str]:
+def source_files(source: Source) -> list[str]:
     """Parquet files named by files, folders of parts and glob patterns, in order."""
+    if isinstance(source, pa.Table):
+        return []
     found: list[str] = []
-    for path in paths:
+    for path in [source] if isinstance(source, Path) else source:
         if path.is_dir():
             parts = (part for part in path.glob("*.parquet") if not part.name.startswith("."))
             found += sorted(str(part) for part in parts)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
@@ -13,6 +14,9 @@ from curation.errors import ManifestError
 
 Format = str
 CELL_WIDTH: Final = 60
+# What a terminal may obey: ESC and the other control characters, C1 (0x9b begins a sequence too).
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_UPPER_CONTROL: Final = re.compile(r"[\x7f-\x9f]")
 
 
 def render(table: pa.Table, format: Format, out: BinaryIO, width: int | None = None) -> None:
@@ -22,13 +26,16 @@ def render(table: pa.Table, format: Format, out: BinaryIO, width: int | None = N
         table: a query's answer.
         format: `table` (aligned text), `csv`, `json` (one array of objects) or `parquet`.
         out: an open binary file, such as ``sys.stdout.buffer``.
-        width: columns of the terminal for `table`; as wide as needed when None.
+        width: columns of the terminal that shows it; None for a file or a program. A terminal
+            gets control characters as escapes.
 
     Raises:
-        ManifestError: the format is not one of these.
+        ManifestError: the format is not one of these, or Parquet has no type for a column.
     """
     if format == "table":
         _table(table, out, width)
+    elif format == "csv":
+        _csv(table, out, escaped=width is not None)
     elif format in _WRITERS:
         _WRITERS[format](table, out)
     else:
@@ -44,8 +51,8 @@ def _table(table: pa.Table, out: BinaryIO, width: int | None) -> None:
     grid = Table(box=SIMPLE_HEAD, pad_edge=False)
     for field in table.schema:
         right = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-        grid.add_column(Text(field.name), justify="right" if right else "left")
-    for line in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        grid.add_column(Text(_escaped(field.name)), justify="right" if right else "left")
+    for line in _lines(table):
         grid.add_row(*(Text(_cell(value)) for value in line))
     text = io.StringIO()
     console = Console(file=text, width=width or 1_000_000, no_color=True, legacy_windows=False)
@@ -61,7 +68,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     text = value if isinstance(value, str) else _words(value)
-    text = " ".join(text.split())
+    text = _escaped(" ".join(text.split()))
     return text if len(text) <= CELL_WIDTH else text[: CELL_WIDTH - 1] + "…"
 
 
@@ -71,15 +78,45 @@ def _words(value: Any) -> str:
     return str(value)
 
 
-def _csv(table: pa.Table, out: BinaryIO) -> None:
+def _escaped(text: str) -> str:
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def _lines(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    return zip(*(_values(column) for column in table.columns), strict=True)
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """Python's values of a column; dates that Python cannot hold become text."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except OverflowError:
+        values = [_value(scalar) for scalar in column]
+    return values
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except OverflowError:
+        if isinstance(scalar, pa.ListScalar | pa.LargeListScalar | pa.FixedSizeListScalar):
+            return [_value(item) for item in scalar.values]
+        if isinstance(scalar, pa.StructScalar):
+            return {name: _value(scalar[name]) for name in scalar}
+        return scalar.cast(pa.string()).as_py()
+
+
+def _csv(table: pa.Table, out: BinaryIO, escaped: bool) -> None:
     """CSV with a header; lists and structs become JSON text."""
     import csv
 
     text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.column_names)
-    for line in zip(*(column.to_pylist() for column in table.columns), strict=True):
-        writer.writerow(["" if value is None else _words_or_text(value) for value in line])
+    change = _escaped if escaped else str
+    writer.writerow([change(name) for name in table.column_names])
+    for line in _lines(table):
+        cells = ["" if value is None else _words_or_text(value) for value in line]
+        writer.writerow([change(cell) if isinstance(cell, str) else cell for cell in cells])
     text.detach()
 
 
@@ -88,10 +125,12 @@ def _words_or_text(value: Any) -> Any:
 
 
 def _json(table: pa.Table, out: BinaryIO) -> None:
-    lines = (json.dumps(line, ensure_ascii=False, default=str) for line in table.to_pylist())
+    names = table.column_names
     out.write(b"[")
-    for number, line in enumerate(lines):
-        out.write(("\n " if number == 0 else ",\n ").encode() + line.encode())
+    for number, line in enumerate(_lines(table)):
+        text = json.dumps(dict(zip(names, line, strict=True)), ensure_ascii=False, default=str)
+        text = _UPPER_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+        out.write(("\n " if number == 0 else ",\n ").encode() + text.encode())
     out.write(b"\n]\n" if table.num_rows else b"]\n")
 
 
@@ -99,12 +138,14 @@ def _parquet(table: pa.Table, out: BinaryIO) -> None:
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()  # a terminal or pipe cannot seek
-    pq.write_table(table, buffer, compression="zstd")
+    try:
+        pq.write_table(table, buffer, compression="zstd")
+    except pa.ArrowNotImplementedError as error:
+        raise ManifestError(f"Parquet cannot hold this answer: {error}; cast to VARCHAR") from error
     out.write(buffer.getvalue())
 
 
 _WRITERS: Final[Mapping[str, Callable[[pa.Table, BinaryIO], None]]] = {
-    "csv": _csv,
     "json": _json,
     "parquet": _parquet,
 }

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from curation.disk import way_out
 from curation.errors import StorageError
 
 
@@ -33,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
                 _sweep(path)
     except OSError as error:
         raise StorageError(
-            f"cannot write {path}: {error}; free some space or choose another folder"
+            f"cannot write {path}: {error}; {way_out(error, 'choose another folder')}"
         ) from error
 
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -20,9 +20,9 @@ import duckdb
 
 from curation.errors import ManifestError, StorageError
 from curation.manifest.additions import keep_additions
-from curation.manifest.engine import engine
-from curation.manifest.load import Source, fill, insert, register
-from curation.manifest.query import attach, newest_version
+from curation.manifest.engine import lock_to, start
+from curation.manifest.load import Inputs, Source, fill, insert, register, source_files
+from curation.manifest.reading import attach, newest_version
 from curation.manifest.replace import replacing, spill_folder
 from curation.manifest.schema import BY_NAME, SCHEMA_VERSION, TABLES, quoted, table_ddl
 from curation.manifest.upgrade import carry_over, upgrade
@@ -76,8 +76,7 @@ def write_manifest(path: Path, tables: Mapping[str, Source], run: RunRecord) -> 
         StorageError: the disk refuses; the old manifest is untouched.
         ManifestError: a table or column that does not belong, or an old file of another layout.
     """
-    with replacing(path) as partial, _building(path, partial) as con:
-        inputs = register(con, tables)
+    with replacing(path) as partial, _building(path, partial, tables) as (con, inputs):
         partial.write_bytes(_empty())
         con.execute(f"ATTACH {quoted(str(partial))} AS fresh")
         old = path.exists()
@@ -105,7 +104,7 @@ def _empty() -> bytes:
     lines += [line for view in VIEWS for line in view_ddl(view)]
     with tempfile.TemporaryDirectory(prefix="medsift-") as folder:
         file = Path(folder, "manifest.duckdb")
-        with engine() as con:
+        with closing(start()) as con:
             con.execute(f"ATTACH {quoted(str(file))} AS fresh")
             con.execute(f"USE fresh; BEGIN; {'; '.join(lines)}")
             _finish(con)
@@ -127,9 +126,8 @@ def append_tables(path: Path, run_id: str, tables: Mapping[str, Source]) -> None
             f"table {closed[0]!r} is written with its run; only {', '.join(open_to_more)} grow"
         )
     newest_version(path)
-    with replacing(path) as partial, _building(path, partial) as con:
+    with replacing(path) as partial, _building(path, partial, tables) as (con, inputs):
         shutil.copyfile(path, partial)
-        inputs = register(con, tables)
         con.execute(f"ATTACH {quoted(str(partial))} AS fresh")
         con.execute("USE fresh")
         con.execute("BEGIN")
@@ -147,11 +145,19 @@ def append_tables(path: Path, run_id: str, tables: Mapping[str, Source]) -> None
 
 
 @contextmanager
-def _building(path: Path, partial: Path) -> Iterator[DuckDBPyConnection]:
-    """A connection to build `partial` with; its failures become errors of ours."""
+def _building(
+    path: Path, partial: Path, tables: Mapping[str, Source]
+) -> Iterator[tuple[DuckDBPyConnection, Inputs]]:
+    """Yield an engine to build `partial` with, and its inputs; its failures become ours.
+
+    It is locked to both files and the inputs, as the old manifest may be anyone's.
+    """
+    folders = {Path(file).parent for source in tables.values() for file in source_files(source)}
     try:
-        with engine(spill_folder(partial), partial) as con:
-            yield con
+        with closing(start(str(spill_folder(partial)))) as con:
+            inputs = register(con, tables)
+            lock_to(con, [path, partial], sorted(folders))
+            yield con, inputs
     except duckdb.Error as error:
         if _is_of_disk(error):
             raise StorageError(
@@ -164,6 +170,8 @@ def _building(path: Path, partial: Path) -> Iterator[DuckDBPyConnection]:
 def _is_of_disk(error: duckdb.Error) -> bool:
     """Whether the disk refused; a commit that it cuts short is a transaction's error to DuckDB."""
     words = str(error)
+    if "disabled by configuration" in words:  # a manifest that reaches for other files
+        return False
     return isinstance(error, _DISK) or any(os.strerror(code) in words for code in _REFUSALS)
 
 

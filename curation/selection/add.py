@@ -162,12 +162,12 @@ class _Held(NamedTuple):
 def _held(run: FinishedRun) -> dict[str, _Held]:
     sql = (
         "SELECT selection, ordinal, created_at, selected, settings FROM selection_settings "
-        f"WHERE run_id = '{run.run_id}'"
+        "WHERE run_id = $1"
     )
     return {
         name: _Held(ordinal or 0, made, samples, json.loads(settings))
         for name, ordinal, made, samples, settings in (
-            line.values() for line in read(run.manifest, sql).to_pylist()
+            line.values() for line in read(run.manifest, sql, [run.run_id]).to_pylist()
         )
     }
 
@@ -207,8 +207,8 @@ def _make_last(
 
 def _next_ordinal(run: FinishedRun, name: str, replace: bool) -> int:
     """Place after the run's other selections. Raises UsageError when the name is taken."""
-    sql = f"SELECT DISTINCT selection FROM selections WHERE run_id = '{run.run_id}' ORDER BY 1"
-    names: list[str] = read(run.manifest, sql)["selection"].to_pylist()
+    sql = "SELECT DISTINCT selection FROM selections WHERE run_id = $1 ORDER BY 1"
+    names: list[str] = read(run.manifest, sql, [run.run_id])["selection"].to_pylist()
     if name in names and not replace:
         taken = ", ".join(names)
         raise UsageError(

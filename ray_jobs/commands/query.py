@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 from ray_jobs.commands.options import ManifestPath
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Format(StrEnum):
@@ -35,17 +38,29 @@ def query(
         Path | None,
         typer.Option("--output", "-o", help="Write to this file.", show_default="stdout"),
     ] = None,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.1, help="Stop the statement after this long.")
+    ] = 600.0,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory", help="Memory for the statement, such as 4GB.", show_default="half of it"
+        ),
+    ] = None,
 ) -> None:
     """Ask a manifest in SQL. It is opened read-only, and no other file can be reached.
 
     Views: selected_samples, funnel, why, coverage, duplicates, conflicts, leaks, timings.
     """
-    from curation.manifest import query as ask
     from curation.manifest import render
-    from ray_jobs.console import closed_pipe_is_fine
+    from ray_jobs.console import closed_pipe_is_fine, print_error
     from ray_jobs.names import manifest_path
 
-    table = ask(manifest_path(manifest), sql)
+    try:
+        table = _ask(manifest_path(manifest), sql, seconds, memory)
+    except KeyboardInterrupt:
+        print_error("interrupted: the statement was stopped")
+        raise typer.Exit(130) from None
     if output is not None:
         with _created(output) as file:
             render(table, style.value, file)
@@ -54,6 +69,20 @@ def query(
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         render(table, style.value, sys.stdout.buffer, width)
         sys.stdout.buffer.flush()
+
+
+def _ask(manifest: Path, sql: str, seconds: float, memory: str | None) -> pa.Table:
+    """Answer within the limits. Raises ManifestError, or UsageError for a size that is none."""
+    from curation.errors import UsageError
+    from curation.manifest import query as ask
+    from curation.manifest.query import half_of_memory
+    from ray_jobs.memory import bytes_of, memory_ceiling
+
+    size = half_of_memory() if memory is None else bytes_of(memory)
+    if size is None:
+        raise UsageError(f"--memory {memory!r} is no size; write a number and KB, MB, GB or TB")
+    with memory_ceiling(size):
+        return ask(manifest, sql, f"{size}B", seconds)
 
 
 @contextmanager

@@ -164,11 +164,8 @@ def _selections(recipe: StudyRecipe) -> list[SelectionConfig]:
 
 def _pool(run: FinishedRun) -> int:
     """Samples of full data."""
-    sql = (
-        "SELECT selected FROM selection_settings "
-        f"WHERE run_id = '{run.run_id}' AND selection = '{EVERYTHING}'"
-    )
-    found = read(run.manifest, sql)["selected"].to_pylist()
+    sql = "SELECT selected FROM selection_settings WHERE run_id = $1 AND selection = $2"
+    found = read(run.manifest, sql, [run.run_id, EVERYTHING])["selected"].to_pylist()
     return int(found[0]) if found else 0
 
 

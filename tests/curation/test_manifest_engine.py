@@ -1,101 +1,147 @@
-"""Engines are lent again as if they were new, and never to two at once."""
+"""Engines reach nothing but what they were given, and readers of one file share one."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
 import pytest
 
-from curation.manifest import engine as engines
-from curation.manifest.engine import engine
+from curation.errors import ManifestError
+from curation.manifest import RunRecord, append_tables, read, selected_batches, write_manifest
+from curation.manifest.engine import lock, lock_to, start
+from curation.manifest.reading import reading
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
-MARK = "ATTACH ':memory:' AS mark"
-"""What stays with an engine until it is detached."""
+CANARY = "canary of this machine"
 
 
-def marked(con: DuckDBPyConnection) -> bool:
-    found = con.execute("SELECT database_name FROM duckdb_databases()").fetchall()
-    return ("mark",) in found
+RUN = "0123456789ab"
 
 
-def test_an_engine_is_lent_again_without_what_was_temporary_in_it():
-    with engine() as con:
-        con.execute(MARK)
+def record(run_id: str = RUN) -> RunRecord:
+    return RunRecord(run_id, run_id, datetime(2026, 1, 1))
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    path = tmp_path / "manifest.duckdb"
+    sample = {"row_id": "r1", "sample_id": "s1", "question": "where?", "answer": "left"}
+    chosen = {"selection": "kept", "rank": 0, "row_id": "r1", "sample_id": "s1", "weight": 1.0}
+    score = {"sample_id": "s1", "scorer": "density", "value": 0.5}
+    tables = {"samples": sample, "selections": chosen, "scores": score}
+    write_manifest(
+        path, {name: pa.Table.from_pylist([line]) for name, line in tables.items()}, record()
+    )
+    return path
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "secret.txt"
+    path.write_text(CANARY)
+    return path
+
+
+def hostile(path: Path, *statements: str) -> Path:
+    with duckdb.connect(str(path)) as con:
+        for statement in statements:
+            con.execute(statement)
+    return path
+
+
+def test_temporary_tables_go_with_the_connection_that_made_them(manifest):
+    with reading(manifest) as con:
         con.execute("CREATE TEMP TABLE left_over AS SELECT 1")
         con.register("given", pa.table({"a": [1]}))
-        con.execute("SET TimeZone = 'Asia/Tokyo'; USE mark")
-    with engine() as con:
-        assert marked(con)
-        con.execute("DETACH mark")
         assert con.execute("SELECT current_setting('TimeZone')").fetchall() == [("UTC",)]
+    with reading(manifest) as con:
         for name in ("left_over", "given"):
             with pytest.raises(duckdb.CatalogException, match=name):
                 con.execute(f"FROM {name}")
 
 
-def test_two_at_once_read_the_same_file(tmp_path: Path):
-    file = tmp_path / "a.duckdb"
-    with duckdb.connect(file) as con:
-        con.execute("CREATE TABLE t AS SELECT 7 AS n")
-    with engine() as one, engine() as other:
-        for con in (one, other):
-            con.execute(f"ATTACH '{file}' AS same (READ_ONLY)")
-            assert con.execute("FROM same.t").fetchall() == [(7,)]
-        for con in (one, other):
-            con.execute("DETACH same")
+def test_a_file_that_was_replaced_is_read_anew(manifest):
+    before = read(manifest, "SELECT count(*) AS n FROM runs")["n"].to_pylist()
+    with reading(manifest):
+        write_manifest(manifest, {}, record("f" * 12))
+        assert read(manifest, "SELECT count(*) AS n FROM runs")["n"].to_pylist() == [before[0] + 1]
 
 
-def test_an_engine_is_given_up_after_an_error():
-    def fail() -> None:
-        with engine() as con:
-            con.execute(MARK)
-            con.execute("FROM nowhere")
-
-    with pytest.raises(duckdb.CatalogException, match="nowhere"):
-        fail()
-    with engine() as con:
-        assert not marked(con)
+def test_a_statement_of_ours_is_locked_as_users_are(manifest, secret):
+    for sql in (f"FROM read_text('{secret}')", f"FROM '{secret}'", f"ATTACH '{manifest}' AS b"):
+        with reading(manifest) as con, pytest.raises(duckdb.Error):
+            con.execute(sql)
+    with reading(manifest) as con, pytest.raises(duckdb.Error, match="locked"):
+        con.execute("SET enable_external_access = true")
 
 
-@pytest.mark.parametrize("written", [False, True])
-def test_a_folder_goes_with_who_named_it_and_a_written_one_takes_its_engine(
-    written: bool, tmp_path: Path
-):
-    folder = tmp_path / "spill"
-    with engine(folder) as con:
-        con.execute(MARK)
-        if written:
-            _spill(con)
-        assert folder.exists() == written
-    with engine() as con:
-        assert con.execute("SELECT current_setting('temp_directory')").fetchall() == [("",)]
-        assert marked(con) != written
-        if not written:
-            con.execute("DETACH mark")
+@pytest.mark.parametrize("table", ["runs", "samples", "selections"])
+def test_views_of_a_strangers_manifest_read_no_file(manifest, secret, table):
+    hostile(
+        manifest,
+        f"ALTER TABLE {table} RENAME TO {table}_before",
+        f"CREATE VIEW {table} AS SELECT t.* FROM {table}_before t, "
+        f"(SELECT content FROM read_text('{secret}')) c",
+    )
+    with pytest.raises(ManifestError) as caught:
+        list(selected_batches(manifest))
+    assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("large", [False, True])
-def test_a_large_file_takes_its_engine_and_the_memory_with_it(
-    large: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    file = tmp_path / "a.duckdb"
-    file.write_bytes(bytes(9))
-    monkeypatch.setattr(engines, "KEPT_BYTES", 8 if large else 9)
-    with engine(file=file) as con:
-        con.execute(MARK)
-    with engine() as con:
-        assert marked(con) != large
-        if not large:
-            con.execute("DETACH mark")
+def test_a_view_of_an_old_manifest_reads_no_file_when_a_run_is_written_beside_it(manifest, secret):
+    hostile(
+        manifest,
+        "CREATE TABLE scores_before AS FROM scores",
+        "DROP TABLE scores",
+        f"CREATE VIEW scores AS SELECT * REPLACE ((SELECT content FROM read_text('{secret}')) "
+        "AS scorer) FROM scores_before",
+    )
+    before = manifest.read_bytes()
+    with pytest.raises(ManifestError):
+        write_manifest(manifest, {}, record("f" * 12))
+    with pytest.raises(ManifestError):
+        append_tables(manifest, RUN, {"scores": pa.table({"scorer": ["x"]})})
+    assert manifest.read_bytes() == before
 
 
-def _spill(con: DuckDBPyConnection) -> None:
-    """Sort more than fits into memory."""
-    con.execute("SET memory_limit = '40MB'")
-    con.execute("CREATE TEMP TABLE t AS SELECT hash(range) AS h FROM range(8_000_000) ORDER BY h")
+def test_a_run_id_that_holds_sql_is_a_value(manifest, tmp_path):
+    target = tmp_path / "written"
+    evil = f"x'; COPY (SELECT 'pwned') TO '{target}'; SELECT 1 WHERE 'a'='a"
+    found = read(manifest, "SELECT * FROM runs WHERE run_id = $1", [evil])
+    assert found.num_rows == 0
+    assert not target.exists()
+
+
+def test_an_engine_locked_to_some_files_works_on_them_alone(tmp_path, secret):
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    with duckdb.connect() as con:
+        con.execute(f"COPY (SELECT 7 AS n) TO '{parts}/a.parquet'")
+    con = start()
+    lock_to(con, [tmp_path / "m.duckdb"], [parts])
+    con.execute(f"ATTACH '{tmp_path}/m.duckdb' AS m")
+    con.execute(f"CREATE TABLE m.t AS FROM '{parts}/a.parquet'")
+    assert con.execute("FROM m.t").fetchall() == [(7,)]
+    for sql in (
+        f"FROM read_text('{secret}')",
+        f"COPY (SELECT 1) TO '{tmp_path}/out.csv'",
+        f"ATTACH '{tmp_path}/other.duckdb' AS o",
+    ):
+        with pytest.raises(duckdb.Error):
+            con.execute(sql)
+    con.close()
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_locked_engine_still_answers_from_what_is_attached(tmp_path):
+    with duckdb.connect(str(tmp_path / "m.duckdb")) as con:
+        con.execute("CREATE TABLE t AS SELECT 1 AS a")
+    con = start()
+    con.execute(f"ATTACH '{tmp_path}/m.duckdb' AS m (READ_ONLY)")
+    lock(con)
+    assert con.execute("FROM m.t").fetchall() == [(1,)]
+    with pytest.raises(duckdb.Error):
+        con.execute(f"FROM read_text('{tmp_path}/m.duckdb')")
+    con.close()

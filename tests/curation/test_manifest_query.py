@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
 from datetime import datetime
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pytest
 
 from curation.errors import ManifestError
 from curation.manifest import RunRecord, open_manifest, query, render, write_manifest
+from curation.manifest.query import left_behind
 
 REFUSED = [
     "COPY rows TO 'out.csv'",
@@ -160,6 +162,43 @@ def test_an_answer_larger_than_memory_says_so(manifest):
     with pytest.raises(ManifestError, match="does not fit into memory") as caught:
         query(manifest, "SELECT i, sha256(i::VARCHAR) FROM range(3000000) r (i) ORDER BY 2", "64MB")
     assert "\n" not in str(caught.value)
+
+
+def test_a_statement_past_its_time_is_stopped(manifest):
+    with pytest.raises(ManifestError, match="was stopped"):
+        query(manifest, "SELECT count(*) FROM range(1000000000000)", seconds=0.2)
+    assert not left_behind()
+
+
+def test_a_statement_that_is_not_text_is_refused(manifest):
+    with pytest.raises(ManifestError, match="UTF-8 at character 8"):
+        query(manifest, "select '\udcff'")
+
+
+def test_what_a_terminal_would_obey_is_written_as_escapes():
+    table = pa.table({"a\x1b[0m": ["\x1b[31mred", "\x9bx", "plain ü"]})
+    for format, width in (("table", None), ("csv", 80), ("json", None)):
+        out = io.BytesIO()
+        render(table, format, out, width)
+        text = out.getvalue().decode()
+        assert not [char for char in text if char != "\n" and unicodedata.category(char) == "Cc"]
+        assert "plain ü" in text
+    out = io.BytesIO()
+    render(table, "json", out)
+    assert [line["a\x1b[0m"] for line in json.loads(out.getvalue())] == table[0].to_pylist()
+    out = io.BytesIO()
+    render(table, "csv", out)
+    assert "\x1b[31mred" in out.getvalue().decode()
+
+
+def test_every_type_of_value_is_written(manifest):
+    table = query(manifest, "FROM test_all_types()")
+    for format in ("table", "csv", "json"):
+        out = io.BytesIO()
+        render(table, format, out)
+        assert out.getvalue()
+    with pytest.raises(ManifestError, match="interval"):
+        render(table, "parquet", io.BytesIO())
 
 
 TABLE = pa.table(

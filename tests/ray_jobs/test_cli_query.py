@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pyarrow.parquet as pq
@@ -83,3 +86,28 @@ def test_an_output_that_cannot_be_written_is_one_line_and_status_3(run_dir, capf
     said = capfd.readouterr()
     assert said.err.startswith(f"error: cannot write {target}")
     assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT count(*) FROM range(1000000000000)", "SELECT list_sum(range(400000000))"]
+)
+def test_ctrl_c_ends_a_statement_with_its_process(run_dir, sql):
+    asked = subprocess.Popen(
+        [sys.executable, "-m", "ray_jobs", "query", str(run_dir), sql, "--memory", "20GB"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with pytest.raises(subprocess.TimeoutExpired):
+        asked.wait(3)
+    asked.send_signal(signal.SIGINT)
+    said = asked.communicate(timeout=60)[1]
+    assert asked.returncode == 130
+    assert said.startswith("error: interrupted")
+    assert said.count("\n") == 1
+
+
+def test_memory_that_a_function_asks_for_at_once_is_refused(run_dir, capfd):
+    sql = "SELECT length(repeat('x', 3000000000))"
+    assert run(["query", str(run_dir), sql, "--memory", "1GB"]) == 2
+    assert "memory" in capfd.readouterr().err
+    assert run(["query", str(run_dir), "SELECT 1", "--memory", "much"]) == 2
