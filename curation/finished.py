@@ -61,8 +61,12 @@ def _recipe(text: str, manifest: Path) -> Recipe:
 def _folders(run_dir: Path, run_id: str) -> dict[str, Path]:
     sql = "SELECT stage, fingerprint FROM stages WHERE run_id = $1 ORDER BY ordinal"
     folders = {}
-    for line in read(run_dir / MANIFEST, sql, [run_id]).to_pylist():
-        folder = run_dir / "stages" / f"{line['stage']}-{line['fingerprint'][:16]}"
+    manifest = run_dir / MANIFEST
+    for line in read(manifest, sql, [run_id]).to_pylist():
+        name = f"{line['stage']}-{line['fingerprint'][:16]}"
+        if Path(name).name != name:
+            raise ManifestError(f"{manifest} names a stage {name!r}, which is no name of a folder")
+        folder = run_dir / "stages" / name
         if not (folder / "done.json").exists():
             raise InputError(
                 f"stage {line['stage']} of run {run_id} is gone: there is no {folder}; "

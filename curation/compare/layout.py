@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curation.manifest import TABLES, open_manifest
+from curation.manifest import TABLES, in_one_line, open_manifest
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -22,7 +22,7 @@ def opened(path: Path) -> Iterator[DuckDBPyConnection]:
     A table that an older layout lacks is there as an empty temporary one. Raises ManifestError as
     `open_manifest` does.
     """
-    with closing(open_manifest(path)) as con:
+    with closing(open_manifest(path)) as con, in_one_line(path):
         found = con.execute(
             "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
         ).fetchall()

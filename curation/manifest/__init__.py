@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from curation.manifest.query import query
-from curation.manifest.reading import newest_version, open_manifest, read
+from curation.manifest.reading import in_one_line, newest_version, open_manifest, read
 from curation.manifest.render import render
 from curation.manifest.schema import SCHEMA_VERSION, TABLES
 from curation.manifest.selected import resolve_selection, selected, selected_batches
@@ -16,6 +16,7 @@ __all__ = [
     "VIEWS",
     "RunRecord",
     "append_tables",
+    "in_one_line",
     "newest_version",
     "open_manifest",
     "query",

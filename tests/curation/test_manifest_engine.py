@@ -10,9 +10,11 @@ import pyarrow as pa
 import pytest
 
 from curation.errors import ManifestError
+from curation.finished import open_run
 from curation.manifest import RunRecord, append_tables, read, selected_batches, write_manifest
 from curation.manifest.engine import lock, lock_to, start
 from curation.manifest.reading import reading
+from curation.report import write_report
 
 CANARY = "canary of this machine"
 
@@ -108,10 +110,27 @@ def test_a_view_of_an_old_manifest_reads_no_file_when_a_run_is_written_beside_it
 
 def test_a_run_id_that_holds_sql_is_a_value(manifest, tmp_path):
     target = tmp_path / "written"
-    evil = f"x'; COPY (SELECT 'pwned') TO '{target}'; SELECT 1 WHERE 'a'='a"
-    found = read(manifest, "SELECT * FROM runs WHERE run_id = $1", [evil])
-    assert found.num_rows == 0
+    evil = f"x'; COPY (SELECT 'pwned') TO '{target}'; SELECT stage FROM stages WHERE 'a'='a"
+    recipe = {"name": "r", "sources": [{"name": "s", "reader": "table", "path": "a.jsonl"}]}
+    recipe["encoder"] = {"kind": "embedded"}
+    run = RunRecord(evil, "r", datetime(2027, 1, 1), recipe=recipe)
+    stage = {"ordinal": 0, "stage": "../../x", "fingerprint": "f"}
+    stage |= dict.fromkeys(("rows_in", "kept", "dropped", "failed"), 0)
+    write_manifest(manifest, {"stages": pa.Table.from_pylist([stage])}, run)
+    with pytest.raises(ManifestError, match="no name of a folder"):
+        open_run(tmp_path)
     assert not target.exists()
+
+
+def test_a_report_on_a_strangers_views_is_refused_in_one_line(manifest, secret, tmp_path):
+    hostile(
+        manifest,
+        "CREATE OR REPLACE VIEW why AS SELECT run_id, row_id, "
+        f"(SELECT content FROM read_text('{secret}')) AS explanation FROM rows",
+    )
+    with pytest.raises(ManifestError) as caught:
+        write_report(manifest, RUN, tmp_path / "report.html")
+    assert "\n" not in str(caught.value)
 
 
 def test_an_engine_locked_to_some_files_works_on_them_alone(tmp_path, secret):
