@@ -27,6 +27,10 @@ DATABASE: Final = "manifest"
 KEPT_ENGINES: Final = 2
 KEPT_BYTES: Final = 1 << 24
 """An engine on a larger file holds on to its memory: 800 MB after a million samples."""
+REBUILD: Final = (
+    "remove it, and the same `medsift curate` writes it again from the stages that are done"
+)
+_DAMAGE: Final = ("Corrupt database file", "Could not read enough bytes")
 _RELATIONS: Final = (
     *(table.name for table in TABLES),
     *(view.name for view in VIEWS),
@@ -82,7 +86,8 @@ def in_one_line(path: Path) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise ManifestError(f"{path}: {one_line(error)}") from error
+        way_out = f"; {REBUILD}" if is_damaged(error) else ""
+        raise ManifestError(f"{path}: {one_line(error)}{way_out}") from error
 
 
 def read(path: Path, sql: str, bound: Mapping[str, Any] | Sequence[Any] | None = None) -> pa.Table:
@@ -110,9 +115,13 @@ def attach(con: DuckDBPyConnection, path: Path, name: str) -> None:
         con.execute(f"ATTACH {quoted(str(path))} AS {name} (READ_ONLY)")
     except duckdb.Error as error:
         raise ManifestError(
-            f"{path} is not a manifest, or a damaged one: {one_line(error)}; remove it, and the "
-            "same `medsift curate` writes it again from the stages that are done"
+            f"{path} is not a manifest, or a damaged one: {one_line(error)}; {REBUILD}"
         ) from error
+
+
+def is_damaged(error: duckdb.Error) -> bool:
+    """Whether DuckDB says that a database was cut short or fails its checksums."""
+    return any(words in str(error) for words in _DAMAGE)
 
 
 def one_line(error: duckdb.Error) -> str:

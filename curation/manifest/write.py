@@ -22,7 +22,7 @@ from curation.errors import ManifestError, StorageError
 from curation.manifest.additions import keep_additions
 from curation.manifest.engine import lock_to, start
 from curation.manifest.load import Inputs, Source, fill, insert, register, source_files
-from curation.manifest.reading import attach, newest_version
+from curation.manifest.reading import REBUILD, attach, is_damaged, newest_version
 from curation.manifest.replace import replacing, spill_folder
 from curation.manifest.schema import BY_NAME, SCHEMA_VERSION, TABLES, quoted, table_ddl
 from curation.manifest.upgrade import carry_over, upgrade
@@ -159,6 +159,8 @@ def _building(
             lock_to(con, [path, partial], sorted(folders))
             yield con, inputs
     except duckdb.Error as error:
+        if is_damaged(error):
+            raise ManifestError(f"{path} is damaged: {_first_line(error)}; {REBUILD}") from error
         if _is_of_disk(error):
             raise StorageError(
                 f"cannot write {path}: {_first_line(error)}; "

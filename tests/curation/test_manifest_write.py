@@ -445,3 +445,18 @@ def test_samples_lie_in_order_of_their_rows_and_selections_point_at_them(tmp_pat
     strange = "SELECT * FROM selections s JOIN samples p USING (place) WHERE s.row_id <> p.row_id"
     assert read(path, strange).num_rows == 0
     assert selected(path, run_id="b")["sample_id"].to_pylist() == ["id7", "id2"]
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.6, 0.9])
+def test_a_damaged_manifest_says_that_removing_it_helps_and_is_left_as_it_is(tmp_path, cut):
+    path = tmp_path / "m.duckdb"
+    write_manifest(path, pool(["kept"] * 4000), run("a"))
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    for place in range(int(cut * len(whole)), int(cut * len(whole)) + 300_000, 977):
+        damaged[place % len(whole)] ^= 0xFF
+    for content in (whole[: int(cut * len(whole))], bytes(damaged)):
+        path.write_bytes(content)
+        with pytest.raises(ManifestError, match="remove it"):
+            write_manifest(path, {}, run("b"))
+        assert path.read_bytes() == content
