@@ -7,17 +7,13 @@ import unicodedata
 from collections import Counter
 from typing import Final
 
+from curation.normal_form import normal_form
+
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 INVISIBLE: Final = re.compile("[\u200b\u2060\ufeff\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 SURROGATE: Final = re.compile("[\ud800-\udfff]")
 CJK: Final = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3040-\u30ff\uac00-\ud7af]")
 MARKER: Final = re.compile(r"<image>", re.IGNORECASE)
-# A point or comma between digits, and a sign or comparison before one, belong to the number.
-MEANINGLESS: Final = re.compile(
-    r"(?<!\d)[.,]|[.,](?!\d)|(?<=\w)-(?=\w)|[<>=+-](?!\s*\d)|_"
-    # Vowel signs of Hebrew to Burmese are no word characters, yet words are not the same without.
-    r"|[^\w\s.,<>=+%\u0300-\u036f\u0590-\u109f-]"
-)
 TOKEN: Final = re.compile(r"[a-z]+\d[a-z\d]*|\d[\d,]*(?:\.\d+)?|[a-z]+(?:'t)?|[\u4e00-\u9fff]|[<>]")
 
 
@@ -40,13 +36,11 @@ def clean(text: str) -> tuple[str, list[str]]:
 
 
 def normalise_answer(text: str) -> str:
-    """An answer as comparison sees it: compatibility forms, case, punctuation and space folded.
+    """An answer as comparison sees it: case, width, punctuation, space and spelling folded.
 
-    Decimal points, signs, comparisons and per cent stay: "5.1", "-2" and "<5%" keep their meaning.
+    Signs, numbers, units and symbols stay: "HER2+" is not "HER2-", "≥ 5 cm" not "≤ 5 cm".
     """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    folded = unicodedata.normalize("NFKC", folded).casefold()
-    return " ".join(MEANINGLESS.sub(" ", folded).split())
+    return normal_form(text)
 
 
 def normalise_question(text: str) -> str:

@@ -51,6 +51,8 @@ class TextConfig(Config):
     """Words of a shingle."""
     permutations: int = Field(128, ge=8, le=4096)
     """MinHash values of a text."""
+    pairs: int = Field(20_000_000, ge=1)
+    """Most pairs of texts that are compared; more end the run, as texts from one template can."""
 
 
 class SemanticConfig(Config):

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from curation.dedup.config import SampleConfig
-from curation.dedup.conversations import Conversations, choices, contrasts, text_cosine
+from curation.dedup.conversations import Conversations, contrasts, text_cosine
 from curation.dedup.images import Copies
+from curation.dedup.options import choices
 from curation.dedup.samples import Pictures, blocks
 from curation.dedup.tables import CONFLICTS, Flags, Indices
 from curation.neighbors import Pairs, connected_components

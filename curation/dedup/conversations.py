@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation.dedup.config import SampleConfig
+from curation.dedup.options import choices
 from curation.dedup.tables import Doubles, Flags, Floats, Indices
 from curation.neighbors import exact_cosine
 from curation.records import canonical_text, text_id
@@ -19,7 +19,6 @@ from curation.text import normalise_answer, normalise_question, protected_tokens
 from curation.vectors import ContentVectors
 
 EXACT_ANSWERS: Final = ("closed", "choice")
-OPTION: Final = re.compile(r"\(?\b([A-Ha-h])[).:]\s*(.+?)(?=[\s,;]*\(?\b[A-Ha-h][).:]\s|$)", re.S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +130,6 @@ def _turn(
     normal = normalise_answer(content) if role == "assistant" else normalise_question(content)
     offered = choices(content) if role == "user" else ()
     return forms((role, normal)), texts(canonical_text(content)), offers(offered)
-
-
-def choices(question: str) -> tuple[tuple[str, str], ...]:
-    """The lettered options of a question, normalised and in order: (("a", "left"), …).
-
-    A question with fewer than two of them offers none.
-    """
-    found = tuple(
-        (letter.casefold(), normalise_answer(words)) for letter, words in OPTION.findall(question)
-    )
-    return found if len(found) > 1 else ()
 
 
 def compare(talks: Conversations, left: Indices, right: Indices, config: SampleConfig) -> Likeness:

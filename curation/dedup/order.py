@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from curation.dedup.tables import Indices
-from curation.errors import UsageError
+from curation.errors import RecipeError, UsageError
 from curation.records import TAGS, digest
+from curation.sources.mapping import unrepeatable
 
 
 def survival_order(samples: pa.Table, priority: Sequence[str]) -> Indices:
@@ -21,7 +22,8 @@ def survival_order(samples: pa.Table, priority: Sequence[str]) -> Indices:
     ids stay.
 
     Raises:
-        UsageError: an expression that DuckDB cannot evaluate over the samples.
+        UsageError: an expression that DuckDB cannot evaluate over the samples, or whose value
+            depends on more than the row, such as random(): survivors would change between runs.
     """
     tags = [digest(*(str(line[tag]) for tag in TAGS)) for line in _tags(samples)]
     table = samples.append_column("__tags", pa.array(tags, pa.string()))
@@ -51,3 +53,13 @@ def _check(connection: duckdb.DuckDBPyConnection, expression: str) -> None:
             f"dedup.priority holds {expression!r}, which is no SQL expression over the columns of "
             f"samples: {reason}"
         ) from error
+    try:
+        what = unrepeatable(expression)
+    except RecipeError as error:
+        raise UsageError(f"dedup.priority holds {expression!r}: {error}") from error
+    if what is not None:
+        raise UsageError(
+            f"dedup.priority holds {expression!r}, which uses {what!r}: its value would depend on "
+            "more than the row, and who survives would change between runs; write an expression "
+            "over one row"
+        )

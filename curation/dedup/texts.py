@@ -50,6 +50,7 @@ def text_links(
         permutations=config.text.permutations,
         seed=seed,
         copies="all",
+        limit=config.text.pairs,
     )
     left, right = words.first[pairs.left], words.first[pairs.right]
     same = talks.shape[left] == talks.shape[right]

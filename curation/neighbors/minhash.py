@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -26,6 +26,7 @@ def near_texts(
     permutations: int = 128,
     seed: int = 0,
     copies: Literal["star", "all"] = "star",
+    within: Indices | None = None,
     limit: int = TEXT_LIMIT,
 ) -> Pairs:
     """Return pairs of texts whose shingle sets have Jaccard similarity >= threshold.
@@ -34,7 +35,9 @@ def near_texts(
     with the first, similarity 1.0, and between groups only the first texts are paired: the
     groups that pairs connect are right, but who is first depends on the order of texts. For
     greedy survivors, collapse equal texts before, or ask for "all" pairs (quadratic in the
-    copies of one text). Texts without any visible character match nothing.
+    copies of one text). Texts without any visible character match nothing. With `within` (n,),
+    only texts of equal number are compared: a caller that knows which pairs cannot matter spares
+    them, however alike their texts are.
 
     Candidates share a band of MinHash values (Broder 1997; bands after Leskovec, Rajaraman and
     Ullman, section 3.4) and are decided by their true Jaccard similarity; a pair exactly at
@@ -45,12 +48,13 @@ def near_texts(
         UsageError: a setting out of range, or more than `limit` candidates.
     """
     _check_settings(threshold, shingle, permutations)
-    first, member = _groups(texts)
-    star = _star(first, member)
+    part = np.zeros(len(texts), np.int64) if within is None else within
+    first, member = _groups(texts, part)
+    star = _star(member)
     names = np.array(list(first.values()), dtype=np.int64)
-    sets = [shingles_of(text, shingle) for text in first]
+    sets = [shingles_of(text, shingle) for text, _ in first]
     rows = _rows_per_band(threshold, permutations)
-    left, right = _candidates(_digests(sets, permutations, seed), rows, limit)
+    left, right = _candidates(_digests(sets, permutations, seed), part[names], rows, limit)
     similarity = np.array(
         [jaccard(sets[a], sets[b]) for a, b in zip(left.tolist(), right.tolist(), strict=True)],
         dtype=np.float64,
@@ -71,18 +75,18 @@ def _check_settings(threshold: float, shingle: int, permutations: int) -> None:
         )
 
 
-def _groups(texts: Sequence[str]) -> tuple[dict[str, int], Indices]:
-    """Return canonical form -> first text, and each text's first text (n,), -1 if it is empty."""
-    first: dict[str, int] = {}
+def _groups(texts: Sequence[str], part: Indices) -> tuple[dict[tuple[str, int], int], Indices]:
+    """Return (canonical form, part) -> first text, and each text's first (n,), -1 if empty."""
+    first: dict[tuple[str, int], int] = {}
     member = np.full(len(texts), -1, dtype=np.int64)
-    for number, text in enumerate(texts):
+    for number, (text, inside) in enumerate(zip(texts, part.tolist(), strict=True)):
         form = canonical(text)
         if form:
-            member[number] = first.setdefault(form, number)
+            member[number] = first.setdefault((form, inside), number)
     return first, member
 
 
-def _star(first: dict[str, int], member: Indices) -> Pairs:
+def _star(member: Indices) -> Pairs:
     copies = np.flatnonzero((member >= 0) & (member != np.arange(len(member))))
     return Pairs.of(member[copies], copies.astype(np.int64), np.ones(len(copies)))
 
@@ -135,29 +139,38 @@ def _rows_per_band(threshold: float, permutations: int) -> int:
     return max(allowed)
 
 
-def _candidates(digests: npt.NDArray[np.uint32], rows: int, limit: int) -> tuple[Indices, Indices]:
-    """Return the pairs (p,), (p,) of texts that share a band, each once and sorted."""
-    n = len(digests)
+def _candidates(
+    digests: npt.NDArray[np.uint32], part: Indices, rows: int, limit: int
+) -> tuple[Indices, Indices]:
+    """Return the pairs (p,), (p,) of texts that share a band and a part, each once and sorted.
+
+    A band's keys are merged once: k texts alike cost their k * k / 2 pairs a band, no more.
+    """
+    n = max(len(digests), 1)
     keys = np.empty(0, dtype=np.int64)
     for start in range(0, digests.shape[1] - rows + 1, rows):
-        for left, right in _same_band(digests[:, start : start + rows], limit):
-            keys = np.union1d(keys, np.minimum(left, right) * n + np.maximum(left, right))
-            check_candidates(len(keys), limit)
-    return keys // max(n, 1), keys % max(n, 1)
+        found = _same_band(digests[:, start : start + rows], part, limit)
+        if len(found):
+            keys = np.unique(np.concatenate([keys, found]))
+        check_candidates(len(keys), limit)
+    return keys // n, keys % n
 
 
-def _same_band(band: npt.NDArray[np.uint32], limit: int) -> Iterator[tuple[Indices, Indices]]:
-    """Yield pairs of texts with equal bands: those next to each other when sorted, then further."""
-    order = np.lexsort(band.T)
-    new = np.any(band[order[1:]] != band[order[:-1]], axis=1)
+def _same_band(band: npt.NDArray[np.uint32], part: Indices, limit: int) -> Indices:
+    """Return the keys (p,), smaller text * n + larger text, of texts with equal bands and part."""
+    order = np.lexsort((*band.T, part))
+    inside = part[order]
+    new = np.any(band[order[1:]] != band[order[:-1]], axis=1) | (inside[1:] != inside[:-1])
     group = np.concatenate([[0], np.cumsum(new)])[: len(order)]
     sizes = np.bincount(group)
     check_candidates(int((sizes * (sizes - 1) // 2).sum()), limit)
-    place = np.arange(len(order))
-    for apart in range(1, int(sizes.max(initial=0))):
-        place = place[: np.searchsorted(place, len(order) - apart)]
-        place = place[group[place + apart] == group[place]]
-        yield order[place], order[place + apart]
+    # Each place meets those behind it in its group.
+    behind = np.repeat(np.cumsum(sizes), sizes) - np.arange(len(order)) - 1
+    one = np.repeat(np.arange(len(order)), behind)
+    offset = np.arange(len(one)) - np.repeat(np.cumsum(behind) - behind, behind)
+    left, right = order[one], order[one + offset + 1]
+    keys: Indices = np.minimum(left, right) * len(order) + np.maximum(left, right)
+    return keys
 
 
 def check_candidates(count: int, limit: int) -> None:
@@ -169,5 +182,6 @@ def check_candidates(count: int, limit: int) -> None:
     if count > limit:
         raise UsageError(
             f"{count} pairs of texts look alike, more than the limit of {limit}: "
-            "raise the threshold or the limit, or take the shared template out of the texts"
+            "raise the threshold, or the limit (dedup.text.pairs in a recipe), or take the shared "
+            "template out of the texts"
         )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.dedup.conflicts import chosen
-from curation.dedup.conversations import OPTION, choices
+from curation.dedup.options import choices, stem
 from curation.pool import Pool
 from curation.scoring.base import Doubles
 from curation.text import normalise_question, protected_tokens
@@ -66,8 +66,7 @@ def read_questions(pool: Pool, threshold: float) -> Asked:
 def _parse(question: str) -> tuple[str, tuple[str, ...]]:
     """A question in normal form without its options, and the options."""
     offered = choices(question)
-    stem = OPTION.sub(" ", question) if offered else question
-    return normalise_question(stem), tuple(words for _, words in offered)
+    return normalise_question(stem(question)), tuple(words for _, words in offered)
 
 
 def _answers(pool: Pool, questions: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from curation.dedup.conversations import choices
+from curation.dedup.options import choices
 from curation.pool import Pool
 from curation.scoring.base import Doubles, ScorerConfig, ScoringContext
 from curation.scoring.wording import (

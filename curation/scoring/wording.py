@@ -44,8 +44,8 @@ NON_ANSWERS: Final = frozenset(
     (
         *("n a", "na", "nan", "null", "nil", "none", "unknown", "unsure", "uncertain", "tbd"),
         *("not sure", "not known", "not available", "not applicable", "not specified"),
-        *("no answer", "no idea", "i do not know", "i don t know", "i m not sure", "dont know"),
-        *("cannot say", "can t say", "idk", "unanswerable"),
+        *("no answer", "no idea", "i do not know", "i dont know", "im not sure", "dont know"),
+        *("cannot say", "cant say", "idk", "unanswerable"),
         *("无", "没有", "未知", "不知道", "不清楚", "不确定", "不详", "无法确定", "无法判断"),
         *("我不知道", "我不确定", "不适用", "无答案"),
     )

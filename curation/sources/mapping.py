@@ -254,16 +254,26 @@ def _lambda_names(tree: Any) -> set[str]:
 
 
 def _check_repeatable(columns: Mapping[str, str]) -> None:
-    unfit = _unfit_functions()
     for target, text in columns.items():
-        for node in _nodes(_parse(text)):
-            name = str(node.get("function_name", "")).lower()
-            if node.get("class") in BATCH_CLASSES or name in unfit:
-                what = name or str(node["class"]).lower()
-                raise RecipeError(
-                    f"columns.{target} = {text!r} uses {what!r}, whose value would depend on more"
-                    " than the row; write an expression over one row"
-                )
+        if (what := unrepeatable(text)) is not None:
+            raise RecipeError(
+                f"columns.{target} = {text!r} uses {what!r}, whose value would depend on more"
+                " than the row; write an expression over one row"
+            )
+
+
+def unrepeatable(expression: str) -> str | None:
+    """The part of an SQL expression whose value depends on more than one row, None without one.
+
+    That is a random function, one that reads the clock, a window, an aggregate or a subquery.
+    Raises RecipeError for what is no single expression.
+    """
+    unfit = _unfit_functions()
+    for node in _nodes(_parse(expression)):
+        name = str(node.get("function_name", "")).lower()
+        if node.get("class") in BATCH_CLASSES or name in unfit:
+            return name or str(node["class"]).lower()
+    return None
 
 
 @lru_cache(maxsize=1)

@@ -17,19 +17,14 @@ from typing import Final, NamedTuple
 
 from rapidfuzz.distance import LCSseq
 
-from evaluation.scoring.spans import fold
+from curation.normal_form import MINUS, answer_words
 
 _HAN: Final = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_MARKS: Final = "[\u0300-\u036f\u0590-\u109f]"
-THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-APOSTROPHE: Final = re.compile(r"(?<=\w)['\u2019](?=\w)")
-# "5.6cm" is a number and a unit, "4th" one word; signs that change a finding stay: HER2+, -5, <3%.
-TOKEN: Final = re.compile(
-    rf"[{_HAN}]|(?<!\w)-(?=\d)|\d+(?:\.\d+)*(?:(?:st|nd|rd|th)(?!\w))?"
-    rf"|(?:[^\W\d_{_HAN}]|{_MARKS})(?:[^\W_{_HAN}]|{_MARKS})*"
-    r"|[+%<>=±≤≥°]|(?<=\w)-(?!\w)"
-)
+# Chinese is compared by character, and what a comma joins may be a list: 1,2 shares 1 with 1.
+PART: Final = re.compile(rf"[{_HAN}]|[^{_HAN},]+")
 ARTICLES: Final = frozenset({"the", "an"})
+MARKUP: Final = frozenset("~|$^&@")
+"""Signs that Markdown and LaTeX put around an answer; `plain` removes some of them from replies."""
 
 
 class Overlap(NamedTuple):
@@ -54,12 +49,14 @@ def gold_words(text: str) -> tuple[str, ...]:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Words of an answer: folded, without articles and punctuation; Chinese by character.
+    """Words of an answer in the normal form that duplicates are compared in, without articles.
 
-    "a" goes only where it leads, since hepatitis A is not hepatitis.
+    Chinese by character; markup is left out. "a" goes only where it leads, since hepatitis A is
+    not hepatitis.
     """
-    folded = APOSTROPHE.sub("", THOUSANDS.sub("", fold(text)))
-    found = tuple(token for token in TOKEN.findall(folded) if token not in ARTICLES)
+    plain = (word.replace(MINUS, "-") for word in answer_words(text))
+    parts = (part for word in plain for part in PART.findall(word))
+    found = tuple(part for part in parts if part not in ARTICLES and part not in MARKUP)
     return found[1:] if len(found) > 1 and found[0] == "a" else found
 
 

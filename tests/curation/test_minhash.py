@@ -111,6 +111,20 @@ def test_texts_without_characters_match_nothing():
     assert len(near_texts(["!?", "!?"])) == 1
 
 
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_texts_of_different_parts_are_never_paired_and_all_others_are(seed):
+    texts = texts_of(seed, 8)
+    texts += [changed(text, 5) for text in texts] + texts
+    part = np.random.default_rng(seed).integers(0, 2, len(texts))
+    whole = near_texts(texts, copies="all")
+    found = near_texts(texts, copies="all", within=part)
+    wanted = whole.where(part[whole.left] == part[whole.right])
+    assert set(zip(found.left, found.right, strict=True)) == set(
+        zip(wanted.left, wanted.right, strict=True)
+    )
+
+
 def test_bad_settings_and_too_many_candidates_are_refused():
     for settings_ in ({"threshold": 0.0}, {"shingle": 0}, {"permutations": 4}):
         with pytest.raises(UsageError):

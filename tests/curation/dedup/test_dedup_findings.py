@@ -13,7 +13,6 @@ from PIL import Image
 from curation import records
 from curation.dedup import DedupConfig, DedupResult, deduplicate
 from curation.dedup.conflicts import chosen
-from curation.dedup.conversations import choices
 from curation.dedup.leaks import stricter
 from curation.text import normalise_answer
 from curation.vectors import ContentVectors
@@ -111,16 +110,6 @@ def test_a_letter_and_the_choice_it_stands_for_do_not_conflict() -> None:
     assert in_conflict(run(*agreeing)) == []
     apart = [row("1", "a", CHOICE, "A", **tags), row("2", "a", SWAPPED, "A", **tags)]
     assert in_conflict(run(*apart)) == [{"1", "2"}]
-
-
-def test_choices_are_read_from_lettered_lists_only() -> None:
-    assert choices(CHOICE) == (("a", "liver"), ("b", "kidney"))
-    assert choices("Which?\nA. left lung\nB. right lung\nC: none") == (
-        ("a", "left lung"),
-        ("b", "right lung"),
-        ("c", "none"),
-    )
-    assert choices("Is vitamin A. deficiency seen?") == ()
 
 
 def leaks(result: DedupResult) -> set[tuple[str, str, str, str]]:

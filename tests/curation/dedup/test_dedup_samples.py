@@ -213,6 +213,23 @@ def test_a_priority_that_is_no_expression_is_refused_by_name(expression: str) ->
     assert expression in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("expression", "named"),
+    [
+        ("random()", "random"),
+        ("split = 'train' AND now() > '2020-01-01'", "now"),
+        ("hash(row_id || uuid())", "uuid"),
+        ("(SELECT 1)", "subquery"),
+    ],
+)
+def test_a_priority_that_another_run_would_evaluate_otherwise_is_refused(
+    expression: str, named: str
+) -> None:
+    with pytest.raises(UsageError, match=r"dedup\.priority holds") as caught:
+        run([line("1", ["a"], LESION, "yes")], DedupConfig(priority=(expression,)))
+    assert repr(named) in str(caught.value)
+
+
 def test_copies_of_a_dropped_row_go_for_the_row_that_is_kept() -> None:
     rows = [
         line("1", ["a"], LESION, "yes", split="test"),

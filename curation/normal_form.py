@@ -1,0 +1,192 @@
+"""The normal form of an answer: its words, numbers and signs, without spelling's accidents.
+
+Duplicates, contradictions and scores compare answers in this one form. Letters, marks, digits and
+everything that Unicode calls a symbol stay, and so does punctuation that acts as a sign: a minus,
+the hyphen of a range, a decimal point, a slash between numbers, per cent. Only punctuation proper
+goes. Two texts are equal where nothing but case, width, white space, punctuation and a spelling
+listed here parts them.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Final
+
+MINUS: Final = "\u2212"
+"""A minus or a negative sign; a hyphen inside a number is a range."""
+
+_SUPERSCRIPT: Final = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+\u2212")
+_EXPONENT: Final = re.compile(r"(?<=\d)([⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
+_FRACTION: Final = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
+_DEGREE: Final = re.compile("(?<=\\d)([^\\S\n]?)[\u00ba\u02da]")
+_NOT_SHOWN: Final = re.compile(
+    "[\u00ad\u0640\u200b\u2060\ufeff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufe00-\ufe0f]"
+)
+# Signs that are written in more than one way, each with the one that stands for all of them.
+_SPELLED: Final = {
+    **dict.fromkeys(("+/-", "+/\u2212", "+-", "±"), " ± "),
+    **dict.fromkeys((">=", "≧", "⩾", "≥"), " ≥ "),
+    **dict.fromkeys(("<=", "≦", "⩽", "≤"), " ≤ "),
+    **dict.fromkeys(("-->", "->", "⟶", "➔", "➜", "➡", "⇒", "→"), " → "),
+    **dict.fromkeys(("⬆", "⇧", "⇑", "🔼", "🠕", "↑"), " ↑ "),
+    **dict.fromkeys(("⬇", "⇩", "⇓", "🔽", "🠗", "↓"), " ↓ "),
+    **dict.fromkeys(("✔", "☑", "✅", "✓"), " ✓ "),
+    **dict.fromkeys(("✘", "✖", "❌", "☒", "✗"), " ✗ "),
+    **dict.fromkeys(("∼", "~"), " ~ "),
+    **dict.fromkeys(("\u2044", "\u2215"), "/"),
+    **dict.fromkeys(("\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2015"), "-"),
+    **dict.fromkeys(("`", "´"), " "),
+}
+_SIGN: Final = re.compile("|".join(re.escape(s) for s in sorted(_SPELLED, key=len, reverse=True)))
+_BULLET: Final = re.compile(r"^(?:\s*(?:[-*•‣▪▫■□●○◦◆►▶·]|\#+)\s+)+(?=[^\W\d_])", re.M)
+_TIMES: Final = re.compile(r"(?<=\d)(?:[x×*]|\s+[x×*]\s+)(?=\d)")
+_THOUSANDS: Final = re.compile(r"(?<![\d.,])([1-9]\d{0,2})((?:,\d{3})+)(?![\d,])")
+_RANGE: Final = re.compile(r"(?<=\d)(?:\s*-\s+|-)(?=\d)")
+_INITIALS: Final = re.compile(r"(?<![\w.])(?:[a-z]\.){1,7}[a-z](?:\.|(?!\w))")
+_XRAY: Final = re.compile(r"(?<![^\W_])x[\s-]{0,3}ray(?=s?(?![^\W_]))")
+_APOSTROPHE: Final = re.compile(r"(?<=\w)['’ʼ](?=\w)")
+_LEADING_POINT: Final = re.compile(r"(?<![\w.,])\.(?=\d)")
+_NEXT: Final = re.compile(r"\s*(\w)")
+_HYPHENS: Final = re.compile(r"-+")
+# What stays of the class of punctuation wherever it stands, and what stays between digits.
+_SIGNS: Final = frozenset("%‰‱&@′″")
+_INSIDE: Final = frozenset(".,/:-")
+# Vowel signs of Hebrew to Burmese and others are no word characters, yet are part of words.
+_MARKS: Final = (
+    "\u0300-\u036f\u0483-\u0489\u0590-\u109f\u135d-\u135f\u1712-\u1bff\u1cd0-\u1dff\u20d0-\u20ff"
+    "\u2de0-\u2dff\u302a-\u302f\u3099\u309a\ua66f-\uabff\ufb1e\ufe20-\ufe2f"
+)
+_LETTER: Final = rf"(?:[^\W\d_]|[{_MARKS}])"
+TOKEN: Final = re.compile(
+    rf"{MINUS}?\d+(?:(?:[.,/:-]|\^[{MINUS}+]?)\d+)*(?:(?:st|nd|rd|th)(?!{_LETTER}))?"
+    rf"|{_LETTER}(?:{_LETTER}|\d)*(?:(?<=\d)(?:[.,/:-]\d+)+)?"
+    r"|\S"
+)
+_GREEK: Final = re.compile("(?<![\u0370-\u03ff])[α-ω](?![\u0370-\u03ff])")
+_GREEK_WORDS: Final = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda nu xi omicron pi rho sigma"
+    " tau upsilon phi chi psi omega"
+)
+_GREEK_NAMES: Final = dict(zip("αβγδεζηθικλνξοπρστυφχψω", _GREEK_WORDS.split(), strict=True))
+_NUMBER_WORDS: Final = (
+    "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
+    " seventeen eighteen nineteen twenty"
+)
+# "one" may be a pronoun; the others are numbers and nothing else.
+_NUMBERS: Final = {word: str(at) for at, word in enumerate(_NUMBER_WORDS.split(), start=2)}
+
+
+def answer_words(text: str) -> tuple[str, ...]:
+    """Words, numbers and signs of an answer in order, each folded to its one spelling.
+
+    A number carries its minus, decimals and range ("−2.5", "5-10", "1/2"); any other sign is a
+    word of its own ("her2", "+"). Empty for a text of punctuation only.
+    """
+    folded = fold(text)
+    if "-" in folded:
+        folded = _RANGE.sub("-", folded)
+        folded = _HYPHENS.sub(_read_hyphen, folded)
+    found = TOKEN.findall(_without_punctuation(folded))
+    return tuple(_NUMBERS.get(token, token) for token in _with_signs(found))
+
+
+def _with_signs(tokens: list[str]) -> list[str]:
+    """Tokens with a minus that follows no word, and the wave of a range, joined to their number."""
+    found: list[str] = []
+    for token in tokens:
+        sign = found[-1] if found and token[0].isdigit() else ""
+        before = found[-2][-1] if len(found) > 1 else ""
+        if sign == MINUS and not before.isalnum():
+            found[-1] = MINUS + token
+        elif sign == "~" and before.isdigit():
+            found[-2:] = [f"{found[-2]}-{token}"]
+        else:
+            found.append(token)
+    return found
+
+
+def normal_form(text: str) -> str:
+    """An answer's words joined by spaces; a text of punctuation only stays as it is, folded."""
+    return " ".join(answer_words(text)) or " ".join(fold(text).split())
+
+
+def fold(text: str) -> str:
+    """Text with case, width and composed characters folded, and signs in their one spelling."""
+    if not text.isascii():
+        text = _FRACTION.sub(" ", _DEGREE.sub(r"\1°", _NOT_SHOWN.sub("", text)))
+        text = _EXPONENT.sub(lambda found: "^" + found[1].translate(_SUPERSCRIPT), text)
+        # Twice: folding case can leave characters that compose anew.
+        for _ in range(2):
+            text = unicodedata.normalize("NFKC", text).casefold()
+        text = _GREEK.sub(_name_greek, "".join(map(_plain_digit, text)))
+    text = _BULLET.sub("", text.lower())
+    text = _SIGN.sub(lambda found: _SPELLED[found[0]], text)
+    text = _XRAY.sub("xray", _APOSTROPHE.sub("", _INITIALS.sub(_join_initials, text)))
+    text = _LEADING_POINT.sub("0.", _THOUSANDS.sub(_join_thousands, text))
+    return _TIMES.sub(" x ", text)
+
+
+def _join_initials(found: re.Match[str]) -> str:
+    return found[0].replace(".", "")
+
+
+def _join_thousands(found: re.Match[str]) -> str:
+    return found[1] + found[2].replace(",", "")
+
+
+def _name_greek(found: re.Match[str]) -> str:
+    """The name of a Greek letter that stands alone; micro before a unit stays a letter."""
+    if found[0] not in _GREEK_NAMES:
+        return found[0]
+    apart = " " if found.string[: found.start()][-1:].isalpha() else ""
+    return apart + _GREEK_NAMES[found[0]]
+
+
+@lru_cache(maxsize=4096)
+def _plain_digit(char: str) -> str:
+    return str(unicodedata.decimal(char)) if unicodedata.category(char) == "Nd" else char
+
+
+def _read_hyphen(found: re.Match[str]) -> str:
+    """What a run of hyphens means where it stands: a range, a sign, or nothing.
+
+    A sign stands before a number or behind a word ("-2", "ER-", "(-)"); a hyphen inside a word, a
+    dash between words and a ruled line are punctuation.
+    """
+    text, start, stop = found.string, found.start(), found.end()
+    before, after = text[start - 1 : start], text[stop : stop + 1]
+    if stop - start > 2:
+        return " "
+    if before.isalnum() and after.isalnum():
+        return "-" if before.isdigit() and after.isdigit() else " "
+    if after.isdigit():
+        return f" {MINUS}"
+    behind = _NEXT.match(text, stop)
+    dash = before != ")" and not before.isalnum() and behind is not None
+    if dash and not behind[1].isdigit():
+        return " "
+    return f" {MINUS} " * (stop - start)
+
+
+def _without_punctuation(text: str) -> str:
+    """Text with punctuation proper and control characters as spaces."""
+    last = len(text) - 1
+    return "".join(
+        char
+        if _stays(char)
+        or (
+            char in _INSIDE
+            and 0 < place < last
+            and text[place - 1].isdigit()
+            and text[place + 1].isdigit()
+        )
+        else " "
+        for place, char in enumerate(text)
+    )
+
+
+@lru_cache(maxsize=8192)
+def _stays(char: str) -> bool:
+    return char in _SIGNS or unicodedata.category(char)[0] in "LMNS"
