@@ -71,7 +71,7 @@ class HfReader(TabularReader):
         data = self._splits()[shard.file]
         columns = self._columns(shard.file, data)
         mapper = Mapper(columns)
-        place = Place(self.name, shard.file, self.images_under(), blobs)
+        place = Place(self.name, shard.file, self.images_under(), blobs, self.answer_index)
         arrow = data.with_format("arrow")
         names = [name for name in mapper.needed if find_column(name, arrow.column_names)]
         kept = [find_column(name, arrow.column_names) for name in names]
