@@ -38,7 +38,7 @@ def option_columns(names: Sequence[str]) -> dict[str, str]:
         runs.setdefault((found["head"] or "").casefold(), {})[label] = name
     for head in sorted(runs, key=lambda head: not head):
         labels = runs[head]
-        for first in "A", "1", "0":
+        for first in "A", "0", "1":
             run: list[str] = []
             while (label := _after(first, len(run))) in labels:
                 run.append(label)

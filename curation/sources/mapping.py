@@ -38,19 +38,22 @@ class Mapped:
     beside: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
-def automatic(columns: Mapping[str, str]) -> dict[str, str]:
+def automatic(
+    columns: Mapping[str, str], implied: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """The recipe's `columns` and, for each target it lacks, the input column of the same name.
 
     A conversation stands for question and answer, so naming one keeps the other from being found.
+    What a reader implies says nothing of the kind: its columns may be absent.
     """
-    found = dict(columns)
+    found = {**(implied or {}), **columns}
     skip: set[str] = set()
     if "messages" in columns:
         skip = {"question", "answer", "options"}
     elif "question" in columns or "answer" in columns:
         skip = {"messages"}
     for target in TARGETS:
-        if target not in columns and target not in skip:
+        if target not in columns and target not in skip and target not in (implied or {}):
             for name in (target, *ALIASES.get(target, ())):
                 found.setdefault(name, quoted(name))
     return found
@@ -76,7 +79,7 @@ class Mapper:
     ) -> None:
         """Take the recipe's `columns`, and a reader's own, whose inputs may be absent."""
         self.named = dict(columns)
-        self.columns = automatic({**(implied or {}), **columns})
+        self.columns = automatic(columns, implied)
         self.used = {target: column_names(text) for target, text in self.columns.items()}
         by_fold: dict[str, str] = {}
         for names in self.used.values():
