@@ -22,6 +22,7 @@ TARGETS: Final = (*CONTENT, *TAGS)
 PLAIN: Final = {"images", "image", "messages", "conversations", "options", "choices"}
 ALIASES: Final = {"images": ("image",), "messages": ("conversations",), "options": ("choices",)}
 READ_AS_TEXT: Final = ("question", "answer")
+SCALARS: Final = ("boolean", "integer", "number")
 BATCH_CLASSES: Final = {"WINDOW", "SUBQUERY", "STAR"}
 
 
@@ -118,6 +119,7 @@ class Mapper:
         for part in parts:
             for name, column in values.items():
                 column += as_values(part[name], name in PLAIN)
+        self._restore_numbers(batch, good, values)
         beside = {
             name: [column[row] for row in good]
             for name in beside_columns(batch.table.column_names)
@@ -180,6 +182,23 @@ class Mapper:
             return found
         finally:
             self.connection.unregister("batch")
+
+    def _restore_numbers(
+        self, batch: Batch, good: Sequence[int], values: dict[str, list[Any]]
+    ) -> None:
+        """Make numbers of what an untyped format wrote as such in a column of pictures.
+
+        Batches of JSON hold texts alone, and the text "5" would be a path where 5 is none. Only a
+        bare column is meant: an expression may build a path from a number.
+        """
+        for target in ("images", *ALIASES["images"]):
+            name = next(iter(self.used.get(target, ())), None)
+            if name is None or self.columns[target].strip() not in (name, quoted(name)):
+                continue
+            kinds = batch.kinds.get(name, {})
+            for place, row in enumerate(good):
+                if kinds.get(row) in SCALARS and target in values:
+                    values[target][place] = json.loads(values[target][place])
 
     def _nested(self, schema: pa.Schema) -> frozenset[str]:
         """The targets whose expression yields bytes, or a container where a text is wanted.
