@@ -13,7 +13,9 @@ from pydantic import Field
 
 from curation import records
 from curation.config import Config
+from curation.options import split_options
 from curation.privacy import TEXT_NOTE, identifiers
+from curation.sources.faults import FOREIGN, bad_row
 from curation.text import clean, normalise_answer
 
 MARKER: Final = "<image>"
@@ -26,7 +28,6 @@ SPLIT_NAMES: Final = {
     "dev": "val",
 }
 YES_NO: Final = frozenset({"yes", "no", "是", "否", "不是", "有", "没有", "无"})
-OPTION: Final = re.compile(r"(?:^|\s)\(?([A-H])[.):：、]\s*\S", re.MULTILINE)
 Turn = Mapping[str, Any]
 
 
@@ -77,6 +78,13 @@ def ingest(rows: pa.Table, config: IngestConfig) -> IngestResult:
                     value=refusal.value,
                     threshold=refusal.threshold,
                     detail=refusal.detail,
+                )
+            )
+        except FOREIGN as error:
+            bad = bad_row(row["index"], error)
+            refused.append(
+                records.decision(
+                    row["row_id"], "ingest", records.FAILED, bad.error, detail=bad.detail
                 )
             )
     return IngestResult(
@@ -215,9 +223,8 @@ def infer_answer_type(question: str, answer: str, options: bool = False) -> str:
         return "choice"
     if normalise_answer(answer) in YES_NO:
         return "closed"
-    letters = [match.group(1) for match in OPTION.finditer(question)]
-    listed = letters[:2] == ["A", "B"]
-    return "choice" if listed else "open"
+    listed = split_options(question)[1]
+    return "choice" if len(listed) > 1 and all(listed) else "open"
 
 
 def _has_options(extra: str | None) -> bool:

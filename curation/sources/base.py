@@ -13,6 +13,7 @@ from pydantic import Field
 
 from curation.config import Config
 from curation.errors import StorageError
+from curation.sources.answers import AnswerIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class Reader(Config):
     """
 
     name: str = Field(pattern=r"^[\w.-]+$")
+    answer_index: AnswerIndex = None
+    """From where an answer that is a number counts the options of its question: 0 or 1."""
 
     def check(self) -> None:
         """Look at the start of the data. Raises InputError when a run over it cannot succeed."""

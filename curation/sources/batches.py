@@ -9,8 +9,12 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from curation.sources.beside import beside_columns
+
 BATCH_ROWS: Final = 5_000
 BATCH_BYTES: Final = 64 << 20
+DEEPEST_RECORD: Final = 100
+"""Levels of a JSON record; published data has four or five."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,8 @@ class Batch:
     """Readable records as a table (row i has index `indexes[i]`) and the unreadable ones.
 
     `kinds[column][row]` names the type of a scalar that was not a string in an untyped format.
-    `images`, where given, are resolved references that came with the record itself.
+    `images`, where given, are resolved references that came with the record itself, and `members`
+    the names under which the record may name them.
     """
 
     indexes: Sequence[int]
@@ -35,6 +40,7 @@ class Batch:
     bad: Sequence[Bad] = ()
     kinds: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     images: Sequence[Sequence[str]] | None = None
+    members: Sequence[Sequence[str]] | None = None
 
 
 class Literal(float):
@@ -63,9 +69,27 @@ def read_record(index: int, data: bytes) -> dict[str, Any] | Bad:
         return Bad(index, "not_utf8", f"byte {error.start} of the record: {error.reason}")
     except (ValueError, RecursionError) as error:
         return Bad(index, "malformed_json", str(error) or "nested too deeply")
+    # What is nested deeper than this can be parsed and then not written again.
+    if data.count(b"[") + data.count(b"{") > DEEPEST_RECORD and too_deep(value, DEEPEST_RECORD):
+        return Bad(index, "malformed_json", f"nested more than {DEEPEST_RECORD} deep")
     if not isinstance(value, dict):
         return Bad(index, "not_an_object", f"found {_KINDS.get(type(value), 'a value')}")
     return value
+
+
+def too_deep(value: Any, most: int) -> bool:
+    """Whether lists and objects stand in each other more than `most` deep."""
+    level, depth = [value], 0
+    while level := [
+        part
+        for item in level
+        if isinstance(item, (list, tuple, dict))
+        for part in (item.values() if isinstance(item, dict) else item)
+    ]:
+        depth += 1
+        if depth > most:
+            return True
+    return False
 
 
 def untyped_batch(
@@ -73,12 +97,19 @@ def untyped_batch(
     columns: Sequence[str],
     bad: Sequence[Bad] = (),
     images: Sequence[Sequence[str]] | None = None,
+    members: Sequence[Sequence[str]] | None = None,
 ) -> Batch:
     """The `columns` of JSON-like records as strings, so that batches never disagree about a type.
 
     Scalars become their text, nested values JSON text. A column is the key so spelled, else the
-    only key of the record that differs from it by case.
+    only key of the record that differs from it by case. Columns that are read beside the targets
+    come along.
     """
+    known = {name.casefold() for name in columns}
+    shapes = {tuple(value) for _, value in records}
+    present = dict.fromkeys(name for shape in sorted(shapes) for name in shape)
+    beside = [name for name in beside_columns(present) if name.casefold() not in known]
+    columns = [*columns, *beside]
     spell = KeyFinder(columns)
     keys = [spell(value) for _, value in records]
     kinds: dict[str, dict[int, str]] = {}
@@ -93,7 +124,7 @@ def untyped_batch(
             row: kind for row, value in enumerate(values) if (kind := scalar_kind(value))
         }
     table = pa.Table.from_arrays(arrays, names=["", *columns])
-    return Batch([index for index, _ in records], table, bad, kinds, images)
+    return Batch([index for index, _ in records], table, bad, kinds, images, members)
 
 
 class KeyFinder:
@@ -144,7 +175,9 @@ def cell_text(value: Any) -> str | None:
 
 
 def scalar_kind(value: Any) -> str | None:
-    """The name of a scalar's JSON type when it is not a string."""
+    """The name of a value's JSON type when it is not a string."""
+    if isinstance(value, (list, dict)):
+        return "array" if isinstance(value, list) else "object"
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int):

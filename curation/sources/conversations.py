@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from curation.errors import InputError
+from curation.sources.cells import check_depth, is_nothing, list_value, shown
+from curation.sources.faults import RowFault
+from curation.sources.marks import MARKER, MEDIA_UNREAD
+from curation.sources.pictures import MALFORMED, PICTURE_KEYS
 
-MARKER: Final = "<image>"
 ROLE_NAMES: Final = {
     "human": "user",
     "user": "user",
@@ -18,87 +22,118 @@ ROLE_NAMES: Final = {
     "chatgpt": "assistant",
     "system": "system",
 }
+ROLE_KEYS: Final = ("role", "from")
+CONTENT_KEYS: Final = ("content", "value")
+LEARN_KEYS: Final = ("loss", "train", "weight", "loss_scale", "trainable")
+"""Keys by which formats say that an assistant's turn is, or is not, to be learned."""
+NOT_LEARNED: Final = "turn_not_learned"
+TEXT_PARTS: Final = ("text", "input_text", "output_text")
+PICTURE_PARTS: Final = ("image", "image_url", "input_image", "image_path")
+# What a picture part may say beside the picture, without changing which one it is.
+PART_SETTINGS: Final = frozenset(
+    {"type", "text", "detail", "index", "min_pixels", "max_pixels", "resized_height"}
+    | {"resized_width", "cache_control", "width", "height", "mime_type", "media_type", "id"}
+)
 Turn = dict[str, str | None]
 
 
-def read_conversation(value: Any) -> tuple[list[Turn], list[Any]]:
-    """Turns (role, content) of a conversation and the pictures named inside it, in order.
+@dataclass(slots=True)
+class Chat:
+    """Turns (role, content), the pictures named inside them in order, and what to note."""
 
-    `value` is a list of turns or its JSON text; a turn has `role` and `content` or `from` and
-    `value`. A picture inside a content becomes an ``<image>`` marker. Raises InputError.
+    turns: list[Turn] = field(default_factory=list)
+    pictures: list[Any] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_conversation(cell: Any) -> Chat:
+    """The turns of a conversation.
+
+    `cell` is a list of turns, or its JSON or printed Python; a turn has `role` and `content` or
+    `from` and `value`. A picture inside a content becomes an ``<image>`` marker. Other keys of a
+    turn are noted as not read. Raises InputError for what is no conversation, RowFault for a turn
+    that says that it is not to be learned and for parts that are no text and no picture.
     """
-    turns: list[Turn] = []
-    images: list[Any] = []
-    for place, turn in enumerate(_as_list(value)):
+    value = list_value(cell)
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        raise InputError(f"a conversation must be a list of turns, not {shown(value)}")
+    check_depth(value)
+    chat = Chat()
+    unread: dict[str, None] = {}
+    for place, turn in enumerate(value):
         if not isinstance(turn, Mapping):
             raise InputError(f"turn {place} is not an object with a role and a content")
-        role = turn.get("role") or turn.get("from")
-        if not isinstance(role, str):
-            raise InputError(f"turn {place} has neither `role` nor `from`")
-        content = turn.get("content") if turn.get("content") is not None else turn.get("value")
+        role = _role(turn, place)
+        _check_learned(turn, role, place)
+        content = next((turn[key] for key in CONTENT_KEYS if turn.get(key) is not None), None)
         text, inside = _read_content(content, place)
-        name = role.strip().casefold()
-        turns.append({"role": ROLE_NAMES.get(name, name), "content": text})
-        images += inside
-    return turns, images
+        chat.turns.append({"role": role, "content": text})
+        chat.pictures += inside
+        known = (*ROLE_KEYS, *CONTENT_KEYS, *LEARN_KEYS)
+        unread |= {
+            str(key): None
+            for key, part in turn.items()
+            if key not in known and not is_nothing(part)
+        }
+    if unread:
+        chat.notes.append(f"messages: not read: {', '.join(sorted(unread))}")
+    return chat
 
 
-def with_options(question: str | None, options: Any) -> tuple[str | None, list[str]]:
-    """A question with its options on lines of their own, `A. …`, unless it already lists them."""
-    texts = read_options(options)
-    if not texts or question is None:
-        return question, texts
-    if all(text.casefold() in question.casefold() for text in texts):
-        return question, texts
-    lines = [f"{chr(65 + place)}. {text}" for place, text in enumerate(texts)]
-    return "\n".join([question, *lines]), texts
+def read_history(cell: Any) -> list[Turn] | None:
+    """Earlier turns in ms-swift's `history`, [[question, answer], …], or None where it is none."""
+    value = list_value(cell)
+    if not isinstance(value, (list, tuple)) or not value:
+        return None
+    turns: list[Turn] = []
+    for pair in value:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            return None
+        asked, answered = pair
+        if not isinstance(asked, str) or not isinstance(answered, str):
+            return None
+        turns += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+    return turns
 
 
-def read_options(options: Any) -> list[str]:
-    """The options of a choice question: a list, a mapping by letter, or the JSON text of either.
-
-    Raises InputError when it is neither.
-    """
-    if options is None or options == "":
-        return []
-    value = json_value(options)
-    if isinstance(value, Mapping):
-        value = [value[key] for key in sorted(value, key=str) if value[key] is not None]
-    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) > 26:
-        raise InputError("options are neither a list nor an object of at most 26 texts")
-    return [str(item) for item in value]
+def _role(turn: Mapping[str, Any], place: int) -> str:
+    role = turn.get("role") or turn.get("from")
+    if not isinstance(role, str):
+        raise InputError(f"turn {place} has neither `role` nor `from`")
+    name = role.strip().casefold()
+    return ROLE_NAMES.get(name, name)
 
 
-def json_value(value: Any) -> Any:
-    """The value that JSON text stands for; anything else, and broken JSON, as it is."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _as_list(value: Any) -> Sequence[Any]:
-    found = json_value(value)
-    if isinstance(found, str) or not isinstance(found, Sequence):
-        raise InputError(f"a conversation must be a list of turns, not {type(found).__name__}")
-    return found
+def _check_learned(turn: Mapping[str, Any], role: str, place: int) -> None:
+    """Refuse a turn that must not be learned, since nothing after this reader could say so."""
+    for key in LEARN_KEYS:
+        value = turn.get(key)
+        off = value is False or (value == 0 and value is not None)
+        if role == "assistant" and (off or str(value).strip().casefold() in ("false", "0")):
+            raise RowFault(
+                NOT_LEARNED,
+                f"turn {place} says {key}: {shown(value)}, and every assistant's turn of a sample"
+                " is learned; cut the conversation before it, or give it to the user",
+            )
 
 
 def _read_content(content: Any, place: int) -> tuple[str | None, list[Any]]:
     if content is None or isinstance(content, str):
-        parts = json_value(content)
+        parts = list_value(content)
         if not (isinstance(parts, list) and parts and all(map(_is_part, parts))):
             return content, []
         content = parts
     if isinstance(content, Mapping):
         content = [content]
+    if isinstance(content, (bytes, bytearray)):
+        raise InputError(f"the content of turn {place} is bytes, not text: {shown(content)}")
     if not isinstance(content, Sequence):
-        return str(content), []
+        return None if is_nothing(content) else json.dumps(content, default=str), []
     texts: list[str] = []
     images: list[Any] = []
     for part in content:
+        if is_nothing(part):
+            continue
         text, image = _read_part(part, place)
         texts.append(text)
         images += [] if image is None else [image]
@@ -106,7 +141,7 @@ def _read_content(content: Any, place: int) -> tuple[str | None, list[Any]]:
 
 
 def _is_part(part: Any) -> bool:
-    return isinstance(part, Mapping) and part.get("type") in ("text", "image", "image_url")
+    return isinstance(part, Mapping) and part.get("type") in (*TEXT_PARTS, *PICTURE_PARTS)
 
 
 def _read_part(part: Any, place: int) -> tuple[str, Any]:
@@ -115,20 +150,30 @@ def _read_part(part: Any, place: int) -> tuple[str, Any]:
     if not isinstance(part, Mapping):
         raise InputError(f"turn {place} holds a part that is neither text nor an object")
     kind = part.get("type") or ("text" if part.get("text") is not None else "image")
-    if kind in ("text", "input_text"):
-        return str(part.get("text") or ""), None
-    if kind not in ("image", "image_url", "input_image"):
-        raise InputError(
-            f"turn {place} holds a part of type {kind!r}; only text and image are read"
+    if kind in TEXT_PARTS:
+        text = part.get("text")
+        if isinstance(text, (Mapping, list, tuple, bytes)):
+            raise InputError(f"turn {place} holds a text part that is no text: {shown(text)}")
+        return "" if is_nothing(text) else str(text), None
+    if kind not in PICTURE_PARTS:
+        raise RowFault(
+            MEDIA_UNREAD,
+            f"turn {place} holds a part of type {shown(kind)}; only text and image are read",
         )
-    return MARKER, _part_image(part)
+    return MARKER, _part_image(part, place)
 
 
-def _part_image(part: Mapping[str, Any]) -> Any:
-    for key in ("image", "image_url", "url", "path"):
-        value = part.get(key)
-        if isinstance(value, Mapping) and value.get("url") is not None:
-            return value["url"]
-        if value is not None:
-            return value
+def _part_image(part: Mapping[str, Any], place: int) -> Any:
+    """The picture of a part; None where the part only says that one stands here."""
+    given = {key: value for key, value in part.items() if not is_nothing(value)}
+    picture = {key: value for key, value in given.items() if key in PICTURE_KEYS}
+    if picture:
+        return picture
+    strange = sorted(str(key) for key in given.keys() - PART_SETTINGS)
+    if strange:
+        raise RowFault(
+            MALFORMED,
+            f"turn {place} holds a picture part with {', '.join(strange)}, of which none is read;"
+            f" name the picture under one of {', '.join(PICTURE_KEYS)}",
+        )
     return None

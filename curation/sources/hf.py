@@ -14,6 +14,7 @@ from curation import records
 from curation.errors import InputError
 from curation.sources.base import BlobStore, Shard
 from curation.sources.batches import Batch, find_column
+from curation.sources.beside import beside_columns
 from curation.sources.files import content_hash
 from curation.sources.mapping import Mapper
 from curation.sources.rows import Place, build_rows
@@ -71,11 +72,12 @@ class HfReader(TabularReader):
         data = self._splits()[shard.file]
         columns = self._columns(shard.file, data)
         mapper = Mapper(columns)
-        place = Place(self.name, shard.file, self.images_under(), blobs)
+        place = Place(self.name, shard.file, self.images_under(), blobs, self.answer_index)
         arrow = data.with_format("arrow")
         names = [name for name in mapper.needed if find_column(name, arrow.column_names)]
         kept = [find_column(name, arrow.column_names) for name in names]
-        arrow = arrow.select_columns(kept)
+        beside = beside_columns(arrow.column_names)
+        arrow = arrow.select_columns(list(dict.fromkeys([*kept, *beside])))
         for start in range(shard.start, shard.stop, self.batch_rows):
             stop = min(start + self.batch_rows, shard.stop)
             table = _decode_labels(arrow[start:stop], data.features)

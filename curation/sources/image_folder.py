@@ -73,7 +73,7 @@ class ImageFolderReader(Reader):
             yield from self._table().read(shard, blobs)
             return
         mapper = Mapper(self._expressions())
-        place = Place(self.name, "", self._root(), blobs)
+        place = Place(self.name, "", self._root(), blobs, self.answer_index)
         files = self.files()[shard.start : shard.stop]
         found = ((at, self._record(at, file.name)) for at, file in enumerate(files))
         for batch in in_batches(found, mapper.needed):
@@ -102,6 +102,7 @@ class ImageFolderReader(Reader):
             path=self.captions or "",
             image_root=self.path,
             columns=self._expressions(),
+            answer_index=self.answer_index,
         )
 
     def _root(self) -> str:

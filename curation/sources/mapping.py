@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
@@ -12,14 +12,17 @@ import pyarrow as pa
 
 from curation.errors import InputError, RecipeError
 from curation.records import TAGS
+from curation.sources.arrays import as_values, is_bytes, is_container, is_list, without_nan
 from curation.sources.batches import Bad, Batch, find_column
+from curation.sources.beside import beside_columns
 from curation.sources.files import nearest
 
 CONTENT: Final = ("question", "answer", "messages", "images", "options")
 TARGETS: Final = (*CONTENT, *TAGS)
-PLAIN: Final = {"images", "image", "messages", "conversations", "options"}
-ALIASES: Final = {"images": ("image",), "messages": ("conversations",)}
+PLAIN: Final = {"images", "image", "messages", "conversations", "options", "choices"}
+ALIASES: Final = {"images": ("image",), "messages": ("conversations",), "options": ("choices",)}
 READ_AS_TEXT: Final = ("question", "answer")
+SCALARS: Final = ("boolean", "integer", "number")
 BATCH_CLASSES: Final = {"WINDOW", "SUBQUERY", "STAR"}
 
 
@@ -32,21 +35,26 @@ class Mapped:
     notes: Sequence[list[str]]
     bad: Sequence[Bad]
     images: Sequence[Sequence[str]] | None = None
+    members: Sequence[Sequence[str]] | None = None
+    beside: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
-def automatic(columns: Mapping[str, str]) -> dict[str, str]:
+def automatic(
+    columns: Mapping[str, str], implied: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """The recipe's `columns` and, for each target it lacks, the input column of the same name.
 
     A conversation stands for question and answer, so naming one keeps the other from being found.
+    What a reader implies says nothing of the kind: its columns may be absent.
     """
-    found = dict(columns)
+    found = {**(implied or {}), **columns}
     skip: set[str] = set()
     if "messages" in columns:
         skip = {"question", "answer", "options"}
     elif "question" in columns or "answer" in columns:
         skip = {"messages"}
     for target in TARGETS:
-        if target not in columns and target not in skip:
+        if target not in columns and target not in skip and target not in (implied or {}):
             for name in (target, *ALIASES.get(target, ())):
                 found.setdefault(name, quoted(name))
     return found
@@ -72,7 +80,7 @@ class Mapper:
     ) -> None:
         """Take the recipe's `columns`, and a reader's own, whose inputs may be absent."""
         self.named = dict(columns)
-        self.columns = automatic({**(implied or {}), **columns})
+        self.columns = automatic(columns, implied)
         self.used = {target: column_names(text) for target, text in self.columns.items()}
         by_fold: dict[str, str] = {}
         for names in self.used.values():
@@ -81,6 +89,7 @@ class Mapper:
                 by_fold.setdefault(name.casefold(), name)
         self.needed = sorted(by_fold.values())
         self.connection = engine().cursor()
+        self.shapes: dict[pa.Schema, frozenset[str]] = {}
 
     def check(self, schemas: Sequence[pa.Schema]) -> None:
         """Bind every expression of the recipe to the columns of the input's files.
@@ -95,6 +104,7 @@ class Mapper:
                         f"columns.{target} names {name!r}, which the input does not have"
                         f"{nearest(name, present)} (it has: {', '.join(present) or 'nothing'})"
                     )
+        _check_targets(self.named)
         _check_repeatable(self.named)
         for schema in schemas:
             table = self._project(schema.empty_table())
@@ -105,24 +115,35 @@ class Mapper:
         """Apply the expressions to a batch of n records."""
         table = self._project(batch.table)
         good, parts, bad = self._run(table, batch.indexes)
-        result = pa.concat_tables(parts) if parts else None
-        values: dict[str, list[Any]] = {}
-        if result is not None:
-            values = {name: result[name].to_pylist() for name in self.columns}
-        images = None if batch.images is None else [batch.images[row] for row in good]
+        values: dict[str, list[Any]] = {name: [] for name in self.columns} if parts else {}
+        for part in parts:
+            for name, column in values.items():
+                column += as_values(part[name], name in PLAIN)
+        self._restore_numbers(batch, good, values)
+        beside = {
+            name: [column[row] for row in good]
+            for name in beside_columns(batch.table.column_names)
+            for column in [as_values(batch.table[name], plain=True)]
+        }
+        images, members = (
+            None if given is None else [given[row] for row in good]
+            for given in (batch.images, batch.members)
+        )
         return Mapped(
             indexes=[batch.indexes[row] for row in good],
             values=values,
             notes=self._notes(batch, good),
             bad=[*batch.bad, *bad],
             images=images,
+            members=members,
+            beside=beside,
         )
 
     def _project(self, table: pa.Table) -> pa.Table:
         arrays = [pa.array(range(table.num_rows), pa.int64())]
         for name in self.needed:
             found = find_column(name, table.column_names)
-            arrays.append(pa.nulls(table.num_rows) if found is None else table[found])
+            arrays.append(pa.nulls(table.num_rows) if found is None else without_nan(table[found]))
         return pa.Table.from_arrays(arrays, names=[_ROW, *self.needed])
 
     def _run(
@@ -149,14 +170,53 @@ class Mapper:
         return good, parts, bad
 
     def _query(self, table: pa.Table) -> pa.Table:
-        texts = (_as_text(target, text) for target, text in self.columns.items())
         self.connection.register("batch", table)
         try:
+            nested = self._nested(table.schema)
+            texts = (
+                _as_text(target, text, plain=target in PLAIN or target in nested)
+                for target, text in self.columns.items()
+            )
             select = ", ".join(texts) or f"{quoted(_ROW)} AS {quoted(_ROW)}"
             found: pa.Table = self.connection.sql(f"SELECT {select} FROM batch").to_arrow_table()
             return found
         finally:
             self.connection.unregister("batch")
+
+    def _restore_numbers(
+        self, batch: Batch, good: Sequence[int], values: dict[str, list[Any]]
+    ) -> None:
+        """Make numbers of what an untyped format wrote as such in a column of pictures.
+
+        Batches of JSON hold texts alone, and the text "5" would be a path where 5 is none. Only a
+        bare column is meant: an expression may build a path from a number.
+        """
+        for target in ("images", *ALIASES["images"]):
+            name = next(iter(self.used.get(target, ())), None)
+            if name is None or self.columns[target].strip() not in (name, quoted(name)):
+                continue
+            kinds = batch.kinds.get(name, {})
+            for place, row in enumerate(good):
+                if kinds.get(row) in SCALARS and target in values:
+                    values[target][place] = json.loads(values[target][place])
+
+    def _nested(self, schema: pa.Schema) -> frozenset[str]:
+        """The targets whose expression yields bytes, or a container where a text is wanted.
+
+        SQL writes these its own way (``[a, b]``), which no other format does.
+        The engine must know the table `batch` of that schema.
+        """
+        if schema not in self.shapes:
+            columns = ", ".join(
+                _as_text(target, text, plain=True) for target, text in self.columns.items()
+            )
+            found = self.connection.sql(f"SELECT {columns} FROM batch LIMIT 0").to_arrow_table()
+            self.shapes[schema] = frozenset(
+                field.name
+                for field in found.schema
+                if is_bytes(field.type) or (field.name in READ_AS_TEXT and is_container(field.type))
+            )
+        return self.shapes[schema]
 
     def _notes(self, batch: Batch, good: Sequence[int]) -> list[list[str]]:
         notes: list[list[str]] = [[] for _ in range(batch.table.num_rows)]
@@ -172,7 +232,8 @@ class Mapper:
 
         self.connection.register("batch", table)
         try:
-            rows = self.connection.sql(f"SELECT {_as_text(target, text)} FROM batch").fetchall()
+            select = _as_text(target, text, plain=target in PLAIN)
+            rows = self.connection.sql(f"SELECT {select} FROM batch").fetchall()
         except duckdb.Error as error:
             raise RecipeError(f"columns.{target} = {text!r} cannot run: {_line(error)}") from error
         finally:
@@ -287,10 +348,19 @@ def _unfit_functions() -> frozenset[str]:
     return frozenset(str(row[0]) for row in engine().cursor().execute(query).fetchall())
 
 
-def _as_text(target: str, text: str) -> str:
+def _as_text(target: str, text: str, plain: bool) -> str:
     # The line end closes a comment that the expression may end with.
-    plain = f"({text}\n)" if target in PLAIN else f"CAST(({text}\n) AS VARCHAR)"
-    return f"{plain} AS {quoted(target)}"
+    cast = f"({text}\n)" if plain else f"CAST(({text}\n) AS VARCHAR)"
+    return f"{cast} AS {quoted(target)}"
+
+
+def _check_targets(columns: Mapping[str, str]) -> None:
+    """Raise RecipeError for a target that is one of ours but for its case."""
+    names = (*TARGETS, *(alias for aliases in ALIASES.values() for alias in aliases))
+    for target in columns:
+        meant = target.strip().casefold()
+        if meant in names and target not in names:
+            raise RecipeError(f"columns.{target}: targets are in lower case; write {meant}")
 
 
 def _kinds(batch: Batch, column: str | None) -> Mapping[int, str]:
@@ -308,6 +378,10 @@ def _scalar_name(kind: pa.DataType) -> str | None:
         return "boolean"
     if pa.types.is_integer(kind):
         return "integer"
+    if is_list(kind):
+        return "array"
+    if pa.types.is_struct(kind) or pa.types.is_map(kind):
+        return "object"
     return "number" if pa.types.is_floating(kind) or pa.types.is_decimal(kind) else None
 
 

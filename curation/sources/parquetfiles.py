@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from curation.errors import InputError
 from curation.sources.base import Shard
 from curation.sources.batches import BATCH_BYTES, BATCH_ROWS, Bad, Batch, find_column
+from curation.sources.beside import beside_columns
 from curation.sources.files import InputFile
 from curation.sources.storage import open_input
 
@@ -43,7 +44,8 @@ def batches(shard: Shard, columns: Collection[str]) -> Iterator[Batch]:
     index = shard.first_index
     with open_parquet(shard.uri) as parquet:
         names = parquet.schema_arrow.names
-        wanted = [found for name in columns if (found := find_column(name, names)) is not None]
+        mapped = [found for name in columns if (found := find_column(name, names)) is not None]
+        wanted = list(dict.fromkeys([*mapped, *beside_columns(names)]))
         groups = list(range(shard.start, shard.stop))
         rows = _batch_rows(parquet.metadata, groups)
         try:

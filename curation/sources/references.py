@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -12,6 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from curation.errors import InputError, StorageError
+from curation.sources.cells import shown
 from curation.sources.storage import (
     REMOTE,
     filesystem,
@@ -30,21 +32,31 @@ def resolve(ref: str, image_root: str | None) -> str:
     """The absolute path or URL that a record's reference means, never outside `image_root`.
 
     A relative reference is taken under `image_root` (a path or URL); symbolic links count by
-    where they lead. Without a root only object-store URLs can be resolved. Raises InputError
-    when the reference escapes the root or cannot be served.
+    where they lead. Data names no bucket and no host of its own: without a root nothing can be
+    resolved, and a URL only under a root that is its parent. Under a folder, a name that is not
+    there is also looked for in the other Unicode form (NFC or NFD) and with ``/`` for each
+    backslash. Raises InputError when the reference escapes the root or cannot be served.
     """
     if "\0" in ref:
-        raise InputError(f"reference {ref!r} holds a NUL character")
+        raise InputError(f"reference {shown(ref)} holds a NUL character")
     kind = scheme(ref)
     if kind and kind != "file" and kind not in REMOTE:
-        raise InputError(f"reference {ref!r}: {kind}:// is not fetched; download the image first")
-    if image_root is not None and is_remote(image_root):
-        return _under_url(ref, image_root)
-    if is_remote(ref):
-        return _free_url(ref, image_root)
+        raise InputError(
+            f"reference {shown(ref)}: {kind}:// is not fetched; download the image first"
+        )
     if image_root is None:
-        raise InputError(f"reference {ref!r} has no image_root to stand under; set image_root")
-    return _under_folder(ref, image_root)
+        raise InputError(f"reference {shown(ref)} has no image_root to stand under; set image_root")
+    try:
+        if is_remote(image_root):
+            return _under_url(ref, image_root)
+        if is_remote(ref):
+            raise InputError(
+                f"reference {shown(ref)} leads outside image_root {image_root!r}; make"
+                " image_root a URL"
+            )
+        return _under_folder(ref, image_root)
+    except ValueError as error:  # what the standard library says of "file://[x" and lone surrogates
+        raise InputError(f"reference {shown(ref)} is no path and no URL: {error}") from error
 
 
 def read_bytes(ref: str) -> bytes:
@@ -84,10 +96,27 @@ def _stat(ref: str) -> tuple[str, int, float]:
 def _under_folder(ref: str, image_root: str) -> str:
     root = _real_root(image_root)
     plain = str(local_path(ref)) if scheme(ref) else ref
-    target = os.path.realpath(os.path.join(root, plain))  # noqa: PTH118 - 3x faster
-    if target != root and not target.startswith(root.rstrip(os.sep) + os.sep):
-        raise InputError(f"reference {ref!r} leads outside image_root {image_root!r}")
+    target = _inside(root, plain)
+    # Looking on the disk costs as much as resolving, so plain names are not looked up.
+    if not plain.isascii() or "\\" in plain:
+        spellings = (_inside(root, other) for other in _spellings(plain))
+        there = (other for other in (target, *spellings) if other and os.path.exists(other))  # noqa: PTH110
+        target = next(there, target)
+    if target is None:
+        raise InputError(f"reference {shown(ref)} leads outside image_root {image_root!r}")
     return target
+
+
+def _inside(root: str, plain: str) -> str | None:
+    target = os.path.realpath(os.path.join(root, plain))  # noqa: PTH118 - 3x faster
+    inside = target == root or target.startswith(root.rstrip(os.sep) + os.sep)
+    return target if inside else None
+
+
+def _spellings(plain: str) -> list[str]:
+    slashes = plain.replace("\\", "/")
+    forms = [unicodedata.normalize(form, slashes) for form in ("NFC", "NFD")]
+    return [other for other in dict.fromkeys((slashes, *forms)) if other != plain]
 
 
 @lru_cache(maxsize=256)
@@ -99,17 +128,8 @@ def _under_url(ref: str, image_root: str) -> str:
     root = without_query(image_root).rstrip("/")
     plain = f"{root}/{ref}" if not scheme(ref) else ref
     if ref.startswith("/") or "?" in ref or not _normal(plain).startswith(root + "/"):
-        raise InputError(f"reference {ref!r} leads outside image_root {root!r}")
+        raise InputError(f"reference {shown(ref)} leads outside image_root {root!r}")
     return with_query(_normal(plain), image_root)
-
-
-def _free_url(ref: str, image_root: str | None) -> str:
-    # A query could send the run's credentials to a server that the data names.
-    if image_root is not None or "?" in ref or _normal(ref) != ref:
-        raise InputError(
-            f"reference {ref!r} leads outside image_root {image_root!r}; make image_root a URL"
-        )
-    return ref
 
 
 def _normal(url: str) -> str:

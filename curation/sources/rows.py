@@ -2,78 +2,94 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import unquote_to_bytes
+from typing import Any, Final
 
 import pyarrow as pa
 
 from curation import records
 from curation.errors import InputError
+from curation.sources.answers import AnswerIndex, choose
 from curation.sources.base import BlobStore
 from curation.sources.batches import Bad, whole_text
-from curation.sources.conversations import Turn, json_value, read_conversation, with_options
+from curation.sources.beside_values import check_media, options_beside, value_beside
+from curation.sources.cells import is_nothing, list_value, shown
+from curation.sources.conversations import Chat, Turn, read_conversation, read_history
+from curation.sources.faults import FOREIGN, RowFault, bad_row
 from curation.sources.mapping import ALIASES, CONTENT, Mapped
-from curation.sources.references import resolve
+from curation.sources.marks import Marks, turn_names
+from curation.sources.pictures import MALFORMED, pictures_of, store_image
+
+logger = logging.getLogger(__name__)
+
+MALFORMED_CHAT: Final = "malformed_messages"
+OPTIONS_UNREAD: Final = "options: not read beside a conversation"
+OWN_PICTURES: Final = "images: the record's own pictures are taken, not what it names"
+OWN_SYSTEM: Final = "messages: the conversation's own system turn is taken, not the column's"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where rows come from and where their pictures are."""
+    """Where rows come from, where their pictures are, and from where answers count options."""
 
     source: str
     file: str
     image_root: str | None
     blobs: BlobStore
+    answer_index: AnswerIndex = None
 
 
-class _Fault(Exception):
-    """A record that cannot be used, with its reason code; never leaves this file."""
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record after mapping: its targets, the columns beside them, and its own pictures.
 
-    def __init__(self, reason: str, detail: object) -> None:
-        super().__init__(str(detail))
-        self.reason = reason
+    `named` are the targets that the recipe maps; `members` are the names of `own`.
+    """
+
+    values: Mapping[str, Any]
+    beside: Mapping[str, Any]
+    named: Sequence[str]
+    own: Sequence[str] = ()
+    members: Sequence[str] = ()
+
+    def every(self, target: str) -> list[Any]:
+        """The values of the target and of its other names that hold something."""
+        names = (target,) if target in self.named else (target, *ALIASES.get(target, ()))
+        values = (self.values.get(name) for name in names)
+        return [value for value in values if not is_nothing(value)]
+
+    def first(self, target: str) -> Any:
+        """The first of these, or None."""
+        return next(iter(self.every(target)), None)
 
 
 def build_rows(place: Place, mapped: Mapped, named: Sequence[str]) -> pa.Table:
-    """The rows of a batch in the order of their indexes; `named` are the recipe's targets."""
+    """The rows of a batch in the order of their indexes; `named` are the recipe's targets.
+
+    Whatever the data of one row makes Python raise costs that row alone.
+    """
     lines = [_failed(place, bad) for bad in mapped.bad]
     extra = [name for name in named if name not in CONTENT and name not in records.TAGS]
     for at, index in enumerate(mapped.indexes):
-        values = {name: column[at] for name, column in mapped.values.items()}
-        own = None if mapped.images is None else mapped.images[at]
+        record = Record(
+            values={name: column[at] for name, column in mapped.values.items()},
+            beside={name: column[at] for name, column in mapped.beside.items()},
+            named=named,
+            own=mapped.images[at] if mapped.images is not None else (),
+            members=mapped.members[at] if mapped.members is not None else (),
+        )
         try:
-            line = _content(place, values, own, named)
-        except _Fault as fault:
-            lines.append(_failed(place, Bad(index, fault.reason, str(fault))))
-            continue
-        options = line.pop("options")
-        more = {name: values[name] for name in extra} | ({"options": options} if options else {})
-        line |= {tag: values.get(tag) for tag in records.TAGS}
-        line["extra"] = json.dumps(more, sort_keys=True, ensure_ascii=False) if more else None
-        lines.append(_identity(place, index) | line | {"notes": mapped.notes[at]})
+            line = _line(place, record, extra, mapped.notes[at])
+        except (RowFault, *FOREIGN) as error:
+            if not isinstance(error, RowFault):
+                logger.debug("row %d of %s", index, place.file, exc_info=True)
+            line = _failed(place, bad_row(index, error))
+        lines.append(_identity(place, index) | line)
     lines.sort(key=lambda line: line["index"])
     return pa.Table.from_pylist(lines, schema=records.ROWS)
-
-
-def store_image(value: Any, image_root: str | None, blobs: BlobStore) -> str:
-    """The reference of one picture: bytes and data: URLs are stored, paths and URLs resolved.
-
-    Raises InputError for a reference that may not be followed.
-    """
-    if isinstance(value, Mapping):
-        value = value.get("bytes") or value.get("path") or value.get("url")
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return blobs.put(bytes(value))
-    if not isinstance(value, str):
-        raise InputError(f"an image must be a path, a URL or bytes, not {type(value).__name__}")
-    if value[:5].lower() == "data:":
-        return blobs.put(_data_url(value))
-    return resolve(value, image_root)
 
 
 def _identity(place: Place, index: int) -> dict[str, Any]:
@@ -93,62 +109,118 @@ def _failed(place: Place, bad: Bad) -> dict[str, Any]:
     }
 
 
-def _content(
-    place: Place, values: Mapping[str, Any], own: Sequence[str] | None, named: Sequence[str]
+def _line(
+    place: Place, record: Record, extra: Sequence[str], notes: Sequence[str]
 ) -> dict[str, Any]:
-    turns, inside, options = _turns(values, named)
-    given = _flat(_first(values, "images", named))
+    check_media(record.beside, record.named)
+    _check_texts(record, ("question", "answer", *records.TAGS, *extra))
     try:
-        # Pictures inside the chat stand where they are meant; the column repeats or completes them.
-        images = [store_image(item, place.image_root, place.blobs) for item in inside or given]
+        chat, options = _talk(place, record)
+        given = [pictures_of(value) for value in record.every("images")]
     except InputError as error:
-        raise _Fault("reference_escapes", error) from error
-    return {"messages": turns, "images": [*(own or ()), *images], "options": options}
-
-
-def _turns(
-    values: Mapping[str, Any], named: Sequence[str]
-) -> tuple[list[Turn], list[Any], list[str]]:
-    chat = _first(values, "messages", named)
-    try:
-        if chat is not None and chat != "":
-            turns, images = read_conversation(chat)
-            return turns, images, []
-        question, options = with_options(values.get("question"), values.get("options"))
-    except InputError as error:
-        raise _Fault("malformed_messages", error) from error
-    answer = values.get("answer")
-    pair: list[Turn] = [
-        {"role": "user", "content": question},
-        {"role": "assistant", "content": answer},
+        raise RowFault(MALFORMED_CHAT, error) from error
+    marks = Marks()
+    names = turn_names([turn["role"] for turn in chat.turns])
+    turns = [
+        {"role": whole_text(turn["role"]), "content": whole_text(marks.read(turn["content"], name))}
+        for turn, name in zip(chat.turns, names, strict=True)
     ]
-    return pair, [], options
+    # Pictures inside the chat stand where they are meant; the column repeats or completes them.
+    images, more_notes = _images(place, record, chat.pictures or marks.paths, given)
+    more = {name: record.values[name] for name in extra} | ({"options": options} if options else {})
+    return {
+        "messages": turns,
+        "images": images,
+        **{tag: record.values.get(tag) for tag in records.TAGS},
+        "extra": whole_text(json.dumps(more, sort_keys=True, ensure_ascii=False) if more else None),
+        "notes": [*notes, *chat.notes, *marks.notes, *more_notes],
+    }
 
 
-def _first(values: Mapping[str, Any], target: str, named: Sequence[str]) -> Any:
-    names = (target,) if target in named else (target, *ALIASES.get(target, ()))
-    return next((found for name in names if (found := values.get(name)) is not None), None)
+def _check_texts(record: Record, targets: Sequence[str]) -> None:
+    for target in targets:
+        if isinstance(value := record.values.get(target), bytes):
+            raise RowFault("not_utf8", f"{target} holds bytes that are no text: {shown(value)}")
 
 
-def _flat(value: Any) -> list[Any]:
-    found = json_value(value)
-    if found is None or found == "" or found == b"":
+def _talk(place: Place, record: Record) -> tuple[Chat, list[str]]:
+    """The turns of a conversation, or of a question with its options and its answer."""
+    cell = record.first("messages")
+    options = record.first("options")
+    if options is None and "options" not in record.named:
+        options = options_beside(record.beside)
+    if cell is not None:
+        chat = read_conversation(cell)
+        if options is not None:
+            chat.notes.append(OPTIONS_UNREAD)
+        _add_system(chat, value_beside(record.beside, "system"))
+        return chat, []
+    choice = choose(
+        record.values.get("question"), record.values.get("answer"), options, place.answer_index
+    )
+    pair: list[Turn] = [
+        {"role": "user", "content": choice.question},
+        {"role": "assistant", "content": choice.answer},
+    ]
+    earlier = read_history(value_beside(record.beside, "history")) or []
+    return Chat([*earlier, *pair], [], choice.notes), choice.options
+
+
+def _add_system(chat: Chat, system: Any) -> None:
+    if not isinstance(system, str) or is_nothing(system):
+        return
+    if chat.turns and chat.turns[0]["role"] == "system":
+        if chat.turns[0]["content"] != system:
+            chat.notes.append(OWN_SYSTEM)
+        return
+    chat.turns.insert(0, {"role": "system", "content": system})
+
+
+def _images(
+    place: Place, record: Record, inside: Sequence[Any], given: Sequence[list[Any]]
+) -> tuple[list[str], list[str]]:
+    """References to the row's pictures in order, and notes.
+
+    A record that brings pictures of its own is not read beyond them: what it names must be among
+    them, and says which and in what order, or is noted.
+    """
+    named = list(inside) or _agreed(given)
+    if not record.own:
+        return [store_image(item, place.image_root, place.blobs) for item in named], []
+    if not named:
+        return list(record.own), []
+    places = [_member(item, record.members) for item in named]
+    if None in places:
+        return list(record.own), [OWN_PICTURES]
+    return [record.own[at] for at in places if at is not None], []
+
+
+def _agreed(given: Sequence[list[Any]]) -> list[Any]:
+    """What `images` and `image` say together: one may repeat or begin the other, no more."""
+    filled = sorted((items for items in given if items), key=len)
+    if not filled:
         return []
-    if isinstance(found, Mapping) and not any(found.values()):
-        return []
-    if isinstance(found, (list, tuple)):
-        return [item for part in found for item in _flat(part)]
-    return [found]
+    longest = filled[-1]
+    if any(item not in longest for items in filled for item in items):
+        raise RowFault(
+            MALFORMED,
+            "the columns images and image name different pictures; say under columns which"
+            " one images is",
+        )
+    return longest
 
 
-def _data_url(url: str) -> bytes:
-    head, comma, body = url.partition(",")
-    if not comma:
-        raise InputError("a data: URL without a comma holds no image")
-    data = unquote_to_bytes(body)
-    if not head.lower().endswith(";base64"):
-        return data
-    try:
-        return base64.b64decode(b"".join(data.split()), validate=True)
-    except binascii.Error as error:
-        raise InputError(f"a data: URL is not base64: {error}") from error
+def _member(item: Any, members: Sequence[str]) -> int | None:
+    """The place of the record's own picture that a reference names by its member's name."""
+    value = list_value(item)
+    if isinstance(value, Mapping):
+        value = value.get("path") or value.get("file_name") or value.get("image")
+    if not isinstance(value, str):
+        return None
+    plain = value.removeprefix("./")
+    whole = [at for at, name in enumerate(members) if name == plain]
+    if whole:
+        return whole[0]
+    base = plain.rpartition("/")[2]
+    found = [at for at, name in enumerate(members) if name.rpartition("/")[2] == base]
+    return found[0] if len(found) == 1 else None

@@ -60,7 +60,7 @@ class TabularReader(Reader):
     def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
         """Yield ``ROWS`` tables of at most 5,000 rows of one shard."""
         mapper = Mapper(self.expressions())
-        place = Place(self.name, shard.file, self.images_under(), blobs)
+        place = Place(self.name, shard.file, self.images_under(), blobs, self.answer_index)
         for batch in load(shard, self.format, mapper.needed):
             yield build_rows(place, mapper.map(batch), list(mapper.named))
 

@@ -63,14 +63,15 @@ class WebDatasetReader(Reader):
     def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
         """Yield ``ROWS`` tables of at most 500 rows of one tar; pictures go to `blobs`."""
         mapper = Mapper(self.columns, self._implied())
-        place = Place(self.name, shard.file, None, blobs)
+        place = Place(self.name, shard.file, None, blobs, self.answer_index)
         stream = samples(shard.uri, shard.file)
         while part := list(islice(stream, BATCH_RECORDS)):
             good = [(index, item) for index, item in part if isinstance(item, TarSample)]
             fields = [(index, item.fields) for index, item in good]
             images = [[blobs.put(data) for data in item.pictures] for _, item in good]
             bad = [item for _, item in part if isinstance(item, Bad)]
-            batch = untyped_batch(fields, mapper.needed, bad, images)
+            members = [item.members for _, item in good]
+            batch = untyped_batch(fields, mapper.needed, bad, images, members)
             yield build_rows(place, mapper.map(batch), list(mapper.named))
 
     def fingerprint(self) -> str:
@@ -104,10 +105,14 @@ class WebDatasetReader(Reader):
 
 @dataclass(frozen=True, slots=True)
 class TarSample:
-    """The members of one key: the fields of its object and texts, and its pictures' bytes."""
+    """The members of one key: the fields of its object and texts, and its pictures' bytes.
+
+    `members` are the pictures' names in the tar, in the order of `pictures`.
+    """
 
     fields: dict[str, Any]
     pictures: list[bytes]
+    members: list[str]
 
 
 def samples(uri: str, name: str) -> Iterator[tuple[int, TarSample | Bad]]:
@@ -148,10 +153,12 @@ def _members(uri: str, name: str) -> Iterator[tuple[str, str, bytes]]:
 def _sample(index: int, key: str, members: Sequence[tuple[str, str, bytes]]) -> TarSample | Bad:
     fields: dict[str, Any] = {"__key__": key}
     pictures: list[bytes] = []
+    names: list[str] = []
     for _, suffix, data in members:
         last = "." + suffix.rpartition(".")[2]
         if last in IMAGE_SUFFIXES:
             pictures.append(data)
+            names.append(f"{key}.{suffix}")
         elif suffix == "json":
             found = read_record(index, data)
             if isinstance(found, Bad):
@@ -162,4 +169,4 @@ def _sample(index: int, key: str, members: Sequence[tuple[str, str, bytes]]) -> 
                 fields[suffix] = data.decode("utf-8")
             except UnicodeDecodeError as error:
                 return Bad(index, "not_utf8", f"member .{suffix}, byte {error.start}")
-    return TarSample(fields, pictures)
+    return TarSample(fields, pictures, names)

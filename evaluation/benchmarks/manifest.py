@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from curation.errors import InputError
+from curation.options import split_options
 from curation.sources.base import BlobStore
 from curation.sources.references import stat
 from evaluation.benchmarks.assembly import Benchmark, assemble
 from evaluation.benchmarks.base import BenchmarkConfig
-from evaluation.benchmarks.choices import gold_letter, split_options
+from evaluation.benchmarks.choices import gold_letter
 from evaluation.benchmarks.entry import Absent, Entry, Shown, Unusable
 from evaluation.benchmarks.gallery import Gallery
 from evaluation.benchmarks.published import Published

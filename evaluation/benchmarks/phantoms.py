@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
+from curation.options import split_options
 from evaluation.benchmarks.base import BenchmarkConfig
-from evaluation.benchmarks.choices import gold_letter, split_options
+from evaluation.benchmarks.choices import gold_letter
 from evaluation.benchmarks.entry import Entry, Unusable
 from evaluation.benchmarks.published import Published
 from evaluation.benchmarks.tables import Record, find_files, read_records

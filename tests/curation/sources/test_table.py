@@ -251,7 +251,8 @@ def test_mixed_types_survive_as_text_with_a_note(tmp_path):
         [],
         ["answer: number read as text"],
         ["answer: boolean read as text"],
-        *[[]] * 4,
+        ["answer: array read as text"],
+        *[[]] * 3,
     ]
 
 
@@ -329,13 +330,13 @@ def test_options_join_the_question_once(tmp_path):
     items = [
         {"question": "Which?", "answer": "CT", "options": ["CT", "MR"]},
         {"question": "Which?", "answer": "B", "options": {"B": "MR", "A": "CT"}},
-        {"question": "CT or MR?", "answer": "CT", "options": ["CT", "MR"]},
+        {"question": "A) CT or B) MR", "answer": "CT", "options": ["CT or", "MR"]},
         {"question": "Which?", "answer": "CT", "options": "neither"},
     ]
     path = write(tmp_path / "x.jsonl", lines(items))
     rows = rows_of(TableReader(name="s", path=path), tmp_path)
     asked = [row["messages"] and row["messages"][0]["content"] for row in rows]
-    assert asked == ["Which?\nA. CT\nB. MR", "Which?\nA. CT\nB. MR", "CT or MR?", None]
+    assert asked == ["Which?\nA. CT\nB. MR", "Which?\nA. CT\nB. MR", "A) CT or B) MR", None]
     assert json.loads(rows[0]["extra"]) == {"options": ["CT", "MR"]}
     assert rows[3]["error"] == "malformed_messages"
 

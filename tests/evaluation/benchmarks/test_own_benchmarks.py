@@ -12,8 +12,9 @@ import pytest
 from curation import records
 from curation.errors import InputError, ManifestError
 from curation.manifest import RunRecord, write_manifest
+from curation.options import split_options
 from curation.phantoms import make_phantoms
-from evaluation.benchmarks.choices import gold_letter, split_options
+from evaluation.benchmarks.choices import gold_letter
 
 START = datetime(2026, 1, 1)
 

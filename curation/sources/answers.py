@@ -1,0 +1,164 @@
+"""The answer of a choice question: an option's letter, text or place, or none of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from curation.options import LETTERS, folded, letter_of, lettered, split_options, without_letter
+from curation.sources.choices import Option, read_options
+
+AnswerIndex = Literal[0, 1] | None
+
+NONE_OF_THEM: Final = "answer: none of the options"
+EQUAL_OPTIONS: Final = "options: two are equal"
+TWO_READINGS: Final = "answer: the label of one option and the text of another"
+A_PLACE: Final = "answer: a number beside options without numbers; set answer_index to 0 or 1"
+OTHER_LIST: Final = "options: the question lists other options"
+TURNED: Final = "answer: turned into the letter of its option"
+FLAGS: Final = (NONE_OF_THEM, EQUAL_OPTIONS, TWO_READINGS, A_PLACE, OTHER_LIST)
+"""Notes on a choice question that a reader should look at; the run says how many there are."""
+
+_BARE: Final = re.compile(
+    r"""^[\s"'(\[{]*(?:(?:option|choice)\s*)?([A-Za-z]|\d{1,2})(?:\.0)?[\s"')\]}.,:;]*$""", re.I
+)
+_SEVERAL: Final = re.compile(r"^[\s\[({'\"]*[A-Za-z](?:\W+(?:and\W+)?[A-Za-z])+[\s\])}'\"]*$")
+_RUN: Final = re.compile(r"^[A-Z]{2,}$")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A question with its options listed, its answer as they are lettered, and what to note."""
+
+    question: str | None
+    answer: str | None
+    options: list[str]
+    notes: list[str] = field(default_factory=list)
+
+
+def choose(
+    question: str | None, answer: str | None, cell: Any, answer_index: AnswerIndex = None
+) -> Choice:
+    """Put the options of a cell under the question and bring the answer in line with them.
+
+    The options are listed as ``A. …`` on lines of their own, unless the question lists them with
+    letters. An answer that is an option's label (letter or number) becomes its letter here, one
+    that is an option's text stays. A number beside options without numbers is a place in the list
+    only where the recipe says from where it counts. Anything else stays as it is and is flagged.
+    Raises InputError for options that cannot be read.
+    """
+    options = read_options(cell)
+    texts = [option.text for option in options]
+    if not options or question is None:
+        return Choice(question, answer, texts)
+    notes = []
+    if len({folded(text) for text in texts}) < len(texts):
+        notes.append(EQUAL_OPTIONS)
+    listed = split_options(question)[1]
+    if not _same_list(listed, texts):
+        if len(listed) == len(texts):
+            notes.append(OTHER_LIST)
+        else:
+            question = f"{question}\n{lettered(texts)}"
+            listed = []
+    found, note = _resolve(answer, options, answer_index)
+    # A question that lists its options itself keeps the letters that the answer was written for.
+    if note is not None and not (note == TURNED and listed):
+        notes.append(note)
+    return Choice(question, answer if note == TURNED and listed else found, texts, notes)
+
+
+def _same_list(listed: Sequence[str], texts: Sequence[str]) -> bool:
+    # What follows the last option in a line may be the rest of the question.
+    return len(listed) == len(texts) and all(
+        folded(there) == folded(text) or (last and folded(there).startswith(folded(text)))
+        for there, text, last in zip(
+            listed, texts, (place == len(texts) - 1 for place in range(len(texts))), strict=True
+        )
+    )
+
+
+def _resolve(
+    answer: str | None, options: Sequence[Option], answer_index: AnswerIndex
+) -> tuple[str | None, str | None]:
+    """The answer as it is to stand, and a note."""
+    if answer is None or not answer.strip():
+        return answer, None
+    bare = _BARE.match(answer)
+    label = bare[1].upper() if bare else None
+    number = int(label) if label is not None and label.isdigit() else None
+    if number is not None and answer_index is not None:
+        return _at(number - answer_index, answer, options)
+    by_label = _labelled_by(answer.strip().upper() if label is None else label, options)
+    by_text = [
+        place for place, option in enumerate(options) if folded(option.text) == folded(answer)
+    ]
+    if by_label is not None:
+        if by_text and by_text != [by_label]:
+            return answer, TWO_READINGS
+        return _lettered(by_label, answer)
+    if by_text:
+        return answer, None
+    return _other(answer, number, options)
+
+
+def _other(
+    answer: str, number: int | None, options: Sequence[Option]
+) -> tuple[str | None, str | None]:
+    if number is not None and all(option.key is None or option.key.isalpha() for option in options):
+        return answer, A_PLACE
+    # "B. spleen": letter and text, which must be one option's.
+    letter = letter_of(answer)
+    place = _labelled_by(letter, options)
+    if place is not None and letter is not None:
+        said = folded(without_letter(answer, letter))
+        if said == folded(options[place].text):
+            return (answer if LETTERS[place] == letter else LETTERS[place]), None
+    several = _several(answer, options)
+    return (answer, NONE_OF_THEM) if several is None else several
+
+
+def _several(answer: str, options: Sequence[Option]) -> tuple[str, str | None] | None:
+    """More than one label, "A, C" or "AC", in the letters of the list."""
+    if not (_SEVERAL.match(answer) or _RUN.match(answer.strip())):
+        return None
+    labels = re.findall(r"[A-Za-z](?![a-z])", re.sub(r"(?i)\band\b", " ", answer))
+    places = [_labelled_by(label.upper(), options) for label in labels]
+    if None in places or len(set(places)) < len(places):
+        return None
+    letters = [LETTERS[place] for place in places if place is not None]
+    if letters == [label.upper() for label in labels]:
+        return answer, None
+    return ", ".join(letters), TURNED
+
+
+def _labelled_by(label: str | None, options: Sequence[Option]) -> int | None:
+    if label is None:
+        return None
+    keys = [
+        LETTERS[place] if option.key is None else option.key.upper()
+        for place, option in enumerate(options)
+    ]
+    if label in keys:
+        return keys.index(label)
+    # Numbered options may be answered by the letters that they are listed with.
+    numbered = all(key.isdigit() for key in keys)
+    if numbered and label.isalpha() and label in LETTERS[: len(options)]:
+        return LETTERS.index(label)
+    return None
+
+
+def _lettered(place: int, answer: str) -> tuple[str, str | None]:
+    letter = LETTERS[place]
+    if answer.strip() == letter:
+        return answer, None
+    same = answer.strip().strip("()[].:,;'\" ").upper() == letter
+    return letter, None if same else TURNED
+
+
+def _at(place: int, answer: str, options: Sequence[Option]) -> tuple[str, str | None]:
+    if 0 <= place < len(options):
+        return LETTERS[place], TURNED
+    return answer, NONE_OF_THEM

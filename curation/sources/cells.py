@@ -1,0 +1,172 @@
+"""Cells whose text stands for a value: JSON, and what Python and NumPy print for lists."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+from typing import Any, Final
+
+from curation.errors import InputError
+from curation.sources.batches import too_deep, whole_text
+
+SHOWN: Final = 120
+DEEPEST: Final = 32
+"""Levels of lists and objects that a cell may hold; published data has three or four."""
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+_TOKEN: Final = re.compile(
+    r"""(?P<text>[uU]?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))
+      | (?P<word>None|True|False|nan)\b
+      | (?P<number>-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)
+      | (?P<array>array\()
+      | (?P<kind>,\s*dtype=[\w<>'"]+(?=\)))
+      | (?P<open>[\[({])
+      | (?P<close>[\])}])
+      | (?P<colon>:)
+      | (?P<comma>,)
+      | (?P<space>\s+)""",
+    re.VERBOSE | re.DOTALL,
+)
+_WORDS: Final = {"None": "null", "True": "true", "False": "false", "nan": "null"}
+_PAIRS: Final = {"[": "]", "(": ")", "{": "}", "array(": ")"}
+_ENDS: Final = {"[": "]", "(": "]", "{": "}", "array(": ""}
+
+
+def shown(value: object) -> str:
+    """A value for a message: at most about 120 characters of it, and how many there are."""
+    if isinstance(value, (str, bytes)) and len(value) > SHOWN:
+        unit = "characters" if isinstance(value, str) else "bytes"
+        return f"{value[:SHOWN]!r}… ({len(value):,} {unit})"
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def is_nothing(value: object) -> bool:
+    """Whether a cell is empty: null, NaN, white space alone, or a container of nothing else."""
+    if isinstance(value, float):
+        return math.isnan(value)
+    if isinstance(value, str):
+        return not value.strip()
+    if isinstance(value, (list, tuple)):
+        return all(map(is_nothing, value))
+    if isinstance(value, dict):
+        return all(map(is_nothing, value.values()))
+    return value is None or value == b""
+
+
+def json_value(value: Any) -> Any:
+    """The list or object that JSON text stands for; anything else, and broken JSON, as it is.
+
+    Halves of UTF-16 pairs inside it become U+FFFD. Raises InputError for more levels than
+    published data has.
+    """
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+        return value
+    try:
+        found = json.loads(value, parse_constant=lambda _: None)
+    except RecursionError as error:
+        raise InputError(f"{shown(value)} is nested too deeply") from error
+    except ValueError:
+        return value
+    if _SURROGATE.search(value):
+        return _whole(found)
+    return found
+
+
+def list_value(value: Any) -> Any:
+    """The list or object that a text stands for in JSON or as Python or NumPy prints it.
+
+    ``"['a.png', 'b.png']"``, ``"['a' 'b']"`` and ``"{'text': array([...], dtype=object)}"`` are
+    what a table keeps of lists when it is written as CSV. Other values come back as they are.
+    Raises InputError as `json_value` does.
+    """
+    found = json_value(value)
+    if not isinstance(found, str) or found.lstrip()[:1] not in ("[", "(", "{"):
+        return found
+    text = _as_json(found.strip())
+    return found if text is None else _parsed(text, found)
+
+
+def check_depth(value: Any) -> None:
+    """Raise InputError where lists and objects stand in each other more than 32 deep."""
+    if too_deep(value, DEEPEST):
+        raise InputError(f"a cell is nested more than {DEEPEST} deep")
+
+
+def _parsed(text: str, written: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise InputError(f"{shown(written)} is nested too deeply") from error
+    except ValueError:
+        return written
+
+
+def _as_json(text: str) -> str | None:
+    """Printed Python as JSON, token by token, or None where it is something else.
+
+    Nothing is evaluated but single string literals, so that no text can run or exhaust anything.
+    """
+    out: list[str] = []
+    opened: list[str] = []
+    at = 0
+    while at < len(text):
+        token = _TOKEN.match(text, at)
+        if token is None or token.lastgroup is None:
+            return None
+        at = token.end()
+        if not _step(token.lastgroup, token.group(), out, opened):
+            return None
+    return None if opened else "".join(out)
+
+
+def _step(kind: str, token: str, out: list[str], opened: list[str]) -> bool:
+    if kind in ("space", "kind"):
+        return True
+    if kind in ("open", "array"):
+        opened.append(token)
+        _add(out, {"(": "[", "array(": ""}.get(token, token))
+    elif kind == "close":
+        if not opened or _PAIRS[opened[-1]] != token:
+            return False
+        if out and out[-1] == ",":
+            out.pop()
+        out.append(_ENDS[opened.pop()])
+    elif kind in ("colon", "comma"):
+        out.append(token)
+    else:
+        return _add_value(kind, token, out)
+    return True
+
+
+def _add_value(kind: str, token: str, out: list[str]) -> bool:
+    if kind != "text":
+        _add(out, _WORDS.get(token, token))
+        return True
+    try:
+        literal = ast.literal_eval(token)
+    except (ValueError, SyntaxError):
+        return False
+    _add(out, json.dumps(whole_text(literal)))
+    return True
+
+
+def _add(out: list[str], text: str) -> None:
+    # NumPy prints no commas: a value that follows a value is the next one of a list.
+    last = next((item for item in reversed(out) if item), "")
+    if text and last and last not in ("[", "{", ",", ":"):
+        out.append(",")
+    if text:
+        out.append(text)
+
+
+def _whole(value: Any) -> Any:
+    check_depth(value)
+    if isinstance(value, str):
+        return whole_text(value)
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {whole_text(key): _whole(item) for key, item in value.items()}
+    return value
