@@ -18,14 +18,23 @@ from curation.errors import LedgerError
 from curation.execution import Executor
 from curation.ledger import Balance
 from curation.manifest import newest_version
-from curation.progress import Listener, StageAdvanced, StageFinished, StageStarted, silent
+from curation.progress import (
+    Listener,
+    StageAdvanced,
+    StageFinished,
+    StageStarted,
+    StageWarned,
+    silent,
+)
 from curation.publish import MANIFEST_NAME, decided, publish
 from curation.recipe import Recipe
 from curation.stages import STAGES
 from curation.stages.base import FinishedStage, Operator, Stage, StageContext
 from curation.stages.decontaminate import DecontaminateStage, check_indexes, undecided
+from curation.stages.embed import EmbedStage
 from curation.stages.score import check_models
 from curation.storage import count_rows, read_folder, write_json
+from curation.unread import read_census
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +48,8 @@ class RunResult:
     manifest: Path
     report: Path
     stages: tuple[FinishedStage, ...]
+    warnings: tuple[str, ...] = ()
+    """What people should know about the result, reused stages included."""
 
 
 def curate(
@@ -65,7 +76,14 @@ def curate(
         manifest, report = publish(recipe, run_dir, run_id, stages, started, problem is None)
     if problem is not None:
         raise problem
-    return RunResult(run_id, run_dir, manifest, report, tuple(stages))
+    warnings = _warnings(recipe, stages)
+    return RunResult(run_id, run_dir, manifest, report, tuple(stages), warnings)
+
+
+def _warnings(recipe: Recipe, stages: Sequence[FinishedStage]) -> tuple[str, ...]:
+    folder = next(stage.folder for stage in stages if stage.stage == EmbedStage.name)
+    unread = read_census(folder).sentence(recipe.encoder.label)
+    return () if unread is None else (unread,)
 
 
 def run_identity(recipe: Recipe, stages: list[FinishedStage]) -> str:
@@ -131,6 +149,7 @@ def _run(
         executor=executor,
         begin=lambda total, unit: listener(StageStarted(stage.name, total, unit)),
         advance=_counter(stage.name, listener),
+        warn=lambda message: listener(StageWarned(stage.name, message)),
     )
     start = time.perf_counter()
     stage.run(context)

@@ -36,7 +36,15 @@ class StageFinished:
     reused: bool
 
 
-Event = StageStarted | StageAdvanced | StageFinished
+@dataclass(frozen=True, slots=True)
+class StageWarned:
+    """Something that people should know before the stage goes on; it stops nothing."""
+
+    stage: str
+    message: str
+
+
+Event = StageStarted | StageAdvanced | StageWarned | StageFinished
 
 
 class Listener(Protocol):

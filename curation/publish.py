@@ -91,8 +91,8 @@ def manifest_tables(stages: Sequence[FinishedStage]) -> dict[str, Any]:
     }
     for name in ("clusters", "conflicts_found", "sweep"):
         tables[name] = parts(folder["dedup"] / name.removesuffix("_found"))
-    searching = ("dedup", "split")
-    tables["measures"] = [part for stage in searching for part in parts(folder[stage] / "measures")]
+    measuring = ("embed", "dedup", "split")
+    tables["measures"] = [part for stage in measuring for part in parts(folder[stage] / "measures")]
     leaking = ("split", "decontaminate")
     tables["leaks_found"] = [part for stage in leaking for part in parts(folder[stage] / "leaks")]
     tables["reviews"] = parts(folder["decontaminate"] / "reviews")

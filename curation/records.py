@@ -122,6 +122,15 @@ DECISIONS: Final = pa.schema(
         pa.field("detail", pa.string()),
     ]
 )
+MEASURES: Final = pa.schema(
+    [
+        pa.field("stage", pa.string()),
+        pa.field("name", pa.string()),
+        pa.field("threshold", pa.float64()),
+        pa.field("value", pa.float64()),
+        pa.field("note", pa.string()),
+    ]
+)
 
 
 def vectors_schema(dimension: int) -> pa.Schema:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,16 @@ class ContentVectors:
             )
         picked = np.array([place[content] for content in wanted], dtype=np.int64)
         return self.matrix[picked] if len(picked) else np.zeros((0, self.matrix.shape[1]), "f4")
+
+
+def vector_parts(folder: Path) -> Iterator[tuple[list[str], Floats]]:
+    """Content ids and vectors (m, d) of each file of a folder that has any."""
+    for path in parts(folder):
+        table = pq.read_table(path)
+        if table.num_rows:
+            column = table["vector"].combine_chunks()
+            flat = column.flatten().to_numpy(zero_copy_only=False)
+            yield table["content_id"].to_pylist(), flat.reshape(table.num_rows, -1)
 
 
 def read_vectors(folder: Path) -> ContentVectors:

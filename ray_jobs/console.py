@@ -35,7 +35,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from curation.progress import Event, StageAdvanced, StageFinished, StageStarted
+from curation.progress import Event, StageAdvanced, StageFinished, StageStarted, StageWarned
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -123,6 +123,8 @@ class HumanAudience:
                 self.task = self.bar.add_task(event.stage, total=event.total, unit=event.unit)
             case StageAdvanced():
                 self._advance(event)
+            case StageWarned():
+                self._warning(f"{event.stage}: {event.message}")
             case StageFinished():
                 self._clear()
                 self._line(event)
@@ -133,6 +135,8 @@ class HumanAudience:
         seconds = time.monotonic() - self.began
         query = f'medsift query {shlex.quote(shown(result.run_dir))} "SELECT * FROM funnel"'
         self.console.print()
+        for warning in result.warnings:
+            self._warning(warning)
         for name, value in (
             ("run", f"{result.run_id}, {seconds:.1f} s"),
             ("run dir", shown(result.run_dir)),
@@ -145,6 +149,9 @@ class HumanAudience:
     def failed(self, error: BaseException, exit_code: int) -> None:
         """Take the bar away; the error line follows."""
         self._clear()
+
+    def _warning(self, message: str) -> None:
+        self.console.print(Text().append("warning: ", "yellow").append(message))
 
     def _clear(self) -> None:
         if self.task is not None:
@@ -184,7 +191,8 @@ class JsonAudience:
     def finished(self, result: RunResult) -> None:
         """Write `run_finished` with the places of the results."""
         places = {name: str(getattr(result, name)) for name in ("run_dir", "manifest", "report")}
-        self.write("run_finished", {"run_id": result.run_id, **places})
+        warnings = list(result.warnings)
+        self.write("run_finished", {"run_id": result.run_id, **places, "warnings": warnings})
 
     def failed(self, error: BaseException, exit_code: int) -> None:
         """Write `error` with its class, message and exit code."""

@@ -9,12 +9,18 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.decontaminate.config import DecontaminateConfig
 from curation.decontaminate.images import ImageHits, match_images
 from curation.decontaminate.index import BenchmarkIndex
+from curation.decontaminate.passages import (
+    Passage,
+    question_digests,
+    sample_passages,
+    turns_of,
+)
 from curation.decontaminate.review import NEAR, review_list
-from curation.decontaminate.words import Wording, wording
 from curation.dedup.config import DedupConfig
 from curation.dedup.images import ImageSet
 from curation.dedup.tables import LEAKS
@@ -44,17 +50,14 @@ def find_hits(
 ) -> Hits:
     """Compare SAMPLES rows with a benchmark: by picture, by words, and by both.
 
+    Every exchange, every turn and the whole of a conversation count, on both sides.
     Of one sample and kind the strongest hit is listed, of equals the one with the smallest item
     id. The result does not depend on the order of either side.
     """
-    said = [
-        wording(line["question"], line["answer"], config.gram)
-        for line in samples.select(["question", "answer"]).to_pylist()
-    ]
     pictures = match_images(images, index, dedup.image, config)
     lines = [
-        *_by_image(samples, said, images, index, pictures),
-        *_by_words(samples, said, index, config, dedup.text.jaccard),
+        *_by_image(samples, images, index, pictures),
+        *_by_words(samples, index, config, dedup.text.jaccard),
     ]
     best: dict[tuple[int, str], dict[str, Any]] = {}
     for line in sorted(lines, key=_rank):
@@ -102,12 +105,11 @@ def _reviews(
     return review_list(undecided, images, index, pictures, texts)
 
 
+TURNS: Final = ["messages", "question", "answer"]
+
+
 def _by_image(
-    samples: pa.Table,
-    said: Sequence[Wording],
-    images: ImageSet,
-    index: BenchmarkIndex,
-    hits: ImageHits,
+    samples: pa.Table, images: ImageSet, index: BenchmarkIndex, hits: ImageHits
 ) -> Iterator[dict[str, Any]]:
     """A line for every sample, benchmark item and pair of their pictures that met."""
     items = _items_of_images(index)
@@ -115,11 +117,13 @@ def _by_image(
     for place, mine in enumerate(hits.mine.tolist()):
         met[images.ids[mine]].append(place)
     names = index.images["image_id"].to_pylist()
-    for row, shown in enumerate(samples["images"].to_pylist()):
-        for place in (place for image in shown or () for place in met.get(image, ())):
+    for row, line in enumerate(samples.select(["images", *TURNS]).to_pylist()):
+        places = [place for image in line["images"] or () for place in met.get(image, ())]
+        asked = question_digests(turns_of(line)) if places else frozenset()
+        for place in places:
             confirmed, exact = bool(hits.confirmed[place]), bool(hits.exact[place])
-            for item, question in items[names[int(hits.theirs[place])]]:
-                same = SAME_PAIR if question == said[row].question else SAME_IMAGE
+            for item, questions in items[names[int(hits.theirs[place])]]:
+                same = SAME_IMAGE if asked.isdisjoint(questions) else SAME_PAIR
                 yield {
                     "row": row,
                     "item_id": item,
@@ -129,78 +133,120 @@ def _by_image(
                 }
 
 
-def _items_of_images(index: BenchmarkIndex) -> dict[str, list[tuple[str, str]]]:
-    """Image id → (item id, digest of its question) of the items that show it."""
-    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for line in index.items.select(["item_id", "images", "question"]).to_pylist():
+def _items_of_images(index: BenchmarkIndex) -> dict[str, list[tuple[str, frozenset[str]]]]:
+    """Image id → (item id, digests of its questions) of the items that show it."""
+    asked: dict[int, set[str]] = defaultdict(set)
+    for line in index.passages.select(["item", "question"]).to_pylist():
+        if line["question"] is not None:
+            asked[line["item"]].add(line["question"])
+    found: dict[str, list[tuple[str, frozenset[str]]]] = defaultdict(list)
+    for item, line in enumerate(index.items.to_pylist()):
         for image in line["images"] or ():
-            found[image].append((line["item_id"], line["question"]))
+            found[image].append((line["item_id"], frozenset(asked[item])))
     return found
 
 
 def _by_words(
-    samples: pa.Table,
-    said: Sequence[Wording],
-    index: BenchmarkIndex,
-    config: DecontaminateConfig,
-    jaccard: float,
+    samples: pa.Table, index: BenchmarkIndex, config: DecontaminateConfig, jaccard: float
 ) -> Iterator[dict[str, Any]]:
-    """A line for every sample whose question and answer repeat an item's.
+    """A line for every sample, of which a passage repeats one of an item's, and that passage.
 
-    Equal in normal form or Jaccard similarity of their word runs from `jaccard` on: same text. A
-    long run in common: near. Word runs of all items are looked up, so nothing is missed.
+    Equal in normal form, Jaccard similarity of their word runs from `jaccard` on, or all of an
+    item's long runs in the sample: same text. A long run in common: near. Runs of all items are
+    looked up, so nothing is missed; the cost goes by the words of both sides.
     """
-    lines = index.items.to_pylist()
-    whole: dict[str, list[int]] = defaultdict(list)
-    for item, line in enumerate(lines):
-        whole[line["whole"]].append(item)
-    shingles, grams = _Runs(lines, "shingles"), _Runs(lines, "grams")
-    for row, (own, shown) in enumerate(zip(said, samples["images"].to_pylist(), strict=True)):
-        for item in whole.get(own.whole, ()):
-            if _telling(own.words, shown, lines[item], config):
-                yield _line(row, lines[item], "same_text", 1.0, SAME_TEXT)
-        for item, shared in shingles.shared(own.shingles):
-            union = len(own.shingles) + len(lines[item]["shingles"]) - shared
-            near = shared / union >= jaccard and lines[item]["whole"] != own.whole
-            if near and _telling(own.words, shown, lines[item], config):
-                yield _line(row, lines[item], "near_text", shared / union, SAME_TEXT)
-        for item, shared in grams.shared(own.grams):
-            share = shared / len(lines[item]["grams"])
-            yield _line(row, lines[item], LONG_RUN, share, NEAR)
+    book = _Book.of(index)
+    for row, line in enumerate(samples.select(["images", *TURNS]).to_pylist()):
+        for own in sample_passages(turns_of(line), config.gram):
+            for place, kind, similarity, verdict in _met(
+                own, not line["images"], book, config, jaccard
+            ):
+                yield {
+                    "row": row,
+                    "item_id": book.items[place],
+                    "kind": kind,
+                    "similarity": similarity,
+                    "verdict": verdict,
+                }
+
+
+def _met(
+    own: Passage, bare: bool, book: _Book, config: DecontaminateConfig, jaccard: float
+) -> Iterator[tuple[int, str, float, str]]:
+    """Place in the book, kind, similarity and verdict of what one passage repeats.
+
+    `bare` tells a passage of a sample without a picture.
+    """
+    for place in book.whole.get(own.whole, ()):
+        if _telling(own, bare, place, book, config):
+            yield place, "same_text", 1.0, SAME_TEXT
+    for place, shared in book.shingles.shared(own.shingles):
+        union = len(own.shingles) + int(book.shingles.sizes[place]) - shared
+        near = shared / union >= jaccard and book.wholes[place] != own.whole
+        if near and _telling(own, bare, place, book, config):
+            yield place, "near_text", shared / union, SAME_TEXT
+    for place, shared in book.grams.shared(own.grams):
+        share = shared / int(book.grams.sizes[place])
+        all_of_it = share == 1.0 and book.words[place] >= config.least_words
+        yield place, LONG_RUN, share, SAME_TEXT if all_of_it else NEAR
 
 
 def _telling(
-    words: int, shown: Sequence[str] | None, item: dict[str, Any], config: DecontaminateConfig
+    own: Passage, bare: bool, place: int, book: _Book, config: DecontaminateConfig
 ) -> bool:
-    """Whether words alone say that two are the same: many of them, or no picture on either side."""
-    bare = not shown and not item["images"]
-    return bare or min(words, item["words"]) >= config.least_words
+    """Whether words alone say that two are the same.
+
+    They do when they are many, or when an item that is no longer than this and neither side have a
+    picture; a short exchange of a long talk, such as thanks, says nothing.
+    """
+    short_item = bare and book.bare[place] and book.entire[place]
+    return bool(short_item) or min(own.words, book.words[place]) >= config.least_words
 
 
-def _line(
-    row: int, item: dict[str, Any], kind: str, similarity: float, verdict: str
-) -> dict[str, Any]:
-    return {
-        "row": row,
-        "item_id": item["item_id"],
-        "kind": kind,
-        "similarity": similarity,
-        "verdict": verdict,
-    }
+@dataclass(frozen=True, slots=True)
+class _Book:
+    """The passages of an index as columns (p,), and their places by digest and by run."""
+
+    items: list[str]
+    bare: list[bool]
+    entire: list[bool]
+    words: list[int]
+    wholes: list[str]
+    whole: dict[str, list[int]]
+    shingles: _Runs
+    grams: _Runs
+
+    @classmethod
+    def of(cls, index: BenchmarkIndex) -> _Book:
+        ids, images = (index.items[name].to_pylist() for name in ("item_id", "images"))
+        item, wholes = (index.passages[name].to_pylist() for name in ("item", "whole"))
+        whole: dict[str, list[int]] = defaultdict(list)
+        for place, digest in enumerate(wholes):
+            whole[digest].append(place)
+        return cls(
+            items=[ids[number] for number in item],
+            bare=[not images[number] for number in item],
+            entire=index.passages["entire"].to_pylist(),
+            words=index.passages["words"].to_pylist(),
+            wholes=wholes,
+            whole=whole,
+            shingles=_Runs(index.passages["shingles"]),
+            grams=_Runs(index.passages["grams"]),
+        )
 
 
 class _Runs:
-    """Hashed runs of words of all items, sorted, so that a sample's are looked up at once."""
+    """Hashed runs of words of all passages, sorted, so that a sample's are looked up at once."""
 
-    def __init__(self, lines: Sequence[dict[str, Any]], column: str) -> None:
-        sizes = [len(line[column] or ()) for line in lines]
-        flat = np.array([run for line in lines for run in line[column] or ()], dtype=np.uint64)
+    def __init__(self, runs: pa.ChunkedArray) -> None:
+        self.sizes = pc.list_value_length(runs).to_numpy().astype(np.int64)
+        flat = pc.list_flatten(runs).to_numpy().astype(np.uint64)
         order = np.argsort(flat, kind="stable")
         self.hashes = flat[order]
-        self.item = np.repeat(np.arange(len(lines)), sizes)[order]
+        self.item = np.repeat(np.arange(len(runs)), self.sizes)[order]
 
     def shared(self, runs: frozenset[int]) -> Iterator[tuple[int, int]]:
-        """Items that share a run, by number, and how many they share."""
+        """Passages that share a run, by number, and how many they share."""
         wanted = np.array(sorted(runs), dtype=np.uint64)
         first = np.searchsorted(self.hashes, wanted, "left")
         last = np.searchsorted(self.hashes, wanted, "right")

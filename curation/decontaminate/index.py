@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,19 +14,25 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation import records
-from curation.decontaminate.words import Wording, wording
+from curation.decontaminate.passages import Passage, item_passages, turns_of
 from curation.errors import InputError, StorageError, UsageError
 from curation.records import THUMB_SIDE
 from curation.vectors import ContentVectors
 
-INDEX_VERSION: Final = 1
+INDEX_VERSION: Final = 2
 ITEMS: Final = pa.schema(
     [
         pa.field("item_id", pa.string(), nullable=False),
         pa.field("images", pa.list_(pa.string())),
-        pa.field("question", pa.string(), nullable=False),
+    ]
+)
+PASSAGES: Final = pa.schema(
+    [
+        pa.field("item", pa.int64(), nullable=False),
+        pa.field("question", pa.string()),
         pa.field("whole", pa.string(), nullable=False),
         pa.field("words", pa.int64(), nullable=False),
+        pa.field("entire", pa.bool_(), nullable=False),
         pa.field("shingles", pa.list_(pa.uint64())),
         pa.field("grams", pa.list_(pa.uint64())),
     ]
@@ -38,8 +44,9 @@ IMAGES: Final = ("image_id", "byte_hash", "phash", "thumb", "vector")
 class BenchmarkIndex:
     """A benchmark's items and pictures, as hashes, miniatures and vectors.
 
-    `items` (m): ids, image ids, digests of the question and of question and answer in normal
-    form, hashed word runs. `images`: image id, hashes, a 64 × 64 grey miniature (null where the
+    `items` (m): ids and image ids. `passages`: of every exchange and every whole conversation, the
+    place of its item, digests of its question and of all its words in normal form, hashed runs of
+    words. `images`: image id, hashes, a 64 × 64 grey miniature (null where the
     index was made without), a vector of the encoder with fingerprint `encoder`.
     """
 
@@ -47,6 +54,7 @@ class BenchmarkIndex:
     encoder: str
     items: pa.Table
     images: pa.Table
+    passages: pa.Table
 
     @property
     def confirms(self) -> bool:
@@ -74,28 +82,36 @@ def build_index(
     """
     if not samples.num_rows:
         raise InputError(f"benchmark {name!r} has no sample to index; look at the run's funnel")
-    said = [wording(line["question"], line["answer"], gram) for line in _turns(samples)]
-    items = pa.Table.from_arrays(
-        [samples["row_id"].combine_chunks(), samples["images"].combine_chunks(), *_columns(said)],
-        schema=ITEMS,
+    items = samples.select(["row_id", "images"]).rename_columns(ITEMS.names)
+    return BenchmarkIndex(
+        name,
+        encoder,
+        items.combine_chunks().cast(ITEMS),
+        _images(samples, images, vectors, thumbs),
+        _passages(samples, gram),
     )
-    return BenchmarkIndex(name, encoder, items, _images(samples, images, vectors, thumbs))
 
 
-def _turns(samples: pa.Table) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = samples.select(["question", "answer"]).to_pylist()
-    return lines
-
-
-def _columns(said: Sequence[Wording]) -> list[pa.Array]:
-    hashes = pa.list_(pa.uint64())
-    return [
-        pa.array([line.question for line in said], pa.string()),
-        pa.array([line.whole for line in said], pa.string()),
-        pa.array([line.words for line in said], pa.int64()),
-        pa.array([sorted(line.shingles) for line in said], hashes),
-        pa.array([sorted(line.grams) for line in said], hashes),
+def _passages(samples: pa.Table, gram: int) -> pa.Table:
+    lines = samples.select(["messages", "question", "answer"]).to_pylist()
+    said = [
+        (item, passage)
+        for item, line in enumerate(lines)
+        for passage in item_passages(turns_of(line), gram)
     ]
+    return pa.Table.from_pylist([_line(item, passage) for item, passage in said], schema=PASSAGES)
+
+
+def _line(item: int, passage: Passage) -> dict[str, Any]:
+    return {
+        "item": item,
+        "question": passage.question,
+        "whole": passage.whole,
+        "words": passage.words,
+        "entire": passage.entire,
+        "shingles": sorted(passage.shingles),
+        "grams": sorted(passage.grams),
+    }
 
 
 def _images(samples: pa.Table, images: pa.Table, vectors: ContentVectors, thumbs: bool) -> pa.Table:
@@ -113,7 +129,7 @@ def _images(samples: pa.Table, images: pa.Table, vectors: ContentVectors, thumbs
 
 
 def write_index(index: BenchmarkIndex, folder: Path) -> None:
-    """Write the index as two Parquet files and a note; the note comes last and makes it whole.
+    """Write the index as three Parquet files and a note; the note comes last and makes it whole.
 
     Raises:
         UsageError: something else is there.
@@ -126,6 +142,7 @@ def write_index(index: BenchmarkIndex, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         note.unlink(missing_ok=True)
         pq.write_table(index.items, folder / "items.parquet", compression="zstd")
+        pq.write_table(index.passages, folder / "passages.parquet", compression="zstd")
         pq.write_table(index.images, folder / "images.parquet", compression="zstd")
         content = {
             "version": INDEX_VERSION,
@@ -170,11 +187,12 @@ def read_index(folder: Path, encoder: str) -> BenchmarkIndex:
     """
     note = check_index(folder, encoder)
     try:
-        items = pq.read_table(folder / "items.parquet")
+        items = pq.read_table(folder / "items.parquet").cast(ITEMS)
+        passages = pq.read_table(folder / "passages.parquet").cast(PASSAGES)
         images = pq.read_table(folder / "images.parquet")
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise InputError(f"benchmark index {folder} is damaged: {error}; make it again") from error
-    return BenchmarkIndex(note["name"], encoder, items.cast(ITEMS), images)
+    return BenchmarkIndex(note["name"], encoder, items, images, passages)
 
 
 def _note(folder: Path) -> Mapping[str, Any]:
@@ -189,5 +207,5 @@ def _note(folder: Path) -> Mapping[str, Any]:
 
 def fingerprint(index: BenchmarkIndex) -> str:
     """Digest of an index's items and pictures."""
-    items = records.digest(*index.items["whole"].to_pylist())
+    items = records.digest(*index.passages["whole"].to_pylist())
     return records.digest(index.encoder, items, *index.images["image_id"].to_pylist())

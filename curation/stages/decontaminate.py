@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -50,7 +51,7 @@ class DecontaminateStage:
     """Compares the rows that may be trained on with every benchmark of the recipe."""
 
     name: ClassVar[str] = "decontaminate"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
         """The rules, and the content of every index."""
@@ -119,7 +120,7 @@ def _compare(context: StageContext, train: pa.Table) -> dict[str, Hits]:
     for benchmark in recipe.decontaminate.benchmarks:
         index = read_index(benchmark.index, recipe.encoder.fingerprint())
         with context.timed(f"against {benchmark.name}", train.num_rows):
-            named = type(index)(benchmark.name, index.encoder, index.items, index.images)
+            named = replace(index, name=benchmark.name)
             found[benchmark.name] = find_hits(
                 train, images, named, recipe.decontaminate, recipe.dedup
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -15,15 +15,6 @@ from curation.stages.base import StageContext
 from curation.storage import read_folder, write_table
 from curation.vectors import read_vectors
 
-MEASURES: Final = pa.schema(
-    [
-        pa.field("stage", pa.string()),
-        pa.field("name", pa.string()),
-        pa.field("threshold", pa.float64()),
-        pa.field("value", pa.float64()),
-        pa.field("note", pa.string()),
-    ]
-)
 RESULT_TABLES = ("clusters", "conflicts", "leaks", "sweep", "groups")
 
 
@@ -77,7 +68,7 @@ def measures(stats: Mapping[str, Any]) -> pa.Table:
     a search was made is the note of its recall.
     """
     lines = [{"stage": "dedup", **line} for line in _lines(stats)]
-    return pa.Table.from_pylist(lines, schema=MEASURES)
+    return pa.Table.from_pylist(lines, schema=records.MEASURES)
 
 
 def _lines(stats: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

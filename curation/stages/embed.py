@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import pyarrow as pa
@@ -13,11 +13,21 @@ import pyarrow as pa
 from curation import records
 from curation.cache import TableCache
 from curation.encoders.base import Encoder, EncoderConfig
+from curation.encoders.readability import READING_VERSION
 from curation.execution import Tables
 from curation.recipe import Recipe
 from curation.stages.base import StageContext
 from curation.stages.images import encoder_resources
 from curation.storage import parts, read_tables, write_table
+from curation.unread import Census, encoded_census
+
+COUNTED_BEFORE: Final = 20_000
+"""Texts looked at before the run to say how many cannot be read; they are a fair draw."""
+
+
+def text_fingerprint(config: EncoderConfig) -> str:
+    """Identity of an encoder's text vectors. Raises ModelError."""
+    return records.fingerprint([config.fingerprint(), READING_VERSION])
 
 
 class EncodeTexts:
@@ -28,7 +38,7 @@ class EncodeTexts:
 
     def __init__(self, config: EncoderConfig, cache: Path) -> None:
         self.config = config
-        self.cache = TableCache(cache / "texts", config.fingerprint(), key="content_id")
+        self.cache = TableCache(cache / "texts", text_fingerprint(config), key="content_id")
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -57,19 +67,24 @@ class EncodeTexts:
 
 
 class EmbedStage:
-    """Encodes every distinct turn of every conversation."""
+    """Encodes every distinct turn of every conversation, and counts those that it cannot read."""
 
     name: ClassVar[str] = "embed"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
-        """The encoder's identity."""
-        return {"encoder": recipe.encoder.fingerprint()}
+        """The identity of the text vectors."""
+        return {"encoder": text_fingerprint(recipe.encoder)}
 
     def run(self, context: StageContext) -> None:
-        """Write `vectors`; every sample is kept."""
+        """Write `vectors`, all zero for texts that cannot be read, and `measures` of how many.
+
+        Every sample is kept.
+        """
         samples = context.upstream["images"] / "samples"
-        texts = sorted(distinct_texts(samples).items())
+        known = distinct_texts(samples)
+        texts = sorted(known.items())
+        self._warn(context, [text for _, text in texts])
         size = context.recipe.compute.rows_per_batch
         items = [texts[start : start + size] for start in range(0, len(texts), size)]
         context.begin(len(texts), "texts")
@@ -82,7 +97,19 @@ class EmbedStage:
                 context.advance,
                 encoder_resources(),
             )
+        census = encoded_census(known, context.folder / "vectors")
+        write_table(census.measures(), context.folder / "measures" / "part-000000.parquet")
         keep_all(samples, context.folder)
+
+    def _warn(self, context: StageContext, texts: list[str]) -> None:
+        """Say before the work how many texts will have no vector."""
+        some = texts[:COUNTED_BEFORE]
+        encoder = context.recipe.encoder
+        said = Census.of(some, encoder.reader().reads(some)).sentence(
+            encoder.label, first=len(some) < len(texts)
+        )
+        if said is not None:
+            context.warn(said)
 
 
 def distinct_texts(samples: Path) -> dict[str, str]:

@@ -21,7 +21,6 @@ from curation.pool import stratum_names
 from curation.recipe import Recipe
 from curation.splits import assign_splits, components, find_slices, with_slices
 from curation.stages.base import StageContext
-from curation.stages.dedup import MEASURES
 from curation.stages.embed import keep_all
 from curation.storage import read_folder, write_table
 from curation.vectors import read_vectors
@@ -83,7 +82,7 @@ class SplitStage:
                 samples, groups, context.recipe, context.upstream["images"], context.executor.run
             )
         line = {"stage": self.name, "name": "slice_pairs", "value": float(pairs)}
-        measures = pa.Table.from_pylist([line], schema=MEASURES)
+        measures = pa.Table.from_pylist([line], schema=records.MEASURES)
         write_table(measures, context.folder / "measures" / "part-000000.parquet")
         return linked
 

@@ -16,7 +16,8 @@ from curation import records
 from curation.dedup import DedupConfig, DedupResult, SemanticConfig, deduplicate
 from curation.execution import LocalExecutor
 from curation.neighbors import NeighborsConfig, TileRunner
-from curation.stages.dedup import MEASURES, measures
+from curation.records import MEASURES
+from curation.stages.dedup import measures
 from curation.vectors import ContentVectors
 
 IMAGES = 40

@@ -61,7 +61,9 @@ def test_vectors_are_those_of_open_clip_itself(folder: Path, encoder: OpenClipEn
     pixels = np.stack([encoder.prepare(image) for image in images])
     assert pixels.dtype == np.uint8
     assert np.abs(encoder.encode_images(pixels) - expected).max() < 1e-5
-    assert np.abs(encoder.encode_texts(TEXTS) - expected_texts).max() < 1e-5
+    # The fourth is longer than the context, and is encoded part by part.
+    short = [0, 1, 2, 4]
+    assert np.abs(encoder.encode_texts(TEXTS) - expected_texts)[short].max() < 1e-5
 
 
 def test_space_is_shared_and_dimensions_are_the_models(encoder: OpenClipEncoder) -> None:

@@ -1,0 +1,141 @@
+"""What a conversation says, passage by passage, as digests that can be compared and shared."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Final
+
+from curation.neighbors.shingles import canonical, shingles_of
+from curation.records import digest
+from curation.text import normalise_answer, normalise_question
+
+SHINGLE: Final = 3
+# Scripts without spaces are counted by characters: two of Chinese or kana to a word, and four of
+# Thai, Lao, Khmer or Myanmar, which write vowels as characters of their own.
+QUARTERS: Final = 4
+_IDEOGRAPH: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[\U00020000-\U0003ffff]")
+_SYLLABIC: Final = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
+_UNIT: Final = re.compile(
+    f"{_IDEOGRAPH.pattern}|{_SYLLABIC.pattern}|(?:(?!{_IDEOGRAPH.pattern}|{_SYLLABIC.pattern})\\S)+"
+)
+Turn = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Digests of one piece of a conversation.
+
+    `question` is the digest of its question in normal form, None where it is no exchange; `whole`
+    that of all its words, whoever says them. `words` counts those, `shingles` and `grams` are
+    64-bit hashes of their short and long runs. `entire` tells a passage that is all of its
+    conversation, system prompts aside.
+    """
+
+    question: str | None
+    whole: str
+    words: int
+    entire: bool
+    shingles: frozenset[int]
+    grams: frozenset[int]
+
+
+def turns_of(sample: Mapping[str, Any]) -> list[Turn]:
+    """Role and content of every turn of a SAMPLES row; of one without, its question and answer."""
+    turns = sample["messages"]
+    if turns is None:
+        return [("user", sample["question"] or ""), ("assistant", sample["answer"] or "")]
+    return [(turn["role"], turn["content"] or "") for turn in turns]
+
+
+def exchanges(turns: Sequence[Turn]) -> Iterator[tuple[str, str]]:
+    """Each question with the answer that follows it."""
+    for (role, asked), (other, told) in pairwise(turns):
+        if (role, other) == ("user", "assistant"):
+            yield asked, told
+
+
+def item_passages(turns: Sequence[Turn], gram: int) -> list[Passage]:
+    """Passages by which a benchmark item is recognised: every exchange, and the conversation.
+
+    Its system prompt, an instruction that all items share, is left out. `gram` is the length of a
+    long run, in words.
+    """
+    talk = _without_system(turns)
+    pairs = list(exchanges(talk))
+    made = [_passage(asked, (asked, told), gram, len(talk) == 2) for asked, told in pairs]
+    if len(talk) != 2 or not pairs:
+        made.append(_passage(None, [text for _, text in talk], gram, True))
+    return made
+
+
+def sample_passages(turns: Sequence[Turn], gram: int) -> list[Passage]:
+    """Passages of a sample that might repeat an item: every exchange, every turn, and the whole.
+
+    An item's question and answer may lie in one turn, in a system prompt, or anywhere between. A
+    turn of an exchange has no short runs of its own: an answer that is like an item's, to another
+    question, is not the item.
+    """
+    talk = _without_system(turns)
+    pairs = list(exchanges(talk))
+    made = [_passage(asked, (asked, told), gram, len(talk) == 2) for asked, told in pairs]
+    for role, text in turns:
+        alone = _passage(None, (text,), gram, len(talk) == 1)
+        made.append(alone if role == "system" else replace(alone, shingles=frozenset()))
+    if len(talk) > 2:
+        made.append(_passage(None, [text for _, text in talk], gram, True))
+    return made
+
+
+def question_digests(turns: Sequence[Turn]) -> frozenset[str]:
+    """Digests of every question of a conversation, as passages have them."""
+    return frozenset(_question(text) for role, text in turns if role == "user")
+
+
+def _without_system(turns: Sequence[Turn]) -> list[Turn]:
+    return [turn for turn in turns if turn[0] != "system"]
+
+
+def _question(text: str) -> str:
+    return digest("question", normalise_question(text))
+
+
+def _passage(question: str | None, texts: Sequence[str], gram: int, entire: bool) -> Passage:
+    folded = [normalise_question(texts[0]), *map(normalise_answer, texts[1:])] if texts else []
+    text = canonical("\n".join(folded))
+    units = _UNIT.findall(text)
+    sizes = [_quarters(unit) for unit in units]
+    return Passage(
+        question=None if question is None else _question(question),
+        whole=digest("whole", text),
+        words=-(-sum(sizes) // QUARTERS),
+        entire=entire,
+        shingles=frozenset(map(_hash, shingles_of(text, SHINGLE))) if text else frozenset(),
+        grams=frozenset(_hash(" ".join(run)) for run in _runs(units, sizes, gram * QUARTERS)),
+    )
+
+
+def _quarters(unit: str) -> int:
+    if _IDEOGRAPH.match(unit):
+        return 2
+    return 1 if _SYLLABIC.match(unit) else QUARTERS
+
+
+def _runs(units: Sequence[str], sizes: Sequence[int], least: int) -> Iterator[Sequence[str]]:
+    """From each unit on, the shortest run of units whose sizes sum to `least` or more."""
+    stop = total = 0
+    for start in range(len(units)):
+        while total < least and stop < len(units):
+            total += sizes[stop]
+            stop += 1
+        if total < least:
+            return
+        yield units[start:stop]
+        total -= sizes[start]
+
+
+def _hash(run: str) -> int:
+    return int.from_bytes(hashlib.blake2b(run.encode(), digest_size=8).digest(), "little")

@@ -1,0 +1,114 @@
+"""Which texts a text tower can read, judged by its tokenizer."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.encoders.function_words import looks_foreign
+from curation.encoders.scripts import ACCENTED, script_of, scripts_read
+
+Flags = NDArray[np.bool_]
+Tokens = Callable[[Sequence[str]], Sequence[Sequence[int]]]
+
+READING_VERSION: Final = 1
+"""Part of the identity of text vectors: raised when a text may change sides, or its vector."""
+GREEK: Final = "greek"
+_MEANING: Final = re.compile(r"[-−]?\d+(?:[.,/:-]\d+)*%?")
+
+
+@dataclass(frozen=True, slots=True)
+class TextReader:
+    """Judges texts for one text tower; the tower itself is not needed for that.
+
+    `scripts` are those that the vocabulary has words of, `alphabet` every character in its pieces.
+    `tokens` gives the ids of each text, special ones included, uncut; `unknown` is the id of what
+    the vocabulary lacks, or None; `limit` is the number of ids that the tower takes at once.
+    `clean` is what happens to a text before it is cut into pieces.
+    """
+
+    scripts: frozenset[str]
+    alphabet: frozenset[str]
+    tokens: Tokens
+    unknown: int | None
+    limit: int
+    clean: Callable[[str], str]
+
+    @classmethod
+    def of(
+        cls,
+        pieces: Iterable[str],
+        tokens: Tokens,
+        unknown: int | None,
+        limit: int,
+        clean: Callable[[str], str] = str,
+    ) -> TextReader:
+        """The reader of a vocabulary, given as plain text pieces."""
+        known = list(pieces)
+        alphabet = frozenset(character for piece in known for character in piece)
+        return cls(scripts_read(known), alphabet, tokens, unknown, limit, clean)
+
+    def reads(self, texts: Sequence[str]) -> Flags:
+        """Whether a vector of each text (n,) would stand for all that it says.
+
+        It would not where the text
+        - has a letter, vowel sign or digit of a script that the vocabulary has no words of (a
+          Greek letter standing alone is a sign in any script);
+        - has a character that the vocabulary lacks, so that it becomes an unknown token or bytes;
+        - loses a sign or a number's point on the way into the tokenizer;
+        - is in another language of Latin letters than English, by its function words, where the
+          vocabulary has no words with accents; or
+        - is nothing but white space.
+
+        One such word is enough: it may be the one that decides.
+        """
+        found = np.array([self._legible(text) for text in texts], dtype=bool)
+        if self.unknown is not None and found.any():
+            places = np.flatnonzero(found)
+            lines = self.tokens([texts[place] for place in places.tolist()])
+            found[places] = [self.unknown not in line for line in lines]
+        return found
+
+    def _legible(self, text: str) -> bool:
+        if not text.strip():
+            return False
+        if ACCENTED not in self.scripts and looks_foreign(text):
+            return False
+        cleaned = self.clean(text)
+        if cleaned != text and _meaning(cleaned) != _meaning(text):
+            return False
+        return all(map(self._knows, set(cleaned))) and self._words_are_known(cleaned)
+
+    def _knows(self, character: str) -> bool:
+        """Whether a character has a piece; white space needs none, and ASCII always has one."""
+        if character.isascii() or character.isspace():
+            return True
+        return character in self.alphabet or character.lower() in self.alphabet
+
+    def _words_are_known(self, text: str) -> bool:
+        if text.isascii():
+            return True
+        composed = unicodedata.normalize("NFC", text)
+        for place, character in enumerate(composed):
+            script = script_of(character)
+            if script is None or script in self.scripts:
+                continue
+            around = composed[max(place - 1, 0) : place] + composed[place + 1 : place + 2]
+            if script != GREEK or any(script_of(other) == GREEK for other in around):
+                return False
+        return True
+
+
+def _meaning(text: str) -> Counter[str]:
+    """Numbers and symbols of a text, counted."""
+    plain = unicodedata.normalize("NFKC", text)
+    found = Counter(_MEANING.findall(plain))
+    found.update(sign for sign in plain if unicodedata.category(sign)[0] == "S" or sign in "%&/")
+    return found

@@ -1,0 +1,65 @@
+"""Texts that the encoder cannot read: equal normal forms alone are the same, on any picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from curation import records
+from curation.dedup.config import SampleConfig, SemanticConfig
+from curation.dedup.conversations import Conversations, compare, read_conversations
+from curation.dedup.images import image_set
+from curation.dedup.samples import Pictures
+from curation.dedup.semantic import joint_vectors
+from curation.vectors import ContentVectors
+
+
+def talk(question: str, answer: str) -> dict[str, object]:
+    turns = [("user", question), ("assistant", answer)]
+    return {
+        "row_id": answer,
+        "source": "s",
+        "question": question,
+        "answer": answer,
+        "answer_type": "open",
+        "images": ["p"],
+        "messages": [{"role": role, "content": text} for role, text in turns],
+    }
+
+
+SAMPLES = pa.Table.from_pylist(
+    [
+        talk("图中是什么？", "肺结核"),
+        talk("图中是什么", "肺结核。"),
+        talk("图中是什么？", "肺腺癌"),
+        talk("what is shown?", "a mass"),
+    ],
+    schema=records.SAMPLES,
+)
+
+
+@pytest.fixture
+def talks() -> Conversations:
+    texts = {turn["content"] for talk in SAMPLES["messages"].to_pylist() for turn in talk}
+    known = sorted(texts)
+    matrix = np.array([[float(text.isascii()), 0.0] for text in known], np.float32)
+    return read_conversations(
+        SAMPLES, ContentVectors([records.text_id(text) for text in known], matrix)
+    )
+
+
+def test_unread_texts_are_the_same_in_equal_normal_form_alone(talks: Conversations) -> None:
+    left, right = np.array([0, 0, 1]), np.array([1, 2, 2])
+    found = compare(talks, left, right, SampleConfig())
+    assert found.same.tolist() == [True, False, False]
+
+
+def test_one_picture_does_not_make_unread_samples_redundant(talks: Conversations) -> None:
+    thumb = bytes(64 * 64)
+    fact = {"image_id": "p", "byte_hash": "p", "ref": "p", "phash": "0" * 16, "thumb": thumb}
+    vectors = ContentVectors(["p"], np.eye(1, 4, dtype=np.float32))
+    images = image_set(pa.Table.from_pylist([fact], schema=records.IMAGES), vectors)
+    pictures = Pictures.of(SAMPLES["images"].to_pylist(), ["p"])
+    joint = joint_vectors(np.arange(4), talks, pictures, images, SemanticConfig())
+    assert joint.any(axis=1).tolist() == [False, False, False, True]
