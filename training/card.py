@@ -19,7 +19,7 @@ of every training source apply."""
 LEAKS: Final = {
     True: "**Trained despite known or unchecked leaks: scores on these benchmarks prove nothing.**",
     False: "No sample that was trained on is known to be in them, or near and unresolved.",
-    None: "None was named, so that nobody looked: scores may rest on leaks.",
+    None: "**Held against no benchmark: leaks are unchecked, and scores may rest on them.**",
 }
 
 
@@ -40,6 +40,7 @@ def model_card(lineage: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]])
         f"`{chosen['name']}` of run `{lineage['run_id']}` ({steps}).\n",
         f"## Limits\n\n{LIMITS}\n",
         f"## Benchmarks kept out\n\n{_kept_out(lineage)}\n",
+        *_notes(lineage),
         f"## Evaluation\n\n{_scores(metrics)}\n",
         "`lineage.json` holds the recipe, seeds, versions and fingerprints.\n",
     ]
@@ -68,6 +69,12 @@ def _kept_out(lineage: Mapping[str, Any]) -> str:
     names = ", ".join(f"`{name}`" for name in lineage["benchmarks"])
     reasons = "".join(f"\n- {reason}" for reason in lineage["reasons"])
     return f"{names + ': ' if names else ''}{LEAKS[lineage['contaminated']]}{reasons}"
+
+
+def _notes(lineage: Mapping[str, Any]) -> list[str]:
+    """A section of notes; none where there are none, or where an older training kept none."""
+    lines = [f"- {note}" for note in lineage.get("notes", ())]
+    return ["## Notes\n\n" + "\n".join(lines) + "\n"] if lines else []
 
 
 def _scores(metrics: Sequence[Mapping[str, Any]]) -> str:
