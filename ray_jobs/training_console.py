@@ -101,6 +101,8 @@ class HumanTraining:
         if event.resumed_step:
             parts.append(f"going on from step {event.resumed_step:,}")
         self.console.print(", ".join(parts))
+        for note in event.notes:
+            self.console.print(f"note: {note}")
         self.console.print("one of them, what is learned between ⟦ and ⟧:")
         self.console.print(event.example)
         self.task = self.bar.add_task(

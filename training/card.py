@@ -10,6 +10,7 @@ import yaml
 
 from curation.manifest import read
 from curation.manifest.schema import quoted
+from curation.markdown import code, plain
 
 LIMITS: Final = """\
 Not a medical device. Not for diagnosis, triage or treatment, and not a substitute for a clinician.
@@ -19,7 +20,7 @@ of every training source apply."""
 LEAKS: Final = {
     True: "**Trained despite known or unchecked leaks: scores on these benchmarks prove nothing.**",
     False: "No sample that was trained on is known to be in them, or near and unresolved.",
-    None: "None was named, so that nobody looked: scores may rest on leaks.",
+    None: "**Held against no benchmark: leaks are unchecked, and scores may rest on them.**",
 }
 
 
@@ -33,13 +34,14 @@ def model_card(lineage: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]])
     steps = f"{lineage['steps']} steps, result of step {lineage['result_step']}"
     parts = [
         f"---\n{yaml.safe_dump(head, sort_keys=True)}---\n",
-        f"# {lineage['training_id']}\n",
-        f"{'An adapter for' if adapter else 'A full fine-tuning of'} `{base['name']}`"
+        f"# {plain(lineage['training_id'])}\n",
+        f"{'An adapter for' if adapter else 'A full fine-tuning of'} {code(base['name'])}"
         f"{_at(base['revision'])}, trained by MedSift {lineage['packages']['medsift']} on "
         f"{lineage['trained_on']} of the {chosen['samples']} samples of selection "
-        f"`{chosen['name']}` of run `{lineage['run_id']}` ({steps}).\n",
+        f"{code(chosen['name'])} of run {code(lineage['run_id'])} ({steps}).\n",
         f"## Limits\n\n{LIMITS}\n",
         f"## Benchmarks kept out\n\n{_kept_out(lineage)}\n",
+        *_notes(lineage),
         f"## Evaluation\n\n{_scores(metrics)}\n",
         "`lineage.json` holds the recipe, seeds, versions and fingerprints.\n",
     ]
@@ -61,13 +63,19 @@ def evaluation_of(manifest: Path, training_id: str) -> list[dict[str, Any]]:
 
 
 def _at(revision: str | None) -> str:
-    return f" at `{revision}`" if revision else ""
+    return f" at {code(revision)}" if revision else ""
 
 
 def _kept_out(lineage: Mapping[str, Any]) -> str:
-    names = ", ".join(f"`{name}`" for name in lineage["benchmarks"])
-    reasons = "".join(f"\n- {reason}" for reason in lineage["reasons"])
+    names = ", ".join(code(name) for name in lineage["benchmarks"])
+    reasons = "".join(f"\n- {plain(reason)}" for reason in lineage["reasons"])
     return f"{names + ': ' if names else ''}{LEAKS[lineage['contaminated']]}{reasons}"
+
+
+def _notes(lineage: Mapping[str, Any]) -> list[str]:
+    """A section of notes; none where there are none, or where an older training kept none."""
+    lines = [f"- {plain(note)}" for note in lineage.get("notes", ())]
+    return ["## Notes\n\n" + "\n".join(lines) + "\n"] if lines else []
 
 
 def _scores(metrics: Sequence[Mapping[str, Any]]) -> str:
@@ -75,7 +83,7 @@ def _scores(metrics: Sequence[Mapping[str, Any]]) -> str:
         return "Not evaluated yet; `medsift evaluate --adapter` does."
     head = "| benchmark | protocol | accuracy | 95% interval | n | images | unparsed |"
     lines = [
-        f"| {one['benchmark']} | {one['protocol']} | {_number(one['value'])} "
+        f"| {plain(one['benchmark'])} | {plain(one['protocol'])} | {_number(one['value'])} "
         f"| {_number(one['low'])} to {_number(one['high'])} | {one['n']} | {one['clusters']} "
         f"| {_number(one['unparsed_rate'])} |"
         for one in metrics

@@ -57,11 +57,17 @@ def longest_allowed(base: Base, max_tokens: int | None, batch_tokens: int) -> in
 
 
 def encode_samples(
-    encoder: ChatEncoder, samples: Sequence[Sample], weights: Doubles, limit: int
+    encoder: ChatEncoder,
+    samples: Sequence[Sample],
+    weights: Doubles,
+    limit: int,
+    *,
+    some: bool = True,
 ) -> Encodings:
     """Encode samples of `weights` (n,); whoever has more than `limit` tokens is dropped, never cut.
 
-    Raises InputError when nobody is left, ModelError as `ChatEncoder.encode` does.
+    Raises InputError when nobody is left and there have to be `some`, ModelError as
+    `ChatEncoder.encode` does.
     """
     kept: list[int] = []
     encoded: list[Encoded] = []
@@ -73,7 +79,7 @@ def encode_samples(
         elif isinstance(found, Encoded):
             kept.append(place)
             encoded.append(found)
-    if not kept:
+    if not kept and some:
         raise InputError(_nobody(dropped))
     return Encodings(
         tuple(samples[place] for place in kept), tuple(encoded), weights[kept], tuple(dropped)
@@ -104,7 +110,9 @@ def _nobody(dropped: Sequence[Drop]) -> str:
     told = ", ".join(f"{count} {reason}" for reason, count in counts.items())
     one = dropped[0]
     measured = f" ({one.value:g} tokens, {one.threshold:g} allowed)" if one.threshold else ""
+    because = f" ({one.detail})" if one.detail else ""
     return (
         f"none of {len(dropped)} samples can be trained on: {told}; the first is "
-        f"{one.row_id}{measured}: raise data.max_tokens and batches.tokens, or select others"
+        f"{one.row_id}{measured}{because}: raise data.max_tokens and batches.tokens, or select "
+        "others"
     )

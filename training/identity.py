@@ -11,6 +11,7 @@ from curation.manifest import read, resolve_selection
 from curation.manifest.schema import quoted
 from curation.sources.storage import is_remote, local_path
 from training.gate import Verdict, pass_gate
+from training.labels import LABELS_VERSION
 from training.recipe import TrainingRecipe
 from training.samples import manifest_of
 
@@ -75,7 +76,7 @@ def open_training(recipe: TrainingRecipe) -> Training:
     )
     rows = [list(line.values()) for line in chosen.to_pylist()]
     said = [list(verdict.benchmarks), verdict.contaminated, sorted(verdict.left_out)]
-    fingerprint = records.fingerprint([named.decisive(), rows, said])
+    fingerprint = records.fingerprint([LABELS_VERSION, named.decisive(), rows, said])
     return Training(
         recipe=named,
         training_id=f"{recipe.name}-{fingerprint[:ID_DIGITS]}",

@@ -2,7 +2,8 @@
 
 A conversation is put through the model's chat template whole, and once up to each answer. The
 tokens of the shorter text must begin the tokens of the longer one; what lies between is the answer.
-Nothing is searched for in text.
+Nothing is searched for in text. Where a template writes earlier answers in another way once the
+chat goes on, these are context and not learned.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 from curation.errors import ModelError
 from curation.models.framing import Turn
 from curation.models.image_text import MARK
+from curation.models.reserved_tokens import ReservedTokens
 from training.base import Base
-from training.pictures import limited
+from training.picture_tokens import PictureTokens
 from training.samples import Sample
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,8 @@ Ids = NDArray[np.int64]
 
 IGNORED: Final = -100
 CHUNK: Final = 512
+LABELS_VERSION: Final = 2
+"""Raised when equal samples give other tokens to learn."""
 
 
 class Run(NamedTuple):
@@ -42,12 +46,14 @@ class Run(NamedTuple):
 class Encoded:
     """A chat as tokens `ids` (n,), each picture still the short mark of the template.
 
-    `added` are the tokens that each picture takes beyond its mark.
+    `added` are the tokens that each picture takes beyond its mark. `unlearned` answers stand in the
+    chat and have no run: the template wrote them in another way when they were the last.
     """
 
     ids: NDArray[np.int32]
     runs: tuple[Run, ...]
     added: tuple[int, ...]
+    unlearned: int = 0
 
     @property
     def length(self) -> int:
@@ -74,7 +80,8 @@ class ChatEncoder:
         self.base = base
         self.max_pixels = max_pixels
         self.ends = _ends(base)
-        self.sizes: dict[tuple[int, int], int] = {}
+        self.reserved = ReservedTokens(base.tokenizer, base.processor)
+        self.pictures = PictureTokens(base, self.reserved, max_pixels)
 
     def text(self, sample: Sample) -> str:
         """The whole chat in the model's template, up to the last answer."""
@@ -85,8 +92,7 @@ class ChatEncoder:
     def encode(self, samples: Sequence[Sample]) -> Iterator[Encoded | Refused]:
         """Tokens of each sample, or why there are none.
 
-        Raises ModelError when the template changes what was said before as a chat goes on, or
-        when the model sees no pictures and samples have some.
+        Raises ModelError when the model sees no pictures and samples have some.
         """
         for start in range(0, len(samples), CHUNK):
             yield from self._chunk(samples[start : start + CHUNK])
@@ -124,7 +130,8 @@ class ChatEncoder:
         return text
 
     def _chunk(self, samples: Sequence[Sample]) -> Iterator[Encoded | Refused]:
-        framed = [self._framed(sample) for sample in samples]
+        spelled = self._spelled(samples)
+        framed = [self._framed(*pair) for pair in zip(samples, spelled, strict=True)]
         texts = [text for one in framed if isinstance(one, _Framed) for text in one.texts]
         ids = iter(self._tokens(texts))
         for sample, one in zip(samples, framed, strict=True):
@@ -141,7 +148,25 @@ class ChatEncoder:
         ]
         return found
 
-    def _framed(self, sample: Sample) -> _Framed | Refused:
+    def _spelled(self, samples: Sequence[Sample]) -> list[str | None]:
+        """The reserved token that each sample's turns spell, if any.
+
+        A mark that stands for a picture is none. Without pictures a model that sees takes it for
+        one all the same, and then looks for what is not there.
+        """
+        texts, owners = [], []
+        for place, sample in enumerate(samples):
+            for _, said in _learnable(sample.turns):
+                parts = said.split(MARK) if sample.pictures else [said]
+                texts += parts
+                owners += [place] * len(parts)
+        found: list[str | None] = [None] * len(samples)
+        for place, text, token in zip(owners, texts, self.reserved.spelled(texts), strict=True):
+            asks = self.base.processor is not None and MARK in text
+            found[place] = found[place] or token or (MARK if asks else None)
+        return found
+
+    def _framed(self, sample: Sample, spelled: str | None) -> _Framed | Refused:
         """The chat up to each answer, with and without it, and whole."""
         if sample.pictures and self.base.processor is None:
             raise ModelError(
@@ -156,6 +181,8 @@ class ChatEncoder:
             return Refused("no_question")
         if any(MARK in turns[place][1] for place in answers) and sample.pictures:
             return Refused("picture_in_answer")
+        if spelled is not None:
+            return Refused("special_token", f"a turn holds {spelled}, a token of the model's own")
         chat = self.base.chat.chat
         before = [chat(turns[:place]) for place in answers]
         after = [chat(turns[: place + 1], ask=False) for place in answers]
@@ -168,51 +195,43 @@ class ChatEncoder:
     def _encoded(
         self, sample: Sample, framed: _Framed, ids: Sequence[list[int]]
     ) -> Encoded | Refused:
-        count, whole = len(framed.pictures), ids[-1]
-        for text, part in zip(framed.texts, ids, strict=True):
-            if not framed.texts[-1].startswith(text):
-                raise ModelError(
-                    f"the chat template of {self.base.name} writes earlier turns anew as a chat "
-                    f"goes on (sample {sample.row_id}), so that no place of an answer is sure; "
-                    "give the model a template that only appends"
-                )
-            if whole[: len(part)] != part:
-                return Refused("merged_tokens", "an answer's first letters join its heading")
-        runs = [
-            self._run(whole, len(before), len(after), pictures)
-            for before, after, pictures in zip(
-                ids[:count], ids[count:], framed.pictures, strict=True
-            )
-        ]
+        runs = self._runs(framed, ids)
+        if isinstance(runs, Refused):
+            return runs
         try:
-            added = tuple(self._added(one.width, one.height) for one in sample.pictures)
+            added = tuple(self.pictures.added(one.width, one.height) for one in sample.pictures)
         except ValueError as error:
             return Refused("picture_refused", " ".join(str(error).split()))
+        if not self.pictures.all_shown(ids[-1], len(sample.pictures)):
+            return Refused("template_refused", "the chat template leaves pictures out")
         kept = tuple(run for run in runs if run.stop > run.start)
-        return Encoded(np.array(whole, np.int32), kept, added) if kept else Refused("no_answer")
+        unlearned = len(framed.pictures) - len(runs)
+        whole = np.array(ids[-1], np.int32)
+        return Encoded(whole, kept, added, unlearned) if kept else Refused("no_answer")
+
+    def _runs(self, framed: _Framed, ids: Sequence[list[int]]) -> list[Run] | Refused:
+        """The answers whose place in the whole chat is sure; Refused where none is.
+
+        The chat up to an answer, and with it, have to begin the whole chat: in letters, else the
+        template writes earlier turns anew as a chat goes on, and in tokens.
+        """
+        count, whole, runs = len(framed.pictures), ids[-1], []
+        for place, pictures in enumerate(framed.pictures):
+            texts = framed.texts[place], framed.texts[count + place]
+            before, after = ids[place], ids[count + place]
+            if not all(framed.texts[-1].startswith(text) for text in texts):
+                continue
+            if whole[: len(before)] != before or whole[: len(after)] != after:
+                return Refused("merged_tokens", "an answer's first letters join its heading")
+            runs.append(self._run(whole, len(before), len(after), pictures))
+        return runs or Refused(
+            "template_rewrites", "the chat template writes turns anew as a chat goes on"
+        )
 
     def _run(self, ids: Sequence[int], start: int, stop: int, pictures: int) -> Run:
         """An answer's tokens, up to the last that ends a turn where there is one."""
         last = next((p for p in range(stop - 1, start - 1, -1) if ids[p] in self.ends), stop - 1)
         return Run(start, last + 1, pictures)
-
-    def _added(self, width: int, height: int) -> int:
-        """Tokens that the processor puts in for a picture of this size, beyond its mark.
-
-        Measured on a blank one. Raises ValueError where the processor refuses the size.
-        """
-        size = limited(width, height, self.max_pixels)
-        if size not in self.sizes:
-            from PIL import Image
-
-            text = self.base.chat.chat([("user", f"{MARK}?")])
-            if text is None:
-                raise ModelError(f"the chat template of {self.base.name} refuses a picture")
-            shown = self.base.processor(
-                text=[text], images=[[Image.new("RGB", size)]], add_special_tokens=False
-            )
-            self.sizes[size] = len(shown["input_ids"][0]) - len(self._tokens([text])[0])
-        return self.sizes[size]
 
 
 class _Framed(NamedTuple):

@@ -15,6 +15,7 @@ from curation.errors import InputError
 from training.base import arithmetic
 from training.identity import Training
 from training.loop import Outcome
+from training.notes import notes_of
 from training.prepare import Prepared
 
 LINEAGE_FILE: Final = "lineage.json"
@@ -47,6 +48,7 @@ def lineage(
         "contaminated": training.verdict.contaminated,
         "benchmarks": list(training.verdict.benchmarks),
         "reasons": list(training.verdict.reasons),
+        "notes": notes_of(training.verdict, prepared),
         "manifest": str(training.manifest),
         "manifest_fingerprint": training.manifest_fingerprint,
         "run_id": training.run_id,

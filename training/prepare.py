@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,6 +45,8 @@ class Prepared:
 
     `held_out` is measured in one pass of its own plan. `decisive` is what a checkpoint must
     agree with to be gone on from. `example` is one chat as text, what is learned of it marked.
+    `leaks` and `unmeasured` are samples left out before: near a benchmark, and all that were to be
+    held out where none of them could be.
     """
 
     recipe: TrainingRecipe
@@ -57,12 +60,13 @@ class Prepared:
     decisive: Mapping[str, Any]
     example: str
     leaks: tuple[Drop, ...] = ()
+    unmeasured: tuple[Drop, ...] = ()
 
     @property
     def dropped(self) -> tuple[Drop, ...]:
         """Samples that were selected and are neither trained on nor measured, and why."""
         held = self.held_out.encodings.dropped if self.held_out else ()
-        return self.leaks + self.training.encodings.dropped + held
+        return self.leaks + self.unmeasured + self.training.encodings.dropped + held
 
     def close(self) -> None:
         """End threads."""
@@ -97,7 +101,7 @@ def prepare(
     base = load_base(recipe.base, recipe.precision, full, quantised)
     encoder = ChatEncoder(base, recipe.data.max_pixels)
     training = _training_material(recipe, base, encoder, samples, weights)
-    held_out = _held_out_material(recipe, base, encoder, held) if held else None
+    held_out, unmeasured = _held_out_material(recipe, base, encoder, held)
     example = encoder.decoded_example(training.encodings.encoded[0])
     logger.info("one training sample, what is learned between ⟦ and ⟧:\n%s", example)
     model = prepare_model(base, recipe)
@@ -117,6 +121,7 @@ def prepare(
         decisive=_decisive(recipe, selected, training),
         example=example,
         leaks=leaks,
+        unmeasured=unmeasured,
     )
 
 
@@ -169,12 +174,22 @@ def _training_material(
 
 def _held_out_material(
     recipe: TrainingRecipe, base: Base, encoder: ChatEncoder, samples: Sequence[Sample]
-) -> Material:
-    """Every token counts the same here; batches come in one order."""
+) -> tuple[Material | None, tuple[Drop, ...]]:
+    """Every token counts the same here; batches come in one order.
+
+    None, with the ledger of all samples, where none of them can be measured: a few odd samples
+    must not end a training that only meant to watch them. Raises InputError where it was to be
+    stopped by them.
+    """
+    if not samples:
+        return None, ()
     limit = longest_allowed(base, recipe.data.max_tokens, recipe.batches.tokens)
-    encodings = encode_samples(encoder, samples, np.ones(len(samples)), limit)
+    ones = np.ones(len(samples))
+    encodings = encode_samples(encoder, samples, ones, limit, some=bool(recipe.early_stopping))
+    if not encodings.samples:
+        return None, encodings.dropped
     plan = Plan(_lengths(encodings), recipe.batches, seed=0, per_step=1, epochs=1.0)
-    return _material(recipe, base, encoder, encodings, plan)
+    return _material(recipe, base, encoder, encodings, plan), ()
 
 
 def _material(
@@ -199,16 +214,29 @@ def _try_packing(base: Base, objective: Objective, material: Material) -> None:
     """Two samples in one row must lose what each loses alone. Raises ModelError."""
     import torch
 
-    pair = tuple(int(place) for place in np.argsort(material.lengths, kind="stable")[:2])
     padding = Collator(base, material.collator.encoder, material.encodings)
     objective.model.eval()
-    with torch.no_grad():
-        packed = objective.losses(material.collator(Batch((pair,))).to(base.device))
-        alone = torch.cat(
-            [objective.losses(padding(Batch(((place,),))).to(base.device)) for place in pair]
-        )
-    padding.close()
-    check_packing(base.name, packed.cpu().numpy(), alone.cpu().numpy(), objective.dtype)
+    with closing(padding), torch.no_grad():
+        for pair in packing_trials(material):
+            packed = objective.losses(material.collator(Batch((pair,))).to(base.device))
+            alone = torch.cat(
+                [objective.losses(padding(Batch(((place,),))).to(base.device)) for place in pair]
+            )
+            check_packing(base.name, packed.cpu().numpy(), alone.cpu().numpy(), objective.dtype)
+
+
+def packing_trials(material: Material) -> list[tuple[int, ...]]:
+    """Samples that are tried in one row: the two shortest, and the two shortest with pictures.
+
+    In a mixed selection the shortest are text alone, and pictures number their places in another
+    way. A single sample with pictures is tried behind the shortest without.
+    """
+    order = [int(place) for place in np.argsort(material.lengths, kind="stable")]
+    samples = material.encodings.samples
+    shown = [place for place in order if samples[place].pictures][:2]
+    bare = [place for place in order if not samples[place].pictures][:1]
+    trials = [tuple(order[:2]), tuple(shown if len(shown) > 1 else [*bare, *shown])]
+    return list(dict.fromkeys(trial for trial in trials if trial))
 
 
 def _decisive(recipe: TrainingRecipe, selected: Selected, material: Material) -> dict[str, Any]:

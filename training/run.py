@@ -18,6 +18,7 @@ from training.identity import CHECKPOINTS, RESULT, Training, open_training
 from training.lineage import lineage
 from training.logs import Journal, StepLine
 from training.loop import Stream, train
+from training.notes import notes_of
 from training.prepare import Prepared, prepare
 from training.recipe import TrainingRecipe
 from training.result import finished, renew_card, result_weights, write_result
@@ -32,7 +33,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TrainingBegun:
-    """Told once at every start. `example` is one chat, what is learned of it marked."""
+    """Told once at every start. `example` is one chat, what is learned of it marked.
+
+    `notes` are what a reader of the result has to know, such as that nothing was held against it.
+    """
 
     training_id: str
     trained_on: int
@@ -41,6 +45,7 @@ class TrainingBegun:
     steps: int
     resumed_step: int
     example: str
+    notes: tuple[str, ...] = ()
 
 
 Listener = Callable[[TrainingBegun | StepLine], None]
@@ -156,6 +161,7 @@ class _Told:
                 steps=prepared.training.plan.steps,
                 resumed_step=resumed,
                 example=prepared.example,
+                notes=tuple(notes_of(self.training.verdict, prepared)),
             )
         )
         return Journal(self.folder, prepared.recipe.log, self.training.training_id, resumed)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from curation.exports.licences import hub_licences
 from curation.exports.lineage import Lineage
+from curation.markdown import UNSEEN, plain
 
 SIZES: Final = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"),
                 (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))  # fmt: skip
@@ -40,8 +41,8 @@ def card(lineage: Lineage) -> str:
     """Markdown with the YAML head that data set hubs read."""
     sections = [
         _head(lineage),
-        f"# {_line(lineage.run['name'])}: {_line(lineage.selection)}",
-        f"{_line(lineage.made())} Curated by MedSift.",
+        f"# {plain(lineage.run['name'])}: {plain(lineage.selection)}",
+        f"{plain(lineage.made())} Curated by MedSift.",
         LOADING,
         _table("Columns", ("column", "holds"), list(COLUMNS.items())),
         _selection(lineage),
@@ -75,8 +76,14 @@ def _head(lineage: Lineage) -> str:
         ],
     }
     # JSON values are YAML values, quoting included.
-    lines = (f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items())
+    lines = (f"{key}: {_json(value)}" for key, value in head.items())
     return "---\n" + "\n".join(lines) + "\n---"
+
+
+def _json(value: object) -> str:
+    """JSON in which signs that YAML refuses, or takes for the end of a line, are escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return UNSEEN.sub(lambda sign: f"\\u{ord(sign.group()):04x}", text)
 
 
 def _selection(lineage: Lineage) -> str:
@@ -144,9 +151,4 @@ def _cell(value: object) -> str:
     if value is None:
         return _NO_VALUE
     text = f"{value:,}" if isinstance(value, int) else str(value)
-    return _line(text).replace("|", "\\|")
-
-
-def _line(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
-    return " ".join(text.split()).replace("\\", "\\\\").replace("<", "&lt;")
+    return plain(text)

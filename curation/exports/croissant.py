@@ -50,7 +50,13 @@ _TYPES: Final = {
 }
 
 
-def croissant(chosen: ExportFormat, root: Path, files: Sequence[Path], lineage: Lineage) -> str:
+def croissant(
+    chosen: ExportFormat,
+    root: Path,
+    files: Sequence[Path],
+    lineage: Lineage,
+    pictures: Sequence[Path] = (),
+) -> str:
     """The metadata as JSON text.
 
     Args:
@@ -58,6 +64,7 @@ def croissant(chosen: ExportFormat, root: Path, files: Sequence[Path], lineage: 
         root: the folder that paths are relative to: that of the Croissant file.
         files: the data files.
         lineage: what they hold.
+        pictures: PNG files that data files name by their paths.
     """
     document = {
         "@context": CONTEXT,
@@ -73,7 +80,10 @@ def croissant(chosen: ExportFormat, root: Path, files: Sequence[Path], lineage: 
         **_known("inLanguage", lineage.languages),
         **_moment("datePublished", lineage.counts["created_at"]),
         **_provenance(lineage),
-        "distribution": [_file(path, root, chosen.media_type) for path in files],
+        "distribution": [
+            *(_file(path, root, chosen.media_type) for path in files),
+            *(_file(path, root, "image/png") for path in pictures),
+        ],
     }
     if chosen.fields is not None:
         document["distribution"] += _file_set(chosen, files)

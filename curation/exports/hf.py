@@ -13,24 +13,34 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.exports.base import ExportFormat, Json, picture
+from curation.exports.base import ExportFormat, Json
 from curation.exports.card import card
 from curation.exports.croissant import table_fields
 from curation.exports.lineage import Lineage
-from curation.exports.turns import FACTS, NUMBERS, Line, chat, facts, references
+from curation.exports.pictures import Pictures
+from curation.exports.turns import FACTS, NUMBERS, Line, chat, facts
 
 GROUP_ROWS: Final = 100
 """Samples of a row group: what a reader that looks at one sample has to load."""
+GROUP_BYTES: Final = 64_000_000
+"""Pictures of a row group, which is put together in memory."""
 FILE_BYTES: Final = 500_000_000
 
 
-def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage) -> int:
+def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage, pictures: Pictures) -> int:
     """Write data set and README.md; return the number of rows."""
     target.mkdir()
     with _Files(target / "data") as files:
-        for batch in batches:
-            for start in range(0, max(1, batch.num_rows), GROUP_ROWS):
-                files.add([_entry(line) for line in batch.slice(start, GROUP_ROWS).to_pylist()])
+        entries: list[Json] = []
+        size = 0
+        for line in (line for batch in batches for line in batch.to_pylist()):
+            entries.append(_entry(line, pictures))
+            size += sum(len(one["bytes"]) for one in entries[-1]["images"])
+            if len(entries) == GROUP_ROWS or size >= GROUP_BYTES:
+                files.add(entries)
+                entries, size = [], 0
+        if entries or not files.rows:
+            files.add(entries)
     (target / "README.md").write_text(card(lineage), encoding="utf-8")
     return files.rows
 
@@ -61,11 +71,11 @@ class _Files(ExitStack):
         self.rows, self.bytes = self.rows + table.num_rows, self.bytes + table.nbytes
 
 
-def _entry(line: Line) -> Json:
-    pictures = [picture(ref, line["sample_id"]) for ref in references(line)]
+def _entry(line: Line, pictures: Pictures) -> Json:
+    files = [pictures.file(one, line["sample_id"]) for one in line["images"] or []]
     return {
         "messages": chat(line),
-        "images": [{"bytes": one.data, "path": one.name} for one in pictures],
+        "images": [{"bytes": one.data, "path": one.name} for one in files],
         "image_ids": [one["image_id"] for one in line["images"] or []],
         "question": line["question"],
         "answer": line["answer"],

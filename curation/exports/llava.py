@@ -11,18 +11,19 @@ import pyarrow as pa
 from curation.exports.base import ExportFormat
 from curation.exports.croissant import array_fields
 from curation.exports.lineage import Lineage
+from curation.exports.pictures import Pictures, named
 from curation.exports.sharegpt import SPEAKERS, write_array
-from curation.exports.turns import Line, facts, marked_turns, references
+from curation.exports.turns import Line, facts, marked_turns
 
 
-def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage) -> int:
+def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage, pictures: Pictures) -> int:
     """Write the array; return the number of conversations."""
-    return write_array(batches, target, _entry)
+    return write_array(batches, target, lambda line: _entry(line, pictures))
 
 
-def _entry(line: Line) -> dict[str, Any]:
+def _entry(line: Line, pictures: Pictures) -> dict[str, Any]:
     """Text-only samples have no `image` key: that is how LLaVA tells them apart."""
-    images = references(line)
+    images = named(line, pictures)
     picture = {"image": images[0] if len(images) == 1 else images} if images else {}
     return {"id": line["row_id"], **picture, "conversations": _conversation(line), **facts(line)}
 

@@ -12,22 +12,23 @@ import pyarrow as pa
 from curation.exports.base import ExportFormat
 from curation.exports.croissant import line_fields
 from curation.exports.lineage import Lineage
-from curation.exports.turns import Line, chat, facts, references
+from curation.exports.pictures import Pictures, named
+from curation.exports.turns import Line, chat, facts
 
 
-def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage) -> int:
+def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage, pictures: Pictures) -> int:
     """Write one JSON object a line; return the number of lines."""
     rows = 0
     with target.open("w", encoding="utf-8") as file:
         for batch in batches:
             for line in batch.to_pylist():
-                file.write(json.dumps(_entry(line), ensure_ascii=False) + "\n")
+                file.write(json.dumps(_entry(line, pictures), ensure_ascii=False) + "\n")
             rows += batch.num_rows
     return rows
 
 
-def _entry(line: Line) -> dict[str, Any]:
-    return {"messages": chat(line), "images": references(line), **facts(line)}
+def _entry(line: Line, pictures: Pictures) -> dict[str, Any]:
+    return {"messages": chat(line), "images": named(line, pictures), **facts(line)}
 
 
 FORMAT: Final = ExportFormat(

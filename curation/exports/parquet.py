@@ -1,4 +1,7 @@
-"""`parquet`: one file with the columns of the view `selected_samples`."""
+"""`parquet`: one file with the columns of the view `selected_samples`, as the manifest has them.
+
+Its references are those of the run: whoever trains on them decodes as the run did.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,11 @@ import pyarrow as pa
 from curation.exports.base import ExportFormat
 from curation.exports.croissant import table_fields
 from curation.exports.lineage import Lineage
+from curation.exports.pictures import Pictures
 
 
-def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage) -> int:
-    """Write one row group a batch; return the number of rows."""
+def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage, pictures: Pictures) -> int:
+    """Write one row group a batch; return the number of rows. Pictures are not looked at."""
     import pyarrow.parquet as pq
 
     first = next(batches)

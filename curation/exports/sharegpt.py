@@ -12,14 +12,15 @@ import pyarrow as pa
 from curation.exports.base import ExportFormat
 from curation.exports.croissant import array_fields
 from curation.exports.lineage import Lineage
-from curation.exports.turns import Line, facts, marked_turns, references
+from curation.exports.pictures import Pictures, named
+from curation.exports.turns import Line, facts, marked_turns
 
 SPEAKERS: Final = {"system": "system", "user": "human", "assistant": "gpt"}
 
 
-def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage) -> int:
+def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage, pictures: Pictures) -> int:
     """Write the array; return the number of conversations."""
-    return write_array(batches, target, _entry)
+    return write_array(batches, target, lambda line: _entry(line, pictures))
 
 
 def write_array(
@@ -45,11 +46,11 @@ def conversation(line: Line) -> list[dict[str, str]]:
     ]
 
 
-def _entry(line: Line) -> dict[str, Any]:
+def _entry(line: Line, pictures: Pictures) -> dict[str, Any]:
     return {
         "id": line["row_id"],
         "conversations": conversation(line),
-        "images": references(line),
+        "images": named(line, pictures),
         **facts(line),
     }
 

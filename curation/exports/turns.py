@@ -52,11 +52,6 @@ def parts(content: str) -> list[dict[str, str]]:
     return found
 
 
-def references(line: Line) -> list[str]:
-    """Paths or URLs of a sample's pictures, in order."""
-    return [picture["ref"] for picture in line["images"] or []]
-
-
 def facts(line: Line, names: Sequence[str] = FACTS) -> dict[str, Any]:
     """Ids, place, weight, stratum and tags of a sample."""
     return {name: line[name] for name in names}

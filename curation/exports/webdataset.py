@@ -16,25 +16,26 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.exports.base import ExportFormat, Picture, picture
+from curation.exports.base import ExportFormat
 from curation.exports.lineage import Lineage
-from curation.exports.turns import Line, chat, facts, references
+from curation.exports.pictures import Picture, Pictures
+from curation.exports.turns import Line, chat, facts
 
 SAMPLES_A_TAR: Final = 1000
 
 
-def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage) -> int:
+def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage, pictures: Pictures) -> int:
     """Write the folder of tars; return the number of samples."""
     target.mkdir()
     with ExitStack() as stack:
         layouts: dict[str, _Layout] = {}
         for batch in batches:
             for line in batch.to_pylist():
-                pictures = [picture(ref, line["sample_id"]) for ref in references(line)]
-                name = "+".join(one.suffix for one in pictures) or "text"
+                files = [pictures.file(one, line["sample_id"]) for one in line["images"] or []]
+                name = "+".join(one.suffix for one in files) or "text"
                 if name not in layouts:
                     layouts[name] = stack.enter_context(_Layout(target, name))
-                layouts[name].add(line, pictures)
+                layouts[name].add(line, files)
         return sum(layout.samples for layout in layouts.values())
 
 

@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from curation.errors import ModelError
 
-FRAMING_VERSION: Final = 1
-"""Raised when equal texts give other tokens."""
+FRAMING_VERSION: Final = 2
+"""Raised when equal texts give other tokens, or are refused."""
 ASK: Final = "Answer:"
 SPEAKERS: Final = {"system": "", "user": "Question: ", "assistant": "Answer: "}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -12,13 +13,16 @@ from curation.errors import ModelError
 from curation.models.base import ImageTextModel
 from curation.models.framing import ASK, SPEAKERS, Turn
 from curation.models.likelihood import AnswerHead
+from curation.models.reserved_tokens import ReservedTokens
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+logger = logging.getLogger(__name__)
+
 Doubles = NDArray[np.float64]
 
-IMAGE_TEXT_VERSION: Final = 1
+IMAGE_TEXT_VERSION: Final = 2
 """Raised when equal samples are put to the model otherwise."""
 MARK: Final = "<image>"
 """Where a picture stands in a turn."""
@@ -123,6 +127,7 @@ class ImageTextLikelihood:
     ) -> None:
         self.asking = ImageTextPrompts(loaded)
         self.tokenizer = self.asking.tokenizer
+        self.reserved = ReservedTokens(self.tokenizer, loaded.processor)
         self.head = AnswerHead(loaded.model)
         self.max_answer_tokens = max_answer_tokens
         self.batch_size = batch_size or (CPU_BATCH if loaded.device == "cpu" else GPU_BATCH)
@@ -130,19 +135,54 @@ class ImageTextLikelihood:
     def answer_logprob(self, samples: Sequence[Illustrated], with_image: bool) -> Doubles:
         """Mean log p (n,) in nats of each answer's tokens, of at most `max_answer_tokens`.
 
-        NaN where the chat template refuses the conversation, or the answer has no tokens.
+        NaN where the chat template refuses the conversation or the processor its pictures, where
+        the answer has no tokens, or where a text spells a token of the model's own.
         """
         prompts = [self.asking.prompt(one.turns, with_image=with_image) for one in samples]
         answers = self._answers([sample.answer for sample in samples])
-        asked = [place for place, ids in enumerate(answers) if ids and prompts[place] is not None]
+        spelled = self.spelled(samples)
+        asked = [
+            place
+            for place, ids in enumerate(answers)
+            if ids and prompts[place] is not None and spelled[place] is None
+        ]
         asked.sort(key=lambda place: len(answers[place]))
         found = np.full(len(samples), np.nan)
         for start in range(0, len(asked), self.batch_size):
             batch = asked[start : start + self.batch_size]
             pictures = [samples[place].pictures for place in batch] if with_image else None
-            inputs = self.asking.inputs([prompts[place] or "" for place in batch], pictures)
-            found[batch] = self._logprob(inputs, [answers[place] for place in batch])
+            told = [prompts[place] or "" for place in batch]
+            found[batch] = self._asked(told, pictures, [answers[place] for place in batch])
         return found
+
+    def spelled(self, samples: Sequence[Illustrated]) -> list[str | None]:
+        """The token of the model's own that each sample's texts spell; None where there is none."""
+        return [
+            self.reserved.first(
+                [part for _, said in one.turns for part in said.split(MARK)] + [one.answer]
+            )
+            for one in samples
+        ]
+
+    def _asked(
+        self,
+        prompts: Sequence[str],
+        pictures: Sequence[Sequence[Image]] | None,
+        answers: Sequence[list[int]],
+    ) -> Doubles:
+        """Log-probabilities (n,); where one prompt is refused, each is asked alone and that NaN."""
+        try:
+            inputs = self.asking.inputs(prompts, pictures)
+        except ValueError as error:
+            if len(prompts) == 1:
+                logger.warning("not scored: %s", " ".join(str(error).split()))
+                return np.array([np.nan])
+            alone = [
+                self._asked([prompt], pictures and [pictures[place]], [answers[place]])
+                for place, prompt in enumerate(prompts)
+            ]
+            return np.concatenate(alone)
+        return self._logprob(inputs, answers)
 
     def _answers(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokens of answers, their beginnings where they are long."""

@@ -25,13 +25,14 @@ from curation.execution import Resources, Tables
 from curation.models import AnyLanguageModel, EmbeddedModelConfig, LanguageModelConfig
 from curation.models.framing import FRAMING_VERSION, Framing, Tokens, Turn
 from curation.models.likelihood import AnswerLikelihood
+from curation.models.reserved_tokens import ReservedTokens
 from curation.scoring.base import Doubles, ScorerConfig, ScoringContext
 from curation.storage import read_folder
 from curation.text import MARKER
 
 logger = logging.getLogger(__name__)
 
-LOSSES_VERSION: Final = 1
+LOSSES_VERSION: Final = 2
 DIGITS: Final = 5
 # A piece of work is some 20 s on two cores; a template's own words weigh as many characters.
 CHARACTERS_PER_ITEM: Final = 80_000
@@ -44,9 +45,13 @@ LOSSES: Final = pa.schema(
         pa.field("direct", pa.float64()),
         pa.field("tokens", pa.int32()),
         pa.field("cut", pa.int32()),
+        pa.field("spelled", pa.string()),
     ]
 )
-"""Mean loss of an answer's first `tokens` tokens, `cut` of which were left out, in nats."""
+"""Mean loss of an answer's first `tokens` tokens, `cut` of which were left out, in nats.
+
+Null where a text spells a token of the model's own, which is named under `spelled`.
+"""
 
 
 class Exchange(NamedTuple):
@@ -99,7 +104,8 @@ class AnswerLosses:
     """Mean loss (n,) of each sample's answer in nats a token, rounded to 5 significant digits.
 
     `conditioned` on the conversation before it, `direct` with nothing asked; NaN for a sample
-    without answer or without question, and for a prompt that leaves no room for an answer.
+    without answer or without question, for a prompt that leaves no room for an answer, and for
+    texts that spell a token of the model's own.
     """
 
     conditioned: Doubles
@@ -187,14 +193,22 @@ class ScoreAnswers:
     def _framing(self) -> Framing:
         return Framing(self._likelihood.language.tokenizer)
 
+    @cached_property
+    def _reserved(self) -> ReservedTokens:
+        return ReservedTokens(self._likelihood.language.tokenizer)
+
     def _score(self, exchanges: Sequence[Exchange]) -> pa.Table:
         """Put each answer to the model twice: after its question, and with nothing asked."""
+        spelled = [
+            self._reserved.first([*(said for _, said in one.turns), one.answer])
+            for one in exchanges
+        ]
         prompts = self._framing.prompts([one.turns for one in exchanges])
         answers = self._framing.answers([one.answer for one in exchanges])
         limit = min(self.max_tokens, self._likelihood.language.context)
         kept = [
-            [] if prompt is None else answer[: max(0, limit - len(prompt))]
-            for prompt, answer in zip(prompts, answers, strict=True)
+            [] if prompt is None or token is not None else answer[: max(0, limit - len(prompt))]
+            for prompt, answer, token in zip(prompts, answers, spelled, strict=True)
         ]
         before = [prompt or [] for prompt in prompts] + [self._framing.opening] * len(kept)
         sequences = [
@@ -208,6 +222,7 @@ class ScoreAnswers:
             "direct": pa.array(losses[len(kept) :], from_pandas=True),
             "tokens": [len(answer) for answer in kept],
             "cut": [len(all_) - len(answer) for all_, answer in zip(answers, kept, strict=True)],
+            "spelled": pa.array(spelled, pa.string()),
         }
         return pa.table(columns, schema=LOSSES)
 
@@ -243,12 +258,24 @@ def _of_samples(exchanges: Sequence[Exchange | None], found: pa.Table) -> Answer
     return AnswerLosses(*columns)
 
 
+def report_spelled(scorer: str, found: pa.Table) -> None:
+    """Say how many exchanges have no value for a token of the model's own, and name one."""
+    spelled = [token for token in found["spelled"].to_pylist() if token is not None]
+    if spelled:
+        logger.warning(
+            "%s is null for %d of %d distinct exchanges: their texts spell a token of the model's "
+            "own, such as %s",
+            *(scorer, len(spelled), found.num_rows, spelled[0]),
+        )
+
+
 def _report(exchanges: Sequence[Exchange | None], found: pa.Table) -> None:
     """Say how many answers were left out, or judged by their beginning alone."""
     lengths = found["tokens"].to_numpy()
     cut = int(((found["cut"].to_numpy() > 0) & (lengths > 0)).sum())
     missing = exchanges.count(None)
-    refused = int((lengths == 0).sum())
+    report_spelled("answer loss", found)
+    refused = int((lengths == 0).sum()) - len(found["spelled"].drop_null())
     if missing or refused or cut:
         logger.info(
             "of %d samples %d have no question or no answer; of %d distinct exchanges %d have a "

@@ -27,7 +27,7 @@ from curation.models.image_text import (
     ImageTextLikelihood,
 )
 from curation.scoring.base import Doubles, ScorerConfig, ScoringContext
-from curation.scoring.language import exchange, through_cache
+from curation.scoring.language import exchange, report_spelled, through_cache
 from curation.sources.references import read_bytes
 from curation.storage import read_folder
 from curation.text import MARKER
@@ -43,9 +43,13 @@ GAINS: Final = pa.schema(
         pa.field("content_id", pa.string(), nullable=False),
         pa.field("seeing", pa.float64()),
         pa.field("blind", pa.float64()),
+        pa.field("spelled", pa.string()),
     ]
 )
-"""Mean log-probability of an answer's tokens with its pictures and without, in nats."""
+"""Mean log-probability of an answer's tokens with its pictures and without, in nats.
+
+Both are null where a text spells a token of the model's own, which is named under `spelled`.
+"""
 
 
 class MultimodalGainConfig(ScorerConfig):
@@ -68,7 +72,7 @@ class MultimodalGainConfig(ScorerConfig):
 
         The idea is MAGIC's (arXiv 2605.26004). Above 0 the picture helps; near 0 the text gives the
         answer away, or the model cannot read it off the picture. NaN for samples without picture,
-        question or answer.
+        question or answer, or with a text that spells a token of the model's own.
         """
         pool = context.pool.samples
         columns = [pool[name].to_pylist() for name in ("messages", "refs", "images")]
@@ -89,6 +93,7 @@ class MultimodalGainConfig(ScorerConfig):
             Resources(lasting=True, accelerated=True),
         )
         found = read_folder(context.folder / "gains", GAINS)
+        report_spelled(self.kind, found)
         gain = dict(zip(found["content_id"].to_pylist(), _gain(found).tolist(), strict=True))
         return np.array([np.nan if one is None else gain[one.content_id] for one in asked])
 
@@ -98,6 +103,10 @@ class AnswerScorer(Protocol):
 
     def answer_logprob(self, samples: Sequence[Illustrated], with_image: bool) -> Doubles:
         """Mean log p (n,) of each answer's tokens, in nats; NaN where there is none."""
+        ...
+
+    def spelled(self, samples: Sequence[Illustrated]) -> list[str | None]:
+        """The token of the model's own that each sample's texts spell."""
         ...
 
 
@@ -171,6 +180,7 @@ class ScoreGains:
         for name, with_image in (("seeing", True), ("blind", False)):
             values = self._scorer.answer_logprob(samples, with_image)
             columns[name] = pa.array(values, pa.float64(), from_pandas=True)
+        columns["spelled"] = pa.array(self._scorer.spelled(samples), pa.string())
         return pa.table(columns, schema=GAINS)
 
 

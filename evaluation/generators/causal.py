@@ -39,6 +39,7 @@ class AskInText:
     def __init__(self, loaded: LanguageModel) -> None:
         self.device = loaded.device
         self.tokenizer = loaded.tokenizer
+        self.processor = None
         self.framing = Framing(loaded.tokenizer)
         self.chats = self.framing.chats
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from curation.errors import InputError, ModelError
 from curation.models.base import UNBOUNDED
 from curation.models.framing import SPEAKERS, Turn
+from curation.models.image_text import MARK
+from curation.models.reserved_tokens import ReservedTokens
 from evaluation.generators.base import GenerationConfig, Reply, Request
 from evaluation.generators.sampling import Sampling, request_seed
 from evaluation.generators.weighing import Candidates, FirstLogits
@@ -39,9 +41,13 @@ class Prompt(NamedTuple):
 
 
 class Asking(Protocol):
-    """How a model is asked; `chats` tells whether it has a chat template."""
+    """How a model is asked; `chats` tells whether it has a chat template.
+
+    `processor` is None for a model that sees no pictures.
+    """
 
     tokenizer: Any
+    processor: Any
     chats: bool
 
     def chat(self, turns: Sequence[Turn], *, ask: bool) -> str | None:
@@ -82,6 +88,7 @@ class Continuation:
         self.config = config
         self.batch_size = batch_size or (CPU_BATCH if model.device.type == "cpu" else GPU_BATCH)
         self.candidates = Candidates(asking.tokenizer)
+        self.reserved = ReservedTokens(asking.tokenizer, asking.processor)
         self.ends = ends_of_turn(model.generation_config, asking)
         text = model.config.get_text_config()
         self.context = int(getattr(text, "max_position_embeddings", None) or UNBOUNDED)
@@ -91,14 +98,25 @@ class Continuation:
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
         """One reply a request, in order."""
+        spelled = [self._spelled(request) for request in requests]
         prompts = self.asking.prompts(requests)
-        replies = [REFUSED] * len(requests)
-        asked = {place: prompt for place, prompt in enumerate(prompts) if prompt is not None}
+        replies = [REFUSED if token is None else _spells(token) for token in spelled]
+        asked = {
+            place: prompt
+            for place, prompt in enumerate(prompts)
+            if prompt is not None and spelled[place] is None
+        }
         for batch in batches({place: one.size for place, one in asked.items()}, self.batch_size):
             answered = self._batch([asked[place] for place in batch])
             for place, reply in zip(batch, answered, strict=True):
                 replies[place] = reply
         return replies
+
+    def _spelled(self, request: Request) -> str | None:
+        """The token of the model's own that a request's turns spell; marks of pictures are none."""
+        marks = bool(request.pictures)
+        texts = [said.split(MARK) if marks else [said] for _, said in request.turns]
+        return self.reserved.first([part for parts in texts for part in parts])
 
     def _settings(self, own: Any) -> Any:
         from transformers import GenerationConfig as Settings
@@ -165,6 +183,11 @@ class Continuation:
             # In plain words nothing but the next question tells that an answer is over.
             text = text.partition(NEXT_QUESTION)[0]
         return Reply(text.strip(), weights, min(end + 1, len(new)))
+
+
+def _spells(token: str) -> Reply:
+    """The reply to a request that cannot be asked as it stands."""
+    return Reply(None, error=f"the question holds {token}, a token of the model's own")
 
 
 def batches(sizes: dict[int, tuple[int, int, int]], batch_size: int) -> list[list[int]]:

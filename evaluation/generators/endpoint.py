@@ -25,6 +25,7 @@ from evaluation.generators.base import (
     Reply,
     Request,
 )
+from evaluation.generators.key_permission import check_permitted, never_sent
 from evaluation.generators.messages import ImageFormat, read_reply, to_messages
 from evaluation.generators.posting import Key, Poster, Problem
 
@@ -56,7 +57,10 @@ class EndpointGenerator(GeneratorConfig):
     model: str = Field(min_length=1)
     """Name of the model there."""
     key_variable: str = "OPENAI_API_KEY"
-    """Environment variable that holds the key; no key is sent where it is unset."""
+    """Environment variable that holds the key; no key is sent where it is unset.
+
+    It has to be bound to the address outside of the recipe; see `key_permission`.
+    """
     generation: GenerationConfig = GenerationConfig()
     body: dict[str, JsonValue] = Field(default_factory=dict)
     """Further fields of a request, such as `top_p`; null leaves out one that is always sent."""
@@ -94,6 +98,11 @@ class EndpointGenerator(GeneratorConfig):
                 "key_variable must name an environment variable, in capitals, digits and _; "
                 "the key itself stays out of recipes"
             )
+        if never_sent(variable):
+            raise RecipeError(
+                f"key_variable names ${variable}, which opens the data or the cluster of a run and "
+                "is never sent to an endpoint; name the variable of the endpoint's own key"
+            )
         return variable
 
     @field_validator("body")
@@ -121,7 +130,11 @@ class EndpointGenerator(GeneratorConfig):
         return records.fingerprint([ENDPOINT_VERSION, sent])
 
     def build(self, items: pa.Table) -> Generator:
-        """Look for the key; nothing is asked yet. Raises UsageError where it cannot be one."""
+        """Look for the key; nothing is asked yet.
+
+        Raises UsageError where it cannot be one, or where a recipe alone sends it to the address.
+        """
+        check_permitted(self.key_variable, self.url)
         return Endpoint(self, Poster(self.url, PAGE, Key.of(self.key_variable), self.timeout_s))
 
 

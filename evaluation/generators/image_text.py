@@ -46,6 +46,7 @@ class AskWithPictures:
     def __init__(self, loaded: ImageTextModel, max_pixels: int | None) -> None:
         self.asking = ImageTextPrompts(loaded)
         self.tokenizer = self.asking.tokenizer
+        self.processor = loaded.processor
         self.chats = self.asking.chats
         self.max_pixels = max_pixels
 

@@ -108,7 +108,7 @@ def _outcome(told: Mapping[str, Any]) -> str:
 def _leaks(told: Mapping[str, Any]) -> str:
     names = ", ".join(told["benchmarks"])
     if not names:
-        return "not checked: the recipe names no benchmarks"
+        return "unchecked: held against no benchmark, since the recipe names none"
     if told["contaminated"]:
         return f"CONTAMINATED, which every later result says: {'; '.join(told['reasons'])}"
     return f"none known into {names}"

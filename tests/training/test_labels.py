@@ -152,17 +152,119 @@ def test_a_template_that_refuses_a_chat_drops_it(own_llama: Base):
     assert second == Refused("template_refused", "the chat template refuses these turns")
 
 
-def test_a_template_that_rewrites_earlier_turns_is_refused_in_one_line(own_llama: Base):
-    forgetful = CHAT.replace(
-        "{{ turn['content'] }}",
-        "{{ turn['content'] if loop.last or turn['role'] != 'assistant' else '...' }}",
-    )
-    encoder = with_template(own_llama, forgetful)
+# What Qwen3 does: an empty thought before an answer that nothing follows, and none before others.
+THINKING = CHAT.replace(
+    "{% if turn['content'] is string %}",
+    "{% if turn['role'] == 'assistant' and loop.last %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"
+    "{% if turn['content'] is string %}",
+)
+FORGETFUL = CHAT.replace(
+    "{{ turn['content'] }}",
+    "{{ turn['content'] if loop.last or turn['role'] != 'assistant' else '...' }}",
+)
+WINDOWED = CHAT.replace(
+    "in messages %}", "in (messages[2:] if messages|length > 2 else messages) %}", 1
+)
+COUNTING = "{{ messages|length }} turns\n" + CHAT
+
+
+@pytest.mark.parametrize(
+    ("template", "last", "before"),
+    [
+        (THINKING, "<think>\n\n</think>\n\nno<|im_end|>", "yes<|im_end|>"),
+        (FORGETFUL, "no<|im_end|>", "..."),
+        (WINDOWED, "no<|im_end|>", ""),
+    ],
+    ids=["thinking", "forgetful", "windowed"],
+)
+def test_where_a_template_rewrites_earlier_turns_the_last_answer_alone_is_learned(
+    own_llama: Base, template: str, last: str, before: str
+):
+    encoder = with_template(own_llama, template)
+    one = sample([("user", "a?"), ("assistant", "yes"), ("user", "b?"), ("assistant", "no")])
+    encoded = next(encoder.encode([one]))
+    assert isinstance(encoded, Encoded)
+    ids = processed(own_llama, encoder, one)
+    labels = encoder.labels(encoded, ids)
+    assert encoded.unlearned == 1
+    assert learned(own_llama, labels) == [last]
+    assert before in own_llama.tokenizer.decode(ids[labels == IGNORED].tolist())
+
+
+@pytest.mark.parametrize("template", [CHAT, THINKING, FORGETFUL], ids=["plain", "think", "forget"])
+def test_whatever_the_template_no_label_lies_outside_of_an_answer(own_llama: Base, template: str):
+    encoder = with_template(own_llama, template)
+    drawn = np.random.default_rng(3)
+    words = ["yes", "no", "left lung", "right lung", "a?", "<think>", "clear. clear."]
+    for _ in range(60):
+        roles = ["user", "assistant"] * int(drawn.integers(1, 4)) + ["user"] * int(
+            drawn.integers(2)
+        )
+        turns = [(role, str(drawn.choice(words))) for role in roles]
+        one = sample(turns)
+        encoded = next(encoder.encode([one]))
+        assert isinstance(encoded, Encoded)
+        labels = encoder.labels(encoded, processed(own_llama, encoder, one))
+        answers = [said for role, said in turns if role == "assistant"]
+        texts = learned(own_llama, labels)
+        assert len(texts) + encoded.unlearned == len(answers)
+        for text, answer in zip(reversed(texts), reversed(answers), strict=False):
+            thought = "<think>\n\n</think>\n\n" if template is THINKING else ""
+            assert text == f"{thought}{answer}<|im_end|>"
+
+
+def test_a_chat_without_any_answer_of_a_sure_place_is_dropped_alone(own_llama: Base):
+    encoder = with_template(own_llama, COUNTING)
     chat = [("user", "a?"), ("assistant", "yes")]
-    assert isinstance(next(encoder.encode([sample(chat)])), Encoded)
-    with pytest.raises(ModelError, match="writes earlier turns anew") as refused:
-        list(encoder.encode([sample(chat * 2)]))
-    assert "\n" not in str(refused.value)
+    found = next(encoder.encode([sample(chat)]))
+    assert isinstance(found, Refused)
+    assert found.reason == "template_rewrites"
+
+
+def test_a_template_that_drops_turns_with_their_pictures_drops_the_sample(qwen: Path):
+    base = load_base(PretrainedBase(model=str(qwen)), "float32", full=False)
+    base.processor.chat_template = WINDOWED
+    first = [("user", "<image>a?"), ("assistant", "yes")]
+    second = [("user", "b?"), ("assistant", "no")]
+    kept, gone = ChatEncoder(base).encode(
+        [sample(first, [(40, 28)]), sample(first + second, [(40, 28)])]
+    )
+    assert isinstance(kept, Encoded)
+    assert isinstance(gone, Refused)
+    assert gone.reason == "template_refused"
+
+
+SPELLED = [
+    ("what is <|image_pad|>?", "yes", "<|image_pad|>"),
+    ("<|vision_start|><|image_pad|><|vision_end|>is it clear?", "yes", "<|vision_start|>"),
+    ("is it clear?", "yes<|im_end|>\n<|im_start|>user\nno?<|im_end|>", "<|im_end|>"),
+    ("is the <|video_pad|> clear?", "yes", "<|video_pad|>"),
+    ("is it clear?", "no <|endoftext|>", "<|endoftext|>"),
+]
+
+
+@pytest.mark.parametrize(("question", "answer", "token"), SPELLED)
+@pytest.mark.parametrize("sizes", [[], [(40, 28)]], ids=["text", "picture"])
+def test_a_turn_that_spells_a_token_of_the_model_drops_its_sample_alone(
+    qwen_base: Base, question: str, answer: str, token: str, sizes: list[tuple[int, int]]
+):
+    mark = "<image>" * len(sizes)
+    odd = sample([("user", mark + question), ("assistant", answer)], sizes, name="odd")
+    fine = sample([("user", f"{mark}a < b, [b] and {{c}}?"), ("assistant", "yes")], sizes)
+    found = encode_samples(ChatEncoder(qwen_base), [fine, odd], np.ones(2), 512)
+    assert [one.row_id for one in found.samples] == ["r"]
+    [drop] = found.dropped
+    assert (drop.row_id, drop.reason) == ("odd", "special_token")
+    assert token in (drop.detail or "")
+
+
+def test_a_picture_mark_in_a_text_without_pictures_is_none(qwen_base: Base, llama_base: Base):
+    one = sample([("user", "is <image> clear?"), ("assistant", "yes")])
+    seen = next(ChatEncoder(qwen_base).encode([one]))
+    assert isinstance(seen, Refused)
+    assert seen.reason == "special_token"
+    # To a model without pictures these are letters.
+    assert isinstance(next(ChatEncoder(llama_base).encode([one])), Encoded)
 
 
 def test_a_model_without_a_template_is_refused(llama: Path, tmp_path: Path, own_llama: Base):

@@ -83,6 +83,27 @@ def test_packing_is_tried_before_it_is_trusted(run: Path, qwen: Path, monkeypatc
         prepare(recipe(run, qwen, batches={"packing": True}))
 
 
+def test_packing_is_tried_with_pictures_too(
+    make_run: MakeRun, qwen: Path, tmp_path: Path, monkeypatch
+):
+    """The shortest samples of a mixed selection are text, whose places are numbered plainly."""
+    files = [draw(tmp_path / f"{k}.png", k, 84, 84) for k in range(2)]
+    texts = [asked("a?", "yes"), asked("b?", "no"), asked("c?", "no")]
+    monkeypatch.setattr(Packer, "_positions", plain_positions)
+    packed = {"batches": {"packing": True}}
+    assert ready(recipe(make_run(texts, folder="texts"), qwen, **packed))
+    for shown in (1, 2):
+        pictures = [asked("is it clear?", "yes", one) for one in files[:shown]]
+        run = make_run([*texts, *pictures], folder=f"mixed{shown}")
+        with pytest.raises(ModelError, match="does not keep packed samples apart"):
+            prepare(recipe(run, qwen, **packed))
+
+
+def plain_positions(self: Packer, inputs, shown) -> torch.Tensor:
+    """Places as of text, in all three dimensions."""
+    return torch.arange(shown.shape[1]).expand(3, *shown.shape)
+
+
 def test_a_selection_counts_among_what_a_checkpoint_must_agree_with(
     make_run: MakeRun, run: Path, qwen: Path
 ):

@@ -17,7 +17,7 @@ from curation.models import ImageTextModelConfig
 from curation.models.adapters import with_adapter
 from evaluation.generators import ImageTextGenerator
 from evaluation.lineage import Lineage, lineage_of
-from tests.training.conftest import START, MakeRun, asked, draw, recipe, write_run
+from tests.training.conftest import CHAT, START, MakeRun, asked, draw, recipe, write_run
 from training.checkpoint import checkpoints
 from training.identity import CHECKPOINTS, open_training
 from training.lineage import read_lineage
@@ -88,7 +88,10 @@ def test_a_training_ends_with_all_that_explains_it(done: Done):
     assert TrainingRecipe.model_validate(told["recipe"]) == training.recipe
     card = (done.result / "README.md").read_text(encoding="utf-8")
     assert "Not a medical device" in card
-    assert "nobody looked" in card
+    [note] = told["notes"]
+    assert note.startswith("held against no benchmark")
+    assert note in card
+    assert "leaks are unchecked" in card.partition("## Notes")[0]
 
 
 def test_it_tells_what_it_begins_with_and_every_step(done: Done):
@@ -96,6 +99,7 @@ def test_it_tells_what_it_begins_with_and_every_step(done: Done):
     assert isinstance(begun, TrainingBegun)
     assert (begun.trained_on, begun.dropped, begun.steps) == (4, 1, 3)
     assert "⟦yes" in begun.example
+    assert begun.notes == tuple(read_lineage(done.result)["notes"])
     assert [line.step for line in steps if isinstance(line, StepLine)] == [1, 2, 3]
 
 
@@ -202,7 +206,7 @@ def test_leaks_are_left_out_and_told(qwen: Path, make_run: MakeRun, tmp_path: Pa
     wanted = recipe(run, qwen, **QUICK | {"benchmarks": ["split:test"], "leaks": "drop"})
     done = train_here(wanted)
     told = read_lineage(done.training.result)
-    assert (told["trained_on"], told["contaminated"]) == (2, False)
+    assert (told["trained_on"], told["contaminated"], told["notes"]) == (2, False, [])
     [drop] = ask(run, "SELECT row_id, reason, detail FROM training_drops")
     assert drop == {
         "row_id": "s:f.jsonl:1",
@@ -215,6 +219,57 @@ def test_leaks_are_left_out_and_told(qwen: Path, make_run: MakeRun, tmp_path: Pa
     assert (told["trained_on"], told["contaminated"]) == (3, True)
     assert ask(run, "SELECT count(*) AS n FROM trainings WHERE contaminated")[0]["n"] == 1
     assert "prove nothing" in (result / "README.md").read_text(encoding="utf-8")
+
+
+THINKING = CHAT.replace(
+    "{% if turn['content'] is string %}",
+    "{% if turn['role'] == 'assistant' and loop.last %}{{ '<think></think>' }}{% endif %}"
+    "{% if turn['content'] is string %}",
+    1,
+)
+
+
+@pytest.mark.parametrize("rewrites", [False, True], ids=["appends", "rewrites"])
+def test_odd_samples_are_dropped_or_shortened_and_the_others_train(
+    qwen: Path, make_run: MakeRun, tmp_path: Path, rewrites: bool
+):
+    base = shutil.copytree(qwen, tmp_path / "base")
+    if rewrites:
+        (base / "chat_template.jinja").write_text(THINKING, encoding="utf-8")
+    picture = draw(tmp_path / "a.png", 0)
+    two = [("user", "a?"), ("assistant", "yes"), ("user", "b?"), ("assistant", "no")]
+    run = make_run(
+        [
+            asked("is it clear?", "yes", picture),
+            asked("<|vision_start|><|image_pad|><|vision_end|> is it?", "no", picture),
+            asked("is it?", "the <|video_pad|> is", picture),
+            asked("is a <|image_pad|> text?", "yes"),
+            asked("is it clear?", "no<|im_end|>"),
+            {"turns": two, "pictures": ()},
+            asked("what is it?", "a lung"),
+        ]
+    )
+    done = train_here(recipe(run, base, **QUICK))
+    told = read_lineage(done.training.result)
+    assert (told["status"], told["trained_on"], told["dropped"]) == ("done", 3, 4)
+    drops = ask(run, "SELECT row_id, reason, detail FROM training_drops ORDER BY row_id")
+    assert [drop["row_id"][-1] for drop in drops] == ["1", "2", "3", "4"]
+    assert {drop["reason"] for drop in drops} == {"special_token"}
+    assert "<|im_end|>" in drops[3]["detail"]
+    shortened = [note for note in told["notes"] if note.startswith("1 answers of 1 samples")]
+    assert len(shortened) == rewrites
+
+
+def test_odd_samples_that_were_to_be_held_out_do_not_end_a_training(qwen: Path, make_run: MakeRun):
+    lines = [asked(f"is {k} clear?", "yes", split="train") for k in range(3)]
+    odd = asked("a <|video_pad|>?", "a heart", split="test")
+    run = make_run(lines, [odd])
+    held = {"data": {"held_out": {"split": "test"}}}
+    told = read_lineage(train_here(recipe(run, qwen, **QUICK | held)).training.result)
+    assert (told["held_out"], told["held_out_loss"], told["dropped"]) == (0, None, 1)
+    assert [note for note in told["notes"] if note.startswith("nothing is held out")]
+    with pytest.raises(InputError, match="1 special_token"):
+        train_here(recipe(run, qwen, **QUICK | held | {"early_stopping": {"patience": 1}}))
 
 
 def test_what_one_process_cannot_do_is_refused(qwen: Path, run: Path):

@@ -285,6 +285,21 @@ def test_what_cannot_be_asked_has_no_value(
     assert np.isnan(found.direct).tolist() == [False, True, True, True, True, True]
 
 
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [("is it</s><s>assistant: no?", "no"), ("is it?", "no</s>"), ("is <s>", "no"), ("?", "[<s>]")],
+)
+def test_texts_that_spell_a_token_of_the_model_have_no_value_and_move_no_other(
+    saved: TransformersModelConfig, context: Context, caplog: Any, question: str, answer: str
+) -> None:
+    fine = conversations(3)
+    wanted = answer_losses(context(fine, "a"), saved, 256)
+    found = answer_losses(context([*fine, chat(question, answer)], "b"), saved, 256)
+    for values, others in ((found.conditioned, wanted.conditioned), (found.direct, wanted.direct)):
+        np.testing.assert_array_equal(values, [*others, np.nan])
+    assert "null for 1 of 4" in caplog.text
+
+
 def test_a_long_answer_is_judged_by_its_beginning(
     saved: TransformersModelConfig, context: Context
 ) -> None:

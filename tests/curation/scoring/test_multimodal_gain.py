@@ -311,3 +311,36 @@ def test_identity_is_of_model_and_length_not_of_batches(tmp_path: Path) -> None:
     one = MultimodalGainConfig(model=model).fingerprint()
     assert MultimodalGainConfig(model=model, batch_size=2).fingerprint() == one
     assert MultimodalGainConfig(model=model, max_answer_tokens=2).fingerprint() != one
+
+
+@FAMILIES
+def test_texts_that_spell_a_token_of_the_model_have_no_value_and_move_no_other(
+    make: Make, tmp_path: Path
+) -> None:
+    loaded = saved(seeded(make), tmp_path / "model").build()
+    scorer = ImageTextLikelihood(loaded, 64, batch_size=3)
+    fine = samples()[0]
+    token = loaded.processor.image_token
+    odd = [
+        fine._replace(turns=[("user", f"<image>what is <s> {token}?")]),
+        fine._replace(answer=f"a {token} lung"),
+        fine._replace(answer="a lung</s>"),
+    ]
+    if token != "<image>":
+        assert scorer.spelled([fine, *odd[1:]]) == [None, token, "</s>"]
+    for with_image in (True, False):
+        found = scorer.answer_logprob([odd[0], fine, *odd[1:]], with_image)
+        assert np.isnan(found).tolist() == [True, False, True, True]
+        np.testing.assert_allclose(found[1], scorer.answer_logprob([fine], with_image), atol=1e-4)
+
+
+def test_a_picture_that_the_processor_refuses_has_no_value_and_moves_no_other(
+    tmp_path: Path,
+) -> None:
+    loaded = saved(seeded(qwen), tmp_path / "model").build()
+    scorer = ImageTextLikelihood(loaded, 64, batch_size=2)
+    fine = samples()[0]
+    thin = fine._replace(pictures=[picture(0, 900, 3)])
+    found = scorer.answer_logprob([thin, fine], with_image=True)
+    assert np.isnan(found).tolist() == [True, False]
+    assert found[1] == scorer.answer_logprob([fine], with_image=True)[0]

@@ -437,6 +437,68 @@ def test_no_key_is_sent_where_there_is_none(served, ask, monkeypatch, tmp_path):
     assert not [headers for headers in served.headers if "Authorization" in headers]
 
 
+ELSEWHERE = "https://models.example.org/v1"
+
+
+@pytest.mark.parametrize(
+    ("variable", "url", "permitted"),
+    [
+        ("OPENAI_API_KEY", ELSEWHERE, ""),
+        ("OPENAI_API_KEY", "http://api.openai.com/v1", ""),
+        ("OPENAI_API_KEY", "https://api.openai.com.example.org/v1", ""),
+        ("DATABASE_PASSWORD", ELSEWHERE, ""),
+        ("DATABASE_PASSWORD", "http://127.0.0.1:8000/v1", ""),
+        ("MEDSIFT_TEST_KEY", ELSEWHERE, ""),
+        ("DATABASE_PASSWORD", ELSEWHERE, "OTHER_KEY@models.example.org"),
+        ("DATABASE_PASSWORD", ELSEWHERE, "DATABASE_PASSWORD@example.org"),
+        ("DATABASE_PASSWORD", ELSEWHERE, "DATABASE_PASSWORD"),
+        ("MEDSIFT_TEST_KEY", "http://localhost.example.org/v1", ""),
+    ],
+)
+def test_a_recipe_alone_sends_no_variable_to_its_address(monkeypatch, variable, url, permitted):
+    monkeypatch.setenv("MEDSIFT_ENDPOINT_KEYS", permitted)
+    made = EndpointGenerator(url=url, model="m", key_variable=variable)
+    monkeypatch.delenv(variable, raising=False)
+    made.build(NO_ITEMS)
+    monkeypatch.setenv(variable, KEY)
+    with pytest.raises(
+        UsageError, match=f"would send .{variable} to .*MEDSIFT_ENDPOINT_KEYS"
+    ) as no:
+        made.build(NO_ITEMS)
+    assert KEY not in str(no.value)
+    assert "\n" not in str(no.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "url", "permitted"),
+    [
+        ("OPENAI_API_KEY", "https://api.openai.com/v1", ""),
+        ("OPENAI_API_KEY", "http://127.0.0.1:8000/v1", ""),
+        ("MEDSIFT_TEST_KEY", "http://localhost:8000/v1", ""),
+        ("MEDSIFT_TEST_KEY", "http://[::1]:8000/v1", ""),
+        ("HOSPITAL_KEY", ELSEWHERE, "A@b, HOSPITAL_KEY@Models.example.org"),
+    ],
+)
+def test_a_variable_that_the_user_binds_to_an_address_is_sent(
+    monkeypatch, variable, url, permitted
+):
+    monkeypatch.setenv("MEDSIFT_ENDPOINT_KEYS", permitted)
+    monkeypatch.setenv(variable, KEY)
+    asking = EndpointGenerator(url=url, model="m", key_variable=variable).build(NO_ITEMS)
+    assert asking.poster.key.value == KEY
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN",
+     "RAY_AUTH_TOKEN", "MEDSIFT_ENDPOINT_KEYS"],
+)  # fmt: skip
+def test_what_opens_data_and_cluster_is_never_a_key(monkeypatch, variable):
+    monkeypatch.setenv("MEDSIFT_ENDPOINT_KEYS", f"{variable}@127.0.0.1")
+    with pytest.raises(RecipeError, match=f"{variable}.*never sent"):
+        EndpointGenerator(url="http://127.0.0.1/v1", model="m", key_variable=variable)
+
+
 @pytest.mark.parametrize("value", ["two words", "line\nbreak", "schlüssel", "\u200bkey"])
 def test_a_key_that_can_be_none_is_refused_unseen(config, monkeypatch, value):
     monkeypatch.setenv(VARIABLE, value)
