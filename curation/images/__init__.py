@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from curation.images.decoding import Decoded, ImageError, decode
+from curation.images.damage import ImageError
+from curation.images.decoding import Decoded, decode
 from curation.images.facts import facts, is_blank
 from curation.images.image_pass import ImagePass, inspect
 from curation.images.settings import ImagesConfig

@@ -7,8 +7,6 @@ its format plugins directly, so that `ImagesConfig.max_pixels` alone decides, fr
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -30,7 +28,7 @@ from PIL import (
 )
 
 from curation import records
-from curation.errors import InputError
+from curation.images.damage import ImageError, foreign_bytes
 from curation.images.display import on_white, percentile_window, windowed, without_equal_channels
 from curation.images.settings import ImagesConfig
 
@@ -69,34 +67,6 @@ SIGNATURES: Final = (
 )
 DEEP_MODES: Final = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 WHITE_IS_ZERO: Final = 0
-# What Pillow and pydicom raise for data that ends early or contradicts itself.
-DAMAGE: Final = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    EOFError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-)
-
-
-class ImageError(InputError):
-    """A picture that cannot be used; `reason` is the ledger's code for it.
-
-    Codes: image_missing, image_unreadable, image_empty, not_an_image, image_truncated,
-    image_too_large, image_too_small, image_unsupported.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +169,6 @@ def check_size(width: int, height: int, name: str, config: ImagesConfig) -> None
         )
 
 
-def damaged(name: str, kind: str, error: BaseException) -> ImageError:
-    """The error of a file that has the right first bytes and then does not decode."""
-    words = " ".join(str(error).split()) or type(error).__name__
-    return ImageError("image_truncated", f"{name}: {kind} data ends early or is damaged: {words}")
-
-
 def _extension(name: str) -> str:
     return PurePosixPath(name.rpartition("/")[2]).suffix.lower()
 
@@ -217,9 +181,11 @@ def _extension_note(name: str, kind: str) -> str | None:
 
 
 def _decode_pillow(data: bytes, name: str, kind: str, config: ImagesConfig) -> Decoded:
-    try:
+    with foreign_bytes(name, kind):
         picture = PLUGINS[kind](io.BytesIO(data))
-        check_size(*picture.size, name, config)
+        width, height = picture.size
+    check_size(width, height, name, config)
+    with foreign_bytes(name, kind):
         mode, depth = picture.mode, _bit_depth(picture, data)
         notes = _frame_notes(picture)
         picture.seek(0)
@@ -227,18 +193,27 @@ def _decode_pillow(data: bytes, name: str, kind: str, config: ImagesConfig) -> D
         inverted = _is_white_zero(picture)
         picture.load()
         upright = ImageOps.exif_transpose(picture) if orientation != 1 else picture
-    except ImageError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise ImageError("image_too_large", f"{name}: {error}; shrink the picture") from error
-    except DAMAGE as error:
-        raise damaged(name, kind, error) from error
+        shown, more = _plain(upright)
     if orientation in range(2, 9):
         notes.append(f"EXIF orientation {orientation} applied")
-    image, stored, more = _forms(upright, inverted)
+    image, stored, further = _forms(shown, inverted)
+    more += further
     if depth > 8 and stored.dtype == np.uint8:
         more.append(f"{depth} bits a channel read as 8")
     return Decoded(image, stored, mode, depth, kind, (*notes, *more))
+
+
+def _plain(picture: Image.Image) -> tuple[Image.Image, list[str]]:
+    """The picture in a deep mode, L or RGB, transparency drawn on white; and notes on that."""
+    if picture.mode in DEEP_MODES:
+        return picture, []
+    notes: list[str] = []
+    if picture.has_transparency_data:
+        picture, drawn = on_white(picture)
+        notes += ["transparency drawn on white"] if drawn else []
+    if picture.mode not in ("L", "RGB"):
+        picture = picture.convert("L" if picture.mode == "1" else "RGB")
+    return picture, notes
 
 
 def _forms(
@@ -247,14 +222,9 @@ def _forms(
     """The shown picture, the stored pixels, and notes on what was done."""
     if picture.mode in DEEP_MODES:
         return _deep_forms(picture, inverted)
-    notes: list[str] = []
-    if picture.has_transparency_data:
-        picture, drawn = on_white(picture)
-        notes += ["transparency drawn on white"] if drawn else []
-    if picture.mode != "L":
-        plain = picture.convert("L" if picture.mode == "1" else "RGB")
-        picture = without_equal_channels(plain) if plain.mode == "RGB" else plain
-    return picture, np.asarray(picture), notes
+    if picture.mode == "RGB":
+        picture = without_equal_channels(picture)
+    return picture, np.asarray(picture), []
 
 
 def _deep_forms(

@@ -43,8 +43,8 @@ def windowed(values: NDArray[np.generic], low: float, high: float) -> Grey:
 
 
 def to_bytes(shares: NDArray[np.float64]) -> Grey:
-    """Brightness shares, clipped to 0…1, as 0…255 rounded to nearest."""
-    return np.rint(np.clip(shares, 0.0, 1.0) * 255.0).astype(np.uint8)
+    """Brightness shares, clipped to 0…1, as 0…255 rounded to nearest; NaN as 0."""
+    return np.rint(np.clip(np.nan_to_num(shares), 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 def without_equal_channels(image: Image.Image) -> Image.Image:

@@ -15,7 +15,8 @@ from PIL import Image
 from curation import records
 from curation.encoders.base import EncoderConfig, Pixels, Vectors
 from curation.errors import StorageError
-from curation.images.decoding import ImageError, decode
+from curation.images.damage import ImageError
+from curation.images.decoding import decode
 from curation.images.facts import facts
 from curation.images.settings import ImagesConfig
 from curation.privacy import TextReader

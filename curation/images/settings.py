@@ -14,6 +14,8 @@ class ImagesConfig(Config):
 
     max_pixels: int = Field(100_000_000, ge=1)
     """Width times height above which a picture is refused from its header, before decoding."""
+    max_bytes: int = Field(512 << 20, ge=1)
+    """Bytes of a file, and of what it inflates to, above which a picture is refused unread."""
     min_side: int = Field(1, ge=1)
     """Shortest side in pixels that a picture must have."""
     drop_blank: bool = True

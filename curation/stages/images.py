@@ -25,7 +25,7 @@ from curation.stages.base import StageContext
 from curation.storage import count_rows, parts, read_folder, read_tables, write_table
 
 REFS_PER_HASH_ITEM = 256
-PASS_VERSION = 1
+PASS_VERSION = 2
 HASH_DIGITS = 64
 
 FILES = pa.schema(
@@ -177,7 +177,7 @@ class ImagesStage:
     """Looks at every distinct picture once."""
 
     name: ClassVar[str] = "images"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
         """Image rules, the encoder, and size and time of change of every referenced file."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from PIL import ExifTags, Image
 
 from curation.errors import InputError
-from curation.images.decoding import ImageError, sniff
+from curation.images.damage import ImageError
+from curation.images.decoding import sniff
 from curation.sources.base import BlobStore
 from evaluation.benchmarks.entry import Absent, Box, PublishedPicture, Shown
 from evaluation.benchmarks.published import Published
