@@ -164,8 +164,8 @@ def _read_hyphen(found: re.Match[str]) -> str:
     if after.isdigit():
         return f" {MINUS}"
     behind = _NEXT.match(text, stop)
-    dash = before != ")" and not before.isalnum() and behind is not None
-    if dash and not behind[1].isdigit():
+    dash = before != ")" and not before.isalnum()
+    if dash and behind is not None and not behind[1].isdigit():
         return " "
     return f" {MINUS} " * (stop - start)
 

@@ -21,7 +21,8 @@ import numpy as np
 from curation import records
 from curation.errors import InputError
 from curation.images import Decoded, ImageError, ImagesConfig, decode
-from curation.images.decoding import DAMAGE, EXTENSIONS, PLUGINS, sniff
+from curation.images.damage import foreign_bytes
+from curation.images.decoding import EXTENSIONS, PLUGINS, sniff
 from curation.sources.references import read_bytes
 
 SUFFIXES: Final = {
@@ -147,9 +148,10 @@ def _shows_itself(data: bytes, decoded: Decoded) -> bool:
     if decoded.format not in SUFFIXES or decoded.mode not in PLAIN_MODES:
         return False
     try:
-        # By its plugin, as `decode` does: Pillow's own limit on pixels is not the run's.
-        seen = PLUGINS[decoded.format](io.BytesIO(data)).convert("RGB")
-    except DAMAGE:
+        with foreign_bytes(decoded.format, decoded.format):
+            # By its plugin, as `decode` does: Pillow's own limit on pixels is not the run's.
+            seen = PLUGINS[decoded.format](io.BytesIO(data)).convert("RGB")
+    except ImageError:
         return False
     return np.array_equal(np.asarray(seen), np.asarray(decoded.image.convert("RGB")))
 
