@@ -16,17 +16,11 @@ from curation.config import Config
 from curation.options import split_options
 from curation.privacy import TEXT_NOTE, identifiers
 from curation.sources.faults import FOREIGN, bad_row
+from curation.split_names import Split, plain_split
 from curation.text import clean, normalise_answer
 
 MARKER: Final = "<image>"
 LOWERED: Final = ("split", "modality", "body_part", "answer_type", "language")
-SPLIT_NAMES: Final = {
-    "training": "train",
-    "testing": "test",
-    "validation": "val",
-    "valid": "val",
-    "dev": "val",
-}
 YES_NO: Final = frozenset({"yes", "no", "是", "否", "不是", "有", "没有", "无"})
 Turn = Mapping[str, Any]
 
@@ -36,6 +30,9 @@ class IngestConfig(Config):
 
     max_chars: int = Field(default=200_000, ge=1)
     """Most characters that a sample's messages may hold together."""
+    splits: dict[str, Split] = Field(default_factory=dict)
+    """What splits of another name are, for example `train_sft: train`. `train`, `validation`,
+    `test` and their usual spellings (`val`, `dev`, `training` …) are known without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +103,7 @@ def _sample(row: Mapping[str, Any], config: IngestConfig) -> dict[str, Any]:
     _check_contents(raw, turns)
     answer = turns[-1]["content"]
     tags = {tag: _tag(tag, row[tag]) for tag in records.TAGS}
+    tags["split"] = _split(tags["split"], config.splits)
     question = _question(turns)
     tags["answer_type"] = _answer_type(row, tags["answer_type"], question, answer, notes)
     return {
@@ -197,9 +195,14 @@ def _tag(name: str, value: str | None) -> str | None:
         return None
     text, _ = clean(value)
     folded = " ".join(text.split())
-    if name == "split":
-        folded = SPLIT_NAMES.get(folded.lower(), folded)
     return (folded.lower() if name in LOWERED else folded) or None
+
+
+def _split(name: str | None, given: Mapping[str, Split]) -> str | None:
+    if name is None:
+        return None
+    named = {word.casefold(): split for word, split in given.items()}
+    return named.get(name.casefold(), plain_split(name))
 
 
 def _answer_type(

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from curation import records, yaml_recipe
 from curation.config import Config
 from curation.models.base import Precision
+from curation.split_names import SplitName, plain_split
 from curation.splits.components import Level
 from training.base import AnyBase
 
@@ -88,7 +89,7 @@ class HeldOutConfig(Config):
 
     share: float | None = Field(None, gt=0.0, lt=1.0)
     """Share of the selection to hold out, in whole groups."""
-    split: str | None = None
+    split: SplitName | None = None
     """Or the samples of this split of the run, for example ``validation``."""
     level: Level = "patient"
     """What must not be cut: pictures and their copies; with `case` studies, `patient` patients."""
@@ -259,6 +260,15 @@ class TrainingRecipe(Config):
     them out."""
     allow_contaminated: bool = False
     """Train despite known or unchecked leaks; every result then says so."""
+
+    @field_validator("benchmarks")
+    @classmethod
+    def _splits_have_one_name(cls, benchmarks: tuple[str, ...]) -> tuple[str, ...]:
+        named = [benchmark.partition("split:") for benchmark in benchmarks]
+        return tuple(
+            f"split:{plain_split(split)}" if mark and not head else f"{head}{mark}{split}"
+            for head, mark, split in named
+        )
 
     @model_validator(mode="after")
     def _parts_agree(self) -> TrainingRecipe:

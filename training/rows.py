@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from curation.manifest import read, selected_batches
 from curation.manifest.schema import quoted
+from curation.split_names import stored_names
 from training.recipe import MIXED_BY
 
 BATCH_ROWS: Final = 10_000
@@ -62,11 +63,12 @@ def read_rows(
 
 
 def _of_split(manifest: Path, run_id: str, split: str) -> pa.Table:
+    named = ", ".join(map(quoted, stored_names(split)))
     return read(
         manifest,
         f"SELECT {', '.join(f'p.{name}' for name in _WANTED)} FROM samples p "
         "JOIN rows r ON r.run_id = p.run_id AND r.row_id = p.row_id "
-        f"WHERE p.run_id = {quoted(run_id)} AND p.split = {quoted(split)} "
+        f"WHERE p.run_id = {quoted(run_id)} AND p.split IN ({named}) "
         "AND r.action = 'kept' ORDER BY p.row_id",
     )
 

@@ -13,9 +13,10 @@ from curation.dedup.conversations import Conversations
 from curation.dedup.images import Copies, pair_similarity
 from curation.dedup.samples import Pictures
 from curation.dedup.tables import LEAKS, Indices
+from curation.split_names import plain_split
 
 TRAIN: Final = "train"
-VALIDATION: Final = ("val", "valid", "validation", "dev")
+VALIDATION: Final = "validation"
 SAME_IMAGE: Final = "same_image"
 COPY: Final = "image_copy"
 SAME_TEXT: Final = "same_text"
@@ -72,7 +73,7 @@ def stricter(split: str, other: str) -> bool:
 def _level(split: str) -> int:
     if split == TRAIN:
         return 0
-    return 1 if split in VALIDATION else 2
+    return 1 if plain_split(split) == VALIDATION else 2
 
 
 def _image_leaks(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from curation.manifest.schema import SCHEMA_VERSION, TABLES, quoted, table_ddl
 from curation.manifest.views import VIEWS, view_ddl
@@ -10,12 +10,18 @@ from curation.manifest.views import VIEWS, view_ddl
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+RENAMED: Final = (
+    ("split", "val", "validation"),
+    ("benchmark", "split:val", "split:validation"),
+)
+
 
 def upgrade(con: DuckDBPyConnection) -> None:
     """Bring the current database, a manifest of an older layout, to the newest one.
 
     Layouts so far differ by added tables and columns alone: those appear empty.
     """
+    _rename_splits(con)
     newest = con.execute("SELECT max(schema_version) FROM runs").fetchall()[0][0]
     if newest is None or newest == SCHEMA_VERSION:
         return
@@ -50,6 +56,17 @@ def carry_over(con: DuckDBPyConnection, old: str, run_id: str) -> None:
             "WHERE run_id <> ?",
             [run_id],
         )
+    _rename_splits(con)
+
+
+def _rename_splits(con: DuckDBPyConnection) -> None:
+    """Call the split `val` of older runs `validation`, as every run does now."""
+    held = columns(con)
+    for table in TABLES:
+        for column, old, new in RENAMED:
+            if column in held.get(table.name, ()):
+                statement = f'UPDATE {table.name} SET "{column}" = ? WHERE "{column}" = ?'
+                con.execute(statement, [new, old])
 
 
 def columns(con: DuckDBPyConnection, database: str | None = None) -> dict[str, list[str]]:

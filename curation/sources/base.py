@@ -22,7 +22,8 @@ class Shard:
 
     `file` is the name that goes into row ids (relative to the source's root), `uri` where it is.
     `start`/`stop` are the reader's own units (bytes, row groups, records); `first_index` is the
-    index of the shard's first record in the file.
+    index of the shard's first record in the file. `columns` are those that the file's place adds
+    to its records, `names` the files of a shard that holds many.
     """
 
     file: str
@@ -30,6 +31,8 @@ class Shard:
     start: int
     stop: int
     first_index: int
+    columns: tuple[tuple[str, str | None], ...] = ()
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

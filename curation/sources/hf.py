@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -15,11 +16,14 @@ from curation.errors import InputError
 from curation.sources.base import BlobStore, Shard
 from curation.sources.batches import Batch, find_column
 from curation.sources.beside import beside_columns
-from curation.sources.files import content_hash
+from curation.sources.files import InputFile, content_hash
 from curation.sources.mapping import Mapper
+from curation.sources.origin import SPLIT, OriginColumns, offered_schema, with_origin
 from curation.sources.rows import Place, build_rows
 from curation.sources.storage import is_remote, local_path
 from curation.sources.tabular import Columns, TabularReader, check_columns
+
+logger = logging.getLogger(__name__)
 
 SAVED_MARKS = ("dataset_dict.json", "state.json")
 
@@ -27,9 +31,12 @@ SAVED_MARKS = ("dataset_dict.json", "state.json")
 class HfReader(TabularReader):
     """Records of a Hugging Face dataset, mapped like a table's.
 
-    `path` is a folder written by `save_to_disk`, Parquet files, or else a hub name, of which
-    `config`, `split` (default: all, each tagged with its name) and `revision` choose a part.
-    Pictures may be embedded ({bytes, path}); class labels arrive as their names.
+    `path` is a folder written by `save_to_disk`, a copy of a hub repository, data files, or else a
+    hub name, of which `config`, `split` (default: all, each tagged with its name) and `revision`
+    choose a part. In a copy of a repository the data set card or the hub's naming convention says
+    which file is of which split; files named outright or by a glob have no such parts, and a
+    copy has no other revisions: asking for them is refused. Pictures may be embedded
+    ({bytes, path}); class labels arrive as their names.
     """
 
     reader: Literal["hf"] = "hf"
@@ -39,6 +46,59 @@ class HfReader(TabularReader):
     shard_rows: int = Field(default=20_000, ge=1)
     batch_rows: int = Field(default=1_000, ge=1, le=5_000)
 
+    def files(self) -> list[InputFile]:
+        """The files of the chosen config and split. Raises InputError when there is none."""
+        files = super().files()
+        parts = self._parts()
+        if parts is None:
+            return files
+        chosen = [file for file in files if file.name in parts]
+        if not chosen:
+            raise InputError(f"{self.path!r}: no file of its splits has a format of this reader")
+        return [file for file in chosen if self.split in (None, parts[file.name])]
+
+    def places(self, files: Sequence[InputFile], silent: Sequence[str]) -> dict[str, OriginColumns]:
+        """The columns of each file's place; its split is the one that the repository says."""
+        parts = self._parts()
+        if parts is None:
+            return super().places(files, silent)
+        found = super().places(files, ())
+        return {
+            name: (*(pair for pair in columns if pair[0] != SPLIT), (SPLIT, parts[name]))
+            for name, columns in found.items()
+        }
+
+    def _check(self, files: Sequence[InputFile]) -> dict[str, OriginColumns]:
+        columns = super()._check(files)
+        if self.split is None and self._parts() is not None:
+            left = [file.name for file in super().files() if file.name not in columns]
+            if left:
+                logger.warning(
+                    "source %r: %d files are in no split of the data set and are not read, the"
+                    " first is %r",
+                    self.name,
+                    len(left),
+                    left[0],
+                )
+        return columns
+
+    def _parts(self) -> dict[str, str] | None:
+        """The split of each file of a copied repository; None where it speaks of none."""
+        folder = None if is_remote(self.path) else local_path(self.path)
+        if folder is None or not folder.is_dir():
+            if (self.config, self.split, self.revision) != (None, None, None):
+                raise InputError(
+                    f"source {self.name!r}: split, config and revision choose parts of a hub name"
+                    f" or of a copy of its repository, not of the files {self.path!r}"
+                )
+            return None
+        if self.revision is not None:
+            raise InputError(
+                f"source {self.name!r}: {self.path!r} is a folder, which has one revision alone;"
+                " leave revision out"
+            )
+        return _repository_splits(str(folder.absolute()), self.config, self.split)
+
     def check(self) -> None:
         """Bind the columns to the dataset's. Raises InputError when one is not there."""
         if self._is_files():
@@ -47,7 +107,8 @@ class HfReader(TabularReader):
         for name, data in self._splits().items():
             if len(data):
                 columns = self._columns(name, data)
-                check_columns(self.name, columns, [data.data.schema], self.needs)
+                schema = offered_schema(data.data.schema, ())
+                check_columns(self.name, columns, [schema], self.needs)
 
     def shards(self) -> list[Shard]:
         """Cut each split by records. Raises InputError when there is nothing to read."""
@@ -73,6 +134,7 @@ class HfReader(TabularReader):
         columns = self._columns(shard.file, data)
         mapper = Mapper(columns)
         place = Place(self.name, shard.file, self.images_under(), blobs, self.answer_index)
+        wanted = mapper.needed
         arrow = data.with_format("arrow")
         names = [name for name in mapper.needed if find_column(name, arrow.column_names)]
         kept = [find_column(name, arrow.column_names) for name in names]
@@ -81,7 +143,8 @@ class HfReader(TabularReader):
         for start in range(shard.start, shard.stop, self.batch_rows):
             stop = min(start + self.batch_rows, shard.stop)
             table = _decode_labels(arrow[start:stop], data.features)
-            yield build_rows(place, mapper.map(Batch(range(start, stop), table)), list(columns))
+            batch = with_origin(Batch(range(start, stop), table), shard.file, (), wanted)
+            yield build_rows(place, mapper.map(batch), list(columns))
 
     def fingerprint(self) -> str:
         """Identity of the rows: settings and the content of the dataset's Arrow files."""
@@ -137,6 +200,49 @@ def _load(path: str, config: str | None, split: str | None, revision: str | None
     if split not in splits:
         raise InputError(f"dataset {path!r} has no split {split!r}; it has {sorted(splits)}")
     return {split: splits[split]}
+
+
+def _repository_splits(folder: str, config: str | None, split: str | None) -> dict[str, str] | None:
+    """The split of each data file by its name below a folder, as `datasets` reads the folder.
+
+    None where neither a card nor a naming convention speaks of splits and none is asked for.
+    """
+    found = _data_files(folder, config)
+    if split is not None and split not in found:
+        raise InputError(f"dataset {folder!r} has no split {split!r}; it has {sorted(found)}")
+    speaks = split is not None or len(found) > 1 or _has_card(Path(folder))
+    if not speaks:
+        return None
+    named: dict[str, str] = {}
+    for part, files in found.items():
+        for file in files:
+            if named.setdefault(file, part) != part:
+                raise InputError(
+                    f"dataset {folder!r}: {file!r} is in the splits {named[file]!r} and {part!r};"
+                    " choose one with split"
+                )
+    return named if split is None else {file: split for file in found[split]}
+
+
+def _data_files(folder: str, config: str | None) -> dict[str, list[str]]:
+    """Names below the folder of the data files of each split."""
+    import datasets
+
+    try:
+        builder = datasets.load_dataset_builder(folder, config)
+    except (OSError, ValueError, TypeError, datasets.exceptions.DatasetsError) as error:
+        line = " ".join(str(error).split("Example of usage")[0].split())
+        raise InputError(f"dataset {folder!r}: {line or type(error).__name__}") from error
+    return {
+        str(split): [Path(file).relative_to(folder).as_posix() for file in files]
+        for split, files in (builder.config.data_files or {}).items()
+    }
+
+
+def _has_card(folder: Path) -> bool:
+    """Whether the folder's card names data files itself."""
+    card = folder / "README.md"
+    return card.is_file() and "data_files" in card.read_text(encoding="utf-8", errors="replace")
 
 
 def _saved_kind(folder: Path) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, Final, Literal
 
@@ -12,12 +13,21 @@ from pydantic import Field
 from curation import records
 from curation.errors import InputError
 from curation.sources.base import BlobStore, Reader, Shard
-from curation.sources.batches import Bad
+from curation.sources.batches import Bad, Batch
 from curation.sources.files import InputFile, find, root_of
 from curation.sources.formats import in_batches
 from curation.sources.mapping import Mapper
-from curation.sources.references import read_bytes, resolve
+from curation.sources.origin import (
+    FILENAME,
+    ROW_INDEX,
+    SPLIT,
+    OriginColumns,
+    offered_schema,
+    origins,
+)
+from curation.sources.references import read_bytes, resolve, stat
 from curation.sources.rows import Place, build_rows
+from curation.sources.storage import is_remote, local_path, with_query, without_query
 from curation.sources.table import TableReader
 from curation.sources.tabular import Columns, check_columns
 
@@ -26,6 +36,7 @@ IMAGE_SUFFIXES: Final = (
     *(".tif", ".tiff", ".dcm", ".dicom"),
 )
 COLUMNS: Final = ("file_name", "folder", "stem", "caption")
+CAPTION_SUFFIX: Final = ".txt"
 
 
 class ImageFolderReader(Reader):
@@ -52,19 +63,20 @@ class ImageFolderReader(Reader):
         if self.captions is not None:
             self._table().check()
             return
-        self.files()
-        schema = pa.schema([(name, pa.string()) for name in COLUMNS])
-        check_columns(self.name, self._expressions(), [schema])
+        self._check(self.files())
 
     def shards(self) -> list[Shard]:
         """Runs of pictures in name order, or the shards of the caption table."""
-        self.check()
         if self.captions is not None:
             return self._table().shards()
-        count, step = len(self.files()), self.shard_images
+        files = self.files()
+        self._check(files)
+        step = self.shard_images
+        # The listing travels with the shards: walking a large tree again for each takes hours.
         return [
-            Shard("", self.path, start, min(start + step, count), start)
-            for start in range(0, count, step)
+            Shard("", self.path, start, start + len(part), start, names=tuple(part))
+            for start in range(0, len(files), step)
+            if (part := [file.name for file in files[start : start + step]])
         ]
 
     def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
@@ -74,19 +86,49 @@ class ImageFolderReader(Reader):
             return
         mapper = Mapper(self._expressions())
         place = Place(self.name, "", self._root(), blobs, self.answer_index)
-        files = self.files()[shard.start : shard.stop]
-        found = ((at, self._record(at, file.name)) for at, file in enumerate(files))
+        places = self._places(shard.names)
+        found = (
+            (at, self._record(at, name, dict(places[_folder(name)])))
+            for at, name in enumerate(shard.names)
+        )
         for batch in in_batches(found, mapper.needed):
-            table = build_rows(place, mapper.map(batch), list(mapper.named))
-            yield _one_row_a_file(table, self.name, [file.name for file in files])
+            whole = _with_row_index(batch)
+            table = build_rows(place, mapper.map(whole), list(mapper.named))
+            yield _one_row_a_file(table, self.name, shard.names)
 
     def fingerprint(self) -> str:
-        """Identity of the rows: settings, names of the pictures, content of the captions."""
+        """Identity of the rows: settings, names of the pictures, size and age of the captions.
+
+        Captions are as many as pictures: reading each here would take as long as the run's reading.
+        """
         settings = self.model_dump(mode="json", exclude={"path", "captions", "shard_images"})
         if self.captions is not None:
             return records.fingerprint([settings, self._table().fingerprint()])
-        captions = [self._record(0, file.name) for file in self.files()]
-        return records.fingerprint([settings, self._root(), [str(item) for item in captions]])
+        names = [file.name for file in self.files()]
+        captions = [facts[1:] for facts in stat(self._caption(name) for name in names)]
+        places = sorted(self._places(names).items())
+        return records.fingerprint([settings, self._root(), names, captions, places])
+
+    def _check(self, files: Sequence[InputFile]) -> None:
+        places = self._places([file.name for file in files], say=True)
+        schema = pa.schema([(name, pa.string()) for name in COLUMNS])
+        schemas = [offered_schema(schema, columns) for columns in set(places.values())]
+        check_columns(self.name, self._expressions(), schemas)
+
+    def _places(self, names: Sequence[str], say: bool = False) -> dict[str, OriginColumns]:
+        """The columns of each folder's place; with `say` the user is informed of their splits."""
+        folders = sorted({_folder(name) for name in names})
+        silent = folders if SPLIT not in self.columns else ()
+        return origins(self.name, self._root(), folders, silent, files_speak=False, say=say)
+
+    def _caption(self, name: str) -> str:
+        root = self._root()
+        path = str(PurePosixPath(name).with_suffix(CAPTION_SUFFIX))
+        return (
+            with_query(f"{without_query(root)}/{path}", root)
+            if is_remote(root)
+            else (str(local_path(root) / path))
+        )
 
     def _expressions(self) -> Columns:
         return {
@@ -108,11 +150,17 @@ class ImageFolderReader(Reader):
     def _root(self) -> str:
         return root_of(self.path)
 
-    def _record(self, index: int, name: str) -> dict[str, Any] | Bad:
+    def _record(self, index: int, name: str, place: dict[str, str | None]) -> dict[str, Any] | Bad:
         path = PurePosixPath(name)
-        fields = {"file_name": name, "folder": str(path.parent), "stem": path.stem}
+        fields: dict[str, Any] = {
+            **place,
+            FILENAME: name,
+            "file_name": name,
+            "folder": str(path.parent),
+            "stem": path.stem,
+        }
         try:
-            caption = read_bytes(resolve(str(path.with_suffix(".txt")), self._root()))
+            caption = read_bytes(resolve(str(path.with_suffix(CAPTION_SUFFIX)), self._root()))
             return {**fields, "caption": caption.decode("utf-8-sig")}
         except FileNotFoundError:
             return {**fields, "caption": None}
@@ -120,6 +168,20 @@ class ImageFolderReader(Reader):
             return Bad(index, "not_utf8", f"the caption, byte {error.start}: {error.reason}")
         except InputError as error:
             return Bad(index, "reference_escapes", f"the caption: {error}")
+
+
+def _with_row_index(batch: Batch) -> Batch:
+    """The batch with `row_index`, where it is wanted: 0, as a picture is a file with one row."""
+    if ROW_INDEX not in batch.table.column_names:
+        return batch
+    place = batch.table.column_names.index(ROW_INDEX)
+    zeros = pa.array([0] * batch.table.num_rows, pa.int64())
+    return replace(batch, table=batch.table.set_column(place, ROW_INDEX, zeros))
+
+
+def _folder(name: str) -> str:
+    """A name that stands for every picture of a picture's folder."""
+    return str(PurePosixPath(name).parent / "*")
 
 
 def _one_row_a_file(table: pa.Table, source: str, names: Sequence[str]) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import pyarrow as pa
@@ -11,9 +12,11 @@ from pydantic import Field
 from curation import records
 from curation.errors import InputError
 from curation.sources.base import BlobStore, Reader, Shard
+from curation.sources.batches import find_column
 from curation.sources.files import InputFile, find, fingerprints, root_of
 from curation.sources.formats import Format, cut, load, schemas, suffix_format
 from curation.sources.mapping import Mapper, has_target
+from curation.sources.origin import SPLIT, OriginColumns, offered_schema, origins, with_origin
 from curation.sources.rows import Place, build_rows
 
 Columns = dict[str, str]
@@ -54,20 +57,31 @@ class TabularReader(Reader):
     def shards(self) -> list[Shard]:
         """Cut the files. Raises InputError when there is nothing to read."""
         files = self.files()
-        self._check(files)
-        return [shard for file in files for shard in cut(file, self.format, self.shard_bytes)]
+        columns = self._check(files)
+        return [
+            replace(shard, columns=columns[file.name])
+            for file in files
+            for shard in cut(file, self.format, self.shard_bytes)
+        ]
 
     def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
         """Yield ``ROWS`` tables of at most 5,000 rows of one shard."""
         mapper = Mapper(self.expressions())
         place = Place(self.name, shard.file, self.images_under(), blobs, self.answer_index)
         for batch in load(shard, self.format, mapper.needed):
-            yield build_rows(place, mapper.map(batch), list(mapper.named))
+            whole = with_origin(batch, shard.file, shard.columns, mapper.needed)
+            yield build_rows(place, mapper.map(whole), list(mapper.named))
 
     def fingerprint(self) -> str:
         """Identity of the rows: settings, file names, content, and where pictures are looked up."""
         settings = self.model_dump(mode="json", exclude={"path", "image_root", "shard_bytes"})
-        return records.fingerprint([settings, self.images_under(), fingerprints(self.files())])
+        files = self.files()
+        places = self.places(files, [])
+        return records.fingerprint([settings, self.images_under(), fingerprints(files), places])
+
+    def places(self, files: Sequence[InputFile], silent: Sequence[str]) -> dict[str, OriginColumns]:
+        """The columns that each file's place adds; `silent` files have no split of their own."""
+        return origins(self.name, root_of(self.path), [file.name for file in files], silent)
 
     def expressions(self) -> Columns:
         """The columns as the recipe names them, completed by what the reader itself knows."""
@@ -77,13 +91,25 @@ class TabularReader(Reader):
         """The folder or URL that references to pictures stand under."""
         return self.image_root if self.image_root is not None else root_of(self.path)
 
-    def _check(self, files: Sequence[InputFile]) -> None:
-        looked = [schemas(file, self.format) for file in files if file.size]
-        rows = sum(count for _, count in looked)
+    def _check(self, files: Sequence[InputFile]) -> dict[str, OriginColumns]:
+        looked = {file.name: schemas(file, self.format) for file in files if file.size}
+        rows = sum(count for _, count in looked.values())
         if not rows:
             raise InputError(f"{self.path!r} holds no records; give files with at least one")
-        found = [schema for schema, count in looked if count]
+        mapped = SPLIT in self.expressions()
+        silent = [
+            name
+            for name, (schema, count) in looked.items()
+            if count and not mapped and find_column(SPLIT, schema.names) is None
+        ]
+        columns = self.places(files, silent)
+        found = [
+            offered_schema(schema, columns[name])
+            for name, (schema, count) in looked.items()
+            if count
+        ]
         check_columns(self.name, self.expressions(), found, self.needs)
+        return columns
 
 
 def check_columns(

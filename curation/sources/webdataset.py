@@ -16,10 +16,11 @@ from pydantic import Field
 from curation import records
 from curation.errors import InputError
 from curation.sources.base import BlobStore, Reader, Shard
-from curation.sources.batches import Bad, read_record, untyped_batch
-from curation.sources.files import InputFile, find, fingerprints
+from curation.sources.batches import Bad, find_column, read_record, untyped_batch
+from curation.sources.files import InputFile, find, fingerprints, root_of
 from curation.sources.image_folder import IMAGE_SUFFIXES
 from curation.sources.mapping import Mapper
+from curation.sources.origin import SPLIT, OriginColumns, offered_schema, origins, with_origin
 from curation.sources.rows import Place, build_rows
 from curation.sources.storage import open_input
 from curation.sources.tabular import Columns, check_columns
@@ -57,8 +58,10 @@ class WebDatasetReader(Reader):
     def shards(self) -> list[Shard]:
         """One shard a tar. Raises InputError when there is nothing to read."""
         files = self.files()
-        self._check(files)
-        return [Shard(file.name, file.uri, 0, -1, 0) for file in files if file.size]
+        places = self._check(files)
+        return [
+            Shard(file.name, file.uri, 0, -1, 0, places[file.name]) for file in files if file.size
+        ]
 
     def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
         """Yield ``ROWS`` tables of at most 500 rows of one tar; pictures go to `blobs`."""
@@ -72,25 +75,37 @@ class WebDatasetReader(Reader):
             bad = [item for _, item in part if isinstance(item, Bad)]
             members = [item.members for _, item in good]
             batch = untyped_batch(fields, mapper.needed, bad, images, members)
-            yield build_rows(place, mapper.map(batch), list(mapper.named))
+            whole = with_origin(batch, shard.file, shard.columns, mapper.needed)
+            yield build_rows(place, mapper.map(whole), list(mapper.named))
 
     def fingerprint(self) -> str:
         """Identity of the rows: settings and the content of the tars."""
         settings = self.model_dump(mode="json", exclude={"path"})
-        return records.fingerprint([settings, fingerprints(self.files())])
+        files = self.files()
+        places = origins(self.name, root_of(self.path), [file.name for file in files], ())
+        return records.fingerprint([settings, fingerprints(files), places])
 
-    def _check(self, files: list[InputFile]) -> None:
-        names: dict[str, None] = {}
+    def _check(self, files: list[InputFile]) -> dict[str, OriginColumns]:
+        names: dict[str, dict[str, None]] = {file.name: {} for file in files}
         count = 0
         for file in files:
             for _, item in islice(samples(file.uri, file.name), SAMPLE_RECORDS):
                 count += 1
                 if isinstance(item, TarSample):
-                    names.update(dict.fromkeys(item.fields))
+                    names[file.name].update(dict.fromkeys(item.fields))
         if not count:
             raise InputError(f"{self.path!r} holds no records; give tars with at least one")
-        schema = pa.schema([(name, pa.string()) for name in names])
-        check_columns(self.name, self.columns, [schema], implied=self._implied())
+        silent = [
+            name
+            for name, fields in names.items()
+            if SPLIT not in self.columns and find_column(SPLIT, list(fields)) is None
+        ]
+        places = origins(self.name, root_of(self.path), list(names), silent)
+        present = dict.fromkeys(field for fields in names.values() for field in fields)
+        schema = pa.schema([(name, pa.string()) for name in present])
+        schemas = [offered_schema(schema, columns) for columns in set(places.values())]
+        check_columns(self.name, self.columns, schemas, implied=self._implied())
+        return places
 
     def _implied(self) -> Columns:
         prompt = "'" + self.prompt.replace("'", "''") + "'"

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from curation.config import Config
 from curation.dedup.registration import PROMISING
+from curation.split_names import plain_split
 from curation.splits.components import Level
 
 
@@ -33,6 +34,7 @@ class SplitsConfig(Config):
     @field_validator("shares")
     @classmethod
     def _whole(cls, shares: dict[str, float]) -> dict[str, float]:
+        shares = {plain_split(name): share for name, share in shares.items()}
         for name, share in shares.items():
             if not 0.0 < share <= 1.0:
                 raise ValueError(f"share of {name} is {share}; a share lies above 0 and up to 1")

@@ -10,16 +10,20 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from curation import records
+from curation.errors import InputError
 from curation.execution import Tables
 from curation.ingest import IngestConfig, ingest
 from curation.recipe import Recipe
 from curation.sources.base import BlobStore, Reader, Shard
+from curation.split_names import SPLITS
 from curation.stages.base import StageContext
-from curation.storage import count_rows
+from curation.storage import count_rows, read_folder
 
 ROW_FACTS = pa.schema(
     [records.ROWS.field(name) for name in ("row_id", "source", "file", "index", "notes")]
 )
+SPLIT_OF_SOURCE = ["source", "split"]
+SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +80,26 @@ class IngestStage:
                 items, lambda: ReadShard(recipe.ingest, blobs), context.folder, context.advance
             )
             watch.rows = count_rows(context.folder / "rows")
+        if recipe.splits.assign is None:  # new splits take no notice of the sources'
+            check_splits(read_folder(context.folder / "samples", records.SAMPLES, SPLIT_OF_SOURCE))
+
+
+def check_splits(samples: pa.Table) -> None:
+    """Raise InputError when samples have a split that is none of train, validation and test.
+
+    Such rows would be neither trained on nor tested with, and nothing would say so.
+    """
+    counted = samples.group_by(SPLIT_OF_SOURCE).aggregate([([], "count_all")]).to_pylist()
+    unknown = sorted(
+        (line["source"], line["split"], line["count_all"])
+        for line in counted
+        if line["split"] is not None and line["split"] not in SPLITS
+    )
+    if not unknown:
+        return
+    listed = "; ".join(f"{source}: {split!r} ({count})" for source, split, count in unknown[:SHOWN])
+    more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+    raise InputError(
+        f"splits that are none of {', '.join(SPLITS)} (rows): {listed}{more}; say what each is"
+        f" under ingest.splits, for example {{{unknown[0][1]}: train}}, or map columns.split"
+    )

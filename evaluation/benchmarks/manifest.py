@@ -11,6 +11,7 @@ from curation.errors import InputError
 from curation.options import split_options
 from curation.sources.base import BlobStore
 from curation.sources.references import stat
+from curation.split_names import SplitName, stored_names
 from evaluation.benchmarks.assembly import Benchmark, assemble
 from evaluation.benchmarks.base import BenchmarkConfig
 from evaluation.benchmarks.choices import gold_letter
@@ -24,7 +25,7 @@ HELD_OUT: Final = """
            s.source, s.study_id, s.license,
            len(list_filter(s.messages, lambda turn: turn.role = 'user')) AS turns
     FROM samples s JOIN rows r ON r.run_id = s.run_id AND r.row_id = s.row_id
-    WHERE s.run_id = {run} AND s.split = {split} AND (r.action = 'kept' OR r.stage = 'select')
+    WHERE s.run_id = {run} AND s.split IN ({splits}) AND (r.action = 'kept' OR r.stage = 'select')
     ORDER BY s.row_id
 """
 """Samples of a split that curation kept, selected or not."""
@@ -37,7 +38,7 @@ class ManifestSplit(BenchmarkConfig):
     """
 
     kind: Literal["manifest"] = "manifest"
-    split: str = "test"
+    split: SplitName = "test"
     run_id: str | None = None
 
     def own_name(self) -> str:
@@ -77,7 +78,8 @@ class ManifestSplit(BenchmarkConfig):
         run = self.run_id or (known[-1] if known else "")
         if run not in known:
             raise InputError(f"{path} holds no run {run!r}; it has {', '.join(known) or 'none'}")
-        sql = HELD_OUT.format(run=quoted(run), split=quoted(self.split))
+        splits = ", ".join(map(quoted, stored_names(self.split)))
+        sql = HELD_OUT.format(run=quoted(run), splits=splits)
         lines: list[dict[str, Any]] = query(path, sql).to_pylist()
         if not lines:
             found = query(path, f"SELECT DISTINCT split FROM samples WHERE run_id = {quoted(run)}")

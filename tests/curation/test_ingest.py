@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation import records
+from curation.errors import InputError
 from curation.ingest import IngestConfig, infer_answer_type, ingest
+from curation.stages.ingest import check_splits
 
 CONFIG = IngestConfig()
 
@@ -162,8 +164,31 @@ def test_no_rows_give_no_samples():
 
 @pytest.mark.parametrize(
     ("given_name", "split"),
-    [("Training", "train"), ("dev", "val"), ("validation", "val"), ("TESTING", "test"), ("x", "x")],
+    [
+        ("Training", "train"),
+        *((name, "validation") for name in ("dev", "val", "valid", "Validation", "validate")),
+        ("TESTING", "test"),
+        ("eval", "test"),
+        ("测试集", "test"),
+        ("train_sft", "train_sft"),
+        ("", None),
+    ],
 )
 def test_one_split_has_one_name(given_name, split):
     _, sample = fate(row(split=given_name))
     assert sample["split"] == split
+
+
+def test_a_split_of_another_name_is_what_the_recipe_says_it_is():
+    config = IngestConfig(splits={"train_sft": "train", "test_prefs": "test"})
+    rows = [row(at, split=name) for at, name in enumerate(["Train_SFT", "test_prefs", "val"])]
+    found = ingest(table(*rows), config).samples["split"].to_pylist()
+    assert found == ["train", "test", "validation"]
+
+
+def test_splits_of_unknown_names_end_the_run_before_any_work_with_their_counts():
+    names = ["train", "validation", "test", None, "trn", "trn", "dev2"]
+    samples = table(*[row(at, split=name) for at, name in enumerate(names)])
+    with pytest.raises(InputError, match=r"s: 'dev2' \(1\); s: 'trn' \(2\)"):
+        check_splits(samples)
+    check_splits(samples.slice(0, 4))

@@ -342,6 +342,15 @@ def test_a_run_is_written_beside_those_of_an_older_layout(tmp_path):
     assert read(path, "SELECT run_id FROM selections")["run_id"].to_pylist() == ["first"]
 
 
+def test_the_split_val_of_an_older_run_is_called_validation_when_the_file_is_written(tmp_path):
+    path = tmp_path / "m.duckdb"
+    rows = {"sample_id": ["a", "b"], "row_id": ["r", "q"], "split": ["val", "train"]}
+    write_manifest(path, {"samples": pa.table(rows)}, run("first"))
+    write_manifest(path, {}, run("second"))
+    splits = "SELECT split FROM samples ORDER BY row_id"
+    assert read(path, splits)["split"].to_pylist() == ["train", "validation"]
+
+
 def test_the_last_selection_of_a_recipe_is_the_newest_and_a_later_one_is_newer(tmp_path):
     path = tmp_path / "m.duckdb"
     samples = pa.table({"sample_id": ["a"], "row_id": ["r"]})

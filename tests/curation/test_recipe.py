@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from curation.errors import RecipeError
+from curation.ingest import ingest
 from curation.recipe import load_recipe, parse_recipe
+from curation.sources.base import BlobStore
+from curation.stages.ingest import check_splits
 from evaluation.recipe import load_evaluation
 from ray_jobs.studying.recipe import load_study
 from ray_jobs.tuning import load_tuning
@@ -120,3 +126,38 @@ def test_variables_are_filled_in_and_a_missing_one_is_named(monkeypatch):
     assert parse_recipe(GOOD, ["runs=${NO_SUCH_PLACE:here}"]).runs == Path("there")
     monkeypatch.delenv("NO_SUCH_PLACE")
     assert "environment variable NO_SUCH_PLACE" in refused(GOOD, "runs=${NO_SUCH_PLACE}")
+
+
+def write_published(folder: Path) -> None:
+    """SLAKE and PathVQA as they are published, one record a file."""
+    pair = {"question": "q", "answer": "a"}
+    for name in ("train", "validate", "test"):
+        line = {**pair, "img_name": "x.jpg", "q_lang": "en", "modality": "CT", "location": "Lung"}
+        path = folder / "slake" / f"{name}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps([{**line, "content_type": "Organ"}]))
+    for name in ("train", "validation", "test"):
+        path = folder / "path-vqa" / "data" / f"{name}-00000-of-00003-0fa1b2.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        line = {**pair, "image": {"bytes": b"x", "path": None}}
+        pq.write_table(pa.Table.from_pylist([line]), path)
+
+
+def test_the_real_size_recipe_puts_no_held_out_split_into_its_pool(tmp_path, monkeypatch):
+    write_published(tmp_path)
+    monkeypatch.setenv("MEDSIFT_DATA", str(tmp_path))
+    recipe = load_recipe(RECIPES / "infimed_3b.yaml")
+    sources = {source.name: source for source in recipe.sources}
+    for name in ("slake", "path_vqa"):
+        rows = pa.concat_tables(
+            table
+            for shard in sources[name].shards()
+            for table in sources[name].read(shard, BlobStore(tmp_path / "blobs"))
+        )
+        samples = ingest(rows, recipe.ingest).samples
+        check_splits(samples)
+        found = dict(zip(samples["row_id"].to_pylist(), samples["split"].to_pylist(), strict=True))
+        for row, split in found.items():
+            word = row.split(":")[1].split(".")[0].split("-")[0]
+            assert split == {"validate": "validation"}.get(word, word)
+        assert sorted(found.values()) == ["test", "train", "validation"]

@@ -144,4 +144,4 @@ def test_a_split_of_the_run_is_a_benchmark(gate):
     assert "1 of 4 selected samples are in benchmark 'split:test'" in told
     assert gate([], benchmarks=["split:test"]).contaminated is False
     told = refused(gate, [], benchmarks=["split:dev"])
-    assert "has no split 'dev' to hold the samples against; it has test, train" in told
+    assert "has no split 'validation' to hold the samples against; it has test, train" in told

@@ -159,7 +159,7 @@ def test_a_missing_split_picture_or_manifest_is_one_line(manifest, load, tmp_pat
     path = manifest({}, {"refs": [str(tmp_path / "gone.png")]})
     with pytest.raises(InputError, match=r"1 of 2 items lack an image.*gone\.png"):
         load(kind="manifest", path=path)
-    with pytest.raises(InputError, match="has no split 'dev'; it has test"):
+    with pytest.raises(InputError, match="has no split 'validation'; it has test"):
         load(kind="manifest", path=path, split="dev")
     with pytest.raises(ManifestError):
         load(kind="manifest", path=str(tmp_path / "none.duckdb"))

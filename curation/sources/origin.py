@@ -1,0 +1,220 @@
+"""What the place of a file says about its records: its name, partition keys, and its split.
+
+Every reader offers `filename` (the file below the source's root) and `row_index` (the record's
+place in it, from 0) as columns, and a folder `key=value` as a column `key`. Where a record has a
+value of its own under such a name, that value stands.
+
+A source that neither maps `split` nor has a column of that name takes it from the names of its
+files and folders below the root, by one careful rule:
+
+* a folder whose whole name is a split word, or a file whose name without suffixes and counters is
+  one (`test.json`, `train-00000-of-00002.parquet`, `train_2.csv`), says that split;
+* a file whose name begins or ends with a split word (`slake_test.json`, `test_prefs.parquet`) says
+  it where another file differs in that word alone (`slake_train.json`). `train` needs no such
+  file, since records without a split are for training as well;
+* a held-out word anywhere else (`lab_test.csv` alone, `dev2.json`, `val2017/`, two words that
+  differ, the root itself named `test`) is asked about: the source is refused until `columns.split`
+  says what it holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Final
+from urllib.parse import unquote
+
+import pyarrow as pa
+
+from curation.errors import InputError
+from curation.sources.batches import Batch, find_column, string_array
+from curation.split_names import Split, split_of
+
+logger = logging.getLogger(__name__)
+
+FILENAME: Final = "filename"
+ROW_INDEX: Final = "row_index"
+SPLIT: Final = "split"
+NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
+PARTITION: Final = re.compile(r"([^=]+)=(.*)", re.DOTALL)
+COUNTER: Final = re.compile(r"\d+|of|part|shard|(?=.*\d)[0-9a-f]{6,}")
+LIKE_HELD_OUT: Final = re.compile(
+    r"(?:te?st|testing|val|valid|validation|validate|dev|eval|holdout|heldout|unseen)\d+"
+    r"|tst|holdout|heldout|unseen|trainval|traintest|testset|valset|devset|testdata"
+)
+SUFFIX: Final = re.compile(r"\.[A-Za-z0-9]{1,8}(?:\.(?:gz|bz2|xz|zst))?$")
+OriginColumns = tuple[tuple[str, str | None], ...]
+
+
+def partitions(folders: Sequence[str]) -> dict[str, str | None]:
+    """The partition keys that folders `key=value` hold, values as text (a Hive null is None)."""
+    found: dict[str, str | None] = {}
+    for folder in folders:
+        if match := PARTITION.fullmatch(folder):
+            value = unquote(match[2])
+            found[unquote(match[1])] = None if value == NO_VALUE else value
+    return found
+
+
+def folders_of(root: str, name: str) -> list[str]:
+    """The folders that a file stands in: the run of partitions that `root` ends in, and below."""
+    above = [part for part in root.split("?")[0].split("/") if part]
+    run: list[str] = []
+    while above and PARTITION.fullmatch(above[-1]):
+        run.insert(0, above.pop())
+    return [*run, *name.split("/")[:-1]]
+
+
+def origins(
+    source: str,
+    root: str,
+    names: Sequence[str],
+    silent: Sequence[str],
+    files_speak: bool = True,
+    say: bool = True,
+) -> dict[str, OriginColumns]:
+    """The columns that the place of each file gives its records, by the file's name.
+
+    `silent` are the files whose records have no split otherwise: it is read from their names, and
+    a note says so. Pictures are many and named freely, so that of theirs only the folders speak
+    (not `files_speak`). Raises InputError where a name may speak of a held-out split but does not
+    do so clearly.
+    """
+    found = {name: partitions(folders_of(root, name)) for name in names}
+    asked = [name for name in silent if found[name].get(SPLIT) is None]
+    splits = _splits(source, root, asked, files_speak)
+    for name, split in splits.items():
+        if split is not None:
+            found[name][SPLIT] = split
+    if say and any(splits.values()):
+        counts = Counter(split or "none, which is for training" for split in splits.values())
+        said = ", ".join(f"{split}: {counts[split]}" for split in sorted(counts))
+        logger.warning(
+            "source %r: split is read from the names of files and folders (%s); map columns.split"
+            " to say otherwise",
+            source,
+            said,
+        )
+    return {name: tuple(columns.items()) for name, columns in found.items()}
+
+
+def with_origin(
+    batch: Batch, filename: str, columns: OriginColumns, wanted: Sequence[str]
+) -> Batch:
+    """`batch` with the columns of its place that are `wanted`, where records lack their own."""
+    rows = batch.table.num_rows
+    offered: dict[str, pa.Array] = {name: _repeated(value, rows) for name, value in columns}
+    offered.setdefault(FILENAME, _repeated(filename, rows))
+    offered.setdefault(ROW_INDEX, pa.array(batch.indexes, pa.int64()))
+    table = batch.table
+    for name, values in offered.items():
+        if find_column(name, wanted) is None:
+            continue
+        own = find_column(name, table.column_names)
+        if own is None:
+            table = table.append_column(name, values)
+            continue
+        filled = _filled(table[own], values)
+        table = table.set_column(table.column_names.index(own), own, filled)
+    return replace(batch, table=table)
+
+
+def offered_schema(schema: pa.Schema, columns: OriginColumns) -> pa.Schema:
+    """`schema` with the columns that the place of its file adds."""
+    for name in (*(name for name, _ in columns), FILENAME, ROW_INDEX):
+        if find_column(name, schema.names) is None:
+            kind = pa.int64() if name == ROW_INDEX else pa.string()
+            schema = schema.append(pa.field(name, kind))
+    return schema
+
+
+def _repeated(value: str | None, rows: int) -> pa.Array:
+    return string_array([value] * rows)
+
+
+def _filled(own: pa.ChunkedArray, offered: pa.Array) -> pa.ChunkedArray | pa.Array:
+    """The records' own values; nulls of a text column take the value of the place."""
+    import pyarrow.compute as pc
+
+    if own.null_count == len(own):
+        return offered
+    if own.null_count and (pa.types.is_string(own.type) or pa.types.is_large_string(own.type)):
+        return pc.coalesce(own, offered.cast(own.type))
+    return own
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """The split words of a file's place.
+
+    `whole` are those that are a whole folder or name; `edges` those at the edge of a name, by the
+    name without them; `others` words that may mean a held-out split.
+    """
+
+    whole: Sequence[Split]
+    edges: Mapping[str, Split]
+    others: Sequence[str]
+
+
+def _splits(
+    source: str, root: str, names: Sequence[str], files_speak: bool
+) -> dict[str, Split | None]:
+    words = {name: _words(name, files_speak) for name in names}
+    spoken: dict[str, set[Split]] = {}
+    for item in words.values():
+        for rest, split in item.edges.items():
+            spoken.setdefault(rest, set()).add(split)
+    found = {name: _said(source, name, item, spoken) for name, item in words.items()}
+    base = root.split("?")[0].rstrip("/").rpartition("/")[2]
+    if names and not any(found.values()) and _may_be_held_out(base):
+        raise InputError(_question(source, f"the folder {base!r}", base))
+    return found
+
+
+def _words(name: str, files_speak: bool) -> _Words:
+    *folders, base = PurePosixPath(name).parts
+    whole = [split for folder in folders if (split := split_of(folder))]
+    others = [folder for folder in folders if LIKE_HELD_OUT.fullmatch(folder.casefold())]
+    if not files_speak:
+        return _Words(whole, {}, others)
+    tokens = re.split(r"[\W_]+", SUFFIX.sub("", base).casefold())
+    plain = [token for token in tokens if token and not COUNTER.fullmatch(token)]
+    if len(plain) == 1 and (split := split_of(plain[0])):
+        return _Words([*whole, split], {}, others)
+    edges: dict[str, Split] = {}
+    for place in sorted({0, len(plain) - 1}) if plain else ():
+        if split := split_of(plain[place]):
+            edges["/".join([*folders, *plain[:place], "*", *plain[place + 1 :]])] = split
+    inner = [token for token in plain[1:-1] if _held_out(split_of(token))]
+    unclear = [token for token in plain if LIKE_HELD_OUT.fullmatch(token)]
+    return _Words(whole, edges, [*others, *inner, *unclear])
+
+
+def _said(source: str, name: str, words: _Words, spoken: Mapping[str, set[Split]]) -> Split | None:
+    sure: set[str] = {*words.whole, *(split for split in words.edges.values() if split == "train")}
+    sure |= {split for rest, split in words.edges.items() if len(spoken[rest]) > 1}
+    maybe = {*words.edges.values(), *words.others} - sure
+    if maybe or len(sure) > 1:
+        which = " or ".join(sorted(sure | maybe))
+        raise InputError(_question(source, f"the file {name!r}", which))
+    return split_of(next(iter(sure))) if sure else None
+
+
+def _question(source: str, where: str, which: str) -> str:
+    return (
+        f"source {source!r}: {where} may hold a split of its own ({which}); say under columns what"
+        " it holds, for example split: \"'train'\", split: \"'test'\" or an expression over"
+        " filename"
+    )
+
+
+def _held_out(split: Split | None) -> bool:
+    return split is not None and split != "train"
+
+
+def _may_be_held_out(word: str) -> bool:
+    return _held_out(split_of(word)) or LIKE_HELD_OUT.fullmatch(word.casefold()) is not None
