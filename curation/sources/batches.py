@@ -32,7 +32,7 @@ class Batch:
 
     `kinds[column][row]` names the type of a scalar that was not a string in an untyped format.
     `images`, where given, are resolved references that came with the record itself, and `members`
-    the names under which the record may name them.
+    the names under which the record may name them. `notes[row]` are a reader's own.
     """
 
     indexes: Sequence[int]
@@ -41,6 +41,7 @@ class Batch:
     kinds: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     images: Sequence[Sequence[str]] | None = None
     members: Sequence[Sequence[str]] | None = None
+    notes: Sequence[Sequence[str]] | None = None
 
 
 class Literal(float):

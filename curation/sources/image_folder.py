@@ -28,13 +28,10 @@ from curation.sources.origin import (
 from curation.sources.references import read_bytes, resolve, stat
 from curation.sources.rows import Place, build_rows
 from curation.sources.storage import is_remote, local_path, with_query, without_query
+from curation.sources.suffixes import PICTURE_SUFFIXES
 from curation.sources.table import TableReader
 from curation.sources.tabular import Columns, check_columns
 
-IMAGE_SUFFIXES: Final = (
-    *(".png", ".jpg", ".jpeg", ".jpe", ".webp", ".bmp", ".gif"),
-    *(".tif", ".tiff", ".dcm", ".dicom"),
-)
 COLUMNS: Final = ("file_name", "folder", "stem", "caption")
 CAPTION_SUFFIX: Final = ".txt"
 
@@ -56,7 +53,7 @@ class ImageFolderReader(Reader):
 
     def files(self) -> list[InputFile]:
         """The pictures by name. Raises InputError when there is none."""
-        return find(self.path, lambda name: PurePosixPath(name.lower()).suffix in IMAGE_SUFFIXES)
+        return find(self.path, lambda name: PurePosixPath(name.lower()).suffix in PICTURE_SUFFIXES)
 
     def check(self) -> None:
         """Bind the columns. Raises InputError when there is no picture or no caption table."""

@@ -14,6 +14,8 @@ from curation.sources.storage import open_input
 BOM: Final = b"\xef\xbb\xbf"
 TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]",]', re.DOTALL)
 WHITE: Final = b" \t\r\n"
+LINE_BYTES: Final = 64 << 20
+"""Most bytes of one record; a longer one fails alone without being held."""
 
 
 def line_shards(file: InputFile, shard_bytes: int) -> list[Shard]:

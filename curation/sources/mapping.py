@@ -219,7 +219,8 @@ class Mapper:
         return self.shapes[schema]
 
     def _notes(self, batch: Batch, good: Sequence[int]) -> list[list[str]]:
-        notes: list[list[str]] = [[] for _ in range(batch.table.num_rows)]
+        given = batch.notes or [()] * batch.table.num_rows
+        notes: list[list[str]] = [list(own) for own in given]
         for target in READ_AS_TEXT:
             for name in sorted(self.used.get(target, ())):
                 column = find_column(name, batch.table.column_names)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tarfile
-import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any, ClassVar, Final, Literal
 
 import pyarrow as pa
@@ -16,19 +15,24 @@ from pydantic import Field
 from curation import records
 from curation.errors import InputError
 from curation.sources.base import BlobStore, Reader, Shard
-from curation.sources.batches import Bad, find_column, read_record, untyped_batch
+from curation.sources.batches import BATCH_BYTES, Bad, find_column, read_record, untyped_batch
 from curation.sources.files import InputFile, find, fingerprints, root_of
-from curation.sources.image_folder import IMAGE_SUFFIXES
+from curation.sources.jsonfiles import LINE_BYTES
 from curation.sources.mapping import Mapper
 from curation.sources.origin import SPLIT, OriginColumns, offered_schema, origins, with_origin
 from curation.sources.rows import Place, build_rows
-from curation.sources.storage import open_input
+from curation.sources.suffixes import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 from curation.sources.tabular import Columns, check_columns
+from curation.sources.tarfiles import Limits, Member, members
 
 TAR_SUFFIXES: Final = (".tar", ".tar.gz", ".tgz")
 SAMPLE_RECORDS: Final = 200
 BATCH_RECORDS: Final = 500
 TEXT_SUFFIXES: Final = (".txt", ".cls", ".caption", ".text")
+DIGITS: Final = "0123456789."
+ORDINARY: Final = re.compile(r"(?:images?|img|pictures?|pic|photo|frame|slice|view|page)?[-_]?\d*")
+"""What may stand between key and suffix of a picture by default: numbers and plain words."""
+Role = Literal["picture", "named", "object", "text", "media", "other"]
 
 
 class WebDatasetReader(Reader):
@@ -38,12 +42,27 @@ class WebDatasetReader(Reader):
     (`case7.0.png`, `case7.1.png` are two pictures of `case7`). The columns are the keys of the
     object, the text members by suffix, and `__key__`. Without a mapping of their own, question is
     `question` or `prompt`, answer is `answer` or the `.txt` member, messages is the chat.
+
+    A picture is a member whose suffix is a picture's (`png`; formats that are not decoded too, so
+    that their rows fail), numbered or called `image`, `img`, `view` and the like. One of another
+    name (`mask.png`) is noted and left out beside such a picture; alone it fails the record, as
+    films and sounds do. `pictures` says instead which suffixes are read, with or without numbers
+    before them, and no others.
     """
 
     reader: Literal["webdataset"] = "webdataset"
     path: str = Field(min_length=1)
     prompt: str = Field(default="Describe this image.", min_length=1)
     columns: Columns = Field(default_factory=dict)
+
+    pictures: tuple[str, ...] | None = None
+    """Suffixes of the members that are pictures, for example `[png, jpg]` or `[mask.png]`."""
+    record_bytes: int = Field(default=512 << 20, ge=1)
+    """Most bytes that the members of one record may hold together; more fail that record."""
+    text_bytes: int = Field(default=LINE_BYTES, ge=1)
+    """Most bytes of a `.json` or text member."""
+    file_bytes: int = Field(default=64 << 30, ge=1)
+    """Most bytes that a packed tar may unpack to; a plain tar may be as large as it is."""
 
     content: ClassVar[tuple[str, ...]] = ("question", "answer", "messages")
 
@@ -60,21 +79,24 @@ class WebDatasetReader(Reader):
         files = self.files()
         places = self._check(files)
         return [
-            Shard(file.name, file.uri, 0, -1, 0, places[file.name]) for file in files if file.size
+            Shard(file.name, file.uri, 0, file.size, 0, places[file.name])
+            for file in files
+            if file.size
         ]
 
     def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
         """Yield ``ROWS`` tables of at most 500 rows of one tar; pictures go to `blobs`."""
         mapper = Mapper(self.columns, self._implied())
         place = Place(self.name, shard.file, None, blobs, self.answer_index)
-        stream = samples(shard.uri, shard.file)
-        while part := list(islice(stream, BATCH_RECORDS)):
+        stream = samples(shard.uri, shard.file, self._limits(shard.stop), self._chosen(), blobs.put)
+        for part in _bounded(stream):
             good = [(index, item) for index, item in part if isinstance(item, TarSample)]
             fields = [(index, item.fields) for index, item in good]
-            images = [[blobs.put(data) for data in item.pictures] for _, item in good]
+            images = [item.pictures for _, item in good]
             bad = [item for _, item in part if isinstance(item, Bad)]
             members = [item.members for _, item in good]
             batch = untyped_batch(fields, mapper.needed, bad, images, members)
+            batch = replace(batch, notes=[item.notes for _, item in good])
             whole = with_origin(batch, shard.file, shard.columns, mapper.needed)
             yield build_rows(place, mapper.map(whole), list(mapper.named))
 
@@ -89,7 +111,10 @@ class WebDatasetReader(Reader):
         names: dict[str, dict[str, None]] = {file.name: {} for file in files}
         count = 0
         for file in files:
-            for _, item in islice(samples(file.uri, file.name), SAMPLE_RECORDS):
+            stream = samples(
+                file.uri, file.name, self._limits(file.size), self._chosen(), _no_store
+            )
+            for _, item in islice(stream, SAMPLE_RECORDS):
                 count += 1
                 if isinstance(item, TarSample):
                     names[file.name].update(dict.fromkeys(item.fields))
@@ -107,6 +132,15 @@ class WebDatasetReader(Reader):
         check_columns(self.name, self.columns, schemas, implied=self._implied())
         return places
 
+    def _limits(self, size: int) -> Limits:
+        """The limits of a tar of `size` bytes; what is on the disk is no bomb."""
+        return Limits(self.record_bytes, self.text_bytes, max(self.file_bytes, size))
+
+    def _chosen(self) -> frozenset[str] | None:
+        if self.pictures is None:
+            return None
+        return frozenset(suffix.lower().lstrip(".") for suffix in self.pictures)
+
     def _implied(self) -> Columns:
         prompt = "'" + self.prompt.replace("'", "''") + "'"
         if any(target in self.columns for target in self.content):
@@ -120,68 +154,137 @@ class WebDatasetReader(Reader):
 
 @dataclass(frozen=True, slots=True)
 class TarSample:
-    """The members of one key: the fields of its object and texts, and its pictures' bytes.
+    """The members of one key: the fields of its objects and texts, and its stored pictures.
 
-    `members` are the pictures' names in the tar, in the order of `pictures`.
+    `members` are the pictures' names in the tar, in the order of `pictures`; `notes` name what is
+    not read.
     """
 
     fields: dict[str, Any]
-    pictures: list[bytes]
+    pictures: list[str]
     members: list[str]
+    notes: list[str]
 
 
-def samples(uri: str, name: str) -> Iterator[tuple[int, TarSample | Bad]]:
+def samples(
+    uri: str,
+    name: str,
+    limits: Limits,
+    chosen: frozenset[str] | None,
+    store: Callable[[bytes], str],
+) -> Iterator[tuple[int, TarSample | Bad]]:
     """(place, sample or why not) of each run of tar members with one key.
 
-    A key that comes back later, or a suffix twice in a run, is a fault of that record. Raises
-    InputError when the tar cannot be read to its end.
+    A key that comes back later, a suffix twice in a run, and a member that is no file or too large
+    are faults of that record. Raises InputError when the tar cannot be read to its end.
     """
     seen: set[str] = set()
-    for index, (key, run) in enumerate(groupby(_members(uri, name), itemgetter(0))):
-        members = list(run)
-        suffixes = [suffix for _, suffix, _ in members]
+    stream = members(uri, name, limits)
+    for index, (key, run) in enumerate(groupby(stream, attrgetter("key"))):
+        listed = list(run)
+        suffixes = [member.suffix for member in listed]
+        fault = next((member.fault for member in listed if member.fault), None)
         if key in seen:
             detail = f"key {key!r} came before; members of a record must stand side by side"
             yield index, Bad(index, "duplicate_key", detail)
+        elif fault is not None:
+            yield index, Bad(index, *fault)
         elif len(set(suffixes)) < len(suffixes):
             yield index, Bad(index, "duplicate_key", f"key {key!r} has one suffix twice")
         else:
-            yield index, _sample(index, key, members)
+            yield index, _sample(index, key, listed, chosen, store)
         seen.add(key)
 
 
-def _members(uri: str, name: str) -> Iterator[tuple[str, str, bytes]]:
-    try:
-        with open_input(uri) as raw, tarfile.open(fileobj=raw, mode="r|*") as tar:
-            for member in tar:
-                folder, _, base = member.name.rpartition("/")
-                if not member.isfile() or base.startswith("."):
-                    continue
-                stem, _, suffix = base.partition(".")
-                stream = tar.extractfile(member)
-                data = stream.read() if stream is not None else b""
-                yield f"{folder}/{stem}" if folder else stem, suffix.lower(), data
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise InputError(f"{name}: the tar cannot be read to its end: {error}") from error
+def _bounded(
+    stream: Iterator[tuple[int, TarSample | Bad]],
+) -> Iterator[list[tuple[int, TarSample | Bad]]]:
+    """Runs of at most 500 records whose texts are not too large together."""
+    part: list[tuple[int, TarSample | Bad]] = []
+    size = 0
+    for index, item in stream:
+        part.append((index, item))
+        if isinstance(item, TarSample):
+            size += sum(len(value) for value in item.fields.values() if isinstance(value, str))
+        if len(part) == BATCH_RECORDS or size > BATCH_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
-def _sample(index: int, key: str, members: Sequence[tuple[str, str, bytes]]) -> TarSample | Bad:
-    fields: dict[str, Any] = {"__key__": key}
-    pictures: list[bytes] = []
-    names: list[str] = []
-    for _, suffix, data in members:
-        last = "." + suffix.rpartition(".")[2]
-        if last in IMAGE_SUFFIXES:
-            pictures.append(data)
-            names.append(f"{key}.{suffix}")
-        elif suffix == "json":
-            found = read_record(index, data)
-            if isinstance(found, Bad):
-                return found
-            fields = {**found, **fields}
-        elif last in TEXT_SUFFIXES:
+def _sample(
+    index: int,
+    key: str,
+    listed: Sequence[Member],
+    chosen: frozenset[str] | None,
+    store: Callable[[bytes], str],
+) -> TarSample | Bad:
+    roles = [(_role(member.suffix, chosen), member) for member in listed]
+    pictures = [member for role, member in roles if role == "picture"]
+    unread = [member for role, member in roles if role in ("named", "media", "other")]
+    if chosen is None and (bad := _unclear(index, roles, bool(pictures))):
+        return bad
+    fields = _fields(index, key, roles)
+    if isinstance(fields, Bad):
+        return fields
+    return TarSample(
+        fields,
+        [store(member.data) for member in pictures],
+        [member.name for member in pictures],
+        [f"members: .{member.suffix} not read" for member in unread],
+    )
+
+
+def _role(suffix: str, chosen: frozenset[str] | None) -> Role:
+    middle, _, last = suffix.rpartition(".")
+    if chosen is not None and (suffix in chosen or (last in chosen and not middle.strip(DIGITS))):
+        return "picture"
+    if last == "json":
+        return "object"
+    if f".{last}" in TEXT_SUFFIXES:
+        return "text"
+    if f".{last}" in PICTURE_SUFFIXES:
+        ordinary = chosen is None and all(map(ORDINARY.fullmatch, middle.split(".")))
+        return "picture" if ordinary else "named"
+    return "media" if {f".{last}", f".{suffix}"} & MEDIA_SUFFIXES else "other"
+
+
+def _unclear(index: int, roles: Sequence[tuple[Role, Member]], shown: bool) -> Bad | None:
+    """Why a record is refused rather than read without something that it is about."""
+    for role, member in roles:
+        if role == "media":
+            detail = f"member {member.name!r} is a film, a sound or a volume, which is not read"
+            return Bad(index, "media_member", f"{detail}; list the suffixes to read in pictures")
+    named = [member.suffix for role, member in roles if role == "named"]
+    if named and not shown:
+        detail = f"its pictures are named {', '.join(named)}; say in pictures which are read"
+        return Bad(index, "named_pictures", detail)
+    return None
+
+
+def _fields(index: int, key: str, roles: Sequence[tuple[Role, Member]]) -> dict[str, Any] | Bad:
+    """The columns of a record: keys of its objects, the plain `.json` first, and its texts."""
+    fields: dict[str, Any] = {}
+    objects = sorted(
+        (member for role, member in roles if role == "object"), key=lambda item: len(item.suffix)
+    )
+    for member in objects:
+        found = read_record(index, member.data)
+        if isinstance(found, Bad):
+            return found
+        if clash := [name for name in found if name in fields and fields[name] != found[name]]:
+            detail = f"the objects of {key!r} disagree about {clash[0]!r}"
+            return Bad(index, "duplicate_key", detail)
+        fields |= found
+    for role, member in roles:
+        if role == "text":
             try:
-                fields[suffix] = data.decode("utf-8")
+                fields[member.suffix] = member.data.decode("utf-8")
             except UnicodeDecodeError as error:
-                return Bad(index, "not_utf8", f"member .{suffix}, byte {error.start}")
-    return TarSample(fields, pictures, names)
+                return Bad(index, "not_utf8", f"member .{member.suffix}, byte {error.start}")
+    return {**fields, "__key__": key}
+
+
+def _no_store(_: bytes) -> str:
+    return ""
