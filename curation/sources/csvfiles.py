@@ -4,42 +4,117 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterator
-from typing import Any
+from contextlib import suppress
+from itertools import chain, islice
+from typing import Any, Final
 
 from curation.errors import InputError
 from curation.sources.batches import Bad
 
 Record = tuple[int, dict[str, Any] | Bad]
+SEPARATORS: Final = (",", ";", "\t", "|")
+HEAD_LETTERS: Final = 1 << 16
+LOOKED_AT: Final = 50
+AGREE: Final = 0.9
+"""Share of the first records that must have as many cells as the header to settle a separator."""
+SAID: Final = re.compile(r"sep=(.)\s*", re.IGNORECASE)
+COMMENT: Final = "#"
+WIDE: Final = ("\udcff\udcfe", "\udcfe\udcff")
+"""The marks of UTF-16, as bytes that are not UTF-8 are read."""
 
 
-def records(stream: Any, name: str, delimiter: str) -> Iterator[Record]:
+def records(stream: Any, name: str, separator: str | None, most: int) -> Iterator[Record]:
     """(place below the header, cells by column or why not) of each line of a CSV file.
 
-    Raises InputError for a bad header and for a quote that never closes, which hides what follows.
+    Without a `separator` it is read from the start of the file. A first line `sep=;` names it, and
+    lines that start with ``#`` before the header are comments. Columns without a name are called
+    `column0` and so on by their place. Raises InputError for a bad header, for a line over `most`
+    letters, and for a quote that never closes, which hides what follows.
     """
     # Bytes that are not UTF-8 travel as surrogates, so that one bad cell costs one row.
     text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="")
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    rows = csv.reader(text, delimiter=delimiter, strict=True)
-    header = _header(rows, name)
+    head = text.read(HEAD_LETTERS)
+    head += text.readline(most)
+    separator, skipped = _dialect(head, name, separator)
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1, most))
+    content = chain(io.StringIO(head, newline=""), iter(lambda: text.readline(most + 1), ""))
+    rows = csv.reader(
+        islice(_bounded(content, name, most), skipped, None), delimiter=separator, strict=True
+    )
+    header, named = _header(rows, name)
     for index, cells in enumerate(_rows(rows, name)):
         if cells is not None:
-            yield index, _record(index, header, cells)
+            yield index, _record(index, header, named, cells)
 
 
-def _header(rows: Any, name: str) -> list[str]:
+def _bounded(lines: Iterator[str], name: str, most: int) -> Iterator[str]:
+    for place, line in enumerate(lines, 1):
+        if len(line) > most:
+            raise InputError(f"{name}: line {place} has more than {most:,} letters (line_bytes)")
+        yield line
+
+
+def _dialect(head: str, name: str, separator: str | None) -> tuple[str, int]:
+    """The separator, and how many lines stand before the header."""
+    lines = list(io.StringIO(head, newline=""))
+    if "\0" in head[:4] or head.startswith(WIDE):
+        raise InputError(f"{name}: the file is UTF-16; convert it to UTF-8")
+    if lines and (said := SAID.fullmatch(lines[0])):
+        return separator or said[1], 1
+    comments = 0
+    while comments < len(lines) - 1 and lines[comments].startswith(COMMENT):
+        comments += 1
+    found = separator or _separator(lines[comments:], name)
+    # A header may itself begin with the sign: it has as many cells as the line below it.
+    if comments and _cells(lines[comments - 1 :], found)[0] == _cells(lines[comments:], found)[0]:
+        comments -= 1 if _cells(lines[comments:], found)[0] > 1 else 0
+    return found, comments
+
+
+def _cells(lines: list[str], separator: str) -> list[int]:
+    """How many cells the first records have."""
+    rows = csv.reader(lines, delimiter=separator)
+    counts: list[int] = []
+    with suppress(csv.Error):  # the reader itself says where the file is broken
+        counts.extend(len(row) for row in islice(rows, LOOKED_AT) if row)
+    return counts or [0]
+
+
+def _separator(lines: list[str], name: str) -> str:
+    """The separator under which the header has several cells and the records as many."""
+    widths: dict[str, int] = {}
+    shares: dict[str, float] = {}
+    for separator in SEPARATORS:
+        width, *counts = _cells(lines, separator)
+        widths[separator] = width
+        agreeing = sum(count == width for count in counts)
+        shares[separator] = agreeing / len(counts) if counts else 1.0
+    wide = [separator for separator in SEPARATORS if widths[separator] > 1]
+    sure = [separator for separator in wide if shares[separator] >= AGREE]
+    if "," in sure or not wide or (widths[","] > 1 and not sure):
+        return ","
+    if len(sure) == 1:
+        return sure[0]
+    likely = " or ".join(repr(separator) for separator in sure or wide)
+    raise InputError(f"{name}: is {likely} the separator? Say which with separator")
+
+
+def _header(rows: Any, name: str) -> tuple[list[str], int]:
+    """The columns' names, and how many of them come before the last that the file names."""
     try:
-        header = [cell.strip() for cell in next(rows, [])]
+        given = [cell.strip() for cell in next(rows, [])]
     except csv.Error as error:
         raise InputError(f"{name}: the header cannot be read: {error}") from error
+    header = [cell or f"column{place}" for place, cell in enumerate(given)]
     twice = sorted({cell for cell in header if header.count(cell) > 1})
     if twice:
         raise InputError(f"{name}: the header names {twice[0]!r} twice; give columns unique names")
     if any(_broken(cell) for cell in header):
         raise InputError(f"{name}: the header is not UTF-8; convert the file to UTF-8")
-    return header
+    return header, max((place for place, cell in enumerate(given, 1) if cell), default=0)
 
 
 def _rows(rows: Any, name: str) -> Iterator[list[str] | str | None]:
@@ -48,20 +123,28 @@ def _rows(rows: Any, name: str) -> Iterator[list[str] | str | None]:
         try:
             cells = next(rows, None)
         except csv.Error as error:
-            if "end of data" in str(error):
+            said = str(error)
+            if "end of data" in said or "field limit" in said:
                 raise InputError(
                     f"{name}: the quote opened on line {begun} never closes; close it"
                 ) from error
-            yield str(error)
+            yield said
             continue
         if cells is None:
             return
         yield cells or None
 
 
-def _record(index: int, header: list[str], cells: list[str] | str) -> dict[str, Any] | Bad:
+def _record(
+    index: int, header: list[str], named: int, cells: list[str] | str
+) -> dict[str, Any] | Bad:
     if isinstance(cells, str):
         return Bad(index, "malformed_csv", cells)
+    # Separators at the end of a line, of the header or of a record, add no cell.
+    if named <= len(cells) < len(header):
+        cells = [*cells, *[""] * (len(header) - len(cells))]
+    if len(cells) > len(header) and not any(cells[len(header) :]):
+        cells = cells[: len(header)]
     if len(cells) != len(header):
         return Bad(index, "malformed_csv", f"{len(cells)} cells under {len(header)} columns")
     if any(_broken(cell) for cell in cells):

@@ -6,20 +6,23 @@ import gzip
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, Literal
 
 import pyarrow as pa
 
 from curation.errors import InputError
-from curation.sources import csvfiles, jsonfiles, parquetfiles
+from curation.sources import csvfiles, jsonfiles, jsonshapes, parquetfiles
 from curation.sources.base import Shard
-from curation.sources.batches import BATCH_ROWS, Bad, Batch, read_record, untyped_batch
+from curation.sources.batches import BATCH_BYTES, BATCH_ROWS, Bad, Batch, read_record, untyped_batch
 from curation.sources.files import InputFile
 from curation.sources.storage import open_input, without_query
 
 Format = Literal["auto", "json", "jsonl", "csv", "tsv", "parquet"]
-SUFFIXES: Final[dict[str, Format]] = {
+Kind = Literal["json", "jsonl", "csv", "tsv", "parquet", "object", "columns", "under"]
+Plain = Literal["json", "jsonl", "csv", "tsv", "parquet"]
+SUFFIXES: Final[dict[str, Plain]] = {
     ".json": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -32,31 +35,59 @@ SAMPLE_RECORDS: Final = 1_000
 Record = tuple[int, dict[str, Any] | Bad]
 
 
-def suffix_format(name: str) -> Format | None:
+def suffix_format(name: str) -> Plain | None:
     """The format that a file name ends in (``.gz`` aside), or None."""
     plain = name.lower().removesuffix(".gz")
     return SUFFIXES.get("." + plain.rpartition(".")[2])
 
 
-def format_of(name: str, uri: str, declared: Format) -> Format:
-    """The format of a file: as declared, else by its suffix; a ``.json`` file may hold lines.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How files are read: their format, a CSV's separator, the key of a JSON object's records.
 
-    Raises InputError for a suffix that says nothing.
+    `line_bytes` is the most that one record of a text format may hold.
     """
+
+    format: Format = "auto"
+    separator: str | None = None
+    records: str | None = None
+    line_bytes: int = jsonfiles.LINE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What the start of a file shows: its columns, how many records, and why none is readable."""
+
+    schema: pa.Schema
+    count: int
+    problem: str | None = None
+
+
+def format_of(name: str, uri: str, reading: Reading) -> Kind:
+    """The format of a file: as declared, else by its suffix; JSON's shape by its content.
+
+    Raises InputError for a suffix that says nothing, and for JSON that holds no records.
+    """
+    declared = reading.format
     found = suffix_format(name) if declared == "auto" else declared
     if found is None:
         raise InputError(
             f"{name}: no format known for this suffix; set format to one of {sorted(set(SUFFIXES))}"
         )
-    if declared == "auto" and found == "json":
-        with opened(uri) as stream:
-            return "json" if jsonfiles.starts_array(stream) else "jsonl"
-    return found
+    if found not in ("json", "jsonl"):
+        return found
+    if reading.records is not None:
+        return "under"
+    with opened(uri) as stream:
+        if reading.format == "jsonl":
+            jsonshapes.check_encoding(stream.read(jsonshapes.HEAD_BYTES), name)
+            return "jsonl"
+        return jsonshapes.shape_of(stream, name, found == "jsonl", reading.line_bytes)
 
 
-def cut(file: InputFile, declared: Format, shard_bytes: int) -> list[Shard]:
+def cut(file: InputFile, reading: Reading, shard_bytes: int) -> list[Shard]:
     """Cut a file into shards; a format that cannot be entered midway is one shard."""
-    kind = format_of(file.name, file.uri, declared)
+    kind = format_of(file.name, file.uri, reading) if file.size else "jsonl"
     if kind == "parquet":
         return parquetfiles.group_shards(file, shard_bytes)
     if kind == "jsonl" and not _is_gzip(file.uri):
@@ -64,39 +95,56 @@ def cut(file: InputFile, declared: Format, shard_bytes: int) -> list[Shard]:
     return [Shard(file.name, file.uri, 0, -1, 0)] if file.size else []
 
 
-def load(shard: Shard, declared: Format, columns: Sequence[str]) -> Iterator[Batch]:
+def load(shard: Shard, reading: Reading, columns: Sequence[str]) -> Iterator[Batch]:
     """The `columns` of a shard's records in batches of at most 5,000."""
-    kind = format_of(shard.file, shard.uri, declared)
+    kind = format_of(shard.file, shard.uri, reading)
     if kind == "parquet":
         yield from parquetfiles.batches(shard, columns)
         return
     with opened(shard.uri) as stream:
-        yield from in_batches(_records(stream, shard, kind), columns)
+        yield from in_batches(_records(stream, shard, kind, reading), columns)
 
 
-def schemas(file: InputFile, declared: Format) -> tuple[pa.Schema, int]:
+def look(file: InputFile, reading: Reading) -> Looked:
     """The columns of a file and how many of its records were looked at (all, for Parquet)."""
-    kind = format_of(file.name, file.uri, declared)
+    kind = format_of(file.name, file.uri, reading)
     if kind == "parquet":
         with parquetfiles.open_parquet(file.uri) as parquet:
-            return parquet.schema_arrow, parquet.metadata.num_rows
+            return Looked(parquet.schema_arrow, parquet.metadata.num_rows)
     names: dict[str, None] = {}
     count = 0
+    problem: Bad | None = None
     with opened(file.uri) as stream:
         whole = Shard(file.name, file.uri, 0, -1, 0)
-        for _, record in islice(_records(stream, whole, kind), SAMPLE_RECORDS):
+        for _, record in islice(_records(stream, whole, kind, reading), SAMPLE_RECORDS):
             count += 1
             if isinstance(record, dict):
                 names.update(dict.fromkeys(record))
-    return pa.schema([(name, pa.string()) for name in names]), count
+            else:
+                problem = problem or record
+    schema = pa.schema([(name, pa.string()) for name in names])
+    if problem is None or names:
+        return Looked(schema, count)
+    said = f"{file.name}: none of its first {count} records is readable; the first, at place"
+    return Looked(schema, count, f"{said} {problem.index + 1}: {problem.error}: {problem.detail}")
 
 
 def in_batches(records: Iterable[Record], columns: Sequence[str]) -> Iterator[Batch]:
     """Gather records into batches of strings, the unreadable ones beside the others."""
-    stream = iter(records)
-    while part := list(islice(stream, BATCH_ROWS)):
-        good = [(index, value) for index, value in part if not isinstance(value, Bad)]
-        bad = [value for _, value in part if isinstance(value, Bad)]
+    good: list[tuple[int, dict[str, Any]]] = []
+    bad: list[Bad] = []
+    size = 0
+    for index, record in records:
+        if isinstance(record, Bad):
+            bad.append(record)
+        else:
+            good.append((index, record))
+            size += sum(len(value) for value in record.values() if isinstance(value, str))
+        # Records may be as large as the limit of a line: a batch is bounded in letters too.
+        if len(good) + len(bad) == BATCH_ROWS or size > BATCH_BYTES:
+            yield untyped_batch(good, columns, bad)
+            good, bad, size = [], [], 0
+    if good or bad:
         yield untyped_batch(good, columns, bad)
 
 
@@ -124,10 +172,27 @@ def _is_gzip(uri: str) -> bool:
     return without_query(uri).lower().endswith(".gz")
 
 
-def _records(stream: Any, shard: Shard, kind: Format) -> Iterator[Record]:
+def _records(stream: Any, shard: Shard, kind: Kind, reading: Reading) -> Iterator[Record]:
     if kind in ("csv", "tsv"):
-        yield from csvfiles.records(stream, shard.file, "\t" if kind == "tsv" else ",")
+        separator = reading.separator or ("\t" if kind == "tsv" else None)
+        yield from csvfiles.records(stream, shard.file, separator, reading.line_bytes)
         return
-    split = jsonfiles.elements if kind == "json" else jsonfiles.lines
-    for index, data in split(stream, shard):
-        yield index, read_record(index, data)
+    if kind in ("object", "columns"):
+        yield from enumerate(jsonshapes.columns_of(stream, kind))
+        return
+    for index, data in _pieces(stream, shard, kind, reading):
+        if data is None:
+            detail = f"more than {reading.line_bytes:,} bytes (line_bytes)"
+            yield index, Bad(index, "record_too_long", detail)
+            continue
+        record = read_record(index, data)
+        yield index, jsonshapes.explained(record, data) if isinstance(record, Bad) else record
+
+
+def _pieces(
+    stream: Any, shard: Shard, kind: Kind, reading: Reading
+) -> Iterator[tuple[int, bytes | None]]:
+    if kind == "jsonl":
+        return jsonfiles.lines(stream, shard, reading.line_bytes)
+    key = reading.records if kind == "under" else None
+    return jsonfiles.elements(stream, shard, reading.line_bytes, key)

@@ -1,7 +1,11 @@
-"""JSON Lines, which can be cut anywhere, and JSON arrays, which stream through one worker."""
+"""JSON Lines, which can be cut anywhere, and JSON arrays, which stream through one worker.
+
+No record is held beyond a limit of bytes: a longer one yields None in its place.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any, Final
@@ -13,6 +17,7 @@ from curation.sources.storage import open_input
 
 BOM: Final = b"\xef\xbb\xbf"
 TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]",]', re.DOTALL)
+STRING_END: Final = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 WHITE: Final = b" \t\r\n"
 LINE_BYTES: Final = 64 << 20
 """Most bytes of one record; a longer one fails alone without being held."""
@@ -37,41 +42,43 @@ def line_shards(file: InputFile, shard_bytes: int) -> list[Shard]:
     return shards
 
 
-def lines(stream: Any, shard: Shard) -> Iterator[tuple[int, bytes]]:
-    """(line number, bytes) of the lines of a shard that are not blank."""
+def lines(stream: Any, shard: Shard, most: int) -> Iterator[tuple[int, bytes | None]]:
+    """(line number, bytes) of the lines of a shard that are not blank; None for one over `most`."""
     stream.seek(shard.start)
     left = shard.stop - shard.start if shard.stop >= 0 else None
-    for index, line in enumerate(_split_lines(stream, left), shard.first_index):
-        text = line.removeprefix(BOM) if index == 0 else line
-        if text.strip(WHITE):
+    for index, line in enumerate(split_lines(stream, left, most), shard.first_index):
+        text = line.removeprefix(BOM) if line is not None and index == 0 else line
+        if text is None or text.strip(WHITE):
             yield index, text
 
 
-def _split_lines(stream: Any, left: int | None) -> Iterator[bytes]:
-    rest = b""
+def split_lines(stream: Any, left: int | None, most: int) -> Iterator[bytes | None]:
+    """The lines of the next `left` bytes of a stream, all where None; None for one over `most`."""
+    # The pieces of a line are joined once: joining them block by block is quadratic.
+    pieces: list[bytes] = []
+    held = 0
     while block := stream.read(BLOCK_BYTES if left is None else min(BLOCK_BYTES, left)):
         left = None if left is None else left - len(block)
-        *whole, rest = (rest + block).split(b"\n")
-        yield from whole
-    if rest:
-        yield rest
+        *whole, rest = block.split(b"\n")
+        for part in whole:
+            yield b"".join([*pieces, part]) if held + len(part) <= most else None
+            pieces, held = [], 0
+        held += len(rest)
+        pieces = [*pieces, rest] if held <= most else []
+    if held:
+        yield b"".join(pieces) if held <= most else None
 
 
-def starts_array(stream: Any) -> bool:
-    """Whether the first character of a JSON file opens an array."""
-    while block := stream.read(4096):
-        if text := block.removeprefix(BOM).strip(WHITE):
-            return bool(text.startswith(b"["))
-    return False
-
-
-def elements(stream: Any, shard: Shard) -> Iterator[tuple[int, bytes]]:
+def elements(
+    stream: Any, shard: Shard, most: int, key: str | None = None
+) -> Iterator[tuple[int, bytes | None]]:
     """(place, bytes) of each element of a JSON array, without holding the array.
 
-    A malformed element is still yielded whole. Raises InputError when the brackets of the file do
-    not close, since what follows cannot be told apart.
+    The array is the file, or stands in the file's object under `key`. A malformed element is
+    still yielded whole, and None for one over `most` bytes. Raises InputError when the brackets
+    of the file do not close, since what follows cannot be told apart.
     """
-    splitter = ArraySplitter(shard.file)
+    splitter = ArraySplitter(shard.file, most, key)
     index = 0
     while block := stream.read(BLOCK_BYTES):
         for element in splitter.feed(block):
@@ -83,62 +90,127 @@ def elements(stream: Any, shard: Shard) -> Iterator[tuple[int, bytes]]:
 class ArraySplitter:
     """Finds the commas between the elements of an array while its bytes arrive in blocks."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, most: int = LINE_BYTES, key: str | None = None) -> None:
         self.name = name
+        self.most = most
+        self.key = key
+        self.floor = 0 if key is None else 1
         self.buffer = b""
         self.scanned = 0
-        self.start = -1
+        self.start = 0
         self.depth = 0
-        self.closed = False
+        self.opened = self.closed = self.inside = self.too_long = self.trailing = False
+        self.word = b""
+        self.word_start = self.word_end = 0
 
-    def feed(self, block: bytes) -> Iterator[bytes]:
+    def feed(self, block: bytes) -> Iterator[bytes | None]:
         """Take the next bytes and yield the elements that they complete."""
+        if self.closed:
+            self._look_behind(block)
+            return
         self.buffer += block
+        if self.inside:
+            self._leave_string()
+        yield from self._scan()
+        self._forget()
+
+    def _scan(self) -> Iterator[bytes | None]:
+        if self.inside:
+            return
         for token in TOKEN.finditer(self.buffer, self.scanned):
             mark = token.group()
             if mark == b'"':
-                # An opening quote without its end: the string goes on in the next block.
-                self.scanned = token.start()
+                self._enter_string(token.start())
                 break
             self.scanned = token.end()
             yield from self._step(mark, token.start(), token.end())
+            if self.closed:
+                self._look_behind(self.buffer[self.scanned :])
+                self.buffer, self.start, self.scanned = b"", 0, 0
+                return
         else:
             self.scanned = len(self.buffer)
-        self._forget()
 
     def finish(self, count: int) -> None:
         """Raise InputError unless the array was closed and nothing follows it."""
-        rest = self.buffer[self.start :] if self.closed else b""
-        if not self.closed or rest.strip(WHITE):
+        if not self.closed or self.trailing:
+            what = "text after its end" if self.closed else "it never closes"
+            if not self.opened and self.key is not None:
+                what = f"there is no list under {self.key!r}"
             raise InputError(
-                f"{self.name}: the JSON array is broken after {count} elements"
-                f" ({'text after its end' if self.closed else 'it never closes'});"
+                f"{self.name}: the JSON array is broken after {count} elements ({what});"
                 " repair the file or write it as JSON Lines"
             )
 
-    def _step(self, mark: bytes, begin: int, end: int) -> Iterator[bytes]:
-        if self.closed or (self.depth == 0 and mark != b"["):
-            return
-        if mark in b"[{":
+    def _look_behind(self, block: bytes) -> None:
+        self.trailing = self.trailing or (self.key is None and bool(block.strip(WHITE)))
+
+    def _enter_string(self, start: int) -> None:
+        """Go on within a string at the next block, after the last whole escape."""
+        self.inside = True
+        self.word_start = start
+        self.scanned = self._after_escapes(start + 1)
+
+    def _leave_string(self) -> None:
+        if end := STRING_END.match(self.buffer, self.scanned):
+            self.inside, self.scanned = False, end.end()
+            if not self.opened:
+                self.word, self.word_end = self.buffer[self.word_start : end.end()], end.end()
+        else:
+            self.scanned = self._after_escapes(self.scanned)
+
+    def _after_escapes(self, start: int) -> int:
+        tail = self.buffer[start:]
+        backslashes = len(tail) - len(tail.rstrip(b"\\"))
+        return len(self.buffer) - backslashes % 2
+
+    def _step(self, mark: bytes, begin: int, end: int) -> Iterator[bytes | None]:
+        if not self.opened:
+            self._approach(mark, begin, end)
+        elif mark in b"[{":
             self.depth += 1
-            if self.depth == 1:
-                self.start = end
         elif mark in b"]}":
             self.depth -= 1
-            if self.depth == 0:
+            if self.depth == self.floor:
                 self.closed = True
                 yield from self._cut(begin, end, last=True)
-        elif mark == b"," and self.depth == 1:
+        elif mark == b"," and self.depth == self.floor + 1:
             yield from self._cut(begin, end, last=False)
 
-    def _cut(self, begin: int, end: int, last: bool) -> Iterator[bytes]:
-        element = self.buffer[self.start : begin].strip(WHITE)
-        self.start = end
-        if element or not last:
+    def _approach(self, mark: bytes, begin: int, end: int) -> None:
+        """Look for the bracket that opens the array."""
+        if mark[:1] == b'"':
+            self.word, self.word_end = mark, end
+        elif mark in b"[{":
+            if mark == b"[" and self.depth == self.floor and self._named(begin):
+                self.opened, self.start = True, end
+            self.depth += 1
+        elif mark in b"]}":
+            self.depth -= 1
+
+    def _named(self, begin: int) -> bool:
+        if self.key is None:
+            return True
+        between = self.buffer[self.word_end : begin].strip(WHITE)
+        return between == b":" and self.word == json.dumps(self.key, ensure_ascii=False).encode()
+
+    def _cut(self, begin: int, end: int, last: bool) -> Iterator[bytes | None]:
+        long = self.too_long or begin - self.start > self.most
+        element = None if long else self.buffer[self.start : begin].strip(WHITE)
+        self.start, self.too_long = end, False
+        if element is None or element or not last:
             yield element
 
     def _forget(self) -> None:
-        if self.start > 0:
-            self.buffer = self.buffer[self.start :]
-            self.scanned -= self.start
+        word = self.word_start if self.inside else self.word_end
+        keep = self.start if self.opened else word
+        if self.opened and self.scanned - self.start > self.most:
+            keep, self.too_long = self.scanned, True
+        elif not self.opened and self.scanned - keep > self.most:
+            keep = self.scanned
+        if keep > 0:
+            self.buffer = self.buffer[keep:]
+            self.scanned -= keep
             self.start = 0
+            self.word_start = max(0, self.word_start - keep)
+            self.word_end = max(0, self.word_end - keep)

@@ -14,6 +14,7 @@ from curation.sources.base import BlobStore
 from curation.sources.cells import check_depth, is_nothing, list_value, shown
 from curation.sources.faults import RowFault
 from curation.sources.references import resolve
+from curation.sources.suffixes import PICTURE_SUFFIXES
 
 MALFORMED: Final = "malformed_image"
 ESCAPES: Final = "reference_escapes"
@@ -137,8 +138,6 @@ def _byte_list(value: Sequence[Any]) -> bytes | None:
 
 
 def _looks(item: Any) -> bool:
-    from curation.sources.image_folder import IMAGE_SUFFIXES
-
     if isinstance(item, Mapping):
         return any(_looks(item[key]) for key in PICTURE_KEYS if item.get(key) is not None)
     if isinstance(item, (bytes, bytearray)):
@@ -148,7 +147,7 @@ def _looks(item: Any) -> bool:
     text = item.strip()
     path = text.partition("?")[0].lower()
     return (
-        path.endswith((*IMAGE_SUFFIXES, ".jfif", ".jp2", ".avif", ".heic", ".ppm", ".nii.gz"))
+        path.endswith((*PICTURE_SUFFIXES, ".nii.gz"))
         or text[:11].lower() == "data:image/"
         or (_is_base64(text) and is_picture(_head(text)))
     )

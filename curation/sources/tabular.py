@@ -14,7 +14,8 @@ from curation.errors import InputError
 from curation.sources.base import BlobStore, Reader, Shard
 from curation.sources.batches import find_column
 from curation.sources.files import InputFile, find, fingerprints, root_of
-from curation.sources.formats import Format, cut, load, schemas, suffix_format
+from curation.sources.formats import Format, Reading, cut, load, look, suffix_format
+from curation.sources.jsonfiles import LINE_BYTES
 from curation.sources.mapping import Mapper, has_target
 from curation.sources.origin import SPLIT, OriginColumns, offered_schema, origins, with_origin
 from curation.sources.rows import Place, build_rows
@@ -33,6 +34,12 @@ class TabularReader(Reader):
     image_root: str | None = None
     format: Format = "auto"
     columns: Columns = Field(default_factory=dict)
+    separator: str | None = Field(default=None, min_length=1, max_length=1)
+    """What stands between the cells of a CSV; read from the file where it is not given."""
+    records: str | None = None
+    """The key of a JSON object under which its list of records stands."""
+    line_bytes: int = Field(default=LINE_BYTES, ge=1)
+    """Most bytes of one JSON record or CSV line; a longer JSON record fails alone."""
     shard_bytes: int = Field(default=32 << 20, ge=1)
 
     needs: ClassVar[tuple[tuple[str, ...], ...]] = (
@@ -61,14 +68,14 @@ class TabularReader(Reader):
         return [
             replace(shard, columns=columns[file.name])
             for file in files
-            for shard in cut(file, self.format, self.shard_bytes)
+            for shard in cut(file, self._reading(), self.shard_bytes)
         ]
 
     def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
         """Yield ``ROWS`` tables of at most 5,000 rows of one shard."""
         mapper = Mapper(self.expressions())
         place = Place(self.name, shard.file, self.images_under(), blobs, self.answer_index)
-        for batch in load(shard, self.format, mapper.needed):
+        for batch in load(shard, self._reading(), mapper.needed):
             whole = with_origin(batch, shard.file, shard.columns, mapper.needed)
             yield build_rows(place, mapper.map(whole), list(mapper.named))
 
@@ -78,6 +85,9 @@ class TabularReader(Reader):
         files = self.files()
         places = self.places(files, [])
         return records.fingerprint([settings, self.images_under(), fingerprints(files), places])
+
+    def _reading(self) -> Reading:
+        return Reading(self.format, self.separator, self.records, self.line_bytes)
 
     def places(self, files: Sequence[InputFile], silent: Sequence[str]) -> dict[str, OriginColumns]:
         """The columns that each file's place adds; `silent` files have no split of their own."""
@@ -92,22 +102,21 @@ class TabularReader(Reader):
         return self.image_root if self.image_root is not None else root_of(self.path)
 
     def _check(self, files: Sequence[InputFile]) -> dict[str, OriginColumns]:
-        looked = {file.name: schemas(file, self.format) for file in files if file.size}
-        rows = sum(count for _, count in looked.values())
-        if not rows:
+        looked = {file.name: look(file, self._reading()) for file in files if file.size}
+        filled = {name: item for name, item in looked.items() if item.count}
+        if not filled:
             raise InputError(f"{self.path!r} holds no records; give files with at least one")
+        problems = [item.problem for item in filled.values()]
+        if all(problems):
+            raise InputError(f"source {self.name!r}: {problems[0]}")
         mapped = SPLIT in self.expressions()
         silent = [
             name
-            for name, (schema, count) in looked.items()
-            if count and not mapped and find_column(SPLIT, schema.names) is None
+            for name, item in filled.items()
+            if not mapped and find_column(SPLIT, item.schema.names) is None
         ]
         columns = self.places(files, silent)
-        found = [
-            offered_schema(schema, columns[name])
-            for name, (schema, count) in looked.items()
-            if count
-        ]
+        found = [offered_schema(item.schema, columns[name]) for name, item in filled.items()]
         check_columns(self.name, self.expressions(), found, self.needs)
         return columns
 

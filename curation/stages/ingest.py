@@ -60,7 +60,7 @@ class IngestStage:
     """Reads the sources."""
 
     name: ClassVar[str] = "ingest"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
         """The readers' fingerprints (settings and content of their files) and the row rules."""
