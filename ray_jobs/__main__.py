@@ -2,7 +2,34 @@
 
 from __future__ import annotations
 
-from ray_jobs.cli import main
+import sys
+
+from ray_jobs.interpreter import EXIT_CODE, complaint, import_complaint
+
+
+def _start() -> None:
+    """Run the command line, or say in one line why this interpreter cannot."""
+    fault = complaint()
+    if fault is not None:
+        _refuse(fault)
+    try:
+        from ray_jobs.cli import main
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in (
+            "curation",
+            "training",
+            "evaluation",
+            "ray_jobs",
+        ):
+            raise  # a fault of ours
+        _refuse(import_complaint(error))
+    main()
+
+
+def _refuse(fault: str) -> None:
+    sys.stderr.write(f"error: {fault}\n")
+    sys.exit(EXIT_CODE)
+
 
 if __name__ == "__main__":
-    main()
+    _start()

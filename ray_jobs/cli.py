@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from curation.errors import MedSiftError
+from curation.temporary import check_temporary_folder
 from ray_jobs.commands.compare import compare
 from ray_jobs.commands.compare_models import compare_models
 from ray_jobs.commands.curate import curate
@@ -35,6 +36,9 @@ from ray_jobs.commands.submit import curate as submit_curate
 from ray_jobs.commands.submit import train as submit_train
 from ray_jobs.commands.train import train
 from ray_jobs.commands.tune import tune
+
+DIAGNOSING = frozenset({"doctor"})
+"""Commands that look at a machine on which nothing else may work."""
 
 
 @dataclass
@@ -83,6 +87,8 @@ def medsift(
     """
     from ray_jobs.console import show_logs
 
+    if context.invoked_subcommand not in DIAGNOSING:
+        check_temporary_folder()
     session = context.ensure_object(Session)
     session.debug = debug
     show_logs(debug)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,20 +11,19 @@ import pyarrow as pa
 from curation.exports.base import ExportFormat
 from curation.exports.croissant import array_fields
 from curation.exports.lineage import Lineage
-from curation.exports.pictures import Pictures, named
+from curation.exports.pictures import Pictures
 from curation.exports.sharegpt import SPEAKERS, write_array
 from curation.exports.turns import Line, facts, marked_turns
 
 
 def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage, pictures: Pictures) -> int:
     """Write the array; return the number of conversations."""
-    return write_array(batches, target, lambda line: _entry(line, pictures))
+    return write_array(batches, target, _entry, pictures)
 
 
-def _entry(line: Line, pictures: Pictures) -> dict[str, Any]:
+def _entry(line: Line, paths: Sequence[str]) -> dict[str, Any]:
     """Text-only samples have no `image` key: that is how LLaVA tells them apart."""
-    images = named(line, pictures)
-    picture = {"image": images[0] if len(images) == 1 else images} if images else {}
+    picture = {"image": paths[0] if len(paths) == 1 else paths} if paths else {}
     return {"id": line["row_id"], **picture, "conversations": _conversation(line), **facts(line)}
 
 

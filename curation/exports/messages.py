@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from curation.exports.base import ExportFormat
 from curation.exports.croissant import line_fields
 from curation.exports.lineage import Lineage
-from curation.exports.pictures import Pictures, named
+from curation.exports.pictures import Pictures
 from curation.exports.turns import Line, chat, facts
 
 
@@ -21,14 +21,15 @@ def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage, pictures:
     rows = 0
     with target.open("w", encoding="utf-8") as file:
         for batch in batches:
-            for line in batch.to_pylist():
-                file.write(json.dumps(_entry(line, pictures), ensure_ascii=False) + "\n")
+            lines = batch.to_pylist()
+            for line, paths in zip(lines, pictures.paths(lines), strict=True):
+                file.write(json.dumps(_entry(line, paths), ensure_ascii=False) + "\n")
             rows += batch.num_rows
     return rows
 
 
-def _entry(line: Line, pictures: Pictures) -> dict[str, Any]:
-    return {"messages": chat(line), "images": named(line, pictures), **facts(line)}
+def _entry(line: Line, paths: Sequence[str]) -> dict[str, Any]:
+    return {"messages": chat(line), "images": paths, **facts(line)}
 
 
 FORMAT: Final = ExportFormat(

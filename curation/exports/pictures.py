@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import get_ident
 from typing import Any, Final
 
 import numpy as np
@@ -37,6 +40,7 @@ SUFFIXES: Final = {
 PLAIN_MODES: Final = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX")
 """Modes that every reader of pictures understands; others differ between libraries."""
 FOLDER_SUFFIX: Final = ".pictures"
+THREADS: Final = min(8, os.cpu_count() or 1)
 KNOWN_FILES: Final = 100_000
 """Files whose verdict is kept: a picture with many questions is decoded once."""
 
@@ -66,6 +70,7 @@ class Pictures:
     def __init__(self, config: ImagesConfig, staging: Path, place: Path) -> None:
         self.config, self.staging, self.place = config, staging, place
         self.known: OrderedDict[tuple[str, str], bool] = OrderedDict()
+        self.named: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def file(self, picture: Reference, sample_id: str) -> Picture:
         """The file of a picture, byte for byte, or what the run saw of it as PNG.
@@ -79,11 +84,25 @@ class Pictures:
         shown = self._decoded(picture, data, name, sample_id)
         return Picture(_png(shown), f"{name}.png", "png")
 
-    def path(self, picture: Reference, sample_id: str) -> str:
-        """A path or URL under which a picture is found: its own, or that of a PNG written here.
+    def paths(self, lines: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+        """Paths or URLs under which the pictures of some samples are found, in order.
 
-        Raises as `file` does.
+        That is a picture's own, or that of a PNG written here. Pictures are decoded by several
+        threads, each once. Raises as `file` does, of the first sample that has a fault.
         """
+        asked = [(one, line["sample_id"]) for line in lines for one in line["images"] or []]
+        new = {_key(one): (one, name) for one, name in asked[::-1] if _key(one) not in self.named}
+        pairs = list(new.values())[::-1]
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="pictures") as pool:
+            paths = pool.map(lambda pair: self._path(*pair), pairs)
+            for (one, _), path in zip(pairs, paths, strict=True):
+                self.named[_key(one)] = path
+        found = [[self.named[_key(one)] for one in line["images"] or []] for line in lines]
+        while len(self.named) > KNOWN_FILES:
+            self.named.popitem(last=False)
+        return found
+
+    def _path(self, picture: Reference, sample_id: str) -> str:
         data, name = _read(picture, sample_id)
         if self._plain(picture, data, name, sample_id):
             return str(picture["ref"])
@@ -91,8 +110,11 @@ class Pictures:
         written = f"{records.digest(data)}.png"
         if not (self.staging / written).is_file():
             self.staging.mkdir(exist_ok=True)
-            shown = self._decoded(picture, data, name, sample_id)
-            (self.staging / written).write_bytes(_png(shown))
+            shown = _png(self._decoded(picture, data, name, sample_id))
+            # Two names of one file may be drawn at the same time.
+            partial = self.staging / f".{written}.{get_ident()}"
+            partial.write_bytes(shown)
+            partial.rename(self.staging / written)
         return str(self.place / written)
 
     def _plain(self, picture: Reference, data: bytes, name: str, sample_id: str) -> bool:
@@ -120,9 +142,8 @@ class Pictures:
         return decoded
 
 
-def named(line: Mapping[str, Any], pictures: Pictures) -> list[str]:
-    """Paths or URLs of a sample's pictures, in order. Raises as `Pictures.path` does."""
-    return [pictures.path(one, line["sample_id"]) for one in line["images"] or []]
+def _key(picture: Reference) -> tuple[str, str]:
+    return str(picture["image_id"]), str(picture["ref"])
 
 
 def run_limits(recipe: str | None) -> ImagesConfig:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from curation.exports.base import ExportFormat
 from curation.exports.croissant import array_fields
 from curation.exports.lineage import Lineage
-from curation.exports.pictures import Pictures, named
+from curation.exports.pictures import Pictures
 from curation.exports.turns import Line, facts, marked_turns
 
 SPEAKERS: Final = {"system": "system", "user": "human", "assistant": "gpt"}
@@ -20,20 +20,24 @@ SPEAKERS: Final = {"system": "system", "user": "human", "assistant": "gpt"}
 
 def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage, pictures: Pictures) -> int:
     """Write the array; return the number of conversations."""
-    return write_array(batches, target, lambda line: _entry(line, pictures))
+    return write_array(batches, target, _entry, pictures)
 
 
 def write_array(
-    batches: Iterator[pa.Table], target: Path, entry: Callable[[Line], dict[str, Any]]
+    batches: Iterator[pa.Table],
+    target: Path,
+    entry: Callable[[Line, Sequence[str]], dict[str, Any]],
+    pictures: Pictures,
 ) -> int:
     """Write one JSON array with an element a sample, without holding it in memory."""
     rows = 0
     with target.open("w", encoding="utf-8") as file:
         file.write("[")
         for batch in batches:
-            for line in batch.to_pylist():
+            lines = batch.to_pylist()
+            for line, paths in zip(lines, pictures.paths(lines), strict=True):
                 file.write(",\n" if rows else "\n")
-                file.write(json.dumps(entry(line), ensure_ascii=False))
+                file.write(json.dumps(entry(line, paths), ensure_ascii=False))
                 rows += 1
         file.write("\n]\n")
     return rows
@@ -46,11 +50,11 @@ def conversation(line: Line) -> list[dict[str, str]]:
     ]
 
 
-def _entry(line: Line, pictures: Pictures) -> dict[str, Any]:
+def _entry(line: Line, paths: Sequence[str]) -> dict[str, Any]:
     return {
         "id": line["row_id"],
         "conversations": conversation(line),
-        "images": named(line, pictures),
+        "images": paths,
         **facts(line),
     }
 

@@ -65,7 +65,7 @@ class ReservedTokens:
         """Reserved tokens by id. Letters that a vocabulary lacks are `unk`, and no mark."""
         reserved = {
             number: str(token.content)
-            for number, token in self.tokenizer.added_tokens_decoder.items()
+            for number, token in getattr(self.tokenizer, "added_tokens_decoder", {}).items()
             if _is_mark(str(token.content), token.special)
         }
         named = zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True)

@@ -23,9 +23,10 @@ class BudgetConfig(Config):
     fraction: float | None = Field(default=None, gt=0.0, le=1.0)
     """Share of the pool's samples, rounded to the nearest number, at least 1."""
     tokens: int | None = Field(default=None, ge=1)
-    """The largest selection whose estimated tokens stay within this."""
+    """A selection whose estimated tokens stay within this, where the next larger one's do not."""
     auto: float | None = Field(default=None, gt=0.0, le=1.0)
-    """The smallest selection that covers this share of the pool's neighbour graph."""
+    """A selection that covers this share of the pool's neighbour graph, where one sample fewer does
+    not. That is the smallest wherever coverage grows with size; see `docs/selection.md`."""
 
     @model_validator(mode="before")
     @classmethod

@@ -14,6 +14,7 @@ Doubles = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 _EXACT = 1 << 24
+_AT_A_TIME = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,15 @@ class Lattice:
     def some(self, rows: Indices) -> Lattice:
         """Some of the vectors (m, d)."""
         return Lattice(self.points[rows], self.scale)
+
+    def cosines(self, rows: Indices, others: Indices) -> Doubles:
+        """Cosine (m,) of each of some unit vectors with another: of `rows[i]` with `others[i]`."""
+        found = np.empty(len(rows))
+        for start in range(0, len(rows), _AT_A_TIME):
+            some = slice(start, start + _AT_A_TIME)
+            pair = self.points[rows[some]], self.points[others[some]]
+            found[some] = np.einsum("ij,ij->i", *pair)
+        return found / self.scale**2
 
     def squares(self) -> Doubles:
         """Squared norms (n,), in units of 1 / scale²."""

@@ -9,15 +9,9 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from curation.errors import UsageError
-from curation.selection.base import (
-    Doubles,
-    Indices,
-    MethodConfig,
-    Picked,
-    Picker,
-    SelectionContext,
-)
+from curation.selection.base import Indices, MethodConfig, Picked, Picker, SelectionContext
 from curation.selection.quotas import QuotasConfig
+from curation.selection.turns import Rankings, take_turns
 
 
 class TargetConfig(MethodConfig):
@@ -46,16 +40,14 @@ class TargetConfig(MethodConfig):
         return self
 
     def picker(self, context: SelectionContext) -> Picker:
-        """Rank the pool for each target once."""
+        """List each target's nearest samples once."""
         targets = self._targets(context)
         vectors = context.candidates.lattice
-        product = vectors.points[targets] @ vectors.points.T
-        ranked = [np.argsort(-line, kind="stable") for line in product]
-        cosine = product.astype(np.float64) / vectors.scale**2
-        code = context.groups.code
+        rankings = Rankings(vectors, targets)
 
         def pick(counts: Indices) -> Picked:
-            return _round_robin(ranked, cosine, code, counts)
+            order, takers = take_turns(rankings, context.groups.code, counts)
+            return Picked(order, vectors.cosines(order, targets[takers]))
 
         return pick
 
@@ -96,22 +88,3 @@ class TargetConfig(MethodConfig):
                     f"columns of samples: {str(error).splitlines()[0]}"
                 ) from error
         return np.asarray(found["__place"], np.int64)
-
-
-def _round_robin(ranked: list[Indices], cosine: Doubles, code: Indices, counts: Indices) -> Picked:
-    """Each target in turn takes its nearest free sample in a group that still wants some."""
-    left, free = counts.tolist(), np.ones(len(code), np.bool_)
-    queues = [iter(line.tolist()) for line in ranked]
-    order: list[int] = []
-    gain: list[float] = []
-    wanted = int(counts.sum())
-    while len(order) < wanted:
-        for target, queue in enumerate(queues):
-            place = next((row for row in queue if free[row] and left[code[row]]), None)
-            if place is None or len(order) == wanted:
-                break
-            free[place] = False
-            left[code[place]] -= 1
-            order.append(place)
-            gain.append(float(cosine[target, place]))
-    return Picked(np.array(order, np.int64), np.array(gain))

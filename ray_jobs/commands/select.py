@@ -51,8 +51,8 @@ def select(
 ) -> None:
     """Add a selection to the newest run of a manifest, without encoding or scoring anything again.
 
-    Budget: samples, a share of the pool, estimated tokens, or the smallest set that covers a share
-    of the pool's neighbour graph.
+    Budget: samples, a share of the pool, estimated tokens, or a set just large enough to cover a
+    share of the pool's neighbour graph.
     """
     from curation.selection.add import add_selection, parse_selection
     from ray_jobs.names import manifest_path

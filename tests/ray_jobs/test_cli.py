@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -68,6 +69,16 @@ def test_an_expected_error_is_one_line_with_its_own_status(kind, monkeypatch, ca
     monkeypatch.setattr(cli, "program", lambda: refuse)
     assert run(["doctor"]) == kind.exit_code
     assert capsys.readouterr().err == "error: this cannot be\n"
+
+
+def test_no_usable_temporary_folder_is_one_line_before_any_work(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
+    assert run(["curate", "vqa_rad", "--run-dir", str(tmp_path / "run")]) == 3
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "TMPDIR" in said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_debug_shows_where_an_expected_error_comes_from():

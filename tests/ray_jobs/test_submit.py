@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import venv
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +21,7 @@ import pytest
 import ray_jobs.submit as submit_module
 from curation.errors import UsageError
 from curation.manifest import read
+from ray_jobs import interpreter
 from ray_jobs.submit import entrypoint, job_address, pack
 from tests.ray_jobs.test_runs import selection
 
@@ -48,6 +51,36 @@ def test_the_job_folder_runs_on_its_own(tmp_path):
         check=True,
     )
     assert done.stdout.startswith("medsift 0")
+
+
+@pytest.mark.parametrize("described", [True, False], ids=["packed", "bare"])
+def test_an_interpreter_without_the_dependencies_is_one_line(tmp_path, described):
+    """As of a job whose --python is the system's own."""
+    folder = tmp_path / "job"
+    folder.mkdir()
+    pack(RECIPE, folder)
+    if not described:
+        shutil.rmtree(next(folder.glob("*.dist-info")))
+    venv.create(tmp_path / "bare", with_pip=False)
+    python = str(tmp_path / "bare" / "bin" / "python")
+    line = entrypoint(python, tmp_path / "run", log_json=False)
+    done = subprocess.run(
+        line, shell=True, cwd=folder, capture_output=True, text=True, check=False, env={}
+    )
+    assert done.returncode == 2
+    [said] = done.stderr.splitlines()
+    assert said.startswith(f"error: {python} has no ")
+    assert "typer" in said
+    assert "--python" in said
+
+
+def test_an_interpreter_that_is_too_old_is_one_line(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 9, 18, "final", 0))
+    assert "is Python 3.9, and 3.11 is needed" in (interpreter.complaint() or "")
+
+
+def test_this_interpreter_has_all_that_is_needed():
+    assert interpreter.complaint() is None
 
 
 def test_a_folder_that_is_too_large_names_what_is(tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ from curation.selection.prototype_pruning import PrototypePruningConfig
 from curation.selection.random import RandomConfig
 from curation.selection.target import TargetConfig
 from curation.selection.top_score import TopScoreConfig
+from curation.selection.turns import Rankings, take_turns
 from tests.curation.selection.conftest import AsWorkers, planted_vectors, unit
 
 METHODS = [
@@ -254,6 +255,44 @@ def test_targets_take_turns_and_each_takes_its_nearest_free_sample(candidates):
     picked = TargetConfig(sample_ids=ids).picker(made)(counts)
     assert picked.order.tolist() == order
     assert picked.order[:3].tolist() == targets
+
+
+def whole_rankings(points, targets, code, counts):
+    """The plain form: every target's whole ranking, the first free one of each in turn."""
+    products = points[targets].astype(np.float64) @ points.astype(np.float64).T
+    ranked = [np.argsort(-line, kind="stable").tolist() for line in products]
+    left, free, order, gain = counts.copy(), np.ones(len(points), bool), [], []
+    while left.any():
+        for target, line in enumerate(ranked):
+            place = next((row for row in line if free[row] and left[code[row]]), None)
+            if place is not None:
+                free[place], left[code[place]] = False, left[code[place]] - 1
+                order.append(place)
+                gain.append(products[target, place])
+    return order, gain
+
+
+@pytest.mark.parametrize("listed", [1, 2, 7, 64, 1000, None])
+def test_targets_with_short_lists_take_what_those_with_whole_rankings_take(listed):
+    drawn = np.random.default_rng(9)
+    for trial in range(12):
+        n, groups = int(drawn.integers(5, 120)), int(drawn.integers(1, 5))
+        vectors = drawn.standard_normal((n, 6)).astype(np.float32)
+        # Equal vectors tie; zero ones are at 0 to all.
+        vectors[drawn.integers(0, n, n // 3)] = vectors[0]
+        vectors[drawn.integers(0, n, n // 8)] = 0.0
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        held = lattice(np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0))
+        code = drawn.integers(0, groups, n)
+        sizes = np.bincount(code, minlength=groups)
+        counts = np.array([drawn.integers(0, size + 1) for size in sizes]) if trial else sizes
+        targets = np.sort(drawn.choice(n, int(drawn.integers(1, 6)), replace=trial % 2 == 0))
+        order, takers = take_turns(Rankings(held, targets, listed), code, counts)
+        wanted, products = whole_rankings(held.points, targets, code, counts)
+        assert order.tolist() == wanted
+        assert held.cosines(order, targets[takers]).tolist() == [
+            product / held.scale**2 for product in products
+        ]
 
 
 def test_targets_named_by_sql_are_those_named_by_id(candidates):

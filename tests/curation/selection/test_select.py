@@ -26,6 +26,7 @@ from curation.selection import (
 )
 from curation.selection.add import parse_selection
 from curation.selection.budget import BudgetConfig
+from curation.selection.coverage import curve
 from curation.selection.quality import quality_of
 from curation.selection.tokens import estimated_tokens
 
@@ -101,13 +102,27 @@ def test_a_token_budget_is_kept_and_the_next_size_would_break_it(candidates, kin
 @pytest.mark.parametrize("quotas", ["none", "proportional", "equal"])
 @pytest.mark.parametrize("kind", ["facility_location", "random"])
 @pytest.mark.parametrize("level", [0.3, 0.7, 1.0])
-def test_auto_is_the_smallest_set_that_reaches_the_level(candidates, quotas, kind, level):
+def test_auto_reaches_the_level_where_one_sample_fewer_does_not(candidates, quotas, kind, level):
     settings = {"method": {"kind": kind}, "quotas": quotas}
     found = make(candidates, budget={"auto": level}, **settings)
     assert found.curve.coverage[-1] >= level
     assert found.curve.size[-1] == len(found.order)
     smaller = make(candidates, budget=len(found.order) - 1, **settings)
     assert coverage(candidates.similarities, candidates.mass, smaller.order) < level
+
+
+@pytest.mark.parametrize("kind", ["random", "facility_location", "k_center", "longest"])
+@pytest.mark.parametrize("level", [0.4, 0.7, 0.9])
+def test_auto_is_the_smallest_size_where_smaller_selections_begin_the_larger(
+    candidates, kind, level
+):
+    settings = {"method": {"kind": kind}, "quotas": "none"}
+    order = make(candidates, budget={"fraction": 1.0}, **settings).order
+    sizes = np.arange(1, len(order) + 1)
+    reached = curve(candidates.similarities, candidates.mass, order, sizes).coverage >= level
+    found = make(candidates, budget={"auto": level}, **settings).order
+    assert len(found) == sizes[reached][0]
+    assert found.tolist() == order[: len(found)].tolist()
 
 
 def test_facility_location_needs_fewer_for_a_level_than_random(candidates):
