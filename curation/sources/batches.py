@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,6 +14,7 @@ from curation.sources.beside import beside_columns
 
 BATCH_ROWS: Final = 5_000
 BATCH_BYTES: Final = 64 << 20
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 DEEPEST_RECORD: Final = 100
 """Levels of a JSON record; published data has four or five."""
 
@@ -75,6 +77,9 @@ def read_record(index: int, data: bytes) -> dict[str, Any] | Bad:
         return Bad(index, "malformed_json", f"nested more than {DEEPEST_RECORD} deep")
     if not isinstance(value, dict):
         return Bad(index, "not_an_object", f"found {_KINDS.get(type(value), 'a value')}")
+    if _SURROGATE.search(data):
+        # Columns get their names from these keys, and Arrow takes no half of a UTF-16 pair.
+        return {whole_text(key) or "": item for key, item in value.items()}
     return value
 
 

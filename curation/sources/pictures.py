@@ -87,6 +87,8 @@ def store_image(value: Any, image_root: str | None, blobs: BlobStore) -> str:
 
 def _flat(value: Any) -> list[Any]:
     found = list_value(value)
+    if found is not value:  # a text inside a list may open further levels
+        check_depth(found)
     if is_nothing(found):
         return []
     if isinstance(found, Mapping):

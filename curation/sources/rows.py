@@ -112,13 +112,16 @@ def _failed(place: Place, bad: Bad) -> dict[str, Any]:
 def _line(
     place: Place, record: Record, extra: Sequence[str], notes: Sequence[str]
 ) -> dict[str, Any]:
-    check_media(record.beside, record.named)
     _check_texts(record, ("question", "answer", *records.TAGS, *extra))
     try:
+        check_media(record.beside, record.named)
         chat, options = _talk(place, record)
-        given = [pictures_of(value) for value in record.every("images")]
     except InputError as error:
         raise RowFault(MALFORMED_CHAT, error) from error
+    try:
+        given = [pictures_of(value) for value in record.every("images")]
+    except InputError as error:
+        raise RowFault(MALFORMED, error) from error
     marks = Marks()
     names = turn_names([turn["role"] for turn in chat.turns])
     turns = [
