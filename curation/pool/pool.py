@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from curation import records
 from curation.errors import UsageError
 from curation.neighbors import check_vectors
+from curation.splits.components import components
 from curation.storage import read_folder
 from curation.vectors import ContentVectors, read_vectors
 
@@ -71,22 +72,23 @@ class Pool:
 
     @property
     def image_groups(self) -> list[str]:
-        """Smallest copy group (n) of each sample's pictures; a text-only sample is its own.
+        """Group (n) of each sample, by the smallest copy group of the pictures that it shows.
 
-        Samples of one group show one picture or copies of it: folds never cut a group.
+        Samples are connected where they show one picture or copies of it, or are of one study or
+        one patient of a source, also by way of others; a tag that is missing connects nothing.
+        Folds never cut a group, so that no picture, case or patient judges itself. A group without
+        a picture has its smallest sample id.
         """
-        group = dict(
-            zip(
-                self.images["image_id"].to_pylist(),
-                self.images["group_id"].to_pylist(),
-                strict=True,
-            )
-        )
-        shown = self.samples["images"].to_pylist()
-        return [
-            min(group[image] for image in images) if images else sample
-            for sample, images in zip(self.sample_ids, shown, strict=True)
-        ]
+        groups = self.images.select(["image_id", "group_id"])
+        copies = dict(zip(*(groups[name].to_pylist() for name in groups.column_names), strict=True))
+        label = components(self.samples, groups, "patient").tolist()
+        name: dict[int, str] = {}
+        for place, images in zip(label, self.samples["images"].to_pylist(), strict=True):
+            for group in (copies[image] for image in images or ()):
+                name[place] = min(group, name.get(place, group))
+        ids = self.sample_ids
+        # A label is the place of the first member, and samples are sorted by id.
+        return [name.get(place, ids[place]) for place in label]
 
 
 def load_pool(folders: Mapping[str, Path], strata: Sequence[str], *, shared_space: bool) -> Pool:

@@ -40,8 +40,9 @@ def look_at(pool: Pool, folds: int, seed: int) -> Shown:
     """Features and folds of a pool's pictures.
 
     Vectors are centred on the mean of the distinct pictures, scaled to unit length and reduced to
-    `DIMENSIONS`; no text takes part. Samples of one image group share a fold, so that what was
-    said about a picture, or about a copy of it, never judges what else was said about it.
+    `DIMENSIONS`; no text takes part. Samples of one group of pictures, one study or one patient
+    share a fold, so that what was said about a picture, a copy of it or the same case never judges
+    what else was said about it.
     """
     place, first = _distinct(pool.samples["images"].to_pylist())
     vectors = pool.vectors.image[first]

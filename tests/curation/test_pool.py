@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from curation.errors import InputError, StorageError, UsageError
 from curation.manifest import read
@@ -25,6 +27,7 @@ from curation.pool import (
     stratum_names,
 )
 from curation.records import SAMPLES, STRATUM_TAGS
+from curation.scoring.pictures import deal
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +55,93 @@ def test_mass_counts_the_rows_a_sample_stands_for(phantom_run, pool) -> None:
     assert pool.mass.max() > 1
 
 
-def test_samples_on_one_picture_or_copies_of_it_are_one_group(pool) -> None:
+def slow_groups(pool: Pool) -> list[set[int]]:
+    """Each sample's group, by joining samples that share anything until nothing changes."""
     group = dict(
         zip(pool.images["image_id"].to_pylist(), pool.images["group_id"].to_pylist(), strict=True)
     )
-    shown = pool.samples["images"].to_pylist()
-    for images, own in zip(shown, pool.image_groups, strict=True):
-        assert own == min(group[image] for image in images)
+    keys = []
+    for row, line in enumerate(pool.samples.to_pylist()):
+        shared = {("group", group[image]) for image in line["images"] or ()}
+        for tag in ("study_id", "patient_id"):
+            shared |= {(tag, line["source"], line[tag])} if line[tag] else set()
+        keys.append(shared or {("alone", row)})
+    found = [{row} for row in range(len(keys))]
+    changed = True
+    while changed:
+        changed = False
+        for one in range(len(keys)):
+            for other in range(len(keys)):
+                if keys[one] & keys[other] and found[one] != found[other]:
+                    whole = found[one] | found[other]
+                    for row in whole:
+                        found[row] = whole
+                    changed = True
+    return found
+
+
+def pool_of(lines: list[dict[str, object]], copies: dict[str, str]) -> Pool:
+    blank = {name: None for name in SAMPLES.names} | {"source": "s"}
+    rows = [
+        blank | {"row_id": f"r{n}", "sample_id": f"id{n:03d}", "question": f"q{n}"} | line
+        for n, line in enumerate(lines)
+    ]
+    none = np.zeros((len(rows), 0), np.float32)
+    return Pool(
+        samples=pa.Table.from_pylist(rows, schema=SAMPLES),
+        images=pa.table({"image_id": list(copies), "group_id": list(copies.values())}),
+        vectors=SampleVectors(none, none, none, shared_space=False),
+        mass=np.ones(len(rows)),
+        strata=[""] * len(rows),
+    )
+
+
+PICTURES = [f"p{n}" for n in range(8)]
+LINES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "images": st.lists(st.sampled_from(PICTURES), max_size=3),
+            "study_id": st.sampled_from([None, None, "a", "b", "c"]),
+            "patient_id": st.sampled_from([None, None, None, "a", "b"]),
+            "source": st.sampled_from(["s", "t"]),
+        }
+    ),
+    min_size=1,
+    max_size=14,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(LINES, st.lists(st.sampled_from(["g1", "g2", "g3"]), min_size=8, max_size=8))
+def test_a_group_is_all_that_pictures_studies_and_patients_connect(
+    lines: list[dict[str, object]], groups: list[str]
+) -> None:
+    copies = {
+        image: f"{group}{n % 3}"
+        for n, (image, group) in enumerate(zip(PICTURES, groups, strict=True))
+    }
+    pool = pool_of(lines, copies)
+    names, expected = pool.image_groups, slow_groups(pool)
+    for one in range(len(pool)):
+        assert {row for row in range(len(pool)) if names[row] == names[one]} == expected[one]
+
+
+def test_a_group_keeps_the_name_of_its_smallest_picture(pool) -> None:
+    lines = [{"images": ["p1"]}, {"images": ["p2", "p1"]}, {"images": []}]
+    made = pool_of(lines, {"p1": "p1", "p2": "p0"})
+    assert made.image_groups == ["p0", "p0", "id002"]
     assert 1 < len(set(pool.image_groups)) < len(pool)
+
+
+def test_folds_cut_no_study_that_is_asked_with_one_view_and_with_two() -> None:
+    lines, copies = [], {}
+    for study in range(100):
+        front, side = f"{study:03d}f", f"{study:03d}l"
+        copies |= {front: front, side: side}
+        lines += [{"images": [front, side]}, {"images": [side]}]
+    fold = deal(pool_of(lines, copies).image_groups, 5, 0)
+    assert (fold[::2] == fold[1::2]).all()
+    assert set(fold.tolist()) == set(range(5))
 
 
 def test_vectors_are_unit_and_belong_to_their_texts(pool) -> None:
