@@ -30,7 +30,7 @@ SUFFIXES: Final = {
 }
 """Of the formats that training libraries open."""
 # The run has looked at these pictures under its own limit.
-_ANY_SIZE: Final = ImagesConfig(max_pixels=1 << 62)
+_ANY_SIZE: Final = ImagesConfig(max_pixels=1 << 62, max_bytes=1 << 62)
 
 
 @dataclass(frozen=True, slots=True)
