@@ -18,6 +18,7 @@ from curation.config import Config
 from curation.errors import LedgerError, StorageError
 from curation.execution import Executor
 from curation.ledger import Balance
+from curation.local_paths import require_local
 from curation.manifest import newest_version
 from curation.progress import Listener, StageAdvanced, StageFinished, StageStarted, silent
 from curation.publish import MANIFEST_NAME, decided, publish
@@ -55,6 +56,7 @@ def curate(
     stages meet them.
     """
     started = datetime.now(UTC)
+    require_local(run_dir)
     check_models(recipe)  # refused now rather than after the work
     check_indexes(recipe)
     run_dir = run_dir.absolute()
