@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from curation.errors import StorageError, UsageError
+from curation.local_paths import require_local
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ def claimed(run_dir: Path, *, wait: bool = False, what: str = "run or selection"
         UsageError: another process holds it and `wait` is off, or it cannot be a run directory.
         StorageError: the disk refuses.
     """
+    require_local(run_dir)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         lock = (run_dir / "lock").open("w", encoding="utf-8")

@@ -8,6 +8,7 @@ worker through Ray Data.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import pickle
@@ -20,11 +21,13 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from curation.config import Config
 from curation.errors import LedgerError, StorageError
 from curation.records import digest
-from curation.storage import write_json
+from curation.seals import Seal, broken, seals
+from curation.storage import CHECKED, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +69,13 @@ class Executor(Protocol):
         ...
 
 
+class Marker(Config):
+    """What an item's marker says: rows by table, and the seals of its parts under `out`."""
+
+    rows: dict[str, int]
+    files: dict[str, Seal]
+
+
 class PartWriter:
     """Writes one item's tables as `out/<name>/part-<ordinal>.parquet`, then its marker."""
 
@@ -95,8 +105,25 @@ class PartWriter:
         finally:
             if not finished:
                 self._discard()
-        write_json(self.rows, self.marker)
+        made = seals(self.out, [self._part(name) for name in self.rows])
+        write_json(Marker(rows=self.rows, files=made).model_dump(mode="json"), self.marker)
         return max(self.rows.values(), default=0)
+
+    def finished_rows(self) -> int | None:
+        """Rows of an item that is finished and whole; None where it is to be worked."""
+        if not self.marker.exists():
+            return None
+        try:
+            known = Marker.model_validate_json(self.marker.read_bytes())
+        except (OSError, ValidationError):
+            problem: str | None = f"{self.marker} is damaged"
+        else:
+            problem = broken(self.out, known.files)
+            if problem is None:
+                return max(known.rows.values(), default=0)
+        logger.warning("%s: that piece of work is done again", problem)
+        self.marker.unlink(missing_ok=True)
+        return None
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
@@ -113,18 +140,21 @@ class PartWriter:
             partial = self._partial(name)
             partial.parent.mkdir(parents=True, exist_ok=True)
             self.rows[name] = 0
-            self.writers[name] = pq.ParquetWriter(partial, table.schema, compression="zstd")
+            self.writers[name] = pq.ParquetWriter(partial, table.schema, **CHECKED)
         self.writers[name].write_table(table)
         self.rows[name] += table.num_rows
 
     def _publish(self) -> None:
         for name, writer in self.writers.items():
             writer.close()
-            self._partial(name).replace(self.out / name / f"{self.stem}.parquet")
+            self._partial(name).replace(self._part(name))
 
     def _discard(self) -> None:
         for name in self.rows:
             self._partial(name).unlink(missing_ok=True)
+
+    def _part(self, name: str) -> Path:
+        return self.out / name / f"{self.stem}.parquet"
 
     def _partial(self, name: str) -> Path:
         return self.out / name / f".{self.stem}.{self.attempt}.partial"
@@ -140,11 +170,20 @@ def begin_stream(items: Sequence[Any], out: Path) -> None:
     plan = digest(*(_identity(item) for item in items))
     path = out / "plan.json"
     if path.exists():
-        if json.loads(path.read_text(encoding="utf-8"))["plan"] == plan:
+        if _known_plan(path) == plan:
             return
         logger.warning("%s was begun with other batches or shards: it starts again", out)
         _remove_parts(out)
     write_json({"plan": plan, "items": len(items)}, path)
+
+
+def _known_plan(path: Path) -> str | None:
+    """The plan that was noted; None where the note is damaged, which counts as another plan."""
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return note.get("plan") if isinstance(note, dict) else None
 
 
 def _identity(item: Any) -> str | bytes:
@@ -156,7 +195,31 @@ def _identity(item: Any) -> str | bytes:
         return digest(*(_identity(part) for part in item))
     if isinstance(item, Config):
         return item.model_dump_json()
-    return pickle.dumps(item)
+    return pack(item)
+
+
+class _Packer(pickle.Pickler):
+    """Pickles Arrow tables by their rows: a slice does not carry the table it was cut from."""
+
+    def reducer_override(self, value: Any) -> Any:
+        """How to pickle `value`, where that is not the usual way."""
+        if not isinstance(value, pa.Table):
+            return NotImplemented
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, value.schema) as writer:
+            writer.write_table(value)
+        return _table, (sink.getvalue().to_pybytes(),)
+
+
+def _table(data: bytes) -> pa.Table:
+    return pa.ipc.open_stream(data).read_all()
+
+
+def pack(item: Any) -> bytes:
+    """An item as `pickle.loads` reads it, in bytes that grow with the item alone."""
+    buffer = io.BytesIO()
+    _Packer(buffer).dump(item)
+    return buffer.getvalue()
 
 
 def end_stream(items: Sequence[Any], out: Path) -> None:
@@ -173,16 +236,17 @@ def _remove_parts(out: Path) -> None:
     """Remove every part directly under `out`'s tables, with or without a marker, and the plan."""
     for path in [*out.glob("*/part-*.parquet"), *out.glob("finished/*.json")]:
         path.unlink()
-    (out / "plan.json").unlink()
+    (out / "plan.json").unlink(missing_ok=True)
 
 
 def run_item(worker: Worker, item: Any, out: Path, ordinal: int) -> int:
-    """Run one item to its parts and marker; return its rows. Skips an item already finished."""
+    """Run one item to its parts and marker; return its rows.
+
+    An item already finished is skipped where its parts are what they were when it was.
+    """
     writer = PartWriter(out, ordinal)
-    if writer.marker.exists():
-        finished: dict[str, int] = json.loads(writer.marker.read_text(encoding="utf-8"))
-        return max(finished.values(), default=0)
-    return writer.write(worker(item))
+    rows = writer.finished_rows()
+    return writer.write(worker(item)) if rows is None else rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import time
@@ -10,13 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+from pydantic import ValidationError
 
 from curation import ledger, records
 from curation.claim import claimed
-from curation.errors import LedgerError
+from curation.config import Config
+from curation.errors import LedgerError, StorageError
 from curation.execution import Executor
 from curation.ledger import Balance
+from curation.local_paths import require_local
 from curation.manifest import newest_version
 from curation.progress import (
     Listener,
@@ -28,6 +30,7 @@ from curation.progress import (
 )
 from curation.publish import MANIFEST_NAME, decided, publish
 from curation.recipe import Recipe
+from curation.seals import Seal, broken, make_durable, seals, sync
 from curation.stages import STAGES
 from curation.stages.base import FinishedStage, Operator, Stage, StageContext
 from curation.stages.decontaminate import DecontaminateStage, check_indexes, undecided
@@ -64,6 +67,7 @@ def curate(
     stages meet them.
     """
     started = datetime.now(UTC)
+    require_local(run_dir)
     check_models(recipe)  # refused now rather than after the work
     check_indexes(recipe)
     run_dir = run_dir.absolute()
@@ -100,7 +104,7 @@ def _run_stages(
         previous = finished[-1] if finished else None
         fingerprint = _fingerprint(stage, recipe, upstream, previous)
         folder = run_dir / "stages" / f"{stage.name}-{fingerprint[:16]}"
-        done = _load(stage, folder, fingerprint)
+        done = _load(stage, folder)
         if done is None:
             rows_in = count_rows(previous.folder / "samples") if previous else None
             done = _run(stage, recipe, run_dir, folder, upstream, executor, listener, rows_in)
@@ -182,46 +186,60 @@ def _counter(stage: str, listener: Listener) -> Callable[[int], None]:
     return advance
 
 
+class _Done(Config):
+    """The done-marker of a stage: the balance, the timings, and every file with its seal."""
+
+    rows_in: int
+    kept: int
+    dropped: int
+    failed: int
+    seconds: float
+    operators: tuple[tuple[str, float, int], ...]
+    files: dict[str, Seal]
+
+
 def _mark(folder: Path, balance: Balance, seconds: float, operators: list[Operator]) -> None:
-    """Write the done-marker: the balance, the timings, and every file with its size."""
-    files = {
-        str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*.parquet")
-    }
-    marker: dict[str, Any] = {
-        "rows_in": balance.rows_in,
-        "kept": balance.kept,
-        "dropped": balance.dropped,
-        "failed": balance.failed,
-        "seconds": seconds,
-        "operators": [[op.operator, op.seconds, op.rows] for op in operators],
-        "files": files,
-    }
-    write_json(marker, folder / "done.json")
+    """Write the done-marker, once all that it speaks for is on the disk."""
+    done = _Done(
+        rows_in=balance.rows_in,
+        kept=balance.kept,
+        dropped=balance.dropped,
+        failed=balance.failed,
+        seconds=seconds,
+        operators=tuple((op.operator, op.seconds, op.rows) for op in operators),
+        files=seals(folder, folder.rglob("*.parquet")),
+    )
+    try:
+        make_durable(folder)
+        write_json(done.model_dump(mode="json"), folder / "done.json")
+        sync(folder / "done.json")
+        sync(folder)
+    except OSError as error:
+        raise StorageError(f"cannot finish {folder}: {error}; free some space") from error
 
 
-def _load(stage: Stage, folder: Path, fingerprint: str) -> FinishedStage | None:
-    """The stage as an earlier run left it, or None if it is not whole."""
+def _load(stage: Stage, folder: Path) -> FinishedStage | None:
+    """The stage as an earlier run left it, or None if it is not whole.
+
+    A stage whose marker or files are not what they were when it ended is removed, to run again.
+    """
     marker = folder / "done.json"
     if not marker.exists():
         return None
-    done = json.loads(marker.read_text(encoding="utf-8"))
-    for name, size in done["files"].items():
-        path = folder / name
-        if not path.exists() or path.stat().st_size != size:
-            logger.warning("%s is missing or cut short: stage %s runs again", path, stage.name)
-            shutil.rmtree(folder)
-            return None
-    balance = Balance(stage.name, done["rows_in"], done["kept"], done["dropped"], done["failed"])
-    operators = tuple(Operator(*line) for line in done["operators"])
-    return FinishedStage(
-        stage.name,
-        folder,
-        folder.name.rpartition("-")[2],
-        balance,
-        done["seconds"],
-        True,
-        operators,
-    )
+    try:
+        done = _Done.model_validate_json(marker.read_bytes())
+    except (OSError, ValidationError):
+        problem: str | None = f"{marker} is damaged or of another version"
+    else:
+        problem = broken(folder, done.files)
+    if problem is not None:
+        logger.warning("%s: stage %s runs again", problem, stage.name)
+        shutil.rmtree(folder)
+        return None
+    balance = Balance(stage.name, done.rows_in, done.kept, done.dropped, done.failed)
+    operators = tuple(Operator(*line) for line in done.operators)
+    fingerprint = folder.name.rpartition("-")[2]
+    return FinishedStage(stage.name, folder, fingerprint, balance, done.seconds, True, operators)
 
 
 def _verdict(recipe: Recipe, stages: Sequence[FinishedStage]) -> LedgerError | None:

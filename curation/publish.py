@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curation import records
 from curation.manifest import RunRecord, write_manifest
@@ -19,7 +18,7 @@ from curation.recipe import Recipe
 from curation.report import write_report
 from curation.stages.base import FinishedStage
 from curation.stages.split import with_splits
-from curation.storage import parts, read_folder
+from curation.storage import parts, read_folder, read_part
 from curation.vectors import read_vectors
 
 MANIFEST_NAME: Final = "manifest.duckdb"
@@ -106,7 +105,7 @@ def _samples(samples: Path, assigned: Path) -> pa.Table | list[Path]:
     """Every valid row; where splits were assigned, those that survived have their new one."""
     if not parts(assigned):
         return parts(samples)
-    lines = pa.concat_tables(pq.read_table(part) for part in parts(assigned)).to_pylist()
+    lines = pa.concat_tables(read_part(part) for part in parts(assigned)).to_pylist()
     new = {line["row_id"]: line["split"] for line in lines}
     table = read_folder(samples, records.SAMPLES)
     given = zip(table["row_id"].to_pylist(), table["split"].to_pylist(), strict=True)
@@ -119,8 +118,7 @@ def _images(images: Path, dedup: Path) -> pa.Table:
         ["thumb", "error", "detail"]
     )
     groups = dict(
-        line.values()
-        for line in pq.read_table(dedup / "groups").select(["image_id", "group_id"]).to_pylist()
+        line.values() for line in read_part(dedup / "groups", ["image_id", "group_id"]).to_pylist()
     )
     places = _map(images / "vectors")
     ids = facts["image_id"].to_pylist()

@@ -16,6 +16,7 @@ from curation.dedup.config import DedupConfig
 from curation.encoders import AnyEncoder
 from curation.images import ImagesConfig
 from curation.ingest import IngestConfig
+from curation.local_paths import LocalPath
 from curation.neighbors import NeighborsConfig
 from curation.pool import GraphConfig
 from curation.records import fingerprint
@@ -50,9 +51,9 @@ class Recipe(Config):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     seed: int = Field(0, ge=0)
-    runs: Path = Path("medsift-runs")
+    runs: LocalPath = Path("medsift-runs")
     """Folder of run directories; a run without --run-dir goes to `runs/name`."""
-    cache: Path | None = None
+    cache: LocalPath | None = None
     """Folder of vectors that runs share; `runs/cache` when not given."""
     sources: list[SourceConfig] = Field(min_length=1)
     ingest: IngestConfig = IngestConfig()

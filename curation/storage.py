@@ -1,4 +1,8 @@
-"""Parquet on disk: parts that appear whole or not at all, and folders of parts read as one."""
+"""Parquet on disk: parts that appear whole or not at all, and folders of parts read as one.
+
+Every page carries a checksum that is verified when it is read: a flipped bit is an error that names
+the file, never another value.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,15 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.errors import StorageError
+
+CHECKED: Final[dict[str, Any]] = {"compression": "zstd", "write_page_checksum": True}
+"""How every Parquet file of ours is written."""
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -45,7 +52,7 @@ def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> i
     rows = 0
     with (
         written_whole(path) as partial,
-        pq.ParquetWriter(partial, schema, compression="zstd") as writer,
+        pq.ParquetWriter(partial, schema, **CHECKED) as writer,
     ):
         for table in tables:
             writer.write_table(table.cast(schema))
@@ -65,8 +72,33 @@ def parts(folder: Path) -> list[Path]:
 
 
 def count_rows(folder: Path) -> int:
-    """Rows in a folder of parts, read from their footers."""
-    return sum(pq.read_metadata(path).num_rows for path in parts(folder))
+    """Rows in a folder of parts, read from their footers. Raises StorageError for a damaged one."""
+    rows = 0
+    for path in parts(folder):
+        with undamaged(path):
+            rows += pq.read_metadata(path).num_rows
+    return rows
+
+
+def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """One part, or all parts of a folder, its pages verified. Raises StorageError for damage."""
+    names = None if columns is None else list(columns)
+    with undamaged(path):
+        return pq.read_table(
+            path, columns=names, partitioning=None, page_checksum_verification=True
+        )
+
+
+@contextmanager
+def undamaged(path: Path) -> Iterator[None]:
+    """Name the file in whatever Arrow raises about it, as StorageError."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise StorageError(
+            f"{path} is damaged or gone: {' '.join(str(error).split())}; run the same "
+            "`medsift curate` again, which notices that and works its stage again"
+        ) from error
 
 
 def read_tables(
@@ -75,7 +107,7 @@ def read_tables(
     """One table a part, cast to `schema` (or the named columns of it)."""
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
     for path in parts(folder):
-        yield pq.read_table(path, columns=wanted.names, partitioning=None).cast(wanted)
+        yield read_part(path, wanted.names).cast(wanted)
 
 
 def read_folder(folder: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curation.errors import UsageError
-from curation.storage import parts
+from curation.storage import parts, read_part
 
 Floats = NDArray[np.float32]
 
@@ -53,7 +52,7 @@ def vector_parts(folder: Path) -> Iterator[tuple[list[str], Floats]]:
 
 def read_vectors(folder: Path) -> ContentVectors:
     """Every (content id, vector) of a folder once, sorted by content id."""
-    tables = [pq.read_table(path) for path in parts(folder)]
+    tables = [read_part(path) for path in parts(folder)]
     if not any(table.num_rows for table in tables):
         return ContentVectors(ids=[], matrix=np.zeros((0, 0), dtype=np.float32))
     table = pa.concat_tables(table for table in tables if table.num_rows)

@@ -181,7 +181,7 @@ def read_picture(ref: str) -> Image:
     """
     from curation.images import ImagesConfig, decode
 
-    any_size = ImagesConfig(max_pixels=1 << 62)
+    any_size = ImagesConfig(max_pixels=1 << 62, max_bytes=1 << 62)
     try:
         picture = decode(read_bytes(ref), PurePosixPath(ref).name, any_size).image
     except FileNotFoundError as error:

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from curation import yaml_recipe
 from curation.config import Config
+from curation.local_paths import LocalPath
 from evaluation.benchmarks import AnyBenchmark
 from evaluation.generators import AnyGenerator
 from evaluation.judge import JudgeConfig
@@ -47,11 +48,11 @@ class EvaluationRecipe(Config):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     seed: int = Field(0, ge=0)
     """Of the variants: which noise, which other picture."""
-    runs: Path = Path("medsift-runs")
+    runs: LocalPath = Path("medsift-runs")
     """Folder of run directories; without `run`, results go to `runs/name`."""
-    run: Path | None = None
+    run: LocalPath | None = None
     """Run directory whose manifest takes predictions and metrics, beside what it curated."""
-    cache: Path | None = None
+    cache: LocalPath | None = None
     """Folder of replies and pictures that evaluations share; `runs/cache` when not given."""
     models: tuple[AnyGenerator, ...] = Field(min_length=1)
     benchmarks: tuple[AnyBenchmark, ...] = Field(min_length=1)

@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from curation.errors import MedSiftError
+from curation.local_paths import with_local_paths
 from curation.temporary import check_temporary_folder
 from ray_jobs.commands.compare import compare
 from ray_jobs.commands.compare_models import compare_models
@@ -137,6 +138,9 @@ submit.command(
 submit.command(
     "train", epilog=_example("medsift submit train recipe.yaml --address http://head:8265")
 )(submit_train)
+for registered in (*app.registered_commands, *submit.registered_commands):
+    assert registered.callback is not None
+    registered.callback = with_local_paths(registered.callback)
 app.add_typer(submit, name="submit")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 
 from curation.errors import MedSiftError
-from curation.execution import Resources, Worker, begin_stream, end_stream, run_item
+from curation.execution import Resources, Worker, begin_stream, end_stream, pack, run_item
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -76,9 +76,7 @@ class RayExecutor:
             return
         quiet()
         begin_stream(items, out)
-        lines = [
-            {"ordinal": ordinal, "item": pickle.dumps(item)} for ordinal, item in enumerate(items)
-        ]
+        lines = [{"ordinal": ordinal, "item": pack(item)} for ordinal, item in enumerate(items)]
         source = ray.data.from_items(lines, override_num_blocks=min(len(lines), MOST_BLOCKS))
         done = _spread(source, ItemRunner(make, out.absolute()), resources)
         for line in done.iter_rows():

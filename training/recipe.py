@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from curation import records, yaml_recipe
 from curation.config import Config
+from curation.local_paths import LocalPath
 from curation.models.base import Precision
 from curation.split_names import SplitName, plain_split
 from curation.splits.components import Level
@@ -228,7 +229,7 @@ class TrainingRecipe(Config):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     seed: int = Field(0, ge=0)
-    run: Path
+    run: LocalPath
     """Run directory (or manifest file) that holds the selection."""
     run_id: str | None = None
     """Run within it; the newest that has the selection when not given."""

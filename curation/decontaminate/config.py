@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
 
 from curation.config import Config
+from curation.local_paths import LocalPath
 
 Fate = Literal["drop", "keep"]
 Undecided = Literal["drop", "keep", "stop"]
@@ -17,9 +17,9 @@ class BenchmarkConfig(Config):
     """One benchmark that training data must not meet."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    index: Path
+    index: LocalPath
     """Folder that `medsift index` wrote."""
-    run: Path | None = None
+    run: LocalPath | None = None
     """The run that the index was made of, where it is at hand: its pictures and questions are then
     shown in the review list, which has miniatures alone otherwise."""
 

@@ -17,6 +17,7 @@ from curation import records
 from curation.decontaminate.passages import Passage, item_passages, turns_of
 from curation.errors import InputError, StorageError, UsageError
 from curation.records import THUMB_SIDE
+from curation.reorder import sorted_rows, taken_rows
 from curation.vectors import ContentVectors
 
 INDEX_VERSION: Final = 2
@@ -117,9 +118,9 @@ def _line(item: int, passage: Passage) -> dict[str, Any]:
 def _images(samples: pa.Table, images: pa.Table, vectors: ContentVectors, thumbs: bool) -> pa.Table:
     shown = sorted({image for listed in samples["images"].to_pylist() for image in listed or ()})
     facts = images.filter(pc.is_in(images["image_id"], pa.array(shown, pa.string())))
-    facts = facts.sort_by([("image_id", "ascending"), ("byte_hash", "ascending")])
+    facts = sorted_rows(facts, ["image_id", "byte_hash"])
     ids = np.array(facts["image_id"].to_pylist(), dtype=object).astype(str)
-    facts = facts.take(pa.array(np.unique(ids, return_index=True)[1]))
+    facts = taken_rows(facts, np.unique(ids, return_index=True)[1])
     matrix = vectors.rows(facts["image_id"].to_pylist(), "images")
     flat = pa.array(np.ascontiguousarray(matrix).reshape(-1))
     held = facts["thumb"].combine_chunks() if thumbs else pa.nulls(len(matrix), pa.binary())

@@ -25,6 +25,7 @@ from curation.dedup.texts import text_links
 from curation.errors import UsageError
 from curation.neighbors import NeighborsConfig, TileRunner
 from curation.records import DECISIONS, DROPPED
+from curation.reorder import sorted_rows
 from curation.vectors import ContentVectors
 
 STAGE = "dedup"
@@ -72,7 +73,7 @@ def deduplicate(
     """
     search = neighbors or NeighborsConfig()
     # A fixed order of rows makes every number below, not only the survivors, independent of it.
-    samples = samples.sort_by("row_id").combine_chunks()
+    samples = sorted_rows(samples, ["row_id"])
     images_known = image_set(images, image_vectors)
     _check(samples, images_known.ids)
     pool = _read(samples, images_known, text_vectors, config, search, run)

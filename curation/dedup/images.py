@@ -23,6 +23,7 @@ from curation.neighbors import (
     iter_pairs,
 )
 from curation.records import THUMB_SIDE
+from curation.reorder import taken_rows
 from curation.vectors import ContentVectors
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def image_set(images: pa.Table, vectors: ContentVectors) -> ImageSet:
     """
     names = np.array(images["image_id"].to_pylist(), dtype=object)
     ids, first = np.unique(names.astype(str), return_index=True)
-    facts = images.select(["phash", "thumb"]).take(pa.array(first))
+    facts = taken_rows(images.select(["phash", "thumb"]), first)
     hashes = np.array([int(text, 16) for text in facts["phash"].to_pylist()], dtype=">u8")
     bits = np.unpackbits(hashes.view(np.uint8).reshape(-1, 8), axis=1).astype(np.float32)
     thumbs = np.frombuffer(bytearray().join(facts["thumb"].to_pylist()), dtype=np.uint8)

@@ -44,8 +44,6 @@ THREADS: Final = min(8, os.cpu_count() or 1)
 KNOWN_FILES: Final = 100_000
 """Files whose verdict is kept: a picture with many questions is decoded once."""
 
-_DEFAULT: Final = ImagesConfig()
-
 Reference = Mapping[str, Any]
 
 
@@ -147,10 +145,15 @@ def _key(picture: Reference) -> tuple[str, str]:
 
 
 def run_limits(recipe: str | None) -> ImagesConfig:
-    """The limit on size of the run that a recipe (JSON) made; the default where it names none."""
+    """The limits on size of the run that a recipe (JSON) made; the default where it names none."""
     settings = json.loads(recipe or "{}").get("images")
-    pixels = settings.get("max_pixels") if isinstance(settings, dict) else None
-    return ImagesConfig(max_pixels=pixels) if isinstance(pixels, int) and pixels > 0 else _DEFAULT
+    given = settings if isinstance(settings, dict) else {}
+    limits = {
+        name: given[name]
+        for name in ("max_pixels", "max_bytes")
+        if isinstance(given.get(name), int) and given[name] > 0
+    }
+    return ImagesConfig(**limits)
 
 
 def _read(picture: Reference, sample_id: str) -> tuple[bytes, str]:

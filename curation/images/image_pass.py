@@ -86,12 +86,15 @@ class ImagePass:
 
     def see(self, ref: str) -> Seen:
         """Read, decode, measure and prepare one file, and read what is written in its picture."""
-        from curation.sources.references import read_bytes
+        from curation.sources.references import TooManyBytes, read_bytes
 
         try:
-            data: bytes | None = read_bytes(ref)
+            data: bytes | None = read_bytes(ref, self.images.max_bytes)
         except FileNotFoundError:
             data = None
+        except TooManyBytes as error:
+            line, _ = inspect(ref, None, self.images)
+            return Seen(line | {"error": "image_too_large", "detail": str(error)}, None)
         except StorageError as error:
             line, _ = inspect(ref, None, self.images)
             return Seen(line | {"error": "image_unreadable", "detail": str(error)}, None)

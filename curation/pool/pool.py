@@ -11,14 +11,14 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curation import records
 from curation.errors import UsageError
 from curation.neighbors import check_vectors
+from curation.reorder import sorted_rows
 from curation.splits.components import components
-from curation.storage import read_folder
+from curation.storage import read_folder, read_part
 from curation.vectors import ContentVectors, read_vectors
 
 Floats = NDArray[np.float32]
@@ -102,8 +102,7 @@ def load_pool(folders: Mapping[str, Path], strata: Sequence[str], *, shared_spac
     """
     samples = read_folder(pool_folder(folders) / "samples", records.SAMPLES)
     samples = samples.filter(pc.equal(pc.fill_null(samples["split"], TRAIN), TRAIN))
-    samples = samples.sort_by([("sample_id", "ascending"), ("row_id", "ascending")])
-    samples = samples.combine_chunks()
+    samples = sorted_rows(samples, ["sample_id", "row_id"])
     return Pool(
         samples=samples,
         images=_facts(samples, folders),
@@ -142,7 +141,7 @@ def _facts(samples: pa.Table, folders: Mapping[str, Path]) -> pa.Table:
     facts = facts.sort_by([("image_id", "ascending"), ("ref", "ascending")])
     ids = np.array(facts["image_id"].to_pylist(), dtype=object).astype(str)
     facts = facts.take(pa.array(np.unique(ids, return_index=True)[1]))
-    groups = pq.read_table(folders["dedup"] / "groups").to_pylist()
+    groups = read_part(folders["dedup"] / "groups").to_pylist()
     group = {line["image_id"]: line["group_id"] for line in groups}
     named = [group[image] for image in facts["image_id"].to_pylist()]
     return facts.append_column("group_id", pa.array(named, pa.string()))

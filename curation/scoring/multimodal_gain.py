@@ -36,7 +36,7 @@ SAMPLES_PER_ITEM: Final = 32
 DECIMALS: Final = 4
 HELD_PICTURES: Final = 16
 # The images stage has refused what the recipe calls too large.
-ANY_SIZE: Final = ImagesConfig(max_pixels=1 << 62)
+ANY_SIZE: Final = ImagesConfig(max_pixels=1 << 62, max_bytes=1 << 62)
 
 GAINS: Final = pa.schema(
     [

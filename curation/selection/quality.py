@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from curation.errors import UsageError
 from curation.scoring import QUALITY, AnyScorer
-from curation.storage import parts
+from curation.storage import parts, read_part, undamaged
 
 Doubles = NDArray[np.float64]
 
@@ -37,14 +37,17 @@ class Scores:
 
     def scorers(self) -> list[str]:
         """Names of the scorers, sorted."""
-        names = [pq.read_table(part, columns=["scorer"])["scorer"] for part in self.parts]
+        names = [read_part(part, ["scorer"])["scorer"] for part in self.parts]
         return sorted({name for column in names for name in pc.unique(column).to_pylist()})
 
     def of(self, scorer: str) -> pa.Table:
         """Columns sample_id and percentile of one scorer."""
         chosen = [("scorer", "==", scorer)]
         columns = ["sample_id", "percentile"]
-        return pq.read_table(self.parts, columns=columns, filters=chosen)
+        with undamaged(self.folder or Path()):
+            return pq.read_table(
+                self.parts, columns=columns, filters=chosen, page_checksum_verification=True
+            )
 
 
 def quality_of(sample_ids: list[str], scores: Scores, scorer: str | None) -> Doubles:

@@ -20,7 +20,14 @@ def estimated_tokens(samples: pa.Table, image_tokens: int = 0) -> Indices:
     prose, and of Chinese, whose letters have three bytes. Roles and templates count nothing, a
     picture counts `image_tokens`.
     """
-    turns, pictures = samples["messages"].combine_chunks(), samples["images"].combine_chunks()
+    # Batch by batch, since all turns together may be more than one Arrow array can hold.
+    batches = samples.select(["messages", "images"]).to_batches()
+    counted = [_tokens(batch, image_tokens) for batch in batches]
+    return np.concatenate(counted) if counted else np.zeros(0, np.int64)
+
+
+def _tokens(samples: pa.RecordBatch, image_tokens: int) -> Indices:
+    turns, pictures = samples["messages"], samples["images"]
     content = pc.struct_field(pc.list_flatten(turns), "content")
     size = pc.fill_null(pc.binary_length(content), 0).to_numpy(zero_copy_only=False)
     owner = pc.list_parent_indices(turns).to_numpy()

@@ -49,7 +49,7 @@ class BlobStore:
             return str(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f"{name}.{uuid4().hex}.partial")
+            partial = target.with_name(f".{name}.{uuid4().hex}.partial")
             partial.write_bytes(data)
             partial.replace(target)
         except OSError as error:

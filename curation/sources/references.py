@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from posixpath import normpath
-from typing import Final
+from stat import S_ISREG
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from curation.errors import InputError, StorageError
@@ -26,6 +29,7 @@ from curation.sources.storage import (
 )
 
 ASKED_AT_ONCE: Final = 32
+PIECE: Final = 1 << 20
 
 
 def resolve(ref: str, image_root: str | None) -> str:
@@ -59,23 +63,69 @@ def resolve(ref: str, image_root: str | None) -> str:
         raise InputError(f"reference {shown(ref)} is no path and no URL: {error}") from error
 
 
-def read_bytes(ref: str) -> bytes:
-    """The bytes of a resolved reference.
+class TooManyBytes(InputError):
+    """A file has more bytes than may be read."""
 
-    Raises FileNotFoundError when nothing is there and StorageError when the store refuses.
+
+def read_bytes(ref: str, limit: int | None = None) -> bytes:
+    """The bytes of a resolved reference, `limit` at most.
+
+    Raises FileNotFoundError when nothing is there, StorageError when the store refuses, and
+    TooManyBytes, as `digest_bytes` does.
     """
+    with _opened(ref, limit) as file:
+        data: bytes = file.read() if limit is None else file.read(limit + 1)
+        _check_bytes(ref, len(data), limit)
+    return data
+
+
+def digest_bytes(ref: str, limit: int | None = None) -> tuple[str, int]:
+    """SHA-256 (hex) and size of a resolved reference, read piece by piece.
+
+    Raises FileNotFoundError when nothing is there, StorageError when the store refuses, and
+    TooManyBytes before anything is read where the size is known, else at the byte past `limit`.
+    """
+    digest, size = hashlib.sha256(), 0
+    with _opened(ref, limit) as file:
+        while piece := file.read(PIECE):
+            size += len(piece)
+            _check_bytes(ref, size, limit)
+            digest.update(piece)
+    return digest.hexdigest(), size
+
+
+@contextmanager
+def _opened(ref: str, limit: int | None) -> Iterator[Any]:
+    """The open file; names the reference in what goes wrong while it is read."""
     try:
         with open_input(ref) as file:
-            data: bytes = file.read()
+            if limit is not None:
+                _check_bytes(ref, _size(file), limit)
+            yield file
     except (FileNotFoundError, IsADirectoryError) as error:
         raise FileNotFoundError(f"no file at {ref!r}") from error
     except OSError as error:
         raise StorageError(f"cannot read {ref!r}: {error}") from error
-    return data
+
+
+def _size(file: Any) -> int:
+    """Bytes that an open file says it has; a store's answer, or the disk's."""
+    size = file.size() if callable(getattr(file, "size", None)) else os.fstat(file.fileno()).st_size
+    return int(size)
+
+
+def _check_bytes(ref: str, size: int, limit: int | None) -> None:
+    if limit is not None and size > limit:
+        raise TooManyBytes(
+            f"{ref} has {size} bytes or more, at most {limit} are read; raise images.max_bytes if "
+            "the file is trusted"
+        )
 
 
 def stat(refs: Iterable[str]) -> list[tuple[str, int, float]]:
-    """(reference, size in bytes, modification time in seconds) of each; size -1 when missing.
+    """(reference, size in bytes, modification time in seconds) of each; size -1 without a file.
+
+    What is no regular file, a folder or a pipe, counts as no file.
 
     An object store answers each question in its own time: several are asked at once. A disk is
     faster asked by one.
@@ -143,7 +193,7 @@ def _local_stat(ref: str) -> tuple[int, float]:
         found = Path(local_path(ref)).stat()
     except (OSError, ValueError):
         return -1, 0.0
-    return found.st_size, found.st_mtime
+    return (found.st_size, found.st_mtime) if S_ISREG(found.st_mode) else (-1, 0.0)
 
 
 def _remote_stat(ref: str) -> tuple[int, float]:

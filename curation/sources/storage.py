@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,13 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 from curation.errors import InputError, StorageError
 
 REMOTE: Final = ("s3", "gs", "gcs", "hdfs", "abfs", "abfss", "viewfs")
+
+SPECIAL: Final = {
+    stat.S_ISFIFO: "pipe",
+    stat.S_ISSOCK: "socket",
+    stat.S_ISCHR: "character device",
+    stat.S_ISBLK: "block device",
+}
 
 
 def scheme(location: str) -> str:
@@ -62,17 +70,29 @@ def without_query(url: str) -> str:
 def open_input(location: str) -> Any:
     """Open a location for reading, with ``seek`` and ``read``, as a binary file.
 
+    A pipe, a device or a socket is refused unopened: it may give bytes without end, or none ever.
+
     Raises FileNotFoundError when it is not there and StorageError when the store refuses.
     """
     try:
         if is_remote(location):
             store, path = filesystem(location)
             return store.open_input_file(path)
-        return local_path(location).open("rb")
+        local = local_path(location)
+        _require_regular(local)
+        return local.open("rb")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError) as error:
         raise FileNotFoundError(f"no file at {location!r}") from error
     except OSError as error:
         raise StorageError(f"cannot read {location!r}: {error}") from error
+
+
+def _require_regular(path: Path) -> None:
+    """Raise StorageError for a special file; a folder is left to the call that opens it."""
+    mode = path.stat().st_mode
+    for special, kind in SPECIAL.items():
+        if special(mode):
+            raise StorageError(f"{str(path)!r} is a {kind}, not a file; remove it from the data")
 
 
 def _query(query: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -15,28 +14,19 @@ import pyarrow.compute as pc
 from curation import records
 from curation.cache import TableCache
 from curation.encoders.base import EncoderConfig
-from curation.errors import StorageError
 from curation.execution import Resources, Tables, Worker
-from curation.images import ImagePass, ImagesConfig, is_blank
+from curation.images import ImagePass, ImagesConfig
 from curation.recipe import Recipe
-from curation.sources.references import read_bytes, stat
-from curation.sources.storage import is_remote
+from curation.reorder import taken_rows
+from curation.sources.references import stat
 from curation.stages.base import StageContext
-from curation.storage import count_rows, parts, read_folder, read_tables, write_table
+from curation.stages.image_files import FILES, HashFiles, Seen, check_unreadable, misplaced
+from curation.stages.image_verdicts import FACTS, ResolveSamples, verdicts, write_lookups
+from curation.storage import count_rows, parts, read_folder, read_part, read_tables, write_table
 
 REFS_PER_HASH_ITEM = 256
 PASS_VERSION = 2
 HASH_DIGITS = 64
-
-FILES = pa.schema(
-    [
-        pa.field("ref", pa.string(), nullable=False),
-        pa.field("byte_hash", pa.string()),
-        pa.field("content_id", pa.string()),
-        pa.field("error", pa.string()),
-        pa.field("detail", pa.string()),
-    ]
-)
 
 
 def inspected_schema(dimension: int) -> pa.Schema:
@@ -48,27 +38,6 @@ def inspected_schema(dimension: int) -> pa.Schema:
             pa.field("vector", pa.list_(pa.float32(), dimension)),
         ]
     )
-
-
-def hash_refs(refs: Sequence[str]) -> Iterator[Tables]:
-    """Worker: byte hashes of referenced files, as a `files` table."""
-    yield {"files": pa.Table.from_pylist([_hash(ref) for ref in refs], schema=FILES)}
-
-
-def _hash(ref: str) -> dict[str, Any]:
-    line: dict[str, Any] = {"ref": ref}
-    try:
-        data = read_bytes(ref)
-    except FileNotFoundError:
-        return line | {"error": "image_missing", "detail": f"no file at {ref}"}
-    except StorageError as error:
-        if is_remote(ref):
-            # A store that stumbles is not a fact about the picture: the next run asks again.
-            raise
-        return line | {"error": "image_unreadable", "detail": str(error)}
-    # The suffix is part of the identity because a note says when it belies the content.
-    byte_hash = hashlib.sha256(data).hexdigest()
-    return line | {"byte_hash": byte_hash, "content_id": byte_hash + PurePosixPath(ref).suffix}
 
 
 class InspectImages:
@@ -110,67 +79,16 @@ class InspectImages:
             ids, seen["byte_hash"].to_pylist(), files["ref"].to_pylist(), strict=True
         ):
             if content[:HASH_DIGITS] != byte_hash:
-                raise StorageError(
-                    f"{ref} changed or vanished while the run looked at it; leave the images "
-                    "alone and run the same command again"
-                )
+                raise misplaced(ref, "changed or is gone since it was hashed")
         return seen.add_column(0, "content_id", pa.array(ids, pa.string()))
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """What a reference turned out to be: an image id, or why there is none."""
+@dataclass(slots=True)
+class _Looked:
+    """What the last look at the files of an ingest folder saw."""
 
-    image_id: str | None
-    action: str | None = None
-    reason: str | None = None
-    detail: str | None = None
-    value: float | None = None
-    threshold: float | None = None
-    notes: tuple[str, ...] = ()
-
-
-class ResolveSamples:
-    """Worker: puts image ids into the samples of one part, or says which picture failed them."""
-
-    def __init__(self, pictures: Mapping[str, Picture]) -> None:
-        self.pictures = pictures
-
-    def __call__(self, part: Path) -> Iterator[Tables]:
-        """Yield `samples` (with ids) and `decisions`."""
-        import pyarrow.parquet as pq
-
-        kept, entries = [], []
-        for sample in pq.read_table(part, schema=records.SAMPLES).to_pylist():
-            entry = self._resolve(sample)
-            if entry is None:
-                kept.append(sample)
-            else:
-                entries.append(entry)
-        yield {
-            "samples": pa.Table.from_pylist(kept, schema=records.SAMPLES),
-            "decisions": records.decisions(entries),
-        }
-
-    def _resolve(self, sample: dict[str, Any]) -> dict[str, Any] | None:
-        """Fill in the sample's ids, or return the ledger entry that ends it."""
-        pictures = [self.pictures[ref] for ref in sample["refs"] or []]
-        for picture in pictures:
-            if picture.action is not None and picture.reason is not None:
-                return records.decision(
-                    sample["row_id"],
-                    "images",
-                    picture.action,
-                    picture.reason,
-                    value=picture.value,
-                    threshold=picture.threshold,
-                    detail=picture.detail,
-                )
-        sample["images"] = [picture.image_id for picture in pictures]
-        sample["sample_id"] = records.sample_id(sample["images"], sample["messages"])
-        notes = [f"image: {note}" for picture in pictures for note in picture.notes]
-        sample["notes"] = [*(sample["notes"] or []), *notes]
-        return None
+    ingest: Path
+    files: list[tuple[str, int, float]]
 
 
 class ImagesStage:
@@ -179,34 +97,48 @@ class ImagesStage:
     name: ClassVar[str] = "images"
     version: ClassVar[int] = 2
 
+    def __init__(self) -> None:
+        self._looked: _Looked | None = None
+
     def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
         """Image rules, the encoder, and size and time of change of every referenced file."""
-        refs = distinct_refs(upstream["ingest"])
+        ingest = upstream["ingest"]
+        files = stat(distinct_refs(ingest))
+        self._looked = _Looked(ingest, files)
         return {
             "images": recipe.images.model_dump(mode="json"),
             "encoder": recipe.encoder.fingerprint(),
-            "files": records.fingerprint(sorted(stat(refs))),
+            "files": records.fingerprint(sorted(files)),
         }
 
     def run(self, context: StageContext) -> None:
         """Write `images`, `vectors`, `samples` and `decisions`."""
-        refs = distinct_refs(context.upstream["ingest"])
-        files = self._hash(context, refs)
+        files = self._hash(context, self._seen(context.upstream["ingest"]))
         distinct = _distinct_contents(files)
         context.begin(distinct.num_rows, "images")
         self._inspect(context, distinct)
         with context.timed("resolve", count_rows(context.upstream["ingest"] / "samples")):
             self._publish(context, files)
 
-    def _hash(self, context: StageContext, refs: Sequence[str]) -> pa.Table:
+    def _seen(self, ingest: Path) -> list[Seen]:
+        """Every reference with its size, as `settings` has just seen it; it looks once a run."""
+        looked, self._looked = self._looked, None
+        if looked is None or looked.ingest != ingest:
+            looked = _Looked(ingest, stat(distinct_refs(ingest)))
+        return [(ref, size) for ref, size, _ in looked.files]
+
+    def _hash(self, context: StageContext, seen: Sequence[Seen]) -> pa.Table:
+        most = context.recipe.images.max_bytes
         items = [
-            refs[start : start + REFS_PER_HASH_ITEM]
-            for start in range(0, len(refs), REFS_PER_HASH_ITEM)
+            seen[start : start + REFS_PER_HASH_ITEM]
+            for start in range(0, len(seen), REFS_PER_HASH_ITEM)
         ]
         out = context.folder / "hash"
-        with context.timed("hash", len(refs)):
-            context.executor.stream(items, _hash_worker, out, _ignore)
-        return read_folder(out / "files", FILES)
+        with context.timed("hash", len(seen)):
+            context.executor.stream(items, lambda: HashFiles(most), out, _ignore)
+        files = read_folder(out / "files", FILES)
+        check_unreadable(files, most)
+        return files
 
     def _inspect(self, context: StageContext, distinct: pa.Table) -> None:
         recipe = context.recipe
@@ -220,16 +152,15 @@ class ImagesStage:
             )
 
     def _publish(self, context: StageContext, files: pa.Table) -> None:
-        inspected = context.folder / "pass" / "inspected"
-        facts = read_facts(inspected)
-        pictures = _pictures(files, facts, context.recipe.images)
-        context.executor.stream(
-            parts(context.upstream["ingest"] / "samples"),
-            lambda: ResolveSamples(pictures),
-            context.folder,
-            _ignore,
-        )
-        _write_images(facts, inspected, context.folder)
+        inspected, samples = context.folder / "pass" / "inspected", context.upstream["ingest"]
+        found = verdicts(files, read_facts(inspected, FACTS), context.recipe.images)
+        given = parts(samples / "samples")
+        lookups = write_lookups(found, given, context.folder / "resolve" / "verdicts")
+        items = list(zip(given, lookups, strict=True))
+        context.executor.stream(items, ResolveSamples, context.folder, _ignore)
+        chosen = _write_images(inspected, context.folder)
+        for part in parts(inspected):
+            _write_vectors(part, chosen, context.folder / "vectors" / part.name)
 
 
 def encoder_resources() -> Resources:
@@ -245,10 +176,10 @@ def distinct_refs(ingest: Path) -> list[str]:
     return sorted(refs)
 
 
-def read_facts(inspected: Path) -> pa.Table:
+def read_facts(inspected: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Facts of the inspected pictures (IMAGES and `content_id`), without their vectors."""
     schema = pa.schema([pa.field("content_id", pa.string()), *records.IMAGES])
-    return read_folder(inspected, schema)
+    return read_folder(inspected, schema, columns)
 
 
 def _distinct_contents(files: pa.Table) -> pa.Table:
@@ -262,48 +193,29 @@ def _distinct_contents(files: pa.Table) -> pa.Table:
     )
 
 
-def _write_images(facts: pa.Table, inspected: Path, folder: Path) -> None:
-    """Write `images` (one line an image id) and `vectors`; equal pixels share the first content."""
-    seen = facts.filter(pc.is_valid(facts["image_id"])).sort_by("content_id")
-    firsts = seen.group_by("image_id", use_threads=False).aggregate([("content_id", "min")])
-    chosen = seen.filter(pc.is_in(seen["content_id"], firsts["content_id_min"])).sort_by("image_id")
+def _write_images(inspected: Path, folder: Path) -> pa.Array:
+    """Write `images`, one line an image id; equal pixels share the first content.
+
+    Returns the content ids that were chosen.
+    """
+    facts = read_facts(inspected)
+    ids = facts.select(["content_id", "image_id"])
+    ids = ids.append_column("place", pa.array(range(ids.num_rows), pa.int64()))
+    seen = ids.filter(pc.is_valid(ids["image_id"])).sort_by(
+        [("image_id", "ascending"), ("content_id", "ascending")]
+    )
+    firsts = seen.group_by("image_id", use_threads=False).aggregate([("place", "first")])
+    places = firsts.sort_by("image_id")["place_first"].combine_chunks()
+    chosen = taken_rows(facts, places)
     write_table(chosen.select(records.IMAGES.names), folder / "images" / "part-000000.parquet")
-    for part in parts(inspected):
-        _write_vectors(part, chosen["content_id"], folder / "vectors" / part.name)
+    return chosen["content_id"].combine_chunks()
 
 
-def _write_vectors(part: Path, chosen: pa.ChunkedArray, target: Path) -> None:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(part, columns=["content_id", "image_id", "vector"])
-    table = table.filter(pc.is_in(table["content_id"], chosen.combine_chunks()))
+def _write_vectors(part: Path, chosen: pa.Array, target: Path) -> None:
+    table = read_part(part, ["content_id", "image_id", "vector"])
+    table = table.filter(pc.is_in(table["content_id"], chosen))
     vectors = table.select(["image_id", "vector"]).rename_columns(["content_id", "vector"])
     write_table(vectors, target)
-
-
-def _pictures(files: pa.Table, facts: pa.Table, config: ImagesConfig) -> dict[str, Picture]:
-    """What every reference turned out to be."""
-    columns = ["content_id", "image_id", "blank_share", "notes", "error", "detail"]
-    by_content = {line["content_id"]: line for line in facts.select(columns).to_pylist()}
-    return {
-        line["ref"]: _picture(line if line["error"] else by_content[line["content_id"]], config)
-        for line in files.to_pylist()
-    }
-
-
-def _picture(line: Mapping[str, Any], config: ImagesConfig) -> Picture:
-    if line["error"]:
-        return Picture(None, records.FAILED, line["error"], line["detail"])
-    if is_blank(line, config):
-        share = float(line["blank_share"])
-        return Picture(
-            None, records.DROPPED, "image_blank", None, value=share, threshold=config.blank_share
-        )
-    return Picture(line["image_id"], notes=tuple(line["notes"] or ()))
-
-
-def _hash_worker() -> Worker:
-    return hash_refs
 
 
 def _ignore(rows: int) -> None:

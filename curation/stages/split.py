@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curation import records
@@ -22,7 +21,7 @@ from curation.recipe import Recipe
 from curation.splits import assign_splits, components, find_slices, with_slices
 from curation.stages.base import StageContext
 from curation.stages.embed import keep_all
-from curation.storage import read_folder, write_table
+from curation.storage import read_folder, read_part, write_table
 from curation.vectors import read_vectors
 
 logger = logging.getLogger(__name__)
@@ -55,7 +54,7 @@ class SplitStage:
         write_table(LEAKS.empty_table(), leaks)
         samples = read_folder(before, records.SAMPLES)
         context.begin(samples.num_rows, "samples")
-        groups = pq.read_table(context.upstream["dedup"] / "groups")
+        groups = read_part(context.upstream["dedup"] / "groups")
         if recipe.splits.slices is not None:
             groups = self._linked(context, samples, groups)
         labels = components(samples, groups, recipe.splits.assign)

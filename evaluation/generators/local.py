@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from curation.local_paths import LocalPath
 from curation.models.adapters import adapter_fingerprint, with_adapter
 from curation.models.base import ModelConfig
 from evaluation.generators.base import GenerationConfig, GeneratorConfig
@@ -20,7 +21,7 @@ class LocalGeneratorConfig(GeneratorConfig):
     """Settings of a model that is loaded here; subclasses add `kind`, `model` and `build`."""
 
     model: ModelConfig
-    adapter: Path | None = None
+    adapter: LocalPath | None = None
     """Folder of an adapter that PEFT saved, trained on this model."""
     generation: GenerationConfig = GenerationConfig()
     batch_size: int | None = Field(None, ge=1)

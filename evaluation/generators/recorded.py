@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.errors import InputError, UsageError
+from curation.local_paths import LocalPath
 from evaluation.generators.base import Generator, GeneratorConfig, Reply, Request
 from evaluation.perturb.apply import find_variant
 from evaluation.records import ORIGINAL
@@ -37,7 +38,7 @@ class RecordedGenerator(GeneratorConfig):
     """
 
     kind: Literal["recorded"] = "recorded"
-    path: Path
+    path: LocalPath
 
     # A line answers one variant of one item, whatever pictures that shows.
     looks: ClassVar[bool] = False

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from string import ascii_uppercase as LETTERS
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from curation import records
 from curation.errors import UsageError
+from curation.local_paths import LocalPath
 from evaluation.benchmarks.manifest import ManifestSplit
 from evaluation.generators.base import GeneratorConfig, Reply, Request
 from evaluation.scoring.choice import right_options
@@ -48,7 +48,7 @@ class Counted(NamedTuple):
 class BaselineConfig(GeneratorConfig):
     """Settings of an answer from counts: neither a model nor a look at the question."""
 
-    train: Path | None = None
+    train: LocalPath | None = None
     """Manifest whose newest run's training split is counted instead of the benchmark itself."""
 
     looks: ClassVar[bool] = False

@@ -34,6 +34,7 @@ def index(
     from curation import records
     from curation.decontaminate import build_index, write_index
     from curation.finished import open_run
+    from curation.reorder import sorted_rows
     from curation.storage import read_folder
     from curation.vectors import read_vectors
 
@@ -44,7 +45,7 @@ def index(
         samples = samples.filter(pc.equal(samples["split"], split))
     made = build_index(
         name or run.recipe.name,
-        samples.sort_by("row_id").combine_chunks(),
+        sorted_rows(samples, ["row_id"]),
         read_folder(folder / "images", records.IMAGES),
         read_vectors(folder / "vectors"),
         run.recipe.encoder.fingerprint(),

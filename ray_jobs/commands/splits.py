@@ -66,15 +66,13 @@ def splits(
 
 def _read(run: FinishedRun) -> tuple[pa.Table, pa.Table, pa.Table]:
     """Samples as the source gave them, samples that survived, groups of copies and slices."""
-    import pyarrow.parquet as pq
-
     from curation import records
     from curation.stages.split import slice_groups
-    from curation.storage import read_folder
+    from curation.storage import read_folder, read_part
 
     given = read_folder(run.folders["images"] / "samples", records.SAMPLES)
     kept = read_folder(run.folders["dedup"] / "samples", records.SAMPLES)
-    groups = pq.read_table(run.folders["dedup"] / "groups")
+    groups = read_part(run.folders["dedup"] / "groups")
     linked, _ = slice_groups(given, groups, run.recipe, run.folders["images"])
     return given, kept, linked
 

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from curation import yaml_recipe
 from curation.config import Config
+from curation.local_paths import LocalPath
 from curation.selection import AnyMethod, QuotasConfig, SelectionConfig
 from curation.selection.budget import BudgetConfig
 from curation.selection.facility_location import FacilityLocationConfig
@@ -63,7 +64,7 @@ class StudyTraining(TrainingRecipe):
     """How every trial is trained: a training recipe without what differs between trials."""
 
     name: str = "trial"
-    run: Path = Path()
+    run: LocalPath = Path()
 
     @model_validator(mode="after")
     def _study_names_the_rest(self) -> StudyTraining:
@@ -104,9 +105,9 @@ class StudyRecipe(Config):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     seed: int = Field(0, ge=0)
     """Of variants, and of selections that are no draw."""
-    run: Path
+    run: LocalPath
     """Run directory that was curated; selections, trainings and results are added to it."""
-    cache: Path | None = None
+    cache: LocalPath | None = None
     """Folder of replies and pictures that evaluations share; when not given, beside the run."""
     training: StudyTraining
     evaluation: TrainedEvaluation

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from curation.errors import StorageError
-from curation.execution import LocalExecutor
+from curation.execution import LocalExecutor, begin_stream, pack
 from curation.storage import count_rows, parts, read_folder
 
 SCHEMA = pa.schema([("number", pa.int64())])
@@ -70,3 +71,72 @@ def test_no_items_make_no_worker(tmp_path):
     LocalExecutor().stream([], explode, tmp_path, lambda rows: None)
     assert parts(tmp_path / "squares") == []
     assert count_rows(tmp_path / "squares") == 0
+
+
+def damage(path: Path, how: str) -> None:
+    """Make a file empty, cut it short, flip a bit of it, or remove it."""
+    data = path.read_bytes()
+    flipped = bytearray(data)
+    flipped[len(data) // 2] ^= 16
+    match how:
+        case "empty":
+            path.write_bytes(b"")
+        case "cut":
+            path.write_bytes(data[: len(data) // 2])
+        case "flipped":
+            path.write_bytes(flipped)
+        case _:
+            path.unlink()
+
+
+@pytest.mark.parametrize("how", ["empty", "cut", "flipped", "gone"])
+@pytest.mark.parametrize("name", ["squares/part-000001.parquet", "finished/part-000001.json"])
+def test_a_damaged_part_or_marker_is_worked_again_and_nothing_else(tmp_path, name, how):
+    calls: list[list[int]] = []
+
+    def counts(item):
+        calls.append(item)
+        yield from squares(item)
+
+    def run():
+        LocalExecutor().stream([[1], [2], [3]], lambda: counts, tmp_path, lambda rows: None)
+
+    run()
+    damage(tmp_path / name, how)
+    run()
+    assert calls == [[1], [2], [3], [2]]
+    assert read(tmp_path) == [1, 4, 9]
+
+
+@pytest.mark.parametrize("how", ["empty", "cut", "gone"])
+def test_a_damaged_plan_begins_the_stream_again(tmp_path, how):
+    LocalExecutor().stream([[1], [2]], lambda: squares, tmp_path, lambda rows: None)
+    damage(tmp_path / "plan.json", how)
+    LocalExecutor().stream([[1], [2]], lambda: squares, tmp_path, lambda rows: None)
+    assert read(tmp_path) == [1, 4]
+
+
+def slices(rows: int, size: int) -> list[pa.Table]:
+    """A table cut into pieces that still share its buffers."""
+    whole = pa.table({"name": [f"picture {row}" * 4 for row in range(rows)], "number": range(rows)})
+    return [whole.slice(start, size) for start in range(0, rows, size)]
+
+
+def test_a_packed_slice_carries_its_own_rows_alone(tmp_path):
+    few, many = slices(640, 64), slices(6_400, 64)
+    assert [pickle.loads(pack(piece)).equals(piece) for piece in few] == [True] * 10
+    assert len(pack(many[50])) < 1.1 * len(pack(few[5]))
+    assert sum(len(pack(piece)) for piece in many) < 11 * sum(len(pack(piece)) for piece in few)
+    nested = ("label", [many[3], {"table": many[4]}])
+    assert len(pack(nested)) < 3 * len(pack(many[3]))
+    back = pickle.loads(pack(nested))
+    assert back[1][1]["table"].equals(many[4])
+
+
+def test_the_plan_knows_the_rows_of_a_slice_and_not_the_table_around_it(tmp_path):
+    begin_stream(slices(128, 64)[:1], tmp_path)
+    before = (tmp_path / "plan.json").read_bytes()
+    begin_stream(slices(640, 64)[:1], tmp_path)
+    assert (tmp_path / "plan.json").read_bytes() == before
+    begin_stream(slices(640, 64)[1:2], tmp_path)
+    assert (tmp_path / "plan.json").read_bytes() != before

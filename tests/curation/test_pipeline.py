@@ -180,6 +180,46 @@ def test_a_part_that_vanished_is_made_again(phantom_run, phantom_recipe, tmp_pat
     assert selection(again) == selection(phantom_run)
 
 
+@pytest.mark.parametrize("how", ["empty", "cut", "no json", "flipped", "short"])
+def test_a_damaged_stage_runs_again_and_ends_the_same(
+    how, phantom_run, phantom_recipe, tmp_path, caplog
+):
+    first = curate(phantom_recipe(), tmp_path, LocalExecutor())
+    folder = first.stages[3].folder
+    part = next(iter(sorted((folder / "samples").glob("*.parquet"))))
+    data, marker = bytearray(part.read_bytes()), folder / "done.json"
+    match how:
+        case "empty":
+            marker.write_bytes(b"")
+        case "cut":
+            marker.write_bytes(marker.read_bytes()[:40])
+        case "no json":
+            marker.write_text("[1, 2]")
+        case "flipped":
+            data[len(data) // 3] ^= 4
+            part.write_bytes(data)
+        case "short":
+            part.write_bytes(data[:-1])
+    again = curate(phantom_recipe(), tmp_path, LocalExecutor())
+    assert [stage.stage for stage in again.stages if not stage.reused] == ["dedup"]
+    assert "stage dedup runs again" in caplog.text
+    assert selection(again) == selection(phantom_run)
+
+
+def test_a_warm_cache_and_a_cold_one_end_in_the_same_bytes(phantom_recipe, tmp_path):
+    recipe = phantom_recipe(cache=tmp_path / "cache")
+    cold, warm = (
+        {
+            str(path.relative_to(run / "stages")): path.read_bytes()
+            for path in sorted((run / "stages").rglob("*.parquet"))
+        }
+        for run in (tmp_path / "cold", tmp_path / "warm")
+        if curate(recipe, run, LocalExecutor())
+    )
+    assert len(cold) > 20
+    assert [name for name in cold if cold[name] != warm[name]] == []
+
+
 def test_order_of_rows_does_not_change_what_is_kept(
     phantom_run, phantom_recipe, phantoms: PhantomSet, tmp_path
 ):

@@ -1,0 +1,91 @@
+"""What is behind every reference: a digest of its bytes, or the reason why there is none."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.errors import StorageError
+from curation.execution import Tables
+from curation.sources.references import TooManyBytes, digest_bytes
+from curation.sources.storage import is_remote
+
+FILES: Final = pa.schema(
+    [
+        pa.field("ref", pa.string(), nullable=False),
+        pa.field("byte_hash", pa.string()),
+        pa.field("content_id", pa.string()),
+        pa.field("error", pa.string()),
+        pa.field("detail", pa.string()),
+    ]
+)
+Seen = tuple[str, int]
+"""A reference and the bytes that the machine which began the run saw there; -1 for no file."""
+
+
+@dataclass(frozen=True, slots=True)
+class HashFiles:
+    """Worker: byte hashes of referenced files, as a `files` table.
+
+    `most_bytes` is what a file may have. A file that the machine which began the run saw, and
+    that this node does not see or sees otherwise, is an error of placement, not a fact about it:
+    nothing is stored then.
+    """
+
+    most_bytes: int
+
+    def __call__(self, files: Sequence[Seen]) -> Iterator[Tables]:
+        """Yield `files`. Raises StorageError where this node does not see what it should."""
+        lines = [self._hash(ref, size) for ref, size in files]
+        yield {"files": pa.Table.from_pylist(lines, schema=FILES)}
+
+    def _hash(self, ref: str, size: int) -> dict[str, Any]:
+        line: dict[str, Any] = {"ref": ref}
+        try:
+            byte_hash, read = digest_bytes(ref, self.most_bytes)
+        except FileNotFoundError as error:
+            if size >= 0:
+                raise misplaced(ref, "is not there") from error
+            return line | {"error": "image_missing", "detail": f"no file at {ref}"}
+        except TooManyBytes as error:
+            return line | {"error": "image_too_large", "detail": str(error)}
+        except StorageError as error:
+            if is_remote(ref):
+                # A store that stumbles is not a fact about the picture: the next run asks again.
+                raise
+            return line | {"error": "image_unreadable", "detail": str(error)}
+        if size >= 0 and read != size and not is_remote(ref):
+            raise misplaced(ref, f"has {read} bytes instead of {size}")
+        # The suffix is part of the identity because a note says when it belies the content.
+        content = byte_hash + PurePosixPath(ref).suffix
+        return line | {"byte_hash": byte_hash, "content_id": content}
+
+
+def misplaced(ref: str, what: str) -> StorageError:
+    """The error of a node that sees another file than the machine which began the run."""
+    folder = ref.rpartition("/")[0] or "/"
+    return StorageError(
+        f"{ref} {what} on node {socket.gethostname()}, but the machine that began the run saw it: "
+        f"put {folder} on a disk that every node shares, leave the images alone while the run "
+        "looks at them, and run the same command again"
+    )
+
+
+def check_unreadable(files: pa.Table, most_bytes: int) -> None:
+    """Raise StorageError where this machine reads a file that a worker could not read."""
+    unreadable = files.filter(pc.equal(files["error"], "image_unreadable"))
+    for ref in unreadable["ref"].to_pylist():
+        try:
+            digest_bytes(ref, most_bytes)
+        except (FileNotFoundError, StorageError, TooManyBytes):
+            continue
+        raise StorageError(
+            f"{ref} could not be read on a worker, but the machine that began the run reads it: "
+            "give every node the same access, remove the unfinished stage, and run again"
+        )
