@@ -16,6 +16,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation.disk import way_out
 from curation.errors import StorageError
 
 CHECKED: Final[dict[str, Any]] = {"compression": "zstd", "write_page_checksum": True}
@@ -44,7 +45,7 @@ def written_whole(path: Path, mend: str = "choose another --run-dir") -> Iterato
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise StorageError(f"cannot write {path}: {error}; free some space or {mend}") from error
+        raise StorageError(f"cannot write {path}: {error}; {way_out(error, mend)}") from error
 
 
 def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> int:

@@ -18,6 +18,7 @@ from curation.decontaminate.passages import Passage, item_passages, turns_of
 from curation.errors import InputError, StorageError, UsageError
 from curation.records import THUMB_SIDE
 from curation.reorder import sorted_rows, taken_rows
+from curation.storage import CHECKED, read_part
 from curation.vectors import ContentVectors
 
 INDEX_VERSION: Final = 2
@@ -142,9 +143,9 @@ def write_index(index: BenchmarkIndex, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         note.unlink(missing_ok=True)
-        pq.write_table(index.items, folder / "items.parquet", compression="zstd")
-        pq.write_table(index.passages, folder / "passages.parquet", compression="zstd")
-        pq.write_table(index.images, folder / "images.parquet", compression="zstd")
+        pq.write_table(index.items, folder / "items.parquet", **CHECKED)
+        pq.write_table(index.passages, folder / "passages.parquet", **CHECKED)
+        pq.write_table(index.images, folder / "images.parquet", **CHECKED)
         content = {
             "version": INDEX_VERSION,
             "name": index.name,
@@ -188,10 +189,10 @@ def read_index(folder: Path, encoder: str) -> BenchmarkIndex:
     """
     note = check_index(folder, encoder)
     try:
-        items = pq.read_table(folder / "items.parquet").cast(ITEMS)
-        passages = pq.read_table(folder / "passages.parquet").cast(PASSAGES)
-        images = pq.read_table(folder / "images.parquet")
-    except (OSError, ValueError, pa.ArrowException) as error:
+        items = read_part(folder / "items.parquet").cast(ITEMS)
+        passages = read_part(folder / "passages.parquet").cast(PASSAGES)
+        images = read_part(folder / "images.parquet")
+    except (StorageError, ValueError, pa.ArrowException) as error:
         raise InputError(f"benchmark index {folder} is damaged: {error}; make it again") from error
     return BenchmarkIndex(note["name"], encoder, items, images, passages)
 
