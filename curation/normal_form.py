@@ -40,7 +40,12 @@ _SPELLED: Final = {
     **dict.fromkeys(("`", "´"), " "),
 }
 _SIGN: Final = re.compile("|".join(re.escape(s) for s in sorted(_SPELLED, key=len, reverse=True)))
-_BULLET: Final = re.compile(r"^(?:\s*(?:[-*•‣▪▫■□●○◦◆►▶·]|\#+)\s+)+(?=[^\W\d_])", re.M)
+_POINT: Final = r"(?:[-*•‣▪▫■□●○◦◆►▶·]|\#+)"
+# At the beginning of a text, and of a line inside it.
+_BULLETS: Final = (
+    re.compile(rf"\A(?:\s*{_POINT}\s+)+(?=[^\W\d_])"),
+    re.compile(rf"^[^\S\n]*(?:{_POINT}[^\S\n]+)+(?=[^\W\d_])", re.MULTILINE),
+)
 _TIMES: Final = re.compile(r"(?<=\d)(?:[x×*]|\s+[x×*]\s+)(?=\d)")
 _THOUSANDS: Final = re.compile(r"(?<![\d.,])([1-9]\d{0,2})((?:,\d{3})+)(?![\d,])")
 _RANGE: Final = re.compile(r"(?<=\d)(?:\s*-\s+|-)(?=\d)")
@@ -88,23 +93,23 @@ def answer_words(text: str) -> tuple[str, ...]:
     if "-" in folded:
         folded = _RANGE.sub("-", folded)
         folded = _HYPHENS.sub(_read_hyphen, folded)
-    found = TOKEN.findall(_without_punctuation(folded))
-    return tuple(_NUMBERS.get(token, token) for token in _with_signs(found))
+    tokens = TOKEN.findall(_without_punctuation(folded))
+    return tuple(_NUMBERS.get(token, token) for token in _with_signs(tokens))
 
 
 def _with_signs(tokens: list[str]) -> list[str]:
     """Tokens with a minus that follows no word, and the wave of a range, joined to their number."""
-    found: list[str] = []
+    joined: list[str] = []
     for token in tokens:
-        sign = found[-1] if found and token[0].isdigit() else ""
-        before = found[-2][-1] if len(found) > 1 else ""
+        sign = joined[-1] if joined and token[0].isdigit() else ""
+        before = joined[-2][-1] if len(joined) > 1 else ""
         if sign == MINUS and not before.isalnum():
-            found[-1] = MINUS + token
+            joined[-1] = MINUS + token
         elif sign == "~" and before.isdigit():
-            found[-2:] = [f"{found[-2]}-{token}"]
+            joined[-2:] = [f"{joined[-2]}-{token}"]
         else:
-            found.append(token)
-    return found
+            joined.append(token)
+    return joined
 
 
 def normal_form(text: str) -> str:
@@ -116,32 +121,32 @@ def fold(text: str) -> str:
     """Text with case, width and composed characters folded, and signs in their one spelling."""
     if not text.isascii():
         text = _FRACTION.sub(" ", _DEGREE.sub(r"\1°", _NOT_SHOWN.sub("", text)))
-        text = _EXPONENT.sub(lambda found: "^" + found[1].translate(_SUPERSCRIPT), text)
+        text = _EXPONENT.sub(lambda match: "^" + match[1].translate(_SUPERSCRIPT), text)
         # Twice: folding case can leave characters that compose anew.
         for _ in range(2):
             text = unicodedata.normalize("NFKC", text).casefold()
         text = _GREEK.sub(_name_greek, "".join(map(_plain_digit, text)))
-    text = _BULLET.sub("", text.lower())
-    text = _SIGN.sub(lambda found: _SPELLED[found[0]], text)
+    text = _BULLETS[1].sub("", _BULLETS[0].sub("", text.lower()))
+    text = _SIGN.sub(lambda match: _SPELLED[match[0]], text)
     text = _XRAY.sub("xray", _APOSTROPHE.sub("", _INITIALS.sub(_join_initials, text)))
     text = _LEADING_POINT.sub("0.", _THOUSANDS.sub(_join_thousands, text))
     return _TIMES.sub(" x ", text)
 
 
-def _join_initials(found: re.Match[str]) -> str:
-    return found[0].replace(".", "")
+def _join_initials(match: re.Match[str]) -> str:
+    return match[0].replace(".", "")
 
 
-def _join_thousands(found: re.Match[str]) -> str:
-    return found[1] + found[2].replace(",", "")
+def _join_thousands(match: re.Match[str]) -> str:
+    return match[1] + match[2].replace(",", "")
 
 
-def _name_greek(found: re.Match[str]) -> str:
+def _name_greek(match: re.Match[str]) -> str:
     """The name of a Greek letter that stands alone; micro before a unit stays a letter."""
-    if found[0] not in _GREEK_NAMES:
-        return found[0]
-    apart = " " if found.string[: found.start()][-1:].isalpha() else ""
-    return apart + _GREEK_NAMES[found[0]]
+    if match[0] not in _GREEK_NAMES:
+        return match[0]
+    apart = " " if match.string[: match.start()][-1:].isalpha() else ""
+    return apart + _GREEK_NAMES[match[0]]
 
 
 @lru_cache(maxsize=4096)
@@ -149,13 +154,13 @@ def _plain_digit(char: str) -> str:
     return str(unicodedata.decimal(char)) if unicodedata.category(char) == "Nd" else char
 
 
-def _read_hyphen(found: re.Match[str]) -> str:
+def _read_hyphen(match: re.Match[str]) -> str:
     """What a run of hyphens means where it stands: a range, a sign, or nothing.
 
     A sign stands before a number or behind a word ("-2", "ER-", "(-)"); a hyphen inside a word, a
     dash between words and a ruled line are punctuation.
     """
-    text, start, stop = found.string, found.start(), found.end()
+    text, start, stop = match.string, match.start(), match.end()
     before, after = text[start - 1 : start], text[stop : stop + 1]
     if stop - start > 2:
         return " "

@@ -8,14 +8,16 @@ import numpy as np
 import pyarrow as pa
 
 from curation.dedup.config import SampleConfig
-from curation.dedup.conversations import Conversations, contrasts, text_cosine
+from curation.dedup.conversations import Conversations, text_cosine
 from curation.dedup.images import Copies
-from curation.dedup.options import choices
+from curation.dedup.options import choices, stem
 from curation.dedup.samples import Pictures, blocks
+from curation.dedup.semantic import question_answer
 from curation.dedup.tables import CONFLICTS, Flags, Indices
+from curation.meaning import alike, contrast, read_meaning
 from curation.neighbors import Pairs, connected_components
 from curation.records import digest
-from curation.text import normalise_answer
+from curation.text import normalise_answer, normalise_question
 
 
 def find_conflicts(
@@ -25,22 +27,27 @@ def find_conflicts(
     copies: Copies,
     config: SampleConfig,
 ) -> pa.Table:
-    """Rows with a closed or choice answer that another row on the same image group contradicts.
+    """Rows whose answer another row on the same image group and question contradicts.
 
-    Rows with one question each are compared; those that contradict each other, directly or by
-    way of a third, share a `group_id`. They are flagged, never dropped.
+    Closed and choice answers contradict each other when they differ. Where one of two is open,
+    their normal forms differ and so do values of one kind that exclude each other (`contrast`):
+    side, size, sign, grade, number, negation, …; other wordings and more detail do not. Rows with
+    one question each are compared; those that contradict each other, directly or by way of a
+    third, share a `group_id`. They are flagged, never dropped.
     """
     asked = np.add.reduceat(np.append(talks.role == "u", False).astype(int), talks.start[:-1])
-    rows = np.flatnonzero(talks.exact & (pictures.count > 0) & (asked == 1)).astype(np.int64)
+    rows = np.flatnonzero((pictures.count > 0) & (asked == 1)).astype(np.int64)
     question, answer = _questions_and_answers(samples, talks, rows)
-    found = []
+    parts = []
     for left, right in _in_same_group(rows, talks.shape, pictures, copies):
         apart = answer[left] != answer[right]
         left, right = left[apart], right[apart]
         same = _same_question(talks, question[left], question[right], config.question)
-        found.append((left[same], right[same]))
-    left = np.concatenate([np.empty(0, np.int64), *(one for one, _ in found)])
-    right = np.concatenate([np.empty(0, np.int64), *(other for _, other in found)])
+        left, right = left[same], right[same]
+        against = _exclude_each_other(talks, left, right)
+        parts.append((left[against], right[against]))
+    left = np.concatenate([np.empty(0, np.int64), *(one for one, _ in parts)])
+    right = np.concatenate([np.empty(0, np.int64), *(other for _, other in parts)])
     return _table(samples, Pairs.of(left, right, np.ones(len(left))))
 
 
@@ -86,15 +93,40 @@ def _in_same_group(
     yield from blocks(rows[order], here, here + 1, np.searchsorted(key, key, side="right"))
 
 
+def _exclude_each_other(talks: Conversations, left: Indices, right: Indices) -> Flags:
+    """Whether the answers of pairs (p,) of rows, which differ in normal form, cannot both hold."""
+    against: Flags = talks.exact[left] & talks.exact[right]
+    answer = question_answer(talks)[1]
+    for place in np.flatnonzero(~against).tolist():
+        one, other = int(answer[left[place]]), int(answer[right[place]])
+        if one >= 0 and other >= 0:
+            against[place] = contrast(talks.meaning(one), talks.meaning(other))
+    return against
+
+
 def _same_question(talks: Conversations, one: Indices, other: Indices, threshold: float) -> Flags:
     """Whether pairs (p,) of question turns ask the same; the order of choices does not count."""
     same: Flags = talks.form[one] == talks.form[other]
     differ = np.flatnonzero(~same)
     a, b = talks.text[one[differ]], talks.text[other[differ]]
-    near = text_cosine(talks, a, b) >= threshold
-    near[near] = ~contrasts(talks, a[near], b[near])
-    same[differ] = near
+    near = differ[text_cosine(talks, a, b) >= threshold]
+    pairs = zip(one[near].tolist(), other[near].tolist(), strict=True)
+    same[near] = [_ask_the_same(talks, a, b) for a, b in pairs]
     return same
+
+
+def _ask_the_same(talks: Conversations, one: int, other: int) -> bool:
+    """Whether two question turns ask the same; the same options may stand in another order."""
+    a, b = talks.texts[talks.text[one]], talks.texts[talks.text[other]]
+    offered = [sorted(words for _, words in choices(text)) for text in (a, b)]
+    if offered[0] != offered[1]:
+        return False
+    if not offered[0]:
+        return alike(talks.meaning(one), talks.meaning(other))
+    if normalise_question(stem(a)) == normalise_question(stem(b)):
+        return True
+    languages = talks.language(one), talks.language(other)
+    return alike(read_meaning(stem(a), languages[0]), read_meaning(stem(b), languages[1]))
 
 
 def _table(samples: pa.Table, pairs: Pairs) -> pa.Table:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,9 +12,10 @@ import pyarrow as pa
 from curation.dedup.config import SampleConfig
 from curation.dedup.options import choices
 from curation.dedup.tables import Doubles, Flags, Floats, Indices
+from curation.meaning import Meaning, alike, read_meaning, recognise
 from curation.neighbors import exact_cosine
 from curation.records import canonical_text, text_id
-from curation.text import normalise_answer, normalise_question, protected_tokens
+from curation.text import normalise_answer, normalise_question
 from curation.vectors import ContentVectors
 
 EXACT_ANSWERS: Final = ("closed", "choice")
@@ -27,8 +27,11 @@ class Conversations:
 
     Sample i owns turns `start[i]` to `start[i + 1]`. `shape` (n,) numbers the roles in order and
     the count of images. Of each turn, `role` is the initial of its role, `form` (t,) numbers the
-    role with the normal form, `text` (t,) is the row of `vectors` and of `tokens`, `options` (t,)
-    numbers the choices that a question offers. `exact` (n,) tells closed and choice answers.
+    role with the normal form, `text` (t,) is the row of `vectors` and of `texts`, `options` (t,)
+    numbers the choices that a question offers, `sample` (t,) is its sample. `exact` (n,) tells
+    closed and choice answers, `tags` the language that each sample names.
+
+    A text whose vector is zero is one that the encoder cannot read: no cosine speaks for it.
     """
 
     start: Indices
@@ -37,16 +40,31 @@ class Conversations:
     form: Indices
     text: Indices
     options: Indices
+    sample: Indices
     exact: Flags
+    tags: list[str | None]
     texts: list[str]
     vectors: Floats
-    _tokens: dict[int, Counter[str]] = field(default_factory=dict)
+    _contexts: dict[int, str | None] = field(default_factory=dict)
+    _languages: dict[tuple[int, str | None, str | None], str | None] = field(default_factory=dict)
+    _meanings: dict[tuple[int, str | None], Meaning] = field(default_factory=dict)
 
-    def tokens(self, text: int) -> Counter[str]:
-        """Clinically protected words of a text."""
-        if text not in self._tokens:
-            self._tokens[text] = protected_tokens(self.texts[text])
-        return self._tokens[text]
+    def meaning(self, turn: int) -> Meaning:
+        """What a turn says, in the language that it, its sample's tag or its sample shows."""
+        key = (int(self.text[turn]), self.language(turn))
+        if key not in self._meanings:
+            self._meanings[key] = read_meaning(self.texts[key[0]], key[1])
+        return self._meanings[key]
+
+    def language(self, turn: int) -> str | None:
+        """The language of a turn if it is one with word lists."""
+        sample, text = int(self.sample[turn]), int(self.text[turn])
+        if sample not in self._contexts:
+            self._contexts[sample] = recognise(self.whole(sample), self.tags[sample])
+        key = (text, self.tags[sample], self._contexts[sample])
+        if key not in self._languages:
+            self._languages[key] = recognise(self.texts[text], *key[1:])
+        return self._languages[key]
 
     def whole(self, sample: int) -> str:
         """All words of a sample."""
@@ -117,7 +135,9 @@ def read_conversations(samples: pa.Table, vectors: ContentVectors) -> Conversati
         form=numbers[:, 0],
         text=numbers[:, 1],
         options=numbers[:, 2],
+        sample=np.repeat(np.arange(len(sizes)), sizes).astype(np.int64),
         exact=np.array([tag in EXACT_ANSWERS for tag in samples["answer_type"].to_pylist()], bool),
+        tags=samples["language"].to_pylist(),
         texts=distinct,
         vectors=vectors.rows([text_id(text) for text in distinct], "texts"),
     )
@@ -135,9 +155,9 @@ def _turn(
 def compare(talks: Conversations, left: Indices, right: Indices, config: SampleConfig) -> Likeness:
     """Compare pairs (p,) of samples of equal shape, each turn with its counterpart.
 
-    Questions match in normal form, or by cosine when they offer the same choices; open answers
-    likewise; closed and choice answers and system turns in normal form only. A protected word
-    (side, negation, number, …) that only one of them has parts two texts whatever their cosine.
+    Questions match in normal form, or when they offer the same choices, their cosine is near and
+    their words give a positive reason (`alike`); open answers likewise; closed and choice answers
+    and system turns in normal form only. A cosine alone never makes two texts the same.
     """
     p = len(left)
     found = Likeness(np.ones(p, bool), np.ones(p, bool), np.ones(p), np.ones(p))
@@ -172,10 +192,10 @@ def _in_meaning(
     found.same[pairs[~(open_answer | question)]] = False
     for asked, threshold in ((question, config.question), (open_answer, config.answer)):
         here = pairs[asked]
-        a, b = talks.text[one[asked]], talks.text[other[asked]]
-        cosine = text_cosine(talks, a, b)
+        a, b = one[asked], other[asked]
+        cosine = text_cosine(talks, talks.text[a], talks.text[b])
         near = cosine >= threshold
-        near[near] = ~contrasts(talks, a[near], b[near])
+        near[near] = say_the_same(talks, a[near], b[near])
         found.same[here[~near]] = False
         closer = cosine - threshold < found.value[here] - found.threshold[here]
         first = (found.value[here] == 1.0) & (found.threshold[here] == 1.0)
@@ -192,10 +212,33 @@ def text_cosine(talks: Conversations, one: Indices, other: Indices) -> Doubles:
     )
     with np.errstate(invalid="ignore"):
         cosine: Doubles = exact_cosine(talks.vectors, keys // size, keys % size)[back]
+    cosine[~(readable(talks, one) & readable(talks, other))] = np.nan
     return cosine
 
 
+def readable(talks: Conversations, texts: Indices) -> Flags:
+    """Whether texts (p,) have a vector that says something: an empty or unread one is zero."""
+    seen: Flags = np.any(talks.vectors[texts] != 0.0, axis=1)
+    return seen
+
+
+def say_the_same(talks: Conversations, one: Indices, other: Indices) -> Flags:
+    """Whether there is a positive reason to call pairs (p,) of turns the same."""
+    pairs = zip(one.tolist(), other.tolist(), strict=True)
+    return np.array([alike(talks.meaning(a), talks.meaning(b)) for a, b in pairs], dtype=bool)
+
+
 def contrasts(talks: Conversations, one: Indices, other: Indices) -> Flags:
-    """Whether pairs (p,) of texts differ in a protected word."""
-    pairs: Sequence[tuple[int, int]] = list(zip(one.tolist(), other.tolist(), strict=True))
-    return np.array([talks.tokens(a) != talks.tokens(b) for a, b in pairs], dtype=bool)
+    """Whether pairs (p,) of turns differ in a protected word, number or sign, or may do so.
+
+    Turns of equal normal form do not. Others may where no list of their language says otherwise,
+    or where the encoder cannot read one of them.
+    """
+    apart = talks.form[one] != talks.form[other]
+    here = np.flatnonzero(apart)
+    seen = readable(talks, talks.text[one[here]]) & readable(talks, talks.text[other[here]])
+    for place in here[seen].tolist():
+        a, b = talks.meaning(int(one[place])), talks.meaning(int(other[place]))
+        known = a.language is not None and a.language == b.language
+        apart[place] = not known or a.protected != b.protected
+    return apart

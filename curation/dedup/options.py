@@ -17,16 +17,16 @@ def choices(question: str) -> tuple[tuple[str, str], ...]:
 
     A question with fewer than two of them offers none.
     """
-    found = [(mark[1], words) for mark, words in _options(question)]
-    if len(found) < 2:
+    listed = [(mark[1], words) for mark, words in _options(question)]
+    if len(listed) < 2:
         return ()
-    return tuple((letter.casefold(), normalise_answer(words)) for letter, words in found)
+    return tuple((letter.casefold(), normalise_answer(words)) for letter, words in listed)
 
 
 def stem(question: str) -> str:
     """The question without its lettered options; whole where it offers none."""
-    found = list(_options(question))
-    return question if len(found) < 2 else question[: found[0][0].start()]
+    listed = list(_options(question))
+    return question if len(listed) < 2 else question[: listed[0][0].start()]
 
 
 def _options(question: str) -> Iterator[tuple[re.Match[str], str]]:
@@ -41,16 +41,18 @@ def _options(question: str) -> Iterator[tuple[re.Match[str], str]]:
         if current is None:
             current, begin = mark, _word_after(mark)
         elif mark.start() > begin and question[mark.end() : mark.end() + 1].isspace():
-            yield current, question[begin : mark.start()].rstrip(SEPARATORS)
+            # At least one character stays, as an option may be a comma.
+            words = question[begin : mark.start()]
+            yield current, words.rstrip(SEPARATORS) or words[:1]
             current, begin = mark, _word_after(mark)
     if current is not None and current.end() < len(question):
-        yield current, question[begin:].rstrip(SEPARATORS)
+        yield current, question[begin:]
 
 
 def _word_after(mark: re.Match[str]) -> int:
     """Where the first word behind a mark begins; the end of the text where there is none."""
-    found = NOT_SPACE.search(mark.string, mark.end())
-    return len(mark.string) if found is None else found.start()
+    word = NOT_SPACE.search(mark.string, mark.end())
+    return len(mark.string) if word is None else word.start()
 
 
 NOT_SPACE: Final = re.compile(r"\S")

@@ -83,15 +83,14 @@ def semantic_links(
 ) -> tuple[Links, PairSearch]:
     """Pairs of `rows` whose joint vectors (rows, d) are near, and the search that found them.
 
-    Pairs whose question or answer differ in a protected word stay apart.
+    Pairs whose question or answer differ in a protected word, or may do so, stay apart.
     """
     search = find_pairs(joint, config.threshold, neighbors, neighbors.runner(len(rows), run))
     left, right = rows[search.pairs.left], rows[search.pairs.right]
     same = np.ones(len(left), bool)
     for turn in question_answer(talks):
         there = np.flatnonzero((turn[left] >= 0) & (turn[right] >= 0) & same)
-        one, other = talks.text[turn[left[there]]], talks.text[turn[right[there]]]
-        same[there] = ~contrasts(talks, one, other)
+        same[there] = ~contrasts(talks, turn[left[there]], turn[right[there]])
     count = int(same.sum())
     reason = np.full(count, REASONS.index(SEMANTIC), np.int64)
     value, threshold = search.pairs.similarity[same], np.full(count, config.threshold)

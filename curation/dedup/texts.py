@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from curation.dedup.config import DedupConfig
-from curation.dedup.conversations import Conversations, contrasts, text_cosine
+from curation.dedup.conversations import Conversations, say_the_same, text_cosine
 from curation.dedup.samples import Links, Pictures
 from curation.dedup.tables import NEAR_TEXT, REASONS, Doubles, Flags, Indices
 from curation.neighbors import near_texts
@@ -34,8 +34,9 @@ def text_links(
     """Pairs among some `rows` of samples without pictures of which one must go as a near-duplicate.
 
     The shingles of whole conversations are near (MinHash candidates, decided by their true Jaccard
-    similarity), questions ask the same, and no turn differs in a protected word: one long answer
-    to two questions is no duplicate.
+    similarity), questions ask the same, and every turn that differs does so for a harmless reason
+    (`alike`): one long answer to two questions is no duplicate. Texts whose concepts differ are not
+    even compared, so that thousands of reports from one template cost no more than their number.
 
     Of rows with one wording, only the first by `order` (n,) can survive. It is paired with its
     copies, and with every copy of a near wording; the pairs among the others decide nothing, so a
@@ -50,6 +51,7 @@ def text_links(
         permutations=config.text.permutations,
         seed=seed,
         copies="all",
+        within=_by_meaning(words.first, talks),
         limit=config.text.pairs,
     )
     left, right = words.first[pairs.left], words.first[pairs.right]
@@ -76,6 +78,23 @@ def _wordings(bare: Indices, order: Indices, talks: Conversations) -> _Wordings:
             groups.setdefault((words, int(talks.shape[row]), *turns), []).append(row)
     held = [np.array(group, np.int64) for group in groups.values()]
     return _Wordings(np.array([group[0] for group in held], np.int64), held)
+
+
+def _by_meaning(rows: Indices, talks: Conversations) -> Indices:
+    """Numbers (p,) of rows: equal where their shape and the concepts of each turn are equal.
+
+    A turn in a language without lists is the same in normal form only.
+    """
+    codes: dict[tuple[object, ...], int] = {}
+    numbers = []
+    for row in rows.tolist():
+        keys: list[object] = [int(talks.shape[row])]
+        for turn in range(int(talks.start[row]), int(talks.start[row + 1])):
+            meaning = talks.meaning(turn)
+            known = meaning.language is not None
+            keys.append((meaning.language, meaning.key) if known else int(talks.form[turn]))
+        numbers.append(codes.setdefault(tuple(keys), len(codes)))
+    return np.array(numbers, np.int64)
 
 
 def _themselves(words: _Wordings) -> tuple[Indices, Indices, Doubles]:
@@ -113,7 +132,7 @@ def _links(parts: Sequence[Part], threshold: float) -> Links:
 
 
 def _same_turns(talks: Conversations, left: Indices, right: Indices, question: float) -> Flags:
-    """Whether pairs (p,) of equal shape have the same questions, and answers without contrast."""
+    """Whether pairs (p,) of equal shape have the same questions and answers, turn by turn."""
     same = np.ones(len(left), bool)
     turns = talks.start[left + 1] - talks.start[left]
     for turn in range(int(turns.max(initial=0))):
@@ -121,10 +140,10 @@ def _same_turns(talks: Conversations, left: Indices, right: Indices, question: f
         one, other = talks.start[left[here]] + turn, talks.start[right[here]] + turn
         differ = talks.form[one] != talks.form[other]
         here, one, other = here[differ], one[differ], other[differ]
-        a, b = talks.text[one], talks.text[other]
         asked = talks.role[one] != "a"
         apart = talks.options[one] != talks.options[other]
-        apart[asked] |= ~(text_cosine(talks, a[asked], b[asked]) >= question)
-        apart[~apart] = contrasts(talks, a[~apart], b[~apart])
+        a, b = talks.text[one[asked]], talks.text[other[asked]]
+        apart[asked] |= ~(text_cosine(talks, a, b) >= question)
+        apart[~apart] = ~say_the_same(talks, one[~apart], other[~apart])
         same[here[apart]] = False
     return same

@@ -17,11 +17,13 @@ SYMBOLS = [
     for char in map(chr, range(sys.maxunicode + 1))
     if unicodedata.category(char) in ("Sm", "So")
 ]
+SLASHES = "\u2044\u2215"  # spellings of a slash, which is a sign between numbers alone
 # Compatibility forms that are letters after folding: ℃, ™, ㎏, ㊀ and their like.
 KEPT = [
     char
     for char in SYMBOLS
-    if unicodedata.category(unicodedata.normalize("NFKC", char)[0])[0] == "S"
+    if char not in SLASHES
+    and unicodedata.category(unicodedata.normalize("NFKC", char)[0])[0] == "S"
 ]
 
 

@@ -29,10 +29,10 @@ def test_choices_are_read_from_lettered_lists_only() -> None:
 @settings(max_examples=500, deadline=None)
 @given(st.text(alphabet="Ab(). ,;:x\n", max_size=24))
 def test_options_are_those_that_the_pattern_finds(question: str) -> None:
-    found = [
+    listed = [
         (letter.casefold(), normalise_answer(words)) for letter, words in SLOW.findall(question)
     ]
-    wanted = tuple(found) if len(found) > 1 else ()
+    wanted = tuple(listed) if len(listed) > 1 else ()
     assert choices(question) == wanted
     if wanted:
         assert normalise_answer(stem(question)) == normalise_answer(SLOW.sub(" ", question))

@@ -1,0 +1,129 @@
+"""Which language a text is in, as far as it says: by script, function words and the row's tag."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Final
+
+from curation.meaning.lists import LANGUAGES, other_markers, word_lists
+from curation.normal_form import answer_words
+
+NAMES: Final = {
+    **dict.fromkeys(("arabic", "ara", "العربية"), "ar"),
+    **dict.fromkeys(("german", "deutsch", "deu", "ger"), "de"),
+    **dict.fromkeys(("english", "eng"), "en"),
+    **dict.fromkeys(("spanish", "español", "spa"), "es"),
+    **dict.fromkeys(("french", "français", "fra", "fre"), "fr"),
+    **dict.fromkeys(("japanese", "jpn", "日本語"), "ja"),
+    **dict.fromkeys(("korean", "kor", "한국어"), "ko"),
+    **dict.fromkeys(("portuguese", "português", "por"), "pt"),
+    **dict.fromkeys(("russian", "rus", "русский"), "ru"),
+    **dict.fromkeys(("chinese", "zho", "chi", "cmn", "中文", "汉语"), "zh"),
+}
+SCRIPTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "latin": ("de", "en", "es", "fr", "pt"),
+    "cyrillic": ("ru",),
+    "arabic": ("ar",),
+    "han": ("zh", "ja"),
+    "kana": ("ja",),
+    "hangul": ("ko",),
+}
+OTHERS_OF: Final = {"cyrillic": ("uk", "bg")}
+"""Languages without lists that share a script other than Latin with one that has them."""
+# Letters of Persian and Urdu, and of Ukrainian, Serbian and others, that the listed ones lack.
+FOREIGN: Final = {
+    "arabic": re.compile("[پچژگکیٹڈڑںےہھ]"),
+    "cyrillic": re.compile("[іїєґјљњћђџўқғңөұүһә]"),
+}
+APOSTROPHE: Final = re.compile(r"['’]")
+_WORD_SHARE: Final = 0.2
+"""Least share of function words by which a text without a tag shows its language."""
+
+
+def recognise(text: str, tag: str | None = None, context: str | None = None) -> str | None:
+    """The listed language of a text, None where it is another one or cannot be known.
+
+    The script decides where one listed language alone uses it. In Latin script function words
+    decide, against those of languages without a list too; a `tag` or the language of the
+    conversation (`context`) is taken where the words do not say otherwise. Nothing is English by
+    default.
+    """
+    script = script_of(text)
+    if script is None:
+        return context
+    given = tagged(tag) if tag else context
+    if script in ("kana", "hangul"):
+        return SCRIPTS[script][0]
+    if script == "han":
+        return "ja" if given == "ja" else "zh"
+    if script not in SCRIPTS:
+        return None
+    if script in FOREIGN and FOREIGN[script].search(text.casefold()):
+        return None
+    return _by_words(text, script, given, unlisted=bool(tag) and given is None)
+
+
+def tagged(tag: str) -> str | None:
+    """The listed language that a tag names ("en", "en-GB", "English"), if any."""
+    name = tag.strip().casefold()
+    code = NAMES.get(name, re.split(r"[-_]", name)[0])
+    return NAMES.get(code, code if code in LANGUAGES else None)
+
+
+def _by_words(text: str, script: str, given: str | None, *, unlisted: bool) -> str | None:
+    if unlisted:
+        return None
+    words = answer_words(APOSTROPHE.sub(" ", text))
+    listed = SCRIPTS[script]
+    counts = {code: _count_markers(words, code) for code in listed}
+    rest = OTHERS_OF.get(script) or other_markers().keys() - {*chain(*OTHERS_OF.values())}
+    others = {code: sum(word in other_markers()[code] for word in words) for code in rest}
+    best = max(counts.values())
+    if given in listed and 2 * counts[given] >= max(best, *others.values()):
+        return given
+    letters = sum(word[0].isalpha() for word in words)
+    if best == 0 or best < _WORD_SHARE * letters or best <= max(others.values()):
+        return None
+    leading = [code for code, count in counts.items() if count == best]
+    return leading[0] if len(leading) == 1 else _by_concepts(words, leading)
+
+
+def _count_markers(words: Sequence[str], code: str) -> int:
+    lists = word_lists(code)
+    article = lists.article or "\0"
+    return sum(word in lists.markers or word.startswith(article) for word in words)
+
+
+def _by_concepts(words: Sequence[str], codes: Sequence[str]) -> str | None:
+    """The one of languages with as many function words whose lists know the most words."""
+    known = {code: sum(word in word_lists(code).concept for word in words) for code in codes}
+    best = [code for code, count in known.items() if count == max(known.values())]
+    return best[0] if len(best) == 1 else None
+
+
+def script_of(text: str) -> str | None:
+    """The script of most letters of a text, None where it has no letter."""
+    counts: dict[str, int] = {}
+    for char in text:
+        if (name := _script(char)) is not None:
+            counts[name] = counts.get(name, 0) + 1
+    if not counts:
+        return None
+    east = counts.get("han", 0) + counts.get("kana", 0) + counts.get("hangul", 0)
+    # Abbreviations in Latin letters are common in Asian texts, whose characters are few.
+    if 3 * east >= sum(counts.values()) - east and east:
+        return next(name for name in ("hangul", "kana", "han") if counts.get(name))
+    return max(counts, key=lambda name: (counts[name], name))
+
+
+@lru_cache(maxsize=8192)
+def _script(char: str) -> str | None:
+    if not char.isalpha():
+        return None
+    name = unicodedata.name(char, "").split(" ")[0].lower()
+    kinds = {"cjk": "han", "hiragana": "kana", "katakana": "kana"}
+    return kinds.get(name.split("-")[0], name)
