@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -73,16 +73,20 @@ class Census:
         )
 
 
-def read_census(folder: Path) -> Census:
-    """The count that the embed stage left in its folder."""
-    lines = read_folder(folder / "measures", records.MEASURES).to_pylist()
-    value = {line["name"]: int(line["value"]) for line in lines}
+def census_of(measures: Sequence[Mapping[str, Any]]) -> Census:
+    """The count that MEASURES lines of the embed stage hold; nothing where there are none."""
+    value = {str(line["name"]): int(line["value"]) for line in measures}
     unread = {
         name.removeprefix(IN_SCRIPT): count
         for name, count in value.items()
         if name.startswith(IN_SCRIPT)
     }
     return Census(value.get(ALL, 0), unread)
+
+
+def read_census(folder: Path) -> Census:
+    """The count that the embed stage left in its folder."""
+    return census_of(read_folder(folder / "measures", records.MEASURES).to_pylist())
 
 
 def encoded_census(texts: Mapping[str, str], vectors: Path) -> Census:

@@ -71,21 +71,31 @@ def joint_vectors(vectors: SampleVectors, config: GraphConfig) -> Floats:
     would make everything alike (Mu and Viswanath 2018, "All-but-the-Top", first step). A part that
     a sample lacks stays zero; a sample without any part is the zero vector.
 
+    A text that the encoder cannot read weighs as much as any other, by its characters, in
+    dimensions of its own: it is unrelated to texts that are read, and like others as far as they
+    share characters. Two samples on one picture so stay two, in whatever language they ask.
+
     Raises:
         InputError: vectors that are not finite.
     """
     for part in (vectors.image, vectors.question, vectors.answer):
         check_vectors(part)
     parts = [
-        np.float32(weight) * _centred(part)
-        for weight, part in (
-            (config.image, vectors.image),
-            (config.question, vectors.question),
-            (config.answer, vectors.answer),
+        np.float32(weight) * part
+        for weight, some in (
+            (config.image, [_centred(vectors.image)]),
+            (config.question, _text(vectors.question, vectors.question_letters)),
+            (config.answer, _text(vectors.answer, vectors.answer_letters)),
         )
         if weight > 0.0
+        for part in some
     ]
     return _unit(np.concatenate(parts, axis=1))
+
+
+def _text(read: Floats, letters: Floats | None) -> list[Floats]:
+    """The two parts of a text; characters that all questions share are a direction like any."""
+    return [_centred(read)] if letters is None else [_centred(read), _centred(letters)]
 
 
 def build_graph(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from curation import records
 from curation.errors import UsageError
 from curation.neighbors import check_vectors
+from curation.pool.letters import LETTER_DIMENSION, letter_vectors
 from curation.reorder import sorted_rows
 from curation.splits.components import components
 from curation.storage import read_folder, read_part
@@ -23,6 +24,7 @@ from curation.vectors import ContentVectors, read_vectors
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 TRAIN: Final = "train"
 POOL_STAGES: Final = ("decontaminate", "split", "dedup")
@@ -35,7 +37,9 @@ class SampleVectors:
     """Vectors of n samples: unit float32, all zero where a sample lacks the part.
 
     `image` (n, d_image) is the unit mean of a sample's pictures, `question` and `answer`
-    (n, d_text) are its first question and last answer.
+    (n, d_text) are its first question and last answer. Texts that the encoder cannot read are zero
+    there, and have a vector of their characters in `question_letters` and `answer_letters`
+    (n, d_letters), which are zero for all others, and None where there is no such text.
     """
 
     image: Floats
@@ -43,6 +47,20 @@ class SampleVectors:
     answer: Floats
     shared_space: bool
     """Whether image and text vectors may be compared with each other."""
+    question_letters: Floats | None = None
+    answer_letters: Floats | None = None
+
+    @property
+    def unread(self) -> Flags:
+        """Whether the encoder cannot read the question or the answer of each sample (n,).
+
+        What their vectors would say of such a sample is not known.
+        """
+        found = np.zeros(len(self.image), bool)
+        for letters in (self.question_letters, self.answer_letters):
+            if letters is not None:
+                found |= letters.any(axis=1)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +174,29 @@ def _mass(samples: pa.Table, dedup: Path) -> Doubles:
 def _vectors(samples: pa.Table, folders: Mapping[str, Path], shared_space: bool) -> SampleVectors:
     images = read_vectors(folders["images"] / "vectors")
     texts = read_vectors(folders["embed"] / "vectors")
+    return sample_vectors(samples, images, texts, shared_space=shared_space)
+
+
+def sample_vectors(
+    samples: pa.Table, images: ContentVectors, texts: ContentVectors, *, shared_space: bool
+) -> SampleVectors:
+    """Vectors of SAMPLES rows from those of their pictures and texts.
+
+    Raises:
+        UsageError: a picture or text has no vector.
+        InputError: vectors that are not finite.
+    """
     for known in (images, texts):
         check_vectors(known.matrix)
+    asked, told = samples["question"].to_pylist(), samples["answer"].to_pylist()
+    question, answer = _text_vectors(asked, texts), _text_vectors(told, texts)
     return SampleVectors(
         image=_image_means(samples["images"].to_pylist(), images),
-        question=_text_vectors(samples["question"].to_pylist(), texts),
-        answer=_text_vectors(samples["answer"].to_pylist(), texts),
+        question=question,
+        answer=answer,
         shared_space=shared_space,
+        question_letters=_letters(asked, question),
+        answer_letters=_letters(told, answer),
     )
 
 
@@ -171,6 +205,18 @@ def _text_vectors(texts: Sequence[str | None], known: ContentVectors) -> Floats:
     ids = [records.text_id(texts[row] or "") for row in there]
     found = np.zeros((len(texts), known.matrix.shape[1]), np.float32)
     found[there] = known.rows(ids, "texts")
+    return found
+
+
+def _letters(texts: Sequence[str | None], vectors: Floats) -> Floats | None:
+    """Vectors (n, d) of the characters of texts whose `vectors` (n, d_text) are zero, or None."""
+    blank = np.flatnonzero(~vectors.any(axis=1)).tolist()
+    rows = [row for row in blank if (texts[row] or "").strip()]
+    if not rows:
+        return None
+    distinct, place = np.unique(np.array([texts[row] for row in rows]), return_inverse=True)
+    found = np.zeros((len(texts), LETTER_DIMENSION), np.float32)
+    found[rows] = letter_vectors(distinct.tolist())[place]
     return found
 
 

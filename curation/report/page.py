@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from curation.report.gallery import read_gallery
 from curation.report.one_file import TEMPLATES, render, write_page
 from curation.report.review import read_reviews
 from curation.report.words import indented, versions
+from curation.unread import STAGE, census_of
 
 SWEEP_SHOWN: Final = (0.80, 0.85, 0.90, 0.95, 0.99)
 
@@ -56,6 +58,7 @@ def _content(facts: Facts) -> dict[str, Any]:
         "totals": totals(facts),
         "sweep_table": sweep_table(facts.sweep),
         "measured": measured(facts.measures),
+        "unread": unread(facts),
         "redundant": redundant(facts.measures),
         "score_legend": score_legend(facts.scores),
         "profile_facts": profile_facts(facts.selections.comparison),
@@ -105,6 +108,18 @@ def sweep_table(sweep: list[Line]) -> list[Line]:
 def measured(measures: list[Line]) -> dict[str, Line]:
     """The lines without a threshold by name: how the searches were made and what they counted."""
     return {line["name"]: line for line in measures if line["threshold"] is None}
+
+
+def unread(facts: Facts) -> str | None:
+    """What the page says of texts that the encoder could not read, or None."""
+    lines = [line for line in facts.measures if line["stage"] == STAGE]
+    return census_of(lines).sentence(encoder_name(facts.run["recipe"]))
+
+
+def encoder_name(recipe: str | None) -> str:
+    """What the recipe's encoder is called, from its JSON text."""
+    encoder = json.loads(recipe or "{}").get("encoder", {})
+    return str(encoder.get("model") or encoder.get("kind") or "unknown")
 
 
 def redundant(measures: list[Line]) -> list[Line]:

@@ -42,6 +42,8 @@ class AlignmentConfig(ScorerConfig):
     def score(self, context: ScoringContext) -> Doubles:
         """Agreement (n,) of pictures and texts, NaN where a sample lacks one of them.
 
+        NaN too where the encoder cannot read the question or the answer.
+
         A cosine where image and text vectors share a space, else nats: the estimated log-ratio of
         the text's probability with the picture to that without it.
         """
@@ -64,7 +66,7 @@ def centred_cosine(vectors: SampleVectors) -> Doubles:
     Images and texts lie in two narrow cones of a shared space (Liang et al. 2022, arXiv
     2203.02053): the means say nothing about a pair.
     """
-    text = vectors.question + vectors.answer
+    text = np.where(vectors.unread[:, None], np.float32(0.0), vectors.question + vectors.answer)
     means = mean_of(vectors.image), mean_of(text)
     found = np.full(len(text), np.nan)
     for first in range(0, len(text), ROWS_AT_A_TIME):
@@ -84,7 +86,8 @@ def text_gain(pool: Pool, shown: Shown, seed: int) -> Doubles:
     2018, arXiv 1807.03748, eq. 4), with the temperature t under which the texts are likeliest.
     """
     text = _texts(pool.vectors)
-    rows = np.flatnonzero((shown.place >= 0) & np.any(text, axis=1))
+    legible = np.any(text, axis=1) & ~pool.vectors.unread
+    rows = np.flatnonzero((shown.place >= 0) & legible)
     found = np.full(len(pool), np.nan)
     if not len(rows):
         return found

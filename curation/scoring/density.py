@@ -16,8 +16,8 @@ class DensityConfig(ScorerConfig):
     kind: Literal["density"]
 
     def score(self, context: ScoringContext) -> Doubles:
-        """Mean similarity (n,) to the nearest others."""
-        return mean_similarity(context.graph)
+        """Mean similarity (n,) to the nearest others, NaN where a text cannot be read."""
+        return np.where(context.pool.vectors.unread, np.nan, mean_similarity(context.graph))
 
 
 def mean_similarity(graph: KnnGraph) -> Doubles:

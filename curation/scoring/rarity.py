@@ -16,8 +16,8 @@ class RarityConfig(ScorerConfig):
     kind: Literal["rarity"]
 
     def score(self, context: ScoringContext) -> Doubles:
-        """Distance (n,) to the farthest of the nearest others."""
-        return farthest_distance(context.graph)
+        """Distance (n,) to the farthest of the nearest others, NaN where a text cannot be read."""
+        return np.where(context.pool.vectors.unread, np.nan, farthest_distance(context.graph))
 
 
 def farthest_distance(graph: KnnGraph) -> Doubles:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,15 @@ def doctor(
     ray: Annotated[
         bool, typer.Option("--ray/--no-ray", help="Also join or start a Ray (some seconds).")
     ] = True,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            metavar="RECIPE",
+            help="Also look whether this recipe's encoder can read its sources' first texts.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Check versions, devices, FAISS, Ray, token, weights, disk and memory.
 
@@ -26,10 +36,12 @@ def doctor(
     from rich.text import Text
 
     from ray_jobs.doctor import examine
+    from ray_jobs.readability import texts
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
     failed = False
-    for finding in examine(Path.cwd(), start_ray=ray):
+    asked = [] if recipe is None else [texts(recipe)]
+    for finding in chain(examine(Path.cwd(), start_ray=ray), asked):
         failed = failed or finding.status == "FAIL"
         if as_json:
             typer.echo(json.dumps(asdict(finding)))
