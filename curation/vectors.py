@@ -43,7 +43,7 @@ class ContentVectors:
 def vector_parts(folder: Path) -> Iterator[tuple[list[str], Floats]]:
     """Content ids and vectors (m, d) of each file of a folder that has any."""
     for path in parts(folder):
-        table = pq.read_table(path)
+        table = read_part(path)
         if table.num_rows:
             column = table["vector"].combine_chunks()
             flat = column.flatten().to_numpy(zero_copy_only=False)
