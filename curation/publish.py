@@ -90,7 +90,7 @@ def manifest_tables(stages: Sequence[FinishedStage]) -> dict[str, Any]:
     }
     for name in ("clusters", "conflicts_found", "sweep"):
         tables[name] = parts(folder["dedup"] / name.removesuffix("_found"))
-    measuring = ("embed", "dedup", "split")
+    measuring = ("ingest", "embed", "dedup", "split")
     tables["measures"] = [part for stage in measuring for part in parts(folder[stage] / "measures")]
     leaking = ("split", "decontaminate")
     tables["leaks_found"] = [part for stage in leaking for part in parts(folder[stage] / "leaks")]

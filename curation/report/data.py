@@ -122,6 +122,9 @@ WITH noted AS (
     SELECT 'rows', row_id, unnest(notes) FROM samples WHERE run_id = $run
     UNION
     SELECT 'images', ref, unnest(notes) FROM images WHERE run_id = $run
+    UNION
+    SELECT 'sources', name, concat_ws(': ', name, note) FROM measures
+    WHERE run_id = $run AND stage = 'ingest'
 )
 SELECT note, what, count(*) AS count, min(id) AS example
 FROM noted GROUP BY ALL ORDER BY count DESC, what, note LIMIT {SHOWN}

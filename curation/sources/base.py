@@ -36,6 +36,17 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """A column that no target is made of; `pictures`: whether its values look like pictures."""
+
+    column: str
+    pictures: bool
+
+    def __str__(self) -> str:
+        return f"{self.column} (looks like pictures)" if self.pictures else self.column
+
+
+@dataclass(frozen=True, slots=True)
 class BlobStore:
     """Content-addressed folder for pictures that arrive as bytes instead of as files."""
 
@@ -74,6 +85,10 @@ class Reader(Config):
 
     def shards(self) -> list[Shard]:
         """Cut the source into pieces. Raises InputError when there is nothing to read."""
+        raise NotImplementedError
+
+    def unread(self) -> list[Unread]:
+        """The columns that nothing reads, by what the first records of the files hold."""
         raise NotImplementedError
 
     def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:

@@ -105,6 +105,13 @@ def load(shard: Shard, reading: Reading, columns: Sequence[str]) -> Iterator[Bat
         yield from in_batches(_records(stream, shard, kind, reading), columns)
 
 
+def peek(file: InputFile, reading: Reading, columns: Sequence[str]) -> pa.Table | None:
+    """The `columns` of a file's first records, or None where it has none."""
+    stop = 1 if format_of(file.name, file.uri, reading) == "parquet" else -1
+    first = next(load(Shard(file.name, file.uri, 0, stop, 0), reading, columns), None)
+    return None if first is None else first.table
+
+
 def look(file: InputFile, reading: Reading) -> Looked:
     """The columns of a file and how many of its records were looked at (all, for Parquet)."""
     kind = format_of(file.name, file.uri, reading)

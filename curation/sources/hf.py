@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from pydantic import Field
 
 from curation import records
 from curation.errors import InputError
-from curation.sources.base import BlobStore, Shard
+from curation.sources.base import BlobStore, Shard, Unread
 from curation.sources.batches import Batch, find_column
 from curation.sources.beside import beside_columns
 from curation.sources.files import InputFile, content_hash
@@ -22,6 +22,7 @@ from curation.sources.origin import SPLIT, OriginColumns, offered_schema, with_o
 from curation.sources.rows import Place, build_rows
 from curation.sources.storage import is_remote, local_path
 from curation.sources.tabular import Columns, TabularReader, check_columns
+from curation.sources.unread import PEEKED, Look, unread_columns
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +125,15 @@ class HfReader(TabularReader):
         if not shards:
             raise InputError(f"dataset {self.path!r} holds no records")
         return shards
+
+    def unread(self) -> list[Unread]:
+        """The columns that nothing reads, by what the first records of each split hold."""
+        if self._is_files():
+            return super().unread()
+        looks: list[Look] = [
+            (data.column_names, partial(_first_rows, data)) for data in self._splits().values()
+        ]
+        return unread_columns(Mapper(self.expressions()), looks)
 
     def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
         """Yield ``ROWS`` tables of at most `batch_rows` rows of one shard."""
@@ -243,6 +253,10 @@ def _has_card(folder: Path) -> bool:
     """Whether the folder's card names data files itself."""
     card = folder / "README.md"
     return card.is_file() and "data_files" in card.read_text(encoding="utf-8", errors="replace")
+
+
+def _first_rows(data: Any, columns: list[str]) -> pa.Table | None:
+    return data.with_format("arrow").select_columns(columns)[:PEEKED] if len(data) else None
 
 
 def _saved_kind(folder: Path) -> str | None:

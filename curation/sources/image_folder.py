@@ -12,7 +12,7 @@ from pydantic import Field
 
 from curation import records
 from curation.errors import InputError
-from curation.sources.base import BlobStore, Reader, Shard
+from curation.sources.base import BlobStore, Reader, Shard, Unread
 from curation.sources.batches import Bad, Batch
 from curation.sources.files import InputFile, find, root_of
 from curation.sources.formats import in_batches
@@ -75,6 +75,10 @@ class ImageFolderReader(Reader):
             for start in range(0, len(files), step)
             if (part := [file.name for file in files[start : start + step]])
         ]
+
+    def unread(self) -> list[Unread]:
+        """The columns of the caption table that nothing reads."""
+        return self._table().unread() if self.captions is not None else []
 
     def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
         """Yield ``ROWS`` tables; without a caption table each picture is a file with one row."""

@@ -29,6 +29,8 @@ MALFORMED_CHAT: Final = "malformed_messages"
 OPTIONS_UNREAD: Final = "options: not read beside a conversation"
 OWN_PICTURES: Final = "images: the record's own pictures are taken, not what it names"
 OWN_SYSTEM: Final = "messages: the conversation's own system turn is taken, not the column's"
+WARNED: Final = rf"messages: not read|members: \.|{OPTIONS_UNREAD}|{OWN_PICTURES}|{OWN_SYSTEM}"
+"""Beginnings of notes that say what of a row was not read; a run tells how many there are."""
 
 
 @dataclass(frozen=True, slots=True)

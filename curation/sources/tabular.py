@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 import pyarrow as pa
@@ -11,14 +12,15 @@ from pydantic import Field
 
 from curation import records
 from curation.errors import InputError
-from curation.sources.base import BlobStore, Reader, Shard
+from curation.sources.base import BlobStore, Reader, Shard, Unread
 from curation.sources.batches import find_column
 from curation.sources.files import InputFile, find, fingerprints, root_of
-from curation.sources.formats import Format, Reading, cut, load, look, suffix_format
+from curation.sources.formats import Format, Reading, cut, load, look, peek, suffix_format
 from curation.sources.jsonfiles import LINE_BYTES
 from curation.sources.mapping import Mapper, has_target
 from curation.sources.origin import SPLIT, OriginColumns, offered_schema, origins, with_origin
 from curation.sources.rows import Place, build_rows
+from curation.sources.unread import Look, unread_columns
 
 Columns = dict[str, str]
 
@@ -71,6 +73,10 @@ class TabularReader(Reader):
             for shard in cut(file, self._reading(), self.shard_bytes)
         ]
 
+    def unread(self) -> list[Unread]:
+        """The columns that nothing reads, by what the first records of the files hold."""
+        return unread_columns(Mapper(self.expressions()), self._looks())
+
     def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
         """Yield ``ROWS`` tables of at most 5,000 rows of one shard."""
         mapper = Mapper(self.expressions())
@@ -100,6 +106,12 @@ class TabularReader(Reader):
     def images_under(self) -> str:
         """The folder or URL that references to pictures stand under."""
         return self.image_root if self.image_root is not None else root_of(self.path)
+
+    def _looks(self) -> Iterator[Look]:
+        for file in self.files():
+            if file.size:
+                names = look(file, self._reading()).schema.names
+                yield names, partial(peek, file, self._reading())
 
     def _check(self, files: Sequence[InputFile]) -> dict[str, OriginColumns]:
         looked = {file.name: look(file, self._reading()) for file in files if file.size}

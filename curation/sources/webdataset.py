@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any, ClassVar, Final, Literal
@@ -14,7 +15,7 @@ from pydantic import Field
 
 from curation import records
 from curation.errors import InputError
-from curation.sources.base import BlobStore, Reader, Shard
+from curation.sources.base import BlobStore, Reader, Shard, Unread
 from curation.sources.batches import BATCH_BYTES, Bad, find_column, read_record, untyped_batch
 from curation.sources.files import InputFile, find, fingerprints, root_of
 from curation.sources.jsonfiles import LINE_BYTES
@@ -24,8 +25,10 @@ from curation.sources.rows import Place, build_rows
 from curation.sources.suffixes import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 from curation.sources.tabular import Columns, check_columns
 from curation.sources.tarfiles import Limits, Member, members
+from curation.sources.unread import Look, unread_columns
 
 TAR_SUFFIXES: Final = (".tar", ".tar.gz", ".tgz")
+KEY: Final = "__key__"
 SAMPLE_RECORDS: Final = 200
 BATCH_RECORDS: Final = 500
 TEXT_SUFFIXES: Final = (".txt", ".cls", ".caption", ".text")
@@ -84,6 +87,10 @@ class WebDatasetReader(Reader):
             if file.size
         ]
 
+    def unread(self) -> list[Unread]:
+        """The fields that nothing reads, by what the first records of each tar hold."""
+        return unread_columns(Mapper(self.columns, self._implied()), self._looks())
+
     def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
         """Yield ``ROWS`` tables of at most 500 rows of one tar; pictures go to `blobs`."""
         mapper = Mapper(self.columns, self._implied())
@@ -107,14 +114,26 @@ class WebDatasetReader(Reader):
         places = origins(self.name, root_of(self.path), [file.name for file in files], ())
         return records.fingerprint([settings, fingerprints(files), places])
 
+    def _looks(self) -> Iterator[Look]:
+        for file in self.files():
+            fields = [
+                (at, item.fields) for at, item in self._first(file) if isinstance(item, TarSample)
+            ]
+            names = dict.fromkeys(name for _, record in fields for name in record)
+            names.pop(KEY, None)  # the name that every record has
+            yield list(names), partial(_first_fields, fields)
+
+    def _first(self, file: InputFile) -> Iterator[tuple[int, TarSample | Bad]]:
+        limits = self._limits(file.size)
+        return islice(
+            samples(file.uri, file.name, limits, self._chosen(), _no_store), SAMPLE_RECORDS
+        )
+
     def _check(self, files: list[InputFile]) -> dict[str, OriginColumns]:
         names: dict[str, dict[str, None]] = {file.name: {} for file in files}
         count = 0
         for file in files:
-            stream = samples(
-                file.uri, file.name, self._limits(file.size), self._chosen(), _no_store
-            )
-            for _, item in islice(stream, SAMPLE_RECORDS):
+            for _, item in self._first(file):
                 count += 1
                 if isinstance(item, TarSample):
                     names[file.name].update(dict.fromkeys(item.fields))
@@ -283,7 +302,11 @@ def _fields(index: int, key: str, roles: Sequence[tuple[Role, Member]]) -> dict[
                 fields[member.suffix] = member.data.decode("utf-8")
             except UnicodeDecodeError as error:
                 return Bad(index, "not_utf8", f"member .{member.suffix}, byte {error.start}")
-    return {**fields, "__key__": key}
+    return {**fields, KEY: key}
+
+
+def _first_fields(fields: Sequence[tuple[int, dict[str, Any]]], columns: list[str]) -> pa.Table:
+    return untyped_batch(fields, columns).table
 
 
 def _no_store(_: bytes) -> str:

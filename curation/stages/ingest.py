@@ -17,6 +17,7 @@ from curation.recipe import Recipe
 from curation.sources.base import BlobStore, Reader, Shard
 from curation.split_names import SPLITS
 from curation.stages.base import StageContext
+from curation.stages.remarks import remark
 from curation.storage import count_rows, read_folder
 
 ROW_FACTS = pa.schema(
@@ -60,7 +61,7 @@ class IngestStage:
     """Reads the sources."""
 
     name: ClassVar[str] = "ingest"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
         """The readers' fingerprints (settings and content of their files) and the row rules."""
@@ -70,7 +71,7 @@ class IngestStage:
         }
 
     def run(self, context: StageContext) -> None:
-        """Write `rows`, `samples` and `decisions`."""
+        """Write `rows`, `samples`, `decisions` and `measures`, and warn of what was not read."""
         recipe = context.recipe
         items = [(source, shard) for source in recipe.sources for shard in source.shards()]
         blobs = BlobStore((context.run_dir / "blobs").absolute())
@@ -80,6 +81,7 @@ class IngestStage:
                 items, lambda: ReadShard(recipe.ingest, blobs), context.folder, context.advance
             )
             watch.rows = count_rows(context.folder / "rows")
+        remark(recipe.sources, context.folder)
         if recipe.splits.assign is None:  # new splits take no notice of the sources'
             check_splits(read_folder(context.folder / "samples", records.SAMPLES, SPLIT_OF_SOURCE))
 

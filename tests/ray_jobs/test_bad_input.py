@@ -441,3 +441,52 @@ def test_a_limit_on_file_size_is_one_line_and_the_run_goes_on_without_it(
 def selections(run_dir: Path) -> list[bytes]:
     found = sorted(run_dir.glob("stages/select-*/selections/*.parquet"))
     return [part.read_bytes() for part in found]
+
+
+# Columns that nothing reads, and answers that fit nothing.
+
+
+def test_columns_not_read_are_named_once_a_source_and_stay_in_the_manifest(
+    recipe, medsift, tmp_path
+):
+    rows = [{**row, "image_path": "a.png", "history": "cough"} for row in ROWS]
+    path = recipe(rows, name="named")
+    said = medsift("curate", path, "--local", "--run-dir", tmp_path / "run")
+    assert said.code == 0, said.err
+    assert said.err.count("image_path (looks like pictures)") == 1
+    assert "history" in said.err
+    assert said.err.count("NOT ONE of its 3 samples has a picture") == 1
+    found = ask(tmp_path / "run", "SELECT * FROM measures WHERE stage = 'ingest' ORDER BY name")
+    assert [line["value"] for line in found] == [2.0, 3.0]
+    assert found[0]["note"] == "history, image_path (looks like pictures)"
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "image_path (looks like pictures)" in report
+
+
+def test_answers_that_are_none_of_the_options_are_counted(recipe, medsift, tmp_path):
+    rows = [
+        {"question": f"Which organ is shown in case {place}?", "answer": answer}
+        | {"options": ["liver", "spleen"]}
+        for place, answer in enumerate(("A", "spleen", "kidney", "E", "1"))
+    ]
+    said = medsift("curate", recipe(rows), "--local", "--run-dir", tmp_path / "run")
+    assert said.code == 0, said.err
+    assert "answer: none of the options: rows 2" in said.err
+    assert "answer: a number beside options" in said.err
+    samples = ask(tmp_path / "run", "SELECT row_id, answer, notes FROM samples ORDER BY row_id")
+    assert [bool(line["notes"]) for line in samples] == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize("image", ["file://[x", "[" * 3000 + "]" * 3000, '["\\ud800.png"]'])
+def test_one_line_never_ends_a_run(image, recipe, medsift, tmp_path):
+    path = recipe([*ROWS, {**ROWS[0], "question": "Odd?", "image": image}], **TOLERANT)
+    said = medsift("curate", path, "--local", "--run-dir", tmp_path / "run")
+    assert said.code == 0, said.err
+    assert [action for action, _ in fates(tmp_path / "run")] == [*["kept"] * 3, "failed"]
+    check_balanced(tmp_path / "run")
+
+
+def test_a_target_in_another_case_is_refused(recipe, medsift, tmp_path):
+    path = recipe(ROWS, source={"columns": {"Images": "question"}})
+    said = medsift("curate", path, "--local", "--run-dir", tmp_path / "run")
+    check_refused(said, 2, "columns.Images", "images")
