@@ -11,6 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from curation.sources.storage import without_secrets
+
 SHOWN = 3
 
 
@@ -20,7 +22,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     lines = [_problem(problem, model) for problem in problems[:SHOWN]]
     if len(problems) > SHOWN:
         lines.append(f"and {len(problems) - SHOWN} more")
-    return "; ".join(lines)
+    return without_secrets("; ".join(lines))
 
 
 def _problem(problem: ErrorDetails, model: type[BaseModel]) -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from curation.config import Config
-from curation.errors import StorageError
+from curation.errors import InputError, StorageError
 from curation.sources.answers import AnswerIndex
+from curation.sources.storage import refuse_secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,15 @@ class Reader(Config):
     name: str = Field(pattern=r"^[\w.-]+$")
     answer_index: AnswerIndex = None
     """From where an answer that is a number counts the options of its question: 0 or 1."""
+
+    @field_validator("path", "image_root", "captions", check_fields=False)
+    @classmethod
+    def _no_secrets(cls, location: str | None) -> str | None:
+        # A recipe is stored in every manifest and shown in every report.
+        try:
+            return location if location is None else refuse_secrets(location)
+        except InputError as error:
+            raise ValueError(str(error)) from error
 
     def check(self) -> None:
         """Look at the start of the data. Raises InputError when a run over it cannot succeed."""

@@ -6,10 +6,12 @@ import difflib
 import fnmatch
 import glob
 import hashlib
+import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISBLK, S_ISCHR, S_ISFIFO, S_ISREG, S_ISSOCK
 from typing import Any, Final
 
 from curation.errors import InputError
@@ -26,6 +28,13 @@ WHOLE_HASH_BYTES: Final = 1 << 30
 EDGE_BYTES: Final = 64 << 20
 BLOCK_BYTES: Final = 1 << 20
 WILDCARDS: Final = "*?["
+KINDS: Final = (
+    (S_ISFIFO, "a pipe"),
+    (S_ISCHR, "a device"),
+    (S_ISBLK, "a device"),
+    (S_ISSOCK, "a socket"),
+)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +108,12 @@ def _find_local(path: str, accepts: Callable[[str], bool]) -> list[InputFile]:
     local = local_path(path)
     if local.is_dir():
         return [_entry(item, local) for item in walk(local) if accepts(item.name)]
-    if local.is_file():
+    if os.path.lexists(local):
         return [_entry(local, local.parent)]
     if glob.has_magic(str(local)):
         root = _fixed_part(local)
         matches = root.glob(str(local.relative_to(root)))
-        return [_entry(item, root) for item in matches if item.is_file()]
+        return [_entry(item, root) for item in matches if not item.is_dir()]
     raise InputError(f"nothing at {path!r}{_neighbour(local)}")
 
 
@@ -121,11 +130,35 @@ def walk(folder: Path) -> list[Path]:
     for place, folders, names in os.walk(folder, followlinks=False):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [Path(place, name) for name in sorted(names) if not name.startswith(".")]
-    return [item for item in found if item.is_file()]
+    return found
 
 
 def _entry(item: Path, root: Path) -> InputFile:
-    return InputFile(item.relative_to(root).as_posix(), str(item.absolute()), item.stat().st_size)
+    """The file as an input. Raises InputError for what would not end, or is not there."""
+    try:
+        state = item.stat()
+    except OSError as error:
+        what = "a symbolic link to nothing" if item.is_symlink() else error.strerror
+        raise InputError(f"{str(item)!r} cannot be read: it is {what}") from error
+    if not S_ISREG(state.st_mode):
+        kind = next((name for test, name in KINDS if test(state.st_mode)), "no file")
+        raise InputError(f"{str(item)!r} is {kind}, not a file; write its content to one")
+    return InputFile(item.relative_to(root).as_posix(), str(item.absolute()), state.st_size)
+
+
+def refuse_empty(source: str, path: str, files: Sequence[InputFile]) -> None:
+    """Refuse files without a byte that `path` names or matches; of a folder they are only noted.
+
+    What wrote them was cut short, or had nothing to say, which is usual for one part of many.
+    """
+    empty = [file.name for file in files if not file.size]
+    if not empty:
+        return
+    said = f"source {source!r}: {len(empty)} of {len(files)} files are empty, the first is"
+    if is_remote(path) or local_path(path).is_dir():
+        logger.warning("%s %r", said, empty[0])
+        return
+    raise InputError(f"{path!r} holds no records in {empty[0]!r}: the file is empty; remove it")
 
 
 def _fixed_part(pattern: Path) -> Path:

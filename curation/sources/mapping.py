@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,6 +16,7 @@ from curation.records import TAGS
 from curation.sources.arrays import as_values, is_bytes, is_container, is_list, without_nan
 from curation.sources.batches import Bad, Batch, find_column
 from curation.sources.beside import beside_columns
+from curation.sources.failing import failing_rows, mapping_fault
 from curation.sources.files import nearest
 
 CONTENT: Final = ("question", "answer", "messages", "images", "options")
@@ -23,6 +25,7 @@ PLAIN: Final = {"images", "image", "messages", "conversations", "options", "choi
 ALIASES: Final = {"images": ("image",), "messages": ("conversations",), "options": ("choices",)}
 READ_AS_TEXT: Final = ("question", "answer")
 SCALARS: Final = ("boolean", "integer", "number")
+WORDS: Final = re.compile(r"\w[\w -]*\Z")
 BATCH_CLASSES: Final = {"WINDOW", "SUBQUERY", "STAR"}
 
 
@@ -81,7 +84,7 @@ class Mapper:
         """Take the recipe's `columns`, and a reader's own, whose inputs may be absent."""
         self.named = dict(columns)
         self.columns = automatic(columns, implied)
-        self.used = {target: column_names(text) for target, text in self.columns.items()}
+        self.used = {target: _names_of(target, text) for target, text in self.columns.items()}
         by_fold: dict[str, str] = {}
         for names in self.used.values():
             for name in sorted(names):
@@ -100,6 +103,12 @@ class Mapper:
         for target in self.named:
             for name in sorted(self.used[target]):
                 if find_column(name, present) is None:
+                    whole = find_column(self.columns[target].strip(), present)
+                    if whole is not None:
+                        raise RecipeError(
+                            f"columns.{target} = {whole!r} is a column's name, not SQL; write"
+                            f" '{quoted(whole)}'"
+                        )
                     raise InputError(
                         f"columns.{target} names {name!r}, which the input does not have"
                         f"{nearest(name, present)} (it has: {', '.join(present) or 'nothing'})"
@@ -151,10 +160,32 @@ class Mapper:
     ) -> tuple[list[int], list[pa.Table], list[Bad]]:
         import duckdb
 
+        if not table.num_rows:
+            return [], [], []
+        try:
+            return list(range(table.num_rows)), [self._query(table)], []
+        except duckdb.Error:
+            failing = self._failing(table)
+        bad = [
+            mapping_fault(indexes[row], row, table, target, self.columns[target], self.used[target])
+            for row, target in sorted(failing.items())
+        ]
+        rest = [row for row in range(table.num_rows) if row not in failing]
+        good, parts, more = self._halved(
+            table.take(pa.array(rest, pa.int64())), [indexes[row] for row in rest]
+        )
+        return [rest[place] for place in good], parts, [*bad, *more]
+
+    def _halved(
+        self, table: pa.Table, indexes: Sequence[int]
+    ) -> tuple[list[int], list[pa.Table], list[Bad]]:
+        """As `_run`, by halving: for expressions whose failing rows the engine does not show."""
+        import duckdb
+
         good: list[int] = []
         parts: list[pa.Table] = []
         bad: list[Bad] = []
-        # Halving finds the few rows that an expression fails on; the first half is done first.
+        # The first half is done first, so that the rows keep their order.
         todo = [(0, table.num_rows)] if table.num_rows else []
         while todo:
             start, stop = todo.pop()
@@ -168,6 +199,20 @@ class Mapper:
                 middle = (start + stop) // 2
                 todo += [(middle, stop), (start, middle)]
         return good, parts, bad
+
+    def _failing(self, table: pa.Table) -> dict[int, str]:
+        self.connection.register("batch", table)
+        try:
+            nested = self._nested(table.schema)
+            return failing_rows(
+                self.connection,
+                {
+                    target: _cast(text, plain=target in PLAIN or target in nested)
+                    for target, text in self.columns.items()
+                },
+            )
+        finally:
+            self.connection.unregister("batch")
 
     def _query(self, table: pa.Table) -> pa.Table:
         self.connection.register("batch", table)
@@ -350,9 +395,22 @@ def _unfit_functions() -> frozenset[str]:
 
 
 def _as_text(target: str, text: str, plain: bool) -> str:
+    return f"{_cast(text, plain)} AS {quoted(target)}"
+
+
+def _cast(text: str, plain: bool) -> str:
     # The line end closes a comment that the expression may end with.
-    cast = f"({text}\n)" if plain else f"CAST(({text}\n) AS VARCHAR)"
-    return f"{cast} AS {quoted(target)}"
+    return f"({text}\n)" if plain else f"CAST(({text}\n) AS VARCHAR)"
+
+
+def _names_of(target: str, text: str) -> frozenset[str]:
+    """The columns that a target's expression reads. Raises RecipeError that names the target."""
+    try:
+        return column_names(text)
+    except RecipeError as error:
+        plain = text.strip()
+        hint = f"; for a column of that name write '{quoted(plain)}'" if WORDS.match(plain) else ""
+        raise RecipeError(f"columns.{target}: {error}{hint}") from error
 
 
 def _check_targets(columns: Mapping[str, str]) -> None:

@@ -36,9 +36,10 @@ def resolve(ref: str, image_root: str | None) -> str:
     """The absolute path or URL that a record's reference means, never outside `image_root`.
 
     A relative reference is taken under `image_root` (a path or URL); symbolic links count by
-    where they lead. Data names no bucket and no host of its own: without a root nothing can be
-    resolved, and a URL only under a root that is its parent. Under a folder, a name that is not
-    there is also looked for in the other Unicode form (NFC or NFD) and with ``/`` for each
+    where they lead, but for links of the hub's cache into its own blobs. Data names no bucket and
+    no host of its own: without a root nothing can be resolved, and a URL only under a root that is
+    its parent. Under a folder, a name that is not there is also looked for in the other Unicode
+    form (NFC or NFD) and with ``/`` for each
     backslash. Raises InputError when the reference escapes the root or cannot be served.
     """
     if "\0" in ref:
@@ -153,14 +154,41 @@ def _under_folder(ref: str, image_root: str) -> str:
         there = (other for other in (target, *spellings) if other and os.path.exists(other))  # noqa: PTH110
         target = next(there, target)
     if target is None:
-        raise InputError(f"reference {shown(ref)} leads outside image_root {image_root!r}")
+        raise InputError(_outside(ref, root, plain, image_root))
     return target
 
 
 def _inside(root: str, plain: str) -> str | None:
-    target = os.path.realpath(os.path.join(root, plain))  # noqa: PTH118 - 3x faster
-    inside = target == root or target.startswith(root.rstrip(os.sep) + os.sep)
-    return target if inside else None
+    path = os.path.join(root, plain)  # noqa: PTH118 - 3x faster
+    target = os.path.realpath(path)
+    return target if _below(target, root) or _in_hub_cache(path, target, root) else None
+
+
+def _below(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
+
+
+def _in_hub_cache(path: str, target: str, root: str) -> bool:
+    """Whether a link below the root leads to a file of the same repository in the hub's cache.
+
+    The cache holds `REPOSITORY/snapshots/REVISION/…` as links to `REPOSITORY/blobs/HASH`; only
+    links that stand under the root themselves, and only that one folder, are meant.
+    """
+    repository, mark, _ = f"{root}{os.sep}".rpartition(f"{os.sep}snapshots{os.sep}")
+    blobs = f"{repository}{os.sep}blobs"
+    plain = _below(os.path.normpath(path), root)
+    return bool(mark) and plain and target.rpartition(os.sep)[0] == blobs
+
+
+def _outside(ref: str, root: str, plain: str, image_root: str) -> str:
+    path = os.path.normpath(os.path.join(root, plain))  # noqa: PTH118
+    if not _below(path, root):
+        return f"reference {shown(ref)} leads outside image_root {image_root!r}"
+    return (
+        f"reference {shown(ref)} is or passes a symbolic link to {os.path.realpath(path)!r},"
+        f" outside image_root {image_root!r}; set image_root to a folder that holds both, or put"
+        " the files in place of the links"
+    )
 
 
 def _spellings(plain: str) -> list[str]:

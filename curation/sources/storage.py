@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,9 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from curation.errors import InputError, StorageError
 
+GOOGLE: Final = ("gs", "gcs")
+GIVEN_UP_AFTER: Final = "20"
+SECRET: Final = re.compile(r"([A-Za-z][\w+.-]*://)[^@\s'\"]*:[^@\s'\"]*@")
 REMOTE: Final = ("s3", "gs", "gcs", "hdfs", "abfs", "abfss", "viewfs")
 
 SPECIAL: Final = {
@@ -45,15 +49,31 @@ def filesystem(url: str) -> tuple[Any, str]:
     ``?endpoint_override=…&scheme=…&region=…`` choose an S3 server; without them the environment's
     AWS_ENDPOINT_URL does. Raises InputError for a scheme that pyarrow does not serve.
     """
+    refuse_secrets(url)
     parts = urlsplit(url)
     if parts.scheme.lower() not in REMOTE:
         raise InputError(
             f"{url!r} is not readable: use a local path, file:// or one of "
             + ", ".join(f"{name}://" for name in REMOTE)
         )
-    return _connect(parts.scheme.lower(), parts.netloc, _query(parts.query)), (
-        parts.netloc + parts.path
-    ).rstrip("/")
+    return _connect(
+        parts.scheme.lower(), parts.netloc, _query(parts.scheme.lower(), parts.query)
+    ), (parts.netloc + parts.path).rstrip("/")
+
+
+def refuse_secrets(location: str) -> str:
+    """`location`; raises InputError, without saying it, when it holds a user and a password."""
+    if SECRET.search(location):
+        raise InputError(
+            f"{without_secrets(location)!r} holds credentials, which a recipe and its results would"
+            " keep; give them to the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) instead"
+        )
+    return location
+
+
+def without_secrets(text: str) -> str:
+    """`text` with the user and password of every URL in it hidden."""
+    return SECRET.sub(r"\1***@", text)
 
 
 def with_query(url: str, like: str) -> str:
@@ -95,8 +115,12 @@ def _require_regular(path: Path) -> None:
             raise StorageError(f"{str(path)!r} is a {kind}, not a file; remove it from the data")
 
 
-def _query(query: str) -> str:
+def _query(kind: str, query: str) -> str:
     settings = dict(parse_qsl(query))
+    if kind in GOOGLE:
+        # Its client would ask an unreachable server again for a quarter of an hour.
+        settings.setdefault("retry_limit_seconds", GIVEN_UP_AFTER)
+        return urlencode(settings)
     endpoint = os.environ.get("AWS_ENDPOINT_URL")
     if endpoint and "endpoint_override" not in settings:
         parts = urlsplit(endpoint)

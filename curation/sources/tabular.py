@@ -14,7 +14,7 @@ from curation import records
 from curation.errors import InputError
 from curation.sources.base import BlobStore, Reader, Shard, Unread
 from curation.sources.batches import find_column
-from curation.sources.files import InputFile, find, fingerprints, root_of
+from curation.sources.files import InputFile, find, fingerprints, refuse_empty, root_of
 from curation.sources.formats import Format, Reading, cut, load, look, peek, suffix_format
 from curation.sources.jsonfiles import LINE_BYTES
 from curation.sources.mapping import Mapper, has_target
@@ -114,6 +114,7 @@ class TabularReader(Reader):
                 yield names, partial(peek, file, self._reading())
 
     def _check(self, files: Sequence[InputFile]) -> dict[str, OriginColumns]:
+        refuse_empty(self.name, self.path, files)
         looked = {file.name: look(file, self._reading()) for file in files if file.size}
         filled = {name: item for name, item in looked.items() if item.count}
         if not filled:

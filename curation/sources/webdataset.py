@@ -17,7 +17,7 @@ from curation import records
 from curation.errors import InputError
 from curation.sources.base import BlobStore, Reader, Shard, Unread
 from curation.sources.batches import BATCH_BYTES, Bad, find_column, read_record, untyped_batch
-from curation.sources.files import InputFile, find, fingerprints, root_of
+from curation.sources.files import InputFile, find, fingerprints, refuse_empty, root_of
 from curation.sources.jsonfiles import LINE_BYTES
 from curation.sources.mapping import Mapper
 from curation.sources.origin import SPLIT, OriginColumns, offered_schema, origins, with_origin
@@ -130,9 +130,10 @@ class WebDatasetReader(Reader):
         )
 
     def _check(self, files: list[InputFile]) -> dict[str, OriginColumns]:
+        refuse_empty(self.name, self.path, files)
         names: dict[str, dict[str, None]] = {file.name: {} for file in files}
         count = 0
-        for file in files:
+        for file in (file for file in files if file.size):
             for _, item in self._first(file):
                 count += 1
                 if isinstance(item, TarSample):
