@@ -144,6 +144,7 @@ class JsonTraining:
             "selection": training.selection,
             "result": str(training.result),
             "manifest": str(training.manifest),
+            "benchmarks": list(training.verdict.benchmarks),
             "contaminated": training.verdict.contaminated,
             "reused": trained.reused,
         }

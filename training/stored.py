@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.claim import claimed
+from curation.errors import ManifestError, StorageError
 from curation.manifest import append_tables
 from curation.storage import write_table
 from training.checkpoint import checkpoints, read_state
@@ -88,7 +89,13 @@ def store_finished(training: Training, kept: Sequence[Kept] | None) -> None:
         "held_out_loss": told["held_out_loss"],
         "seconds": state["seconds"],
     }
-    _store(training, line, kept)
+    try:
+        _store(training, line, kept)
+    except (ManifestError, StorageError) as error:
+        raise type(error)(
+            f"the training is complete in {training.result}, but the manifest has no note of it: "
+            f"{error}; then run the same command again"
+        ) from error
 
 
 def store_failed(training: Training, started: datetime) -> None:

@@ -202,7 +202,9 @@ def load_reader() -> TextReader:
         return [one.ids for one in tokenizer.encode_batch(list(texts))]
 
     pieces = [piece.removeprefix(CONTINUED) for piece in tokenizer.get_vocab(False)]
-    return TextReader.of(pieces, tokens, tokenizer.token_to_id(UNKNOWN), MAX_TOKENS)
+    marks = [one.content for one in tokenizer.get_added_tokens_decoder().values() if one.special]
+    unknown = tokenizer.token_to_id(UNKNOWN)
+    return TextReader.of(pieces, tokens, unknown, MAX_TOKENS, marks=marks)
 
 
 class TextModel:

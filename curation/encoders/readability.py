@@ -18,7 +18,7 @@ from curation.encoders.scripts import ACCENTED, script_of, scripts_read
 Flags = NDArray[np.bool_]
 Tokens = Callable[[Sequence[str]], Sequence[Sequence[int]]]
 
-READING_VERSION: Final = 1
+READING_VERSION: Final = 2
 """Part of the identity of text vectors: raised when a text may change sides, or its vector."""
 GREEK: Final = "greek"
 _MEANING: Final = re.compile(r"[-−]?\d+(?:[.,/:-]\d+)*%?")
@@ -31,7 +31,8 @@ class TextReader:
     `scripts` are those that the vocabulary has words of, `alphabet` every character in its pieces.
     `tokens` gives the ids of each text, special ones included, uncut; `unknown` is the id of what
     the vocabulary lacks, or None; `limit` is the number of ids that the tower takes at once.
-    `clean` is what happens to a text before it is cut into pieces.
+    `clean` is what happens to a text before it is cut into pieces. `marks` are the tower's own
+    tokens, such as the end of a text, which a text must not spell.
     """
 
     scripts: frozenset[str]
@@ -40,6 +41,7 @@ class TextReader:
     unknown: int | None
     limit: int
     clean: Callable[[str], str]
+    marks: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -49,11 +51,13 @@ class TextReader:
         unknown: int | None,
         limit: int,
         clean: Callable[[str], str] = str,
+        marks: Iterable[str] = (),
     ) -> TextReader:
         """The reader of a vocabulary, given as plain text pieces."""
         known = list(pieces)
         alphabet = frozenset(character for piece in known for character in piece)
-        return cls(scripts_read(known), alphabet, tokens, unknown, limit, clean)
+        scripts = scripts_read(known)
+        return cls(scripts, alphabet, tokens, unknown, limit, clean, frozenset(marks))
 
     def reads(self, texts: Sequence[str]) -> Flags:
         """Whether a vector of each text (n,) would stand for all that it says.
@@ -64,7 +68,8 @@ class TextReader:
         - has a character that the vocabulary lacks, so that it becomes an unknown token or bytes;
         - loses a sign or a number's point on the way into the tokenizer;
         - is in another language of Latin letters than English, by its function words, where the
-          vocabulary has no words with accents; or
+          vocabulary has no words with accents;
+        - spells one of the tower's own tokens, behind which some towers read nothing; or
         - is nothing but white space.
 
         One such word is enough: it may be the one that decides.
@@ -82,6 +87,8 @@ class TextReader:
         if ACCENTED not in self.scripts and looks_foreign(text):
             return False
         cleaned = self.clean(text)
+        if any(mark in text or mark in cleaned for mark in self.marks):
+            return False
         if cleaned != text and _meaning(cleaned) != _meaning(text):
             return False
         return all(map(self._knows, set(cleaned))) and self._words_are_known(cleaned)

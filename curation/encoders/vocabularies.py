@@ -40,7 +40,9 @@ def _of_clip(tokenizer: Any) -> TextReader:
     pieces = (piece.removesuffix(CLIP_ENDS) for piece in tokenizer.encoder)
     plain = list(_decoded(pieces, tokenizer.byte_decoder))
     clean: Callable[[str], str] = tokenizer.clean_fn
-    return TextReader.of(plain, tokens, None, int(tokenizer.context_length), clean)
+    # Special tokens stand last, and are no bytes: the beginning and the end of a text.
+    marks = [tokenizer.decoder[place] for place in tokenizer.all_special_ids]
+    return TextReader.of(plain, tokens, None, int(tokenizer.context_length), clean, marks)
 
 
 def _of_transformers(tokenizer: Any, inner: Any) -> TextReader:
@@ -54,7 +56,7 @@ def _of_transformers(tokenizer: Any, inner: Any) -> TextReader:
         return found
 
     limit = int(tokenizer.context_length)
-    return TextReader.of(plain_pieces(pieces), tokens, unknown, limit, clean)
+    return TextReader.of(plain_pieces(pieces), tokens, unknown, limit, clean, map(str, special))
 
 
 def _cleaning(tokenizer: Any) -> Callable[[str], str]:

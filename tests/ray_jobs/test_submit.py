@@ -269,6 +269,28 @@ def test_a_submitted_run_leaves_a_manifest_and_the_cluster_and_hands_its_status_
     assert TOKEN not in done.stdout + done.stderr + failing.stdout + failing.stderr
 
 
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_a_job_under_an_interpreter_without_the_dependencies_ends_in_one_line(head, tmp_path):
+    venv.create(tmp_path / "bare", with_pip=False)
+    python = str(tmp_path / "bare" / "bin" / "python")
+    words = ["submit", "curate", "vqa_rad", "--address", head, "--run-dir", str(tmp_path / "run")]
+    done = subprocess.run(
+        [sys.executable, "-m", "ray_jobs", *words, "--python", python],
+        env={**bare_environment(), "RAY_AUTH_TOKEN": TOKEN},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    said = [line for line in done.stdout.splitlines() if "error: " in line]
+    assert len(said) == 1
+    assert f"{python} has no " in said[0]
+    assert "typer" in said[0]
+
+
 def test_an_address_where_nothing_listens_is_one_line():
     done = submitted(FOLLOWED.format(program=""), f"http://127.0.0.1:{free_port()}")
     assert done.returncode == 1

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from curation.errors import InputError, ModelError, UsageError
+from curation.errors import InputError, ModelError, StorageError, UsageError
 from curation.manifest import RunRecord, append_tables, query, write_manifest
 from curation.models import ImageTextModelConfig
 from curation.models.adapters import with_adapter
@@ -153,6 +153,18 @@ def test_a_result_that_the_manifest_missed_is_stored_later(
     assert [line["status"] for line in ask(run, "SELECT status FROM trainings")] == ["done"]
     assert len(ask(run, "SELECT * FROM training_drops")) == 1
     assert len(ask(run, "SELECT * FROM checkpoints")) == 2
+
+
+def test_a_result_that_the_manifest_refuses_is_said_to_be_there(
+    qwen: Path, run: Path, done: Done, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*given: Any) -> None:
+        raise StorageError("the disk is full")
+
+    shutil.copytree(done.run / "trainings", run / "trainings")
+    monkeypatch.setattr("training.stored.append_tables", refuse)
+    with pytest.raises(StorageError, match=r"complete in .*result.*no note of it: the disk is"):
+        train_here(recipe(run, qwen, **QUICK))
 
 
 def test_a_training_that_fails_is_stored_with_its_curve(qwen: Path, run: Path):

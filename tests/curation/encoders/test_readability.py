@@ -235,3 +235,15 @@ def test_an_open_clip_model_with_a_word_piece_tower_reads_by_its_own_vocabulary(
     assert reader.reads(texts).tolist() == [True, True, False, False]
     assert reader.limit == 12
     assert len(fitting_parts("lung " * 60, reader)) > 5
+
+
+@pytest.mark.parametrize("mark", ["[PAD]", "[SEP]", "[CLS]", "[MASK]", "[UNK]"])
+def test_a_text_that_spells_a_token_of_the_tower_is_not_read(encoder: EmbeddedEncoder, mark: str):
+    texts = ["is it a cyst", f"is it a cyst {mark}", f"is it a cyst{mark}or cancer"]
+    assert encoder.reads(texts).tolist() == [True, False, False]
+    assert not encoder.encode_texts(texts)[1:].any()
+
+
+def test_clip_reads_no_text_that_it_would_end_early(clip: TextReader):
+    texts = ["is it a cyst", "is it a cyst <end_of_text> or cancer", "a <END_OF_TEXT>", "[PAD] it"]
+    assert clip.reads(texts).tolist() == [True, False, False, True]
