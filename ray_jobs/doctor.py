@@ -20,11 +20,19 @@ Status = Literal["OK", "WARN", "FAIL"]
 GIB = 1024**3
 RAY_SECONDS = 90
 _PROBE = (
-    "from ray_jobs.cluster import connected, describe\n"
+    "import sys\n"
+    "from pathlib import Path\n"
     "from curation.errors import MedSiftError\n"
+    "from ray_jobs.cluster import connected, describe\n"
+    "from ray_jobs.sharing import check_nodes\n"
     "try:\n"
     "    with connected(1):\n"
     "        print(describe())\n"
+    "        sys.stdout.flush()\n"
+    "        try:\n"
+    "            print('shared:', check_nodes([Path(sys.argv[1])]))\n"
+    "        except MedSiftError as error:\n"
+    "            print('apart:', error)\n"
     "except MedSiftError as error:\n"
     "    print(error)\n"
     "    raise SystemExit(3)\n"
@@ -57,7 +65,7 @@ def examine(folder: Path, *, start_ray: bool = True) -> Iterator[Finding]:
     yield memory()
     yield token()
     if start_ray:
-        yield ray()
+        yield from ray(folder)
 
 
 def python() -> Finding:
@@ -231,19 +239,35 @@ def token() -> Finding:
     return Finding("OK", "ray token", "none; only a cluster with RAY_AUTH_MODE=token needs one")
 
 
-def ray() -> Finding:
-    """Whether a Ray can be joined (RAY_ADDRESS) or started, proved in a process of its own."""
+def ray(folder: Path) -> Iterator[Finding]:
+    """Whether a Ray can be joined (RAY_ADDRESS) or started, and whether its nodes share `folder`.
+
+    Proved in a process of its own.
+    """
     mend = "check RAY_ADDRESS and the token" if os.environ.get("RAY_ADDRESS") else ""
     mend = mend or "free memory and disk in /tmp, or run with --local"
-    command = [sys.executable, "-c", _PROBE]
+    command = [sys.executable, "-c", _PROBE, str(folder.absolute())]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=RAY_SECONDS)
     except subprocess.TimeoutExpired:
-        return Finding("FAIL", "ray", f"no answer within {RAY_SECONDS} s", mend)
-    said = (done.stdout.strip() or done.stderr.strip() or "no message").splitlines()[-1]
-    return (
-        Finding("OK", "ray", said) if done.returncode == 0 else Finding("FAIL", "ray", said, mend)
-    )
+        yield Finding("FAIL", "ray", f"no answer within {RAY_SECONDS} s", mend)
+        return
+    said = (done.stdout.strip() or done.stderr.strip() or "no message").splitlines()
+    kind, _, words = said[-1].partition(": ")
+    if done.returncode != 0 or kind not in ("shared", "apart") or len(said) < 2:
+        yield Finding("FAIL", "ray", said[-1], mend)
+        return
+    yield Finding("OK", "ray", said[-2])
+    yield _sharing(folder, kind == "shared", words)
+
+
+def _sharing(folder: Path, shared: bool, words: str) -> Finding:
+    """What the nodes of the cluster said about a folder: their number, or what is wrong."""
+    if not shared:
+        return Finding("FAIL", "shared folder", words, "run from a folder that every node shares")
+    place = folder.absolute()
+    found = "one node, which needs none" if words == "1" else f"{words} nodes share {place}"
+    return Finding("OK", "shared folder", found)
 
 
 def _grade(value: float, *, warn: float, fail: float) -> Status:

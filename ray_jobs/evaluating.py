@@ -58,6 +58,10 @@ def _evaluate(recipe: EvaluationRecipe, ray: bool, listener: Audience) -> Evalua
 
     try:
         with executor(ray, recipe.compute.workers) as engine:
+            if ray:
+                from ray_jobs.sharing import check_nodes
+
+                check_nodes((recipe.run_dir, recipe.cache_dir))
             result = evaluate(recipe, engine, listener)
         write_page(result.manifest, result.run_id)
         return result

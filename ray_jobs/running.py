@@ -62,6 +62,10 @@ def _curate(recipe: Recipe, run_dir: Path, ray: bool, listener: Audience) -> Run
 
     try:
         with executor(ray, recipe.compute.workers) as engine:
+            if ray:
+                from ray_jobs.sharing import check_nodes, data_of
+
+                check_nodes((run_dir, recipe.cache_dir), data_of(recipe))
             return curate(recipe, run_dir, engine, listener)
     except MedSiftError as error:
         listener.failed(error, error.exit_code)

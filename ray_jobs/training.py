@@ -28,6 +28,7 @@ from ray_jobs.console import one_line
 from ray_jobs.executor import cluster_resources, share
 from ray_jobs.keeper import RayKeeper, forget_notes
 from ray_jobs.relay import Relay, listen_while
+from ray_jobs.sharing import check_nodes
 from ray_jobs.store import Store
 from ray_jobs.streaming import stream_pictures, stream_rows, write_rows
 from training.base import NO_GPU
@@ -90,6 +91,8 @@ def _fit(training: Training, listener: Listener, started: datetime) -> Sequence[
     from ray.train.torch import TorchTrainer
 
     home = Store.at(training.storage).child(training.training_id)
+    if not home.remote:
+        check_nodes([training.folder])
     forget_notes(home.child(CHECKPOINTS))
     recipe = training.recipe
     rows = read_rows(training.manifest, training.run_id, training.selection, recipe.held_out_split)

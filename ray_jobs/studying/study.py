@@ -17,6 +17,7 @@ from evaluation.predicting import Bench
 from evaluation.report.study import write_study_page
 from evaluation.studying import study_results
 from ray_jobs.running import executor
+from ray_jobs.sharing import check_nodes
 from ray_jobs.studying.plan import Plan, Planned, make_plan
 from ray_jobs.studying.recipe import StudyRecipe
 from ray_jobs.studying.stored import (
@@ -82,6 +83,8 @@ def conduct(recipe: StudyRecipe, ray: bool, listener: Listener) -> StudyResult:
         claimed(recipe.run.absolute() / "studies" / recipe.name, what="study of this name"),
         executor(ray, recipe.compute.workers) as engine,
     ):
+        if ray:
+            check_nodes([recipe.run])
         plan = make_plan(recipe, engine)
 
         def on_ray(

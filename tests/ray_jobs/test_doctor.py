@@ -65,9 +65,9 @@ def test_the_token_is_named_by_its_place_only(monkeypatch):
     assert doctor.token().status == "FAIL"
 
 
-def test_a_cluster_that_is_not_there_fails_with_a_mend(monkeypatch):
+def test_a_cluster_that_is_not_there_fails_with_a_mend(monkeypatch, tmp_path):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    finding = doctor.ray()
+    [finding] = doctor.ray(tmp_path)
     assert finding.status == "FAIL"
     assert "127.0.0.1:1" in finding.found
     assert "RAY_ADDRESS" in finding.mend
@@ -82,4 +82,5 @@ def test_the_command_prints_every_finding_and_starts_a_ray(monkeypatch, capsys):
     assert {"python", "torch", "faiss", "embedded weights", "disk", "memory"} <= set(by_subject)
     assert by_subject["embedded weights"]["status"] == "OK"
     assert "1 CPUs" in by_subject["ray"]["found"]
+    assert by_subject["shared folder"]["status"] == "OK"
     assert status == int(any(finding["status"] == "FAIL" for finding in findings))

@@ -150,12 +150,12 @@ def test_a_killed_evaluation_goes_on_where_it_stopped(
     replies = tmp_path / "medsift-runs" / "cache" / "replies"
     process = command.start("evaluate", slow_recipe, "--local")
     deadline = time.monotonic() + 200
-    while len(list(replies.glob("*/*.parquet"))) < 3 and time.monotonic() < deadline:
+    while len(list(replies.rglob("*.parquet"))) < 3 and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    kept = {path: path.stat().st_mtime_ns for path in replies.glob("*/*.parquet")}
+    kept = {path: path.stat().st_mtime_ns for path in replies.rglob("*.parquet")}
     monkeypatch.chdir(tmp_path)
     assert medsift("evaluate", slow_recipe, "--local").code == 0
     manifest = tmp_path / "medsift-runs" / "slow" / "manifest.duckdb"
@@ -163,7 +163,7 @@ def test_a_killed_evaluation_goes_on_where_it_stopped(
     [held] = read(manifest, sql).to_pylist()
     assert held["n"] == ITEMS
     assert 3 <= len(kept) < held["asked"]
-    parts = list(replies.glob("*/*.parquet"))
+    parts = list(replies.rglob("*.parquet"))
     assert len(parts) == held["asked"] == sum(_rows(part) for part in parts)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
