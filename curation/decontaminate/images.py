@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from curation.decontaminate.config import DecontaminateConfig
 from curation.decontaminate.index import BenchmarkIndex
+from curation.decontaminate.placed import find_placed
 from curation.dedup.config import ImageCopyConfig
-from curation.dedup.images import HASH_BITS, ImageSet
+from curation.dedup.images import HASH_BITS, ImageSet, correlate
 from curation.dedup.partners import Shortlisted
 from curation.dedup.registration import Thumbs, agree, glances, mirrored
 from curation.neighbors import Pairs
@@ -23,7 +24,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-ROWS_AT_A_TIME = 2048
+PAIRS_AT_A_TIME = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,14 @@ class ImageHits:
         """The pairs of a mask (p,)."""
         return ImageHits(*(getattr(self, name)[held] for name in self.__slots__))
 
-    def after(self, first: ImageHits) -> ImageHits:
-        """Both, the pairs of `first` before these."""
+    def beyond(self, first: ImageHits) -> ImageHits:
+        """Both, the pairs of `first` before those of these that it does not have."""
+        known = set(zip(first.mine.tolist(), first.theirs.tolist(), strict=True))
+        pairs = zip(self.mine.tolist(), self.theirs.tolist(), strict=True)
+        new = np.array([pair not in known for pair in pairs], dtype=bool)
+        return self.where(new)._after(first)
+
+    def _after(self, first: ImageHits) -> ImageHits:
         both = ((getattr(first, name), getattr(self, name)) for name in self.__slots__)
         return ImageHits(*(np.concatenate(pair) for pair in both))
 
@@ -60,8 +67,9 @@ def match_images(
     """Compare every picture of a pool with every picture of a benchmark.
 
     Candidates are near by hash or cosine; registered pixels confirm, as among the pool's own
-    copies, and a mirrored picture is no copy. An embedding alone confirms nothing: what is near by
-    it and not confirmed stays unresolved.
+    copies, and a mirrored picture is no copy. What shows a benchmark's picture in part, padded,
+    turned, mirrored, inverted, through another window, marked or beside others is near and stays
+    unresolved, and so is what an embedding and whole miniatures find alike.
     """
     exact = _equal(pool, index)
     if not index.images.num_rows or not pool.ids:
@@ -71,7 +79,8 @@ def match_images(
         near = cosine >= config.near_cosine
         none = np.zeros(len(mine), bool)
         blind = np.full(len(mine), np.nan)
-        return _join(exact, ImageHits(mine, theirs, none, none, cosine, cosine, blind).where(near))
+        unseen = ImageHits(mine, theirs, none, none, cosine, cosine, blind)
+        return unseen.where(near).beyond(exact)
     thumbs = np.concatenate([pool.thumbs, _thumbs(index)])
     right = theirs + len(pool.ids)
     found = agree(thumbs, mine, right)
@@ -90,7 +99,22 @@ def match_images(
         cosine,
         correlation,
     )
-    return _join(exact, compared.where((confirmed & ~turned) | near))
+    listed = compared.where((confirmed & ~turned) | near).beyond(exact)
+    return _placed(pool, index, config).beyond(listed)
+
+
+def _placed(pool: ImageSet, index: BenchmarkIndex, config: DecontaminateConfig) -> ImageHits:
+    """Pairs that show the same in part, turned, mirrored, inverted or among others: near ones."""
+    found = find_placed(pool.thumbs, _thumbs(index), config.near_likeness, config.near_candidates)
+    none = np.zeros(len(found.mine), bool)
+    likeness = found.likeness.astype(np.float64)
+    cosine = _cosine(pool.vectors, _vectors(index), found.mine, found.theirs)
+    return ImageHits(found.mine, found.theirs, none, none, likeness, cosine, likeness)
+
+
+def _cosine(ours: Floats, other: Floats, mine: Indices, theirs: Indices) -> Doubles:
+    found: Doubles = np.einsum("pd,pd->p", ours[mine], other[theirs], dtype=np.float64)
+    return found
 
 
 def _equal(pool: ImageSet, index: BenchmarkIndex) -> ImageHits:
@@ -101,14 +125,6 @@ def _equal(pool: ImageSet, index: BenchmarkIndex) -> ImageHits:
     yes = np.ones(len(found), bool)
     one = np.ones(len(found))
     return ImageHits(found[:, 0], found[:, 1], yes, yes, one, one, one)
-
-
-def _join(exact: ImageHits, found: ImageHits) -> ImageHits:
-    """Exact pairs first; of what was found, pairs that are not exact."""
-    known = set(zip(exact.mine.tolist(), exact.theirs.tolist(), strict=True))
-    pairs = zip(found.mine.tolist(), found.theirs.tolist(), strict=True)
-    new = np.array([pair not in known for pair in pairs], dtype=bool)
-    return found.where(new).after(exact)
 
 
 def _candidates(
@@ -127,20 +143,21 @@ def _candidates(
         for pairs in _near(ours, other, threshold):
             seen = np.ones(len(pairs), np.float32)
             if index.confirms:
-                seen = np.einsum("pd,pd->p", glance[pairs.left], glance[pairs.right])
+                seen = correlate(glance, pairs)
             best.add(pairs, seen)
         left, right = best.best()
         keys.append(left * (n + len(other)) + right)
     distinct = np.unique(np.concatenate(keys))
     mine, theirs = distinct // (n + len(their_vectors)), distinct % (n + len(their_vectors)) - n
-    cosine = np.einsum("pd,pd->p", pool.vectors[mine], their_vectors[theirs], dtype=np.float64)
-    return mine, theirs, cosine
+    return mine, theirs, _cosine(pool.vectors, their_vectors, mine, theirs)
 
 
 def _near(ours: Floats, other: Floats, threshold: float) -> Iterator[Pairs]:
     """Pairs of a row of ours and a row of the other, which is numbered after ours."""
-    for start in range(0, len(ours), ROWS_AT_A_TIME):
-        product = ours[start : start + ROWS_AT_A_TIME] @ other.T
+    # In a pool of one view most pairs of a tile are near: a tile's area bounds their memory.
+    step = max(1, PAIRS_AT_A_TIME // max(1, len(other)))
+    for start in range(0, len(ours), step):
+        product = ours[start : start + step] @ other.T
         row, column = np.nonzero(product >= threshold)
         value = product[row, column].astype(np.float64)
         yield Pairs((row + start).astype(np.int64), (column + len(ours)).astype(np.int64), value)

@@ -161,7 +161,7 @@ def find_candidates(
     for vectors, threshold in ((images.bits, near_hash), (images.vectors, config.cosine)):
         best = Shortlisted(config.partners)
         for pairs, share in _search(vectors, threshold, neighbors, run):
-            best.add(pairs, _correlation(glance, pairs))
+            best.add(pairs, correlate(glance, pairs))
             counted, recall = counted + len(pairs), min(recall, share)
         left, right = best.best()
         keys.append(left * n + right)
@@ -185,7 +185,7 @@ def _search(
             yield pairs, 1.0
 
 
-def _correlation(glance: Floats, pairs: Pairs) -> Floats:
+def correlate(glance: Floats, pairs: Pairs) -> Floats:
     """Correlation (p,) of the blurred miniatures of pairs."""
     found = np.empty(len(pairs), np.float32)
     for start in range(0, len(pairs), GLANCES_AT_A_TIME):

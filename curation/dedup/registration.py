@@ -72,7 +72,7 @@ def glances(thumbs: Thumbs) -> Floats:
 
     level = Level(side=16, margin=1, blur=2.0, steps=0)
     parts = [
-        _unit(_inner(_view(torch.from_numpy(thumbs[start : start + BATCH]), level), level))
+        unit(_inner(_view(torch.from_numpy(thumbs[start : start + BATCH]), level), level))
         for start in range(0, len(thumbs), BATCH)
     ]
     found: Floats = torch.cat(parts).numpy() if parts else np.zeros((0, 196), np.float32)
@@ -91,14 +91,14 @@ def agree(thumbs: Thumbs, left: Indices, right: Indices, flip: tuple[int, ...] =
         part = slice(start, start + BATCH)
         correlation[part], detail[part] = _agree(thumbs[left[part]], thumbs[right[part]], flip)
 
-    with _workers() as workers:
-        for _ in workers.map(decide, range(0, len(left), BATCH)):
+    with workers() as threads:
+        for _ in threads.map(decide, range(0, len(left), BATCH)):
             pass
     return Agreement(correlation, detail)
 
 
 @contextmanager
-def _workers() -> Iterator[ThreadPoolExecutor]:
+def workers() -> Iterator[ThreadPoolExecutor]:
     """A thread per core, in each of which torch works alone: batches are too small to share."""
     import torch
 
@@ -132,34 +132,34 @@ def _agree(one: Thumbs, other: Thumbs, flip: tuple[int, ...]) -> tuple[Floats, F
         correlation, detail = torch.zeros(len(one)), torch.zeros(len(one))
         alive = torch.arange(len(one))
         for level in (FIRST, COARSE):
-            maps, here = _register(level, target[alive], source[alive], maps)
+            maps, here = register(level, target[alive], source[alive], maps)
             correlation[alive] = here
             alive, maps = alive[here >= PROMISING], maps[here >= PROMISING]
         if len(alive):
-            maps, correlation[alive] = _register(FINE, target[alive], source[alive], maps)
+            maps, correlation[alive] = register(FINE, target[alive], source[alive], maps)
             detail[alive] = _detail(target[alive], source[alive], maps)
         return correlation.numpy(), detail.numpy()
 
 
-def _register(level: Level, target: Tensor, source: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+def register(level: Level, target: Tensor, source: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
     """Improve maps (p, 2, 3) and give the correlations (p,) that they reach."""
     import torch
 
     wanted, offered = _view(target, level), _view(source, level)
-    goal = _unit(_inner(wanted, level))
+    goal = unit(_inner(wanted, level))
     solve = _solver(wanted, goal, level)
     for _ in range(level.steps):
-        error = _unit(_warp(offered, maps, level)) - goal
+        error = unit(warp(offered, maps, level)) - goal
         maps = _compose(maps, torch.bmm(solve, error.unsqueeze(2)).squeeze(2))
-    return maps, (_unit(_warp(offered, maps, level)) * goal).sum(1)
+    return maps, (unit(warp(offered, maps, level)) * goal).sum(1)
 
 
 def _detail(target: Tensor, source: Tensor, maps: Tensor) -> Tensor:
     rough = Level(FINE.side, FINE.margin, DETAIL_BLUR, 0)
     wanted = _view(target, FINE) - _view(target, rough)
     offered = _view(source, FINE) - _view(source, rough)
-    goal = _unit(_inner(wanted, FINE))
-    return (_unit(_warp(offered, maps, FINE)) * goal).sum(1)
+    goal = unit(_inner(wanted, FINE))
+    return (unit(warp(offered, maps, FINE)) * goal).sum(1)
 
 
 def _solver(wanted: Tensor, goal: Tensor, level: Level) -> Tensor:
@@ -198,7 +198,7 @@ def _compose(maps: Tensor, small: Tensor) -> Tensor:
     return identity + torch.maximum(torch.minimum(moved, limits), -limits)
 
 
-def _warp(pictures: Tensor, maps: Tensor, level: Level) -> Tensor:
+def warp(pictures: Tensor, maps: Tensor, level: Level) -> Tensor:
     """Pictures (p, side, side) looked up at the mapped inner grid: (p, pixels)."""
     import torch
     from torch.nn.functional import grid_sample
@@ -215,7 +215,7 @@ def _inner(pictures: Tensor, level: Level) -> Tensor:
     return pictures[:, cut, cut].flatten(1)
 
 
-def _unit(vectors: Tensor) -> Tensor:
+def unit(vectors: Tensor) -> Tensor:
     """Zero mean and unit norm (p, pixels); a flat picture becomes zeros."""
     centred = vectors - vectors.mean(1, keepdim=True)
     unit: Tensor = centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-3)

@@ -1,0 +1,136 @@
+"""How much two parts of pictures show the same, whatever their grey levels mean.
+
+The parts are registered by their local contrast, then one's grey levels are put in place of the
+other's by the curve that fits best: a gamma, another window and an inversion are such curves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from curation.decontaminate.placements import Floats, Indices, Maps, sample, smooth
+from curation.dedup.registration import Level, Thumbs, register, warp, workers
+from curation.records import THUMB_SIDE
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PAIRS_AT_A_TIME = 128
+NEAR_BLUR = 0.7  # pixels: finer structure is lost where a part was small
+WIDE_BLUR = 3.0  # pixels over which contrast is levelled
+FAINT = 2.0  # grey levels of contrast below which a region counts less
+KNOTS = 12  # of the curve of grey levels
+MARK_BLUR = 1.5  # pixels over which a misfit counts as one
+COVERED = 0.15  # share of a picture that marks and writing may cover
+ROUNDS = 3  # of judging what is covered
+LEVELS = (Level(16, 1, 2.5, 3), Level(32, 2, 1.5, 4))
+JUDGED = Level(THUMB_SIDE, 3, 0.7, 0)
+
+
+def compare(
+    mine: Thumbs, theirs: Thumbs, left: Indices, right: Indices, maps: Maps, other_maps: Maps
+) -> Floats:
+    """Likeness (p,), up to 1, of parts of pictures `mine[left]` and `theirs[right]`.
+
+    `maps` and `other_maps` (p, 2, 3) lead from a part's square, -1 to 1, into its picture.
+    """
+    found = np.zeros(len(left), np.float32)
+
+    def decide(start: int) -> None:
+        some = slice(start, start + PAIRS_AT_A_TIME)
+        target = _part(mine[left[some]], maps[some])
+        found[some] = _compare(target, _part(theirs[right[some]], other_maps[some])).numpy()
+
+    with workers() as pool:
+        for _ in pool.map(decide, range(0, len(left), PAIRS_AT_A_TIME)):
+            pass
+    return found
+
+
+def _part(thumbs: Thumbs, maps: Maps) -> Tensor:
+    import torch
+
+    pictures = torch.from_numpy(thumbs).float()
+    return smooth(sample(pictures, torch.from_numpy(maps)[:, None], THUMB_SIDE)[:, 0], NEAR_BLUR)
+
+
+def _compare(target: Tensor, source: Tensor) -> Tensor:
+    import torch
+
+    wanted, offered = _levelled(target), _levelled(source)
+    # Of an inverted picture every edge goes the other way.
+    offered = offered * (wanted * offered).sum((1, 2), keepdim=True).sign()
+    still = torch.eye(2, 3).repeat(len(target), 1, 1)
+    moved = still
+    for level in LEVELS:
+        moved, _ = register(level, wanted, offered, moved)
+    best = torch.zeros(len(target))
+    kept = _inner(target)
+    for maps in (still, moved):
+        placed = warp(source, maps, JUDGED).view_as(kept)
+        best = torch.maximum(best, _alike(kept, placed))
+        best = torch.maximum(best, _alike(placed, kept))
+    return best
+
+
+def _inner(pictures: Tensor) -> Tensor:
+    cut = slice(JUDGED.margin, JUDGED.side - JUDGED.margin)
+    return pictures[:, cut, cut]
+
+
+def _levelled(pictures: Tensor, seen: Tensor | None = None) -> Tensor:
+    """Pictures (p, h, w) with their local mean taken out and their local contrast made equal.
+
+    Only what is `seen` (p, h, w; shares of 1) enters the means.
+    """
+    if seen is None:
+        detail = pictures - smooth(pictures, WIDE_BLUR)
+        return detail / (smooth(detail**2, WIDE_BLUR) + FAINT**2).sqrt()
+    share = smooth(seen, WIDE_BLUR).clamp_min(1e-3)
+    detail = pictures - smooth(pictures * seen, WIDE_BLUR) / share
+    return detail / (smooth(detail**2 * seen, WIDE_BLUR) / share + FAINT**2).sqrt()
+
+
+def _alike(wanted: Tensor, offered: Tensor) -> Tensor:
+    """Correlation (p,) of local contrast once grey levels of `offered` fit those of `wanted`.
+
+    The part that fits worst is left out: marks and writing cover it.
+    """
+    import torch
+
+    seen = torch.ones_like(wanted)
+    for _ in range(ROUNDS):
+        one = _levelled(wanted, seen)
+        other = _levelled(_in_levels_of(wanted, offered, seen), seen)
+        apart = smooth((one - other) ** 2, MARK_BLUR)
+        bar = apart.flatten(1).quantile(1 - COVERED, dim=1)
+        seen = (apart <= bar[:, None, None]).float()
+    return _correlation(one, other, seen)
+
+
+def _correlation(one: Tensor, other: Tensor, seen: Tensor) -> Tensor:
+    """Correlation (p,) of pictures (p, h, w) where they are `seen`."""
+    count = seen.sum((1, 2), keepdim=True)
+    first = (one - (one * seen).sum((1, 2), keepdim=True) / count) * seen
+    second = (other - (other * seen).sum((1, 2), keepdim=True) / count) * seen
+    product = (first * second).sum((1, 2))
+    return product / ((first**2).sum((1, 2)) * (second**2).sum((1, 2))).sqrt().clamp_min(1e-3)
+
+
+def _in_levels_of(wanted: Tensor, offered: Tensor, seen: Tensor) -> Tensor:
+    """`offered` through the piecewise linear curve that brings it nearest to `wanted`."""
+    import torch
+
+    grey = offered.flatten(1)
+    low, high = grey.amin(1, keepdim=True), grey.amax(1, keepdim=True)
+    place = (grey - low) / (high - low).clamp_min(1e-3) * (KNOTS - 1)
+    hats = (1 - (place[:, :, None] - torch.arange(float(KNOTS))).abs()).clamp_min(0)
+    weighed = (hats * seen.flatten(1)[:, :, None]).transpose(1, 2)
+    # Knots that few pixels use follow their neighbours rather than noise.
+    bend = torch.diff(torch.eye(KNOTS), n=2, dim=0)
+    normal = weighed @ hats + torch.eye(KNOTS) * 1e-2 + bend.T @ bend
+    curve = torch.linalg.solve(normal, weighed @ wanted.flatten(1)[:, :, None])
+    fitted: Tensor = hats @ curve
+    return fitted.view_as(offered)
