@@ -224,7 +224,8 @@ def _edges(pictures: Tensor) -> Tensor:
     weight = 1 / (square + FAINT * square.sqrt() + 1e-6)
     doubled = torch.stack([(across**2 - down**2) * weight, 2 * across * down * weight], 1)
     cells: Tensor = avg_pool2d(doubled, SIDE // CELLS).flatten(1)
-    return cells / cells.norm(dim=1, keepdim=True).clamp_min(1e-3)
+    unit: Tensor = cells / cells.norm(dim=1, keepdim=True).clamp_min(1e-3)
+    return unit
 
 
 def products(mine: Described, theirs: Described) -> Floats:

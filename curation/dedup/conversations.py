@@ -234,7 +234,7 @@ def contrasts(talks: Conversations, one: Indices, other: Indices) -> Flags:
     Turns of equal normal form do not. Others may where no list of their language says otherwise,
     or where the encoder cannot read one of them.
     """
-    apart = talks.form[one] != talks.form[other]
+    apart: Flags = talks.form[one] != talks.form[other]
     here = np.flatnonzero(apart)
     seen = readable(talks, talks.text[one[here]]) & readable(talks, talks.text[other[here]])
     for place in here[seen].tolist():
