@@ -25,6 +25,12 @@ def claimed(run_dir: Path, *, wait: bool = False, what: str = "run or selection"
         StorageError: the disk refuses.
     """
     require_local(run_dir)
+    if "?" in str(run_dir.absolute()):
+        # DuckDB looks for the log of a database "a?b/m.duckdb" under "a.wal?b/m.duckdb".
+        raise UsageError(
+            f"{str(run_dir)!r} holds a question mark, under which DuckDB keeps no database; "
+            "choose another --run-dir"
+        )
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         lock = (run_dir / "lock").open("w", encoding="utf-8")

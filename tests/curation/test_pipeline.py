@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from curation.claim import claimed
 from curation.errors import LedgerError, UsageError
 from curation.execution import LocalExecutor, Resources, Worker
 from curation.manifest import read
@@ -265,6 +266,12 @@ def test_two_runs_at_once_in_one_directory_are_refused(phantom_recipe, tmp_path)
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(UsageError, match="another run or selection is at work"):
             curate(phantom_recipe(), tmp_path, LocalExecutor())
+
+
+def test_a_run_directory_in_which_no_database_can_be_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="question mark"), claimed(tmp_path / "why?"):
+        raise AssertionError
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_in_the_place_of_the_run_directory_is_refused(phantom_recipe, tmp_path):
