@@ -17,6 +17,7 @@ CPU = (
     "manifest",
     "intervals",
     "scoring",
+    "readers",
     "train",
     "whole_run",
 )

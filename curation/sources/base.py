@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from uuid import uuid4
 
 import pyarrow as pa
@@ -16,6 +17,9 @@ from curation.errors import InputError, StorageError
 from curation.sources.answers import AnswerIndex
 from curation.sources.storage import refuse_secrets
 
+Kind = Literal["json", "jsonl", "csv", "tsv", "parquet", "object", "columns", "under"]
+"""Formats as files hold them: JSON's are lines, a list, one object, columns, or under a key."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shard:
@@ -24,7 +28,8 @@ class Shard:
     `file` is the name that goes into row ids (relative to the source's root), `uri` where it is.
     `start`/`stop` are the reader's own units (bytes, row groups, records); `first_index` is the
     index of the shard's first record in the file. `columns` are those that the file's place adds
-    to its records, `names` the files of a shard that holds many.
+    to its records, `names` the files of a shard that holds many, `kind` the format as the
+    cutting found it, so that workers need not look again.
     """
 
     file: str
@@ -34,6 +39,7 @@ class Shard:
     first_index: int
     columns: tuple[tuple[str, str | None], ...] = ()
     names: tuple[str, ...] = ()
+    kind: Kind | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import gzip
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final, Literal
 
@@ -14,13 +14,12 @@ import pyarrow as pa
 
 from curation.errors import InputError
 from curation.sources import csvfiles, jsonfiles, jsonshapes, parquetfiles
-from curation.sources.base import Shard
+from curation.sources.base import Kind, Shard
 from curation.sources.batches import BATCH_BYTES, BATCH_ROWS, Bad, Batch, read_record, untyped_batch
 from curation.sources.files import InputFile
 from curation.sources.storage import open_input, without_query
 
 Format = Literal["auto", "json", "jsonl", "csv", "tsv", "parquet"]
-Kind = Literal["json", "jsonl", "csv", "tsv", "parquet", "object", "columns", "under"]
 Plain = Literal["json", "jsonl", "csv", "tsv", "parquet"]
 SUFFIXES: Final[dict[str, Plain]] = {
     ".json": "json",
@@ -87,17 +86,21 @@ def format_of(name: str, uri: str, reading: Reading) -> Kind:
 
 def cut(file: InputFile, reading: Reading, shard_bytes: int) -> list[Shard]:
     """Cut a file into shards; a format that cannot be entered midway is one shard."""
-    kind = format_of(file.name, file.uri, reading) if file.size else "jsonl"
+    if not file.size:
+        return []
+    kind = format_of(file.name, file.uri, reading)
     if kind == "parquet":
-        return parquetfiles.group_shards(file, shard_bytes)
-    if kind == "jsonl" and not _is_gzip(file.uri):
-        return jsonfiles.line_shards(file, shard_bytes)
-    return [Shard(file.name, file.uri, 0, -1, 0)] if file.size else []
+        shards = parquetfiles.group_shards(file, shard_bytes)
+    elif kind == "jsonl" and not _is_gzip(file.uri):
+        shards = jsonfiles.line_shards(file, shard_bytes)
+    else:
+        shards = [Shard(file.name, file.uri, 0, -1, 0)]
+    return [replace(shard, kind=kind) for shard in shards]
 
 
 def load(shard: Shard, reading: Reading, columns: Sequence[str]) -> Iterator[Batch]:
     """The `columns` of a shard's records in batches of at most 5,000."""
-    kind = format_of(shard.file, shard.uri, reading)
+    kind = shard.kind or format_of(shard.file, shard.uri, reading)
     if kind == "parquet":
         yield from parquetfiles.batches(shard, columns)
         return

@@ -93,6 +93,10 @@ def _parsed(text: bytes) -> Any:
 def _of_object(stream: Any, name: str, lines: bool) -> Shape:
     """The shape of a file that starts with an object and is not lines of them."""
     whole = stream.read(WHOLE_BYTES + 1)
+    if len(whole) > WHOLE_BYTES and any(
+        isinstance(_parsed(line), dict) for line in whole[:WHOLE_BYTES].split(b"\n", 20)[:20]
+    ):
+        return "jsonl"  # its first line is broken, as any may be
     if len(whole) > WHOLE_BYTES:
         raise InputError(
             f"{name}: one JSON object of more than {WHOLE_BYTES:,} bytes; say with records under"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import subprocess
 from collections.abc import Iterator
@@ -209,6 +210,45 @@ def test_rows_that_repeat_an_id_keep_their_own_fates(recipe, medsift, tmp_path):
     assert sorted(action for action, _ in found) == ["dropped", "kept", "kept", "kept"]
     assert ("dropped", "exact_copy") in found
     assert len({line["row_id"] for line in why(tmp_path / "run")}) == 4
+
+
+# Splits that are known by name.
+
+
+def test_a_split_of_another_name_ends_the_run_before_any_work_until_it_is_mapped(
+    recipe, medsift, tmp_path
+):
+    names = ["train_sft", "train_sft", "test_prefs"]
+    rows = [{**row, "split": name} for row, name in zip(ROWS, names, strict=True)]
+    go = ("--local", "--run-dir", tmp_path / "run")
+    said = medsift("curate", recipe(rows), *go)
+    check_refused(said, 3, "'train_sft' (2)", "'test_prefs' (1)", "ingest.splits")
+    assert [path.name[:6] for path in (tmp_path / "run" / "stages").iterdir()] == ["ingest"]
+    mapped = {"splits": {"train_sft": "train", "test_prefs": "test"}}
+    said = medsift("curate", recipe(rows, ingest=mapped), *go)
+    assert said.code == 0, said.err
+    found = ask(tmp_path / "run", "SELECT split FROM samples ORDER BY row_id")
+    assert [line["split"] for line in found] == ["train", "train", "test"]
+
+
+def test_rows_of_test_files_are_not_in_the_pool(recipe, medsift, tmp_path):
+    for name, row in zip(("train", "validate", "test"), ROWS, strict=True):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row))
+    path = recipe(source={"path": str(tmp_path / "*.jsonl")})
+    said = medsift("curate", path, "--local", "--run-dir", tmp_path / "run")
+    assert said.code == 0, said.err
+    assert "test: 1, train: 1, validation: 1" in said.err
+    [line] = ask(tmp_path / "run", "SELECT row_id FROM selections WHERE selection = 'kept'")
+    assert line["row_id"] == "s:train.jsonl:0"
+    check_balanced(tmp_path / "run")
+
+
+def test_credentials_in_a_recipe_are_never_repeated(recipe, medsift, tmp_path):
+    path = recipe(source={"path": "s3://AKIAKEY:verysecret@bucket/rows.jsonl"})
+    said = medsift("curate", path, "--local", "--run-dir", tmp_path / "run")
+    check_refused(said, 2, "credentials")
+    assert "verysecret" not in said.err + said.out
+    assert not (tmp_path / "run").exists()
 
 
 # Recipes that do not fit their input.
