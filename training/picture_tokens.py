@@ -48,10 +48,21 @@ class PictureTokens:
 
     @cached_property
     def _marks(self) -> dict[int, int]:
-        """Reserved tokens that one picture brings into a chat, and how many of each."""
-        with_one, without = (Counter(self._tokens(self._asked(text))) for text in (f"{MARK}?", "?"))
-        found = with_one - without
-        return {token: count for token, count in found.items() if self.reserved.has(token)}
+        """Reserved tokens that each picture brings into a chat, and how many of each.
+
+        A template may set others once for all pictures, or elsewhere because there is one: those
+        that stand in a chat without pictures, or are not twice as many with two, say nothing.
+        """
+        one, none = (Counter(self._tokens(self._asked(text))) for text in (f"{MARK}?", "?"))
+        pair = self.base.chat.chat([("user", f"{MARK}{MARK}?")])
+        two = None if pair is None else Counter(self._tokens(pair))
+        return {
+            token: count
+            for token, count in one.items()
+            if self.reserved.has(token)
+            and token not in none
+            and (two is None or two[token] == 2 * count)
+        }
 
     def _asked(self, question: str) -> str:
         text = self.base.chat.chat([("user", question)])

@@ -254,7 +254,7 @@ def test_people_see_the_example_once_and_what_comes_next(
     assert said.code == 0, said.err
     assert said.err.count("⟦") == 2
     assert "step 1 of 2: loss " in said.err
-    assert "not checked: the recipe names no benchmarks" in said.out
+    assert "unchecked: held against no benchmark" in said.out
     [result] = (run / "trainings").glob("train-chosen-*/result")
     shown = result.relative_to(run.parent)
     assert f"medsift evaluate --model {qwen} --adapter {shown} --benchmark" in said.out

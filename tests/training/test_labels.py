@@ -234,6 +234,16 @@ def test_a_template_that_drops_turns_with_their_pictures_drops_the_sample(qwen: 
     assert gone.reason == "template_refused"
 
 
+def test_what_a_template_sets_once_for_all_pictures_counts_for_none(qwen: Path):
+    base = load_base(PretrainedBase(model=str(qwen)), "float32", full=False)
+    once = "{% set seen = namespace(any=false) %}{% for turn in messages %}"
+    once += "{% for part in turn['content'] if part is mapping and part['type'] == 'image' %}"
+    once += "{% set seen.any = true %}{% endfor %}{% endfor %}"
+    base.processor.chat_template = once + "{{ '<|endoftext|>' if seen.any }}" + CHAT
+    two = sample([("user", "<image>a <image>?"), ("assistant", "yes")], [(40, 28)] * 2)
+    assert isinstance(next(ChatEncoder(base).encode([two])), Encoded)
+
+
 SPELLED = [
     ("what is <|image_pad|>?", "yes", "<|image_pad|>"),
     ("<|vision_start|><|image_pad|><|vision_end|>is it clear?", "yes", "<|vision_start|>"),
