@@ -57,8 +57,8 @@ def scripts_read(pieces: Iterable[str]) -> frozenset[str]:
     A tokenizer learns its pieces from the texts that its model was trained on: of a script that it
     was trained on it has pieces of several letters by the thousand, of any other single letters
     alone. `LEAST_PIECES` pieces of two letters or more, or `LEAST_IDEOGRAPHS` single ideographs,
-    make a script read. Measured: English vocabularies have 26,534 and 46,527 such pieces of Latin
-    and at most 17 and 66 of any other script.
+    make a script read. Measured: MiniLM and CLIP have 27,533 and 46,529 such pieces of Latin
+    letters, and of any other script at most 10 and 66, those with accents.
     """
     words: Counter[str] = Counter()
     ideographs = 0

@@ -280,7 +280,7 @@ TABLES: Final[tuple[Table, ...]] = (
         "what a stage measured about itself: counts, and the recall of its searches",
         columns(
             "stage* VARCHAR | stage",
-            "name* VARCHAR | what was measured, for example image_recall or semantic redundant",
+            "name* VARCHAR | what was measured, for example image_recall or unread texts",
             "threshold DOUBLE | cosine it was measured at, where there is one",
             "value DOUBLE | the figure",
             "note VARCHAR | of a recall, how the search was made: exact, or ivf (by cells)",

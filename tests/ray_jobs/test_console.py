@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from curation.errors import InputError
-from curation.progress import StageAdvanced, StageFinished, StageStarted
+from curation.progress import StageAdvanced, StageFinished, StageStarted, StageWarned
 from ray_jobs import console
 from ray_jobs.console import HumanAudience, JsonAudience, audience, one_line, shown
 
@@ -23,6 +23,7 @@ class Result:
     run_dir: Path = Path("runs/a b")
     manifest: Path = Path("runs/a b/manifest.duckdb")
     report: Path = Path("runs/a b/report.html")
+    warnings: tuple[str, ...] = ()
 
 
 EVENTS = (
@@ -48,6 +49,18 @@ def test_people_read_one_aligned_line_for_each_stage():
     assert len(lines[0]) == len(lines[1])
     assert "medsift query 'runs/a b' \"SELECT * FROM funnel\"" in out.getvalue()
     assert "\x1b" not in out.getvalue()
+
+
+def test_a_warning_is_heard_when_it_is_given_and_stands_again_at_the_end():
+    people, machine = io.StringIO(), io.StringIO()
+    for listener in (HumanAudience(people), JsonAudience(machine)):
+        listener(StageWarned("embed", "five texts"))
+        listener.finished(Result(warnings=("five texts",)))
+    assert people.getvalue().splitlines()[0] == "warning: embed: five texts"
+    assert "warning: five texts" in people.getvalue().splitlines()
+    warned, finished = (json.loads(line) for line in machine.getvalue().splitlines())
+    assert (warned["event"], warned["message"]) == ("stage_warned", "five texts")
+    assert finished["warnings"] == ["five texts"]
 
 
 def test_a_terminal_shows_rate_and_time_left_and_keeps_only_the_lines():
