@@ -9,6 +9,7 @@ from pathlib import Path
 CPU = (
     "vectors",
     "texts",
+    "sameness",
     "selection",
     "images",
     "embedding",

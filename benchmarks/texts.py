@@ -1,9 +1,13 @@
 """Near-duplicate texts with planted copies: ours beside semhash, one process each.
 
     python benchmarks/texts.py [--rows 20000] [--repeat 3]
+    python benchmarks/texts.py --doubling [--largest 1600]
 
 20,000 texts of 20 to 40 words, a tenth of them exact copies and a tenth with one word changed.
 Recall is the share of planted copies whose original was found; kept is checked against truth.
+With --doubling: reports from one template that differ in a number alone, and a question with one
+long run of blanks, at sizes that double. Twice the reports are four times the pairs, of which each
+is looked at once; the duplicate search itself compares no pair whose numbers differ.
 """
 
 from __future__ import annotations
@@ -75,6 +79,35 @@ def semhash(texts: list[str]) -> tuple[int, set[tuple[int, int]] | None]:
     return len(hashed.self_deduplicate(threshold=0.93).selected), None
 
 
+TEMPLATE = " ".join(f"finding{place} was described" for place in range(20))
+
+
+def double(largest: int) -> None:
+    """Print the seconds of template reports and of a long run of blanks at sizes that double."""
+    from curation.dedup.options import choices
+    from curation.neighbors import near_texts
+
+    print(f"{'reports':>8} {'all pairs':>10} {'by meaning':>11}    {'blanks':>8} {'options':>10}")
+    size = largest // 16
+    while size <= largest:
+        reports = [f"{TEMPLATE} and measures {number} mm" for number in range(size)]
+        every = _seconds(lambda texts=reports: near_texts(texts, threshold=THRESHOLD))
+        apart = np.arange(size, dtype=np.int64)
+        parted = _seconds(
+            lambda texts=reports, part=apart: near_texts(texts, threshold=THRESHOLD, within=part)
+        )
+        blanks = 100 * size
+        read = _seconds(lambda count=blanks: choices("A) yes" + " " * count + "x"))
+        print(f"{size:8} {every:10.3f} {parted:11.3f}    {blanks:8} {read:10.5f}", flush=True)
+        size *= 2
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
 Contender = Callable[[list[str]], tuple[int, set[tuple[int, int]] | None]]
 CONTENDERS: dict[str, tuple[str | None, Contender]] = {
     "medsift near texts": (None, ours),
@@ -126,7 +159,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--only", choices=list(CONTENDERS), help="run one, in this process")
+    parser.add_argument("--doubling", action="store_true", help="sizes that double, ours alone")
+    parser.add_argument("--largest", type=int, default=1_600, help="reports of --doubling")
     chosen = parser.parse_args()
+    if chosen.doubling:
+        double(chosen.largest)
+        return
     if chosen.only:
         measure(chosen.only, chosen.rows, chosen.repeat)
         return

@@ -1,4 +1,4 @@
-"""Samples that contradict each other: same pictures and question, different answer."""
+"""Samples that contradict each other: same pictures and question, answers not both right."""
 
 from __future__ import annotations
 

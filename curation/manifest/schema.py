@@ -216,7 +216,7 @@ TABLES: Final[tuple[Table, ...]] = (
     ),
     Table(
         "conflicts_found",
-        "same image group and question, different answer",
+        "same image group and question, answers that contradict each other",
         columns(
             "group_id* VARCHAR | conflict",
             "sample_id* VARCHAR | sample that takes part",

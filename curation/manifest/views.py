@@ -174,7 +174,7 @@ VIEWS: Final[tuple[View, ...]] = (
     ),
     View(
         "conflicts",
-        "same image group and question, different answer",
+        "same image group and question, answers that contradict each other",
         "SELECT run_id, group_id, sample_id, question, answer, row_id FROM conflicts_found",
         _RUN
         | {

@@ -149,9 +149,11 @@ def _candidates(
     n = max(len(digests), 1)
     keys = np.empty(0, dtype=np.int64)
     for start in range(0, digests.shape[1] - rows + 1, rows):
-        found = _same_band(digests[:, start : start + rows], part, limit)
-        if len(found):
-            keys = np.unique(np.concatenate([keys, found]))
+        more = _same_band(digests[:, start : start + rows], part, limit)
+        if len(more):
+            # Sorted by hand: np.unique hashes whole numbers, and keys as regular as these collide.
+            keys = np.sort(np.concatenate([keys, more]))
+            keys = keys[np.append(True, keys[1:] != keys[:-1])]
         check_candidates(len(keys), limit)
     return keys // n, keys % n
 
