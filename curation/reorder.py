@@ -35,8 +35,14 @@ def taken_rows(table: pa.Table, places: Any, chunk_bytes: int = CHUNK_BYTES) -> 
     indices = places if isinstance(places, pa.Array) else pa.array(places, pa.int64())
     if table.nbytes < chunk_bytes and len(indices) <= table.num_rows:
         return table.take(indices).combine_chunks()
-    moved = widened(table).take(indices)
-    pieces = [piece.cast(table.schema).combine_chunks() for piece in _cut(moved, chunk_bytes)]
+    # One copy in arrays that can hold it all; every piece is then taken from that at once.
+    whole = widened(table).combine_chunks()
+    rows = max(1, table.num_rows * chunk_bytes // max(table.nbytes, 1))
+    pieces = [
+        piece.cast(table.schema)
+        for start in range(0, len(indices), rows)
+        for piece in _taken(whole, indices.slice(start, rows), chunk_bytes)
+    ]
     return pa.concat_tables(pieces) if pieces else table.schema.empty_table()
 
 
@@ -58,13 +64,15 @@ def _wide(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _cut(table: pa.Table, chunk_bytes: int) -> Iterator[pa.Table]:
-    """Slices of a table, in order, none above `chunk_bytes` that has more than one row."""
-    if table.num_rows == 0:
+def _taken(table: pa.Table, indices: pa.Array, chunk_bytes: int) -> Iterator[pa.Table]:
+    """The rows at `indices` in order, in pieces of which none above `chunk_bytes` has two rows.
+
+    A piece owns its bytes: a cast looks at all that an array holds, not at a slice of it.
+    """
+    piece = table.take(indices)
+    if piece.nbytes <= chunk_bytes or len(indices) == 1:
+        yield piece
         return
-    if table.nbytes <= chunk_bytes or table.num_rows == 1:
-        yield table
-        return
-    half = table.num_rows // 2
-    yield from _cut(table.slice(0, half), chunk_bytes)
-    yield from _cut(table.slice(half), chunk_bytes)
+    half = len(indices) // 2
+    yield from _taken(table, indices.slice(0, half), chunk_bytes)
+    yield from _taken(table, indices.slice(half), chunk_bytes)
