@@ -90,7 +90,7 @@ def test_options_set_items_apart_that_are_otherwise_alike():
 
 
 def test_an_empty_table_has_the_columns():
-    assert score_predictions(PREDICTIONS.empty_table(), "strict").schema.names[-1] == "contains"
+    assert score_predictions(PREDICTIONS.empty_table(), "strict").schema.names[-1] == "explanation"
 
 
 def test_text_columns_of_any_arrow_kind_are_read():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from evaluation.scoring import PROTOCOLS, Item
-from evaluation.scoring.spans import answer_span, without_reasoning
+from evaluation.scoring.reasoning import without_reasoning
+from evaluation.scoring.spans import answer_span
 
 LONG = 100_000
 
