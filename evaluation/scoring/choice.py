@@ -11,7 +11,8 @@ from curation.errors import InputError
 from evaluation.scoring.base import Reading
 from evaluation.scoring.claims import Claims, read_claims
 from evaluation.scoring.closed import polarity, read_yes_no
-from evaluation.scoring.mentions import LETTERS, mark_mentions
+from evaluation.scoring.mentions import LETTERS, mark_letters, mark_mentions
+from evaluation.scoring.open import declines
 from evaluation.scoring.spans import Span, fold
 from evaluation.scoring.words import gold_words, words
 
@@ -30,6 +31,8 @@ def read_choice(span: Span, options: Sequence[str]) -> Reading:
     `settled` says that nothing less explicit may be read instead.
     """
     known = tuple(options)
+    if span.where == "correction" and declines(span.text):
+        return Reading(None, "declined")
     return (
         _read_exactly(span, known) or _read_polarity(span.text, known) or _read_claims(span, known)
     )
@@ -61,27 +64,35 @@ def _right_options(gold: str, options: tuple[str, ...]) -> frozenset[int]:
 def _read_exactly(span: Span, options: tuple[str, ...]) -> Reading | None:
     """A letter and no more, or the text of one option and no more."""
     same = _same_text(span, options)
+    led = _read_led(span.text, options)
+    if led:
+        return led
     bare = BARE.fullmatch(span.text)
-    if bare and len(bare[1]) == 1:
+    if bare:
         place = ord(bare[1]) - ord("a")
+        if place >= len(options) and not same:
+            return Reading(None, "a letter beyond the options")
         if place >= len(options):
-            return None if same else Reading(None, "a letter beyond the options")
+            return Reading(LETTERS[same[0]] if len(same) == 1 else None, "text of one option")
         if same and place not in same:
             return Reading(None, "a letter that is also another option's text")
         return Reading(LETTERS[place], "letter")
     if len(same) == 1:
         return Reading(LETTERS[same[0]], "text of one option")
-    led = LED.match(span.text)
-    if led and (place := ord(led[1] or led[2]) - ord("a")) < len(options):
-        rest = span.text[led.end() :].strip()
-        owners = _exact(rest, options)
-        if owners:
-            own = place in owners
-            return Reading(
-                LETTERS[place] if own else None,
-                "letter and text" if own else "a letter with another option's text",
-            )
     return None
+
+
+def _read_led(text: str, options: tuple[str, ...]) -> Reading | None:
+    """A letter followed by exactly the text of an option: its own, or another's."""
+    led = LED.match(text)
+    if led is None or (place := ord(led[1] or led[2]) - ord("a")) >= len(options):
+        return None
+    owners = _exact(text[led.end() :], options)
+    if not owners:
+        return None
+    if place in owners:
+        return Reading(LETTERS[place], "letter and text")
+    return Reading(None, "a letter with another option's text")
 
 
 def _same_text(span: Span, options: tuple[str, ...]) -> list[int]:
@@ -117,8 +128,10 @@ def _read_polarity(text: str, options: tuple[str, ...]) -> Reading | None:
         return said if None not in poles else None
     if None in poles and said.rule == "statement":
         return None
-    places = [place for place, pole in enumerate(poles) if pole is (said.answer == "yes")]
-    return Reading(LETTERS[places[0]], said.rule) if len(places) == 1 else None
+    places = {place for place, pole in enumerate(poles) if pole is (said.answer == "yes")}
+    if read_claims(mark_letters(text, len(options))).asserted - places:
+        return Reading(None, "a letter with another option's text")
+    return Reading(LETTERS[min(places)], said.rule) if len(places) == 1 else None
 
 
 @lru_cache(maxsize=65_536)

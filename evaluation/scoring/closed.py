@@ -18,7 +18,7 @@ HAN: Final = "[\u3400-\u9fff]"
 _YES: Final = r"(?:yes|yeah|yep|yup|yea|aye|affirmative)(?![a-z0-9])"
 # "No-contrast CT" denies nothing.
 _NO: Final = r"(?:nope|nah|no)(?!-?[a-z0-9])"
-_PAIR: Final = r"\s{0,3}(?:/|\||or|and|,\s?or|、|还是|或者?|和|与)\s{0,3}"
+_PAIR: Final = r"\s{0,3}(?:/|\||(?:or|and|nor)(?:\snot)?|,\s?or|、|还是|或者?|和|与)\s{0,3}"
 _WORD: Final = r"(?<![a-z0-9])"
 _ASKED: Final = "(?:是否|是不是|有没有|有无|能否|能不能|可否|会不会|对不对)"
 _UNABLE: Final = "(?:无法|不能|难以|未能|没办法|没法|不好|很难|不可)"
@@ -36,6 +36,9 @@ IDIOM: Final = re.compile(
     rf"|毫无疑问|毋庸置疑|无疑|无可否认|不可否认|不容置疑|不仅仅?|不但|不只|不止|不光|没问题|没关系|不错"
     rf"|无论|不论|不管|不妨"
 )
+CERTAIN: Final = re.compile(r"\W*(?:no|without(?:\sa|\sany)?)\s(?:doubt|question)|毫?无疑问?|没错")
+SPOKEN: Final = re.compile(r"\w")
+QUOTED: Final = re.compile(r"[\"'“”‘’](yes|no)[\"'“”‘’]")
 # What withholds an answer: questions echoed, both words offered at once, refusals, doubts.
 REFUSAL: Final = re.compile(
     rf"{_WORD}(?:(?:can\s?not|can't|could\snot|couldn't|unable\sto|impossible\sto|not\spossible\sto"
@@ -45,21 +48,22 @@ REFUSAL: Final = re.compile(
     r"|not\s(?:\w+\s)?(?:sure|certain|clear|necessarily|possible|known|enough|sufficient|able)"
     r"|n't\s(?:\w+\s)?(?:sure|certain|clear|possible|enough|know|sufficient)|not\sknow"
     r"|unsure|uncertain|unclear|insufficient|inconclusive|indeterminate|equivocal|it\sdepends"
-    rf"|as\san\sai|no\sidea){_CLAUSE}"
+    rf"|as\san\sai|no\s(?:idea|comment|answer|information|image|picture|photo|scan|data|one|opinion|clue"
+    rf"|context|access|way\sto|response)(?![a-z])){_CLAUSE}"
     rf"|{_UNABLE}{HAN}{{0,6}}?{_JUDGE}{_CLAUSE}"
     rf"|不太?(?:确定|清楚|知道|明确|好说){_CLAUSE}|(?:没有|无|缺乏)足够{_CLAUSE}"
-    rf"|未必|不一定|不见得|说不定|未知|不详|不明"
+    rf"|未必|没看清|看不清|未看清|没有?办法|不清晰?|不一定|不见得|说不定|未知|不详|不明"
 )
 PAIR: Final = re.compile(
     rf"{_WORD}(?:{_YES}{_PAIR}{_NO}|{_NO}{_PAIR}{_YES})|(?:是|有){_PAIR}(?:否|不是|没有|无)"
 )
 ASKED: Final = re.compile(rf"{_ASKED}[^,。;:!?\s]{{0,60}}\??|(?:\A|(?<=[.;!?。\n]))[^.;!?。\n]*\?")
 SPLIT: Final = re.compile(
-    r"[.;!?。,:\n]+|…+|\s[-–—]+\s|(?<![a-z])(?:but|however|although|though|because|since|(?<!think\s)(?<!believe\s)so"
+    r"[.;!?。,:\n]+|…+|\s[-–—]+\s|(?<![a-z])(?:but|however|although|though|because|since|(?<!think\s)(?<!believe\s)(?<!appears\s)(?<!seems\s)(?<!looks\s)so"
     r"|therefore|thus|hence|while|whereas|yet)(?![a-z])|因为|所以|因此|由于|但是?|而且"
 )
 _LEAD: Final = (
-    "so|therefore|thus|hence|well|ok|okay|then|finally|overall|in|short|conclusion|summary|i|we"
+    "i'd|i'll|i'm|we'd|have|so|therefore|thus|hence|well|ok|okay|then|finally|overall|in|short|conclusion|summary|i|we"
     "|think|believe|say|guess|would|will|my|the|final|correct(?=\sanswer)|answer|response|is|it|it's|that|that's"
     "|this|probably|likely|most|clearly|definitely|certainly|absolutely|undoubtedly|indeed|perhaps"
     "|possibly|maybe|be|should|must|statement|claim|and|to|your|question|for|case|quite|a|an|oh|hmm"
@@ -70,7 +74,7 @@ _LEAD: Final = (
 LEAD: Final = re.compile(rf"\W*+(?:(?>(?:{_LEAD})(?![a-z']))\W*+)*+")
 _REST: Final = (
     r"(?:$|\d|[^\w\s]|(?:there|it|this|that|these|those|they|he|she|the|i|we|both|all|sir|indeed|please|definitely"
-    r"|certainly|absolutely|probably|likely|again|in|on|at|for|is|are|does|do|has|one|some|several"
+    r"|certainly|absolutely|probably|likely|again|in|on|at|for|one|some|several"
     r"|a|an|multiple|with)(?![a-z]))"
 )
 AFFIRMS: Final = re.compile(rf"{_YES}(?=\s{{0,3}}{_REST})|{_YES}(?=\W*{HAN})")
@@ -83,15 +87,15 @@ _TAIL: Final = (
     r"|at\sall|of\scourse|statement|answer|indeed|sir|\d{1,3}\s?%)(?![a-z]))*\W*"
 )
 ALONE_YES: Final = re.compile(
-    r"(?:true|correct|(?:that|it|you|this)(?:'s|\sis|'re|\sare)\sright|present|positive|exactly|of\scourse|y|it\s(?:is|does|has|was)"
+    r"(?:true|correct|(?:that|it|you|this)(?:'s|\sis|'re|\sare)\sright|present|positive|exactly|of\scourse|y|it\s(?:\w{1,20}ly\s)?(?:is|does|has|was)|(?:it\s)?(?:appears|seems|looks)\sso"
     r"|there\s(?:is|are)|they\s(?:are|do)|i\s(?:think|believe)\sso|agreed?|accurate|confirmed"
     rf"|yes){_TAIL}"
 )
 ALONE_NO: Final = re.compile(
-    r"(?:false|incorrect|wrong|absent|negative|none(?:\s(?:seen|visible|present|identified|detected"
+    r"(?:false|incorrect|wrong|absent|negative|(?:there\s(?:is|are)\s)?none(?:\s(?:seen|visible|present|identified|detected"
     r"|noted|found|observed))?|never|not\sat\sall|not\sreally|not\strue|not\scorrect|not\sright|n"
     r"|(?:of\scourse|certainly|definitely|absolutely|probably|surely)\snot"
-    r"|untrue|inaccurate|not\s(?:present|seen|visible|there|identified|detected|evident|so)"
+    r"|untrue|inaccurate|hardly|no\sway|not\s(?:present|seen|visible|there|identified|detected|evident|so)"
     r"|(?:it|that|this|there)'s\snot|(?:it|there|they|this|that)\s(?:is|are|does|do|was|has)(?:n't|\snot)(?:\s(?:true|correct"
     r"|right|so|the\scase))?|(?:i\s(?:think|believe)\snot)|(?:i\s(?:do\snot|don't)\s(?:think|believe)"
     rf"\sso)){_TAIL}"
@@ -105,23 +109,23 @@ _SEEN: Final = (
 )
 # A negation that makes of its clause the statement that something is not there.
 STATES_NO: Final = re.compile(
-    rf"{_WORD}(?:no(?=\s[a-z])|none\s(?:of|is|are|was|were|{_SEEN})|not\s(?:an?\s)?yes|not\s{_SEEN}|absent|absence\sof|lacks?"
+    rf"{_WORD}(?:no(?=\s[a-z])|nothing(?=\s)|false\sthat|yes\sis\s(?:wrong|incorrect|not)|none\s(?:of|is|are|was|were|{_SEEN})|not\s(?:an?\s)?yes|not\s{_SEEN}|absent|absence\sof|lacks?"
     r"|negative\sfor|(?:is|are|was|were|do|does|did|has|have|would|should|could)(?:n't|\snot)"
     r"(?!\s(?:a\s(?:clear|definite|simple)|no(?![a-z])|absent|un|wrong|incorrect|false|cle)))"
     r"(?!\w)|(?<![a-z])not\s(?:say\s)?yes(?![a-z])|(?<![a-z])without(?![a-z])"
 )
 STATES_YES: Final = re.compile(
-    rf"{_WORD}(?:there(?:\sis|\sare|'s)(?!\s(?:no|not|nothing|neither)(?![a-z]))|there\s(?:appears|seems)"
+    rf"{_WORD}(?:there(?:\sis|\sare|'s)(?!\s(?:no|not|none|nothing|neither)(?![a-z]))|there\s(?:appears|seems)"
     rf"\sto\sbe|(?:is|are|was|were)\s(?:\w+ly\s)?{_SEEN}|positive\sfor|can\sbe\s{_SEEN}"
     rf"|(?:shows?|demonstrates?|reveals?)\s(?:evidence|signs)\sof)(?![a-z])"
 )
 CONDITION: Final = re.compile(r"\s*(?:if|unless|whether|suppos\w*|如果|假如|若|是否)(?![a-z])")
 ZH_ALONE_NO: Final = re.compile(
-    r"\W*(?:我认为|应该|答案|这|那|其实|并|是)*(?:否定?|不是|不对|不会|不能|不可以|不存在|不正确|不属于|不包含|不包括|没有?|无|错误?|错了|有误|并非(?:如此)?"
+    r"\W*(?:我认为|应该|答案|这|那|该|种|说法|判断|描述|其实|并|是)*(?:否定?|不是|不对|不会|不能|不可以|不存在|不正确|不属于|不包含|不包括|没有?|无|错误?|错了|有误|并非(?:如此)?"
     r"|并没有|并不是|并不|未见|阴性|假|不)(?:的|如此|这样|啊|呢|吧|呀)*\W*"
 )
 ZH_ALONE_YES: Final = re.compile(
-    r"\W*(?:我认为|应该|答案|这|那|确实|的确|当然|肯定|其实|也)*(?:是|对|有|存在|包含|包括|属于|正确|可以|能|会|没错|当然|肯定|确实"
+    r"\W*(?:我认为|应该|答案|这|那|该|种|说法|判断|描述|是(?=正确|对)|确实|的确|当然|肯定|其实|也)*(?:是|对|有|存在|包含|包括|属于|正确|可以|能|会|没错|当然|肯定|确实"
     r"|的确|可见|阳性|属实|真|是这样|准确)(?:的|啊|呢|吧|呀|是|有|存在)*\W*"
 )
 ANSWER_WORDS: Final = (
@@ -136,7 +140,7 @@ ZH_DOUBLE: Final = re.compile(
     r"(?:并非|不是|并不是|不可能|不会|未尝|无不|不无|不能说|不得不)(?:没有?|无|不(?=存在|是|包))?(?<=没有|.没|.无|.不)(?!法)"
 )
 ZH_NO: Final = re.compile(
-    rf"(?:没有?(?!法|错)|不(?:是|对(?!称)|正确|存在|包含|包括|属于|可以|能|会|像|支持|符合|正常|显示)|未(?:见|发现|显示|出现|看到|提示|检出|观察到|及)"
+    rf"(?:没(?:见到?|看到|发现)|没有?(?!法|错|办法)|不认为[^,。;]*|不(?:是|对(?!称)|正确|存在|包含|包括|属于|可以|能|会|像|支持|符合|正常|显示)|未(?:见|发现|显示|出现|看到|提示|检出|观察到|及)"
     rf"|无(?![论法疑])|否(?!则)|并非|看不[到出见]|缺乏|缺如|错误|有误|排除了|阴性|并不|(?<!{HAN})不(?!{HAN}{{0,1}}[一同少久断])(?={HAN}))"
 )
 ZH_YES: Final = re.compile(
@@ -157,7 +161,10 @@ def read_yes_no(text: str) -> Reading:
     `settled` says that nothing less explicit may be read instead: an answer, a contradiction or a
     refusal.
     """
-    text = PAIR.sub(" ", IDIOM.sub(" ", text))
+    bare = QUOTED.sub(r"\1", text)
+    text = PAIR.sub(" ", IDIOM.sub(" ", bare))
+    if text != bare and not SPOKEN.search(text) and CERTAIN.match(bare):
+        return Reading("yes", "yes or no")
     clauses = _clauses(ASKED.sub("\n", text))
     strong: list[bool] = []
     weak: list[bool] = []

@@ -35,10 +35,11 @@ LETTER: Final = re.compile(
 )
 # "A mass" is no mention of option A, "A is wrong" is one; "I" is a letter only where it stands so.
 TELLS: Final = re.compile(
-    r"\s{0,3}(?:$|[.):;,、。!?/&|=>\]❌✅✗✘✔✓☑×\u3400-\u9fff\n]|[-–—]|and(?![a-z])|or(?![a-z])|nor(?![a-z])"
+    r"\s{0,3}(?:$|[.():;,、。!?/&|=>\]❌✅✗✘✔✓☑×\u3400-\u9fff\n]|[-–—]|and(?![a-z])|or(?![a-z])|nor(?![a-z])"
     r"|(?:is|was|isn't|isnt|seems|looks|appears|fits|because|since|as|rather|instead|but|not|than"
-    r"|can|cannot|can't|could|would|should|may|might|has|does|doesn't|explains|matches|option"
-    r"|over|for|here|remains|due|given|based|with(?=\s(?:high|low|good|moderate)))(?![a-z]))"
+    r"|[a-z](?![a-z0-9'-])|can|cannot|can't|could|would|should|may|might|has|does|doesn't|explains|matches|option"
+    r"|over|for|here|remains|due|given|based|the|it(?=\sis)|too|also|by|if|when|which|who|among|above"
+    r"|must|will|alone|with(?=\s(?:high|low|good|moderate)))(?![a-z]))"
 )
 LIST_MARK: Final = re.compile(r"\s?[.:、。]|\s?\)|\s[-–—](?=\s)|\s?[–—]|\s?=>?|\s?->")
 SPACE: Final = re.compile(r"\s{0,9}")
@@ -53,7 +54,7 @@ def mark_mentions(text: str, options: tuple[str, ...]) -> str:
     if not any(character.isalnum() for character in text):
         return text
     marked = _mark_texts(text, options)
-    return _join(_mark_letters(marked, len(options)))
+    return _join(mark_letters(marked, len(options)))
 
 
 def _mark_texts(text: str, options: tuple[str, ...]) -> str:
@@ -137,7 +138,7 @@ def _known(options: tuple[str, ...]) -> dict[str, list[tuple[tuple[str, ...], in
     return known
 
 
-def _mark_letters(text: str, count: int) -> str:
+def mark_letters(text: str, count: int) -> str:
     """Mark the letters that name options and stand apart as such."""
     out: list[str] = []
     done = 0
@@ -178,9 +179,11 @@ def _names(text: str, found: re.Match[str]) -> bool:
 
 
 _SEPARATOR: Final = r"[ \t.:,、。()\[\]\"'“”\-–—=>|]{0,5}"
-OWN_TEXT: Final = re.compile(rf"({MARK})({LED}?){_SEPARATOR}\1(?!{LED})[)\]\"'”]?")
+OWN_TEXT: Final = re.compile(rf"({MARK})({LED}?)(?:{_SEPARATOR}\1(?!{LED})[)\]\"'”]?)+")
+# "Pneumonia (A): unlikely" opens an entry of a list as "A. unlikely" does.
+HEAD: Final = re.compile(rf"(\A|(?<=[\n.;!?。]))(\s*{MARK})\s?:(?=\s?\w)")
 
 
 def _join(text: str) -> str:
     """A letter and the option's own text beside it are one mention."""
-    return OWN_TEXT.sub(r"\1\2 ", text)
+    return HEAD.sub(rf"\1\2{LED} ", OWN_TEXT.sub(r"\1\2 ", text))

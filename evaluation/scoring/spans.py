@@ -26,6 +26,7 @@ STYLE: Final = re.compile(r"</?(?:b|i|u|em|strong|span|mark|code|pre|center|td|t
 BRACE: Final = re.compile(r"\\(?:boxed|fbox)\s{0,9}\{|[{}]")
 EMPTY: Final = re.compile(r"\s*\}")
 GLUE: Final = 24
+JOINS: Final = frozenset({"and", "or", ",", "/", "&", "and/or", "和", "或", "、"})
 COMMAND: Final = re.compile(r"\\[a-z]{1,20}\s{0,9}\{([^{}]*)\}")
 SIGN: Final = re.compile(r"\\([a-z]{2,20}|%)(?![a-z])")
 SIGNS: Final = {
@@ -44,15 +45,18 @@ JSON: Final = re.compile(
     r"\s{0,9}(?:\"((?:[^\"\\]|\\.){0,5000})\"|'((?:[^'\\]|\\.){0,5000})'|\[([^\[\]]{0,5000})\]"
     r"|([^\s,{}\[\]\"']{1,5000}))"
 )
-_OF: Final = r"(?:\s(?:choice|option|letter))?(?:\s(?:to|for)\s(?:the|this|that|your)\squestion)?"
+_OF: Final = r"(?:\s(?:among|of|from)\s(?:the|these|those)\s(?:\w+\s)?(?:options|choices))?"
+_OF_ANSWER: Final = (
+    r"(?:\s(?:choice|option|letter))?(?:\s(?:to|for)\s(?:the|this|that|your)\squestion)?"
+)
 _SAYS: Final = (
     r"(?<=\s)(?:is|would\sbe|should\sbe|must\sbe|will\sbe|has\sto\sbe|could\sbe|might\sbe|may\sbe)"
     r"(?![a-z])\s?(?:[:=]|that(?![a-z]))?|[:=]|-+>?(?=\s)|(?=\n)"
 )
 MARKER: Final = re.compile(
-    rf"(?<![a-z])(?:answers?{_OF}"
+    rf"(?<![a-z])(?:answers?{_OF_ANSWER}{_OF}"
     r"|(?:correct|right|best|final|chosen|selected|appropriate|likely)"
-    r"\s(?:option|choice|letter|response|selection|diagnosis|verdict|decision|conclusion)"
+    rf"\s(?:option|choice|letter|response|selection|diagnosis|verdict|decision|conclusion){_OF}"
     rf"|conclusion(?=\s?[:\n]))\s{{0,3}}(?:{_SAYS})"
     r"|(?:答案|选项|选择|回答|结论)\s?应?该?\s?(?:(?<!不)[是为]\s?:?|:|】)|【答案】:?"
 )
@@ -60,7 +64,7 @@ MARKER: Final = re.compile(
 UNSTATED: Final = re.compile(
     r"(?:(?<![a-z])(?:if|whether|unless|suppos\w*|assum\w*|doubt|not\ssure|n't\s(?:think|believe)"
     r"|not\s(?:think|believe)|cannot|wrong|incorrect|unable)(?![a-z])"
-    r"|n't|如果|假如|若|是否|不认为|不确定|错误)[^.:;!?,。\n]{0,40}$"
+    r"|n't|如果|假如|若|是否|无法|不能|难以|不认为|不确定|错误)[^.:;!?,。\n]{0,40}$"
 )
 # "The answer is right" may name a side, "the answer is right because" does not state one.
 PREDICATE: Final = re.compile(
@@ -172,10 +176,8 @@ def _boxed(text: str) -> str:
         return ""
     start, first, end = boxes[-1]
     found = text[first:end]
-    if len(boxes) > 1 and 0 <= start - boxes[-2][2] <= GLUE:
-        glue = text[boxes[-2][2] + 1 : start].strip(" $\n\\()[]")
-        if glue in ("and", "or", ",", "/", "&", "和", "或", "、", "and/or"):
-            found = f"{text[boxes[-2][1] : boxes[-2][2]]} {glue} {found}"
+    if len(boxes) > 1 and (glue := _glue(text, boxes[-2][2], start)):
+        found = f"{text[boxes[-2][1] : boxes[-2][2]]} {glue} {found}"
     return _without_latex(found)
 
 
@@ -187,13 +189,24 @@ def _without_latex(text: str) -> str:
 
 def _tagged(text: str) -> str:
     """What the last filled answer tag holds; one left open runs to the end."""
-    found, start = "", -1
+    found, glue, start, end = "", "", -1, -1
     for tag in TAG.finditer(text):
         if start >= 0 and (content := text[start : tag.start()].strip()):
-            found = content
-        start = -1 if tag[1] or tag[3] else tag.end()
+            found = f"{found} {glue} {content}" if found and glue else content
+            end = tag.end()
+        opens = not (tag[1] or tag[3])
+        start = tag.end() if opens else -1
+        glue = _glue(text, end, tag.start()) if opens else ""
     rest = text[start:].strip() if start >= 0 else ""
     return rest or found
+
+
+def _glue(text: str, start: int, end: int) -> str:
+    """The "or", "and" or comma that alone stands between two marked answers; else nothing."""
+    if not 0 <= start <= end <= start + GLUE:
+        return ""
+    glue = text[start:end].strip(" $\n\\()[]}")
+    return glue if glue in JOINS else ""
 
 
 def _keyed(text: str) -> str:
