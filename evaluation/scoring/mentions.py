@@ -12,7 +12,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-from evaluation.scoring.words import ARTICLES, TOKEN, canonical
+from evaluation.scoring.spelling import respell
+from evaluation.scoring.words import ARTICLES, TOKEN
 
 LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 FIRST_MARK: Final = 0xE000
@@ -63,7 +64,7 @@ def _mark_texts(text: str, options: tuple[str, ...]) -> str:
     if not known:
         return text
     tokens = [
-        (token.start(), token.end(), canonical(token[0]))
+        (token.start(), token.end(), respell(token[0]))
         for token in TOKEN.finditer(text)
         if token[0] not in ARTICLES
     ]
@@ -123,7 +124,7 @@ def _known(options: tuple[str, ...]) -> dict[str, list[tuple[tuple[str, ...], in
     places: dict[tuple[str, ...], set[int]] = {}
     for place, option in enumerate(options):
         found = [token for token in TOKEN.findall(plain(option)) if token not in ARTICLES]
-        whole = tuple(canonical(token) for token in found)
+        whole = tuple(respell(token) for token in found)
         # A text of one letter is the letter's business.
         if whole and not (
             len(whole) == 1 and len(whole[0]) == 1 and whole[0].isascii() and whole[0].isalpha()

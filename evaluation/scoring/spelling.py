@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _NUMBERS: Final = (
@@ -26,7 +27,7 @@ SAME: Final = (
         for number, (word, suffix) in enumerate(zip(_ORDINALS, _SUFFIXES, strict=True), 1)
     }
     | _GREEK
-    | {"grey": "gray", "coloured": "colored", "naïve": "naive"}
+    | {"grey": "gray", "coloured": "colored"}
 )
 # British letters for American ones, in words of four letters and more.
 AMERICAN: Final = tuple(
@@ -59,6 +60,7 @@ AMERICAN: Final = tuple(
 )
 
 
+@lru_cache(maxsize=65_536)
 def respell(word: str) -> str:
     """Return the one spelling of a folded word that all its spellings share."""
     if word in SAME:

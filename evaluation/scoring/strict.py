@@ -6,7 +6,7 @@ The score of an open answer is its exact match; shares of words stand in their o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from evaluation.scoring.base import PARSED, UNPARSED, Item, Reading, Scored, explain, verdict
 from evaluation.scoring.choice import LETTERS, read_choice, right_options
@@ -24,7 +24,7 @@ def score(item: Item, reply: str) -> Scored:
 
     Raises InputError where a gold answer is none of the item's options.
     """
-    found = list(spans(reply))
+    found = spans(reply)
     if item.answer_type == "open":
         return _open(found, item)
     pole = polarity(item.gold) if item.answer_type == "closed" else None
@@ -69,9 +69,9 @@ def _by_words(span: Span) -> Reading:
     return Reading(" ".join(said) or None, "words", settled=bool(said) or explicit)
 
 
-def _uncorrected(found: Iterable[Span]) -> list[Span]:
+def _uncorrected(found: Iterable[Span]) -> Iterator[Span]:
     """Spans without what follows "wait" and the like: free words always read as an answer."""
-    return [span for span in found if span.where != "correction"]
+    return (span for span in found if span.where != "correction")
 
 
 def _open(found: Iterable[Span], item: Item) -> Scored:

@@ -91,13 +91,8 @@ def _status(found: re.Match[str]) -> str:
 
 
 def _tokens(unified: str) -> tuple[str, ...]:
-    found = tuple(canonical(token) for token in TOKEN.findall(unified) if token not in ARTICLES)
+    found = tuple(respell(token) for token in TOKEN.findall(unified) if token not in ARTICLES)
     return found[1:] if len(found) > 1 and found[0] == "a" else found
-
-
-def canonical(token: str) -> str:
-    """The one spelling of a token that all its spellings share."""
-    return respell(token)
 
 
 def best_overlap(reply: str, golds: Sequence[str]) -> Overlap:
