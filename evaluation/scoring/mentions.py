@@ -12,13 +12,28 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
+from evaluation.scoring.spans import plain
 from evaluation.scoring.spelling import respell
-from evaluation.scoring.words import ARTICLES, TOKEN
+from evaluation.scoring.words import ARTICLES
 
 LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 FIRST_MARK: Final = 0xE000
 LED: Final = "\ue07f"
 MARK: Final = "[\ue000-\ue01f]"
+_HAN: Final = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_MARKS: Final = "[\u0300-\u036f\u0590-\u109f]"
+# Words with their places in the text: Chinese by character, numbers with their decimals, signs.
+TOKEN: Final = re.compile(
+    rf"[{_HAN}]|(?<!\w)-(?=\d)|(?<=\d)[-/\u2044](?=\d)|\d+(?:\.\d+)*(?:(?:st|nd|rd|th)(?!\w))?"
+    rf"|(?:[^\W\d_{_HAN}]|{_MARKS})(?:[^\W_{_HAN}]|{_MARKS})*"
+    r"|[+%<>=±≤≥°]|(?<=\w)-(?!\w)"
+)
+NUMBERS: Final = {
+    word: str(number)
+    for number, word in enumerate(
+        ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"], start=2
+    )
+}
 PRIVATE: Final = re.compile("[\ue000-\uf8ff]")
 _NAMED: Final = r"(?:(?:option|choice|answer|letter|选项|选择)\s?:?\s?)?"
 # A letter of a name is no option: "vitamin c", "type a", "grade b".
@@ -64,7 +79,7 @@ def _mark_texts(text: str, options: tuple[str, ...]) -> str:
     if not known:
         return text
     tokens = [
-        (token.start(), token.end(), respell(token[0]))
+        (token.start(), token.end(), _canonical(token[0]))
         for token in TOKEN.finditer(text)
         if token[0] not in ARTICLES
     ]
@@ -80,6 +95,10 @@ def _mark_texts(text: str, options: tuple[str, ...]) -> str:
         done = tokens[at + size - 1][1]
         at += size
     return "".join((*out, text[done:]))
+
+
+def _canonical(token: str) -> str:
+    return NUMBERS.get(token) or respell(token)
 
 
 def _matches(
@@ -119,12 +138,10 @@ def _part_of_number(text: str, start: int, end: int, sought: tuple[str, ...]) ->
 @lru_cache(maxsize=65_536)
 def _known(options: tuple[str, ...]) -> dict[str, list[tuple[tuple[str, ...], int]]]:
     """Word sequences of the options by first word, the longest first; without those of two."""
-    from evaluation.scoring.spans import plain
-
     places: dict[tuple[str, ...], set[int]] = {}
     for place, option in enumerate(options):
         found = [token for token in TOKEN.findall(plain(option)) if token not in ARTICLES]
-        whole = tuple(respell(token) for token in found)
+        whole = tuple(_canonical(token) for token in found)
         # A text of one letter is the letter's business.
         if whole and not (
             len(whole) == 1 and len(whole[0]) == 1 and whole[0].isascii() and whole[0].isalpha()

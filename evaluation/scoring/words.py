@@ -17,32 +17,15 @@ from typing import Final, NamedTuple
 
 from rapidfuzz.distance import LCSseq
 
-from evaluation.scoring.spans import fold
-from evaluation.scoring.spelling import respell
+from curation.normal_form import MINUS, answer_words
+from evaluation.scoring.spelling import spellings
 
 _HAN: Final = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_MARKS: Final = "[\u0300-\u036f\u0590-\u109f]"
-THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-# "1,5 cm" is 1.5 cm; "1,2,3" is a list.
-DECIMAL_COMMA: Final = re.compile(r"(?<![\d.,])(\d+),(\d{1,2})(?![\d,.]?\d)")
-APOSTROPHE: Final = re.compile(r"(?<=\w)['\u2019](?=\w)")
-DASHES: Final = re.compile("[\u2010-\u2015\u2212\ufe58\uff0d]")
-RANGE: Final = re.compile(r"(?<=\d)\s?-\s?(?=\d)")
-XRAY: Final = re.compile(r"(?<!\w)x-?(?=rays?(?!\w))")
-INITIALS: Final = re.compile(r"(?<![\w.])(?:[a-z]\.){2,6}(?!\w)")
-# "HER2 positive" and "Rh negative" are HER2+ and Rh-: a short name or a code, then its status.
-STATUS: Final = re.compile(
-    r"(?<![\w-])([a-z]{2,4}|[a-z]{1,6}\d{1,3}[a-z]?)(?:\s|-)(positive|negative)(?!\w)"
-)
-HYPHEN: Final = re.compile(r"(?<=[^\W\d_])-(?=[^\W\d_])")
-# "5.6cm" is a number and a unit, "4th" one word; signs that change a finding stay: HER2+, -5, <3%,
-# and so do those within numbers: 5-10 is not 5 10, nor is 1/2.
-TOKEN: Final = re.compile(
-    rf"[{_HAN}]|(?<!\w)-(?=\d)|(?<=\d)[-/\u2044](?=\d)|\d+(?:\.\d+)*(?:(?:st|nd|rd|th)(?!\w))?"
-    rf"|(?:[^\W\d_{_HAN}]|{_MARKS})(?:[^\W_{_HAN}]|{_MARKS})*"
-    r"|[+%<>=±≤≥°]|(?<=\w)-(?!\w)"
-)
+# Chinese is compared by character, and what a comma joins may be a list: 1,2 shares 1 with 1.
+PART: Final = re.compile(rf"[{_HAN}]|[^{_HAN},]+")
 ARTICLES: Final = frozenset({"the", "an"})
+MARKUP: Final = frozenset("~|$^&@")
+"""Signs that Markdown and LaTeX put around an answer; `plain` removes some of them from replies."""
 
 
 class Overlap(NamedTuple):
@@ -67,56 +50,35 @@ def gold_words(text: str) -> tuple[str, ...]:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Words of an answer: folded, without articles and punctuation; Chinese by character.
+    """Words of an answer in the normal form that duplicates are compared in, without articles.
 
-    "a" goes only where it leads, since hepatitis A is not hepatitis. Spellings of one word are one
-    word: British and American, number words, Greek letters, "HER2+" and "HER2 positive".
+    Chinese by character; markup is left out. "a" goes only where it leads, since hepatitis A is
+    not hepatitis.
     """
-    return _tokens(_unified(text))
-
-
-def _unified(text: str) -> str:
-    folded = DASHES.sub("-", APOSTROPHE.sub("", fold(text)))
-    folded = DECIMAL_COMMA.sub(r"\1.\2", THOUSANDS.sub("", folded))
-    folded = XRAY.sub("x ", INITIALS.sub(_initials, RANGE.sub("-", folded)))
-    return STATUS.sub(_status, folded)
-
-
-def _initials(found: re.Match[str]) -> str:
-    return found[0].replace(".", "")
-
-
-def _status(found: re.Match[str]) -> str:
-    return f"{found[1]}{'+' if found[2] == 'positive' else '-'}"
-
-
-def _tokens(unified: str) -> tuple[str, ...]:
-    found = tuple(respell(token) for token in TOKEN.findall(unified) if token not in ARTICLES)
+    plain = (word.replace(MINUS, "-") for word in answer_words(text))
+    parts = (part for word in plain for part in PART.findall(word))
+    found = tuple(part for part in parts if part not in ARTICLES and part not in MARKUP)
     return found[1:] if len(found) > 1 and found[0] == "a" else found
 
 
 def best_overlap(reply: str, golds: Sequence[str]) -> Overlap:
     """Compare a reply with the gold answer it is nearest to: exact first, then by token F1.
 
-    A word with a hyphen is the same with it, without it, and as two words.
+    Words that differ in spelling alone are the same (`spelling`).
     """
     said = words(reply)
-    found = [_hyphenated(reply, said, gold) for gold in golds]
+    found = [_respelled(reply, said, gold) for gold in golds]
     return max(found, key=lambda one: (one.exact, one.f1))
 
 
-def _hyphenated(reply: str, said: tuple[str, ...], gold: str) -> Overlap:
+def _respelled(reply: str, said: tuple[str, ...], gold: str) -> Overlap:
     wanted = gold_words(gold)
-    if said and said != wanted and len(reply) < 500:
-        closed, meant = closed_up(reply), closed_up(gold)
-        if closed in (meant, wanted) or said == meant:
+    # An answer that is much longer than the right one is another answer, however it is spelled.
+    if said and said != wanted and len(said) <= 3 * len(wanted) + 3:
+        meant = {words(form) for form in spellings(gold)}
+        if any(words(form) in meant for form in spellings(reply)):
             return SAME
     return overlap(said, wanted)
-
-
-def closed_up(text: str) -> tuple[str, ...]:
-    """`words` with hyphens between letters taken away: "non-small" is one word."""
-    return _tokens(HYPHEN.sub("", _unified(text)))
 
 
 def overlap(reply: Sequence[str], gold: Sequence[str]) -> Overlap:
