@@ -19,7 +19,9 @@ from evaluation.scoring.words import gold_words, words
 __all__ = ["LETTERS", "read_choice", "right_options"]
 
 _NAMED: Final = r"(?:(?:option|choice|answer)\s|选项?择?\s?|应选\s?)?"
-BARE: Final = re.compile(rf"\W{{0,4}}{_NAMED}\W{{0,4}}([a-z])\W{{0,4}}(?:选?项)?\W{{0,4}}")
+BARE: Final = re.compile(
+    rf"\W{{0,4}}{_NAMED}\W{{0,4}}([a-z])[^\w❌✗✘×]{{0,4}}(?:选?项)?[^\w❌✗✘×]{{0,4}}"
+)
 LED: Final = re.compile(rf"\W{{0,4}}{_NAMED}(?:[(\[]([a-z])[)\]]|([a-z])\s?[.):、。-])")
 NOTHING: Final = Reading(None, "no option is named", settled=False)
 
@@ -143,13 +145,13 @@ def _read_claims(span: Span, options: tuple[str, ...]) -> Reading:
     marked = mark_mentions(span.text, options)
     claims = read_claims(marked)
     named = claims.asserted - claims.denied
-    if len(claims.asserted) == 1 and named:
+    if len(claims.asserted) == 1 and named and not claims.beside:
         return Reading(LETTERS[next(iter(named))], "claim")
     return _unread(claims)
 
 
 def _unread(claims: Claims) -> Reading:
-    if len(claims.asserted) > 1 or claims.offered:
+    if len(claims.asserted) > 1 or claims.offered or claims.beside:
         return Reading(None, "several options are named")
     if claims.asserted:
         return Reading(None, "an option is named and denied")

@@ -23,7 +23,9 @@ IDIOM: Final = re.compile(
     r"(?![a-z])|毫?无疑问?|毋庸置疑|不仅仅?|不但|不只|不止|没错|没问题"
 )
 QUESTION: Final = re.compile(r"(?:\A|(?<=[.;!?。\n]))[^.;!?。\n]*\?")
-ALSO: Final = re.compile(r"\W{0,3}(?:too|also|as\swell|is\salso)(?![a-z])|也")
+ALSO: Final = re.compile(
+    r"\W{0,3}(?:(?:is|are|should|could|may|might|can|must)\s)?(?:too|also|as\swell)(?![a-z])|也"
+)
 BARE_QUESTION: Final = re.compile(rf"\W*{MARK}{LED}?\W*")
 _SAME_LINE: Final = (
     f"{LED}?"
@@ -125,7 +127,7 @@ _FILLER: Final = (
 )
 FRAME: Final = re.compile(
     rf"(?:(?<![a-z])(?:{_SUBJECT}\s?{_MODAL}|it's|that's|choose|chose|pick|select|selected|go|opt|settle"
-    r"|favou?rs?|suggests?|suggesting|indicat(?:es?|ing)|shows?|showing|demonstrat(?:es?|ing)"
+    r"|favou?rs?|fits?|match(?:es)?|lean(?:ing)?\s(?:to|towards?)|vote|suggests?|suggesting|indicat(?:es?|ing)|shows?|showing|demonstrat(?:es?|ing)"
     r"|depicts?|reveals?|represents?|represent(?:ing)?|consistent\swith|compatible\swith"
     r"|points?\s(?:to|towards?)|diagnosis\sof|diagnose[ds]?|leaves?|identif(?:y|ies)|says?|prefer"
     r"|thinking|answer|makes?|making|support(?:s|ing)?|conclude|confirms?|confirming|called)"
@@ -149,6 +151,8 @@ class Claims:
     listed: set[int] = field(default_factory=set)
     offered: bool = False
     """Whether several options are given where one answer should stand: "A or B"."""
+    beside: bool = False
+    """Whether an option is named as one more answer: "B too"."""
 
 
 @dataclass
@@ -213,7 +217,8 @@ def _joined(text: str) -> str:
             group = set()
             continue
         beside = gap["join"] is not None or not re.search(r"[\n.;。]", gap["gap"])
-        if beside or after[0] > one[0]:
+        lines = text[one.end() : one.end() + 1] == LED or "\n" in gap[0]
+        if beside or (lines and after[0] > one[0]):
             out += [text[done : one.end()], JOIN]
             done = after.start()
         else:
@@ -260,7 +265,11 @@ def _read_group(group: str, before: str, behind: str, claims: Claims, *, opens: 
         claims.listed |= places
     elif NEGATIVE.search(before.replace("no, ", "")) or WRONG.match(behind):
         claims.denied |= places
-    elif len(places) > 1 or ALSO.match(behind):
+    elif ALSO.match(behind):
+        # "B too": one more answer beside another.
+        claims.asserted |= places
+        claims.beside = True
+    elif len(places) > 1:
         claims.listed |= places
         bare = BARE_BEFORE.fullmatch(before) and BARE_BEHIND.fullmatch(behind)
         claims.offered |= bool(

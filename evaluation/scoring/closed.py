@@ -33,7 +33,7 @@ IDIOM: Final = re.compile(
     r"|no\s(?:wonder|problem|matter|longer\sthan|more\sthan|less\sthan|fewer\sthan|other)"
     r"|not\s(?:only|just|merely|to\smention|uncommon(?:ly)?|infrequent(?:ly)?)"
     r"|nos?\.?\s?\d+|number\s\d+)(?![a-z])"
-    rf"|毫无疑问|毋庸置疑|无疑|无可否认|不可否认|不容置疑|不仅仅?|不但|不只|不止|不光|没问题|没关系|不错"
+    rf"|毫无疑问|毋庸置疑|无疑|无可否认|不可否认|不容置疑|不仅仅?是?|不但|不[只止光]是?|没问题|没关系|不错"
     rf"|无论|不论|不管|不妨"
 )
 CERTAIN: Final = re.compile(r"\W*(?:no|without(?:\sa|\sany)?)\s(?:doubt|question)|毫?无疑问?|没错")
@@ -52,10 +52,10 @@ REFUSAL: Final = re.compile(
     rf"|context|access|way\sto|response)(?![a-z])){_CLAUSE}"
     rf"|{_UNABLE}{HAN}{{0,6}}?{_JUDGE}{_CLAUSE}"
     rf"|不太?(?:确定|清楚|知道|明确|好说){_CLAUSE}|(?:没有|无|缺乏)足够{_CLAUSE}"
-    rf"|未必|没看清|看不清|未看清|没有?办法|不清晰?|不一定|不见得|说不定|未知|不详|不明"
+    rf"|未必|(?:没有|无)(?:图像?|影像|图片)|没看清|看不清|未看清|没有?办法|不清晰?|不一定|不见得|说不定|未知|不详|不明"
 )
 PAIR: Final = re.compile(
-    rf"{_WORD}(?:{_YES}{_PAIR}{_NO}|{_NO}{_PAIR}{_YES})|(?:是|有){_PAIR}(?:否|不是|没有|无)"
+    rf"{_WORD}(?:not\s|neither\s)?(?:{_YES}{_PAIR}{_NO}|{_NO}{_PAIR}{_YES})|(?:是|有){_PAIR}(?:否|不是|没有|无)"
 )
 ASKED: Final = re.compile(rf"{_ASKED}[^,。;:!?\s]{{0,60}}\??|(?:\A|(?<=[.;!?。\n]))[^.;!?。\n]*\?")
 SPLIT: Final = re.compile(
@@ -109,7 +109,7 @@ _SEEN: Final = (
 )
 # A negation that makes of its clause the statement that something is not there.
 STATES_NO: Final = re.compile(
-    rf"{_WORD}(?:no(?=\s[a-z])|nothing(?=\s)|false\sthat|yes\sis\s(?:wrong|incorrect|not)|none\s(?:of|is|are|was|were|{_SEEN})|not\s(?:an?\s)?yes|not\s{_SEEN}|absent|absence\sof|lacks?"
+    rf"{_WORD}(?:no(?=\s(?!to\s)[a-z])|nothing(?=\s)|false\sthat|yes\sis\s(?:wrong|incorrect|not)|none\s(?:is|are|was|were|{_SEEN})|not\s(?:an?\s)?yes|not\s{_SEEN}|absent|absence\sof|lacks?"
     r"|negative\sfor|(?:is|are|was|were|do|does|did|has|have|would|should|could)(?:n't|\snot)"
     r"(?!\s(?:a\s(?:clear|definite|simple)|no(?![a-z])|absent|un|wrong|incorrect|false|cle)))"
     r"(?!\w)|(?<![a-z])not\s(?:say\s)?yes(?![a-z])|(?<![a-z])without(?![a-z])"

@@ -55,7 +55,7 @@ TELLS: Final = re.compile(
     r"|(?:is|was|isn't|isnt|seems|looks|appears|fits|because|since|as|rather|instead|but|not|than"
     r"|[a-z](?![a-z0-9'-])|can|cannot|can't|could|would|should|may|might|has|does|doesn't|explains|matches|option"
     r"|over|for|here|remains|due|given|based|the|it(?=\sis)|too|also|by|if|when|which|who|among|above"
-    r"|must|will|alone|with(?=\s(?:high|low|good|moderate)))(?![a-z]))"
+    r"|must|will|alone|please|gets|with(?=\s(?:high|low|good|moderate)))(?![a-z]))"
 )
 LIST_MARK: Final = re.compile(r"\s?[.:、。]|\s?\)|\s[-–—](?=\s)|\s?[–—]|\s?=>?|\s?->")
 SPACE: Final = re.compile(r"\s{0,9}")

@@ -10,12 +10,12 @@ from typing import Final
 
 _NAMES: Final = (
     r"(?:seed:)?think(?:ing)?|thoughts?|reason(?:ing|s)?|reflect(?:ion|ing)?|scratch_?pad|analysis"
-    r"|rationale|cot|inner_?(?:monologue|thoughts?)|internal_?thoughts?|思考|推理"
+    r"|(?:reasoning|thought|thinking)_process|chain_of_thought|rationale|cot|inner_?(?:monologue|thoughts?)|internal_?thoughts?|思考|推理"
 )
 # "<think>", "[/THINK]", "◁think▷", "<|begin_of_thought|>", "<|END_THINKING|>", "【思考】", and the
 # two unused tokens by which Gemma's medical model marks thoughts.
 TAG: Final = re.compile(
-    rf"(?P<named>[<\[◁【《]\s{{0,3}}(?P<close>/)?\s{{0,3}}\|?\s{{0,3}}(?P<edge>(?:begin|start|end)"
+    rf"(?P<named>[<\[◁【《]\s{{0,3}}(?P<close>/|\|\s{{0,3}}/)?\s{{0,3}}\|?\s{{0,3}}(?P<edge>(?:begin|start|end)"
     rf"(?:_of)?_)?(?:{_NAMES})\s{{0,3}}\|?(?:\s[^<>\[\]]{{0,80}})?[>\]▷】》])"
     r"|(?P<gemma><unused94>(?:\s{0,3}thought(?![a-z]))?)|(?P<gemma_end><unused95>)",
     re.IGNORECASE,

@@ -95,8 +95,8 @@ def test_surrounding_space_does_not_count(item, reply, before, behind):
 @given(ITEMS, REPLIES, st.sampled_from(DRESSES))
 def test_markdown_does_not_count(item, reply, dress):
     line = " ".join(reply.split())
-    # "> 5 cm" is a comparison and no quotation.
-    assume(not (dress.startswith(">") and line[:1].isdigit()))
+    # "> 5 cm" is a comparison and no quotation, a lone "-" a sign and no bullet.
+    assume(line and not (dress.startswith(">") and line[:1].isdigit()))
     assert verdict(item, dress.format(line)) == verdict(item, line)
 
 
