@@ -20,7 +20,7 @@ from curation.errors import UsageError
 from evaluation.generators.base import Request
 from evaluation.generators.endpoint import EndpointGenerator
 from evaluation.records import ORIGINAL
-from evaluation.scoring.spans import without_reasoning
+from evaluation.scoring.reasoning import without_reasoning
 
 JUDGE_VERSION: Final = 1
 """Raised when equal replies are put to the judge otherwise."""

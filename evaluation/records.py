@@ -71,7 +71,8 @@ PREDICTIONS: Final = pa.schema(
 
 # `score` is null only where a protocol leaves the reply out of its mean. `fault` names the fault
 # of a published protocol that touched this reply. The columns after it are for open answers and
-# null elsewhere, but for `contains`, which `llava-med` alone fills.
+# null elsewhere, but for `contains`, which `llava-med` alone fills. `explanation` is a JSON object:
+# the rule that read the answer or the reason why none was, the span, and how it is marked.
 SCORES: Final = pa.schema(
     [
         pa.field("protocol", pa.string(), nullable=False),
@@ -86,5 +87,6 @@ SCORES: Final = pa.schema(
         pa.field("bleu_1", pa.float64()),
         pa.field("rouge_l", pa.float64()),
         pa.field("contains", pa.float64()),
+        pa.field("explanation", pa.string()),
     ]
 )

@@ -152,6 +152,8 @@ OUTCOMES: Final[tuple[Table, ...]] = (
             "bleu_1 DOUBLE | open answers: BLEU of single words",
             "rouge_l DOUBLE | open answers: ROUGE-L",
             "contains DOUBLE | open answers under llava-med: the right answer stands in the reply",
+            "explanation VARCHAR | span that was read, how it is marked and by which rule, or why "
+            "nothing was read, JSON object",
             "judge DOUBLE | verdict of a judging model, 0 to 1; never part of score",
             "judge_reply VARCHAR | what the judging model said",
             "prompt_hash VARCHAR | digest of the prompt",

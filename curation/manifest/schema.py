@@ -12,7 +12,7 @@ from curation.manifest.layout import Table, columns
 from curation.manifest.outcomes import OUTCOMES
 from curation.records import TAGS
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 OLDEST_VERSION: Final = 1
 """Older layouts lack tables; a file of one is read as it is and upgraded when it is written."""
 

@@ -14,11 +14,13 @@ from curation.dedup.options import choices
 from curation.pool import Pool
 from curation.scoring.base import Doubles, ScorerConfig, ScoringContext
 from curation.scoring.wording import (
+    ABSENCE,
     ALTERNATIVE,
     ASSISTANT,
     CLOSED_QUESTION,
     LETTER,
     LONG_RUN,
+    MAY_BE_ABSENT,
     NON_ANSWERS,
     REFUSAL,
     TELL_ME,
@@ -155,10 +157,16 @@ def refusal(exchange: Exchange) -> float:
 
 
 def non_answer(exchange: Exchange) -> float:
-    """0 where a free answer says that there is none."""
+    """0 where a free answer says that there is none.
+
+    "None" to "Which lesions are present?" is an answer, to "Which organ is shown?" it is not.
+    """
     if not exchange.is_open or len(exchange.answer) > SILENCE:
         return 1.0
-    return 0.0 if normalise_answer(exchange.answer) in NON_ANSWERS else 1.0
+    said = normalise_answer(exchange.answer)
+    if said in ABSENCE and MAY_BE_ABSENT.search(exchange.question):
+        return 1.0
+    return 0.0 if said in NON_ANSWERS else 1.0
 
 
 def language(exchange: Exchange) -> float:

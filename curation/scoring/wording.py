@@ -50,6 +50,17 @@ NON_ANSWERS: Final = frozenset(
         *("我不知道", "我不确定", "不适用", "无答案"),
     )
 )
+# "None" is an answer where a question asks what may be absent, and a missing value elsewhere.
+ABSENCE: Final = frozenset({"none", "nil", "无", "没有"})
+MAY_BE_ABSENT: Final = re.compile(
+    r"\b(?:any|how many|abnormal\w*|lesions?|findings?|diseases?|patholog\w+|fractures?|injur\w+"
+    r"|complications?|anomal\w+|mass(?:es)?|tumou?rs?|nodules?|devices?|tubes?|implants?|defects?"
+    r"|treatments?|medications?|contraindications?|allerg\w+|signs?|evidence|wrong|changes?"
+    r"|metasta\w+|symptoms?|art[ei]facts?|foreign|surger\w+|malformations?|ha?emorrhages?"
+    r"|effusions?|deformit\w+|enhancement|calcifications?)\b"
+    r"|异常|病变|病灶|疾病|骨折|几个|多少|哪些|有什么|有何|并发症|肿|结节|积液|改变|症状|征象|伪影|损伤|出血",
+    re.IGNORECASE,
+)
 _LATIN_TAG: Final = re.compile(r"en\b|english", re.IGNORECASE)
 _CJK_TAG: Final = re.compile(r"zh|chinese|cn\b|中文|汉语", re.IGNORECASE)
 

@@ -41,7 +41,7 @@ class ScoreStage:
     """
 
     name: ClassVar[str] = "score"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
         """Scorers with their models, weights, strata, the neighbour graph and the seed.

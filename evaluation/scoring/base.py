@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 PARSED: Final = "parsed"
 UNPARSED: Final = "unparsed"
+SPAN: Final = 200
+"""Characters of a span that an explanation keeps: the answer and its sentence."""
 
 FAULTS: Final = {
     "substring": "yes and no are sought inside words: 'nodule' and 'abnormal' hold a 'no'",
@@ -30,6 +33,20 @@ class Item(NamedTuple):
     answer_type: str
     gold: str
     options: tuple[str, ...] = ()
+    alternatives: tuple[str, ...] = ()
+    """Other right answers of an open item."""
+
+
+class Reading(NamedTuple):
+    """What a reader makes of one span: the answer or None, and the rule or the reason.
+
+    `settled` is False where the span states nothing, so that a less explicit span may be read; a
+    contradiction or a refusal is settled.
+    """
+
+    answer: str | None
+    rule: str
+    settled: bool = True
 
 
 class Scored(NamedTuple):
@@ -50,11 +67,24 @@ class Scored(NamedTuple):
     bleu_1: float | None = None
     rouge_l: float | None = None
     contains: float | None = None
+    explanation: str | None = None
 
 
-def verdict(parsed: str | None, right: bool, fault: str | None = None) -> Scored:
+def verdict(
+    parsed: str | None, right: bool, fault: str | None = None, explanation: str | None = None
+) -> Scored:
     """A right or wrong closed or choice answer; nothing read is unparsed."""
-    return Scored(parsed, UNPARSED if parsed is None else PARSED, float(right), fault)
+    status = UNPARSED if parsed is None else PARSED
+    return Scored(parsed, status, float(right), fault, explanation=explanation)
+
+
+def explain(rule: str, span: str, where: str) -> str:
+    """What was read, as a JSON object: the rule or the reason, the span, and how it is marked.
+
+    A long span keeps its first and its last characters.
+    """
+    text = span if len(span) <= SPAN else f"{span[: SPAN // 2]} … {span[-SPAN // 2 :]}"
+    return json.dumps({"rule": rule, "where": where, "span": text}, ensure_ascii=False)
 
 
 def stands_apart(words: str, text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Which option a reply names: by letter, by letter and text, or by its exact text."""
+"""Which option a reply names: by letter, by letter and text, by its text, or by a clear claim."""
 
 from __future__ import annotations
 
@@ -8,29 +8,36 @@ from functools import lru_cache
 from typing import Final
 
 from curation.errors import InputError
+from evaluation.scoring.base import Reading
+from evaluation.scoring.claims import Claims, read_claims
 from evaluation.scoring.closed import polarity, read_yes_no
-from evaluation.scoring.spans import plain
+from evaluation.scoring.mentions import LETTERS, mark_letters, mark_mentions
+from evaluation.scoring.open import declines
+from evaluation.scoring.spans import Span, fold
 from evaluation.scoring.words import gold_words, words
 
-LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_NAMED: Final = r"(?:(?:option|choice)\s|选项?\s?)?"
-BARE: Final = re.compile(rf"\W{{0,4}}{_NAMED}\W{{0,4}}([a-z])\W{{0,4}}")
-LED: Final = re.compile(rf"{_NAMED}(?:[(\[]([a-z])[)\]]|([a-z])\s?[.):、])")
-ANOTHER: Final = re.compile(r"(?:and|or|&|,|/|和|或|与)?\s?[(\[]?([a-z])\s?(?:[)\].:、,/]|$)")
-"""A second letter right behind the first: "(A) or (B)", "A. B."."""
+__all__ = ["LETTERS", "read_choice", "right_options"]
+
+_NAMED: Final = r"(?:(?:option|choice|answer)\s|选项?择?\s?|应选\s?)?"
+BARE: Final = re.compile(
+    rf"\W{{0,4}}{_NAMED}\W{{0,4}}([a-z])[^\w❌✗✘×]{{0,4}}(?:选?项)?[^\w❌✗✘×]{{0,4}}"
+)
+LED: Final = re.compile(rf"\W{{0,4}}{_NAMED}(?:[(\[]([a-z])[)\]]|([a-z])\s?[.):、。-])")
+NOTHING: Final = Reading(None, "no option is named", settled=False)
 
 
-def read_choice(span: str, options: Sequence[str]) -> int | None:
-    """Place of the one option that a folded answer span names, None where that is unclear.
+def read_choice(span: Span, options: Sequence[str]) -> Reading:
+    """Letter of the one option that a span names.
 
-    The whole span is read first; else its first and its last line, which must not disagree.
+    A span is read whole where it is a letter or an option's text; else by what its clauses claim.
+    `settled` says that nothing less explicit may be read instead.
     """
-    whole = _read_line(span, options)
-    if whole is None and "\n" in span:
-        lines = [line for line in span.split("\n") if line.strip()]
-        found = {_read_line(line.strip(), options) for line in (lines[0], lines[-1])} - {None}
-        whole = found.pop() if len(found) == 1 else None
-    return _by_polarity(span, options) if whole is None else whole
+    known = tuple(options)
+    if span.where == "correction" and declines(span.text):
+        return Reading(None, "declined")
+    return (
+        _read_exactly(span, known) or _read_polarity(span.text, known) or _read_claims(span, known)
+    )
 
 
 def right_options(gold: str, options: tuple[str, ...]) -> frozenset[int]:
@@ -56,47 +63,103 @@ def _right_options(gold: str, options: tuple[str, ...]) -> frozenset[int]:
     return frozenset(same or _places(gold_words(gold), options))
 
 
-def _read_line(line: str, options: Sequence[str]) -> int | None:
-    """A letter, a letter with text that is no other option, or the text of one option."""
-    bare = BARE.fullmatch(line)
+def _read_exactly(span: Span, options: tuple[str, ...]) -> Reading | None:
+    """A letter and no more, or the text of one option and no more."""
+    same = _same_text(span, options)
+    led = _read_led(span.text, options)
+    if led:
+        return led
+    bare = BARE.fullmatch(span.text)
     if bare:
-        return _place(bare[1], options)
-    led = LED.match(line)
-    if not led:
-        return _only(_places(words(line), options))
-    # "A. fumigatus" may be an option's text, and not option A.
-    exact = _only([place for place, option in enumerate(options) if _plain(option) == line])
-    if exact is not None:
-        return exact
-    return _read_led(_place(led[1] or led[2], options), line[led.end() :], options)
+        place = ord(bare[1]) - ord("a")
+        if place >= len(options) and not same:
+            return Reading(None, "a letter beyond the options")
+        if place >= len(options):
+            return Reading(LETTERS[same[0]] if len(same) == 1 else None, "text of one option")
+        if same and place not in same:
+            return Reading(None, "a letter that is also another option's text")
+        return Reading(LETTERS[place], "letter")
+    if len(same) == 1:
+        return Reading(LETTERS[same[0]], "text of one option")
+    return None
 
 
-def _read_led(place: int | None, rest: str, options: Sequence[str]) -> int | None:
-    """The place a leading letter names, unless what follows names another option."""
-    rest = rest.strip()
-    named = _places(words(rest), options)
-    if not named and (again := ANOTHER.match(rest)):
-        return place if _place(again[1], options) == place else None
-    return place if not named or place in named else None
-
-
-def _by_polarity(span: str, options: Sequence[str]) -> int | None:
-    """Among options that are all yes or no, the only one of the polarity the span has."""
-    poles = [polarity(option) for option in options]
-    if None in poles or LED.match(span):
+def _read_led(text: str, options: tuple[str, ...]) -> Reading | None:
+    """A letter followed by exactly the text of an option: its own, or another's."""
+    led = LED.match(text)
+    if led is None or (place := ord(led[1] or led[2]) - ord("a")) >= len(options):
         return None
-    said = read_yes_no(span)
-    return _only([place for place, pole in enumerate(poles) if pole is said])
+    owners = _exact(text[led.end() :], options)
+    if not owners:
+        return None
+    if place in owners:
+        return Reading(LETTERS[place], "letter and text")
+    return Reading(None, "a letter with another option's text")
+
+
+def _same_text(span: Span, options: tuple[str, ...]) -> list[int]:
+    """Places of the options that a span repeats, signs included, else word for word."""
+    same = _exact(span.raw, options) or _exact(span.text, options)
+    # "A. Normal" has the words of "normal", and says A.
+    return same if same or LED.match(span.text) else _places(words(span.text), options)
+
+
+def _exact(text: str, options: tuple[str, ...]) -> list[int]:
+    bare = _bare(text)
+    return [place for place, option in enumerate(options) if bare and _folded(option) == bare]
+
+
+def _bare(text: str) -> str:
+    """A text without the space, quotes and full stop around it; signs closed up to numbers."""
+    text = re.sub(r"([<>=≤≥±])\s+(?=\d)", r"\1", text.strip().strip("\"'“”`*").strip())
+    return text if len(text) < 2 else text.rstrip(".。!").strip()
 
 
 @lru_cache(maxsize=65_536)
-def _plain(option: str) -> str:
-    return plain(option).strip()
+def _folded(option: str) -> str:
+    return _bare(fold(option))
 
 
-def _place(letter: str, options: Sequence[str]) -> int | None:
-    place = LETTERS.index(letter.upper())
-    return place if place < len(options) else None
+def _read_polarity(text: str, options: tuple[str, ...]) -> Reading | None:
+    """Among options of which one says yes and one no, the one of the polarity the span has."""
+    poles = _poles(options)
+    if len({pole for pole in poles if pole is not None}) < 2 or LED.match(text):
+        return None
+    said = read_yes_no(text)
+    if said.answer is None:
+        return said if None not in poles else None
+    if None in poles and said.rule == "statement":
+        return None
+    places = {place for place, pole in enumerate(poles) if pole is (said.answer == "yes")}
+    if read_claims(mark_letters(text, len(options))).asserted - places:
+        return Reading(None, "a letter with another option's text")
+    return Reading(LETTERS[min(places)], said.rule) if len(places) == 1 else None
+
+
+@lru_cache(maxsize=65_536)
+def _poles(options: tuple[str, ...]) -> tuple[bool | None, ...]:
+    return tuple(polarity(option) for option in options)
+
+
+def _read_claims(span: Span, options: tuple[str, ...]) -> Reading:
+    marked = mark_mentions(span.text, options)
+    claims = read_claims(marked)
+    named = claims.asserted - claims.denied
+    if len(claims.asserted) == 1 and named and not claims.beside:
+        return Reading(LETTERS[next(iter(named))], "claim")
+    return _unread(claims)
+
+
+def _unread(claims: Claims) -> Reading:
+    if len(claims.asserted) > 1 or claims.offered or claims.beside:
+        return Reading(None, "several options are named")
+    if claims.asserted:
+        return Reading(None, "an option is named and denied")
+    if claims.denied:
+        return Reading(None, "options are only denied", settled=False)
+    if claims.listed:
+        return Reading(None, "options are only listed", settled=False)
+    return NOTHING
 
 
 def _places(tokens: Sequence[str], options: Sequence[str]) -> list[int]:
@@ -104,7 +167,3 @@ def _places(tokens: Sequence[str], options: Sequence[str]) -> list[int]:
     if not tokens:
         return []
     return [place for place, option in enumerate(options) if gold_words(option) == tokens]
-
-
-def _only(places: Sequence[int]) -> int | None:
-    return places[0] if len(places) == 1 else None

@@ -15,7 +15,7 @@ from collections import Counter
 from functools import lru_cache
 from typing import Final
 
-from evaluation.scoring.base import PARSED, UNPARSED, Item, Scored, stands_apart
+from evaluation.scoring.base import PARSED, UNPARSED, Item, Scored, explain, stands_apart
 from evaluation.scoring.words import bleu_1
 
 PUNCTUATION: Final = ';/[]"{}()=+\\_-><@`,?!'
@@ -33,9 +33,10 @@ ARTICLES: Final = frozenset({"a", "an", "the"})
 def score(item: Item, reply: str) -> Scored:
     """Score one reply of an open or closed item."""
     said, gold = normalise(reply.lower()), _gold(item.gold)
-    if item.answer_type == "closed":
-        return _closed(said, gold)
-    return _open(said, gold)
+    closed = item.answer_type == "closed"
+    scored = _closed(said, gold) if closed else _open(said, gold)
+    rule = "yes and no as substrings" if closed else "words of the whole reply"
+    return scored._replace(explanation=explain(rule, said, "whole reply"))
 
 
 def normalise(text: str) -> str:

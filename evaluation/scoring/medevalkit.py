@@ -11,7 +11,7 @@ import re
 from difflib import SequenceMatcher
 from typing import Final
 
-from evaluation.scoring.base import PARSED, UNPARSED, Item, Scored, stands_apart, verdict
+from evaluation.scoring.base import PARSED, UNPARSED, Item, Scored, explain, stands_apart, verdict
 from evaluation.scoring.choice import LETTERS
 from evaluation.scoring.words import bleu_1
 
@@ -33,11 +33,27 @@ def score(item: Item, reply: str) -> Scored:
         text, gold = text.strip(), gold.lower().strip()
     text, lost = _parsed(text.lower())
     if not is_closed(item):
-        return _open(text, gold.lower(), lost)
-    if gold in ("yes", "no"):
-        return _substring(_flat(text), gold, lost)
-    right = _flat(text) == gold.lower()
-    return verdict(_flat(text).strip() or None, right, lost or (None if right else "whole_string"))
+        scored, rule = _open(text, gold.lower(), lost), "words"
+    elif gold in ("yes", "no"):
+        scored, rule = _substring(_flat(text), gold, lost), "yes and no as substrings"
+    else:
+        scored, rule = _whole(_flat(text), gold.lower(), lost), "whole string"
+    return scored._replace(explanation=explain(rule, text, _where(reply)))
+
+
+def _where(reply: str) -> str:
+    """How the text is marked that the kit reads."""
+    lower = reply.lower()
+    if "boxed" in lower:
+        return "box"
+    if "<answer>" in lower:
+        return "tag"
+    return "marker" if any(marker in lower for marker in MARKERS) else "whole reply"
+
+
+def _whole(text: str, gold: str, lost: str | None) -> Scored:
+    right = text == gold
+    return verdict(text.strip() or None, right, lost or (None if right else "whole_string"))
 
 
 def is_closed(item: Item) -> bool:
@@ -72,15 +88,16 @@ def _choice(item: Item, reply: str) -> Scored:
     said = text.split(".")[0].split(":")[-1]
     if said in letters:
         place = letters.index(said)
-        return verdict(said.upper(), gold in (said, options[place]), fault)
+        explanation = explain("letter", text, _where(reply))
+        return verdict(said.upper(), gold in (said, options[place]), fault, explanation)
     if said in options:
         place = options.index(said)
         right = said == gold or (gold in letters and options[letters.index(gold)] == said)
-        return verdict(LETTERS[place], right, fault)
+        return verdict(LETTERS[place], right, fault, explain("text", text, _where(reply)))
     likeness = [SequenceMatcher(None, option, text).ratio() for option in options]
     place = likeness.index(max(likeness))
     right = said == gold or gold in (letters[place], options[place])
-    return verdict(None, right, "closest_option")
+    return verdict(None, right, "closest_option", explain("closest", text, _where(reply)))
 
 
 def _open(text: str, gold: str, lost: str | None) -> Scored:

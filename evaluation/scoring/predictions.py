@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Final
 
@@ -20,6 +21,8 @@ from evaluation.scoring.coverage import ITEM, check_coverage, check_once, first_
 Places = npt.NDArray[np.int64]
 
 READ: Final = ("benchmark", "item_id", "answer_type", "options", "gold", "reply")
+EXTRA: Final = "extra"
+"""Column that may hold an item's other right answers; tables without it have none."""
 APART: Final = "\x1f"
 """Joins options to one text, and so may stand in none."""
 BLOCK: Final = 8_192
@@ -30,7 +33,8 @@ def score_predictions(table: pa.Table, protocol: str, items: pa.Table | None = N
     """Add the columns of ``records.SCORES`` to predictions, in place of old ones.
 
     Args:
-        table: rows with at least the columns in ``READ``; a null or empty reply is unparsed.
+        table: rows with at least the columns in ``READ``; a null or empty reply is unparsed. Where
+            there is `extra`, its `alternatives` are right answers of open items too.
         protocol: a name in ``PROTOCOLS``.
         items: ``ITEMS`` that must all be answered, and no others.
 
@@ -117,14 +121,36 @@ def _wide(table: pa.Table) -> pa.Table:
     options = pa.list_(pa.string())
     kinds = [options if name == "options" else pa.large_string() for name in READ]
     columns = [table[name].cast(kind) for name, kind in zip(READ, kinds, strict=True)]
-    return pa.table(columns, names=list(READ))
+    return pa.table([*columns, _alternatives(table)], names=[*READ, "alternatives"])
+
+
+def _alternatives(table: pa.Table) -> pa.Array:
+    """Other right answers of each row, joined, from the item's `extra`; null without any."""
+    if EXTRA not in table.column_names:
+        return pa.nulls(table.num_rows, pa.large_string())
+    coded = pc.dictionary_encode(table[EXTRA].cast(pa.large_string()).combine_chunks())
+    known = pa.array([_joined(text) for text in coded.dictionary.to_pylist()], pa.large_string())
+    return known.take(coded.indices)
+
+
+def _joined(extra: str) -> str | None:
+    """The alternatives that an item's JSON object lists, joined; None without any."""
+    if '"alternatives"' not in extra:
+        return None
+    try:
+        listed = json.loads(extra).get("alternatives") or ()
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"extra {extra[:60]!r} is no JSON object: {error}") from error
+    return APART.join(str(one) for one in listed if str(one).strip()) or None
 
 
 def _distinct(table: pa.Table) -> tuple[Places, Places]:
     """First row of each distinct (item as scored, reply), and each row's place among them (n,)."""
     options = table["options"]
     joined = (pc.binary_join(options, APART), pc.list_value_length(options))
-    columns = [table[name] for name in ("benchmark", "answer_type", "gold", "reply")]
+    columns = [
+        table[name] for name in ("benchmark", "answer_type", "gold", "reply", "alternatives")
+    ]
     places = np.zeros(table.num_rows, np.int64)
     for column in (*joined, *columns):
         codes = _codes(column)
@@ -142,9 +168,10 @@ def _codes(column: pa.ChunkedArray) -> Places:
 
 
 def _score_each(rows: pa.Table, rules: Protocol) -> Iterator[Scored]:
-    columns = (rows[name].to_pylist() for name in READ)
-    for benchmark, item_id, kind, options, gold, reply in zip(*columns, strict=True):
-        item = Item(benchmark, kind, gold, tuple(options or ()))
+    columns = (rows[name].to_pylist() for name in rows.column_names)
+    for benchmark, item_id, kind, options, gold, reply, others in zip(*columns, strict=True):
+        alternatives = tuple(others.split(APART)) if others else ()
+        item = Item(benchmark, kind, gold, tuple(options or ()), alternatives)
         try:
             yield rules.score(item, reply or "")
         except InputError as error:

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from rapidfuzz.distance import LCSseq
 
 from curation.normal_form import MINUS, answer_words
+from evaluation.scoring.spelling import spellings
 
 _HAN: Final = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 # Chinese is compared by character, and what a comma joins may be a list: 1,2 shares 1 with 1.
@@ -58,6 +59,26 @@ def words(text: str) -> tuple[str, ...]:
     parts = (part for word in plain for part in PART.findall(word))
     found = tuple(part for part in parts if part not in ARTICLES and part not in MARKUP)
     return found[1:] if len(found) > 1 and found[0] == "a" else found
+
+
+def best_overlap(reply: str, golds: Sequence[str]) -> Overlap:
+    """Compare a reply with the gold answer it is nearest to: exact first, then by token F1.
+
+    Words that differ in spelling alone are the same (`spelling`).
+    """
+    said = words(reply)
+    found = [_respelled(reply, said, gold) for gold in golds]
+    return max(found, key=lambda one: (one.exact, one.f1))
+
+
+def _respelled(reply: str, said: tuple[str, ...], gold: str) -> Overlap:
+    wanted = gold_words(gold)
+    # An answer that is much longer than the right one is another answer, however it is spelled.
+    if said and said != wanted and len(said) <= 3 * len(wanted) + 3:
+        meant = {words(form) for form in spellings(gold)}
+        if any(words(form) in meant for form in spellings(reply)):
+            return SAME
+    return overlap(said, wanted)
 
 
 def overlap(reply: Sequence[str], gold: Sequence[str]) -> Overlap:

@@ -24,6 +24,13 @@ GOOD = [
     ("Describe the picture.", "A frontal radiograph with clear lungs.", "open", "en"),
     ("Was zeigt das Bild?", "Eine kleine Läsion der Leber rechts.", "open", "de"),
 ]
+ABSENT = [
+    ("Which lesions are present?", "None", "open", "en"),
+    ("What abnormality is seen?", "None.", "open", "en"),
+    ("What complications are there?", "none", None, None),
+    ("有什么异常?", "无", "open", "zh"),
+    ("图中有哪些病变?", "没有", "open", "zh"),
+]
 BAD = {
     "repetition": [
         ("What is seen?", "no no no no no no no no", "open", "en"),
@@ -53,7 +60,9 @@ BAD = {
         ("What is it?", "N/A", "open", "en"),
         ("What is it?", "Not sure.", "open", "en"),
         ("What is it?", "unknown", None, None),
-        ("Which lesions are present?", "None", "open", "en"),
+        ("Which organ is shown?", "None", "open", "en"),
+        ("这是什么?", "无", "open", "zh"),
+        ("Which lesions are present?", "unknown", "open", "en"),
         ("这是什么?", "不知道", "open", "zh"),
     ],
     "language": [
@@ -69,7 +78,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("line", GOOD, ids=lambda line: f"{line[0]} {line[1]}")
+@pytest.mark.parametrize("line", [*GOOD, *ABSENT], ids=lambda line: f"{line[0]} {line[1]}")
 def test_a_good_exchange_is_perfect(line) -> None:
     assert quality(Exchange(*line), {}) == 1.0
 

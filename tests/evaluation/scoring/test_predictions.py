@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pyarrow as pa
@@ -89,8 +90,48 @@ def test_options_set_items_apart_that_are_otherwise_alike():
     assert score_predictions(table(rows), "strict")["score"].to_pylist() == [1, 0, 0, 1]
 
 
+def test_any_of_an_open_items_right_answers_is_right():
+    listed = '{"alternatives": ["about 12", "a dozen"], "subfield": "x"}'
+    rows = [
+        row(1, item_id="one", gold="12", extra=listed, reply="A dozen."),
+        row(1, item_id="two", gold="12", extra=listed, reply="12"),
+        row(1, item_id="three", gold="12", extra=listed, reply="13"),
+        row(1, item_id="four", gold="12", extra='{"alternatives": []}', reply="a dozen"),
+        row(1, item_id="five", gold="12", extra=None, reply="a dozen"),
+    ]
+    assert score_predictions(table(rows), "strict")["score"].to_pylist() == [1, 1, 0, 0, 0]
+    # A published protocol knows one right answer, as its script does.
+    published = score_predictions(table(rows), "llava-med")["score"].to_pylist()
+    assert published[1] == 1
+    assert published[0] < 1
+    without = table(rows).drop_columns(["extra"])
+    assert score_predictions(without, "strict")["score"].to_pylist() == [0, 1, 0, 0, 0]
+
+
+def test_extra_that_is_no_object_is_refused_with_its_item():
+    with pytest.raises(InputError, match="alternatives"):
+        score_predictions(table([row(1, extra='["alternatives"')]), "strict")
+
+
+def test_a_score_says_which_span_was_read_and_by_which_rule():
+    rows = [row(2, reply="I think of A.\n\nAnswer: **B**, since it is fluid")]
+    for protocol in ("strict", "medevalkit"):
+        told = json.loads(score_predictions(table(rows), protocol)["explanation"][0].as_py())
+        assert set(told) == {"rule", "where", "span"}
+    told = json.loads(score_predictions(table(rows), "strict")["explanation"][0].as_py())
+    assert told == {"rule": "claim", "where": "marker", "span": "b, since it is fluid"}
+
+
+def test_an_explanation_stays_short_and_keeps_both_ends_of_a_long_span():
+    scored = score_predictions(table([row(2, reply="first " + "x" * 5_000 + " last")]), "strict")
+    told = json.loads(scored["explanation"][0].as_py())
+    assert told["span"].startswith("first ")
+    assert told["span"].endswith(" last")
+    assert len(told["span"]) < 300
+
+
 def test_an_empty_table_has_the_columns():
-    assert score_predictions(PREDICTIONS.empty_table(), "strict").schema.names[-1] == "contains"
+    assert score_predictions(PREDICTIONS.empty_table(), "strict").schema.names[-1] == "explanation"
 
 
 def test_text_columns_of_any_arrow_kind_are_read():

@@ -7,20 +7,20 @@ import itertools
 import pytest
 
 from curation.errors import InputError
-from evaluation.scoring.choice import LETTERS, read_choice, right_options
-from evaluation.scoring.closed import polarity, read_yes_no
-from evaluation.scoring.spans import answer_span
+from evaluation.scoring import Item, strict
+from evaluation.scoring.choice import LETTERS, right_options
+from evaluation.scoring.closed import polarity
 
 OPTIONS = ("Pneumonia", "Pleural effusion", "A large mass", "Normal")
 
 
 def yes_no(reply):
-    return read_yes_no(answer_span(reply))
+    parsed = strict.score(Item("vqa_rad", "closed", "yes"), reply).parsed
+    return None if parsed is None else parsed == "yes"
 
 
 def choice(reply, options=OPTIONS):
-    place = read_choice(answer_span(reply), options)
-    return None if place is None else LETTERS[place]
+    return strict.score(Item("pmc_vqa", "choice", "A", options), reply).parsed
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def choice(reply, options=OPTIONS):
         ("No; yes would be wrong", False),
         ("I think yes", True),
         ("There is no fracture", False),
-        ("I see no fracture, so yes", None),
+        ("I see no fracture, so yes", True),
         ("normal abnormal nodule know not none cannot eyes yesterday", None),
         ("no-contrast and non-contrast", None),
         ("yes/no", None),
@@ -97,6 +97,7 @@ def test_a_gold_answer_is_yes_no_or_something_else(words, pole):
         *((reply, "B") for reply in ("B. Pleural effusion", "(B) pleural effusion", "B: fluid")),
         *((reply, "B") for reply in ("pleural effusion", "Pleural effusion.", "PLEURAL-EFFUSION")),
         *((reply, "B") for reply in ("B\n\nA is wrong", "Think of A and B.\n\nB", "B. A big one")),
+        ("It is pleural effusion", "B"),
         ("A large mass", "C"),
         ("C. A large mass", "C"),
         ("A. A large mass", None),
@@ -104,7 +105,7 @@ def test_a_gold_answer_is_yes_no_or_something_else(words, pole):
         ("A. Normal", None),
         ("B. A", None),
         *((reply, None) for reply in ("A and B", "A or B", "A, B", "A/B", "(A) or (B)", "A. B.")),
-        *((reply, None) for reply in ("A\nB", "E", "E. Something", "It is pleural effusion", "")),
+        *((reply, None) for reply in ("A\nB", "E", "E. Something", "")),
         *((reply, None) for reply in ("A mass", "pleural", "pneumonia or pleural effusion", "42")),
         *((reply, None) for reply in ("cannot determine", "none of the above", "Benign")),
     ],
@@ -145,7 +146,7 @@ def test_options_that_are_yes_and_no_are_read_as_such():
         assert choice("Yes, there is no doubt", options) == LETTERS[options.index("Yes")]
         assert choice("yes and no", options) is None
         assert choice("A. " + options[1], options) is None
-    assert choice("Yes, there is no doubt", ("Yes", "No", "Maybe")) is None
+    assert choice("Yes, there is no doubt", ("Yes", "No", "Maybe")) == "A"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from evaluation.scoring import PROTOCOLS, Item
-from evaluation.scoring.spans import answer_span, without_reasoning
+from evaluation.scoring.reasoning import without_reasoning
+from evaluation.scoring.spans import answer_span
 
 LONG = 100_000
 
@@ -22,6 +23,32 @@ LONG = 100_000
         ("a<think>b", "a"),
         ("<think>b", ""),
         ("a < b", "a < b"),
+        ("[THINK]a[/THINK]b", "b"),
+        ("[ think ] a [ / think ] b", "b"),
+        ("◁think▷a◁/think▷b", "b"),
+        ("<reasoning>a</reasoning>b", "b"),
+        ("<thought>a</thought>b", "b"),
+        ("<reflection>a</reflection>b", "b"),
+        ("<scratchpad>a</scratchpad>b", "b"),
+        ("<thinking>a<reflection>b</reflection>c</thinking>d", "d"),
+        ("<think type='long'>a</think>b", "b"),
+        ("<|begin_of_thought|>a<|end_of_thought|>b", "b"),
+        ("<|START_THINKING|>a<|END_THINKING|>b", "b"),
+        ("<unused94>thought a<unused95>b", "b"),
+        (
+            "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b",
+            "b",
+        ),
+        ("<|channel|>analysis<|message|>a", ""),
+        ("analysisa b cassistantfinalb", "b"),
+        ("analysis of b", "analysis of b"),
+        ("## Thinking\na\n## Final Response\nb", "b"),
+        ("a[/THINK]b", "b"),
+        ("◁think▷b", ""),
+        ("[THINK]b", ""),
+        ("【思考】a【/思考】b", "b"),
+        ("b<|im_end|>", "b"),
+        ("a thought [1] b", "a thought [1] b"),
     ],
 )
 def test_reasoning_is_cut_opened_or_closed(reply, rest):

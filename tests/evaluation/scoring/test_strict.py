@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from evaluation.scoring import PROTOCOLS, Item
@@ -39,11 +39,33 @@ PIECES = st.sampled_from(
 REPLIES = st.lists(PIECES, max_size=7).map(" ".join) | st.text(
     st.characters(codec="ascii", exclude_categories=("Cc",)), max_size=20
 )
+# Words of an answer, and of the statements that are read as one.
+SAYS = {
+    "yes": ("yes", "yeah", "yep", "y", "true", "correct", "present", "positive", "sure", "it is"),
+    "no": (
+        "no",
+        "nope",
+        "nah",
+        "n",
+        "not",
+        "false",
+        "wrong",
+        "absent",
+        "negative",
+        "none",
+        "never",
+    ),
+}
 DRESSES = ("**{}**", "*{}*", "__{}__", "_{}_", "`{}`", "# {}", "> {}", "- {}", "> **{}**")
 
 
 def strict(item, reply):
     return PROTOCOLS["strict"].score(item, reply)
+
+
+def verdict(item, reply):
+    """All of a score but the words that explain it, which quote the reply."""
+    return strict(item, reply)._replace(explanation=None)
 
 
 @settings(deadline=None)
@@ -73,7 +95,9 @@ def test_surrounding_space_does_not_count(item, reply, before, behind):
 @given(ITEMS, REPLIES, st.sampled_from(DRESSES))
 def test_markdown_does_not_count(item, reply, dress):
     line = " ".join(reply.split())
-    assert strict(item, dress.format(line)) == strict(item, line)
+    # "> 5 cm" is a comparison and no quotation, a lone "-" a sign and no bullet.
+    assume(line and not (dress.startswith(">") and line[:1].isdigit()))
+    assert verdict(item, dress.format(line)) == verdict(item, line)
 
 
 @settings(deadline=None)
@@ -81,14 +105,15 @@ def test_markdown_does_not_count(item, reply, dress):
 def test_closed_reasoning_does_not_count(item, reasoning, reply):
     answer = re.sub("</?think>", "", reply)
     thought = re.sub("</?think>", "", reasoning)
-    assert strict(item, f"<think>{thought}</think>{answer}") == strict(item, answer)
+    assert verdict(item, f"<think>{thought}</think>{answer}") == verdict(item, answer)
 
 
 @settings(deadline=None)
 @given(ITEMS, PIECES)
 def test_a_stated_answer_overrides_what_went_before(item, piece):
-    stated = strict(item, f"<answer>{piece}</answer>")
-    assert strict(item, f"No, yes, A or B? <answer>{piece}</answer>") == stated
+    assume(any(map(str.isalnum, piece)) and "think" not in piece)
+    stated = verdict(item, f"<answer>{piece}</answer>")
+    assert verdict(item, f"No, yes, A or B? <answer>{piece}</answer>") == stated
 
 
 @settings(deadline=None)
@@ -96,7 +121,7 @@ def test_a_stated_answer_overrides_what_went_before(item, piece):
 def test_a_right_yes_or_no_stands_in_the_reply_as_a_word(reply, gold):
     english = re.sub(r"[^\x00-\x7f]", " ", reply)
     if strict(Item("vqa_rad", "closed", gold), english).score:
-        assert stands_apart(gold, english.lower())
+        assert any(stands_apart(word, english.lower()) for word in SAYS[gold])
 
 
 @settings(deadline=None)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.scoring.words import bleu_1, overlap, words
+from evaluation.scoring.words import best_overlap, bleu_1, overlap, words
 
 SENTENCES = st.lists(st.sampled_from(["left", "lung", "mass", "of", "肺"]), max_size=7).map(tuple)
 
@@ -90,6 +90,11 @@ def test_shares_agree_with_reference_libraries(reply, gold, rouge_l, bleu):
         ("左肺。", "左 肺"),
         ("ＣＴ", "ct"),
         ("café", "cafe\u0301"),
+        ("three", "3"),
+        ("xray", "X-ray"),
+        ("5–10 mm", "5 - 10 mm"),
+        ("β-lactam", "beta lactam"),
+        ("C.T.", "CT"),
     ],
 )
 def test_spellings_of_one_answer_have_the_same_words(first, second):
@@ -110,7 +115,50 @@ def test_spellings_of_one_answer_have_the_same_words(first, second):
         ("T1", "T 2"),
         ("左肺", "右肺"),
         ("1,2", "12"),
+        ("1,2,3", "1.2.3"),
+        ("5-10", "5 10"),
+        ("5-10", "510"),
+        ("1/2", "1 2"),
+        ("120/80", "120 80"),
+        ("L4-5", "L45"),
+        ("1.5", "15"),
+        ("first", "1"),
+        ("ER+", "ER-"),
+        ("α", "β"),
     ],
 )
 def test_answers_of_other_meaning_have_other_words(first, second):
     assert words(first) != words(second)
+
+
+SPELLED = [
+    ("non-small cell", "nonsmall cell"),
+    ("followup", "follow-up"),
+    ("follow up", "follow-up"),
+    ("1,5 cm", "1.5 cm"),
+    ("HER2 positive", "HER2+"),
+    ("PR-negative", "PR-"),
+    ("haemorrhage", "hemorrhage"),
+    ("oesophageal tumour", "esophageal tumor"),
+    ("leukaemia", "leukemia"),
+    ("catheterisation", "catheterization"),
+]
+
+
+@pytest.mark.parametrize(("reply", "gold"), SPELLED)
+def test_an_open_answer_is_right_in_another_spelling(reply, gold):
+    assert best_overlap(reply, [gold]).exact == best_overlap(gold, [reply]).exact == 1
+
+
+@given(st.sampled_from(["5-10", "-5", "a-1", "HER2-"]), st.sampled_from(["510", "5", "a1", "her2"]))
+def test_a_sign_beside_a_number_or_a_code_is_no_hyphen_of_a_word(reply, gold):
+    assert best_overlap(reply, [gold]).exact == 0
+
+
+@settings(deadline=None)
+@given(SENTENCES.map(" ".join), st.lists(SENTENCES.map(" ".join), min_size=1, max_size=4))
+def test_the_nearest_of_several_golds_counts(reply, golds):
+    each = [overlap(words(reply), words(gold)) for gold in golds]
+    found = best_overlap(reply, golds)
+    assert found.exact == max(one.exact for one in each)
+    assert found in each

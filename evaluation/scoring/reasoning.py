@@ -1,0 +1,82 @@
+"""A reply without its reasoning: every common way in which models mark thoughts apart from answers.
+
+Every pattern is linear in the reply's length, whatever the reply holds.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_NAMES: Final = (
+    r"(?:seed:)?think(?:ing)?|thoughts?|reason(?:ing|s)?|reflect(?:ion|ing)?|scratch_?pad|analysis"
+    r"|(?:reasoning|thought|thinking)_process|chain_of_thought|rationale|cot|inner_?(?:monologue|thoughts?)|internal_?thoughts?|思考|推理"
+)
+# "<think>", "[/THINK]", "◁think▷", "<|begin_of_thought|>", "<|END_THINKING|>", "【思考】", and the
+# two unused tokens by which Gemma's medical model marks thoughts.
+TAG: Final = re.compile(
+    rf"(?P<named>[<\[◁【《]\s{{0,3}}(?P<close>/|\|\s{{0,3}}/)?\s{{0,3}}\|?\s{{0,3}}(?P<edge>(?:begin|start|end)"
+    rf"(?:_of)?_)?(?:{_NAMES})\s{{0,3}}\|?(?:\s[^<>\[\]]{{0,80}})?[>\]▷】》])"
+    r"|(?P<gemma><unused94>(?:\s{0,3}thought(?![a-z]))?)|(?P<gemma_end><unused95>)",
+    re.IGNORECASE,
+)
+CHANNEL: Final = re.compile(r"<\|channel\|>\s{0,3}([a-z]{1,20})[^<]{0,80}", re.IGNORECASE)
+MESSAGE: Final = re.compile(r"<\|message\|>", re.IGNORECASE)
+# The same two channels where a tokenizer has dropped the special tokens between them.
+BARE_CHANNELS: Final = re.compile(r"\s{0,9}(?:analysis|commentary)\S", re.IGNORECASE)
+BARE_FINAL: Final = "assistantfinal"
+FINAL_CHANNEL: Final = "final"
+# Heads of two parts of a reply: thoughts first, then "## Final Response".
+FINAL_HEAD: Final = re.compile(
+    r"^[#*\s]{1,9}final\s(?:response|answer)[*:\s]{0,9}$", re.IGNORECASE | re.MULTILINE
+)
+THOUGHT_HEAD: Final = re.compile(r"\s{0,9}#{1,6}\s{0,3}think", re.IGNORECASE)
+# What a chat template puts around a turn.
+SPECIAL: Final = re.compile(
+    r"<\|(?!begin_of_box|end_of_box)[a-z_]{1,40}\|>|</?s>|<(?:eos|bos|pad|end_of_turn)>",
+    re.IGNORECASE,
+)
+
+
+def without_reasoning(reply: str) -> str:
+    """Return the reply without its reasoning blocks.
+
+    What stands before a closing tag that nobody opened is reasoning (the prompt opened it), and
+    so is what follows an opening tag that nobody closes.
+    """
+    text = _last_channel(reply)
+    if any(mark in text for mark in "<[◁【《"):
+        text = SPECIAL.sub(" ", _without_tags(text))
+    if THOUGHT_HEAD.match(text):
+        heads = list(FINAL_HEAD.finditer(text))
+        text = text[heads[-1].end() :] if heads else text
+    return text
+
+
+def _without_tags(text: str) -> str:
+    kept: list[str] = []
+    start, inside = 0, False
+    for tag in TAG.finditer(text):
+        closes = bool(tag["close"] or tag["gemma_end"] or (tag["edge"] or "").lower()[:3] == "end")
+        if closes and not inside:
+            kept = []
+        elif not closes and not inside:
+            kept.append(text[start : tag.start()])
+        inside = not closes
+        start = tag.end()
+    if not inside:
+        kept.append(text[start:])
+    return " ".join(kept)
+
+
+def _last_channel(reply: str) -> str:
+    """The last message of channel `final`; nothing where there are channels, but not this one."""
+    if "<|channel|>" not in reply.lower():
+        at = reply.lower().rfind(BARE_FINAL) if BARE_CHANNELS.match(reply) else -1
+        return reply if at < 0 else reply[at + len(BARE_FINAL) :]
+    finals = [one for one in CHANNEL.finditer(reply) if one[1].lower() == FINAL_CHANNEL]
+    if not finals:
+        return ""
+    begins = MESSAGE.match(reply, finals[-1].end())
+    text = reply[begins.end() if begins else finals[-1].end() :]
+    return text.split("<|", 1)[0]

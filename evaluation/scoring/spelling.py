@@ -1,0 +1,74 @@
+"""Other spellings of an answer: British and American, hyphens, decimal commas, status in words.
+
+The normal form that duplicates are compared in keeps these apart; an open reply is right in any.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from evaluation.scoring.spans import fold
+
+# British letters for American ones, in words of four letters and more.
+AMERICAN: Final = tuple(
+    (re.compile(pattern), plain)
+    for pattern, plain in (
+        (r"haem", "hem"),
+        (r"aem(?=i|ic)", "em"),
+        (r"oedem", "edem"),
+        (r"oesoph", "esoph"),
+        (r"oestr", "estr"),
+        (r"foet", "fet"),
+        (r"caec", "cec"),
+        (r"faec", "fec"),
+        (r"paed", "ped"),
+        (r"anaesth", "anesth"),
+        (r"gynaec", "gynec"),
+        (r"aetiol", "etiol"),
+        (r"coeli", "celi"),
+        (r"rrhoea", "rrhea"),
+        (r"pnoea", "pnea"),
+        (r"manoeuv", "maneuv"),
+        (r"orthopaed", "orthoped"),
+        (r"sulph", "sulf"),
+        (r"leuco", "leuko"),
+        (r"^grey", "gray"),
+        (r"(tum|col|hum|vap|lab|fav)our", r"\1or"),
+        (r"(cent|lit|met|fib|spect)re(?=s?$)", r"\1er"),
+        (r"([a-z]{3})is(?=ed$|ation|ing$|e$)", r"\1iz"),
+        (r"yse(?=d?$)", "yze"),
+    )
+)
+
+
+WORD: Final = re.compile(r"[a-z]{4,}")
+# "1,5 cm" is 1.5 cm; "1,2,3" is a list.
+DECIMAL_COMMA: Final = re.compile(r"(?<![\d.,])(\d+),(\d{1,2})(?![\d,.]?\d)")
+# "HER2 positive" and "Rh negative" are HER2+ and Rh-: a short name or a code, then its status.
+STATUS: Final = re.compile(
+    r"(?<![\w-])([a-z]{2,4}|[a-z]{1,6}\d{1,3}[a-z]?)(?:\s|-)(positive|negative)(?!\w)"
+)
+HYPHEN: Final = re.compile(r"(?<=[^\W\d_])[-\u2010\u2011](?=[^\W\d_])")
+
+
+def spellings(text: str) -> tuple[str, str]:
+    """Return an answer in American letters and signs, with its hyphens and without them."""
+    folded = DECIMAL_COMMA.sub(r"\1.\2", fold(text))
+    american = WORD.sub(lambda word: respell(word[0]), STATUS.sub(_status, folded))
+    return american, HYPHEN.sub("", american)
+
+
+def _status(found: re.Match[str]) -> str:
+    return f"{found[1]}{'+' if found[2] == 'positive' else '-'}"
+
+
+@lru_cache(maxsize=65_536)
+def respell(word: str) -> str:
+    """Return the American spelling of a folded word."""
+    if len(word) < 4 or not word.isalpha() or not word.isascii():
+        return word
+    for pattern, plain in AMERICAN:
+        word = pattern.sub(plain, word)
+    return word
