@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation.dedup.config import ImageCopyConfig
-from curation.dedup.partners import Shortlisted
+from curation.dedup.partners import Bridges, Shortlisted
 from curation.dedup.registration import Thumbs, agree, glances, mirrored
 from curation.dedup.tables import Doubles, Floats, Indices
 from curation.neighbors import (
@@ -19,8 +19,9 @@ from curation.neighbors import (
     Pairs,
     TileRunner,
     connected_components,
-    find_pairs,
+    iter_hamming,
     iter_pairs,
+    join_pairs,
 )
 from curation.records import THUMB_SIDE
 from curation.reorder import taken_rows
@@ -96,29 +97,48 @@ def find_copies(
     """
     n = len(images.ids)
     candidates = find_candidates(images, config, neighbors, run)
-    left, right = candidates.left, candidates.right
-    found = agree(images.thumbs, left, right)
-    alike = (found.correlation >= config.correlation) & (found.detail >= config.detail)
-    left, right, detail = left[alike], right[alike], found.detail[alike]
-    turned = mirrored(images.thumbs, left, right, detail)
-    pairs = Pairs.of(left[~turned], right[~turned], detail[~turned].astype(np.float64))
+    pairs, turned = _confirmed(images.thumbs, candidates.left, candidates.right, config)
+    compared, mirrors = len(candidates.left), turned
+    group = connected_components(n, pairs) if n else np.empty(0, np.int64)
+    # Only a family of more copies than partners fills the lists of all its own.
+    while n and np.bincount(group).max() > config.partners:
+        across = find_candidates(images, config, neighbors, run, group)
+        more, turned = _confirmed(images.thumbs, across.left, across.right, config)
+        compared += len(across.left)
+        if not len(more):
+            break
+        pairs = join_pairs([pairs, more])
+        group = connected_components(n, pairs)
+        mirrors += turned
     logger.info(
         "%d candidate image pairs, %d compared, %d left out, %d copies",
         candidates.counted,
-        len(alike),
+        compared,
         candidates.left_out,
         len(pairs),
     )
     return Copies(
         pairs=pairs,
-        group=connected_components(n, pairs) if n else np.empty(0, np.int64),
+        group=group,
         candidates=candidates.counted,
         left_out=candidates.left_out,
-        compared=len(alike),
-        mirrored=int(turned.sum()),
+        compared=compared,
+        mirrored=mirrors,
         recall=candidates.recall,
         method="exact" if n <= neighbors.exact_up_to else "ivf",
     )
+
+
+def _confirmed(
+    thumbs: Thumbs, left: Indices, right: Indices, config: ImageCopyConfig
+) -> tuple[Pairs, int]:
+    """The pairs that pixels confirm, and how many they would but for a mirrored picture."""
+    found = agree(thumbs, left, right)
+    alike = (found.correlation >= config.correlation) & (found.detail >= config.detail)
+    left, right, detail = left[alike], right[alike], found.detail[alike]
+    turned = mirrored(thumbs, left, right, detail)
+    pairs = Pairs.of(left[~turned], right[~turned], detail[~turned].astype(np.float64))
+    return pairs, int(turned.sum())
 
 
 def pair_similarity(copies: Copies, one: Indices, other: Indices) -> Doubles:
@@ -151,16 +171,24 @@ def find_candidates(
     config: ImageCopyConfig,
     neighbors: NeighborsConfig,
     run: TileRunner | None = None,
+    group: Indices | None = None,
 ) -> ImageCandidates:
-    """Pairs near by hash or cosine whose blurred miniatures agree, the best of each picture."""
+    """Pairs near by hash or cosine whose blurred miniatures agree, the best of each picture.
+
+    With the groups (n,) that are known: the best pairs between each group and others.
+    """
     n = max(len(images.ids), 1)
     glance = glances(images.thumbs)
     # The scalar product of ±1/8 vectors is 1 - 2 * distance / 64, exactly.
     near_hash = 1.0 - 2.0 * config.hash_distance / HASH_BITS
     keys, counted, left_out, recall = [np.empty(0, np.int64)], 0, 0, 1.0
-    for vectors, threshold in ((images.bits, near_hash), (images.vectors, config.cosine)):
-        best = Shortlisted(config.partners)
-        for pairs, share in _search(vectors, threshold, neighbors, run):
+    searches = (
+        _search_hashes(images.bits, near_hash, config.hash_distance, neighbors, run),
+        _search(images.vectors, config.cosine, neighbors, run),
+    )
+    for search in searches:
+        best = Shortlisted(config.partners) if group is None else Bridges(config.partners, group)
+        for pairs, share in search:
             best.add(pairs, correlate(glance, pairs))
             counted, recall = counted + len(pairs), min(recall, share)
         left, right = best.best()
@@ -173,16 +201,34 @@ def find_candidates(
 def _search(
     vectors: Floats, threshold: float, neighbors: NeighborsConfig, run: TileRunner | None
 ) -> Iterator[tuple[Pairs, float]]:
-    """Pairs above a threshold, tile by tile: there may be too many to hold."""
+    """Pairs above a threshold and the share that is found, tile by tile: they may be too many."""
     run = neighbors.runner(len(vectors), run)
     if len(vectors) > neighbors.exact_up_to:
-        found = find_pairs(vectors, threshold, neighbors, run)
-        yield found.pairs, found.recall
+        cells = neighbors.cells(vectors, threshold)
+        for pairs in cells:
+            yield pairs, 1.0
+        yield Pairs.empty(), cells.recall
     elif len(vectors):
         for pairs in iter_pairs(
             vectors, threshold, tile=neighbors.tile, device=neighbors.device, run=run
         ):
             yield pairs, 1.0
+
+
+def _search_hashes(
+    bits: Floats,
+    threshold: float,
+    distance: int,
+    neighbors: NeighborsConfig,
+    run: TileRunner | None,
+) -> Iterator[tuple[Pairs, float]]:
+    """Pairs near by hash, all of them however many pictures there are."""
+    if len(bits) <= neighbors.exact_up_to:
+        yield from _search(bits, threshold, neighbors, run)
+        return
+    codes = np.packbits(bits > 0, axis=1).view(">u8")[:, 0].astype(np.uint64)
+    for pairs in iter_hamming(codes, distance):
+        yield pairs, 1.0
 
 
 def correlate(glance: Floats, pairs: Pairs) -> Floats:

@@ -10,6 +10,7 @@ from curation.neighbors import Pairs
 # Correlation without registration. Of altered copies of VQA-RAD images 1 in 1,000 is below.
 GLANCE = 0.75
 PRUNE_AT = 4_000_000  # pairs, of 28 bytes each
+Lines = np.ndarray[tuple[int], np.dtype[np.void]]
 PAIR = np.dtype([("left", "i8"), ("right", "i8"), ("similarity", "f8"), ("glance", "f4")])
 
 
@@ -17,9 +18,9 @@ class Shortlisted:
     """Pairs among the `partners` best of either picture, by similarity or by glance.
 
     In a pool of one body part and one modality nearly all pairs are candidates; comparing a
-    picture with its best ones keeps the work in proportion to the pictures. Copies of one picture
-    stay connected however many there are: each is among the best of another. The result does not
-    depend on the order in which pairs come.
+    picture with its best ones keeps the work in proportion to the pictures. A family of more
+    copies than that fills the lists of all its own: `Bridges` then finds what else they are near.
+    The result does not depend on the order in which pairs come.
     """
 
     def __init__(self, partners: int) -> None:
@@ -47,12 +48,46 @@ class Shortlisted:
     def _prune(self) -> int:
         """Drop pairs that are out of reach, as later ones can only push them further down."""
         pairs = np.concatenate(self._held)
-        best = np.zeros(len(pairs), bool)
-        for value in ("similarity", "glance"):
-            best |= _among_best(pairs["left"], pairs["right"], pairs[value], self.partners)
+        best = self._best(pairs)
         self.left_out += int((~best).sum())
         self._held = [pairs[best]]
         return len(self._held[0])
+
+    def _best(self, pairs: Lines) -> Flags:
+        best = np.zeros(len(pairs), bool)
+        for value in ("similarity", "glance"):
+            best |= _among_best(pairs["left"], pairs["right"], pairs[value], self.partners)
+        return best
+
+
+class Bridges(Shortlisted):
+    """Pairs between groups (n,): the best of two groups, of the `partners` best of either group.
+
+    A group counts as one picture does in `Shortlisted`, so that its own members, and the many
+    pairs that it has with one other group, keep no third one out.
+    """
+
+    def __init__(self, partners: int, group: Indices) -> None:
+        super().__init__(partners)
+        self.group = group
+
+    def add(self, pairs: Pairs, glance: Floats) -> None:
+        """Take the pairs (p,) that lie between two groups."""
+        apart = self.group[pairs.left] != self.group[pairs.right]
+        super().add(pairs.where(apart), glance[apart])
+
+    def _best(self, pairs: Lines) -> Flags:
+        one, other = self.group[pairs["left"]], self.group[pairs["right"]]
+        low, high = np.minimum(one, other), np.maximum(one, other)
+        best = np.zeros(len(pairs), bool)
+        for value in ("similarity", "glance"):
+            order = np.lexsort((pairs["right"], pairs["left"], -pairs[value], high, low))
+            first = np.ones(len(order), bool)
+            first[1:] = (np.diff(low[order]) != 0) | (np.diff(high[order]) != 0)
+            heads = order[first]
+            near = _among_best(low[heads], high[heads], pairs[value][heads], self.partners)
+            best[heads[near]] = True
+        return best
 
 
 def _among_best(

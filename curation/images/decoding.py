@@ -65,8 +65,27 @@ SIGNATURES: Final = (
     (b"MM\x00+", "TIFF"),
     (b"BM", "BMP"),
 )
+FOREIGN: Final = (
+    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"II\xbc\x01", "JPEG XR"),
+    (b"8BPS", "a Photoshop document"),
+    (b"v/1\x01", "OpenEXR"),
+    (b"%PDF-", "PDF"),
+)
+FOREIGN_BRANDS: Final = {
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+    **dict.fromkeys(
+        (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), "HEIF"
+    ),
+}
 DEEP_MODES: Final = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 WHITE_IS_ZERO: Final = 0
+# SampleFormat of TIFF.
+UNSIGNED, SIGNED, FLOATING, VOID = 1, 2, 3, 4
+READ_FORMS: Final = (UNSIGNED, SIGNED, FLOATING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +106,27 @@ class Decoded:
 
     @property
     def image_id(self) -> str:
-        """SHA-256 over type, shape and values of the stored pixels.
+        """SHA-256 over type, shape and values of the stored pixels, and how they are shown.
 
         File format, compression level, metadata and a needless palette or copied grey channels
-        do not change it; one different pixel or another bit depth does.
+        do not change it; one different pixel or another bit depth does. What is shown counts where
+        it is not what plain pixels of these values show: a DICOM window, table or palette, a
+        rescale that a table follows, and white for the lowest value.
         """
         pixels = self.stored.astype(self.stored.dtype.newbyteorder("<"), copy=False)
         shape = "x".join(str(side) for side in pixels.shape)
-        return records.digest("image", pixels.dtype.str, shape, pixels.tobytes())
+        parts = ["image", pixels.dtype.str, shape, pixels.tobytes()]
+        shown = np.asarray(self.image)
+        if not np.array_equal(shown, _shown_plainly(self.stored)):
+            parts += ["shown", self.image.mode, shown.tobytes()]
+        return records.digest(*parts)
+
+
+def _shown_plainly(stored: NDArray[np.generic]) -> NDArray[np.generic]:
+    """What a file that holds these values and says nothing else shows."""
+    if stored.dtype == np.uint8 or stored.ndim != 2:
+        return stored
+    return windowed(stored, *percentile_window(stored))
 
 
 def decode(data: bytes, name: str, config: ImagesConfig) -> Decoded:
@@ -144,6 +176,9 @@ def sniff(data: bytes, name: str) -> str:
             return kind
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
+    foreign = _foreign_kind(data)
+    if foreign is not None:
+        raise ImageError("image_unsupported", f"{name} is {foreign}; convert it to PNG")
     # DICOM written without its preamble starts like any binary file; only its name tells.
     if EXTENSIONS.get(_extension(name)) == "DICOM":
         return "DICOM"
@@ -151,6 +186,13 @@ def sniff(data: bytes, name: str) -> str:
     raise ImageError(
         "not_an_image", f"{name} starts with {data[:12]!r}; allowed are {allowed}; convert it"
     )
+
+
+def _foreign_kind(data: bytes) -> str | None:
+    """Name of a picture format that is known and not read; None for anything else."""
+    if data[4:8] == b"ftyp":
+        return FOREIGN_BRANDS.get(data[8:12])
+    return next((kind for mark, kind in FOREIGN if data.startswith(mark)), None)
 
 
 def check_size(width: int, height: int, name: str, config: ImagesConfig) -> None:
@@ -182,6 +224,8 @@ def _extension_note(name: str, kind: str) -> str | None:
 
 def _decode_pillow(data: bytes, name: str, kind: str, config: ImagesConfig) -> Decoded:
     with foreign_bytes(name, kind):
+        if kind == "TIFF":
+            _check_samples(data, name)
         picture = PLUGINS[kind](io.BytesIO(data))
         width, height = picture.size
     check_size(width, height, name, config)
@@ -193,7 +237,7 @@ def _decode_pillow(data: bytes, name: str, kind: str, config: ImagesConfig) -> D
         inverted = _is_white_zero(picture)
         picture.load()
         upright = ImageOps.exif_transpose(picture) if orientation != 1 else picture
-        shown, more = _plain(upright)
+        shown, more = _plain(_with_signs(upright, picture))
     if orientation in range(2, 9):
         notes.append(f"EXIF orientation {orientation} applied")
     image, stored, further = _forms(shown, inverted)
@@ -201,6 +245,38 @@ def _decode_pillow(data: bytes, name: str, kind: str, config: ImagesConfig) -> D
     if depth > 8 and stored.dtype == np.uint8:
         more.append(f"{depth} bits a channel read as 8")
     return Decoded(image, stored, mode, depth, kind, (*notes, *more))
+
+
+def _check_samples(data: bytes, name: str) -> None:
+    """Refuse numbers that no mode of Pillow holds. Raises ImageError image_unsupported."""
+    # A header of version 43, BigTIFF, has sixteen bytes.
+    header = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if 43 in data[2:4] else 8])
+    stream = io.BytesIO(data)
+    stream.seek(header.next)
+    header.load(stream)
+    bits, form = _sample_type(header)
+    if bits > 32 or (form == UNSIGNED and bits == 32) or form not in (*READ_FORMS, VOID):
+        kinds = {UNSIGNED: "unsigned", SIGNED: "signed", FLOATING: "floating point"}
+        raise ImageError(
+            "image_unsupported",
+            f"{name} is a TIFF of {bits}-bit {kinds.get(form, f'format {form}')} samples; "
+            "convert it to 8 or 16 bits or to 32-bit floating point",
+        )
+
+
+def _sample_type(tags: Any) -> tuple[int, int]:
+    """Bits of the first channel of a TIFF and what they mean (SampleFormat)."""
+    bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+    form = tags.get(TiffImagePlugin.SAMPLEFORMAT, (UNSIGNED,))
+    return int(bits[0]), int(form[0])
+
+
+def _with_signs(picture: Image.Image, source: ImageFile.ImageFile) -> Image.Image:
+    """A TIFF of signed bytes as the deeper picture that holds them; Pillow drops the sign."""
+    tags: Any = getattr(source, "tag_v2", None)
+    if tags is None or _sample_type(tags) != (8, SIGNED) or picture.mode != "L":
+        return picture
+    return Image.fromarray(np.asarray(picture).view(np.int8).astype(np.int32))
 
 
 def _plain(picture: Image.Image) -> tuple[Image.Image, list[str]]:

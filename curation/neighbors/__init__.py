@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from curation.neighbors.approximate import approximate_pairs
 from curation.neighbors.cosine import check_vectors, exact_cosine
+from curation.neighbors.hamming import iter_hamming
 from curation.neighbors.join import Join, choose_device, iter_pairs, join, pairs_above
 from curation.neighbors.kmeans import kmeans
 from curation.neighbors.minhash import near_texts
@@ -41,6 +42,7 @@ __all__ = [
     "exact_cosine",
     "find_pairs",
     "greedy_survivors",
+    "iter_hamming",
     "iter_pairs",
     "join",
     "join_pairs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from curation.errors import UsageError
 from curation.neighbors.cosine import Floats, Indices, check_vectors, exact_cosine, tensor_of
 from curation.neighbors.join import PAIR_LIMIT
 from curation.neighbors.kmeans import gpus_of_faiss
-from curation.neighbors.pairs import Pairs
+from curation.neighbors.pairs import Pairs, join_pairs
 from curation.neighbors.prefilter import rounding
 from curation.neighbors.tiles import check_limit
 
@@ -40,21 +41,58 @@ def approximate_pairs(
         InputError: vectors that are not float32, two-dimensional, finite and unit (or zero).
         UsageError: a setting out of range, or more than `limit` pairs.
     """
-    if not 0.0 < threshold <= 1.0:
-        raise UsageError(f"threshold is {threshold}; approximate search takes (0, 1]")
-    if nprobe < 1 or sample < 1 or (nlist is not None and nlist < 1):
-        raise UsageError(f"nlist {nlist}, nprobe {nprobe}, sample {sample}: each is at least 1")
-    norms = check_vectors(vectors)
-    names = np.flatnonzero(norms > 0.0).astype(np.int64)
-    rows = vectors if len(names) == len(vectors) else np.ascontiguousarray(vectors[names])
-    if len(rows) < 2:
-        return Pairs.empty(), 1.0
-    deviation = float(np.abs(norms[names] - 1.0).max())
-    bar = threshold - 2.0 * deviation - deviation**2 - 2.0 * rounding(rows.shape[1]) - 1e-6
-    cells = min(len(rows), nlist or int(4 * len(rows) ** 0.5))
-    index = build_index(rows, cells, min(nprobe, cells), seed, device)
-    pairs = _search(index, rows, threshold, bar, limit)
-    return pairs.renamed(names), _recall(rows, pairs, threshold, bar, seed, sample)
+    search = CellSearch(vectors, threshold, nlist, nprobe, seed, sample, device)
+    parts, count = [], 0
+    for pairs in search:
+        parts.append(pairs)
+        count += len(pairs)
+        check_limit(count, limit, threshold)
+    return join_pairs(parts), search.recall
+
+
+class CellSearch:
+    """Pairs of `approximate_pairs` block by block, for when they do not fit in memory.
+
+    `recall` is known once all blocks have been taken. Blocks are disjoint.
+    """
+
+    def __init__(
+        self,
+        vectors: Floats,
+        threshold: float,
+        nlist: int | None,
+        nprobe: int,
+        seed: int,
+        sample: int,
+        device: str,
+    ) -> None:
+        if not 0.0 < threshold <= 1.0:
+            raise UsageError(f"threshold is {threshold}; approximate search takes (0, 1]")
+        if nprobe < 1 or sample < 1 or (nlist is not None and nlist < 1):
+            raise UsageError(f"nlist {nlist}, nprobe {nprobe}, sample {sample}: each is at least 1")
+        norms = check_vectors(vectors)
+        self.names = np.flatnonzero(norms > 0.0).astype(np.int64)
+        full = len(self.names) == len(vectors)
+        self.rows = vectors if full else np.ascontiguousarray(vectors[self.names])
+        deviation = float(np.abs(norms[self.names] - 1.0).max(initial=0.0))
+        self.threshold, self.seed, self.sample, self.device = threshold, seed, sample, device
+        self.bar = threshold - 2.0 * deviation - deviation**2 - 1e-6
+        self.bar -= 2.0 * rounding(vectors.shape[1])
+        self.cells = min(len(self.rows), nlist or int(4 * len(self.rows) ** 0.5))
+        self.nprobe = min(nprobe, self.cells)
+        self.recall = 1.0
+
+    def __iter__(self) -> Iterator[Pairs]:
+        """Search; each block holds the pairs of some rows that no block before it has."""
+        if len(self.rows) < 2:
+            return
+        index = build_index(self.rows, self.cells, self.nprobe, self.seed, self.device)
+        wanted = _wanted(self.rows, self.threshold, self.bar, self.seed, self.sample)
+        found, n = 0, len(self.rows)
+        for pairs in _search(index, self.rows, self.threshold, self.bar):
+            found += int(np.isin(pairs.left * n + pairs.right, wanted).sum())
+            yield pairs.renamed(self.names)
+        self.recall = found / len(wanted) if len(wanted) else 1.0
 
 
 def build_index(rows: Floats, nlist: int, nprobe: int, seed: int, device: str) -> Any:
@@ -74,37 +112,45 @@ def build_index(rows: Floats, nlist: int, nprobe: int, seed: int, device: str) -
     return index
 
 
-def _search(index: Any, rows: Floats, threshold: float, bar: float, limit: int) -> Pairs:
-    keys = np.empty(0, dtype=np.int64)
-    n = len(rows)
-    for start in range(0, n, _QUERIES):
+def _search(index: Any, rows: Floats, threshold: float, bar: float) -> Iterator[Pairs]:
+    blocks = range(0, len(rows), _QUERIES)
+    # Quantized in the blocks of the search, so that both see the same cells.
+    probes = np.concatenate(
+        [_cells(index, rows[start : start + _QUERIES], index.nprobe) for start in blocks]
+    )
+    home = np.concatenate([_cells(index, rows[start : start + _QUERIES], 1) for start in blocks])
+    for start in blocks:
         block = np.ascontiguousarray(rows[start : start + _QUERIES])
         limits, _, found = index.range_search(block, bar)
         query = np.repeat(np.arange(start, start + len(block)), np.diff(limits.astype(np.int64)))
-        unequal = query != found
-        one, other = query[unequal], found[unequal].astype(np.int64)
-        # Each pair is met from either side, and from one side only where the probes differ.
-        key = np.minimum(one, other) * n + np.maximum(one, other)
-        keys = np.union1d(keys, key)
-        check_limit(len(keys), limit, threshold)
-    left, right = keys // n, keys % n
-    similarity = exact_cosine(rows, left, right)
-    return Pairs(left, right, similarity).where(similarity >= threshold)
+        other = found.astype(np.int64)
+        # A pair is met from either side, and from one side only where the probes differ: the
+        # later row gives it where the earlier one does not look into its cell.
+        new = query < other
+        back = np.flatnonzero(query > other)
+        unseen = ~(probes[other[back]] == home[query[back]]).any(1)
+        new[back[unseen]] = True
+        left, right = np.minimum(query, other)[new], np.maximum(query, other)[new]
+        similarity = exact_cosine(rows, left, right)
+        above = similarity >= threshold
+        yield Pairs.of(left[above], right[above], similarity[above])
 
 
-def _recall(
-    rows: Floats, pairs: Pairs, threshold: float, bar: float, seed: int, sample: int
-) -> float:
-    n = len(rows)
-    drawn = np.random.default_rng(seed).choice(n, size=min(sample, n), replace=False)
+def _cells(index: Any, rows: Floats, count: int) -> Indices:
+    _, cells = index.quantizer.search(np.ascontiguousarray(rows), count)
+    found: Indices = cells.astype(np.int64)
+    return found
+
+
+def _wanted(rows: Floats, threshold: float, bar: float, seed: int, sample: int) -> Indices:
+    """Keys of all pairs of rows that are drawn, searched exactly."""
+    drawn = np.random.default_rng(seed).choice(len(rows), min(sample, len(rows)), replace=False)
     truth = [
         _true_keys(rows, np.sort(drawn)[start : start + _SAMPLE_ROWS], threshold, bar)
         for start in range(0, len(drawn), _SAMPLE_ROWS)
     ]
-    wanted = np.unique(np.concatenate(truth))
-    if not len(wanted):
-        return 1.0
-    return float(np.isin(wanted, pairs.left * n + pairs.right).mean())
+    found: Indices = np.unique(np.concatenate(truth))
+    return found
 
 
 def _true_keys(rows: Floats, drawn: Indices, threshold: float, bar: float) -> Indices:

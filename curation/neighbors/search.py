@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from curation.config import Config
-from curation.neighbors.approximate import approximate_pairs
+from curation.neighbors.approximate import CellSearch, approximate_pairs
 from curation.neighbors.cosine import Floats
 from curation.neighbors.join import PAIR_LIMIT, PAIR_TILE, choose_device, pairs_above
 from curation.neighbors.pairs import Pairs
@@ -41,6 +41,18 @@ class NeighborsConfig(Config):
         Where the product is made on a GPU it stays too: a task holds no GPU of its own.
         """
         return run if rows > self.spread_above and choose_device(self.device) == "cpu" else None
+
+    def cells(self, vectors: Floats, threshold: float) -> CellSearch:
+        """The approximate search of these vectors, block by block."""
+        return CellSearch(
+            vectors,
+            threshold,
+            self.nlist,
+            self.nprobe,
+            self.seed,
+            self.recall_sample,
+            choose_device(self.device),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from curation.stages.image_verdicts import FACTS, ResolveSamples, verdicts, writ
 from curation.storage import count_rows, parts, read_folder, read_part, read_tables, write_table
 
 REFS_PER_HASH_ITEM = 256
-PASS_VERSION = 2
+PASS_VERSION = 3
 HASH_DIGITS = 64
 
 

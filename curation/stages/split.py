@@ -31,7 +31,7 @@ class SplitStage:
     """Gives every sample its split; drops none."""
 
     name: ClassVar[str] = "split"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
         """Level, shares, strata and the seed, where new splits are wanted."""

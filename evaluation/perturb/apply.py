@@ -11,8 +11,10 @@ import pyarrow as pa
 from curation.errors import UsageError
 from evaluation.perturb import FAMILIES
 from evaluation.perturb.base import Picture, Skip, Variant
+from evaluation.perturb.copies import find_same
 from evaluation.perturb.donors import Donors
 from evaluation.perturb.item import Item
+from evaluation.perturb.swapped_image import SwappedImage
 from evaluation.records import ITEMS
 
 BY_NAME: Final = {family.family: family for family in FAMILIES}
@@ -71,7 +73,10 @@ def vary(items: pa.Table, variants: Sequence[Variant], seed: int) -> Varied:
     pictures there are, never on the order of rows.
     """
     rows = items.to_pylist()
-    donors = Donors.among(rows)
+    # Pictures are read only where one may stand in for another.
+    swaps = any(isinstance(variant, SwappedImage) for variant in variants)
+    same = find_same(ref for row in rows for ref in row["images"]) if swaps else {}
+    donors = Donors.among(rows, same)
     parts = [
         _vary(rows[start : start + PART], variants, seed, donors)
         for start in range(0, max(len(rows), 1), PART)

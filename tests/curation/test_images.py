@@ -298,6 +298,106 @@ def test_monochrome1_is_the_inverse_of_monochrome2() -> None:
     assert "MONOCHROME1 inverted" in second.notes
 
 
+def test_the_same_values_shown_otherwise_are_another_picture() -> None:
+    import pydicom
+
+    def made(**values: object) -> str:
+        dataset = pydicom.dcmread(io.BytesIO(dicom("MR_small.dcm")))
+        for name, value in values.items():
+            setattr(dataset, name, value)
+        out = io.BytesIO()
+        dataset.save_as(out)
+        return decode(out.getvalue(), "a.dcm", CONFIG).image_id
+
+    plain = made()
+    assert made(PatientName="Doe") == plain
+    assert made(WindowCenter=[600.0, 40.0], WindowWidth=[1600.0, 400.0]) == plain
+    others = {
+        made(PhotometricInterpretation="MONOCHROME1"),
+        made(WindowCenter=300.0),
+        made(WindowWidth=900.0),
+        made(VOILUTFunction="SIGMOID"),
+        made(RescaleSlope=2.0, RescaleIntercept=0.0),
+    }
+    assert len(others) == 5
+    assert plain not in others
+
+
+def eight_bit_dicom(values: np.ndarray, photometric: str) -> bytes:
+    import pydicom
+
+    dataset = pydicom.dcmread(io.BytesIO(dicom("MR_small.dcm")))
+    for name in ("WindowCenter", "WindowWidth", "PixelPaddingValue"):
+        if name in dataset:
+            delattr(dataset, name)
+    dataset.Rows, dataset.Columns = values.shape
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit, dataset.PixelRepresentation = 7, 0
+    dataset.PhotometricInterpretation = photometric
+    dataset.PixelData = values.tobytes()
+    out = io.BytesIO()
+    dataset.save_as(out)
+    return out.getvalue()
+
+
+def test_equal_pixels_shown_alike_are_one_picture_in_any_format() -> None:
+    values = np.arange(64 * 64).reshape(64, 64) % 256
+    values = values.astype(np.uint8)
+    as_png = decode(saved(Image.fromarray(values), "PNG"), "a.png", CONFIG)
+    second = decode(eight_bit_dicom(values, "MONOCHROME2"), "a.dcm", CONFIG)
+    first = decode(eight_bit_dicom(values, "MONOCHROME1"), "a.dcm", CONFIG)
+    assert np.array_equal(np.asarray(second.image), values)
+    assert second.image_id == as_png.image_id
+    assert first.image_id != as_png.image_id
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x00\x00\x00\x1cftypavif" + bytes(40),
+        b"\x00\x00\x00\x18ftypheic" + bytes(40),
+        b"\x00\x00\x00\x0cjP  \r\n\x87\n" + bytes(40),
+        b"\xff\x4f\xff\x51" + bytes(40),
+        b"\xff\x0a" + bytes(40),
+        b"%PDF-1.7" + bytes(40),
+    ],
+)
+def test_known_formats_that_are_not_read_are_unsupported(data: bytes) -> None:
+    assert reason(data) == "image_unsupported"
+
+
+def tiff(values: np.ndarray) -> bytes:
+    """An uncompressed grey TIFF of values of any type, written by hand."""
+    form = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
+    tags = [
+        (256, 4, values.shape[1]),
+        (257, 4, values.shape[0]),
+        (258, 3, 8 * values.dtype.itemsize),
+        (259, 3, 1),
+        (262, 3, 1),
+        (273, 4, 8 + 2 + 10 * 12 + 4),
+        (277, 3, 1),
+        (278, 4, values.shape[0]),
+        (279, 4, values.nbytes),
+        (339, 3, form),
+    ]
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    head = b"II*\x00" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    return head + values.tobytes()
+
+
+def test_tiff_samples_keep_their_sign_or_are_refused_by_name() -> None:
+    ramp = np.linspace(-100, 100, 64 * 64).reshape(64, 64)
+    signed = decode(tiff(ramp.astype(np.int8)), "a.tif", CONFIG)
+    shown = np.asarray(signed.image).astype(int)
+    assert (np.diff(shown.reshape(-1)) >= 0).all()
+    assert signed.stored.min() == -100
+    assert decode(tiff(ramp.astype(np.float32)), "a.tif", CONFIG).stored.min() == -100
+    assert decode(tiff(ramp.astype(np.int32)), "a.tif", CONFIG).stored.min() == -100
+    for kind in (np.uint32, np.float64, np.uint64, np.int64):
+        assert reason(tiff((ramp + 100).astype(kind)), "a.tif") == "image_unsupported"
+
+
 def test_dicom_with_several_frames_shows_the_middle_one() -> None:
     decoded = decode(dicom("rtdose.dcm"), "rtdose.dcm", CONFIG)
     assert decoded.notes[0] == "frame 8 of 15"

@@ -13,7 +13,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from curation import records
 from curation.dedup.config import ImageCopyConfig
 from curation.dedup.images import Copies, ImageSet, find_copies, image_set, pair_similarity
-from curation.neighbors import NeighborsConfig, Pairs
+from curation.neighbors import NeighborsConfig, Pairs, iter_hamming
 from curation.vectors import ContentVectors
 
 SIDE = records.THUMB_SIDE
@@ -111,21 +111,43 @@ def test_a_mirrored_real_image_is_no_copy_even_when_it_is_a_candidate(
     assert pairs == set()
 
 
-def blob(seed: int, *, mirror_symmetric: bool = False) -> Image.Image:
+def blob(seed: int, *, mirror_share: float = 0.0) -> Image.Image:
     random = np.random.default_rng(seed)
     small = Image.fromarray(random.integers(0, 255, (24, 24), dtype=np.uint8))
     pixels = np.asarray(small.resize((256, 256), Image.Resampling.BICUBIC)).astype(np.float64)
-    if mirror_symmetric:
-        pixels = 0.49 * pixels + 0.51 * pixels[:, ::-1]
+    pixels = (1 - mirror_share) * pixels + mirror_share * pixels[:, ::-1]
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
 def test_a_nearly_symmetric_picture_is_a_copy_of_itself_and_not_of_its_mirror_image() -> None:
-    image = blob(3, mirror_symmetric=True)
+    image = blob(3, mirror_share=0.46)
     pictures = {"a": image, "b": jpeg(image), "c": ImageOps.mirror(image)}
     pairs, found = copies_of(pictures, one_vector=True)
     assert pairs == {("a", "b")}
     assert found.mirrored == 2
+
+
+SYMMETRIC_COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    **{kind: ALTERATIONS[kind] for kind in ("jpeg", "half", "brighter", "rotated")},
+    "noisy": lambda image: Image.fromarray(
+        (np.asarray(image) + np.random.default_rng(1).normal(0, 6, (256, 256)))
+        .clip(0, 255)
+        .astype(np.uint8)
+    ),
+}
+
+
+def disc() -> Image.Image:
+    across = np.hypot(*(np.mgrid[:256, :256] - 127.5))
+    return Image.fromarray(np.where(across < 80, 190, 10).astype(np.uint8))
+
+
+@pytest.mark.parametrize("image", [disc(), *(blob(seed, mirror_share=0.5) for seed in range(4))])
+def test_altered_copies_of_a_symmetric_picture_are_not_taken_for_mirrored(image) -> None:
+    pictures = {kind: alter(image) for kind, alter in SYMMETRIC_COPIES.items()}
+    pairs, found = copies_of({"original": image, **pictures}, one_vector=True)
+    assert found.mirrored == 0
+    assert pairs >= {tuple(sorted(("original", kind))) for kind in pictures}
 
 
 def test_a_chain_of_copies_is_one_group_with_direct_pairs_only() -> None:
@@ -135,6 +157,44 @@ def test_a_chain_of_copies_is_one_group_with_direct_pairs_only() -> None:
     pairs, found = copies_of({"a": image, "b": tilted, "c": twice, "d": blob(6)})
     assert pairs == {("a", "b"), ("b", "c")}
     assert found.group.tolist() == [0, 0, 0, 3]
+
+
+def families(count: int, kinds: int) -> dict[str, Image.Image]:
+    """Re-encodings at `count` qualities of a picture and of its crops."""
+
+    def encoded(image: Image.Image, quality: int) -> Image.Image:
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=quality)
+        return Image.open(io.BytesIO(buffer.getvalue())).convert("L")
+
+    image = blob(11)
+    roots = [cropped(image, share, share, share, share) for share in (0.0, 0.05, 0.03)[:kinds]]
+    return {
+        f"{kind}|{quality}": encoded(root, quality)
+        for kind, root in enumerate(roots)
+        for quality in range(95 - count, 95)
+    }
+
+
+@pytest.mark.parametrize(("count", "kinds"), [(33, 2), (40, 2), (64, 2), (34, 3)])
+@pytest.mark.parametrize("exact_up_to", [200_000, 1])
+def test_families_of_many_copies_are_one_group(count: int, kinds: int, exact_up_to: int) -> None:
+    images = pool(families(count, kinds) | {"other": blob(12)})
+    found = find_copies(images, ImageCopyConfig(), NeighborsConfig(exact_up_to=exact_up_to))
+    assert sorted(np.bincount(found.group)[np.unique(found.group)]) == [1, count * kinds]
+
+
+def test_hashes_are_searched_exactly_past_the_limit_of_exact_search() -> None:
+    random = np.random.default_rng(0)
+    codes = random.integers(0, 2**63, 600, dtype=np.uint64)
+    codes[300:] = codes[:300] ^ (np.uint64(1) << random.integers(0, 64, 300, dtype=np.uint64))
+    apart = np.bitwise_count(codes[:, None] ^ codes)
+    for distance in (0, 1, 16, 24):
+        expected = {(a, b) for a, b in zip(*np.nonzero(apart <= distance), strict=True) if a < b}
+        parts = list(iter_hamming(codes, distance))
+        pairs = [pair for part in parts for pair in zip(part.left, part.right, strict=True)]
+        assert len(pairs) == len(expected)
+        assert set(pairs) == expected
 
 
 def test_similarity_of_pairs_is_one_for_equals_and_nan_for_strangers() -> None:

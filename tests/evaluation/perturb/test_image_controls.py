@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from evaluation.perturb.apply import find_variant, show
+from evaluation.perturb.apply import find_variant, show, vary
 from evaluation.perturb.base import Skip
+from evaluation.perturb.copies import find_same
 from evaluation.perturb.donors import Donors
+from evaluation.records import ITEMS
 
 NOBODY = Donors({})
 
@@ -90,6 +94,37 @@ def test_another_file_of_the_same_picture_does_not_stand_in(make_item):
     item, copy = make_item(), make_item(item_id="2", images=["copy of a.png"])
     for one in (item, copy):
         assert Donors.among([item, copy]).pick(one, 0) is None
+
+
+def blob(seed):
+    random = np.random.default_rng(seed)
+    small = Image.fromarray(random.integers(0, 255, (20, 20), dtype=np.uint8))
+    return small.resize((200, 200), Image.Resampling.BICUBIC)
+
+
+def test_neither_equal_pixels_nor_a_copy_in_another_file_stand_in(make_item, tmp_path):
+    picture = blob(1)
+    files = {
+        "a.png": picture,
+        "b.bmp": picture,
+        "c.jpg": picture.resize((150, 150)),
+        "d.png": picture.crop((8, 8, 194, 194)),
+        "other.png": blob(2),
+    }
+    for name, image in files.items():
+        image.save(tmp_path / name)
+    items = [
+        make_item(item_id=name, images=[str(tmp_path / name)], image_id=name) for name in files
+    ]
+    table = pa.Table.from_pylist(items, schema=ITEMS)
+    for seed in range(6):
+        varied = vary(table, [find_variant("swapped_image")], seed).items.to_pylist()
+        stood_in = {row["item_id"]: Path(row["images"][0]).name for row in varied}
+        assert {stood_in[name] for name in files if name != "other.png"} == {"other.png"}
+        assert stood_in["other.png"] != "other.png"
+    same = find_same([*(str(tmp_path / name) for name in files), str(tmp_path / "gone.png")])
+    assert len(same) == len(files)
+    assert len(set(same.values())) == 2
 
 
 def test_an_item_of_two_pictures_gets_two(make_item):
