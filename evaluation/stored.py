@@ -14,7 +14,6 @@ import pyarrow as pa
 from curation import records
 from curation.errors import ManifestError
 from curation.manifest import RunRecord, append_tables, read, write_manifest
-from curation.manifest.schema import quoted
 
 MANIFEST: Final = "manifest.duckdb"
 
@@ -96,8 +95,9 @@ def read_evaluation(manifest: Path, run_id: str, evaluation_id: str, table: str)
     keys = {"predictions": "benchmark, variant, item_id", "evaluations": "benchmark"}
     found = read(
         manifest,
-        f"SELECT * EXCLUDE (run_id) FROM {table} WHERE run_id = {quoted(run_id)} "
-        f"AND evaluation_id = {quoted(evaluation_id)} ORDER BY {keys.get(table, 'ALL')}",
+        f"SELECT * EXCLUDE (run_id) FROM {table} WHERE run_id = $1 AND evaluation_id = $2 "
+        f"ORDER BY {keys.get(table, 'ALL')}",
+        [run_id, evaluation_id],
     )
     return found.cast(pa.schema([(one.name, _narrow(one.type)) for one in found.schema]))
 

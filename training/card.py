@@ -9,7 +9,6 @@ from typing import Any, Final
 import yaml
 
 from curation.manifest import read
-from curation.manifest.schema import quoted
 from curation.markdown import code, plain
 
 LIMITS: Final = """\
@@ -54,10 +53,11 @@ def evaluation_of(manifest: Path, training_id: str) -> list[dict[str, Any]]:
         manifest,
         "SELECT e.benchmark, m.protocol, m.value, m.low, m.high, m.n, m.clusters, m.unparsed_rate "
         "FROM evaluations e JOIN metrics m USING (run_id, evaluation_id, benchmark) "
-        f"WHERE e.training_id = {quoted(training_id)} AND m.variant = 'original' "
+        "WHERE e.training_id = $1 AND m.variant = 'original' "
         "AND m.facet = 'all' AND m.metric = 'accuracy' "
         "QUALIFY row_number() OVER (PARTITION BY e.benchmark ORDER BY e.created_at DESC) = 1 "
         "ORDER BY e.benchmark",
+        [training_id],
     ).to_pylist()
     return found
 

@@ -15,7 +15,6 @@ from typing import Any, Final, NamedTuple
 from curation.decontaminate import NEAR
 from curation.errors import LedgerError
 from curation.manifest import read
-from curation.manifest.schema import quoted
 from training.recipe import TrainingRecipe
 
 SPLIT: Final = "split:"
@@ -92,7 +91,7 @@ def _unchecked(manifest: Path, run_id: str, benchmark: str) -> tuple[str, str] |
     """Why nobody knows whether a benchmark is among the samples; None where it is known."""
     if benchmark.startswith(SPLIT):
         return _without_split(manifest, run_id, benchmark.removeprefix(SPLIT))
-    held = read(manifest, f"SELECT recipe FROM runs WHERE run_id = {quoted(run_id)}")
+    held = read(manifest, "SELECT recipe FROM runs WHERE run_id = $1", [run_id])
     recipe: dict[str, Any] = json.loads(held["recipe"][0].as_py() or "{}")
     listed = recipe.get("decontaminate", {}).get("benchmarks", [])
     names = [one["name"] for one in listed]
@@ -107,8 +106,8 @@ def _unchecked(manifest: Path, run_id: str, benchmark: str) -> tuple[str, str] |
 
 def _without_split(manifest: Path, run_id: str, split: str) -> tuple[str, str] | None:
     """Leaks between the splits of a run are always listed, where it has such a split."""
-    sql = f"SELECT DISTINCT split FROM samples WHERE run_id = {quoted(run_id)} AND split NOT NULL"
-    names = sorted(read(manifest, sql)["split"].to_pylist())
+    sql = "SELECT DISTINCT split FROM samples WHERE run_id = $1 AND split NOT NULL"
+    names = sorted(read(manifest, sql, [run_id])["split"].to_pylist())
     if split in names:
         return None
     return (
@@ -122,15 +121,13 @@ def _hits(
     manifest: Path, run_id: str, selection: str, benchmark: str
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Selected rows that are known to be in a benchmark, and those near it, each in words."""
-    chosen = (
-        f"SELECT row_id FROM selections WHERE run_id = {quoted(run_id)} "
-        f"AND selection = {quoted(selection)}"
-    )
     lines = read(
         manifest,
         "SELECT row_id, verdict, item_id FROM leaks "
-        f"WHERE run_id = {quoted(run_id)} AND benchmark = {quoted(benchmark)} "
-        f"AND row_id IN ({chosen}) ORDER BY similarity DESC NULLS LAST, row_id, item_id",
+        "WHERE run_id = $run AND benchmark = $benchmark AND row_id IN "
+        "(SELECT row_id FROM selections WHERE run_id = $run AND selection = $selection) "
+        "ORDER BY similarity DESC NULLS LAST, row_id, item_id",
+        {"run": run_id, "benchmark": benchmark, "selection": selection},
     ).to_pylist()
     known: dict[str, str] = {}
     near: dict[str, str] = {}
@@ -148,7 +145,7 @@ def _example(rows: Mapping[str, str]) -> str:
 def _size(manifest: Path, run_id: str, selection: str) -> int:
     held = read(
         manifest,
-        f"SELECT count(*) AS n FROM selections WHERE run_id = {quoted(run_id)} "
-        f"AND selection = {quoted(selection)}",
+        "SELECT count(*) AS n FROM selections WHERE run_id = $1 AND selection = $2",
+        [run_id, selection],
     )
     return int(held["n"][0].as_py())

@@ -8,7 +8,6 @@ from typing import Final
 
 from curation import records
 from curation.manifest import read, resolve_selection
-from curation.manifest.schema import quoted
 from curation.sources.storage import is_remote, local_path
 from training.gate import Verdict, pass_gate
 from training.labels import LABELS_VERSION
@@ -72,7 +71,8 @@ def open_training(recipe: TrainingRecipe) -> Training:
     chosen = read(
         manifest,
         "SELECT sample_id, row_id, weight FROM selections "
-        f"WHERE run_id = {quoted(run_id)} AND selection = {quoted(selection)} ORDER BY rank",
+        "WHERE run_id = $1 AND selection = $2 ORDER BY rank",
+        [run_id, selection],
     )
     rows = [list(line.values()) for line in chosen.to_pylist()]
     said = [list(verdict.benchmarks), verdict.contaminated, sorted(verdict.left_out)]
@@ -92,6 +92,6 @@ def open_training(recipe: TrainingRecipe) -> Training:
 
 def _fingerprint(manifest: Path, run_id: str) -> str:
     """Identity of what curation decided: its recipe and its input, not the file's bytes."""
-    sql = f"SELECT recipe_fingerprint, input_fingerprint FROM runs WHERE run_id = {quoted(run_id)}"
-    [line] = read(manifest, sql).to_pylist()
+    sql = "SELECT recipe_fingerprint, input_fingerprint FROM runs WHERE run_id = $1"
+    [line] = read(manifest, sql, [run_id]).to_pylist()
     return records.fingerprint([run_id, *line.values()])

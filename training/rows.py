@@ -12,7 +12,6 @@ from typing import Any, Final
 import pyarrow as pa
 
 from curation.manifest import read, selected_batches
-from curation.manifest.schema import quoted
 from curation.split_names import stored_names
 from training.recipe import MIXED_BY
 
@@ -63,13 +62,13 @@ def read_rows(
 
 
 def _of_split(manifest: Path, run_id: str, split: str) -> pa.Table:
-    named = ", ".join(map(quoted, stored_names(split)))
     return read(
         manifest,
         f"SELECT {', '.join(f'p.{name}' for name in _WANTED)} FROM samples p "
         "JOIN rows r ON r.run_id = p.run_id AND r.row_id = p.row_id "
-        f"WHERE p.run_id = {quoted(run_id)} AND p.split IN ({named}) "
+        "WHERE p.run_id = $1 AND list_contains($2, p.split) "
         "AND r.action = 'kept' ORDER BY p.row_id",
+        [run_id, list(stored_names(split))],
     )
 
 
@@ -78,7 +77,8 @@ def _images(manifest: Path, run_id: str) -> Images:
     table = read(
         manifest,
         "SELECT image_id, width, height, coalesce(group_id, image_id) AS group_id "
-        f"FROM images WHERE run_id = {quoted(run_id)}",
+        "FROM images WHERE run_id = $1",
+        [run_id],
     )
     return {line["image_id"]: line for line in table.to_pylist()}
 

@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 
 from curation.claim import claimed
 from curation.manifest import append_tables, read
-from curation.manifest.schema import quoted
 from evaluation.evaluate import Evaluated, check_answered, model_evaluation_id
 from evaluation.stored import Home, read_evaluation, store
 from evaluation.studying import Trial
@@ -78,8 +77,8 @@ def found_before(plan: Plan, trial: Planned) -> Finished | None:
     lines = read(
         plan.run.manifest,
         "SELECT benchmark, asked, unanswered FROM evaluations "
-        f"WHERE run_id = {quoted(plan.run.run_id)} AND evaluation_id = {quoted(evaluation)} "
-        f"AND protocol = {quoted(trial.evaluation.protocol)}",
+        "WHERE run_id = $1 AND evaluation_id = $2 AND protocol = $3",
+        [plan.run.run_id, evaluation, trial.evaluation.protocol],
     )
     asked = {bench.name: bench.varied.num_rows for bench in plan.benches}
     there = dict(zip(lines["benchmark"].to_pylist(), lines["asked"].to_pylist(), strict=True))
