@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +28,12 @@ OPTION: Final = 160
 # shares the fewest words with the right answer. The probability of an answer is that of the option
 # it names; where that is not known, of the likeliest one. Benchmarks of a model take turns.
 # Replies may be long and many: they are read of the chosen items alone.
+KNOWN: Final = """
+SELECT count(*) > 0 AS explained FROM duckdb_columns()
+WHERE table_name = 'predictions' AND column_name = 'explanation'
+  AND database_name = current_database()
+"""
+# Manifests before layout 4 explain no score.
 WORST: Final = f"""
 WITH wrong AS (
     SELECT evaluation_id, benchmark, item_id, parse_status, token_f1, probabilities, CASE
@@ -54,7 +61,8 @@ WITH wrong AS (
     QUALIFY row_number() OVER (PARTITION BY evaluation_id ORDER BY turn, benchmark) <= {SHOWN}
 )
 SELECT evaluation_id, benchmark, item_id, question, options, gold, images, reply, error,
-       probabilities, parsed, parse_status, token_f1, fault, modality, task_type, answer_type,
+       probabilities, parsed, parse_status, token_f1, fault, {{explanation}}, modality, task_type,
+       answer_type,
        sureness, found
 FROM chosen JOIN predictions USING (evaluation_id, benchmark, item_id)
 WHERE run_id = $run AND coalesce(variant, '{ORIGINAL}') = '{ORIGINAL}'
@@ -90,6 +98,7 @@ class Item:
     parsed: Excerpt | None
     status: str
     fault: str | None
+    rule: str | None
     token_f1: float | None
     said: float | None
     right: float | None
@@ -112,7 +121,9 @@ def read_worst(
     """At most `SHOWN` items a model, by evaluation and benchmark, in a fixed order."""
     look = lru_cache(maxsize=None)(thumbnail)
     found: dict[tuple[str, str], Worst] = {}
-    for line in ask(connection, WORST, run=run_id, chosen=list(chosen)):
+    [known] = ask(connection, KNOWN)
+    column = "explanation" if known["explained"] else "NULL AS explanation"
+    for line in ask(connection, WORST.format(explanation=column), run=run_id, chosen=list(chosen)):
         key = (line["evaluation_id"], line["benchmark"])
         found.setdefault(key, Worst([], line["found"])).items.append(_item(line, look))
     return found
@@ -133,6 +144,7 @@ def _item(line: Line, look: Callable[[str], tuple[str | None, str | None]]) -> I
         parsed=_excerpt(line["parsed"], TEXT),
         status=_status(line),
         fault=line["fault"],
+        rule=_rule(line["explanation"]),
         token_f1=line["token_f1"],
         said=None if line["parsed"] is None else line["sureness"],
         right=_probability(line["probabilities"], right),
@@ -140,6 +152,14 @@ def _item(line: Line, look: Callable[[str], tuple[str | None, str | None]]) -> I
         missing=missing,
         pictures=len(refs),
     )
+
+
+def _rule(explanation: str | None) -> str | None:
+    """The rule that read the answer or the reason why none was, and how the span is marked."""
+    if explanation is None:
+        return None
+    told = json.loads(explanation)
+    return f"{told['rule']} ({told['where']})"
 
 
 def _excerpt(text: str | None, limit: int) -> Excerpt | None:

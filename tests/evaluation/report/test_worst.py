@@ -120,6 +120,7 @@ def test_order_on_real_scores_is_that_of_a_plain_sort(full_manifest: Path) -> No
     ).to_pylist()
     with closing(open_manifest(full_manifest)) as connection:
         found = read_worst(connection, "run-1", ["guesser-1"])["guesser-1", "vqa"]
+    assert all(item.rule for item in found.items)
     ordered = sorted(
         lines,
         key=lambda one: (
