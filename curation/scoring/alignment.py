@@ -89,7 +89,7 @@ def text_gain(pool: Pool, shown: Shown, seed: int) -> Doubles:
     legible = np.any(text, axis=1) & ~pool.vectors.unread
     rows = np.flatnonzero((shown.place >= 0) & legible)
     found = np.full(len(pool), np.nan)
-    if not len(rows):
+    if not len(rows) or np.ptp(shown.fold[rows]) == 0:
         return found
     start = np.zeros(text.shape[1])
     _, predicted = held_out(shown.of(rows), text[rows], shown.fold[rows], TEXT_RIDGE, start)

@@ -47,7 +47,8 @@ def answer_odds(shown: Shown, asked: Asked, *, ridge: float, least: int) -> Answ
     rows = rows[np.argsort(asked.question[rows], kind="stable")]
     _, starts = np.unique(asked.question[rows], return_index=True)
     for group in np.split(rows, starts[1:]):
-        if len(group) >= least:
+        # In one fold nobody is left to judge by: that is no estimate, not an even chance.
+        if len(group) >= least and np.ptp(shown.fold[group]) > 0:
             _judge(group, shown, asked, ridge, found)
     return found
 

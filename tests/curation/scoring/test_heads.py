@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.scoring.heads import FLOOR, answer_odds, held_out
-from curation.scoring.pictures import DIMENSIONS, deal, look_at
-from curation.scoring.questions import NONE, lead, read_questions
+from curation.scoring.pictures import DIMENSIONS, Shown, deal, look_at
+from curation.scoring.questions import NONE, Asked, lead, read_questions
 from curation.scoring.spaces import reduced
 
 
@@ -203,3 +203,13 @@ def test_only_the_options_offered_compete(make_pool) -> None:
     assert odds.prior[7] == pytest.approx(0.5, abs=0.15)
     assert odds.prior[8] < 0.1
     assert odds.seen[7] >= FLOOR
+
+
+def test_answers_that_all_lie_in_one_fold_are_not_judged() -> None:
+    features = np.random.default_rng(0).standard_normal((40, 6))
+    asked = Asked(np.repeat([0, 1], 20), np.tile([0, 1], 20), [()] * 40)
+    fold = np.concatenate([np.zeros(20, np.int64), np.arange(20) % 3])
+    shown = Shown(features, np.arange(40), fold)
+    odds = answer_odds(shown, asked, ridge=1.0, least=10)
+    for estimate in (odds.seen, odds.prior):
+        assert np.isnan(estimate).tolist() == [True] * 20 + [False] * 20
