@@ -44,8 +44,8 @@ class DecontaminateConfig(Config):
     near_likeness: float = Field(0.935, gt=0.0, le=1.0)
     """Likeness of parts, in any of eight orientations, from which pictures are listed as near.
 
-    Independent of the encoder. VQA-RAD's pictures stay below it, but for 1 % of one half against
-    the other; altered copies reach 0.94."""
+    Independent of the encoder. Chosen on VQA-RAD, of whose pictures, one half against the
+    other, at most 2 % reach it; strong marks or windows take a copy below it."""
     near_candidates: int = Field(8, ge=1)
     """Benchmark pictures whose parts are compared with a picture of the pool: the most promising
     by the directions of their edges."""
