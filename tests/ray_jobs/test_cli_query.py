@@ -7,7 +7,6 @@ import io
 import json
 import signal
 import subprocess
-import sys
 from datetime import UTC, datetime
 
 import pyarrow.parquet as pq
@@ -91,12 +90,8 @@ def test_an_output_that_cannot_be_written_is_one_line_and_status_3(run_dir, capf
 @pytest.mark.parametrize(
     "sql", ["SELECT count(*) FROM range(1000000000000)", "SELECT list_sum(range(400000000))"]
 )
-def test_ctrl_c_ends_a_statement_with_its_process(run_dir, sql):
-    asked = subprocess.Popen(
-        [sys.executable, "-m", "ray_jobs", "query", str(run_dir), sql, "--memory", "20GB"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def test_ctrl_c_ends_a_statement_with_its_process(run_dir, sql, command):
+    asked = command.start("query", run_dir, sql, "--memory", "20GB")
     with pytest.raises(subprocess.TimeoutExpired):
         asked.wait(3)
     asked.send_signal(signal.SIGINT)
