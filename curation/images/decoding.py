@@ -7,6 +7,7 @@ its format plugins directly, so that `ImagesConfig.max_pixels` alone decides, fr
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -74,7 +75,13 @@ FOREIGN: Final = (
     (b"8BPS", "a Photoshop document"),
     (b"v/1\x01", "OpenEXR"),
     (b"%PDF-", "PDF"),
+    (b"qoif", "QOI"),
+    (b"DDS ", "DDS"),
+    (b"\x00\x00\x01\x00", "an icon"),
 )
+# "P6" and its like are words, too: a size or a comment has to follow.
+NETPBM: Final = re.compile(rb"P[1-6]\s+[\d#]|P7\nWIDTH")
+TARGA_END: Final = b"TRUEVISION-XFILE.\x00"
 FOREIGN_BRANDS: Final = {
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
     **dict.fromkeys(
@@ -192,6 +199,10 @@ def _foreign_kind(data: bytes) -> str | None:
     """Name of a picture format that is known and not read; None for anything else."""
     if data[4:8] == b"ftyp":
         return FOREIGN_BRANDS.get(data[8:12])
+    if NETPBM.match(data):
+        return "a Netpbm picture (PBM, PGM, PPM)"
+    if data.endswith(TARGA_END):
+        return "TGA"
     return next((kind for mark, kind in FOREIGN if data.startswith(mark)), None)
 
 

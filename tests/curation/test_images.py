@@ -360,10 +360,22 @@ def test_equal_pixels_shown_alike_are_one_picture_in_any_format() -> None:
         b"\xff\x4f\xff\x51" + bytes(40),
         b"\xff\x0a" + bytes(40),
         b"%PDF-1.7" + bytes(40),
+        b"P6\n# made by hand\n8 8\n255\n" + bytes(192),
+        b"P2 2 1 255 0 9",
+        b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nENDHDR\n\x00",
+        saved(Image.new("L", (8, 8), 3), "TGA"),
+        saved(Image.new("RGB", (8, 8), 3), "PPM"),
+        saved(Image.new("L", (16, 16), 3), "ICO"),
+        b"qoif" + bytes(40),
     ],
 )
 def test_known_formats_that_are_not_read_are_unsupported(data: bytes) -> None:
     assert reason(data) == "image_unsupported"
+
+
+@pytest.mark.parametrize("data", [b"P6 is a protein", b"P7\n", b"P1", b"TRUEVISION-XFILE."])
+def test_text_that_begins_like_a_format_is_no_picture(data: bytes) -> None:
+    assert reason(data) == "not_an_image"
 
 
 def tiff(values: np.ndarray) -> bytes:

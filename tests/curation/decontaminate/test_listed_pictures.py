@@ -14,10 +14,19 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 from curation import records
-from curation.decontaminate import NEAR, DecontaminateConfig, Hits, build_index, find_hits, placed
+from curation.decontaminate import (
+    NEAR,
+    DecontaminateConfig,
+    Hits,
+    build_index,
+    find_hits,
+    images,
+    placed,
+)
 from curation.decontaminate.placed import find_placed
 from curation.decontaminate.placements import contents
 from curation.dedup import DedupConfig
+from curation.dedup.config import ImageCopyConfig
 from curation.dedup.images import image_set
 from curation.phantoms.cases import draw_case
 from curation.phantoms.images import paint, to_bytes
@@ -228,6 +237,27 @@ def test_blocks_and_tiles_decide_nothing(monkeypatch) -> None:
     )
     assert one
     assert other == pytest.approx(one, abs=1e-4)
+
+
+def test_near_pairs_are_looked_at_a_bounded_number_at_a_time(monkeypatch) -> None:
+    pictures = {f"{seed}": blob(seed) for seed in range(9)}
+    vectors = strangers(pictures, axis=0)
+    index = build_index("bench", samples(pictures), facts(pictures), vectors, "e", gram=13)
+    mine = image_set(facts(pictures), vectors)
+
+    def matched() -> set[tuple[int, int]]:
+        found = images.match_images(mine, index, ImageCopyConfig(), DecontaminateConfig())
+        return set(zip(found.mine.tolist(), found.theirs.tolist(), strict=True))
+
+    whole, sizes = matched(), []
+    correlate = images.correlate
+    monkeypatch.setattr(images, "PAIRS_AT_A_TIME", 18)
+    monkeypatch.setattr(
+        images, "correlate", lambda glance, some: sizes.append(len(some)) or correlate(glance, some)
+    )
+    assert matched() == whole >= {(row, row) for row in range(9)}
+    assert max(sizes) == 18
+    assert sum(sizes) >= 81
 
 
 def test_flat_pictures_lie_in_nothing() -> None:

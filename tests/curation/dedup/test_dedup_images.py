@@ -197,6 +197,17 @@ def test_hashes_are_searched_exactly_past_the_limit_of_exact_search() -> None:
         assert set(pairs) == expected
 
 
+@pytest.mark.parametrize("exact_up_to", [200_000, 1])
+def test_pictures_of_one_view_are_searched_however_many_pairs_are_near(exact_up_to: int) -> None:
+    pictures = {f"{seed}": blob(seed) for seed in range(40)} | {"copy": jpeg(blob(0))}
+    images = pool(pictures, one_vector=True)
+    few = NeighborsConfig(exact_up_to=exact_up_to, limit=1, nprobe=1_000)
+    found = find_copies(images, ImageCopyConfig(), few)
+    assert found.candidates >= len(pictures) * (len(pictures) - 1) // 2
+    pairs = zip(found.pairs.left.tolist(), found.pairs.right.tolist(), strict=True)
+    assert [{images.ids[a], images.ids[b]} for a, b in pairs] == [{"0", "copy"}]
+
+
 def test_similarity_of_pairs_is_one_for_equals_and_nan_for_strangers() -> None:
     pairs = Pairs(np.array([0, 1]), np.array([2, 3]), np.array([0.97, 0.96]))
     copies = Copies(pairs, np.array([0, 1, 0, 1]), 2, 0, 2, 0, 1.0, "exact")

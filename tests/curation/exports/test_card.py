@@ -81,6 +81,21 @@ def test_strata_stand_beside_what_the_pool_has(card):
     assert ["a", "9", "9", "49.5", "100.0%"] in lines[2:]
 
 
+def test_what_a_source_names_is_text_on_the_card(samples, write_selection, tmp_path):
+    from markdown_it import MarkdownIt
+
+    named = "[x](javascript:alert(1)) ![y](http://h/p.png) <b>z</b> | `w`"
+    tags = ("license", "source", "modality", "task_type", "body_part")
+    lines = [samples[0] | dict.fromkeys(tags, named)]
+    export(write_selection(tmp_path / "m.duckdb", lines), "hf", tmp_path / "hf", record=False)
+    text = (tmp_path / "hf" / "README.md").read_text("utf-8").split("---\n", 2)[2]
+    parser = MarkdownIt("commonmark", {"html": True}).enable("table")
+    cells = [token for token in parser.parse(text) if token.type == "inline"]
+    assert sum(cell.content.count("alert(1)") for cell in cells) >= 3
+    live = {"link_open", "image", "html_inline"}
+    assert not [child for cell in cells for child in cell.children or () if child.type in live]
+
+
 def test_nothing_is_left_to_be_filled_in(card):
     assert not re.search(
         r"todo|tbd|fixme|lorem|\[more|\{\{|<[a-z]|needed\]|\| none \|", card.lower()

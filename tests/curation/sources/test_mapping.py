@@ -50,6 +50,20 @@ def test_rows_that_an_expression_fails_on_are_those_it_fails_on_alone(cells):
     assert list(found.values.get("question", ())) == wanted
 
 
+def test_failing_rows_cost_no_statement_each(monkeypatch):
+    asked = []
+    query = Mapper._query
+    monkeypatch.setattr(Mapper, "_query", lambda self, table: asked.append(1) or query(self, table))
+    counts = []
+    for rows in (100, 1_600):
+        cells = pa.table({"n": pa.array(["1", "x"] * (rows // 2))})
+        asked.clear()
+        found = Mapper({"question": "CAST(n AS INT)"}).map(Batch(list(range(rows)), cells))
+        assert [bad.index for bad in found.bad] == list(range(1, rows, 2))
+        counts.append(len(asked))
+    assert counts[0] == counts[1] < 5
+
+
 def test_a_failed_expression_names_its_target_and_the_values_it_was_given(tmp_path):
     path = tmp_path / "x.jsonl"
     rows = [{"question": "q", "answer": "a", "n": n} for n in ("1", "x" * 500)]

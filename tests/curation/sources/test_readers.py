@@ -13,6 +13,7 @@ import pytest
 from curation import records
 from curation.errors import InputError
 from curation.ingest import IngestConfig, ingest
+from curation.sources import image_folder
 from curation.sources.base import BlobStore
 from curation.sources.hf import HfReader
 from curation.sources.image_folder import ImageFolderReader
@@ -299,6 +300,20 @@ def test_image_folders_with_captions_beside(tmp_path):
     before = reader.fingerprint()
     (root / "b.txt").write_text("new")
     assert reader.fingerprint() != before
+
+
+def test_a_folder_of_pictures_is_walked_once_for_all_its_shards(tmp_path, monkeypatch):
+    for at in range(12):
+        (tmp_path / f"{at:02}.png").write_bytes(png())
+        (tmp_path / f"{at:02}.txt").write_text(f"caption {at}")
+    reader = ImageFolderReader(name="f", path=str(tmp_path), shard_images=2)
+    walked = []
+    found = image_folder.find
+    monkeypatch.setattr(image_folder, "find", lambda *args: walked.append(1) or found(*args))
+    shards = reader.shards()
+    blobs = BlobStore(tmp_path / "blobs")
+    rows = [row for s in shards for part in reader.read(s, blobs) for row in part.to_pylist()]
+    assert (len(shards), len(rows), len(walked)) == (6, 12, 1)
 
 
 def test_image_folders_with_a_caption_table(tmp_path):
