@@ -16,6 +16,8 @@ run: medsift-runs/one
 base: {kind: embedded}
 """
 
+SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("train_*.yaml"))
+
 
 def refused(*overrides: str) -> str:
     with pytest.raises(RecipeError) as caught:
@@ -23,6 +25,11 @@ def refused(*overrides: str) -> str:
     message = str(caught.value)
     assert "\n" not in message
     return message
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_recipe_is_held_against_a_benchmark(path: Path) -> None:
+    assert load_training(path).benchmarks
 
 
 @pytest.mark.parametrize(
