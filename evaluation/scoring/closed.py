@@ -71,11 +71,11 @@ SPLIT: Final = re.compile(
 )
 _LEAD: Final = (
     "i'd|i'll|i'm|we'd|have|so|therefore|thus|hence|well|ok|okay|then|finally|overall|in|short|conclusion|summary|i|we"
-    "|think|believe|say|guess|would|will|my|the|final|correct(?=\sanswer)|answer|response|is|it|it's|that|that's"
+    r"|think|believe|say|guess|would|will|my|the|final|correct(?=\sanswer)|answer|response|is|it|it's|that|that's"
     "|this|probably|likely|most|clearly|definitely|certainly|absolutely|undoubtedly|indeed|perhaps"
     "|possibly|maybe|be|should|must|statement|claim|and|to|your|question|for|case|quite|a|an|oh|hmm"
     "|actually|sorry|simply|assistant|d|ll|'d|'ll|still|now|also|all|things|considered|above|here"
-    "|strong|clear|firm|very|much|almost|diagnosis|impression|verdict|result|here|go|with|going"
+    "|strong|clear|firm|very|much|almost|diagnosis|impression|verdict|result|here|go|with|going|lean|leaning|towards?|inclined"
 )
 # Possessive: a run of lead words is never tried again with another division.
 LEAD: Final = re.compile(rf"\W*+(?:(?>(?:{_LEAD})(?![a-z']))\W*+)*+")
@@ -123,16 +123,16 @@ STATES_NO: Final = re.compile(
 )
 STATES_YES: Final = re.compile(
     rf"{_WORD}(?:there(?:\sis|\sare|'s)(?!\s(?:no|not|none|nothing|neither)(?![a-z]))|there\s(?:appears|seems)"
-    rf"\sto\sbe|(?:is|are|was|were)\s(?:\w+ly\s)?{_SEEN}|positive\sfor|can\sbe\s{_SEEN}"
+    rf"\sto\sbe|(?:is|are|was|were)\s(?:\w+ly\s)?(?!shown|depicted){_SEEN}|positive\sfor|can\sbe\s{_SEEN}"
     rf"|(?:shows?|demonstrates?|reveals?)\s(?:evidence|signs)\sof)(?![a-z])"
 )
 CONDITION: Final = re.compile(r"\s*(?:if|unless|whether|suppos\w*|如果|假如|若|是否)(?![a-z])")
 ZH_ALONE_NO: Final = re.compile(
-    r"\W*(?:我认为|应该|答案|这|那|该|种|说法|判断|描述|其实|并|是)*(?:否定?|不是|不对|不会|不能|不可以|不存在|不正确|不属于|不包含|不包括|没有?|无|错误?|错了|有误|并非(?:如此)?"
+    r"\W*(?:我?倾向于|我?觉得|我认为|应该|答案|这|那|该|种|说法|判断|描述|其实|并|是)*(?:否定?|不是|不对|不会|不能|不可以|不存在|不正确|不属于|不包含|不包括|没有?|无|错误?|错了|有误|并非(?:如此)?"
     r"|并没有|并不是|并不|未见|阴性|假|不)(?:的|如此|这样|啊|呢|吧|呀)*\W*"
 )
 ZH_ALONE_YES: Final = re.compile(
-    r"\W*(?:我认为|应该|答案|这|那|该|种|说法|判断|描述|是(?=正确|对)|确实|的确|当然|肯定|其实|也)*(?:是|对|有|存在|包含|包括|属于|正确|可以|能|会|没错|当然|肯定|确实"
+    r"\W*(?:我?倾向于|我?觉得|我认为|应该|答案|这|那|该|种|说法|判断|描述|是(?=正确|对)|确实|的确|当然|肯定|其实|也)*(?:是|对|有|存在|包含|包括|属于|正确|可以|能|会|没错|当然|肯定|确实"
     r"|的确|可见|阳性|属实|真|是这样|准确)(?:的|啊|呢|吧|呀|是|有|存在)*\W*"
 )
 ANSWER_WORDS: Final = (
@@ -177,6 +177,7 @@ def read_yes_no(text: str) -> Reading:
     if text != bare and not SPOKEN.search(text) and CERTAIN.match(bare):
         return Reading("yes", "yes or no")
     clauses = _clauses(ASKED.sub("\n", text))
+    concedes = CONCEDES.search(text) is not None
     strong: list[bool] = []
     weak: list[bool] = []
     refused = hedged = False
@@ -189,7 +190,7 @@ def read_yes_no(text: str) -> Reading:
             hedged = hedged or strong == [False]
             continue
         said, alone = _clause_says(clause)
-        if said and alone and False in weak and CONCEDES.search(text):
+        if said and alone and False in weak and concedes:
             continue
         if said is not None:
             (strong if alone else weak).append(said)

@@ -11,7 +11,7 @@ from typing import Final
 
 _CHOOSING: Final = (
     r"(?![^.;!?,。\n]{0,80}(?:choos|chose|pick|select|guess|forced|pressed|only\sone|ha(?:ve|d)\sto"
-    r"|must|asked|选))"
+    r"|must|asked|you\s(?:mean|ask)|选))"
 )
 # A conclusion ends the hypothesis: "if it were B there would be air, so A".
 _REACH: Final = r"(?:(?!(?<![a-z])(?:so|therefore|thus|hence)(?![a-z])|所以|因此)[^.;!?。\n])*"

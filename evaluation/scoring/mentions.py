@@ -57,7 +57,7 @@ LETTER: Final = re.compile(
 )
 # "A mass" is no mention of option A, "A is wrong" is one; "I" is a letter only where it stands so.
 TELLS: Final = re.compile(
-    r"\s{0,3}(?:$|[.():;,、。!?/&|=>\]❌✅✗✘✔✓☑×\u3400-\u9fff\n]|[-–—]|and(?![a-z])|or(?![a-z])|nor(?![a-z])"
+    r"\s{0,3}(?:$|[.():;,、。!?/&|=>\]❌✅✗✘✔✓☑√×\u3400-\u9fff\n]|[-–—]|and(?![a-z])|or(?![a-z])|nor(?![a-z])"
     r"|(?:is|are|was|isn't|isnt|seems|looks|appears|fits|because|since|as|rather|instead|but|not|than"
     r"|[a-z](?![a-z0-9'-])|can|cannot|can't|could|would|should|may|might|has|does|doesn't|explains|matches|option"
     r"|over|for|here|remains|due|given|based|the|it(?=\sis)|too|also|by|if|when|which|who|among|above"
@@ -65,14 +65,14 @@ TELLS: Final = re.compile(
 )
 LIST_MARK: Final = re.compile(r"\s?[.:、。]|\s?\)|\s[-–—](?=\s)|\s?[–—]|\s?=>?|\s?->")
 SPACE: Final = re.compile(r"\s{0,9}")
-AT_START: Final = re.compile(r"(?:^|[\n.;,!?:|。、❌✅✗✘✔✓☑☒×\ue000-\ue01f])\ufe0f?\s{0,9}$")
+AT_START: Final = re.compile(r"(?:^|[\n.;,!?:|。、❌✅✗✘✔✓☑√☒×\ue000-\ue01f])\ufe0f?\s{0,9}$")
 SENTENCE_END: Final = re.compile(r"[;!?\n。]|\.\s")
 SIGNED: Final = frozenset("<>=±≤≥-+%/°")
 
 
 def mark_mentions(text: str, options: tuple[str, ...]) -> str:
     """Replace every mention of an option in a folded text by the option's character."""
-    text = CORRECT.sub("correct", PRIVATE.sub(" ", text))
+    text = CORRECT.sub("correct", PRIVATE.sub(" ", text)).replace(" vs. ", " vs ")
     marked = mark_letters(_mark_texts(text, options), len(options))
     return _join(CANDIDATES.sub("\n", marked))
 

@@ -10,7 +10,7 @@ from evaluation.scoring.mentions import LED, MARK
 YES: Final = "✅"
 NO: Final = "❌"
 BOX: Final = re.compile(
-    r"[\[(]\s?([x✓✔✅])?\s?[\])](?=\s?[\ue000-\ue01f])|([✓✔☑])|([✗✘×☒])(?!\s?\d)"
+    r"[\[(]\s?([x✓✔✅])?\s?[\])](?=\s?[\ue000-\ue01f])|([✓✔☑√])|([✗✘×☒])(?!\s?\d)"
 )
 SIGN: Final = re.compile(f"[{YES}{NO}]")
 BEFORE: Final = re.compile(rf"([{YES}{NO}])[\ufe0f\s]*({MARK}){LED}?")
