@@ -3,7 +3,9 @@
 Works on text in which every mention of an option is one character (`mentions`). The text is cut
 into clauses, so that a negation reaches no further than its own clause. An option counts as
 asserted only in a clause that says so: alone ("so B"), as a subject ("B is correct") or behind a
-verb of choice or finding ("I choose B", "it is B"). Whatever fits none of these says nothing.
+verb of choice or finding ("I choose B", "it is B"). What fits none of these is
+listed, and affirmed where nothing in its clause keeps it from being a finding: "the lesion
+lies in the left lobe".
 """
 
 from __future__ import annotations
