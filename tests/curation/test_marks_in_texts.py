@@ -23,6 +23,7 @@ TALKS = {
     "behind": ("Where does the needle point?\n<image>", "to the left kidney"),
     "inside": ("In <image> a line is drawn; what does it measure?", "the aorta"),
     "between": ("Compare <image> with <image>, please.", "the second is darker"),
+    "talk": ("What do trainers take the word <video> for?", "A film, as <audio> for a sound."),
     "later": (
         "Name an organ of the chest.",
         "the heart",
@@ -81,4 +82,23 @@ def test_exports_keep_marks_where_they_stood(run: RunResult, tmp_path: Path) -> 
     export(run.manifest, "sharegpt", tmp_path / "out.json")
     written = json.loads((tmp_path / "out.json").read_text())
     asked = {entry["conversations"][0]["value"] for entry in written}
-    assert {TALKS[name][0] for name in TALKS} <= asked
+    assert asked == {TALKS[name][0] for name in TALKS if name != "talk"}
+
+
+@pytest.mark.parametrize("format", ["sharegpt", "llava"])
+def test_formats_with_marks_in_their_texts_leave_out_talk_of_films(
+    format: str, run: RunResult, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = export(run.manifest, format, tmp_path / "out.json")
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert result.rows == len(written) == len(TALKS) - 1
+    assert not any("<video>" in json.dumps(entry["conversations"]) for entry in written)
+    [warned] = [record for record in caplog.records if "left out" in record.message]
+    assert warned.args == (1, "s:in.json:4")
+
+
+@pytest.mark.parametrize("format", ["messages", "parquet", "hf", "webdataset"])
+def test_formats_without_marks_in_their_texts_keep_it(
+    format: str, run: RunResult, tmp_path: Path
+) -> None:
+    assert export(run.manifest, format, tmp_path / "out").rows == len(TALKS)

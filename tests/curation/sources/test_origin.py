@@ -346,3 +346,19 @@ def test_short_words_are_asked_about_beside_a_training_file_alone(tmp_path, trai
 )
 def test_words_that_only_begin_or_end_like_a_split_say_nothing(tmp_path, name):
     assert splits("s", tmp_path / "in", name, "other.json") == [None, None]
+
+
+@pytest.mark.parametrize("word", ["train", "val", "test"])
+def test_the_key_of_the_records_says_their_split(tmp_path, word):
+    held = {"train": [PAIR], "val": [PAIR], "test": [PAIR]}
+    (tmp_path / "all.json").write_text(json.dumps(held))
+    [found] = samples_of(
+        TableReader(name="s", path=str(tmp_path / "all.json"), records=word), tmp_path
+    )
+    assert found["split"] == {"val": "validation"}.get(word, word)
+    held["test"] = [PAIR | {"split": "train"}]
+    (tmp_path / "all.json").write_text(json.dumps(held))
+    if word == "test":
+        reader = TableReader(name="s", path=str(tmp_path / "all.json"), records=word)
+        [found] = samples_of(reader, tmp_path)
+        assert found["split"] == "train"
