@@ -362,3 +362,23 @@ def test_the_key_of_the_records_says_their_split(tmp_path, word):
         reader = TableReader(name="s", path=str(tmp_path / "all.json"), records=word)
         [found] = samples_of(reader, tmp_path)
         assert found["split"] == "train"
+
+
+def test_tables_beside_pictures_are_named_and_read_as_the_warning_says(tmp_path, caplog):
+    for part in ("train", "test"):
+        (tmp_path / "in" / part).mkdir(parents=True)
+        (tmp_path / "in" / part / "1.png").write_bytes(b"x")
+        (tmp_path / "in" / part / "metadata.csv").write_text("file_name,text\n1.png,a lung\n")
+    with caplog.at_level(logging.WARNING):
+        ImageFolderReader(name="s", path=str(tmp_path / "in")).check()
+    [said] = [item.args for item in caplog.records if "not read" in item.message]
+    assert said == ("s", 2, "test/metadata.csv, train/metadata.csv")
+    columns = {
+        "images": "regexp_replace(filename, '[^/]*$', '') || file_name",
+        "question": "'q'",
+        "answer": "text",
+    }
+    found = samples_of(TableReader(name="s", path=str(tmp_path / "in"), columns=columns), tmp_path)
+    assert [(item["split"], *item["refs"]) for item in found] == [
+        (part, str((tmp_path / "in" / part / "1.png").resolve())) for part in ("test", "train")
+    ]
