@@ -28,6 +28,8 @@ PIECES = (
     *("answer ", "answer is ", "answer:", "the answer is a\n", "wait, ", "答案是", "是否", "无法"),
     *("yes ", "yes or ", "no-", "no. ", "?", "a?", "not sure ", "cannot ", "there is ", "if "),
     *("a", "a ", "b. ", "(a) ", "a\n", "a, b, ", "a and ", "a is ", "left lung ", "left ", "有"),
+    *("if a, ", "otherwise ", "between a and ", "of a, ", "a ✅ ", "❌ a ", "[x] a ", "a? no. "),
+    *("there is no x. yes, a. ", "lateral to the left lung ", "could be a, ", "left lungs "),
     *("most ", "likely ", "shows a ", "it is ", "so ", "not ", "option ", "当然", "选a", "a和"),
 )
 FASTEST = 0.05

@@ -11,7 +11,7 @@ import pyarrow as pa
 from curation.dedup.tables import Indices
 from curation.errors import RecipeError, UsageError
 from curation.records import TAGS, digest
-from curation.sources.mapping import unrepeatable
+from curation.sources.expressions import unrepeatable
 
 
 def survival_order(samples: pa.Table, priority: Sequence[str]) -> Indices:

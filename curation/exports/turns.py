@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -12,6 +13,9 @@ IDENTITY: Final = ("sample_id", "row_id", "rank", "weight", "stratum")
 FACTS: Final = (*IDENTITY, "source", *TAGS)
 NUMBERS: Final = {"rank": "int64", "weight": "float64"}
 """Facts that are no text, with their types."""
+
+OTHER_MARK: Final = re.compile(r"<(?:video|audio)>")
+"""Marks that trainers count in every text against the films and sounds of its sample."""
 
 Line = Mapping[str, Any]
 Turn = dict[str, str]
@@ -32,6 +36,11 @@ def marked_turns(line: Line) -> list[Turn]:
     first = next((turn for turn in turns if turn["role"] == "user"), turns[0])
     first["content"] = f"{MARK}\n" * pictures + first["content"]
     return turns
+
+
+def spells_other_mark(line: Line) -> bool:
+    """Whether a text of the sample talks of a mark that its trainer would count as a film's."""
+    return any(OTHER_MARK.search(turn["content"] or "") for turn in line["messages"])
 
 
 def chat(line: Line) -> list[dict[str, Any]]:

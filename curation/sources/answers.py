@@ -22,7 +22,8 @@ FLAGS: Final = (NONE_OF_THEM, EQUAL_OPTIONS, TWO_READINGS, A_PLACE, OTHER_LIST)
 """Notes on a choice question that a reader should look at; the run says how many there are."""
 
 _BARE: Final = re.compile(
-    r"""^[\s"'(\[{]*(?:(?:option|choice)\s*)?([A-Za-z]|\d{1,2})(?:\.0)?[\s"')\]}.,:;]*$""", re.I
+    r"""^[\s"'(\[{]*(?:(?:options?|choices?|opt?)[\s_.-]*)?([A-Za-z]|\d{1,2})(?:\.0)?[\s"')\]}.,:;]*$""",
+    re.I,
 )
 _SEVERAL: Final = re.compile(r"^[\s\[({'\"]*[A-Za-z](?:\W+(?:and\W+)?[A-Za-z])+[\s\])}'\"]*$")
 _RUN: Final = re.compile(r"^[A-Z]{2,}$")

@@ -44,13 +44,20 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A column that no target is made of; `pictures`: whether its values look like pictures."""
+    """A column that no target is made of.
+
+    `pictures` is whether its values look like pictures; `splits` are its values where they are
+    all words of splits.
+    """
 
     column: str
     pictures: bool
+    splits: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.column} (looks like pictures)" if self.pictures else self.column
+        if self.pictures:
+            return f"{self.column} (looks like pictures)"
+        return f"{self.column} (looks like splits)" if self.splits else self.column
 
 
 @dataclass(frozen=True, slots=True)

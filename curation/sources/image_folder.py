@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -34,6 +35,10 @@ from curation.sources.tabular import Columns, check_columns
 
 COLUMNS: Final = ("file_name", "folder", "stem", "caption")
 CAPTION_SUFFIX: Final = ".txt"
+METADATA: Final = frozenset({"metadata.csv", "metadata.jsonl", "metadata.parquet"})
+SHOWN: Final = 5
+
+logger = logging.getLogger(__name__)
 
 
 class ImageFolderReader(Reader):
@@ -53,14 +58,23 @@ class ImageFolderReader(Reader):
 
     def files(self) -> list[InputFile]:
         """The pictures by name. Raises InputError when there is none."""
-        return find(self.path, lambda name: PurePosixPath(name.lower()).suffix in PICTURE_SUFFIXES)
+        return find(self.path, _is_picture)
 
     def check(self) -> None:
         """Bind the columns. Raises InputError when there is no picture or no caption table."""
         if self.captions is not None:
             self._table().check()
             return
-        self._check(self.files())
+        listed = find(self.path, lambda name: _is_picture(name) or _is_metadata(name))
+        tables = [file.name for file in listed if _is_metadata(file.name)]
+        if tables:
+            logger.warning(
+                "source %r: %d tables of captions are not read (%s); name one as captions, or take"
+                " reader: table with images: \"regexp_replace(filename, '[^/]*$', '') ||"
+                ' file_name"',
+                *(self.name, len(tables), ", ".join(tables[:SHOWN])),
+            )
+        self._check(self.files() if tables else listed)
 
     def shards(self) -> list[Shard]:
         """Runs of pictures in name order, or the shards of the caption table."""
@@ -169,6 +183,15 @@ class ImageFolderReader(Reader):
             return Bad(index, "not_utf8", f"the caption, byte {error.start}: {error.reason}")
         except InputError as error:
             return Bad(index, "reference_escapes", f"the caption: {error}")
+
+
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name.lower()).suffix in PICTURE_SUFFIXES
+
+
+def _is_metadata(name: str) -> bool:
+    """Whether a file is the table that the `datasets` library reads beside pictures."""
+    return PurePosixPath(name).name in METADATA
 
 
 def _with_row_index(batch: Batch) -> Batch:

@@ -12,9 +12,11 @@ files and folders below the root, by one careful rule:
 * a file whose name begins or ends with a split word (`slake_test.json`, `test_prefs.parquet`) says
   it where another file differs in that word alone (`slake_train.json`). `train` needs no such
   file, since records without a split are for training as well;
-* a held-out word anywhere else (`lab_test.csv` alone, `dev2.json`, `val2017/`, two words that
-  differ, the root itself named `test`) is asked about: the source is refused until `columns.split`
-  says what it holds.
+* a held-out word anywhere else (`lab_test.csv` alone, `dev2.json`, `val2017/`, `testmini.json`, a
+  folder `fold=test`, `x-te.json` beside `x-tr.json`, two words that differ, the root itself named
+  `test`) is asked about: the source is refused until `columns.split` says what it holds.
+
+Words end where their case does (`slakeTest.json`), at digits (`test1k`) and at signs.
 """
 
 from __future__ import annotations
@@ -42,10 +44,20 @@ SPLIT: Final = "split"
 NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
 PARTITION: Final = re.compile(r"([^=]+)=(.*)", re.DOTALL)
 COUNTER: Final = re.compile(r"\d+|of|part|shard|(?=.*\d)[0-9a-f]{6,}")
-LIKE_HELD_OUT: Final = re.compile(
-    r"(?:te?st|testing|val|valid|validation|validate|dev|eval|holdout|heldout|unseen)\d+"
-    r"|tst|holdout|heldout|unseen|trainval|traintest|testset|valset|devset|testdata"
+_HELD_OUT: Final = (
+    r"(?:testing|tests?|tst|valid(?:ation|ate)?|val|dev|eval(?:uation)?|holdout|heldout|unseen"
+    r"|bench(?:mark)?s?)"
 )
+_AROUND: Final = (
+    r"(?:mini|small|tiny|full|all|sub|half|hard|easy|train(?:ing)?|set|split|data|std|standard|only"
+    r"|dev|part|fold|images?|imgs?|\d+k?)"
+)
+LIKE_HELD_OUT: Final = re.compile(rf"{_AROUND}*{_HELD_OUT}{_AROUND}*[ab]?")
+"""Words made of a held-out word and words that only say which of them, `minival` or `test2017`."""
+ABBREVIATED: Final = frozenset({"te", "ts", "tes", "va", "vl"})
+"""Short for a held-out split where another file differs in that word alone, `tr` or `train`."""
+ABBREVIATED_TRAIN: Final = frozenset({"tr", "trn", "train", "training"})
+_CASE: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z0-9])(?=[A-Z][a-z])")
 SUFFIX: Final = re.compile(r"\.[A-Za-z0-9]{1,8}(?:\.(?:gz|bz2|xz|zst))?$")
 OriginColumns = tuple[tuple[str, str | None], ...]
 
@@ -151,12 +163,12 @@ def _filled(own: pa.ChunkedArray, offered: pa.Array) -> pa.ChunkedArray | pa.Arr
 class _Words:
     """The split words of a file's place.
 
-    `whole` are those that are a whole folder or name; `edges` those at the edge of a name, by the
-    name without them; `others` words that may mean a held-out split.
+    `whole` are those that are a whole folder or name; `edges` words at the edge of a name, split
+    words and short ones, by the place without them; `others` words that may mean a held-out split.
     """
 
     whole: Sequence[Split]
-    edges: Mapping[str, Split]
+    edges: Sequence[tuple[str, str]]
     others: Sequence[str]
 
 
@@ -164,10 +176,10 @@ def _splits(
     source: str, root: str, names: Sequence[str], files_speak: bool
 ) -> dict[str, Split | None]:
     words = {name: _words(name, files_speak) for name in names}
-    spoken: dict[str, set[Split]] = {}
+    spoken: dict[str, set[str]] = {}
     for item in words.values():
-        for rest, split in item.edges.items():
-            spoken.setdefault(rest, set()).add(split)
+        for rest, word in item.edges:
+            spoken.setdefault(rest, set()).add(split_of(word) or word)
     found = {name: _said(source, name, item, spoken) for name, item in words.items()}
     base = root.split("?")[0].rstrip("/").rpartition("/")[2]
     if names and not any(found.values()) and _may_be_held_out(base):
@@ -177,27 +189,48 @@ def _splits(
 
 def _words(name: str, files_speak: bool) -> _Words:
     *folders, base = PurePosixPath(name).parts
-    whole = [split for folder in folders if (split := split_of(folder))]
-    others = [folder for folder in folders if LIKE_HELD_OUT.fullmatch(folder.casefold())]
-    if not files_speak:
-        return _Words(whole, {}, others)
-    tokens = re.split(r"[\W_]+", SUFFIX.sub("", base).casefold())
-    plain = [token for token in tokens if token and not COUNTER.fullmatch(token)]
-    if len(plain) == 1 and (split := split_of(plain[0])):
-        return _Words([*whole, split], {}, others)
-    edges: dict[str, Split] = {}
-    for place in sorted({0, len(plain) - 1}) if plain else ():
-        if split := split_of(plain[place]):
-            edges["/".join([*folders, *plain[:place], "*", *plain[place + 1 :]])] = split
-    inner = [token for token in plain[1:-1] if _held_out(split_of(token))]
-    unclear = [token for token in plain if LIKE_HELD_OUT.fullmatch(token)]
-    return _Words(whole, edges, [*others, *inner, *unclear])
+    parts = [*folders, SUFFIX.sub("", base)] if files_speak else folders
+    whole: list[Split] = []
+    edges: list[tuple[str, str]] = []
+    others: list[str] = []
+    for place, part in enumerate(parts):
+        if match := PARTITION.fullmatch(part):
+            others += [part] if _may_be_held_out(unquote(match[2])) else []
+            continue
+        plain = _tokens(part)
+        spelled = split_of(part) or (split_of(plain[0]) if len(plain) == 1 else None)
+        if spelled is not None:
+            whole.append(spelled)
+            continue
+        above, below = parts[:place], ["_".join(_tokens(part)) for part in parts[place + 1 :]]
+        for at in sorted({0, len(plain) - 1}) if plain else ():
+            if split_of(plain[at]) or plain[at] in ABBREVIATED | ABBREVIATED_TRAIN:
+                rest = [*above, *plain[:at], "*", *plain[at + 1 :], *below]
+                edges.append(("/".join(rest), plain[at]))
+        others += [token for token in plain[1:-1] if _held_out(split_of(token))]
+        others += [
+            token for token in plain if not split_of(token) and LIKE_HELD_OUT.fullmatch(token)
+        ]
+    return _Words(whole, edges, others)
 
 
-def _said(source: str, name: str, words: _Words, spoken: Mapping[str, set[Split]]) -> Split | None:
-    sure: set[str] = {*words.whole, *(split for split in words.edges.values() if split == "train")}
-    sure |= {split for rest, split in words.edges.items() if len(spoken[rest]) > 1}
-    maybe = {*words.edges.values(), *words.others} - sure
+def _tokens(part: str) -> list[str]:
+    """The words of a folder or file name, without numbers and hashes."""
+    tokens = re.split(r"[\W_]+", _CASE.sub("_", part).casefold())
+    return [token for token in tokens if token and not COUNTER.fullmatch(token)]
+
+
+def _said(source: str, name: str, words: _Words, spoken: Mapping[str, set[str]]) -> Split | None:
+    sure: set[str] = set(words.whole)
+    maybe: set[str] = set(words.others)
+    for rest, word in words.edges:
+        split = split_of(word)
+        if split is not None:
+            others = {other for other in spoken[rest] if split_of(other)} - {split}
+            (sure if split == "train" or others else maybe).add(split)
+        elif word in ABBREVIATED and spoken[rest] & ABBREVIATED_TRAIN:
+            maybe.add(word)
+    maybe -= sure
     if maybe or len(sure) > 1:
         which = " or ".join(sorted(sure | maybe))
         raise InputError(_question(source, f"the file {name!r}", which))

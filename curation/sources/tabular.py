@@ -21,6 +21,7 @@ from curation.sources.mapping import Mapper, has_target
 from curation.sources.origin import SPLIT, OriginColumns, offered_schema, origins, with_origin
 from curation.sources.rows import Place, build_rows
 from curation.sources.unread import Look, unread_columns
+from curation.split_names import split_of
 
 Columns = dict[str, str]
 
@@ -96,8 +97,21 @@ class TabularReader(Reader):
         return Reading(self.format, self.separator, self.records, self.line_bytes)
 
     def places(self, files: Sequence[InputFile], silent: Sequence[str]) -> dict[str, OriginColumns]:
-        """The columns that each file's place adds; `silent` files have no split of their own."""
-        return origins(self.name, root_of(self.path), [file.name for file in files], silent)
+        """The columns that each file's place adds; `silent` files have no split of their own.
+
+        A key of `records` that is a word of a split says it, whatever the files are called.
+        """
+        names = [file.name for file in files]
+        split = split_of(self.records or "")
+        if split is None:
+            return origins(self.name, root_of(self.path), names, silent)
+        found = origins(self.name, root_of(self.path), names, ())
+        return {
+            name: (*columns, (SPLIT, split))
+            if SPLIT not in dict(columns) and name in silent
+            else columns
+            for name, columns in found.items()
+        }
 
     def expressions(self) -> Columns:
         """The columns as the recipe names them, completed by what the reader itself knows."""

@@ -21,6 +21,7 @@ from curation.sources.files import InputFile, find, fingerprints, refuse_empty, 
 from curation.sources.jsonfiles import LINE_BYTES
 from curation.sources.mapping import Mapper
 from curation.sources.origin import SPLIT, OriginColumns, offered_schema, origins, with_origin
+from curation.sources.pictures import is_picture
 from curation.sources.rows import Place, build_rows
 from curation.sources.suffixes import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 from curation.sources.tabular import Columns, check_columns
@@ -240,7 +241,7 @@ def _sample(
     chosen: frozenset[str] | None,
     store: Callable[[bytes], str],
 ) -> TarSample | Bad:
-    roles = [(_role(member.suffix, chosen), member) for member in listed]
+    roles = [(_role_of(member, chosen), member) for member in listed]
     pictures = [member for role, member in roles if role == "picture"]
     unread = [member for role, member in roles if role in ("named", "media", "other")]
     if chosen is None and (bad := _unclear(index, roles, bool(pictures))):
@@ -254,6 +255,12 @@ def _sample(
         [member.name for member in pictures],
         [f"members: .{member.suffix} not read" for member in unread],
     )
+
+
+def _role_of(member: Member, chosen: frozenset[str] | None) -> Role:
+    """The role by suffix; a picture under a suffix that is no picture's counts by its bytes."""
+    role = _role(member.suffix, chosen)
+    return "named" if role == "other" and is_picture(member.data[:200]) else role
 
 
 def _role(suffix: str, chosen: frozenset[str] | None) -> Role:

@@ -67,10 +67,10 @@ class EncodeTexts:
 
 
 class EmbedStage:
-    """Encodes every distinct turn of every conversation, and counts those that it cannot read."""
+    """Encodes every distinct turn and question, and counts those that it cannot read."""
 
     name: ClassVar[str] = "embed"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
         """The identity of the text vectors."""
@@ -113,14 +113,20 @@ class EmbedStage:
 
 
 def distinct_texts(samples: Path) -> dict[str, str]:
-    """Content id → canonical text of every turn of every sample."""
-    texts: dict[str, str] = {}
-    for table in read_tables(samples, records.SAMPLES, ["messages"]):
+    """Content id → canonical text of every turn, question and answer of every sample.
+
+    A question is its turn without the marks of its pictures, so that it is a text of its own where
+    a mark stands behind or inside it.
+    """
+    columns = ["messages", "question", "answer"]
+    distinct: set[str] = set()
+    for table in read_tables(samples, records.SAMPLES, columns):
         for messages in table["messages"].to_pylist():
-            for turn in messages:
-                text = records.canonical_text(turn["content"])
-                texts.setdefault(records.text_id(text), text)
-    return texts
+            distinct.update(turn["content"] for turn in messages)
+        for name in columns[1:]:
+            distinct.update(text for text in table[name].to_pylist() if text)
+    texts = map(records.canonical_text, distinct)
+    return {records.text_id(text): text for text in texts}
 
 
 def keep_all(samples: Path, folder: Path) -> None:

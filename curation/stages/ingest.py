@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,8 +14,8 @@ from curation.errors import InputError
 from curation.execution import Tables
 from curation.ingest import IngestConfig, ingest
 from curation.recipe import Recipe
-from curation.sources.base import BlobStore, Reader, Shard
-from curation.split_names import SPLITS
+from curation.sources.base import BlobStore, Reader, Shard, Unread
+from curation.split_names import SPLITS, split_of
 from curation.stages.base import StageContext
 from curation.stages.remarks import remark
 from curation.storage import count_rows, read_folder
@@ -61,7 +61,7 @@ class IngestStage:
     """Reads the sources."""
 
     name: ClassVar[str] = "ingest"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
         """The readers' fingerprints (settings and content of their files) and the row rules."""
@@ -81,9 +81,29 @@ class IngestStage:
                 items, lambda: ReadShard(recipe.ingest, blobs), context.folder, context.advance
             )
             watch.rows = count_rows(context.folder / "rows")
-        remark(recipe.sources, context.folder)
+        unread = remark(recipe.sources, context.folder)
         if recipe.splits.assign is None:  # new splits take no notice of the sources'
-            check_splits(read_folder(context.folder / "samples", records.SAMPLES, SPLIT_OF_SOURCE))
+            samples = read_folder(context.folder / "samples", records.SAMPLES, SPLIT_OF_SOURCE)
+            check_splits(samples)
+            check_columns_of_splits(samples, unread)
+
+
+def check_columns_of_splits(samples: pa.Table, unread: Mapping[str, Sequence[Unread]]) -> None:
+    """Raise InputError when samples have no split, and a column that is not read holds test rows.
+
+    They would be trained on, and only the name of a column that is not read would say so.
+    """
+    import pyarrow.compute as pc
+
+    silent = pc.unique(samples.filter(pc.is_null(samples["split"]))["source"]).to_pylist()
+    for source in sorted(silent):
+        for column in unread.get(source, ()):
+            if any(split_of(word) != "train" for word in column.splits):
+                raise InputError(
+                    f"source {source!r}: the column {column.column!r}, which nothing reads, looks"
+                    f" like splits ({', '.join(column.splits)}); say under columns what the rows"
+                    " are: an expression over it as split, or split: \"'train'\" for all"
+                )
 
 
 def check_splits(samples: pa.Table) -> None:

@@ -23,8 +23,10 @@ NOT_READ: Final = "columns not read"
 TEXT_ALONE: Final = "samples without pictures"
 
 
-def remark(sources: Sequence[Reader], folder: Path) -> None:
+def remark(sources: Sequence[Reader], folder: Path) -> dict[str, list[Unread]]:
     """Warn of each source once and write the same as ingest's `measures`, (name, value, note).
+
+    Returns the columns of each source that are not read.
 
     `folder` holds the rows and samples that ingest wrote. A line's name is what was found and the
     source, its value the number of columns, rows or samples, its note the columns.
@@ -32,8 +34,9 @@ def remark(sources: Sequence[Reader], folder: Path) -> None:
     noted = _noted(folder / "rows")
     pictures = _pictures(folder / "samples")
     lines: list[dict[str, Any]] = []
+    found: dict[str, list[Unread]] = {}
     for source in sources:
-        unread = source.unread()
+        unread = found[source.name] = source.unread()
         lines += _of_columns(source.name, unread, *pictures.get(source.name, (0, 0)))
         for note, count in sorted(noted.get(source.name, Counter()).items()):
             logger.warning("source %r: %s: rows %d", source.name, note, count)
@@ -42,6 +45,7 @@ def remark(sources: Sequence[Reader], folder: Path) -> None:
         [{"stage": "ingest", **line} for line in lines], schema=records.MEASURES
     )
     write_table(table, folder / "measures" / "part-000000.parquet")
+    return found
 
 
 def _of_columns(

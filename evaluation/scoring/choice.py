@@ -10,9 +10,9 @@ from typing import Final
 from curation.errors import InputError
 from evaluation.scoring.base import Reading
 from evaluation.scoring.claims import Claims, read_claims
-from evaluation.scoring.closed import polarity, read_yes_no
-from evaluation.scoring.mentions import LETTERS, mark_letters, mark_mentions
-from evaluation.scoring.open import declines
+from evaluation.scoring.closed import REFUSAL, polarity, read_yes_no
+from evaluation.scoring.mentions import LETTERS, mark_letters, mark_mentions, text_places
+from evaluation.scoring.open import declines, withdraws
 from evaluation.scoring.spans import Span, fold
 from evaluation.scoring.words import gold_words, words
 
@@ -23,6 +23,9 @@ BARE: Final = re.compile(
     rf"\W{{0,4}}{_NAMED}\W{{0,4}}([a-z])[^\w❌✗✘×]{{0,4}}(?:选?项)?[^\w❌✗✘×]{{0,4}}"
 )
 LED: Final = re.compile(rf"\W{{0,4}}{_NAMED}(?:[(\[]([a-z])[)\]]|([a-z])\s?[.):、。-])")
+VAGUE: Final = re.compile(
+    r"(?:ab)?normal(?:ity|ities)?|(?:un)?clear|(?:un)?healthy|unremarkable|none|other|正常|异常|无|其他"
+)
 NOTHING: Final = Reading(None, "no option is named", settled=False)
 
 
@@ -33,7 +36,7 @@ def read_choice(span: Span, options: Sequence[str]) -> Reading:
     `settled` says that nothing less explicit may be read instead.
     """
     known = tuple(options)
-    if span.where == "correction" and declines(span.text):
+    if withdraws(span.text) or (span.where == "correction" and declines(span.text)):
         return Reading(None, "declined")
     return (
         _read_exactly(span, known) or _read_polarity(span.text, known) or _read_claims(span, known)
@@ -143,11 +146,32 @@ def _poles(options: tuple[str, ...]) -> tuple[bool | None, ...]:
 
 def _read_claims(span: Span, options: tuple[str, ...]) -> Reading:
     marked = mark_mentions(span.text, options)
-    claims = read_claims(marked)
+    claims = read_claims(marked, _vague(options))
     named = claims.asserted - claims.denied
     if len(claims.asserted) == 1 and named and not claims.beside:
         return Reading(LETTERS[next(iter(named))], "claim")
-    return _unread(claims)
+    sole = _sole(claims, span.text, options)
+    return _unread(claims) if sole is None else Reading(LETTERS[sole], "the only option left")
+
+
+def _sole(claims: Claims, text: str, options: tuple[str, ...]) -> int | None:
+    """The one option that is spoken of and not denied, in a reply that offers no other.
+
+    A letter alone in prose may mean something else: it counts where other options are denied.
+    """
+    left = (claims.affirmed | claims.listed) - claims.denied
+    barred = claims.asserted or claims.offered or claims.beside or claims.disowned
+    if barred or len(left) != 1 or not left <= claims.affirmed or REFUSAL.search(text):
+        return None
+    place = next(iter(left))
+    return place if claims.denied or place in text_places(text, options) else None
+
+
+@lru_cache(maxsize=65_536)
+def _vague(options: tuple[str, ...]) -> frozenset[int]:
+    return frozenset(
+        place for place, option in enumerate(options) if VAGUE.fullmatch(_folded(option))
+    )
 
 
 def _unread(claims: Claims) -> Reading:

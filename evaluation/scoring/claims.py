@@ -3,7 +3,9 @@
 Works on text in which every mention of an option is one character (`mentions`). The text is cut
 into clauses, so that a negation reaches no further than its own clause. An option counts as
 asserted only in a clause that says so: alone ("so B"), as a subject ("B is correct") or behind a
-verb of choice or finding ("I choose B", "it is B"). Whatever fits none of these says nothing.
+verb of choice or finding ("I choose B", "it is B"). What fits none of these is
+listed, and affirmed where nothing in its clause keeps it from being a finding: "the lesion
+lies in the left lobe".
 """
 
 from __future__ import annotations
@@ -11,135 +13,46 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Final
 
+from evaluation.scoring.claim_phrases import (
+    ALSO,
+    ANNOUNCES,
+    ASKED,
+    BARE_BEFORE,
+    BARE_BEHIND,
+    BETTER,
+    CONDITION,
+    CONJUNCTION,
+    DEFINES,
+    DISOWNS,
+    EXPLAINS,
+    FRAME,
+    FRAME_BEHIND,
+    GENERAL,
+    GROUP,
+    IDIOM,
+    JOIN,
+    LANDMARK,
+    LESS,
+    MAY_BE,
+    NEGATIVE,
+    NEXT,
+    NUMBER,
+    PARAGRAPH,
+    PAST,
+    QUALIFIES,
+    QUESTION,
+    RIGHT,
+    SPLIT,
+    UNDECIDED,
+    WEAK,
+    WITHIN,
+    WOULD_SHOW,
+    WRONG,
+)
+from evaluation.scoring.hypotheses import without_hypotheses
 from evaluation.scoring.mentions import FIRST_MARK, LED, MARK
-
-JOIN: Final = "\ue080"
-# Phrases that hold a negation and deny nothing.
-IDIOM: Final = re.compile(
-    r"(?<![a-z])(?:(?:there\sis\s|i\shave\s)?(?:no|without(?:\sa|\sany)?)\s(?:doubt|question)"
-    r"(?:\s(?:about\s(?:it|that)|that))?|undoubtedly|not\sonly|not\sjust|not\smerely|no\swonder)"
-    r"(?![a-z])|毫?无疑问?|毋庸置疑|不仅仅?|不但|不只|不止|没错|没问题"
-)
-QUESTION: Final = re.compile(r"(?:\A|(?<=[.;!?。\n]))[^.;!?。\n]*\?")
-ALSO: Final = re.compile(
-    r"\W{0,3}(?:(?:is|are|should|could|may|might|can|must)\s)?(?:too|also|as\swell)(?![a-z])|也"
-)
-BARE_QUESTION: Final = re.compile(rf"\W*{MARK}{LED}?\W*")
-_SAME_LINE: Final = (
-    f"{LED}?"
-    r"\s{0,3}(?:,?\s?(?:and/or|and|or|nor|as\swell\sas|plus)(?![a-z])|[,/&+、或和与及]|以及|或者)"
-    r"\s{0,3}(?:an?\s|the\s|option\s|both\s|possibly\s|maybe\s|perhaps\s)?\s{0,3}"
-)
-NEXT: Final = re.compile(rf"(?P<join>{_SAME_LINE})|(?P<gap>[\s.;:,、。)\]>\-–—|{LED}]{{0,12}})")
-SPLIT: Final = re.compile(
-    r"[.;!?。,\n:]+|\s[-–—]+\s|(?<![a-z])(?:(?<!all\s)(?<!thing\s)(?<!none\s)but|however|while|whereas|although|though|because"
-    r"|since|as(?!\s(?:the|my|an?)\s(?:answer|correct|most|best))|so|therefore|thus|hence|which|where|when"
-    r"|given|due\sto|based\son|with(?=\s(?:no|an?|the)\s)|in\sview\sof|considering)(?![a-z])"
-    r"|(?=(?<![a-z])(?:and\snot|rather\sthan|instead\sof|not\s(?:option\s|the\s|an?\s)?[\ue000-\ue01f]))"
-    r"|(?=(?:而不是|而非|不是|并非)\W*(?:选项)?[\ue000-\ue01f])|因为|所以|因此|由于|但是?|故|而且"
-)
-CONDITION: Final = re.compile(
-    r"\s{0,3}(?:and\s|then\s)?(?:if|unless|whether|suppos\w*|assum\w*|were|had|to|in\sorder|如果|假如|若|是否)(?![a-z])"
-)
-PAST: Final = re.compile(
-    r"(?<![a-z])(?:at\sfirst|initially|originally|i\sthought|first\s(?:thought|glance)|tempt\w*)"
-    r"(?![a-z])|起初|最初|一开始"
-)
-UNDECIDED: Final = re.compile(
-    r"(?<![a-z])(?:can\s?not|can't|could\snot|couldn't)\s(?:\w+\s)?(?:be\s(?:\w+\s)?)?"
-    r"(?:exclude|rule|eliminate|dismiss|distinguish|tell|determine)|not\s(?:in\s?correct|wrong)"
-    r"|(?:不能|难以|无法|不可)\S{0,3}(?:排除|除外|区分|鉴别|确定|判断)"
-)
-NEGATIVE: Final = re.compile(
-    r"(?<![a-z])(?:not?|never|nor|neither|without|cannot|exclud\w{1,4}|rul(?:e[sd]?|ing)\s?out"
-    r"|rul(?:e[sd]?|ing)(?=\W*[\ue000-\ue01f]\W*out)|eliminat\w{1,4}|reject\w{0,4}|discard\w{0,4}"
-    r"|rather\sthan|instead\sof|other\sthan|except|apart\sfrom|doubt\w{0,4}|unlikely|against"
-    r"|than|wrong|incorrect|false|dismiss\w{0,4}|isnt|less\slikely|absence\sof|lack\w{0,3}"
-    r"|negative\sfor|rather|excluding|all\sbut|(?:any|every)thing\sbut)(?![a-z])|n't(?![a-z])"
-    r"|[不非没无未]|排除|除了|除外|错误|否"
-)
-_BE: Final = (
-    r"(?:is|are|was|were|be|been|seems?(?:\sto\sbe)?|looks?|appears?(?:\sto\sbe)?|would|should|must"
-    r"|has|have|could|can|will|may|might|do|does|did|to|remains?|因此|是|为|应|也|也是|更|均|都)"
-)
-_ADVERB: Final = (
-    r"(?:the|my|an?|very|most|more|quite|clearly|therefore|thus|also|probably|definitely|only|single"
-    r"|certainly|really|far|much|highly|almost|here|indeed|hence|both|all|best|obviously|so|i'd|say"
-    r"|least|less|completely|entirely|simply|i|think|believe|所以|则|最|明显|显然|比较|完全|可能性?|可以|可)"
-)
-WRONG: Final = re.compile(
-    rf"\W{{0,4}}(?:选?项)?(?:{_BE}\s?|{_ADVERB}\s?){{0,6}}"
-    r"(?:not(?![a-z])(?!\sonly)|n't|isnt|isn't|aren't|wasn't|doesn't|don't|can't|cannot|couldn't"
-    r"|wouldn't|won't|in\s?correct|wrong|false|unlikely|less|least|improbable|implausible|inaccurate"
-    r"|excluded|ruled\sout|eliminated|rejected|dismissed|out(?=\W*$)|no(?=\W*$|\s?[-–—,:;.])|never"
-    r"|inconsistent|unsupported|inappropriate|absent|impossible|contradicted|fails"
-    r"|[不非没无未错](?!错|疑)|排除|除外|小|低|否|[❌✗✘×])"
-    r"|\s{0,3}out(?![a-z])"
-)
-RIGHT: Final = re.compile(
-    rf"\W{{0,4}}(?:选?项)?(?:{_BE}\s?|{_ADVERB}\s?){{0,7}}"
-    r"(?:(?:correct|right|true|likely|likeliest|probable|answer|choice|option|fits?|match(?:es)?"
-    r"|appropriate|consistent|supported|accurate|yes|plausible|suitable|favou?red|preferred"
-    r"|diagnosis|explanation|finding|fit|match|candidate|present|seen|visible|evident|identified|observed"
-    r"|demonstrated|shown|best|selected|chosen|compatible)(?![a-z-])"
-    r"|(?:is|does)(?=\W*$)|正确|对(?!比|称)|符合|成立|合适|最(?:有)?可能|可能性?(?:最|较)?大|[✅✔✓☑])"
-)
-_LEADS: Final = (
-    "so|therefore|thus|hence|then|well|ok|okay|sure|finally|in|conclusion|summary|short|overall|and"
-    "|clearly|definitely|certainly|probably|likely|most|possibly|perhaps|maybe|i|we|would|will|final"
-    "|should|i'd|i'll|i'm|think|believe|say|guess|choose|chose|choosing|pick|select|selected|go|going"
-    "|for|my|the|correct|best|right|answer|option|choice|letter|is|it|it's|that|that's|this|must|be"
-    "|an?|with|to|have|impression|diagnosis|result|response|verdict|decision|here|only|leaves"
-    "|leaving|by|elimination|process\sof|all|things|considered|opt|vote|am|confident|appropriate|one"
-    "|both|either|yes|now|actually|rather|instead|no|sorry|oh|hmm|assistant|could|might|may|most"
-    "|我|很|非常|认为|觉得|应该?|选择?|选项|答案|正确|最终|结论|诊断|考虑|是|为|的|所以|因此|故|综上所?述?|可能|大概"
-    "|就|最佳|本题|此题|项|更|倾向于?|也许|当然|肯定|其实|实际上"
-)
-# Possessive: a run of lead words is never tried again with another division.
-BARE_BEFORE: Final = re.compile(rf"\W*+(?:(?>(?:{_LEADS})(?![a-z']))\W*+)*+")
-BARE_BEHIND: Final = re.compile(
-    r"\W*+(?:(?>(?:option|choice|answer|for\ssure|definitely|please|instead|here|i\s(?:think|believe|guess"
-    r"|would\ssay)|is\smy\s(?:final\s)?(?:answer|choice|pick)|it\sis|then|probably|most\slikely|only"
-    r"|alone|high|moderate|low|confidence|confident|sure|\d{1,3}\s?%|项|选项|吧|的|了|呢|我认为)(?![a-z]))\W*+)*+"
-)
-# A noun is a subject of its own only with nothing but an article before it: "the diagnosis is" and
-# not "the heart size is", which speaks of something else.
-_SUBJECT: Final = (
-    r"(?:it|this|that|these|they|which|there|here|(?:(?<!\w\s)|(?<=the\s)|(?<=this\s)|(?<=these\s)"
-    r"|(?<=my\s)|(?<=likely\s)|(?<=final\s)|(?<=best\s)|(?<=correct\s)|(?<=main\s))"
-    r"(?:findings?|abnormality|lesion|condition|disease|pathology|image|picture|scan|x-?ray|x\sray"
-    r"|radiograph|film|ct|mri|answer|option|choice|cause|organ|structure|modality|plane|diagnosis"
-    r"|impression|patient|study|photo|figure|slide|result|conclusion|stain|view|sequence|marker"
-    r"|type|procedure|device|name|size|number|count|location|site|side|grade|stage|level|age|sex))"
-)
-_MODAL: Final = (
-    r"(?:is|are|was|looks?\slike|(?:appears|seems)(?:\sto\sbe)?|(?:must|would|should|could|may|might|can"
-    r"|will)\s(?:well\s)?be|has|remains|'s)"
-)
-_FILLER: Final = (
-    r"(?:an?|the|most|likely|probably|clearly|possibl[ey]|probable|large|small|left|right|sided"
-    r"|bilateral|mild|moderate|severe|acute|chronic|typical|classic|of|features|signs|evidence|case"
-    r"|definitely|certainly|called|named|known|as|indeed|just|in|fact|therefore|thus|actually|more"
-    r"|option|choice|answer|consistent|compatible|with|suggestive|indicative|located|situated|found|seen|visible|to|very|highly|still"
-    r"|的|了|有|最|可能|明显|大量|少量|左侧|右侧|双侧|典型|选项|选择|出|一个|为|是|应)"
-)
-FRAME: Final = re.compile(
-    rf"(?:(?<![a-z])(?:{_SUBJECT}\s?{_MODAL}|it's|that's|choose|chose|pick|select|selected|go|opt|settle"
-    r"|favou?rs?|fits?|match(?:es)?|lean(?:ing)?\s(?:to|towards?)|vote|suggests?|suggesting|indicat(?:es?|ing)|shows?|showing|demonstrat(?:es?|ing)"
-    r"|depicts?|reveals?|represents?|represent(?:ing)?|consistent\swith|compatible\swith"
-    r"|points?\s(?:to|towards?)|diagnosis\sof|diagnose[ds]?|leaves?|identif(?:y|ies)|says?|prefer"
-    r"|thinking|answer|makes?|making|support(?:s|ing)?|conclude|confirms?|confirming|called)"
-    r"(?![a-z])|选择?|诊断为?|考虑|提示|符合|显示|可见|应为|应该?是|(?:^|[这图片案果就也症像它能该实定然,])[是为]|支持"
-    rf"|表现为|属于)\W*(?:for\s|that\s)?(?:{_FILLER}(?![a-z])\W*){{0,8}}$"
-)
-FRAME_BEHIND: Final = re.compile(
-    r"\W*$|\s(?:chest\s|brain\s)?(?:radiograph|x-?ray|image|scan|study|film|ct|mri|examination)\W*$|\s{1,3}(?:in(?!\s(?:size|shape|position|appearance|contour|calib))|on|at|of|over|here|there"
-    r"|and(?!\s[\ue000-\ue01f])|best|well|most|from|secondary|within|located|affecting|involving|today"
-    r"|is\s(?:seen|present|visible|shown))(?![a-z])"
-    r"|\W{0,3}(?:的可能|可能|的?表现|的?征象|的?改变|的?诊断|更|最|比较|吧|了|项|选项|作为)"
-)
+from evaluation.scoring.ticks import mark_verdicts
 
 
 @dataclass
@@ -149,6 +62,16 @@ class Claims:
     asserted: set[int] = field(default_factory=set)
     denied: set[int] = field(default_factory=set)
     listed: set[int] = field(default_factory=set)
+    affirmed: set[int] = field(default_factory=set)
+    """Those of `listed` that a clause speaks of without doubt, comparison or general knowledge."""
+    tentative: set[int] = field(default_factory=set)
+    """Those of `asserted` that were only thought possible, before any firm claim."""
+    landmarks: set[int] = field(default_factory=set)
+    """Places of options that a text only names to say where something lies."""
+    vague: frozenset[int] = frozenset()
+    """Options that are said of many parts of a picture: "the heart is normal"."""
+    disowned: bool = False
+    """Whether a clause of its own takes something back: "I do not see that here"."""
     offered: bool = False
     """Whether several options are given where one answer should stand: "A or B"."""
     beside: bool = False
@@ -167,18 +90,15 @@ class Item:
     """Whether "Explanation" or the like follows, so that what comes then is about the answer."""
 
 
-EXPLAINS: Final = re.compile(
-    r"\W*(?:explanation|reason(?:s|ing)?|rationale|justification|discussion|analysis|why|解析|理由|解释|分析)"
-)
-GROUP: Final = re.compile(f"{MARK}(?:{JOIN}{MARK})*")
-
-
-def read_claims(marked: str) -> Claims:
+def read_claims(marked: str, vague: frozenset[int] = frozenset()) -> Claims:
     """Classify every mention of an option in a marked text."""
-    text = IDIOM.sub(" ", marked)
-    # A question names options without claiming them, unless it is a letter and no more: "B?"
-    text = text if BARE_QUESTION.fullmatch(text) else QUESTION.sub("\n", text)
-    claims = Claims()
+    text = mark_verdicts(IDIOM.sub(" ", marked))
+    # A question names options without claiming them; one that is an option and no more asks for
+    # the verdict behind it: "A? No. B? Yes."
+    text = QUESTION.sub("\n", ASKED.sub(rf"\1{LED} ", text))
+    text = ANNOUNCES.sub("\n", text)
+    text = without_hypotheses(BETTER.sub(" rather than ", text))
+    claims = Claims(vague=vague)
     items: list[Item] = []
     in_list = False
     for clause in _clauses(_joined(text)):
@@ -194,6 +114,7 @@ def read_claims(marked: str) -> Claims:
             in_list, items[-1].explained = False, True
         else:
             in_list = False
+            claims.disowned |= _disowns(clause)
             _read_clause(clause, claims)
     _read_items(items, claims)
     return claims
@@ -207,6 +128,7 @@ def _joined(text: str) -> str:
     """
     marks = list(re.finditer(MARK, text))
     group: set[str] = set()
+    closing = False  # After "and" or "or" a list has had its last entry.
     out: list[str] = []
     done = 0
     for one, after in pairwise(marks):
@@ -214,19 +136,18 @@ def _joined(text: str) -> str:
         group.add(one[0])
         # "Of A, B and C, B is best": a group names each option once.
         if not gap or after[0] in group:
-            group = set()
+            group, closing = set(), False
             continue
+        ended = closing and "," in gap[0] and not CONJUNCTION.search(gap[0])
+        closing = closing or CONJUNCTION.search(gap[0]) is not None
         beside = gap["join"] is not None or not re.search(r"[\n.;。]", gap["gap"])
         lines = text[one.end() : one.end() + 1] == LED or "\n" in gap[0]
-        if beside or (lines and after[0] > one[0]):
+        if (beside and not ended) or (lines and after[0] > one[0]):
             out += [text[done : one.end()], JOIN]
             done = after.start()
         else:
-            group = set()
+            group, closing = set(), False
     return "".join((*out, text[done:]))
-
-
-PARAGRAPH: Final = "\n\n"
 
 
 def _clauses(text: str) -> list[str]:
@@ -260,11 +181,18 @@ def _read_clause(clause: str, claims: Claims) -> None:
 
 def _read_group(group: str, before: str, behind: str, claims: Claims, *, opens: bool) -> None:
     places = {ord(mark) - FIRST_MARK for mark in group if mark != JOIN}
+    before = LESS.sub(" ", before)
     whole = before + " " + behind
-    if UNDECIDED.search(whole) or PAST.search(before):
+    if PAST.search(before):
+        # What was thought at first is not thought any more.
+        claims.denied |= places
+    elif UNDECIDED.search(whole) or WOULD_SHOW.match(behind):
         claims.listed |= places
     elif NEGATIVE.search(before.replace("no, ", "")) or WRONG.match(behind):
         claims.denied |= places
+    elif LANDMARK.search(before):
+        # "Lateral to the spleen" says where the answer lies.
+        claims.landmarks |= places
     elif ALSO.match(behind):
         # "B too": one more answer beside another.
         claims.asserted |= places
@@ -276,9 +204,21 @@ def _read_group(group: str, before: str, behind: str, claims: Claims, *, opens: 
             bare or ALSO.match(behind) or RIGHT.match(behind) or FRAME.search(before)
         )
     elif _asserts(before, behind, opens):
-        claims.asserted |= places
+        _assert(places, claims, tentative=MAY_BE.search(before) is not None)
     else:
         claims.listed |= places
+        if _affirms(before, behind, vague=bool(places & claims.vague)):
+            claims.affirmed |= places
+
+
+def _assert(places: set[int], claims: Claims, *, tentative: bool) -> None:
+    """A firm claim replaces what was only thought possible before it: "could be C, but I say B"."""
+    if not tentative:
+        claims.asserted -= claims.tentative
+        claims.tentative = set()
+    elif not claims.asserted:
+        claims.tentative |= places
+    claims.asserted |= places
 
 
 def _asserts(before: str, behind: str, opens: bool) -> bool:
@@ -287,6 +227,21 @@ def _asserts(before: str, behind: str, opens: bool) -> bool:
     if RIGHT.match(behind) and not NEGATIVE.search(before):
         return True
     return bool(FRAME.search(before) and FRAME_BEHIND.match(behind))
+
+
+def _disowns(clause: str) -> bool:
+    return not re.search(MARK, clause) and DISOWNS.match(clause) is not None
+
+
+def _affirms(before: str, behind: str, *, vague: bool) -> bool:
+    """Whether a clause that is no plain claim still speaks of its option as what is there."""
+    if WEAK.search(before) or WEAK.search(behind) or NEGATIVE.search(behind):
+        return False
+    if GENERAL.search(before) or DEFINES.match(behind):
+        return False
+    if QUALIFIES.match(behind) and not WITHIN.search(before):
+        return False
+    return not vague or BARE_BEFORE.fullmatch(before) is not None
 
 
 def _read_items(items: list[Item], claims: Claims) -> None:
@@ -303,6 +258,8 @@ def _read_items(items: list[Item], claims: Claims) -> None:
             claims.denied.add(place)
         else:
             claims.listed.add(place)
+            if not said and not _is_number(items):
+                claims.affirmed.add(place)
     first = items[0] if items else None
     # An answer of its own above a discussion of the options: "B. Pleural effusion", an empty line,
     # then a list that goes back to A, or is headed as the explanation.
@@ -318,9 +275,6 @@ def _is_number(items: list[Item]) -> bool:
     """Whether nothing but a number is said of the option: "A: 0.05" is a probability."""
     said = [clause for item in items for clause in item.clauses if clause.strip()]
     return bool(said) and all(NUMBER.fullmatch(clause) for clause in said)
-
-
-NUMBER: Final = re.compile(r"\W*\d+\W*")
 
 
 def _verdicts(item: Item) -> set[bool]:

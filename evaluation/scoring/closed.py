@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import Final
 
 from evaluation.scoring.base import Reading
+from evaluation.scoring.hypotheses import without_hypotheses
+from evaluation.scoring.open import withdraws
 from evaluation.scoring.spans import fold
 
 HAN: Final = "[\u3400-\u9fff]"
@@ -38,15 +40,20 @@ IDIOM: Final = re.compile(
 )
 CERTAIN: Final = re.compile(r"\W*(?:no|without(?:\sa|\sany)?)\s(?:doubt|question)|毫?无疑问?|没错")
 SPOKEN: Final = re.compile(r"\w")
+AGAIN: Final = re.compile(r"(?<![a-z])(yes|no)(?:[\s,.!]{1,3}\1(?![a-z-]))++")
 QUOTED: Final = re.compile(r"[\"'“”‘’](yes|no)[\"'“”‘’]")
+# "I see no fracture; yes, the picture is dark, but …" grants a point and answers nothing.
+CONCEDES: Final = re.compile(r"(?<=\w[.;,])\s?yes,[^.;!?\n]{1,120}(?<![a-z])but(?![a-z])")
 # What withholds an answer: questions echoed, both words offered at once, refusals, doubts.
 REFUSAL: Final = re.compile(
-    rf"{_WORD}(?:(?:can\s?not|can't|could\snot|couldn't|unable\sto|impossible\sto|not\spossible\sto"
+    r"(?<![a-z])(?:do|does|did|is|are|was|were)n't\s(?:\w+\s)?(?:sure|certain|clear|possible|enough"
+    rf"|know|sufficient){_CLAUSE}"
+    rf"|{_WORD}(?:(?:can\s?not|can't|could\snot|couldn't|unable\sto|impossible\sto|not\spossible\sto"
     r"|(?:hard|difficult)\sto|not\sable\sto)\s(?:\w+\s){0,2}(?:be\s(?:\w+\s)?)?(?:determin|tell|say"
     r"|decid|assess|judge|answer|confirm|exclud|rule|evaluat|provide|help|assist|know|conclu|ascertain"
     r"|comment|interpret|diagnos|establish|view|dismiss|state|be\ssure|be\scertain)"
     r"|not\s(?:\w+\s)?(?:sure|certain|clear|necessarily|possible|known|enough|sufficient|able)"
-    r"|n't\s(?:\w+\s)?(?:sure|certain|clear|possible|enough|know|sufficient)|not\sknow"
+    r"|not\sknow"
     r"|unsure|uncertain|unclear|insufficient|inconclusive|indeterminate|equivocal|it\sdepends"
     rf"|as\san\sai|no\s(?:idea|comment|answer|information|image|picture|photo|scan|data|one|opinion|clue"
     rf"|context|access|way\sto|response)(?![a-z])){_CLAUSE}"
@@ -64,11 +71,11 @@ SPLIT: Final = re.compile(
 )
 _LEAD: Final = (
     "i'd|i'll|i'm|we'd|have|so|therefore|thus|hence|well|ok|okay|then|finally|overall|in|short|conclusion|summary|i|we"
-    "|think|believe|say|guess|would|will|my|the|final|correct(?=\sanswer)|answer|response|is|it|it's|that|that's"
+    r"|think|believe|say|guess|would|will|my|the|final|correct(?=\sanswer)|answer|response|is|it|it's|that|that's"
     "|this|probably|likely|most|clearly|definitely|certainly|absolutely|undoubtedly|indeed|perhaps"
     "|possibly|maybe|be|should|must|statement|claim|and|to|your|question|for|case|quite|a|an|oh|hmm"
     "|actually|sorry|simply|assistant|d|ll|'d|'ll|still|now|also|all|things|considered|above|here"
-    "|strong|clear|firm|very|much|almost|diagnosis|impression|verdict|result|here|go|with|going"
+    "|strong|clear|firm|very|much|almost|diagnosis|impression|verdict|result|here|go|with|going|lean|leaning|towards?|inclined"
 )
 # Possessive: a run of lead words is never tried again with another division.
 LEAD: Final = re.compile(rf"\W*+(?:(?>(?:{_LEAD})(?![a-z']))\W*+)*+")
@@ -109,23 +116,23 @@ _SEEN: Final = (
 )
 # A negation that makes of its clause the statement that something is not there.
 STATES_NO: Final = re.compile(
-    rf"{_WORD}(?:no(?=\s(?!to\s)[a-z])|nothing(?=\s)|false\sthat|yes\sis\s(?:wrong|incorrect|not)|none\s(?:is|are|was|were|{_SEEN})|not\s(?:an?\s)?yes|not\s{_SEEN}|absent|absence\sof|lacks?"
+    rf"{_WORD}(?:no(?=\s(?!to\s)[a-z])|nothing(?=\s)|neither(?=\s(?!confirm|exclud|rule|yes|sure))|false\sthat|yes\sis\s(?:wrong|incorrect|not)|none\s(?:is|are|was|were|{_SEEN})|not\s(?:an?\s)?yes|not\s{_SEEN}|absent|absence\sof|lacks?"
     r"|negative\sfor|(?:is|are|was|were|do|does|did|has|have|would|should|could)(?:n't|\snot)"
     r"(?!\s(?:a\s(?:clear|definite|simple)|no(?![a-z])|absent|un|wrong|incorrect|false|cle)))"
     r"(?!\w)|(?<![a-z])not\s(?:say\s)?yes(?![a-z])|(?<![a-z])without(?![a-z])"
 )
 STATES_YES: Final = re.compile(
     rf"{_WORD}(?:there(?:\sis|\sare|'s)(?!\s(?:no|not|none|nothing|neither)(?![a-z]))|there\s(?:appears|seems)"
-    rf"\sto\sbe|(?:is|are|was|were)\s(?:\w+ly\s)?{_SEEN}|positive\sfor|can\sbe\s{_SEEN}"
+    rf"\sto\sbe|(?:is|are|was|were)\s(?:\w+ly\s)?(?!shown|depicted){_SEEN}|positive\sfor|can\sbe\s{_SEEN}"
     rf"|(?:shows?|demonstrates?|reveals?)\s(?:evidence|signs)\sof)(?![a-z])"
 )
 CONDITION: Final = re.compile(r"\s*(?:if|unless|whether|suppos\w*|如果|假如|若|是否)(?![a-z])")
 ZH_ALONE_NO: Final = re.compile(
-    r"\W*(?:我认为|应该|答案|这|那|该|种|说法|判断|描述|其实|并|是)*(?:否定?|不是|不对|不会|不能|不可以|不存在|不正确|不属于|不包含|不包括|没有?|无|错误?|错了|有误|并非(?:如此)?"
+    r"\W*(?:我?倾向于|我?觉得|我认为|应该|答案|这|那|该|种|说法|判断|描述|其实|并|是)*(?:否定?|不是|不对|不会|不能|不可以|不存在|不正确|不属于|不包含|不包括|没有?|无|错误?|错了|有误|并非(?:如此)?"
     r"|并没有|并不是|并不|未见|阴性|假|不)(?:的|如此|这样|啊|呢|吧|呀)*\W*"
 )
 ZH_ALONE_YES: Final = re.compile(
-    r"\W*(?:我认为|应该|答案|这|那|该|种|说法|判断|描述|是(?=正确|对)|确实|的确|当然|肯定|其实|也)*(?:是|对|有|存在|包含|包括|属于|正确|可以|能|会|没错|当然|肯定|确实"
+    r"\W*(?:我?倾向于|我?觉得|我认为|应该|答案|这|那|该|种|说法|判断|描述|是(?=正确|对)|确实|的确|当然|肯定|其实|也)*(?:是|对|有|存在|包含|包括|属于|正确|可以|能|会|没错|当然|肯定|确实"
     r"|的确|可见|阳性|属实|真|是这样|准确)(?:的|啊|呢|吧|呀|是|有|存在)*\W*"
 )
 ANSWER_WORDS: Final = (
@@ -140,13 +147,15 @@ ZH_DOUBLE: Final = re.compile(
     r"(?:并非|不是|并不是|不可能|不会|未尝|无不|不无|不能说|不得不)(?:没有?|无|不(?=存在|是|包))?(?<=没有|.没|.无|.不)(?!法)"
 )
 ZH_NO: Final = re.compile(
-    rf"(?:没(?:见到?|看到|发现)|没有?(?!法|错|办法)|不认为[^,。;]*|不(?:是|对(?!称)|正确|存在|包含|包括|属于|可以|能|会|像|支持|符合|正常|显示)|未(?:见|发现|显示|出现|看到|提示|检出|观察到|及)"
+    rf"(?:不[太大]可能有?|没(?:见到?|看到|发现)|没有?(?!法|错|办法)|不认为[^,。;]*|不(?:是|对(?!称)|正确|存在|包含|包括|属于|可以|能|会|像|支持|符合|正常|显示)|未(?:见|发现|显示|出现|看到|提示|检出|观察到|及)"
     rf"|无(?![论法疑])|否(?!则)|并非|看不[到出见]|缺乏|缺如|错误|有误|排除了|阴性|并不|(?<!{HAN})不(?!{HAN}{{0,1}}[一同少久断])(?={HAN}))"
 )
 ZH_YES: Final = re.compile(
     rf"(?:(?<![所只没])有(?!关|时|可能(?!是))|(?<![不])存在|可见|可以看到|能看到|见到|提示有|包含|包括|属于|阳性|没错"
     rf"|(?<!{HAN})(?:是|对|正确|可以|能|会)的?(?!{HAN}))"
 )
+# A bare "maybe" leaves a statement open, "most probably" does not.
+ZH_MAYBE: Final = re.compile(r"(?<![很极最大有不太])可能|也许|或许|兴许|说不准|疑似|怀疑")
 NO_STATEMENT: Final = re.compile(r"不能排除|不除外|不排除|难以排除|有可能|有待")
 SAYS_YES: Final = re.compile("yes|(?:是|有|存在|对|正确|能|可以|会|包含|包括|属于)的?")
 SAYS_NO: Final = re.compile(
@@ -161,23 +170,28 @@ def read_yes_no(text: str) -> Reading:
     `settled` says that nothing less explicit may be read instead: an answer, a contradiction or a
     refusal.
     """
+    if withdraws(text):
+        return Reading(None, "declined")
     bare = QUOTED.sub(r"\1", text)
-    text = PAIR.sub(" ", IDIOM.sub(" ", bare))
+    text = without_hypotheses(PAIR.sub(" ", IDIOM.sub(" ", AGAIN.sub(r"\1", bare))))
     if text != bare and not SPOKEN.search(text) and CERTAIN.match(bare):
         return Reading("yes", "yes or no")
     clauses = _clauses(ASKED.sub("\n", text))
+    concedes = CONCEDES.search(text) is not None
     strong: list[bool] = []
     weak: list[bool] = []
     refused = hedged = False
     for clause in clauses:
         if CONDITION.match(clause):
             continue
-        if REFUSAL.search(clause):
+        if REFUSAL.search(clause) or (ZH_MAYBE.search(clause) and not _clause_says(clause)[1]):
             refused = True
             # "No, I cannot tell" declines; "yes, though I am not sure" answers.
             hedged = hedged or strong == [False]
             continue
         said, alone = _clause_says(clause)
+        if said and alone and False in weak and concedes:
+            continue
         if said is not None:
             (strong if alone else weak).append(said)
     if refused and hedged and strong == [False] and not weak:

@@ -26,7 +26,7 @@ _MARKS: Final = "[\u0300-\u036f\u0590-\u109f]"
 TOKEN: Final = re.compile(
     rf"[{_HAN}]|(?<!\w)-(?=\d)|(?<=\d)[-/\u2044](?=\d)|\d+(?:\.\d+)*(?:(?:st|nd|rd|th)(?!\w))?"
     rf"|(?:[^\W\d_{_HAN}]|{_MARKS})(?:[^\W_{_HAN}]|{_MARKS})*"
-    r"|[+%<>=±≤≥°]|(?<=\w)-(?!\w)"
+    r"|[+%<>=±≤≥°↑↓→←↔⇑⇓▲▼√Ø]|(?<=\w)-(?!\w)"
 )
 NUMBERS: Final = {
     word: str(number)
@@ -34,6 +34,12 @@ NUMBERS: Final = {
         ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"], start=2
     )
 }
+# "The right answer" and "you are right" name no side.
+CORRECT: Final = re.compile(
+    r"(?<![a-z])right(?=\s(?:answer|option|choice|diagnosis|one|response|to\s))|(?<=you\sare\s)right"
+)
+PLURAL: Final = re.compile(r"[^siu]s$|sses$|ies$")
+Known = dict[str, list[tuple[tuple[str, ...], int]]]
 PRIVATE: Final = re.compile("[\ue000-\uf8ff]")
 _NAMED: Final = r"(?:(?:option|choice|answer|letter|选项|选择)\s?:?\s?)?"
 # A letter of a name is no option: "vitamin c", "type a", "grade b".
@@ -51,35 +57,39 @@ LETTER: Final = re.compile(
 )
 # "A mass" is no mention of option A, "A is wrong" is one; "I" is a letter only where it stands so.
 TELLS: Final = re.compile(
-    r"\s{0,3}(?:$|[.():;,、。!?/&|=>\]❌✅✗✘✔✓☑×\u3400-\u9fff\n]|[-–—]|and(?![a-z])|or(?![a-z])|nor(?![a-z])"
-    r"|(?:is|was|isn't|isnt|seems|looks|appears|fits|because|since|as|rather|instead|but|not|than"
+    r"\s{0,3}(?:$|[.():;,、。!?/&|=>\]❌✅✗✘✔✓☑√×\u3400-\u9fff\n]|[-–—]|and(?![a-z])|or(?![a-z])|nor(?![a-z])"
+    r"|(?:is|are|was|isn't|isnt|seems|looks|appears|fits|because|since|as|rather|instead|but|not|than"
     r"|[a-z](?![a-z0-9'-])|can|cannot|can't|could|would|should|may|might|has|does|doesn't|explains|matches|option"
     r"|over|for|here|remains|due|given|based|the|it(?=\sis)|too|also|by|if|when|which|who|among|above"
     r"|must|will|alone|please|gets|with(?=\s(?:high|low|good|moderate)))(?![a-z]))"
 )
 LIST_MARK: Final = re.compile(r"\s?[.:、。]|\s?\)|\s[-–—](?=\s)|\s?[–—]|\s?=>?|\s?->")
 SPACE: Final = re.compile(r"\s{0,9}")
-AT_START: Final = re.compile(r"(?:^|[\n.;,!?:|。、])\s{0,9}$")
+AT_START: Final = re.compile(r"(?:^|[\n.;,!?:|。、❌✅✗✘✔✓☑√☒×\ue000-\ue01f])\ufe0f?\s{0,9}$")
 SENTENCE_END: Final = re.compile(r"[;!?\n。]|\.\s")
 SIGNED: Final = frozenset("<>=±≤≥-+%/°")
 
 
 def mark_mentions(text: str, options: tuple[str, ...]) -> str:
     """Replace every mention of an option in a folded text by the option's character."""
-    text = PRIVATE.sub(" ", text)
-    if not any(character.isalnum() for character in text):
-        return text
-    marked = _mark_texts(text, options)
-    return _join(mark_letters(marked, len(options)))
+    text = CORRECT.sub("correct", PRIVATE.sub(" ", text)).replace(" vs. ", " vs ")
+    marked = mark_letters(_mark_texts(text, options), len(options))
+    return _join(CANDIDATES.sub("\n", marked))
+
+
+def text_places(text: str, options: tuple[str, ...]) -> set[int]:
+    """Places of the options that a folded text mentions by their wording."""
+    marked = _mark_texts(PRIVATE.sub(" ", text), options)
+    return {ord(mark) - FIRST_MARK for mark in re.findall(MARK, marked)}
 
 
 def _mark_texts(text: str, options: tuple[str, ...]) -> str:
     """Mark the options' texts, the longest first, word by word."""
-    known = _known(options)
+    known, fold_number = _known(options)
     if not known:
         return text
     tokens = [
-        (token.start(), token.end(), _canonical(token[0]))
+        (token.start(), token.end(), _canonical(token[0], fold_number))
         for token in TOKEN.finditer(text)
         if token[0] not in ARTICLES
     ]
@@ -97,8 +107,19 @@ def _mark_texts(text: str, options: tuple[str, ...]) -> str:
     return "".join((*out, text[done:]))
 
 
-def _canonical(token: str) -> str:
-    return NUMBERS.get(token) or respell(token)
+def _canonical(token: str, fold_number: bool) -> str:
+    word = NUMBERS.get(token) or respell(token)
+    return _singular(word) if fold_number else word
+
+
+def _singular(word: str) -> str:
+    """An English word without its plural ending: "effusions", "masses", "metastases"."""
+    if len(word) < 4 or not word.isascii() or PLURAL.search(word) is None:
+        return word
+    for plural, singular in (("sses", "ss"), ("stases", "stasis"), ("ies", "y"), ("s", "")):
+        if word.endswith(plural):
+            return word[: -len(plural)] + singular
+    return word
 
 
 def _matches(
@@ -136,12 +157,30 @@ def _part_of_number(text: str, start: int, end: int, sought: tuple[str, ...]) ->
 
 
 @lru_cache(maxsize=65_536)
-def _known(options: tuple[str, ...]) -> dict[str, list[tuple[tuple[str, ...], int]]]:
-    """Word sequences of the options by first word, the longest first; without those of two."""
+def _known(options: tuple[str, ...]) -> tuple[Known, bool]:
+    """Word sequences of the options by first word, the longest first; without those of two.
+
+    Also whether plural endings were taken off: never where options differ by one alone.
+    """
+    folded, whole = _sequences(options, True), _sequences(options, False)
+    fold_number = len(set(folded)) == len(set(whole))
+    return _by_first_word(folded if fold_number else whole), fold_number
+
+
+def _sequences(options: tuple[str, ...], fold_number: bool) -> list[tuple[str, ...]]:
+    return [
+        tuple(
+            _canonical(token, fold_number)
+            for token in TOKEN.findall(plain(option))
+            if token not in ARTICLES
+        )
+        for option in options
+    ]
+
+
+def _by_first_word(sequences: list[tuple[str, ...]]) -> Known:
     places: dict[tuple[str, ...], set[int]] = {}
-    for place, option in enumerate(options):
-        found = [token for token in TOKEN.findall(plain(option)) if token not in ARTICLES]
-        whole = tuple(_canonical(token) for token in found)
+    for place, whole in enumerate(sequences):
         # A text of one letter is the letter's business.
         if whole and not (
             len(whole) == 1 and len(whole[0]) == 1 and whole[0].isascii() and whole[0].isalpha()
@@ -149,7 +188,7 @@ def _known(options: tuple[str, ...]) -> dict[str, list[tuple[tuple[str, ...], in
             places.setdefault(whole, set()).add(place)
             if len(whole) > 1 and whole[0] == "a":
                 places.setdefault(whole[1:], set()).add(place)
-    known: dict[str, list[tuple[tuple[str, ...], int]]] = {}
+    known: Known = {}
     for sought, owners in sorted(places.items(), key=lambda one: -len(one[0])):
         if len(owners) == 1:
             known.setdefault(sought[0], []).append((sought, next(iter(owners))))
@@ -162,22 +201,28 @@ def mark_letters(text: str, count: int) -> str:
     done = 0
     for found in LETTER.finditer(text):
         place = ord(found["letter"]) - ord("a")
-        end = found.end()
-        if place >= count or found.start() < done or not _names(text, found):
+        start, end = _reach(found)
+        if place >= count or start < done or not _names(text, found):
             continue
         led = LIST_MARK.match(text, end)
         closed = found["open"] in ("(", "[") and found["close"] in (")", "]")
-        starts = AT_START.search(text[max(0, found.start() - 12) : found.start()])
+        starts = AT_START.search(text[max(0, start - 12) : start])
         bare_close = found["close"] == ")" and not found["open"]
-        if starts and (
-            led or closed or bare_close or (not found.start() and _own(text, end, place))
-        ):
-            out += [text[done : found.start()], chr(FIRST_MARK + place), LED]
+        if starts and (led or closed or bare_close or (not start and _own(text, end, place))):
+            out += [text[done:start], chr(FIRST_MARK + place), LED]
             end = led.end() if led else end
         else:
-            out += [text[done : found.start()], chr(FIRST_MARK + place)]
+            out += [text[done:start], chr(FIRST_MARK + place)]
         done = end
     return "".join((*out, text[done:]))
+
+
+def _reach(found: re.Match[str]) -> tuple[int, int]:
+    """Where a letter's mention begins and ends: with its brackets where both stand there."""
+    opened, closed = found["open"], found["close"]
+    start = found.start("letter") if opened and not closed else found.start()
+    end = found.end("letter") if closed and not opened and closed != ")" else found.end()
+    return start, end
 
 
 def _own(text: str, end: int, place: int) -> bool:
@@ -193,11 +238,21 @@ def _names(text: str, found: re.Match[str]) -> bool:
     quoted = found["close"] and found["open"]
     if found["named"] or quoted or found["close"] == ")":
         return True
-    return TELLS.match(text, found.end()) is not None or _own(text, found.end(), place)
+    end = _reach(found)[1]
+    return TELLS.match(text, end) is not None or _own(text, end, place)
 
 
 _SEPARATOR: Final = r"[ \t.:,、。()\[\]\"'“”\-–—=>|]{0,5}"
-OWN_TEXT: Final = re.compile(rf"({MARK})({LED}?)(?:{_SEPARATOR}\1(?!{LED})[)\]\"'”]?)+")
+# Behind a sentence's end the letter says it once more: "The heart is normal. D".
+OWN_TEXT: Final = re.compile(
+    rf"({MARK})({LED}?)(?:(?!(?<=[a-z]\s{MARK})\.\s){_SEPARATOR}\1(?!{LED})[)\]\"'”]?)+"
+)
+# "Between B and C, C is likelier": the candidates, of which one is named anew behind the comma.
+_ONE: Final = rf"{MARK}[\s(){LED}]*+"
+CANDIDATES: Final = re.compile(
+    r"(?<![a-z])(?:between|among(?:st)?|of|from|comparing|considering)\s{1,3}"
+    rf"(?:(?:the|both|all|options?|choices?)\s)*+(?:{_ONE}[,/]?\s?)+(?:(?:and|or|vs)\s)(?:{_ONE})+,"
+)
 # "Pneumonia (A): unlikely" opens an entry of a list as "A. unlikely" does.
 HEAD: Final = re.compile(rf"(\A|(?<=[\n.;!?。]))(\s*{MARK})\s?:(?=\s?\w)")
 

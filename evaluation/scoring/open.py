@@ -8,14 +8,34 @@ from typing import Final
 DECLINES: Final = re.compile(
     r"\W*(?:(?:i'm|i\sam|we're)\s(?:really\s|so\s|very\s)?sorry|sorry|my\sapologies|i\sapologi[sz]e"
     r"|unfortunately)?[\s,.]*(?:but\s|however\s|that\s)?[\s,]*"
-    r"(?:(?:i|we|it)\s(?:really\s|still\s)?(?:can\s?not|can't|could\snot|couldn't|am\s(?:unable|not\sable)\sto"
-    r"|'m\s(?:unable|not\sable)\sto|do\snot|don't|is\s(?:not\spossible|impossible)\sto)\s(?:\w+\s){0,2}"
+    r"(?:(?:i|we|it)(?:\s|(?='))(?:really\s|still\s)?(?:can\s?not|can't|could\snot|couldn't"
+    r"|(?:am|'m|are|'re)\s(?:unable|not\sable)\sto|do\snot|don't|is\s(?:not\spossible|impossible)\sto)\s(?:\w+\s){0,2}"
     r"(?:determine|tell|say|answer|help|assist|provide|know|see|view|identify|assess|interpret|decide"
     r"|diagnose|judge|confirm)"
     r"|(?:unable|impossible|not\spossible)\sto\s(?:determine|tell|say|answer|assess|identify)"
-    r"|i\sam\snot\ssure|i'm\snot\ssure"
+    r"|(?:unknown|unclear|unsure|uncertain|indeterminate|undetermined|not\s(?:known|sure|certain))\W*\Z"
+    r"|(?:我)?(?:看不清楚?|看不出|不清楚|不确定|未知|不详)\W*\Z|i\sam\snot\ssure|i'm\snot\ssure"
     r"|(?:我)?(?:无法|不能|没法|难以)\S{0,6}(?:判断|判定|确定|确认|回答|识别|诊断|提供|评估|看出|得出)|抱歉|对不起|不知道|我不确定)"
 )
+
+
+_FIRST: Final = (
+    r"(?:(?:sorry|actually|but|however|no|hmm|wait|well|unfortunately|i'm\ssorry)\W{1,3}){0,3}"
+)
+WITHDRAWS: Final = re.compile(
+    rf"[.!?。\n]\s{{0,9}}{_FIRST}(?:i|we)\s(?:really\s|honestly\s)?(?:(?:can't|can\s?not|am\s(?:unable|not\sable)"
+    r"\sto)\s(?:really\s|actually\s)?(?:tell|say|determine|decide|judge|know|answer|be\ssure)"
+    r"|(?:don't|do\snot)\s(?:actually\s|really\s)?know)"
+    r"(?:\s(?:it|this|that|which|for\ssure|either\sway|(?:from|in)\s(?:this|the)\s(?:image|picture|scan)))?"
+    r"\W*\Z|[。!?\n,;]\s{0,9}(?:抱歉|对不起|其实|但是?|不过|不,)?[,\s]{0,3}(?:其实)?我?(?:也|还是)?(?:真的)?"
+    r"(?:无法|不能|没法)(?:判断|确定|回答|看出)\W*\Z"
+)
+"""A sentence at the end that takes the answer back: "B. Sorry, I can't tell." """
+
+
+def withdraws(text: str) -> bool:
+    """Whether a folded reply ends by declining what it has answered."""
+    return WITHDRAWS.search(text[-200:]) is not None
 
 
 def declines(text: str) -> bool:

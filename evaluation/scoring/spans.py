@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from evaluation.scoring.hypotheses import is_hypothetical
 from evaluation.scoring.reasoning import without_reasoning
 
 EMPHASIS: Final = str.maketrans(
@@ -79,7 +80,7 @@ PREDICATE: Final = re.compile(
 CORRECTION: Final = re.compile(
     r"(?<![a-z])(?:wait|scratch\sthat|on\ssecond\sthoughts?|correction|let\sme\s"
     r"(?:re-?[a-z]+|correct)|i\smean(?:t)?|i\stake\sthat\sback|changed\smy\smind|no,\ssorry|oops)"
-    r"(?![a-z])[\s,.:;!-]{0,9}|[.!?…,]\s{0,9}actually(?![a-z]),?"
+    r"(?![a-z])[\s,.:;!-]{0,9}|[.!?…,–—-]\s{0,9}actually(?![a-z]),?"
     r"|等等|等一下|更正|纠正|我是说|[.。…,;]\s?(?:不对|不,|错了)[,。]?"
 )
 STATEMENTS: Final = 8
@@ -242,7 +243,9 @@ def _markers(text: str) -> Iterator[Span]:
 def _states(text: str, marker: re.Match[str]) -> bool:
     """Whether a marker is neither conditional nor the subject of a plain sentence."""
     before = text[max(0, marker.start() - 60) : marker.start()]
-    return not UNSTATED.search(before) and not PREDICATE.match(text, marker.end())
+    if UNSTATED.search(before) or is_hypothetical(text, marker.start()):
+        return False
+    return not PREDICATE.match(text, marker.end())
 
 
 def _first_lines(text: str) -> str:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from curation import records
 from curation.errors import InputError
 from curation.ingest import IngestConfig, infer_answer_type, ingest
-from curation.stages.ingest import check_splits
+from curation.sources.base import Unread
+from curation.stages.ingest import check_columns_of_splits, check_splits
 
 CONFIG = IngestConfig()
 
@@ -192,3 +193,22 @@ def test_splits_of_unknown_names_end_the_run_before_any_work_with_their_counts()
     with pytest.raises(InputError, match=r"s: 'dev2' \(1\); s: 'trn' \(2\)"):
         check_splits(samples)
     check_splits(samples.slice(0, 4))
+
+
+@pytest.mark.parametrize(
+    ("split", "words", "asked"),
+    [
+        (None, ("test", "train"), True),
+        (None, ("train",), False),
+        (None, (), False),
+        ("train", ("test", "train"), False),
+    ],
+)
+def test_a_column_of_splits_that_nothing_reads_is_asked_about(split, words, asked):
+    samples = pa.table({"source": ["s"], "split": pa.array([split], pa.string())})
+    unread = {"s": [Unread("age", False), Unread("phase", False, words)], "t": []}
+    if not asked:
+        check_columns_of_splits(samples, unread)
+        return
+    with pytest.raises(InputError, match=r"'phase'.*test, train"):
+        check_columns_of_splits(samples, unread)

@@ -290,3 +290,95 @@ def test_parts_of_files_that_have_none_are_refused(tmp_path):
             HfReader(name="s", path=place, split="train").shards()
     with pytest.raises(InputError, match="revision"):
         HfReader(name="s", path=path, revision="main").shards()
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("slakeTrain.json", "slakeTest.json"),
+        ("PMCVQATrain.json", "PMCVQATest.json"),
+        ("slake_train/a.json", "slake_test/a.json"),
+        ("TrainData/part-0.json", "TestData/part-7.json"),
+        ("v1/VQA Train/a.json", "v1/VQA Test/a.json"),
+    ],
+)
+def test_split_words_end_where_case_does_and_stand_in_folders_too(tmp_path, train, test):
+    assert splits("s", tmp_path / "in", train, test) == ["train", "test"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("testmini.json", "minival.json", "testA.json", "testB.json", "testa.json"),
+        *("test1k.json", "val_v2017.json", "testOnly.json", "benchmark.json", "VQA_testset.json"),
+        *("fold=test/a.json", "phase=dev/a.json", "lang=en/set=val2/a.json"),
+        *("labTest/a.json", "lab_test/a.json", "test images/a.json"),
+    ],
+)
+def test_held_out_words_in_other_places_are_asked_about(tmp_path, name):
+    for names in ([name], ["other.json", name], ["train.json", name]):
+        with pytest.raises(InputError, match="may hold a split"):
+            origins("s", str(tmp_path / "in"), names, names)
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("pathvqa-tr.json", "pathvqa-te.json"),
+        ("tr.json", "te.json"),
+        ("x_train.json", "x_va.json"),
+        ("tr/a.json", "ts/a.json"),
+    ],
+)
+def test_short_words_are_asked_about_beside_a_training_file_alone(tmp_path, train, test):
+    with pytest.raises(InputError, match="may hold a split"):
+        origins("s", str(tmp_path / "in"), [train, test], [train, test])
+    assert splits("s", tmp_path / "in", test) == [None]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("testosterone.json", "valve.json", "values.json", "device.json", "developer_notes.json"),
+        *("testis_mri/a.json", "evaluable.json", "organ=testis/a.json", "valsalva.json"),
+        *("te.json", "contest.json", "latest.json", "PMCtestimony.json", "interval.json"),
+    ],
+)
+def test_words_that_only_begin_or_end_like_a_split_say_nothing(tmp_path, name):
+    assert splits("s", tmp_path / "in", name, "other.json") == [None, None]
+
+
+@pytest.mark.parametrize("word", ["train", "val", "test"])
+def test_the_key_of_the_records_says_their_split(tmp_path, word):
+    held = {"train": [PAIR], "val": [PAIR], "test": [PAIR]}
+    (tmp_path / "all.json").write_text(json.dumps(held))
+    [found] = samples_of(
+        TableReader(name="s", path=str(tmp_path / "all.json"), records=word), tmp_path
+    )
+    assert found["split"] == {"val": "validation"}.get(word, word)
+    held["test"] = [PAIR | {"split": "train"}]
+    (tmp_path / "all.json").write_text(json.dumps(held))
+    if word == "test":
+        reader = TableReader(name="s", path=str(tmp_path / "all.json"), records=word)
+        [found] = samples_of(reader, tmp_path)
+        assert found["split"] == "train"
+
+
+def test_tables_beside_pictures_are_named_and_read_as_the_warning_says(tmp_path, caplog):
+    for part in ("train", "test"):
+        (tmp_path / "in" / part).mkdir(parents=True)
+        (tmp_path / "in" / part / "1.png").write_bytes(b"x")
+        (tmp_path / "in" / part / "metadata.csv").write_text("file_name,text\n1.png,a lung\n")
+    with caplog.at_level(logging.WARNING):
+        ImageFolderReader(name="s", path=str(tmp_path / "in")).check()
+    [said] = [item.args for item in caplog.records if "not read" in item.message]
+    assert said == ("s", 2, "test/metadata.csv, train/metadata.csv")
+    columns = {
+        "images": "regexp_replace(filename, '[^/]*$', '') || file_name",
+        "question": "'q'",
+        "answer": "text",
+    }
+    found = samples_of(TableReader(name="s", path=str(tmp_path / "in"), columns=columns), tmp_path)
+    assert [(item["split"], *item["refs"]) for item in found] == [
+        (part, str((tmp_path / "in" / part / "1.png").resolve())) for part in ("test", "train")
+    ]

@@ -68,3 +68,31 @@ def test_a_column_that_only_later_files_have_is_named(tmp_path):
         (tmp_path / f"{place}.jsonl").write_text(json.dumps(BASE | extra) + "\n")
     found = [str(column) for column in reader_of("jsonl", str(tmp_path)).unread()]
     assert found == ["late", "later (looks like pictures)"]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (["train", "test"], ["test", "train"]),
+        (["Train", None, "VAL"], ["Train", "VAL"]),
+        (["training", "training"], ["training"]),
+        (["train", "liver"], []),
+        ([1, 2], []),
+        ([["train"], ["test"]], []),
+    ],
+)
+def test_a_column_looks_like_splits_by_its_values(values, words, kind, tmp_path):
+    items = [BASE | {"phase": value} for value in values]
+    [column] = reader_of(kind, write(tmp_path, kind, items)).unread()
+    assert list(column.splits) == words
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("flags", [[0, 1], [True, False], ["no", "yes"]])
+def test_a_flag_named_after_a_split_looks_like_one(flags, kind, tmp_path):
+    items = [BASE | {"is_test": flag, "is_tested": flag, "stress": flag} for flag in flags]
+    found = {
+        item.column: item.splits for item in reader_of(kind, write(tmp_path, kind, items)).unread()
+    }
+    assert found == {"is_test": ("test",), "is_tested": (), "stress": ()}

@@ -213,3 +213,12 @@ def test_balanced_with_every_fault_at_once(tmp_path):
         "not_a_file",
         "not_utf8",
     ]
+
+
+@pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"\0" * 128 + b"DICM"])
+@pytest.mark.parametrize("suffix", ["img", "bin", "image_bytes"])
+def test_a_picture_under_any_suffix_is_never_lost_in_silence(tmp_path, suffix, data):
+    path = tar(tmp_path / "x.tar", [("9.json", PAIR), (f"9.{suffix}", data)])
+    assert [row["error"] for row in rows_of(path, tmp_path)] == ["named_pictures"]
+    (row,) = rows_of(path, tmp_path, pictures=[suffix])
+    assert shown(row) == [data]

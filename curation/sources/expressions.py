@@ -1,0 +1,105 @@
+"""SQL expressions over one row: which columns they read, and what none of them may use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Final
+
+from curation.errors import RecipeError
+
+BATCH_CLASSES: Final = {"WINDOW", "SUBQUERY", "STAR"}
+
+
+@lru_cache(maxsize=1)
+def engine() -> Any:
+    """This process's in-memory DuckDB on one thread, shut off from files and network."""
+    import duckdb
+
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "threads": 1,
+        "enable_external_access": "false",
+        "autoload_known_extensions": "false",
+        "autoinstall_known_extensions": "false",
+        "python_enable_replacements": "false",
+    }
+    connection = duckdb.connect(":memory:", config=settings)
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+@lru_cache(maxsize=4096)
+def column_names(expression: str) -> frozenset[str]:
+    """The input columns that an SQL expression reads. Raises RecipeError when it does not parse."""
+    names: set[str] = set()
+    bound: set[str] = set()
+    for node in _nodes(_parse(expression)):
+        # `a -> b` may be JSON access as well as an old lambda: only `lambda x: …` binds names.
+        if node.get("class") == "LAMBDA" and node.get("syntax_type") == "LAMBDA_KEYWORD":
+            bound.update(_lambda_names(node["lhs"]))
+        elif node.get("class") == "COLUMN_REF":
+            names.add(node["column_names"][0])
+    return frozenset(names - bound)
+
+
+@lru_cache(maxsize=4096)
+def _parse(expression: str) -> Any:
+    statement = f"SELECT {expression}\n"
+    parser = engine().cursor()
+    found = parser.execute("SELECT json_serialize_sql(?::VARCHAR)", [statement]).fetchone()
+    tree = json.loads(found[0])
+    if tree["error"]:
+        raise RecipeError(f"column expression {expression!r}: {tree['error_message']}")
+    node = tree["statements"][0]["node"]
+    selected = node.get("select_list", [])
+    clauses = ("modifiers", "where_clause", "group_expressions", "having", "qualify", "sample")
+    plain = node.get("from_table", {}).get("type") == "EMPTY"
+    if (
+        len(tree["statements"]) != 1
+        or len(selected) != 1
+        or not plain
+        or any(map(node.get, clauses))
+    ):
+        raise RecipeError(f"column expression {expression!r} must be one SQL expression")
+    return selected[0]
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(tree, dict):
+        yield tree
+        for value in tree.values():
+            yield from _nodes(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _nodes(value)
+
+
+def _lambda_names(tree: Any) -> set[str]:
+    return {node["column_names"][0] for node in _nodes(tree) if "column_names" in node}
+
+
+def unrepeatable(expression: str) -> str | None:
+    """The part of an SQL expression whose value depends on more than one row, None without one.
+
+    That is a random function, one that reads the clock, a window, an aggregate or a subquery.
+    Raises RecipeError for what is no single expression.
+    """
+    unfit = _unfit_functions()
+    for node in _nodes(_parse(expression)):
+        name = str(node.get("function_name", "")).lower()
+        if node.get("class") in BATCH_CLASSES or name in unfit:
+            return name or str(node["class"]).lower()
+    return None
+
+
+@lru_cache(maxsize=1)
+def _unfit_functions() -> frozenset[str]:
+    query = """
+        SELECT function_name FROM duckdb_functions()
+        WHERE function_type = 'table' OR stability IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY')
+        EXCEPT SELECT function_name FROM duckdb_functions()
+        WHERE function_type IN ('scalar', 'macro') AND stability = 'CONSISTENT'
+    """
+    names = {str(row[0]) for row in engine().cursor().execute(query).fetchall()}
+    return frozenset(names | {"pg_sleep"})  # a macro, which hides that it waits

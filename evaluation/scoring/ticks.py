@@ -1,0 +1,38 @@
+"""Ticks and crosses beside options, read as a verdict on the option they stand at."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from evaluation.scoring.mentions import LED, MARK
+
+YES: Final = "✅"
+NO: Final = "❌"
+BOX: Final = re.compile(
+    r"[\[(]\s?([x✓✔✅])?\s?[\])](?=\s?[\ue000-\ue01f])|([✓✔☑√])|([✗✘×☒])(?!\s?\d)"
+)
+SIGN: Final = re.compile(f"[{YES}{NO}]")
+BEFORE: Final = re.compile(rf"([{YES}{NO}])[\ufe0f\s]*({MARK}){LED}?")
+BEHIND: Final = re.compile(rf"({MARK})({LED}?)(?=[^{YES}{NO}\n\ue000-\ue01f]{{0,60}}[{YES}{NO}])")
+
+
+def mark_verdicts(marked: str) -> str:
+    """Bring each tick or cross behind its option, one option a line: "A: ❌".
+
+    A task list's boxes count: "[x] B" is a tick and "[ ] A" a cross. The signs stand before their
+    options where the first sign does.
+    """
+    text = BOX.sub(_sign, marked)
+    first, option = SIGN.search(text), re.search(MARK, text)
+    if not first or not option:
+        return marked
+    if first.start() < option.start():
+        return BEFORE.sub(rf"\n\2{LED} \1\n", text)
+    return BEHIND.sub(rf"\n\1{LED} ", text)
+
+
+def _sign(box: re.Match[str]) -> str:
+    if box[0][0] in "[(":
+        return YES if box[1] else NO
+    return YES if box[2] else NO
