@@ -213,11 +213,10 @@ def _load(stage: Stage, folder: Path) -> FinishedStage | None:
     if not marker.exists():
         return None
     done = read_marker(folder)
-    if done is None:
-        problem: str | None = f"{marker} is damaged or of another version"
-    else:
-        problem = broken(folder, done.files)
-    if problem is not None:
+    problem = f"{marker} is damaged or of another version"
+    if done is not None:
+        problem = broken(folder, done.files) or ""
+    if done is None or problem:
         logger.warning("%s: stage %s runs again", problem, stage.name)
         shutil.rmtree(folder)
         return None

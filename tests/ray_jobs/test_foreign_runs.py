@@ -87,3 +87,23 @@ def test_a_column_named_by_a_statement_is_a_column(foreign, medsift, tmp_path) -
     said = medsift("curate", foreign / "recipe.yaml", "--local", "--run-dir", foreign)
     assert said.code in (0, 2)
     assert not target.exists()
+
+
+def test_a_picture_of_any_size_is_not_read(foreign, medsift, tmp_path) -> None:
+    huge = tmp_path / "huge.png"
+    with huge.open("wb") as file:
+        file.truncate(1 << 40)  # sparse; more than any memory
+    ref = f"list_transform(images, lambda x: struct_update(x, ref := '{huge}'))"
+    change(foreign, f"UPDATE samples SET images = {ref}")
+    change(foreign, f"UPDATE images SET ref = '{huge}'")
+    said = medsift("export", foreign, "--format", "hf", "--output", tmp_path / "out")
+    assert said.code == 3
+    assert "bytes" in said.err
+    assert medsift("report", foreign, "--output", tmp_path / "out.html").code == 0
+
+
+def test_an_error_says_control_characters_in_letters(foreign, medsift) -> None:
+    change(foreign, "UPDATE stages SET stage = chr(27) || '[2J/' || stage")
+    said = medsift("splits", foreign)
+    assert said.code == 2
+    assert "\x1b" not in said.err
