@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from curation.disk import way_out
 from curation.errors import StorageError, UsageError
 from curation.local_paths import require_local
+from curation.lock_file import open_lock
 
 logger = logging.getLogger(__name__)
 
@@ -33,12 +35,12 @@ def claimed(run_dir: Path, *, wait: bool = False, what: str = "run or selection"
         )
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        lock = (run_dir / "lock").open("w", encoding="utf-8")
+        lock = open_lock(run_dir / "lock")
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
         raise UsageError(f"cannot use {run_dir} as run directory: {error}") from error
     except OSError as error:
         raise StorageError(
-            f"cannot write to {run_dir}: {error}; free some space or choose another --run-dir"
+            f"cannot write to {run_dir}: {error}; {way_out(error, 'choose another --run-dir')}"
         ) from error
     with lock:
         _hold(lock.fileno(), run_dir, wait, what)

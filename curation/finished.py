@@ -3,17 +3,66 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from curation.errors import InputError, ManifestError
+from curation.errors import InputError, ManifestError, StorageError
 from curation.manifest import read
 from curation.recipe import Recipe
+from curation.seals import broken
+from curation.stage_marker import MARKER, read_marker
 
 MANIFEST = "manifest.duckdb"
+
+
+class StageFolders(Mapping[str, Path]):
+    """The folders of a run's stages, each compared with its seals when it is first asked for.
+
+    A part that is gone would be read as no rows, and a flipped one as others.
+    """
+
+    def __init__(self, folders: Mapping[str, Path], run: str) -> None:
+        self.folders, self.run = folders, run
+        self.whole: set[str] = set()
+
+    def __getitem__(self, stage: str) -> Path:
+        """The folder of a stage.
+
+        Raises:
+            ManifestError: the run names no such stage.
+            StorageError: a file of the stage is not what it was when the stage ended.
+        """
+        if stage not in self.folders:
+            raise ManifestError(f"{self.run} names no stage {stage!r}; curate again")
+        folder = self.folders[stage]
+        if stage not in self.whole:
+            _require_whole(folder)
+            self.whole.add(stage)
+        return folder
+
+    def __contains__(self, stage: object) -> bool:
+        return stage in self.folders
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.folders)
+
+    def __len__(self) -> int:
+        return len(self.folders)
+
+
+def _require_whole(folder: Path) -> None:
+    marker = read_marker(folder)
+    if marker is None:
+        problem: str | None = f"{folder / MARKER} is damaged or of another version"
+    else:
+        problem = broken(folder, marker.files)
+    if problem is not None:
+        raise StorageError(
+            f"{problem}; run the same `medsift curate` again, which works that stage again"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +82,8 @@ def open_run(run_dir: Path, run_id: str | None = None) -> FinishedRun:
     Raises:
         ManifestError: there is no manifest or no such run, or its recipe is of another version.
         InputError: a stage's folder is gone.
+
+    Its `folders` raise StorageError for a stage whose files are not what they were.
     """
     run_dir = run_dir.absolute()
     manifest = run_dir / MANIFEST
@@ -58,19 +109,19 @@ def _recipe(text: str, manifest: Path) -> Recipe:
         ) from error
 
 
-def _folders(run_dir: Path, run_id: str) -> dict[str, Path]:
+def _folders(run_dir: Path, run_id: str) -> StageFolders:
     sql = "SELECT stage, fingerprint FROM stages WHERE run_id = $1 ORDER BY ordinal"
     folders = {}
     manifest = run_dir / MANIFEST
     for line in read(manifest, sql, [run_id]).to_pylist():
-        name = f"{line['stage']}-{line['fingerprint'][:16]}"
-        if Path(name).name != name:
+        name = f"{line['stage']}-{str(line['fingerprint'])[:16]}"
+        if Path(name).name != name or "\0" in name:
             raise ManifestError(f"{manifest} names a stage {name!r}, which is no name of a folder")
         folder = run_dir / "stages" / name
-        if not (folder / "done.json").exists():
+        if not (folder / MARKER).exists():
             raise InputError(
                 f"stage {line['stage']} of run {run_id} is gone: there is no {folder}; "
                 "curate again into this run directory"
             )
         folders[line["stage"]] = folder
-    return folders
+    return StageFolders(folders, f"run {run_id} in {manifest}")

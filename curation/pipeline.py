@@ -10,11 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from curation import ledger, records
 from curation.claim import claimed
-from curation.config import Config
 from curation.errors import LedgerError, StorageError
 from curation.execution import Executor
 from curation.ledger import Balance
@@ -30,7 +27,8 @@ from curation.progress import (
 )
 from curation.publish import MANIFEST_NAME, decided, publish
 from curation.recipe import Recipe
-from curation.seals import Seal, broken, make_durable, seals, sync
+from curation.seals import broken, make_durable, seals, sync
+from curation.stage_marker import MARKER, StageMarker, read_marker
 from curation.stages import STAGES
 from curation.stages.base import FinishedStage, Operator, Stage, StageContext
 from curation.stages.decontaminate import DecontaminateStage, check_indexes, undecided
@@ -186,21 +184,9 @@ def _counter(stage: str, listener: Listener) -> Callable[[int], None]:
     return advance
 
 
-class _Done(Config):
-    """The done-marker of a stage: the balance, the timings, and every file with its seal."""
-
-    rows_in: int
-    kept: int
-    dropped: int
-    failed: int
-    seconds: float
-    operators: tuple[tuple[str, float, int], ...]
-    files: dict[str, Seal]
-
-
 def _mark(folder: Path, balance: Balance, seconds: float, operators: list[Operator]) -> None:
     """Write the done-marker, once all that it speaks for is on the disk."""
-    done = _Done(
+    done = StageMarker(
         rows_in=balance.rows_in,
         kept=balance.kept,
         dropped=balance.dropped,
@@ -211,8 +197,8 @@ def _mark(folder: Path, balance: Balance, seconds: float, operators: list[Operat
     )
     try:
         make_durable(folder)
-        write_json(done.model_dump(mode="json"), folder / "done.json")
-        sync(folder / "done.json")
+        write_json(done.model_dump(mode="json"), folder / MARKER)
+        sync(folder / MARKER)
         sync(folder)
     except OSError as error:
         raise StorageError(f"cannot finish {folder}: {error}; free some space") from error
@@ -223,16 +209,14 @@ def _load(stage: Stage, folder: Path) -> FinishedStage | None:
 
     A stage whose marker or files are not what they were when it ended is removed, to run again.
     """
-    marker = folder / "done.json"
+    marker = folder / MARKER
     if not marker.exists():
         return None
-    try:
-        done = _Done.model_validate_json(marker.read_bytes())
-    except (OSError, ValidationError):
-        problem: str | None = f"{marker} is damaged or of another version"
-    else:
-        problem = broken(folder, done.files)
-    if problem is not None:
+    done = read_marker(folder)
+    problem = f"{marker} is damaged or of another version"
+    if done is not None:
+        problem = broken(folder, done.files) or ""
+    if done is None or problem:
         logger.warning("%s: stage %s runs again", problem, stage.name)
         shutil.rmtree(folder)
         return None

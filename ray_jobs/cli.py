@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from curation.errors import MedSiftError
+from curation.errors import ManifestError, MedSiftError
 from curation.local_paths import with_local_paths
 from curation.temporary import check_temporary_folder
 from ray_jobs.commands.compare import compare
@@ -155,6 +155,7 @@ def run(arguments: Sequence[str]) -> int:
     from ray_jobs.console import one_line, print_error
 
     session = Session()
+    _forget_manifests()
     try:
         status = program()(
             args=list(arguments), prog_name="medsift", standalone_mode=False, obj=session
@@ -166,7 +167,40 @@ def run(arguments: Sequence[str]) -> int:
         if session.debug:
             raise
         return error.exit_code
+    except Exception:
+        blamed = _foreign_manifest()
+        if blamed is None or session.debug:
+            raise
+        print_error(blamed)
+        return ManifestError.exit_code
     return status if isinstance(status, int) else 0
+
+
+def _forget_manifests() -> None:
+    """Begin anew: what an earlier command of this process read is not to blame for this one."""
+    reading = sys.modules.get("curation.manifest.reading")
+    if reading is not None:
+        reading.opened.clear()
+
+
+def _foreign_manifest() -> str | None:
+    """Why a manifest that the command read is to blame for its failure; None where none is.
+
+    A manifest may be anyone's: its values are not all looked at before they are used.
+    """
+    reading = sys.modules.get("curation.manifest.reading")
+    if reading is None:
+        return None
+    from curation.manifest.faults import find_fault
+
+    for path in reading.opened:
+        fault = find_fault(path) if path.is_file() else None
+        if fault is not None:
+            return (
+                f"{path} is not as `medsift curate` writes it, and no command can go by it: "
+                f"{fault}; curate again (--debug shows where it failed)"
+            )
+    return None
 
 
 def _refuse(error: TyperException) -> int:

@@ -36,6 +36,7 @@ from rich.progress import (
 from rich.text import Text
 
 from curation.progress import Event, StageAdvanced, StageFinished, StageStarted, StageWarned
+from curation.terminal import escaped
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -151,7 +152,7 @@ class HumanAudience:
         self._clear()
 
     def _warning(self, message: str) -> None:
-        self.console.print(Text().append("warning: ", "yellow").append(message))
+        self.console.print(Text().append("warning: ", "yellow").append(escaped(message)))
 
     def _clear(self) -> None:
         if self.task is not None:
@@ -247,7 +248,7 @@ def one_line(error: BaseException) -> str:
 def print_error(message: str) -> None:
     """Write `error: …` as one line on stderr."""
     console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-    console.print(Text().append("error: ", "bold red").append(message))
+    console.print(Text().append("error: ", "bold red").append(escaped(message)))
 
 
 def shown(path: Path) -> str:

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any, Final
 
 from curation.compare.comparison import Comparison
+from curation.terminal import escaped
 
 NO_VALUE: Final = "–"
 FACTS: Final = {
@@ -54,7 +55,7 @@ def comparison_table(comparison: Comparison, width: int | None = None) -> str:
         for place, name in enumerate(head):
             grid.add_column(Text(name), justify="right" if place else "left", overflow="fold")
         for line in lines:
-            grid.add_row(*(Text(cell) for cell in line))
+            grid.add_row(*(Text(escaped(cell)) for cell in line))
         console.print(grid)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n") + "\n"
 

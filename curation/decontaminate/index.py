@@ -21,7 +21,7 @@ from curation.reorder import sorted_rows, taken_rows
 from curation.storage import CHECKED, read_part
 from curation.vectors import ContentVectors
 
-INDEX_VERSION: Final = 2
+INDEX_VERSION: Final = 3
 ITEMS: Final = pa.schema(
     [
         pa.field("item_id", pa.string(), nullable=False),

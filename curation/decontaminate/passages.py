@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
+from curation.dedup.options import choices, stem
 from curation.neighbors.shingles import canonical, shingles_of
 from curation.records import digest
 from curation.text import normalise_answer, normalise_question
@@ -58,6 +59,23 @@ def exchanges(turns: Sequence[Turn]) -> Iterator[tuple[str, str]]:
             yield asked, told
 
 
+def _exchange_passages(
+    pairs: Sequence[tuple[str, str]], gram: int, *, entire: bool
+) -> list[Passage]:
+    """A passage for each exchange; one that offers lettered options has another without them.
+
+    So an item is met where options were added to its question or taken away, and its letter put in
+    words. Without them it is not the whole of its conversation, and must have words enough.
+    """
+    made = []
+    for asked, told in pairs:
+        made.append(_passage(asked, (asked, told), gram, entire))
+        if (bare := stem(asked)) != asked and bare.strip():
+            words = dict(choices(asked)).get(normalise_answer(told), told)
+            made.append(_passage(bare, (bare, words), gram, False))
+    return made
+
+
 def item_passages(turns: Sequence[Turn], gram: int) -> list[Passage]:
     """Passages by which a benchmark item is recognised: every exchange, and the conversation.
 
@@ -66,7 +84,7 @@ def item_passages(turns: Sequence[Turn], gram: int) -> list[Passage]:
     """
     talk = _without_system(turns)
     pairs = list(exchanges(talk))
-    made = [_passage(asked, (asked, told), gram, len(talk) == 2) for asked, told in pairs]
+    made = _exchange_passages(pairs, gram, entire=len(talk) == 2)
     if len(talk) != 2 or not pairs:
         made.append(_passage(None, [text for _, text in talk], gram, True))
     return made
@@ -81,7 +99,7 @@ def sample_passages(turns: Sequence[Turn], gram: int) -> list[Passage]:
     """
     talk = _without_system(turns)
     pairs = list(exchanges(talk))
-    made = [_passage(asked, (asked, told), gram, len(talk) == 2) for asked, told in pairs]
+    made = _exchange_passages(pairs, gram, entire=len(talk) == 2)
     for role, text in turns:
         alone = _passage(None, (text,), gram, len(talk) == 1)
         made.append(alone if role == "system" else replace(alone, shingles=frozenset()))

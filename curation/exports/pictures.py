@@ -76,7 +76,7 @@ class Pictures:
         Raises InputError naming the sample: the file is gone, no picture any more, or shows other
         pixels than in the run.
         """
-        data, name = _read(picture, sample_id)
+        data, name = self._read(picture, sample_id)
         if self._plain(picture, data, name, sample_id):
             return Picture(data, name, _suffix(name, sniff(data, name)))
         shown = self._decoded(picture, data, name, sample_id)
@@ -101,7 +101,7 @@ class Pictures:
         return found
 
     def _path(self, picture: Reference, sample_id: str) -> str:
-        data, name = _read(picture, sample_id)
+        data, name = self._read(picture, sample_id)
         if self._plain(picture, data, name, sample_id):
             return str(picture["ref"])
         # Not by the picture's identity: DICOM files of equal values may name other windows.
@@ -114,6 +114,17 @@ class Pictures:
             partial.write_bytes(shown)
             partial.rename(self.staging / written)
         return str(self.place / written)
+
+    def _read(self, picture: Reference, sample_id: str) -> tuple[bytes, str]:
+        """The bytes of a picture, no more than the run would read, and its file name."""
+        ref = str(picture["ref"])
+        try:
+            data = read_bytes(ref, self.config.max_bytes)
+        except FileNotFoundError as error:
+            raise InputError(
+                f"sample {sample_id}: no file at {ref!r}; bring it back or curate again"
+            ) from error
+        return data, ref.partition("?")[0].rsplit("/", 1)[-1]
 
     def _plain(self, picture: Reference, data: bytes, name: str, sample_id: str) -> bool:
         """Whether trainers see in a file what the run saw, which is looked at once a content."""
@@ -154,17 +165,6 @@ def run_limits(recipe: str | None) -> ImagesConfig:
         if isinstance(given.get(name), int) and given[name] > 0
     }
     return ImagesConfig(**limits)
-
-
-def _read(picture: Reference, sample_id: str) -> tuple[bytes, str]:
-    """The bytes of a picture and its file name."""
-    ref = str(picture["ref"])
-    try:
-        return read_bytes(ref), ref.partition("?")[0].rsplit("/", 1)[-1]
-    except FileNotFoundError as error:
-        raise InputError(
-            f"sample {sample_id}: no file at {ref!r}; bring it back or curate again"
-        ) from error
 
 
 def _shows_itself(data: bytes, decoded: Decoded) -> bool:

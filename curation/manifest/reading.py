@@ -40,6 +40,8 @@ Identity = tuple[str, int, int, int]
 _open_engines: dict[int, OrderedDict[Identity, DuckDBPyConnection]] = {}
 """By process, as what a fork takes along cannot be used there; then by the file's identity."""
 _guard: Final = Lock()
+opened: Final[dict[Path, None]] = {}
+"""The manifests that a command read, in order: what to look at when it fails."""
 
 
 def open_manifest(
@@ -54,6 +56,7 @@ def open_manifest(
     ManifestError when there is no manifest of this layout at `path`.
     """
     con = start(NO_SPILL if spill is None else str(spill), memory_limit)
+    opened[path.absolute()] = None
     try:
         attach(con, path, DATABASE)
         lock(con, spills=spill is not None)
@@ -72,6 +75,7 @@ def reading(path: Path) -> Iterator[DuckDBPyConnection]:
     An engine takes 30 ms to start, longer than most questions take, so the engines of the files
     read last are kept. Raises ManifestError as `open_manifest` does.
     """
+    opened[path.absolute()] = None
     key = _identity(path)
     con = _kept(key) or open_manifest(path)
     _keep(key, con)

@@ -11,11 +11,10 @@ from typing import Any, BinaryIO, Final
 import pyarrow as pa
 
 from curation.errors import ManifestError
+from curation.terminal import escaped as escape
 
 Format = str
 CELL_WIDTH: Final = 60
-# What a terminal may obey: ESC and the other control characters, C1 (0x9b begins a sequence too).
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _UPPER_CONTROL: Final = re.compile(r"[\x7f-\x9f]")
 
 
@@ -51,7 +50,7 @@ def _table(table: pa.Table, out: BinaryIO, width: int | None) -> None:
     grid = Table(box=SIMPLE_HEAD, pad_edge=False)
     for field in table.schema:
         right = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-        grid.add_column(Text(_escaped(field.name)), justify="right" if right else "left")
+        grid.add_column(Text(escape(field.name)), justify="right" if right else "left")
     for line in _lines(table):
         grid.add_row(*(Text(_cell(value)) for value in line))
     text = io.StringIO()
@@ -68,7 +67,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     text = value if isinstance(value, str) else _words(value)
-    text = _escaped(" ".join(text.split()))
+    text = escape(" ".join(text.split()))
     return text if len(text) <= CELL_WIDTH else text[: CELL_WIDTH - 1] + "…"
 
 
@@ -76,10 +75,6 @@ def _words(value: Any) -> str:
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
-
-
-def _escaped(text: str) -> str:
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def _lines(table: pa.Table) -> Iterator[tuple[Any, ...]]:
@@ -112,7 +107,7 @@ def _csv(table: pa.Table, out: BinaryIO, escaped: bool) -> None:
 
     text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
     writer = csv.writer(text, lineterminator="\n")
-    change = _escaped if escaped else str
+    change = escape if escaped else str
     writer.writerow([change(name) for name in table.column_names])
     for line in _lines(table):
         cells = ["" if value is None else _words_or_text(value) for value in line]

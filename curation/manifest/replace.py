@@ -11,6 +11,7 @@ from pathlib import Path
 
 from curation.disk import way_out
 from curation.errors import StorageError
+from curation.lock_file import open_lock
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.with_name(f".{path.name}.lock").open("wb") as lock:
+        with open_lock(path.with_name(f".{path.name}.lock")) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             _sweep(path)
             try:

@@ -384,3 +384,8 @@ def table_ddl(table: Table) -> list[str]:
 def quoted(text: str) -> str:
     """Text as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """A name as SQL: somebody else's column may be named by a statement."""
+    return '"' + name.replace('"', '""') + '"'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from curation.manifest.schema import SCHEMA_VERSION, TABLES, quoted, table_ddl
+from curation.manifest.schema import SCHEMA_VERSION, TABLES, identifier, quoted, table_ddl
 from curation.manifest.views import VIEWS, view_ddl
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def carry_over(con: DuckDBPyConnection, old: str, run_id: str) -> None:
     held = columns(con, old)
     for table in (table for table in TABLES if table.name in held):
         listed = ", ".join(
-            f'{SCHEMA_VERSION} AS "schema_version"' if name == "schema_version" else f'"{name}"'
+            f'{SCHEMA_VERSION} AS "schema_version"'
+            if name == "schema_version"
+            else identifier(name)
             for name in held[table.name]
         )
         con.execute(

@@ -8,35 +8,76 @@ from typing import Final
 from rapidfuzz.distance import Prefix
 
 from curation.meaning.lists import word_lists
+from curation.meaning.places import PICTURE
 from curation.meaning.reading import Meaning
 
 EXCLUSIVE: Final = frozenset({"side", "negation"})
 """Groups of which one more value is another statement: left is not left and right."""
+ASKED: Final = frozenset({"=what", "=was", "=quel", "=qué", "=qual", "=什么", "=哪", "=何"})
+"""Concepts of words that ask for a thing."""
 PAIRED: Final = (("hyper", "hypo"), ("hiper", "hipo"), ("гипер", "гипо"))
 
 
 def alike(one: Meaning, other: Meaning) -> bool:
     """Whether there is a positive reason to call two texts of one listed language the same.
 
-    All their concepts are equal: what differs are function words, inflection, listed synonyms and
-    spelling. The order may differ by one part that moved, unless the order carries meaning.
+    All their concepts are equal: what differs are function words, the plural, listed synonyms and
+    spelling. The order may differ by one part that moved for a reason (`one_part_moved`), unless
+    the order carries meaning. Texts that say nothing but "what is it" are never alike.
     """
-    if one.language is None or one.language != other.language or not one.sequence:
+    if one.language is None or one.language != other.language or _says_nothing(one):
         return False
     if one.sequence == other.sequence:
-        return True
+        return one.marked == other.marked
     if one.key != other.key or one.ordered or other.ordered:
         return False
-    return one_part_moved(one.sequence, other.sequence)
+    return one_part_moved(one, other)
 
 
-def one_part_moved(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether one run of equals moved: "head CT" and "CT head", not "A than B" and "B than A"."""
-    differ = [at for at, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
-    if not differ:
-        return True
-    a, b = list(one[differ[0] : differ[-1] + 1]), list(other[differ[0] : differ[-1] + 1])
-    return any(a[turn:] + a[:turn] == b for turn in range(1, len(a)))
+def _says_nothing(meaning: Meaning) -> bool:
+    return all(concept in ASKED for concept in meaning.sequence)
+
+
+def one_part_moved(one: Meaning, other: Meaning) -> bool:
+    """Whether one part stands elsewhere for a reason that turns no roles.
+
+    Either a word such as "in" or "of" joins in one text what the other puts side by side ("a mass
+    in the lung", "a lung mass"), or the part says something of the whole picture ("head CT") or
+    asks where, or all of the rest is called normal ("normal lungs", "the lungs are normal").
+    """
+    pairs = zip(one.sequence, other.sequence, strict=True)
+    differ = [at for at, (a, b) in enumerate(pairs) if a != b]
+    first, end = differ[0], differ[-1] + 1
+    a, b = one.sequence[first:end], other.sequence[first:end]
+    free = word_lists(one.language or "").free
+    whole = end - first == len(one.sequence)
+    return any(
+        a[turn:] + a[:turn] == b
+        and (
+            _joined(one, other, first, turn, end)
+            or _moves_freely(a[:turn], free)
+            or _moves_freely(a[turn:], free)
+            or (whole and (_is_normality(a[:turn]) or _is_normality(a[turn:])))
+        )
+        for turn in range(1, len(a))
+    )
+
+
+def _joined(one: Meaning, other: Meaning, first: int, turn: int, end: int) -> bool:
+    """Whether a joint stands behind one word in one text, and the other has none at that place.
+
+    Behind more words it might join only the last: "tumor invading the nerve of the bone".
+    """
+    mine, theirs = first + turn in one.joints, end - turn in other.joints
+    return mine != theirs and (turn if mine else end - first - turn) == 1
+
+
+def _moves_freely(part: Sequence[str], free: frozenset[str]) -> bool:
+    return all(concept in free or concept.partition(":")[0] in PICTURE for concept in part)
+
+
+def _is_normality(part: Sequence[str]) -> bool:
+    return all(concept.startswith("normality:") for concept in part)
 
 
 def contrast(one: Meaning, other: Meaning) -> bool:

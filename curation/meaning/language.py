@@ -44,6 +44,10 @@ _WORD_SHARE: Final = 0.2
 """Least share of function words by which a text without a tag shows its language."""
 
 
+_OVERRULING: Final = 2
+"""Least count of function words that overrule a tag: one short word belongs to many languages."""
+
+
 def recognise(text: str, tag: str | None = None, context: str | None = None) -> str | None:
     """The listed language of a text, None where it is another one or cannot be known.
 
@@ -83,7 +87,8 @@ def _by_words(text: str, script: str, given: str | None, *, unlisted: bool) -> s
     rest = OTHERS_OF.get(script) or other_markers().keys() - {*chain(*OTHERS_OF.values())}
     others = {code: sum(word in other_markers()[code] for word in words) for code in rest}
     best = max(counts.values())
-    if given in listed and 2 * counts[given] >= max(best, *others.values()):
+    rival = max(best, *others.values())
+    if given in listed and (2 * counts[given] >= rival or rival < _OVERRULING):
         return given
     letters = sum(word[0].isalpha() for word in words)
     if best == 0 or best < _WORD_SHARE * letters or best <= max(others.values()):

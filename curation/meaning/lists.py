@@ -23,7 +23,14 @@ class WordLists:
     for one that excludes the others of its group, "=name" for a synonym. `rewrite` replaces runs
     of words before that. `classes` are words that a number or letter completes (grade II),
     `letters` those that a letter completes (hepatitis B), `relations` words whose two sides differ
-    (larger than), `prefixes` those that turn a word into its opposite (afebrile).
+    (larger than), `prefixes` those that turn a word into its opposite (afebrile). `states` maps the
+    noun and the participle of a state to one concept.
+
+    Of words that say something in some places only (`places.py`), `objects` are the picture and the
+    patient and `asks` the words after which they are asked for; `can` says nothing beside one of
+    `seen`, nor does `have` of the patient, nor `on` before a side or a picture. Around one of
+    `joints` two parts may stand in either order, and a concept of `free` anywhere. `objects_by` are
+    the words or endings that mark what something is done to.
     """
 
     language: str
@@ -36,6 +43,16 @@ class WordLists:
     prefixes: tuple[str, ...]
     tails: tuple[str, ...]
     after_word: frozenset[str]
+    states: Mapping[str, str]
+    objects: frozenset[str]
+    asks: frozenset[str]
+    can: frozenset[str]
+    seen: frozenset[str]
+    have: frozenset[str]
+    on: frozenset[str]
+    joints: frozenset[str]
+    free: frozenset[str]
+    objects_by: frozenset[str]
     article: str
     elisions: bool
     decimal_comma: bool
@@ -59,6 +76,20 @@ def word_lists(language: str) -> WordLists:
         prefixes=tuple(data.get("prefixes", ())),
         tails=tuple(sorted(data.get("tails", "").split(), key=len, reverse=True)),
         after_word=_words(data, "after_word"),
+        states={
+            word: f"={name}"
+            for name, words in data.get("states", {}).items()
+            for word in words.split()
+        },
+        objects=_words(data, "objects"),
+        asks=_words(data, "asks"),
+        can=_words(data, "can"),
+        seen=_words(data, "seen"),
+        have=_words(data, "have"),
+        on=_words(data, "on"),
+        joints=_words(data, "joints"),
+        free=frozenset(f"={name}" for name in _words(data, "free")),
+        objects_by=_words(data, "objects_by"),
         article=data.get("article", ""),
         elisions=data.get("elisions") == "true",
         decimal_comma=data.get("decimal_comma") == "true",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from curation.meaning.lists import UNSPACED, WordLists, units, word_lists
+from curation.meaning.places import PARTICLE, counted_marks, is_idle, mark_of
 from curation.meaning.stems import stem
 from curation.normal_form import MINUS, answer_words
 
@@ -18,6 +19,9 @@ ROMAN_PLACES: Final = {"i": 1, "v": 5, "x": 10}
 SIGNS: Final = frozenset(f"+{MINUS}↑↓→↗↘<>≥≤=±≈~✓✗%‰°")
 SENTENCE: Final = re.compile(r"[.!?;。！？；؛؟\n](?=\s*\S)(?!\d)")
 ELISION: Final = re.compile(r"\b([ldnscjmt]|qu)['’]", re.IGNORECASE)
+# What stands between commas may stand before its noun: "a spot, dark, in the lobe".
+COMMA: Final = ","
+PAUSE: Final = re.compile(r",\s+")
 MARKER: Final = re.compile(r"<image>", re.IGNORECASE)
 # Runs of one kind in languages without spaces: a number, a Latin word, one other character.
 RUN: Final = re.compile(rf"{NUMBER.pattern}|[a-z]+\d[a-z\d]*|[a-z]+|\S")
@@ -28,14 +32,18 @@ class Meaning:
     """What a text says, as far as lists go.
 
     `sequence` are its concepts in order, `key` the same sorted. `ordered` tells that their order
-    matters: several sentences, a negation, a relation, or two values of one group. `facts` are the
-    values of each group that a contrast is looked for in.
+    matters: several sentences, a negation, a relation, or two values of one group. `joints` are
+    the places before which a part may have moved ("mass in the lung", "lung mass"), `marked` the
+    concepts that something is done to or by, as their language marks them. `facts` are the values
+    of each group that a contrast is looked for in.
     """
 
     language: str | None
     sequence: tuple[str, ...]
     key: tuple[str, ...]
     ordered: bool
+    joints: frozenset[int]
+    marked: tuple[tuple[int, str], ...]
     facts: Mapping[str, frozenset[str]]
 
     @property
@@ -49,7 +57,7 @@ def read_meaning(text: str, language: str | None) -> Meaning:
     lists = None if language is None else word_lists(language)
     plain = MARKER.sub(" ", text)
     tokens = _tokens(plain, lists)
-    sequence = tuple(_concepts(tokens, lists))
+    sequence, joints, marked = _said(tokens, lists)
     facts: dict[str, set[str]] = {}
     for concept in sequence:
         group, mark, value = concept.partition(":")
@@ -66,6 +74,8 @@ def read_meaning(text: str, language: str | None) -> Meaning:
         or "negation" in facts
         or language in UNSPACED
         or SENTENCE.search(plain.strip()) is not None,
+        joints=joints,
+        marked=marked,
         facts={group: frozenset(values) for group, values in facts.items()},
     )
 
@@ -75,10 +85,13 @@ def _tokens(text: str, lists: WordLists | None) -> list[str]:
         return list(answer_words(text))
     if lists.elisions:
         text = ELISION.sub(r"\1 ", text)
-    tokens = answer_words(text.replace("ё", "е").replace("Ё", "Е"))
+    text = text.replace("ё", "е").replace("Ё", "Е")
     if lists.language in UNSPACED:
-        return list(_longest(" ".join(tokens), lists))
-    return list(_rewritten(tokens, lists.rewrite))
+        return list(_longest(" ".join(answer_words(text)), lists))
+    tokens: list[str] = []
+    for part in PAUSE.split(text):
+        tokens += [COMMA, *answer_words(part)]
+    return list(_rewritten(tokens[1:], lists.rewrite))
 
 
 def _rewritten(
@@ -116,6 +129,8 @@ def _longest(text: str, lists: WordLists) -> Iterator[str]:
         if size:
             if word not in lists.after_word:
                 yield word
+            elif word in lists.objects_by:
+                yield f"{PARTICLE}{word}"
         elif (run := RUN.match(text, place)) is not None:
             size = run.end() - place
             yield run[0]
@@ -137,26 +152,49 @@ def _script_before(text: str, place: int) -> bool:
     return bool(before) and not "\u3040" <= before <= "\u309f" and not before.isspace()
 
 
-def _concepts(tokens: Sequence[str], lists: WordLists | None) -> Iterator[str]:
-    """The concept of each token, with units, classes and signs joined to what they belong to."""
-    skip = False
+def _said(
+    tokens: Sequence[str], lists: WordLists | None
+) -> tuple[tuple[str, ...], frozenset[int], tuple[tuple[int, str], ...]]:
+    """The concepts of tokens in order, the places of joints, and the marked concepts."""
+    if lists is None:
+        return tuple(c for at in range(len(tokens)) for c in _concept(tokens, at)), frozenset(), ()
+    asked = any(lists.concept.get(token) == "=what" for token in tokens)
+    sequence: list[str] = []
+    joints: set[int] = set()
+    marks: list[tuple[int, str]] = []
     for place, token in enumerate(tokens):
-        if skip:
-            skip = False
-            continue
-        before = tokens[place - 1] if place else ""
-        after = tokens[place + 1] if place + 1 < len(tokens) else ""
-        if (concept := _of_class(token, before, after, lists)) is not None:
-            yield concept
-        elif NUMBER.fullmatch(token):
-            skip = after in units()
-            yield _quantity(token, after if skip else "", lists)
-        elif token in SIGNS:
-            yield f"sign {_owner(before)}:{token}"
-        elif (code := CODE.fullmatch(token)) is not None:
-            yield f"code {code[1]}:{code[2]}"
-        else:
-            yield from _of_word(token, lists)
+        at = len(sequence)
+        idle = token == COMMA or is_idle(tokens, place, lists)
+        if not idle:
+            sequence += _concept(tokens, place, lists, asked=asked)
+        if (token in lists.joints or token == COMMA) and len(sequence) == at:
+            joints.add(at)
+        if mark := mark_of(token, lists):
+            marks.append((at - 1 if token.startswith(PARTICLE) else at, mark))
+    counted = counted_marks(marks, len(sequence), lists.language)
+    return tuple(sequence), frozenset(joints), counted
+
+
+def _concept(
+    tokens: Sequence[str], place: int, lists: WordLists | None = None, *, asked: bool = False
+) -> Iterator[str]:
+    """The concept of a token, with units, classes and signs joined to what they belong to."""
+    token = tokens[place]
+    before = tokens[place - 1] if place else ""
+    after = tokens[place + 1] if place + 1 < len(tokens) else ""
+    if (concept := _of_class(token, before, after, lists)) is not None:
+        yield concept
+    elif NUMBER.fullmatch(token):
+        yield _quantity(token, after if after in units() else "", lists)
+    elif token in units() and NUMBER.fullmatch(before):
+        # The number before it took it.
+        return
+    elif token in SIGNS:
+        yield f"sign {_owner(before)}:{token}"
+    elif (code := CODE.fullmatch(token)) is not None:
+        yield f"code {code[1]}:{code[2]}"
+    else:
+        yield from _of_word(token, lists, asked=asked)
 
 
 def _owner(before: str) -> str:
@@ -204,9 +242,12 @@ def _quantity(token: str, unit: str, lists: WordLists | None) -> str:
     return f"{dimension}:{number * factor:.9g}"
 
 
-def _of_word(token: str, lists: WordLists | None) -> Iterator[str]:
+def _of_word(token: str, lists: WordLists | None, *, asked: bool) -> Iterator[str]:
     if lists is None:
         yield token
+        return
+    if token in lists.states and not asked:
+        yield lists.states[token]
         return
     forms = list(_forms(token, lists))
     listed = next((form for form in forms if form in lists.concept), None)

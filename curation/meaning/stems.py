@@ -1,4 +1,4 @@
-"""English inflection: one stem for the forms of a word, and for its British and American form."""
+"""English inflection: one stem for the singular and plural of a word, and for two spellings."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ _BRITISH: Final = (
     (re.compile("our$"), "or"),
     (re.compile("tre$"), "ter"),
 )
-_PLURAL: Final = re.compile(r"(?<=[^\W\d_]{3})(?<!s)(?<!u)(?<!i)s$")
-# Longest first; each leaves at least four letters.
-_SUFFIXES: Final = ("ations", "ation", "ments", "ment", "ings", "ions", "ing", "ion", "ed", "ly")
+_PLURALS: Final = (
+    (re.compile(r"(?<=[^\W\d_]{2})ies$"), "y"),
+    (re.compile(r"(?<=ss|sh|ch|[^\W\d_]x)es$"), ""),
+    (re.compile(r"(?<=[^\W\d_]{3})(?<!s)(?<!u)(?<!i)s$"), ""),
+)
 LEAST: Final = 4
 
 
 def stem(word: str) -> str:
-    """The stem of an English word: fractured, fractures → fractur; thickening → thicken.
+    """The stem of an English word: fractures → fracture, masses → mass, tumour → tumor.
 
-    Only endings of inflection and of the noun of an action go, so that words of two meanings keep
-    two stems; prefixes always stay. A word of few letters stays whole.
+    Endings of the verb stay: what is obstructed is not what is obstructing, nor the obstruction,
+    and hardly is not hard. A word of few letters stays whole.
     """
     if not word.isalpha() or len(word) <= LEAST:
         return word
     for pattern, american in _BRITISH:
         word = pattern.sub(american, word)
-    word = _PLURAL.sub("", word)
-    for suffix in _SUFFIXES:
-        if word.endswith(suffix) and len(word) - len(suffix) >= LEAST:
-            word = word.removesuffix(suffix)
+    for pattern, singular in _PLURALS:
+        word, count = pattern.subn(singular, word)
+        if count:
             break
-    if word.endswith("at") and len(word) > LEAST + 1:
-        word = word.removesuffix("at")
-    return word.removesuffix("e") if len(word) > LEAST else word
+    return word

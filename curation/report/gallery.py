@@ -20,6 +20,7 @@ GROUPS = 24
 MEMBERS = 5
 SIDE = 128
 QUALITY = 80
+LIMITS = ImagesConfig()
 
 # The least similar groups of a kind first: these are the ones a reader wants to check.
 CHOSEN = """
@@ -186,7 +187,7 @@ def _facts(line: Line) -> str | None:
 def thumbnail(ref: str, side: int = SIDE) -> tuple[str | None, str | None]:
     """A JPEG data URI of at most `side` pixels a side, or None and why there is none."""
     try:
-        decoded = decode(read_bytes(ref), ref, ImagesConfig())
+        decoded = decode(read_bytes(ref, LIMITS.max_bytes), ref, LIMITS)
     except FileNotFoundError:
         return None, "file not found"
     except (InputError, StorageError) as error:

@@ -51,7 +51,7 @@ class DecontaminateStage:
     """Compares the rows that may be trained on with every benchmark of the recipe."""
 
     name: ClassVar[str] = "decontaminate"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
         """The rules, and the content of every index."""

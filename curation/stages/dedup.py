@@ -22,7 +22,7 @@ class DedupStage:
     """Looks at all samples together."""
 
     name: ClassVar[str] = "dedup"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
         """Thresholds, priorities, search settings and the seed."""

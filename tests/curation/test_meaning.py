@@ -108,7 +108,61 @@ def test_questions_of_the_same_words_may_ask_different_things(one: str, other: s
 @pytest.mark.parametrize(
     ("language", "one", "other"),
     [
+        # The voice of a verb, and its noun where a question asks for the thing.
+        ("en", "Is the sinus draining?", "Is the sinus drained?"),
+        ("en", "What is infected?", "What is the infection?"),
+        ("en", "What is dilated?", "What is the dilation?"),
+        ("en", "Is the wall hardly soft?", "Is the wall hard and soft?"),
+        ("en", "Is there a fistula tract?", "Is there fistula traction?"),
+        # The roles around a verb that no list knows.
+        ("en", "Which duct is feeding the cyst?", "Which duct is the cyst feeding?"),
+        ("en", "Is the nerve crossing the band?", "Is the band crossing the nerve?"),
+        ("en", "Is the cyst pressing a root of the tooth?", "Is the tooth cyst pressing a root?"),
+        ("de", "Drückt der Knoten den Gang?", "Drückt den Knoten der Gang?"),
+        ("ru", "Сдавливает ли киста проток?", "Сдавливает ли проток киста?"),
+        ("ja", "嚢胞が胆管を押していますか", "嚢胞を胆管が押していますか"),
+        ("ja", "嚢胞が押していますか", "嚢胞を押していますか"),
+        ("ko", "낭종이 담관을 누릅니까", "낭종을 담관이 누릅니까"),
+        ("ko", "담관에도 돌이 있습니까", "담관에 돌이 있습니까"),
+        # Function words that say something where they stand.
+        ("en", "Is the stone in the duct?", "Is the stone on the duct?"),
+        ("fr", "Le drain est-il sur le foie ?", "Le drain est-il dans le foie ?"),
+        ("de", "Liegt der Stein auf der Niere?", "Liegt der Stein in der Niere?"),
+        ("ru", "Камень на почке?", "Камень в почке?"),
+        ("en", "Is the node a tumor?", "Does the node have a tumor?"),
+        ("fr", "Le nodule est-il un kyste ?", "Le nodule a-t-il un kyste ?"),
+        ("zh", "结节是钙化吗", "结节有钙化吗"),
+        ("en", "Can the stone be removed?", "Is the stone removed?"),
+        ("en", "Are some ribs broken?", "Are the ribs broken?"),
+        ("en", "What is it?", "What view is it?"),
+        ("en", "What is seen?", "What is it?"),
+        ("en", "Which view shows the stone?", "What is the stone?"),
+        ("en", "Is the node left of the aorta?", "Is the node in the left aorta?"),
+        ("zh", "哪里增厚", "哪个增厚"),
+        ("en", "Is this a woman?", "Is this a girl?"),
+    ],
+)
+def test_roles_voice_and_place_are_part_of_a_question(language: str, one: str, other: str) -> None:
+    assert not are_alike(one, other, language)
+    assert not are_alike(other, one, language)
+
+
+@pytest.mark.parametrize(
+    ("language", "one", "other"),
+    [
         ("en", "Is there a lung mass?", "Is there a mass in the lung?"),
+        ("en", "Is there a stone in the bladder?", "Is there a bladder stone?"),
+        ("en", "The cyst is located where?", "Where is the cyst?"),
+        ("en", "Was oral contrast given?", "Did the patient receive oral contrast?"),
+        ("en", "Are the ureters normal?", "Are these normal ureters?"),
+        ("en", "Is the trachea displaced?", "Is there displacement of the trachea?"),
+        ("en", "What imaging plane is this?", "What plane is this image?"),
+        ("en", "Is there a cyst on the left?", "Is there a cyst on the left side?"),
+        ("en", "Does the patient have a hernia?", "Is there a hernia?"),
+        ("en", "Could a hernia be seen?", "Is there a hernia?"),
+        ("en", "a dark spot", "a spot, dark"),
+        ("en", "cavities", "a cavity"),
+        ("ja", "結節を認めますか", "結節がありますか"),
         ("en", "Is the skull fractured?", "Is there a skull fracture?"),
         ("en", "thickened walls", "thickening of the wall"),
         ("en", "grade II", "Grade 2"),
@@ -235,6 +289,8 @@ def test_a_tag_decides_where_words_do_not_say_otherwise() -> None:
     assert recognise("Ist eine Fraktur zu sehen?", "en") == "de"
     assert recognise("左肺是否有结节？", "en") == "zh"
     assert recognise("左肺", None, "ja") == "ja"
+    # One short word belongs to many languages, and overrules none.
+    assert recognise("à gauche", None, "fr") == "fr"
 
 
 def test_texts_of_a_language_without_lists_are_never_alike() -> None:

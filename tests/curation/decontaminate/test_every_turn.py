@@ -115,6 +115,27 @@ def test_an_item_is_confirmed_wherever_it_sits(language: str) -> None:
     }
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_options_that_were_added_or_taken_away_hide_no_item(language: str) -> None:
+    question, answer = LANGUAGES[language]
+    offered = f"{question}\n(A) 1\n(B) {answer}\n(C) 2"
+    for item in (pair(question, answer), pair(offered, "B"), pair(offered, answer)):
+        met = verdicts(
+            index_of(item),
+            without=OTHER + pair(question, answer),
+            letter=OTHER + pair(offered, "B") + OTHER,
+            words=pair(offered, answer),
+        )
+        assert met == dict.fromkeys(("without", "letter", "words"), SAME_TEXT)
+
+
+def test_short_questions_with_options_say_nothing_without_their_picture() -> None:
+    short, offered = "Which side is it?", "Which side is it? (A) left (B) right"
+    for item in (pair(short, "left"), pair(offered, "A")):
+        found = verdicts(index_of(item), bare=pair(short, "left"), offered=pair(offered, "A"))
+        assert found == {}
+
+
 def test_every_exchange_of_an_item_counts() -> None:
     index = index_of([*OTHER, *pair(Q, A), *pair("Why?", "The lung edge is seen.")])
     found = verdicts(index, one=pair(Q, A), inside=pair("Hello.", "Hello.") + pair(Q, A))
@@ -218,5 +239,5 @@ def test_an_index_of_the_older_layout_says_what_to_do(tmp_path: Path) -> None:
     write_index(index_of(pair(Q, A)), tmp_path)
     note = json.loads((tmp_path / "index.json").read_text())
     (tmp_path / "index.json").write_text(json.dumps(note | {"version": 1}))
-    with pytest.raises(InputError, match="of version 1, this MedSift reads 2: make it again"):
+    with pytest.raises(InputError, match="of version 1, this MedSift reads 3: make it again"):
         read_index(tmp_path, "e")

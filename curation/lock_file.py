@@ -1,0 +1,24 @@
+"""Lock files: opened without following a link or waiting for a pipe, and never emptied."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import IO
+
+NEVER_FOLLOWED = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def open_lock(path: Path) -> IO[bytes]:
+    """Open a lock file for `flock`, made if need be; what stands in it is left as it is.
+
+    A run directory may come from anyone: a link in the lock's place would name a file outside,
+    and the opening of a pipe would wait for ever. Raises OSError for both, as for any refusal.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | NEVER_FOLLOWED, 0o666)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a plain file; remove it", str(path))
+    return os.fdopen(handle, "r+b")

@@ -1,0 +1,33 @@
+"""The note `done.json` in a stage's folder: the stage is whole, and these are its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from curation.config import Config
+from curation.seals import Seal
+
+MARKER: Final = "done.json"
+
+
+class StageMarker(Config):
+    """The balance, the timings, and every file with its seal."""
+
+    rows_in: int
+    kept: int
+    dropped: int
+    failed: int
+    seconds: float
+    operators: tuple[tuple[str, float, int], ...]
+    files: dict[str, Seal]
+
+
+def read_marker(folder: Path) -> StageMarker | None:
+    """The marker of a stage; None where it is gone, damaged or of another version."""
+    try:
+        return StageMarker.model_validate_json((folder / MARKER).read_bytes())
+    except (OSError, ValidationError):
+        return None
