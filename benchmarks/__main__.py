@@ -1,4 +1,8 @@
-"""All CPU benchmarks, each in a process of its own: `python -m benchmarks`."""
+"""The CPU benchmarks of the README's table, each in a process of its own: `python -m benchmarks`.
+
+Those that show how one step grows (`images_stage`, `one_view`, `offsets`, `target`, `replies`) and
+the fuzzers (`fuzz_pictures`, `fuzz_rows`) run by name.
+"""
 
 from __future__ import annotations
 
