@@ -23,6 +23,14 @@ _SYLLABIC: Final = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 _UNIT: Final = re.compile(
     f"{_IDEOGRAPH.pattern}|{_SYLLABIC.pattern}|(?:(?!{_IDEOGRAPH.pattern}|{_SYLLABIC.pattern})\\S)+"
 )
+# What introduces a question or an answer where both lie in one text: "Q: … A: …".
+_LABEL: Final = re.compile(
+    r"(?:^|(?<=[\s.?!。?!\"'{,>]))[\"'*#]{0,3}(?:question|answer|q|a|user|assistant|human|gpt|instruction|"
+    r"response|问题?|答案?|問題?)[\"'*]{0,3}\s*[:：]",
+    re.IGNORECASE | re.MULTILINE,
+)
+# Vowel points, which Arabic and Hebrew texts may have or leave out.
+_POINTS: Final = re.compile("[\u0591-\u05c7\u064b-\u0652\u0670]")
 Turn = tuple[str, str]
 
 
@@ -31,9 +39,9 @@ class Passage:
     """Digests of one piece of a conversation.
 
     `question` is the digest of its question in normal form, None where it is no exchange; `whole`
-    that of all its words, whoever says them. `words` counts those, `shingles` and `grams` are
-    64-bit hashes of their short and long runs. `entire` tells a passage that is all of its
-    conversation, system prompts aside.
+    that of all its words, whoever says them, without "Q:" and "A:". `words` counts those,
+    `shingles` and `grams` are 64-bit hashes of their short and long runs. `entire` tells a passage
+    that is all of its conversation, system prompts aside.
     """
 
     question: str | None
@@ -122,7 +130,8 @@ def _question(text: str) -> str:
 
 
 def _passage(question: str | None, texts: Sequence[str], gram: int, entire: bool) -> Passage:
-    folded = [normalise_question(texts[0]), *map(normalise_answer, texts[1:])] if texts else []
+    said = [_POINTS.sub("", _LABEL.sub(" ", text)) for text in texts]
+    folded = [normalise_question(said[0]), *map(normalise_answer, said[1:])] if said else []
     text = canonical("\n".join(folded))
     units = _UNIT.findall(text)
     sizes = [_quarters(unit) for unit in units]

@@ -115,6 +115,36 @@ def test_an_item_is_confirmed_wherever_it_sits(language: str) -> None:
     }
 
 
+def test_vowel_points_hide_no_item() -> None:
+    question, answer = LANGUAGES["Arabic"]
+    pointed = pair(question.replace("ال", "الْ").replace("ب", "بَ"), answer.replace("ا", "اً"))
+    assert pointed != pair(question, answer)
+    assert verdicts(index_of(pair(question, answer)), pointed=pointed) == {"pointed": SAME_TEXT}
+    assert verdicts(index_of(pointed), plain=pair(question, answer)) == {"plain": SAME_TEXT}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Q: {q} A: {a}",
+        "**Question:** {q}\n**Answer:** {a}",
+        "问:{q}\n答:{a}",
+        '{{"question": "{q}", "answer": "{a}"}}',
+        "USER: {q} ASSISTANT: {a}",
+    ],
+)
+def test_what_introduces_question_and_answer_in_one_text_hides_no_item(
+    language: str, form: str
+) -> None:
+    question, answer = LANGUAGES[language]
+    text = form.format(q=question, a=answer)
+    found = verdicts(
+        index_of(pair(question, answer)), asked=pair(text, "Right."), said=pair("Go on.", text)
+    )
+    assert found == {"asked": SAME_TEXT, "said": SAME_TEXT}
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_options_that_were_added_or_taken_away_hide_no_item(language: str) -> None:
     question, answer = LANGUAGES[language]
