@@ -167,7 +167,7 @@ def run(arguments: Sequence[str]) -> int:
         if session.debug:
             raise
         return error.exit_code
-    except Exception:
+    except Exception:  # a fault of ours, raised again, unless the manifest is not one of ours
         blamed = _foreign_manifest()
         if blamed is None or session.debug:
             raise
