@@ -1,18 +1,24 @@
 """Sorting and taking more than 2 GiB of text and of thumbnails, past Arrow's 32-bit offsets.
 
 Run: python benchmarks/offsets.py [--gib 2.2]. Needs about six times that in memory. Prints what a
-plain sort says, then seconds and chunks of ours.
+plain sort says, then seconds and chunks of ours; at last, a benchmark's index of such miniatures is
+made, written and read again.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from curation import records
+from curation.decontaminate import build_index, read_index, write_index
 from curation.reorder import sorted_rows, taken_rows
+from curation.vectors import ContentVectors
 
 ROW_BYTES = 96 << 10
 THUMB_BYTES = 4_096
@@ -70,13 +76,41 @@ def show(name: str, table: pa.Table) -> None:
     print(f"{name}: sorted in {seconds:.1f} s, {len(ordered.to_batches())} chunks")
 
 
+def show_index(gib: float) -> None:
+    """Index one item for each miniature, and read some of the last rows back."""
+    pictures = thumbs(gib)
+    ids = [f"{n:064x}" for n in range(pictures.num_rows)]
+    facts = pa.table(
+        {
+            "image_id": ids,
+            "byte_hash": ids,
+            "phash": [f"{n:016x}" for n in range(len(ids))],
+            "thumb": pictures["thumb"],
+        }
+    )
+    lines = [{"row_id": "r", "sample_id": "s", "source": "b", "images": ids, "messages": []}]
+    vectors = ContentVectors(ids, np.ones((len(ids), 1), np.float32))
+    start = time.perf_counter()
+    samples = pa.Table.from_pylist(lines, schema=records.SAMPLES)
+    index = build_index("bench", samples, facts, vectors, "encoder", gram=13)
+    with tempfile.TemporaryDirectory() as folder:
+        write_index(index, Path(folder) / "index")
+        again = read_index(Path(folder) / "index", "encoder").images
+        last = taken_rows(again.select(["image_id", "thumb"]), [len(ids) - 1, 0])
+    assert last["image_id"].to_pylist() == [ids[-1], ids[0]]
+    assert last["thumb"].to_pylist() == [bytes(THUMB_BYTES)] * 2
+    seconds = time.perf_counter() - start
+    print(f"index: {len(ids)} miniatures, {again.nbytes / GIB:.2f} GiB, {seconds:.1f} s")
+
+
 def main() -> None:
-    """Show both tables."""
+    """Show both tables and the index."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gib", type=float, default=2.2)
     asked = parser.parse_args()
     show("texts", texts(asked.gib))
     show("thumbnails", thumbs(asked.gib))
+    show_index(asked.gib)
 
 
 if __name__ == "__main__":

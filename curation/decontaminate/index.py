@@ -124,10 +124,11 @@ def _images(samples: pa.Table, images: pa.Table, vectors: ContentVectors, thumbs
     facts = taken_rows(facts, np.unique(ids, return_index=True)[1])
     matrix = vectors.rows(facts["image_id"].to_pylist(), "images")
     flat = pa.array(np.ascontiguousarray(matrix).reshape(-1))
-    held = facts["thumb"].combine_chunks() if thumbs else pa.nulls(len(matrix), pa.binary())
+    # In pieces, as they are: miniatures of half a million pictures pass 2 GiB, one array's most.
+    miniatures = facts["thumb"] if thumbs else pa.nulls(len(matrix), pa.binary())
     columns = [facts[name].combine_chunks() for name in IMAGES[:3]]
     vector = pa.FixedSizeListArray.from_arrays(flat, max(matrix.shape[1], 1))
-    return pa.Table.from_arrays([*columns, held, vector], names=list(IMAGES))
+    return pa.Table.from_arrays([*columns, miniatures, vector], names=list(IMAGES))
 
 
 def write_index(index: BenchmarkIndex, folder: Path) -> None:

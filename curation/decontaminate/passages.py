@@ -62,9 +62,9 @@ def turns_of(sample: Mapping[str, Any]) -> list[Turn]:
 
 def exchanges(turns: Sequence[Turn]) -> Iterator[tuple[str, str]]:
     """Each question with the answer that follows it."""
-    for (role, asked), (other, told) in pairwise(turns):
+    for (role, asked), (other, answer) in pairwise(turns):
         if (role, other) == ("user", "assistant"):
-            yield asked, told
+            yield asked, answer
 
 
 def _exchange_passages(
@@ -76,10 +76,10 @@ def _exchange_passages(
     words. Without them it is not the whole of its conversation, and must have words enough.
     """
     made = []
-    for asked, told in pairs:
-        made.append(_passage(asked, (asked, told), gram, entire))
+    for asked, answer in pairs:
+        made.append(_passage(asked, (asked, answer), gram, entire))
         if (bare := stem(asked)) != asked and bare.strip():
-            words = dict(choices(asked)).get(normalise_answer(told), told)
+            words = dict(choices(asked)).get(normalise_answer(answer), answer)
             made.append(_passage(bare, (bare, words), gram, False))
     return made
 

@@ -14,6 +14,7 @@ from curation.decontaminate.images import ImageHits
 from curation.decontaminate.index import BenchmarkIndex
 from curation.dedup.images import ImageSet
 from curation.errors import UsageError
+from curation.reorder import taken_rows
 
 NEAR: Final = "near, unresolved"
 REVIEWS: Final = pa.schema(
@@ -91,7 +92,7 @@ def _shown(holders: Mapping[str, Sequence[str]]) -> dict[str, _Shown]:
 
 def _pairs(images: ImageSet, index: BenchmarkIndex, hits: ImageHits) -> list[dict[str, Any]]:
     near = hits.where(~hits.confirmed)
-    pictures = index.images.select(["image_id", "thumb"]).take(pa.array(near.theirs)).to_pylist()
+    pictures = taken_rows(index.images.select(["image_id", "thumb"]), near.theirs).to_pylist()
     return [
         {
             "kind": "near_image",
