@@ -17,7 +17,8 @@ import pyarrow as pa
 from PIL import Image
 
 from curation.encoders import EmbeddedConfig
-from curation.images import ImagePass, ImagesConfig
+from curation.image_pass import ImagePass
+from medsift.images import ImagesConfig
 
 
 def plant(folder: Path, total: int, side: int = 512) -> list[str]:

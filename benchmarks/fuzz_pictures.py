@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from curation.images import ImagesConfig, inspect
+from curation.image_pass import inspect
+from medsift.images import ImagesConfig
 
 CONFIG = ImagesConfig(max_pixels=4_000_000, max_bytes=16 << 20)
 LARGEST = 120_000

@@ -23,15 +23,16 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.errors import InputError
 from curation.ingest import IngestConfig, ingest
 from curation.ledger import check_rows
-from curation.sources.base import BlobStore, Reader
 from curation.sources.batches import whole_text
 from curation.sources.llava import LlavaReader
 from curation.sources.messages import MessagesReader
+from curation.sources.reader import Reader
 from curation.sources.table import TableReader
 from curation.sources.webdataset import WebDatasetReader
+from medsift.errors import InputError
+from medsift.images.blob_store import BlobStore
 
 BATCH: Final = 200
 CHAT: Final = [{"role": "user", "content": "<image>\nWhat?"}, {"role": "assistant", "content": "x"}]

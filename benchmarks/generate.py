@@ -22,11 +22,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
-from curation.models import EmbeddedModelConfig, LanguageModel
 from evaluation.generators import GenerationConfig, Reply, Request
+from evaluation.generators.batched_generate import Continuation, batches
 from evaluation.generators.causal import AskInText
-from evaluation.generators.continuation import Continuation, batches
 from evaluation.prompts import PromptConfig, ask, candidates
+from medsift.models import EmbeddedModelConfig, LanguageModel
 
 DATA = os.environ.get("MEDSIFT_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
 VQA_RAD = Path(DATA) / "vqa-rad" / "vqa_rad.jsonl"

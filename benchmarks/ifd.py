@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.models import EmbeddedModelConfig, LanguageModel
-from curation.models.framing import Framing, Tokens
-from curation.models.likelihood import AnswerLikelihood
+from medsift.models import EmbeddedModelConfig, LanguageModel
+from medsift.models.chat_format import Framing, Tokens
+from medsift.models.likelihood import AnswerLikelihood
 
 DATA = os.environ.get("MEDSIFT_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
 VQA_RAD = Path(DATA) / "vqa-rad" / "vqa_rad.jsonl"

@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from curation.images import ImagesConfig, inspect
+from curation.image_pass import inspect
+from medsift.images import ImagesConfig
 
 SIDE = 224
 JPEG_QUALITY = 60

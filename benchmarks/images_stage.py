@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.cache import TableCache
-from curation.execution import begin_stream, pack
-from curation.images import ImagesConfig
 from curation.stages.image_files import FILES
 from curation.stages.image_verdicts import FACTS, verdicts, write_lookups
+from medsift.execution import begin_stream, pack
+from medsift.images import ImagesConfig
+from medsift.storage.table_cache import TableCache
 
 BATCH = 64
 ROWS = 1_000

@@ -19,7 +19,7 @@ from typing import Final
 
 import duckdb
 
-from curation.manifest import RunRecord, open_manifest, write_manifest
+from medsift.manifest import RunRecord, open_manifest, write_manifest
 
 ROW: Final = "'pool:part-' || lpad((i // 100000)::VARCHAR, 4, '0') || '.parquet:' || i"
 SAMPLE: Final = "sha256('s' || i)"

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from curation import records
 from curation.decontaminate import build_index, read_index, write_index
-from curation.reorder import sorted_rows, taken_rows
-from curation.vectors import ContentVectors
+from medsift import records
+from medsift.reorder import sorted_rows, taken_rows
+from medsift.storage.vectors import ContentVectors
 
 ROW_BYTES = 96 << 10
 THUMB_BYTES = 4_096

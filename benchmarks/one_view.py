@@ -35,7 +35,7 @@ SIDE = 64
 
 def one_view(rows: int, seed: int = 0) -> Any:
     """Pictures (rows) that share most of their structure; 7 % of pairs differ in 16 bits."""
-    from curation.dedup.images import ImageSet
+    from curation.matching.image_copies import ImageSet
 
     rng = np.random.default_rng(seed)
     common = rng.integers(0, 2, 64)
@@ -51,7 +51,7 @@ def one_view(rows: int, seed: int = 0) -> Any:
 def dedup(rows: int) -> str:
     """Find the candidates among `rows` pictures past the limit of exact search."""
     from curation.dedup.config import ImageCopyConfig
-    from curation.dedup.images import find_candidates
+    from curation.matching.image_copies import find_candidates
     from curation.neighbors import NeighborsConfig
 
     found = find_candidates(one_view(rows), ImageCopyConfig(), NeighborsConfig(exact_up_to=0))

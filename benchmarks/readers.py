@@ -26,9 +26,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from curation.sources.base import BlobStore, Reader
 from curation.sources.image_folder import ImageFolderReader
+from curation.sources.reader import Reader
 from curation.sources.table import TableReader
+from medsift.images.blob_store import BlobStore
 
 MIB = 1 << 20
 

@@ -76,10 +76,10 @@ def judge(
     precision, and what an encoder that reads every language could reach in recall. With `tagged`,
     rows name their language.
     """
-    from curation import records
     from curation.dedup import DedupConfig, deduplicate
     from curation.encoders import EmbeddedConfig
-    from curation.vectors import ContentVectors
+    from medsift import records
+    from medsift.storage.vectors import ContentVectors
 
     rows = [row for number, pair in enumerate(pairs) for row in _rows(number, pair, tagged)]
     samples = pa.Table.from_pylist(rows, schema=records.SAMPLES)
@@ -115,7 +115,7 @@ def _verdict(number: int, pair: Pair, dropped: dict[str, str], against: set[str]
 
 
 def _rows(number: int, pair: Pair, tagged: bool) -> Iterator[dict[str, Any]]:
-    from curation import records
+    from medsift import records
 
     for side, text in (("a", pair.one), ("b", pair.other)):
         asked, answer, images = pair.question, text, [f"image{number}"]
@@ -140,7 +140,7 @@ def _rows(number: int, pair: Pair, tagged: bool) -> Iterator[dict[str, Any]]:
 
 
 def _facts(image: str, random: np.random.Generator) -> dict[str, Any]:
-    from curation import records
+    from medsift import records
 
     return dict.fromkeys(records.IMAGES.names) | {
         "image_id": image,

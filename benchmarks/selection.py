@@ -29,9 +29,9 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.pool import KnnGraph
+from curation.selection.greedi import two_rounds
 from curation.selection.greedy import greedy
-from curation.selection.similarity import UNIT, Similarities, similarities
-from curation.selection.two_rounds import two_rounds
+from curation.selection.neighbor_matrix import UNIT, Similarities, similarities
 
 WIDTH, NEIGHBOURS, SHARE, PARTS = 64, 32, 0.2, 8
 Picks = npt.NDArray[np.int64]

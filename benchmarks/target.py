@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curation.records import digest
-from curation.selection.lattice import Lattice, lattice
+from curation.selection.quantized_vectors import Lattice, lattice
 from curation.selection.turns import Rankings, take_turns
+from medsift.records import digest
 
 WIDTH, SHARE, KIB = 64, 0.2, 1024
 Picks = npt.NDArray[np.int64]

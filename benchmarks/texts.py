@@ -84,7 +84,7 @@ TEMPLATE = " ".join(f"finding{place} was described" for place in range(20))
 
 def double(largest: int) -> None:
     """Print the seconds of template reports and of a long run of blanks at sizes that double."""
-    from curation.dedup.options import choices
+    from curation.matching.lettered_options import choices
     from curation.neighbors import near_texts
 
     print(f"{'reports':>8} {'all pairs':>10} {'by meaning':>11}    {'blanks':>8} {'options':>10}")

@@ -64,10 +64,10 @@ class Curve(NamedTuple):
 
 def training(folder: Path, steps: int, samples: int) -> TrainingRecipe:
     """Curate phantoms, and say how they are trained on."""
-    from curation.execution import LocalExecutor
     from curation.phantoms import make_phantoms
     from curation.pipeline import curate
     from curation.recipe import parse_recipe
+    from medsift.execution import LocalExecutor
 
     made = make_phantoms(folder / "phantoms", images=IMAGES, seed=0)
     curation = parse_recipe(CURATION.format(root=made.root), [f"cache={folder / 'cache'}"])
@@ -193,7 +193,7 @@ class Turns:
 def in_turn(prepared: Prepared, recipe: TrainingRecipe, folder: Path) -> tuple[Curve, Curve]:
     """Ray Train with one worker, and the bare loop, one step each in turn."""
     from ray_jobs.cluster import connected
-    from ray_jobs.relay import Relay
+    from ray_jobs.event_queue import Relay
     from ray_jobs.training import train_on_ray
 
     lines, seconds, steps = [], [], bare_steps(prepared)

@@ -34,7 +34,7 @@ def measure(rows: int, folder: Path, ray: bool) -> dict[str, Any]:
     """Make phantoms of about `rows` rows, curate them, and say what it took."""
     from curation.phantoms import make_phantoms
     from curation.recipe import parse_recipe
-    from ray_jobs.running import executor
+    from ray_jobs.actions.curate import executor
 
     made = make_phantoms(
         folder / "phantoms", images=round(rows / ROWS_PER_IMAGE), seed=0, workers=2

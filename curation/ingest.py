@@ -11,13 +11,13 @@ from typing import Any, Final
 import pyarrow as pa
 from pydantic import Field
 
-from curation import records
-from curation.config import Config
-from curation.options import split_options
 from curation.privacy import TEXT_NOTE, identifiers
 from curation.sources.faults import FOREIGN, bad_row
-from curation.split_names import Split, plain_split
-from curation.text import clean, normalise_answer
+from medsift import records
+from medsift.config import Config
+from medsift.options import split_options
+from medsift.text import clean, normalise_answer
+from medsift.vocabulary import Split, plain_split
 
 MARKER: Final = "<image>"
 LOWERED: Final = ("split", "modality", "body_part", "answer_type", "language")

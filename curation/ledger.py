@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import records
-from curation.errors import LedgerError
-from curation.storage import count_rows, read_folder
+from medsift import records
+from medsift.errors import LedgerError
+from medsift.storage.parts import count_rows, read_folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from curation import ledger, records
-from curation.claim import claimed
-from curation.errors import LedgerError, StorageError
-from curation.execution import Executor
+from curation import ledger
 from curation.ledger import Balance
-from curation.local_paths import require_local
-from curation.manifest import newest_version
-from curation.progress import (
+from curation.publish import decided, publish
+from curation.recipe import Recipe
+from curation.stage_marker import MARKER, StageMarker, read_marker
+from curation.stages import STAGES
+from curation.stages.decontaminate import DecontaminateStage, check_indexes, undecided
+from curation.stages.embed import EmbedStage
+from curation.stages.score import check_models
+from curation.stages.stage import FinishedStage, Operator, Stage, StageContext
+from curation.unread import read_census
+from medsift import records
+from medsift.errors import LedgerError, StorageError
+from medsift.execution import Executor
+from medsift.manifest import newest_version
+from medsift.progress import (
     Listener,
     StageAdvanced,
     StageFinished,
@@ -25,17 +33,11 @@ from curation.progress import (
     StageWarned,
     silent,
 )
-from curation.publish import MANIFEST_NAME, decided, publish
-from curation.recipe import Recipe
-from curation.seals import broken, make_durable, seals, sync
-from curation.stage_marker import MARKER, StageMarker, read_marker
-from curation.stages import STAGES
-from curation.stages.base import FinishedStage, Operator, Stage, StageContext
-from curation.stages.decontaminate import DecontaminateStage, check_indexes, undecided
-from curation.stages.embed import EmbedStage
-from curation.stages.score import check_models
-from curation.storage import count_rows, read_folder, write_json
-from curation.unread import read_census
+from medsift.storage.local_paths import require_local
+from medsift.storage.parts import count_rows, read_folder, write_json
+from medsift.storage.run_lock import claimed
+from medsift.storage.seals import broken, make_durable, seals, sync
+from medsift.vocabulary import MANIFEST_NAME
 
 logger = logging.getLogger(__name__)
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from curation import records
 from curation.ingest import ingest
 from curation.recipe import Recipe
-from curation.sources.base import BlobStore, Reader
+from curation.sources.reader import Reader
+from medsift import records
+from medsift.images.blob_store import BlobStore
 
 
 def first_texts(recipe: Recipe, rows: int) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from curation.errors import ModelError
+from medsift.errors import ModelError
 
 if TYPE_CHECKING:
     from PIL import Image

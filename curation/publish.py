@@ -11,17 +11,17 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from curation import records
-from curation.manifest import RunRecord, write_manifest
 from curation.projection import principal_plane
 from curation.recipe import Recipe
 from curation.report import write_report
-from curation.stages.base import FinishedStage
 from curation.stages.split import with_splits
-from curation.storage import parts, read_folder, read_part
-from curation.vectors import read_vectors
+from curation.stages.stage import FinishedStage
+from medsift import records
+from medsift.manifest import RunRecord, write_manifest
+from medsift.storage.parts import parts, read_folder, read_part
+from medsift.storage.vectors import read_vectors
+from medsift.vocabulary import MANIFEST_NAME
 
-MANIFEST_NAME: Final = "manifest.duckdb"
 REPORT_NAME: Final = "report.html"
 PACKAGES: Final = (
     "medsift",

@@ -9,21 +9,22 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from curation import records, yaml_recipe
-from curation.config import Config
 from curation.decontaminate.config import DecontaminateConfig
 from curation.dedup.config import DedupConfig
 from curation.encoders import AnyEncoder
-from curation.images import ImagesConfig
 from curation.ingest import IngestConfig
-from curation.local_paths import LocalPath
 from curation.neighbors import NeighborsConfig
 from curation.pool import GraphConfig
-from curation.records import fingerprint
 from curation.scoring import ScoresConfig
 from curation.selection import SelectionConfig
 from curation.sources import SourceConfig
 from curation.splits.config import SplitsConfig
+from medsift import recipe_yaml as yaml_recipe
+from medsift import records
+from medsift.config import Config
+from medsift.images import ImagesConfig
+from medsift.records import fingerprint
+from medsift.storage.local_paths import LocalPath
 
 
 class FailuresConfig(Config):

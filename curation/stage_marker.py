@@ -7,8 +7,8 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from curation.config import Config
-from curation.seals import Seal
+from medsift.config import Config
+from medsift.storage.seals import Seal
 
 MARKER: Final = "done.json"
 

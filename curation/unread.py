@@ -10,14 +10,12 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from curation import records
 from curation.encoders.scripts import main_script
-from curation.storage import read_folder
-from curation.vectors import vector_parts
-
-Flags = NDArray[np.bool_]
+from medsift import records
+from medsift.arrays import Flags
+from medsift.storage.parts import read_folder
+from medsift.storage.vectors import vector_parts
 
 STAGE: Final = "embed"
 ALL: Final = "texts"

@@ -13,14 +13,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.errors import LedgerError, UsageError
-from curation.execution import Executor
-from curation.progress import Listener, StageAdvanced, StageStarted, silent
-from evaluation.asking import AskModel, Question, collect_replies
-from evaluation.generators import GeneratorConfig
-from evaluation.judge import judge
-from evaluation.lineage import Lineage, lineage_of
-from evaluation.predicting import (
+from evaluation.build_predictions import (
     Bench,
     as_json,
     evaluation_identity,
@@ -28,11 +21,18 @@ from evaluation.predicting import (
     predictions,
     requests,
 )
+from evaluation.generators import GeneratorConfig
+from evaluation.inference import AskModel, Question, collect_replies
+from evaluation.judge import judge
+from evaluation.lineage import Lineage, lineage_of
+from evaluation.manifest_io import home, store
+from evaluation.metrics_table import summarise
 from evaluation.recipe import EvaluationRecipe
 from evaluation.scoring import PROTOCOLS
 from evaluation.scoring.predictions import score_predictions
-from evaluation.stored import home, store
-from evaluation.summary import summarise
+from medsift.errors import LedgerError, UsageError
+from medsift.execution import Executor
+from medsift.progress import Listener, StageAdvanced, StageStarted, silent
 
 PICTURES: Final = "benchmark-pictures"
 

@@ -13,14 +13,14 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 from pydantic import field_validator
 
-from curation import records
-from curation.cache import TableCache
-from curation.config import Config
-from curation.errors import UsageError
-from evaluation.generators.base import Request
 from evaluation.generators.endpoint import EndpointGenerator
+from evaluation.generators.generator import Request
 from evaluation.records import ORIGINAL
 from evaluation.scoring.reasoning import without_reasoning
+from medsift import records
+from medsift.config import Config
+from medsift.errors import UsageError
+from medsift.storage.table_cache import TableCache
 
 JUDGE_VERSION: Final = 1
 """Raised when equal replies are put to the judge otherwise."""

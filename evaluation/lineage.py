@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from curation.errors import InputError
 from evaluation.generators import GeneratorConfig
+from medsift.errors import InputError
 
 LINEAGE_FILE: Final = "lineage.json"
 

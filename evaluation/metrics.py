@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.errors import UsageError
-from evaluation.scoring.base import Item
 from evaluation.scoring.medevalkit import by_answer_type, is_closed
+from evaluation.scoring.scored import Item
+from medsift.errors import UsageError
 
 Flags = npt.NDArray[np.bool_]
 

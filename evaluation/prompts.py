@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from curation.config import Config
-from curation.models.framing import Turn
-from curation.models.image_text import MARK
 from evaluation.perturb.item import MARKER, Item, language_of
 from evaluation.scoring.closed import polarity
+from medsift.config import Config
+from medsift.models.chat_format import Turn
+from medsift.models.image_text import MARK
 
 PROMPTS_VERSION: Final = 1
 """Raised when equal items and settings give other words."""

@@ -8,9 +8,6 @@ from typing import Any, Final
 
 from pydantic import Field, field_validator
 
-from curation import yaml_recipe
-from curation.config import Config
-from curation.local_paths import LocalPath
 from evaluation.benchmarks import AnyBenchmark
 from evaluation.generators import AnyGenerator
 from evaluation.judge import JudgeConfig
@@ -19,6 +16,9 @@ from evaluation.prompts import PromptConfig
 from evaluation.records import ORIGINAL
 from evaluation.scoring import PROTOCOLS
 from evaluation.statistics import FACETS, Resampling
+from medsift import recipe_yaml as yaml_recipe
+from medsift.config import Config
+from medsift.storage.local_paths import LocalPath
 
 JOINT: Final = " / "
 """Joins the columns of a facet that is a combination: ``modality / task_type``."""

@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ValidationError
 
-from curation.errors import ManifestError
+from evaluation.manifest_io import find_evaluation, known_evaluations, read_evaluation
+from evaluation.metrics_table import summarise
 from evaluation.records import SCORES
 from evaluation.scoring.predictions import score_predictions
 from evaluation.statistics import FACETS, Resampling
-from evaluation.stored import find_evaluation, known_evaluations, read_evaluation
-from evaluation.summary import summarise
+from medsift.errors import ManifestError
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,16 +24,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curation.errors import UsageError
-from curation.text import normalise_answer
 from evaluation.perturb.apply import BY_NAME, find_variant
 from evaluation.records import ORIGINAL
 from evaluation.scoring.closed import polarity
 from evaluation.scoring.coverage import check_once
 from evaluation.statistics import METRICS, Estimate, Resampling, cluster_ids, intervals
+from medsift.arrays import Doubles
+from medsift.errors import UsageError
+from medsift.text import normalise_answer
 
-Doubles = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 Codes = NDArray[np.int64]
 
 ALL: Final = "all"

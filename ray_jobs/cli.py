@@ -13,9 +13,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from curation.errors import ManifestError, MedSiftError
-from curation.local_paths import with_local_paths
-from curation.temporary import check_temporary_folder
+from medsift.errors import ManifestError, MedSiftError
+from medsift.storage.local_paths import with_local_paths
+from medsift.storage.temporary import check_temporary_folder
 from ray_jobs.commands.compare import compare
 from ray_jobs.commands.compare_models import compare_models
 from ray_jobs.commands.curate import curate
@@ -178,7 +178,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _forget_manifests() -> None:
     """Begin anew: what an earlier command of this process read is not to blame for this one."""
-    reading = sys.modules.get("curation.manifest.reading")
+    reading = sys.modules.get("medsift.manifest.reading")
     if reading is not None:
         reading.opened.clear()
 
@@ -188,10 +188,10 @@ def _foreign_manifest() -> str | None:
 
     A manifest may be anyone's: its values are not all looked at before they are used.
     """
-    reading = sys.modules.get("curation.manifest.reading")
+    reading = sys.modules.get("medsift.manifest.reading")
     if reading is None:
         return None
-    from curation.manifest.faults import find_fault
+    from medsift.manifest.faults import find_fault
 
     for path in reading.opened:
         fault = find_fault(path) if path.is_file() else None
@@ -218,7 +218,7 @@ def _refuse(error: TyperException) -> int:
 def main() -> NoReturn:
     """Entry point of the console script."""
     status = run(sys.argv[1:])
-    engine = sys.modules.get("curation.manifest.query")
+    engine = sys.modules.get("medsift.manifest.query")
     if engine is not None and engine.left_behind():
         # A statement inside one long call of a function cannot be stopped but with the process.
         sys.stdout.flush()

@@ -8,8 +8,8 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from curation.errors import UsageError
-from ray_jobs.access import offer_token
+from medsift.errors import UsageError
+from ray_jobs.ray_token import offer_token
 
 ADDRESS = "RAY_ADDRESS"
 REACH_SECONDS = 10.0

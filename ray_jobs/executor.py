@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
-from curation.errors import MedSiftError
-from curation.execution import Resources, Worker, begin_stream, end_stream, pack, run_item
+from medsift.errors import MedSiftError
+from medsift.execution import Resources, Worker, begin_stream, end_stream, pack, run_item
 
 if TYPE_CHECKING:
     from ray.data import Dataset

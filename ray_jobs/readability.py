@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from curation.errors import MedSiftError
+from medsift.errors import MedSiftError
 from ray_jobs.console import one_line
 from ray_jobs.doctor import Finding
 
@@ -20,8 +20,8 @@ def texts(recipe: str) -> Finding:
     from curation.preview import first_texts
     from curation.recipe import load_recipe
     from curation.unread import Census
-    from ray_jobs.names import recipe_path
-    from ray_jobs.places import anchored
+    from ray_jobs.absolute_paths import anchored
+    from ray_jobs.cli_args import recipe_path
 
     try:
         loaded = anchored(load_recipe(recipe_path(recipe)), Path.cwd())

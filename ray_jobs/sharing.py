@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from curation.errors import StorageError
-from curation.sources.storage import is_remote, local_path
+from medsift.errors import StorageError
+from medsift.storage.locations import is_remote, local_path
 
 if TYPE_CHECKING:
     from curation.recipe import Recipe

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from curation.errors import MedSiftError, StorageError
+from medsift.errors import MedSiftError, StorageError
 from ray_jobs.executor import MOST_BLOCKS, quiet
-from ray_jobs.store import Store
+from ray_jobs.remote_dir import Store
 from training.pictures import load_picture
 from training.rows import ROWS
 from training.samples import Picture

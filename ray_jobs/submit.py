@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Final
 
 import yaml
 
-from curation.errors import UsageError
-from ray_jobs.access import Token, offer_token
+from medsift.errors import UsageError
 from ray_jobs.cluster import require_reachable
 from ray_jobs.console import one_line
+from ray_jobs.ray_token import Token, offer_token
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient

@@ -20,28 +20,28 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from curation.errors import MedSiftError, ModelError, UsageError
-from curation.execution import Resources
-from curation.sources.storage import without_query
+from medsift.errors import MedSiftError, ModelError, UsageError
+from medsift.execution import Resources
+from medsift.storage.locations import without_query
 from ray_jobs.cluster import ADDRESS, connected
 from ray_jobs.console import one_line
+from ray_jobs.event_queue import Relay, listen_while
 from ray_jobs.executor import cluster_resources, share
-from ray_jobs.keeper import RayKeeper, forget_notes
-from ray_jobs.relay import Relay, listen_while
+from ray_jobs.ray_checkpoints import RayKeeper, forget_notes
+from ray_jobs.remote_dir import Store
 from ray_jobs.sharing import check_nodes
-from ray_jobs.store import Store
 from ray_jobs.streaming import stream_pictures, stream_rows, write_rows
-from training.base import NO_GPU
+from training.base_model import NO_GPU
 from training.checkpoint import STATE, read_state, whole_folder
-from training.fleet import Alone, Fleet, ProcessGroup
-from training.identity import CHECKPOINTS, RESULT, Training, open_training
+from training.distributed import Alone, Fleet, ProcessGroup
 from training.logs import STEPS, StepLine
+from training.manifest_io import DROPS, Kept, kept_in
 from training.prepare import Prepared
 from training.recipe import TrainingRecipe, WorkersConfig
 from training.rows import read_rows
 from training.run import Listener, Trained, TrainingBegun, carry_out, silent, work
 from training.sharding import shard
-from training.stored import DROPS, Kept, kept_in
+from training.training_id import CHECKPOINTS, RESULT, Training, open_training
 
 logger = logging.getLogger(__name__)
 

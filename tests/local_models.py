@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from curation.models import TransformersModelConfig
+from medsift.models import TransformersModelConfig
 from tests.vision_models import TEXT, tokenizer
 
 END = "<|end|>"

@@ -32,7 +32,7 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from curation.models import ImageTextModelConfig
+from medsift.models import ImageTextModelConfig
 
 CHAT = (
     "{% for turn in messages %}<s>{{ turn['role'] }}: {% for part in turn['content'] %}"

@@ -14,12 +14,9 @@ from itertools import count
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from medsift.arrays import Doubles, Indices
 from training.recipe import BatchesConfig
-
-Ints = NDArray[np.int64]
-Doubles = NDArray[np.float64]
 
 WINDOW: Final = 64
 """Batches whose samples are sorted by length together: enough that little is padded."""
@@ -48,7 +45,7 @@ class Plan:
     otherwise each is seen once. Ends after `steps`, or after `epochs`.
     """
 
-    lengths: Ints
+    lengths: Indices
     config: BatchesConfig
     seed: int
     per_step: int
@@ -96,7 +93,7 @@ class Epochs:
     """The endless sequence of batches, epoch by epoch."""
 
     def __init__(
-        self, lengths: Ints, config: BatchesConfig, seed: int, odds: Doubles | None
+        self, lengths: Indices, config: BatchesConfig, seed: int, odds: Doubles | None
     ) -> None:
         self.lengths, self.config, self.seed, self.odds = lengths, config, seed, odds
         self.starts = [0]
@@ -135,13 +132,13 @@ class Epochs:
         shuffled = [batches[place] for place in generator.permutation(len(batches))]
         return _costliest_first(shuffled, self.lengths) if epoch == 0 else tuple(shuffled)
 
-    def _order(self, generator: np.random.Generator) -> Ints:
+    def _order(self, generator: np.random.Generator) -> Indices:
         n = len(self.lengths)
         if self.odds is None:
             return generator.permutation(n)
         return generator.permutation(drawn(self.odds, n, generator))
 
-    def _groups(self, order: Ints) -> Iterator[Ints]:
+    def _groups(self, order: Indices) -> Iterator[Indices]:
         """Samples that are put into batches together; sorted, longest first, if that is asked."""
         if not (self.config.grouped or self.config.packing):
             yield order
@@ -163,18 +160,18 @@ def deal(batches: Sequence[Batch], rank: int, world_size: int) -> tuple[Batch, .
     return tuple(batches[place] if place < len(batches) else spare for place in places)
 
 
-def drawn(odds: Doubles, draws: int, generator: np.random.Generator) -> Ints:
+def drawn(odds: Doubles, draws: int, generator: np.random.Generator) -> Indices:
     """Places (draws,) drawn by `odds` (n,), each as often as it should be, to within one.
 
     Systematic resampling (Madow 1949): one random number, then equal strides.
     """
     stops = np.cumsum(odds) / odds.sum()
     strides = (np.arange(draws) + generator.random()) / draws
-    found: Ints = np.minimum(np.searchsorted(stops, strides, side="right"), len(odds) - 1)
+    found: Indices = np.minimum(np.searchsorted(stops, strides, side="right"), len(odds) - 1)
     return found
 
 
-def _padded(order: Ints, lengths: Ints, config: BatchesConfig) -> Iterator[Batch]:
+def _padded(order: Indices, lengths: Indices, config: BatchesConfig) -> Iterator[Batch]:
     """Batches of one sample a row: rows times the longest stay within the tokens."""
     rows: list[Row] = []
     longest = 0
@@ -189,7 +186,7 @@ def _padded(order: Ints, lengths: Ints, config: BatchesConfig) -> Iterator[Batch
         yield Batch(tuple(rows))
 
 
-def _packed(order: Ints, lengths: Ints, config: BatchesConfig) -> Iterator[Batch]:
+def _packed(order: Indices, lengths: Indices, config: BatchesConfig) -> Iterator[Batch]:
     """Batches of one row that holds several samples: first fit, longest first."""
     bins: list[list[int]] = []
     room: list[int] = []
@@ -206,7 +203,7 @@ def _packed(order: Ints, lengths: Ints, config: BatchesConfig) -> Iterator[Batch
     return (Batch((tuple(held),)) for held in bins)
 
 
-def _costliest_first(batches: Sequence[Batch], lengths: Ints) -> tuple[Batch, ...]:
+def _costliest_first(batches: Sequence[Batch], lengths: Indices) -> tuple[Batch, ...]:
     """The batch that takes most memory leads: what does not fit shows at once."""
     if not batches:
         return ()
@@ -215,7 +212,7 @@ def _costliest_first(batches: Sequence[Batch], lengths: Ints) -> tuple[Batch, ..
     return (batches[worst], *batches[:worst], *batches[worst + 1 :])
 
 
-def cost(batch: Batch, lengths: Ints) -> int:
+def cost(batch: Batch, lengths: Indices) -> int:
     """Tokens of a batch, padding included."""
     held = [sum(int(lengths[place]) for place in row) for row in batch.rows]
     return max(held) * len(held)

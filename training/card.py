@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import yaml
 
-from curation.manifest import read
-from curation.markdown import code, plain
+from medsift.manifest import read
+from medsift.markdown import code, plain
 
 LIMITS: Final = """\
 Not a medical device. Not for diagnosis, triage or treatment, and not a substitute for a clinician.

@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from curation.errors import ModelError, StorageError, UsageError
-from training.adapters import trained_parameters
+from medsift.errors import ModelError, StorageError, UsageError
 from training.sharding import like, whole
+from training.trainable import trained_parameters
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from curation.errors import ModelError
-from training.base import Base
+from medsift.errors import ModelError
+from training.base_model import Base
 from training.batches import Batch
-from training.encoding import Encodings
-from training.labels import IGNORED, ChatEncoder
+from training.chat_labels import IGNORED, ChatEncoder
+from training.encode_dataset import Encodings
 from training.packing import Packer
 from training.pictures import load_picture
 from training.samples import Picture, Sample

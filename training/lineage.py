@@ -11,12 +11,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from curation.errors import InputError
-from training.base import arithmetic
-from training.identity import Training
+from medsift.errors import InputError
+from training.base_model import arithmetic
 from training.loop import Outcome
 from training.notes import notes_of
 from training.prepare import Prepared
+from training.training_id import Training
 
 LINEAGE_FILE: Final = "lineage.json"
 PACKAGES: Final = (

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from curation.errors import UsageError
-from curation.storage import written_whole
+from medsift.errors import UsageError
+from medsift.storage.parts import written_whole
 from training.recipe import LogConfig
 
 STEPS: Final = "steps.jsonl"

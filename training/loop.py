@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Literal
 from training.batches import Batch
 from training.checkpoint import Keeper, Snapshot, State, restore, restore_weights
 from training.collate import Collator
-from training.feed import feed
-from training.fleet import Alone, Fleet
+from training.distributed import Alone, Fleet
 from training.logs import Journal, StepLine
-from training.measures import Arithmetic, Clock, mfu, peak_memory_mb
+from training.prefetch import feed
 from training.prepare import Prepared
 from training.samples import Picture
 from training.step import Stepper, Taken
-from training.validation import held_out_loss
+from training.throughput import Arithmetic, Clock, mfu, peak_memory_mb
+from training.validation_loss import held_out_loss
 
 if TYPE_CHECKING:
     from PIL.Image import Image

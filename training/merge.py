@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from pydantic import ValidationError
 
-from curation.errors import InputError, ModelError, UsageError
-from curation.models.adapters import with_adapter
-from curation.models.base import quietly
-from curation.models.image_text import MARK
-from training.base import AnyBase, Base, PretrainedBase, load_base
+from medsift.errors import InputError, ModelError, UsageError
+from medsift.models.adapters import with_adapter
+from medsift.models.image_text import MARK
+from medsift.models.language_model import quietly
+from training.base_model import AnyBase, Base, PretrainedBase, load_base
 from training.checkpoint import whole_folder
 from training.lineage import LINEAGE_FILE, read_lineage
+from training.output_dir import CARD
 from training.recipe import TrainingRecipe
-from training.result import CARD
 
 if TYPE_CHECKING:
     from PIL.Image import Image

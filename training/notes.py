@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.gate import Verdict
+from training.contamination import Verdict
 from training.prepare import Prepared
 
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.errors import ModelError
-from training.base import Base
+from medsift.arrays import Floats
+from medsift.errors import ModelError
+from training.base_model import Base
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Floats = NDArray[np.float32]
 
 MASKED: Final = ("eager", "sdpa")
 TOLERANCE: Final = {"float32": 1e-3, "bfloat16": 3e-2}

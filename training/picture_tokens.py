@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
-from curation.errors import ModelError
-from curation.models.image_text import MARK
-from curation.models.reserved_tokens import ReservedTokens
-from training.base import Base
+from medsift.errors import ModelError
+from medsift.models.image_text import MARK
+from medsift.models.reserved_tokens import ReservedTokens
+from training.base_model import Base
 from training.pictures import limited
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from curation.scoring.multimodal_gain import read_picture
+from medsift.images.curated import read_picture
 from training.samples import Picture
 
 if TYPE_CHECKING:

@@ -10,20 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from curation import records
-from curation.errors import InputError, UsageError
-from training.adapters import prepare_model, set_training
-from training.base import NO_GPU, Base, arithmetic, load_base
-from training.batches import Batch, Doubles, Ints, Plan
+from medsift import records
+from medsift.arrays import Doubles, Indices
+from medsift.errors import InputError, UsageError
+from training.base_model import NO_GPU, Base, arithmetic, load_base
+from training.batches import Batch, Plan
+from training.chat_labels import ChatEncoder
 from training.collate import Collator
-from training.encoding import Drop, Encodings, encode_samples, longest_allowed
-from training.held_out import hold_out
-from training.labels import ChatEncoder
-from training.objective import Objective
+from training.encode_dataset import Drop, Encodings, encode_samples, longest_allowed
+from training.loss import Objective
 from training.packing import Packer, check_packing
 from training.recipe import TrainingRecipe
+from training.sample_weights import sample_weights
 from training.samples import Sample, Selected, read_selection
-from training.weights import sample_weights
+from training.trainable import prepare_model, set_training
+from training.validation_split import hold_out
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +34,8 @@ class Material:
     """Samples with their tokens, the order in which they come, and what makes tensors of them."""
 
     encodings: Encodings
-    lengths: Ints
-    supervised: Ints
+    lengths: Indices
+    supervised: Indices
     plan: Plan
     collator: Collator
 
@@ -201,7 +202,7 @@ def _material(
     return Material(encodings, plan.lengths, supervised, plan, collator)
 
 
-def _lengths(encodings: Encodings) -> Ints:
+def _lengths(encodings: Encodings) -> Indices:
     return np.array([one.length for one in encodings.encoded], np.int64)
 
 

@@ -9,13 +9,14 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from curation import records, yaml_recipe
-from curation.config import Config
-from curation.local_paths import LocalPath
-from curation.models.base import Precision
-from curation.split_names import SplitName, plain_split
-from curation.splits.components import Level
-from training.base import AnyBase
+from medsift import recipe_yaml as yaml_recipe
+from medsift import records
+from medsift.config import Config
+from medsift.leakage_groups import Level
+from medsift.models.language_model import Precision
+from medsift.storage.local_paths import LocalPath
+from medsift.vocabulary import SplitName, plain_split
+from training.base_model import AnyBase
 
 ALL_LINEAR: Final = "all-linear"
 MIXED_BY: Final = ("source", "stratum", *records.TAGS)

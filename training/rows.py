@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.manifest import read, selected_batches
-from curation.split_names import stored_names
+from medsift.manifest import read, selected_batches
+from medsift.vocabulary import stored_names
 from training.recipe import MIXED_BY
 
 BATCH_ROWS: Final = 10_000

@@ -10,20 +10,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curation.claim import claimed
-from curation.errors import MedSiftError, UsageError
+from medsift.errors import MedSiftError, UsageError
+from medsift.storage.run_lock import claimed
 from training.checkpoint import FolderKeeper, Keeper
-from training.fleet import Alone, Fleet
-from training.identity import CHECKPOINTS, RESULT, Training, open_training
+from training.distributed import Alone, Fleet
 from training.lineage import lineage
 from training.logs import Journal, StepLine
 from training.loop import Stream, train
+from training.manifest_io import Kept, kept_in, store_failed, store_finished, write_drops
 from training.notes import notes_of
+from training.output_dir import finished, renew_card, result_weights, write_result
 from training.prepare import Prepared, prepare
 from training.recipe import TrainingRecipe
-from training.result import finished, renew_card, result_weights, write_result
 from training.samples import gather
-from training.stored import Kept, kept_in, store_failed, store_finished, write_drops
+from training.training_id import CHECKPOINTS, RESULT, Training, open_training
 
 if TYPE_CHECKING:
     import pyarrow as pa

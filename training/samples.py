@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from curation.errors import InputError
-from curation.finished import MANIFEST
-from curation.manifest import resolve_selection
-from curation.models.framing import Turn
-from curation.scoring.multimodal_gain import marked
-from curation.sources.references import stat
+from medsift.errors import InputError
+from medsift.images.references import stat
+from medsift.manifest import resolve_selection
+from medsift.models.chat_format import Turn
+from medsift.models.image_text import marked
+from medsift.vocabulary import MANIFEST_NAME
 from training.recipe import MIXED_BY
 from training.rows import read_rows
 
@@ -60,7 +60,7 @@ class Selected:
 
 def manifest_of(run: Path) -> Path:
     """The manifest of a run directory, or the file itself."""
-    return run if run.is_file() else run / MANIFEST
+    return run if run.is_file() else run / MANIFEST_NAME
 
 
 def read_selection(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from curation.errors import ModelError
+from medsift.errors import ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor

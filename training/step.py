@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from curation.errors import ModelError
-from training.adapters import check_gradients, parameter_groups, trained_parameters
+from medsift.errors import ModelError
 from training.batches import Batch
-from training.feed import Fed
-from training.fleet import Fleet, sum_gradients
-from training.memory import told_what_to_change
-from training.objective import step_weight
+from training.distributed import Fleet, sum_gradients
+from training.loss import step_weight
+from training.oom import told_what_to_change
+from training.prefetch import Fed
 from training.prepare import Prepared
 from training.schedule import rate_factor
 from training.sharding import whole
+from training.trainable import check_gradients, parameter_groups, trained_parameters
 
 if TYPE_CHECKING:
     from torch import Tensor

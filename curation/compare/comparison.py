@@ -8,9 +8,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from curation.compare.layout import Line, ask, opened
-from curation.errors import ManifestError, UsageError
 from curation.selection.tokens import BYTES_PER_TOKEN
+from medsift.errors import ManifestError, UsageError
+from medsift.manifest.any_version import Line, ask, opened
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

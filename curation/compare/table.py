@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any, Final
 
 from curation.compare.comparison import Comparison
-from curation.terminal import escaped
+from medsift.terminal import escaped
 
 NO_VALUE: Final = "–"
 FACTS: Final = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from curation.decontaminate.config import BenchmarkConfig, DecontaminateConfig
-from curation.decontaminate.hits import SAME_IMAGE, SAME_PAIR, SAME_TEXT, Hits, find_hits
 from curation.decontaminate.index import (
     BenchmarkIndex,
     build_index,
@@ -11,10 +10,10 @@ from curation.decontaminate.index import (
     read_index,
     write_index,
 )
-from curation.decontaminate.review import NEAR, REVIEWS, with_originals
+from curation.decontaminate.matches import SAME_IMAGE, SAME_PAIR, SAME_TEXT, Hits, find_hits
+from curation.decontaminate.review import REVIEWS, with_originals
 
 __all__ = [
-    "NEAR",
     "REVIEWS",
     "SAME_IMAGE",
     "SAME_PAIR",

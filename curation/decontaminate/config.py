@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from curation.config import Config
-from curation.local_paths import LocalPath
+from medsift.config import Config
+from medsift.storage.local_paths import LocalPath
 
 Fate = Literal["drop", "keep"]
 Undecided = Literal["drop", "keep", "stop"]

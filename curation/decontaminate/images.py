@@ -7,22 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from curation.decontaminate.config import DecontaminateConfig
 from curation.decontaminate.index import BenchmarkIndex
 from curation.decontaminate.placed import find_placed
 from curation.dedup.config import ImageCopyConfig
-from curation.dedup.images import HASH_BITS, ImageSet, correlate
-from curation.dedup.partners import Shortlisted
-from curation.dedup.registration import Thumbs, agree, glances, mirrored
+from curation.matching.candidate_pairs import Shortlisted
+from curation.matching.image_copies import HASH_BITS, ImageSet, correlate
+from curation.matching.registration import Thumbs, agree, glances, mirrored
 from curation.neighbors import Pairs
-from curation.records import THUMB_SIDE
-
-Indices = NDArray[np.int64]
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+from medsift.arrays import Doubles, Flags, Floats, Indices
+from medsift.records import THUMB_SIDE
 
 PAIRS_AT_A_TIME = 4_000_000
 

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation import records
 from curation.decontaminate.passages import Passage, item_passages, turns_of
-from curation.errors import InputError, StorageError, UsageError
-from curation.records import THUMB_SIDE
-from curation.reorder import sorted_rows, taken_rows
-from curation.storage import CHECKED, read_part
-from curation.vectors import ContentVectors
+from medsift import records
+from medsift.errors import InputError, StorageError, UsageError
+from medsift.records import THUMB_SIDE
+from medsift.reorder import sorted_rows, taken_rows
+from medsift.storage.parts import CHECKED, read_part
+from medsift.storage.vectors import ContentVectors
 
 INDEX_VERSION: Final = 3
 ITEMS: Final = pa.schema(

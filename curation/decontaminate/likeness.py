@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curation.decontaminate.placements import Floats, Indices, Maps, sample, smooth
-from curation.dedup.registration import Level, Thumbs, register, warp, workers
-from curation.records import THUMB_SIDE
+from curation.decontaminate.placements import Maps, sample, smooth
+from curation.matching.registration import Level, Thumbs, register, warp, workers
+from medsift.arrays import Floats, Indices
+from medsift.records import THUMB_SIDE
 
 if TYPE_CHECKING:
     from torch import Tensor

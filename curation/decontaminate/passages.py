@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
-from curation.dedup.options import choices, stem
+from curation.matching.lettered_options import choices, stem
 from curation.neighbors.shingles import canonical, shingles_of
-from curation.records import digest
-from curation.text import normalise_answer, normalise_question
+from medsift.records import digest
+from medsift.text import normalise_answer, normalise_question
 
 SHINGLE: Final = 3
 # Scripts without spaces are counted by characters: two of Chinese or kana to a word, and four of

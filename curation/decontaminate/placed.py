@@ -7,17 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from curation.decontaminate.likeness import compare
-from curation.decontaminate.placements import (
-    Described,
-    Floats,
-    Indices,
-    Maps,
-    blocks,
-    describe,
-    place,
-    products,
-)
-from curation.dedup.registration import Thumbs
+from curation.decontaminate.placements import Described, Maps, blocks, describe, place, products
+from curation.matching.registration import Thumbs
+from medsift.arrays import Floats, Indices
 
 MINE_AT_A_TIME = 256  # pictures, of 75 kB of descriptions each
 THEIRS_AT_A_TIME = 512

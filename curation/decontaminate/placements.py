@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.dedup.registration import Thumbs
-from curation.records import THUMB_SIDE
+from curation.matching.registration import Thumbs
+from medsift.arrays import Floats, Indices
+from medsift.records import THUMB_SIDE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Indices = NDArray[np.int64]
-Floats = NDArray[np.float32]
 Maps = NDArray[np.float32]
 
 SIDE = 32  # pixels of a part whose edges are described

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 
 from curation.decontaminate.images import ImageHits
 from curation.decontaminate.index import BenchmarkIndex
-from curation.dedup.images import ImageSet
-from curation.errors import UsageError
-from curation.reorder import taken_rows
+from curation.matching.image_copies import ImageSet
+from medsift.errors import UsageError
+from medsift.reorder import taken_rows
+from medsift.vocabulary import NEAR
 
-NEAR: Final = "near, unresolved"
 REVIEWS: Final = pa.schema(
     [
         pa.field("benchmark", pa.string(), nullable=False),

@@ -10,15 +10,7 @@ from curation.dedup.config import (
     TextConfig,
 )
 from curation.dedup.deduplicate import deduplicate
-from curation.dedup.tables import (
-    CLUSTERS,
-    CONFLICTS,
-    GROUPS,
-    LEAKS,
-    REASONS,
-    SWEEP,
-    DedupResult,
-)
+from curation.dedup.schemas import CLUSTERS, CONFLICTS, GROUPS, LEAKS, REASONS, SWEEP, DedupResult
 
 __all__ = [
     "CLUSTERS",

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curation.dedup.images import Copies, pair_similarity
+from curation.dedup.resolve import Fates
 from curation.dedup.samples import Pictures
-from curation.dedup.survivors import Fates
-from curation.dedup.tables import CLUSTERS, GROUPS, KIND_OF_REASON, REASONS, Indices
+from curation.dedup.schemas import CLUSTERS, GROUPS, KIND_OF_REASON, REASONS
+from curation.matching.image_copies import Copies, pair_similarity
+from medsift.arrays import Indices
 
 
 def find_clusters(

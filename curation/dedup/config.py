@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from curation.config import Config
+from medsift.config import Config
 
 
 class ImageCopyConfig(Config):

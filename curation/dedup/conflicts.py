@@ -8,16 +8,17 @@ import numpy as np
 import pyarrow as pa
 
 from curation.dedup.config import SampleConfig
-from curation.dedup.conversations import Conversations, text_cosine
-from curation.dedup.images import Copies
-from curation.dedup.options import choices, stem
 from curation.dedup.samples import Pictures, blocks
+from curation.dedup.schemas import CONFLICTS
 from curation.dedup.semantic import question_answer
-from curation.dedup.tables import CONFLICTS, Flags, Indices
+from curation.matching.image_copies import Copies
+from curation.matching.lettered_options import choices, stem
+from curation.matching.text_match import Conversations, text_cosine
 from curation.meaning import alike, contrast, read_meaning
 from curation.neighbors import Pairs, connected_components
-from curation.records import digest
-from curation.text import normalise_answer, normalise_question
+from medsift.arrays import Flags, Indices
+from medsift.records import digest
+from medsift.text import normalise_answer, normalise_question
 
 
 def find_conflicts(

@@ -12,21 +12,22 @@ import pyarrow as pa
 from curation.dedup.clusters import find_clusters, image_groups
 from curation.dedup.config import DedupConfig
 from curation.dedup.conflicts import find_conflicts
-from curation.dedup.conversations import Conversations, read_conversations
-from curation.dedup.images import Copies, ImageSet, find_copies, image_set
 from curation.dedup.leaks import find_leaks
-from curation.dedup.order import survival_order
+from curation.dedup.near_text import text_links
+from curation.dedup.priority import survival_order
+from curation.dedup.resolve import Fates, decide, first_of_content
 from curation.dedup.samples import Links, Pictures, join_links, sample_links
+from curation.dedup.schemas import REASONS, DedupResult
 from curation.dedup.semantic import joint_vectors, semantic_links, semantic_report
-from curation.dedup.survivors import Fates, decide, first_of_content
-from curation.dedup.sweep import drawn, sweep_images
-from curation.dedup.tables import REASONS, DedupResult, Indices
-from curation.dedup.texts import text_links
-from curation.errors import UsageError
+from curation.dedup.threshold_sweep import drawn, sweep_images
+from curation.matching.image_copies import Copies, ImageSet, find_copies, image_set
+from curation.matching.text_match import Conversations, read_conversations
 from curation.neighbors import NeighborsConfig, TileRunner
-from curation.records import DECISIONS, DROPPED
-from curation.reorder import sorted_rows
-from curation.vectors import ContentVectors
+from medsift.arrays import Indices
+from medsift.errors import UsageError
+from medsift.records import DECISIONS, DROPPED
+from medsift.reorder import sorted_rows
+from medsift.storage.vectors import ContentVectors
 
 STAGE = "dedup"
 

@@ -9,11 +9,12 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from curation.dedup.conversations import Conversations
-from curation.dedup.images import Copies, pair_similarity
 from curation.dedup.samples import Pictures
-from curation.dedup.tables import LEAKS, Indices
-from curation.split_names import plain_split
+from curation.dedup.schemas import LEAKS
+from curation.matching.image_copies import Copies, pair_similarity
+from curation.matching.text_match import Conversations
+from medsift.arrays import Indices
+from medsift.vocabulary import plain_split
 
 TRAIN: Final = "train"
 VALIDATION: Final = "validation"

@@ -8,16 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from curation.dedup.config import DedupConfig
-from curation.dedup.conversations import Conversations, compare
-from curation.dedup.images import Copies, pair_similarity
-from curation.dedup.tables import (
-    IMAGE_COPY,
-    PARAPHRASE,
-    REASONS,
-    SAME_SAMPLE,
-    Doubles,
-    Indices,
-)
+from curation.dedup.schemas import IMAGE_COPY, PARAPHRASE, REASONS, SAME_SAMPLE
+from curation.matching.image_copies import Copies, pair_similarity
+from curation.matching.text_match import Conversations, compare
+from medsift.arrays import Doubles, Indices
 
 BLOCK = 1_000_000
 

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from curation.dedup.config import SemanticConfig
-from curation.dedup.conversations import Conversations, contrasts
-from curation.dedup.images import ImageSet
 from curation.dedup.samples import Links, Pictures
-from curation.dedup.sweep import THRESHOLDS
-from curation.dedup.tables import REASONS, SEMANTIC, Flags, Floats, Indices
+from curation.dedup.schemas import REASONS, SEMANTIC
+from curation.dedup.threshold_sweep import THRESHOLDS
+from curation.matching.image_copies import ImageSet
+from curation.matching.text_match import Conversations, contrasts
 from curation.neighbors import NeighborsConfig, PairSearch, TileRunner, find_pairs, join
+from medsift.arrays import Flags, Floats, Indices
 
 
 def joint_vectors(

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from curation.encoders.base import Encoder, EncoderConfig
 from curation.encoders.embedded import EmbeddedConfig
+from curation.encoders.encoder import Encoder, EncoderConfig
 from curation.encoders.open_clip import OpenClipConfig
 
 AnyEncoder = Annotated[EmbeddedConfig | OpenClipConfig, Field(discriminator="kind")]

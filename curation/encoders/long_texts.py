@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from curation.encoders.base import Vectors
-from curation.encoders.batches import unit
 from curation.encoders.readability import TextReader
+from medsift.arrays import Vectors
+from medsift.models.fixed_batches import unit
 
 
 def encode_readable(

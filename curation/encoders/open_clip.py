@@ -18,14 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from curation import records
-from curation.encoders.base import EncoderConfig, Flags, Pixels, Vectors
-from curation.encoders.batches import in_fixed_batches, unit
+from curation.encoders.encoder import EncoderConfig
 from curation.encoders.long_texts import encode_readable
 from curation.encoders.readability import TextReader
 from curation.encoders.vocabularies import reader_of
-from curation.encoders.weights import file_digest
-from curation.errors import ModelError
+from medsift import records
+from medsift.arrays import Flags, Pixels, Vectors
+from medsift.errors import ModelError
+from medsift.models.fixed_batches import in_fixed_batches, unit
+from medsift.models.weight_files import file_digest
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from curation.encoders.function_words import looks_foreign
 from curation.encoders.scripts import ACCENTED, script_of, scripts_read
+from medsift.arrays import Flags
 
-Flags = NDArray[np.bool_]
 Tokens = Callable[[Sequence[str]], Sequence[Sequence[int]]]
 
 READING_VERSION: Final = 2

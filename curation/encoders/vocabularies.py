@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from curation.encoders.readability import TextReader
-from curation.errors import ModelError
+from medsift.errors import ModelError
 
 CLIP_ENDS: Final = "</w>"
 WORD_MARKS: Final = ("##", "\u2581")

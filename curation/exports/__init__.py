@@ -12,13 +12,13 @@ from typing import Final
 
 import pyarrow as pa
 
-from curation.errors import ManifestError, StorageError, UsageError
 from curation.exports import hf, llava, messages, parquet, sharegpt, webdataset
-from curation.exports.base import ExportFormat, Origin
 from curation.exports.croissant import FILE_NAME, croissant
+from curation.exports.export_format import ExportFormat, Origin
 from curation.exports.lineage import Lineage, read_lineage
 from curation.exports.pictures import FOLDER_SUFFIX, Pictures, run_limits
-from curation.manifest import append_tables, resolve_selection, selected_batches
+from medsift.errors import ManifestError, StorageError, UsageError
+from medsift.manifest import append_tables, resolve_selection, selected_batches
 
 __all__ = ["FORMATS", "ExportResult", "export"]
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from curation.exports.licences import hub_licences
 from curation.exports.lineage import Lineage
-from curation.markdown import UNSEEN, plain
+from medsift.markdown import UNSEEN, plain
 
 SIZES: Final = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"),
                 (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.exports.base import ExportFormat, Json
+from curation.exports.export_format import ExportFormat, Json
 from curation.exports.licences import licence_url
 from curation.exports.lineage import Lineage
 from curation.exports.turns import FACTS, IDENTITY, NUMBERS

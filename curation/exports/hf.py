@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.exports.base import ExportFormat, Json
 from curation.exports.card import card
 from curation.exports.croissant import table_fields
+from curation.exports.export_format import ExportFormat, Json
 from curation.exports.lineage import Lineage
 from curation.exports.pictures import Pictures
 from curation.exports.turns import FACTS, NUMBERS, Line, chat, facts

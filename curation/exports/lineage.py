@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from curation.compare.layout import Line, ask, opened
-from curation.exports.base import Origin
+from curation.exports.export_format import Origin
 from curation.selection.config import EVERYTHING
+from medsift.manifest.any_version import Line, ask, opened
 
 TALLIED: Final = ("modality", "body_part", "task_type", "answer_type", "language")
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.exports.base import ExportFormat
 from curation.exports.croissant import array_fields
+from curation.exports.export_format import ExportFormat
 from curation.exports.lineage import Lineage
 from curation.exports.pictures import Pictures
 from curation.exports.sharegpt import SPEAKERS, write_array

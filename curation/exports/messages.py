@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.exports.base import ExportFormat
 from curation.exports.croissant import line_fields
+from curation.exports.export_format import ExportFormat
 from curation.exports.lineage import Lineage
 from curation.exports.pictures import Pictures
 from curation.exports.turns import Line, chat, facts

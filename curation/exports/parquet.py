@@ -12,8 +12,8 @@ from typing import Final
 
 import pyarrow as pa
 
-from curation.exports.base import ExportFormat
 from curation.exports.croissant import table_fields
+from curation.exports.export_format import ExportFormat
 from curation.exports.lineage import Lineage
 from curation.exports.pictures import Pictures
 

@@ -21,12 +21,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from curation import records
-from curation.errors import InputError
-from curation.images import Decoded, ImageError, ImagesConfig, decode
-from curation.images.damage import foreign_bytes
-from curation.images.decoding import EXTENSIONS, PLUGINS, sniff
-from curation.sources.references import read_bytes
+from medsift import records
+from medsift.errors import InputError
+from medsift.images import Decoded, ImageError, ImagesConfig, decode
+from medsift.images.damage import foreign_bytes
+from medsift.images.decoding import EXTENSIONS, PLUGINS, sniff
+from medsift.images.references import read_bytes
 
 SUFFIXES: Final = {
     "JPEG": "jpg",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from curation.records import TAGS
+from medsift.records import TAGS
 
 MARK: Final = "<image>"
 IDENTITY: Final = ("sample_id", "row_id", "rank", "weight", "stratum")

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.exports.base import ExportFormat
+from curation.exports.export_format import ExportFormat
 from curation.exports.lineage import Lineage
 from curation.exports.pictures import Picture, Pictures
 from curation.exports.turns import Line, chat, facts

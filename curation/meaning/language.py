@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Final
 
 from curation.meaning.lists import LANGUAGES, other_markers, word_lists
-from curation.normal_form import answer_words
+from medsift.normal_form import answer_words
 
 NAMES: Final = {
     **dict.fromkeys(("arabic", "ara", "العربية"), "ar"),

@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
-from curation.normal_form import answer_words
+from medsift.normal_form import answer_words
 
 LANGUAGES: Final = ("ar", "de", "en", "es", "fr", "ja", "ko", "pt", "ru", "zh")
 UNSPACED: Final = frozenset({"ja", "zh"})

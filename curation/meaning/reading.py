@@ -10,7 +10,7 @@ from typing import Final
 from curation.meaning.lists import UNSPACED, WordLists, units, word_lists
 from curation.meaning.places import PARTICLE, counted_marks, is_idle, mark_of
 from curation.meaning.stems import stem
-from curation.normal_form import MINUS, answer_words
+from medsift.normal_form import MINUS, answer_words
 
 NUMBER: Final = re.compile(rf"{MINUS}?\d+(?:(?:[.,/:-]|\^[{MINUS}+]?)\d+)*")
 CODE: Final = re.compile(r"([a-z]{1,4})(\d[\d./:-]*[a-z]?)")

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from curation.errors import UsageError
-from curation.neighbors.cosine import Floats, Indices, check_vectors, exact_cosine, tensor_of
+from curation.neighbors.cosine import check_vectors, exact_cosine, tensor_of
 from curation.neighbors.join import PAIR_LIMIT
 from curation.neighbors.kmeans import gpus_of_faiss
 from curation.neighbors.pairs import Pairs, join_pairs
 from curation.neighbors.prefilter import rounding
 from curation.neighbors.tiles import check_limit
+from medsift.arrays import Floats, Indices
+from medsift.errors import UsageError
 
 _QUERIES = 4096
 _TRAINING_ROWS_PER_LIST = 64

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from curation.errors import InputError
+from medsift.errors import InputError
 
 if TYPE_CHECKING:
     import torch

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from curation.errors import UsageError
-from curation.neighbors.cosine import Doubles, Floats, Indices, check_vectors
+from curation.neighbors.cosine import check_vectors
 from curation.neighbors.pairs import Pairs, rank_of
 from curation.neighbors.prefilter import Precision, Prefilter, make_prefilter
 from curation.neighbors.shortlist import Shortlist, decide
 from curation.neighbors.tiles import TileJob, TileRunner, merge, plan_tiles, run_here
+from medsift.arrays import Doubles, Floats, Indices
+from medsift.errors import UsageError
 
 PAIR_TILE = 1024
 NEIGHBOUR_TILE = 2048

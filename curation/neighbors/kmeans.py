@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from curation.errors import UsageError
-from curation.neighbors.cosine import Floats, Indices, check_vectors
+from curation.neighbors.cosine import check_vectors
+from medsift.arrays import Floats, Indices
+from medsift.errors import UsageError
 
 
 def gpus_of_faiss(device: str) -> int:

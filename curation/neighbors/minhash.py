@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from curation.errors import UsageError
-from curation.neighbors.cosine import Indices
 from curation.neighbors.pairs import Pairs, join_pairs
 from curation.neighbors.shingles import canonical, jaccard, shingles_of
+from medsift.arrays import Indices
+from medsift.errors import UsageError
 
 TEXT_LIMIT = 20_000_000
 _TEXTS_AT_A_TIME = 20_000

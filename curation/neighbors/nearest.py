@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.errors import UsageError
 from curation.neighbors.approximate import build_index
-from curation.neighbors.cosine import Floats, Indices, check_vectors, tensor_of
+from curation.neighbors.cosine import check_vectors, tensor_of
 from curation.neighbors.kmeans import gpus_of_faiss
+from medsift.arrays import Floats, Indices
+from medsift.errors import UsageError
 
 _QUERIES = 16_384
 _SAMPLE_ROWS = 256

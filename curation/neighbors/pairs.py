@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curation.errors import UsageError
-from curation.neighbors.cosine import Doubles, Indices
+from medsift.arrays import Doubles, Indices
+from medsift.connected import connected_components as components
+from medsift.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +107,4 @@ def rank_of(n: int, order: Indices) -> Indices:
 
 def connected_components(n: int, pairs: Pairs) -> Indices:
     """Return the smallest row (n,) of the group that each row is linked to by pairs."""
-    from scipy.sparse import coo_array  # type: ignore[import-untyped]
-    from scipy.sparse.csgraph import (  # type: ignore[import-untyped]
-        connected_components as components,
-    )
-
-    linked = coo_array((np.ones(len(pairs), dtype=bool), (pairs.left, pairs.right)), shape=(n, n))
-    _, label = components(linked, directed=False)
-    _, smallest, group = np.unique(label, return_index=True, return_inverse=True)
-    found: Indices = smallest[group].astype(np.int64)
-    return found
+    return components(n, pairs.left, pairs.right)

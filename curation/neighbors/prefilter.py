@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from curation.neighbors.cosine import Doubles, Floats, Indices, tensor_of
+from curation.neighbors.cosine import tensor_of
+from medsift.arrays import Doubles, Floats, Indices
 
 if TYPE_CHECKING:
     import torch

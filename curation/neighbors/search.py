@@ -8,12 +8,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from curation.config import Config
 from curation.neighbors.approximate import CellSearch, approximate_pairs
-from curation.neighbors.cosine import Floats
 from curation.neighbors.join import PAIR_LIMIT, PAIR_TILE, choose_device, pairs_above
 from curation.neighbors.pairs import Pairs
 from curation.neighbors.tiles import TileRunner
+from medsift.arrays import Floats
+from medsift.config import Config
 
 logger = logging.getLogger(__name__)
 

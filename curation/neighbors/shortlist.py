@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curation.neighbors.cosine import Doubles, Floats, Indices, exact_cosine, tensor_of
+from curation.neighbors.cosine import exact_cosine, tensor_of
+from medsift.arrays import Doubles, Floats, Indices
 
 if TYPE_CHECKING:
     import torch

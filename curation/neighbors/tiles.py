@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curation.errors import UsageError
-from curation.neighbors.cosine import Floats, Indices, exact_cosine, tensor_of
+from curation.neighbors.cosine import exact_cosine, tensor_of
 from curation.neighbors.pairs import Pairs, join_pairs
 from curation.neighbors.prefilter import Prefilter, rounding
 from curation.neighbors.shortlist import Shortlist, shortlist_of
+from medsift.arrays import Floats, Indices
+from medsift.errors import UsageError
 
 if TYPE_CHECKING:
     import torch

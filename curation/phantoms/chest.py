@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from curation.phantoms.cases import Case, lesion_stretches
-from curation.phantoms.fields import (
+from curation.phantoms.shapes import (
     Grey,
     body_frame,
     ellipse,

@@ -12,8 +12,8 @@ from PIL import Image
 
 from curation.phantoms.cases import PIXELS, Case
 from curation.phantoms.chest import paint_chest
-from curation.phantoms.fields import Grey
-from curation.phantoms.heads import paint_ct, paint_mr
+from curation.phantoms.head_images import paint_ct, paint_mr
+from curation.phantoms.shapes import Grey
 from curation.phantoms.ultrasound import paint_ultrasound
 
 Pixels8 = NDArray[np.uint8]

@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from curation.errors import UsageError
 from curation.phantoms.cases import Case, draw_case
 from curation.phantoms.defects import KEPT, Base, Plan
 from curation.phantoms.images import suffix
 from curation.phantoms.questions import LETTERS, NO, YES, Question, answer_on
+from medsift.errors import UsageError
 
 NOISE: Final = 5
 TRIES: Final = 200

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.errors import InputError
 from curation.phantoms.defects import DROPPED, FLAGGED, KEPT
+from medsift.errors import InputError
 
 DUPLICATE_REASONS: Final = frozenset(
     {"exact_copy", "same_sample", "image_copy", "paraphrase", "near_text", "semantic"}

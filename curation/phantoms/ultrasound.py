@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.phantoms.cases import Case, lesion_stretches
-from curation.phantoms.fields import Grey, ellipse, lay, ridges, smooth_field, soft
+from curation.phantoms.shapes import Grey, ellipse, lay, ridges, smooth_field, soft
 
 BEAMS, DEPTHS = 160, 220
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from curation.pool.graph import GraphConfig, KnnGraph, build_graph
+from curation.pool.graph_cache import graph_path, stored_graph
 from curation.pool.pool import Pool, SampleVectors, load_pool, pool_folder, stratum_names
-from curation.pool.stored import graph_path, stored_graph
 
 __all__ = [
     "GraphConfig",

@@ -6,10 +6,8 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from curation.config import Config
 from curation.neighbors import (
     Method,
     NeighborsConfig,
@@ -19,11 +17,10 @@ from curation.neighbors import (
     join,
 )
 from curation.pool.pool import SampleVectors
+from medsift.arrays import Floats, Indices
+from medsift.config import Config
 
 logger = logging.getLogger(__name__)
-
-Indices = NDArray[np.int64]
-Floats = NDArray[np.float32]
 
 
 class GraphConfig(Config):

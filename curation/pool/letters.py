@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.neighbors.shingles import canonical
-
-Floats = NDArray[np.float32]
+from medsift.arrays import Floats
 
 LETTER_DIMENSION: Final = 256
 LONGEST: Final = 3

@@ -11,20 +11,16 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from curation import records
-from curation.errors import UsageError
 from curation.neighbors import check_vectors
 from curation.pool.letters import LETTER_DIMENSION, letter_vectors
-from curation.reorder import sorted_rows
-from curation.splits.components import components
-from curation.storage import read_folder, read_part
-from curation.vectors import ContentVectors, read_vectors
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+from medsift import records
+from medsift.arrays import Doubles, Flags, Floats
+from medsift.errors import UsageError
+from medsift.leakage_groups import components
+from medsift.reorder import sorted_rows
+from medsift.storage.parts import read_folder, read_part
+from medsift.storage.vectors import ContentVectors, read_vectors
 
 TRAIN: Final = "train"
 POOL_STAGES: Final = ("decontaminate", "split", "dedup")

@@ -8,9 +8,9 @@ from typing import Any
 
 import duckdb
 
-from curation.compare.layout import Line
-from curation.errors import ManifestError
 from curation.report.selections import SelectionFacts, read_selections
+from medsift.errors import ManifestError
+from medsift.manifest.any_version import Line
 
 POINTS = 5_000
 BINS = 40

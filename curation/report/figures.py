@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from curation.compare.layout import Line
 from curation.report.data import Facts, Histogram
-from curation.report.drawing import (
+from curation.report.selection_figures import coverage_curves, heat_map
+from medsift.manifest.any_version import Line
+from medsift.pages.chart_style import (
     ACCENT,
     COLOURS,
     FAILED,
@@ -20,7 +21,6 @@ from curation.report.drawing import (
     layout,
     plain,
 )
-from curation.report.selection_figures import coverage_curves, heat_map
 
 OTHER = "other"
 ALL = "all"

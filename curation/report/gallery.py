@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
 
-from curation.compare.layout import Line
-from curation.errors import InputError, StorageError
-from curation.images import ImageError, ImagesConfig, decode
 from curation.report.data import fetch
-from curation.sources.references import read_bytes
+from medsift.manifest.any_version import Line
+from medsift.pages.thumbnail import thumbnail
 
 GROUPS = 24
 MEMBERS = 5
-SIDE = 128
-QUALITY = 80
-LIMITS = ImagesConfig()
 
 # The least similar groups of a kind first: these are the ones a reader wants to check.
 CHOSEN = """
@@ -182,18 +175,3 @@ def _facts(line: Line) -> str | None:
     if line["width"] is None:
         return None
     return f"{line['width']:,} × {line['height']:,} px, {line['format']}"
-
-
-def thumbnail(ref: str, side: int = SIDE) -> tuple[str | None, str | None]:
-    """A JPEG data URI of at most `side` pixels a side, or None and why there is none."""
-    try:
-        decoded = decode(read_bytes(ref, LIMITS.max_bytes), ref, LIMITS)
-    except FileNotFoundError:
-        return None, "file not found"
-    except (InputError, StorageError) as error:
-        return None, error.reason if isinstance(error, ImageError) else "not readable"
-    small = decoded.image
-    small.thumbnail((side, side))
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"), None

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from curation.compare import Comparison
-from curation.compare.layout import Line, opened
 from curation.compare.table import FACTS
 from curation.compare.table import number as plain_number
 from curation.report.data import Facts, Histogram, choose_run, read_facts
-from curation.report.drawing import ACCENT, COLOURS, SKY
 from curation.report.figures import ALL, QUALITY_TITLES, draw
 from curation.report.gallery import read_gallery
-from curation.report.one_file import TEMPLATES, render, write_page
 from curation.report.review import read_reviews
-from curation.report.words import indented, versions
 from curation.unread import STAGE, census_of
+from medsift.manifest.any_version import Line, opened
+from medsift.pages.chart_style import ACCENT, COLOURS, SKY
+from medsift.pages.html_page import TEMPLATES, render, write_page
+from medsift.pages.number_format import indented, versions
 
 SWEEP_SHOWN: Final = (0.80, 0.85, 0.90, 0.95, 0.99)
 

@@ -10,10 +10,10 @@ from typing import Final
 
 import duckdb
 
-from curation.compare.layout import Line
-from curation.records import THUMB_SIDE
 from curation.report.data import fetch
-from curation.report.gallery import thumbnail
+from medsift.manifest.any_version import Line
+from medsift.pages.thumbnail import thumbnail
+from medsift.records import THUMB_SIDE
 
 SHOWN: Final = 60
 SIDE: Final = 256

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from curation.compare.layout import Line
-from curation.report.drawing import (
+from curation.report.selections import LENGTH, SelectionFacts
+from medsift.manifest.any_version import Line
+from medsift.pages.chart_style import (
     COLOURS,
     MINUS,
     PAPER,
@@ -16,7 +17,6 @@ from curation.report.drawing import (
     layout,
     plain,
 )
-from curation.report.selections import LENGTH, SelectionFacts
 
 
 def heat_map(correlations: Sequence[Line]) -> Figure:

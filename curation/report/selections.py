@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from curation.compare import Comparison, compare
 from curation.compare.comparison import selection_names
-from curation.compare.layout import Line, ask
+from medsift.manifest.any_version import Line, ask
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -8,9 +8,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, field_validator, model_validator
 
-from curation.config import Config
 from curation.scoring.alignment import AlignmentConfig
-from curation.scoring.base import ScorerConfig, ScoringContext
 from curation.scoring.density import DensityConfig
 from curation.scoring.ifd import IfdConfig
 from curation.scoring.image_quality import ImageQualityConfig
@@ -18,8 +16,10 @@ from curation.scoring.label_noise import LabelNoiseConfig
 from curation.scoring.multimodal_gain import MultimodalGainConfig
 from curation.scoring.perplexity import PerplexityConfig
 from curation.scoring.rarity import RarityConfig
+from curation.scoring.scorer import ScorerConfig, ScoringContext
 from curation.scoring.tag_rarity import TagRarityConfig
 from curation.scoring.text_quality import TextQualityConfig
+from medsift.config import Config
 
 AnyScorer = Annotated[
     AlignmentConfig

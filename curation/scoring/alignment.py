@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from curation import records
 from curation.pool import Pool, SampleVectors
-from curation.scoring.base import Doubles, ScorerConfig, ScoringContext
-from curation.scoring.heads import answer_odds, held_out
-from curation.scoring.pictures import Shown, look_at
-from curation.scoring.questions import read_questions
-from curation.scoring.spaces import ROWS_AT_A_TIME, mean_of, reduced, unit, unit_about
-
-Indices = NDArray[np.int64]
+from curation.scoring.cross_fit import answer_odds, held_out
+from curation.scoring.image_features import Shown, look_at
+from curation.scoring.question_groups import read_questions
+from curation.scoring.scorer import ScorerConfig, ScoringContext
+from curation.scoring.vector_ops import ROWS_AT_A_TIME, mean_of, reduced, unit, unit_about
+from medsift import records
+from medsift.arrays import Doubles, Indices
 
 DECIMALS: Final = 6
 ANSWER_WEIGHT: Final = 0.5

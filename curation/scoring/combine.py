@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from curation.scoring.base import Doubles
+from medsift.arrays import Doubles
 
 
 def combine(parts: Mapping[str, Doubles], weights: Mapping[str, float]) -> Doubles:

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from curation.scoring.base import Doubles
 from curation.scoring.percentiles import ranks
+from medsift.arrays import Doubles
 
 LENGTH: Final = "answer_length"
 CORRELATIONS: Final = pa.schema(

@@ -6,8 +6,9 @@ from typing import Literal
 
 import numpy as np
 
-from curation.scoring.base import Doubles, ScoringContext
 from curation.scoring.language import AnswerLosses, LanguageScorerConfig
+from curation.scoring.scorer import ScoringContext
+from medsift.arrays import Doubles
 
 
 class IfdConfig(LanguageScorerConfig):

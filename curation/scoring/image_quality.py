@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from curation.pool import Pool
-from curation.scoring.base import Doubles, ScorerConfig, ScoringContext
 from curation.scoring.percentiles import percentiles
+from curation.scoring.scorer import ScorerConfig, ScoringContext
+from medsift.arrays import Doubles
 
 UNKNOWN: Final = "unknown"
 

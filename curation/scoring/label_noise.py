@@ -7,11 +7,12 @@ from typing import ClassVar, Final, Literal
 import numpy as np
 from pydantic import Field
 
-from curation.dedup.conversations import EXACT_ANSWERS
-from curation.scoring.base import Doubles, ScorerConfig, ScoringContext
-from curation.scoring.heads import AnswerOdds, answer_odds
-from curation.scoring.pictures import look_at
-from curation.scoring.questions import read_questions
+from curation.matching.text_match import EXACT_ANSWERS
+from curation.scoring.cross_fit import AnswerOdds, answer_odds
+from curation.scoring.image_features import look_at
+from curation.scoring.question_groups import read_questions
+from curation.scoring.scorer import ScorerConfig, ScoringContext
+from medsift.arrays import Doubles
 
 DECIMALS: Final = 6
 

@@ -19,16 +19,17 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from curation import records
-from curation.cache import TableCache
-from curation.execution import Resources, Tables
-from curation.models import AnyLanguageModel, EmbeddedModelConfig, LanguageModelConfig
-from curation.models.framing import FRAMING_VERSION, Framing, Tokens, Turn
-from curation.models.likelihood import AnswerLikelihood
-from curation.models.reserved_tokens import ReservedTokens
-from curation.scoring.base import Doubles, ScorerConfig, ScoringContext
-from curation.storage import read_folder
-from curation.text import MARKER
+from curation.scoring.scorer import ScorerConfig, ScoringContext
+from medsift import records
+from medsift.arrays import Doubles
+from medsift.execution import Resources, Tables
+from medsift.models import AnyLanguageModel, EmbeddedModelConfig, LanguageModelConfig
+from medsift.models.chat_format import FRAMING_VERSION, Framing, Tokens, Turn
+from medsift.models.likelihood import AnswerLikelihood
+from medsift.models.reserved_tokens import ReservedTokens
+from medsift.storage.parts import read_folder
+from medsift.storage.table_cache import TableCache
+from medsift.text import MARKER
 
 logger = logging.getLogger(__name__)
 

@@ -5,38 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
 from pydantic import Field
 
-from curation import records
-from curation.cache import TableCache
-from curation.errors import StorageError
-from curation.execution import Resources, Tables
-from curation.images import ImagesConfig, decode
-from curation.models import AnyImageTextModel
-from curation.models.framing import Turn
-from curation.models.image_text import (
-    IMAGE_TEXT_VERSION,
-    MARK,
-    Illustrated,
-    ImageTextLikelihood,
-)
-from curation.scoring.base import Doubles, ScorerConfig, ScoringContext
 from curation.scoring.language import exchange, report_spelled, through_cache
-from curation.sources.references import read_bytes
-from curation.storage import read_folder
-from curation.text import MARKER
+from curation.scoring.scorer import ScorerConfig, ScoringContext
+from medsift import records
+from medsift.arrays import Doubles
+from medsift.execution import Resources, Tables
+from medsift.images.curated import read_picture
+from medsift.models import AnyImageTextModel
+from medsift.models.chat_format import Turn
+from medsift.models.image_text import IMAGE_TEXT_VERSION, Illustrated, ImageTextLikelihood, marked
+from medsift.storage.parts import read_folder
+from medsift.storage.table_cache import TableCache
 
 SAMPLES_PER_ITEM: Final = 32
 DECIMALS: Final = 4
 HELD_PICTURES: Final = 16
-# The images stage has refused what the recipe calls too large.
-ANY_SIZE: Final = ImagesConfig(max_pixels=1 << 62, max_bytes=1 << 62)
 
 GAINS: Final = pa.schema(
     [
@@ -141,17 +131,6 @@ def illustrated(
     return IllustratedExchange(content_id, turns, plain.answer, tuple(refs), tuple(images))
 
 
-def marked(turns: Sequence[Turn], pictures: int) -> tuple[Turn, ...]:
-    """Turns with one MARK a picture: where they stand, if their number is right, else first."""
-    standing = [(role, MARKER.sub(MARK, content).strip()) for role, content in turns]
-    if sum(content.count(MARK) for _, content in standing) == pictures:
-        return tuple(standing)
-    bare = [(role, MARKER.sub("", content).strip()) for role, content in turns]
-    asks = [role for role, _ in bare].index("user")
-    bare[asks] = ("user", MARK * pictures + bare[asks][1])
-    return tuple(bare)
-
-
 class ScoreGains:
     """Worker: log-probabilities of illustrated exchanges, from the cache where it has them."""
 
@@ -182,24 +161,6 @@ class ScoreGains:
             columns[name] = pa.array(values, pa.float64(), from_pandas=True)
         columns["spelled"] = pa.array(self._scorer.spelled(samples), pa.string())
         return pa.table(columns, schema=GAINS)
-
-
-def read_picture(ref: str, image_id: str) -> Image.Image:
-    """The picture as a viewer shows it, in RGB.
-
-    Raises:
-        StorageError: it is gone, or shows other pixels than when the images stage looked at it.
-    """
-    try:
-        decoded = decode(read_bytes(ref), PurePosixPath(ref).name, ANY_SIZE)
-    except FileNotFoundError as error:
-        raise StorageError(f"{ref} is gone; put it back and run the same command again") from error
-    if decoded.image_id != image_id:
-        raise StorageError(
-            f"{ref} shows another picture than when it was first looked at; leave the images alone "
-            "and run again into a new --run-dir"
-        )
-    return decoded.image.convert("RGB")
 
 
 def _gain(found: pa.Table) -> Doubles:

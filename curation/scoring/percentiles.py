@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from curation.scoring.base import Doubles
-
-Indices = NDArray[np.int64]
+from medsift.arrays import Doubles, Indices
 
 
 def percentiles(values: Doubles, groups: Sequence[str]) -> Doubles:

@@ -6,8 +6,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from curation.scoring.base import Doubles, ScoringContext
 from curation.scoring.language import LanguageScorerConfig
+from curation.scoring.scorer import ScoringContext
+from medsift.arrays import Doubles
 
 
 class PerplexityConfig(LanguageScorerConfig):

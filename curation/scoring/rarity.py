@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 
 from curation.pool import KnnGraph
-from curation.scoring.base import Doubles, ScorerConfig, ScoringContext
+from curation.scoring.scorer import ScorerConfig, ScoringContext
+from medsift.arrays import Doubles
 
 
 class RarityConfig(ScorerConfig):

@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.errors import InputError
 from curation.pool import Pool
 from curation.scoring import QUALITY, ScoresConfig
-from curation.scoring.base import Doubles
 from curation.scoring.combine import combine
 from curation.scoring.correlations import correlations
 from curation.scoring.percentiles import percentiles
+from medsift.arrays import Doubles
+from medsift.errors import InputError
 
 SCORES: Final = pa.schema(
     [

@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from curation.scoring.base import Doubles, ScorerConfig, ScoringContext
+from curation.scoring.scorer import ScorerConfig, ScoringContext
+from medsift.arrays import Doubles
 
 
 class TagRarityConfig(ScorerConfig):

@@ -10,10 +10,10 @@ from typing import Final, Literal
 
 import numpy as np
 
-from curation.dedup.options import choices
+from curation.matching.lettered_options import choices
 from curation.pool import Pool
-from curation.scoring.base import Doubles, ScorerConfig, ScoringContext
-from curation.scoring.wording import (
+from curation.scoring.scorer import ScorerConfig, ScoringContext
+from curation.scoring.text_patterns import (
     ABSENCE,
     ALTERNATIVE,
     ASSISTANT,
@@ -28,7 +28,8 @@ from curation.scoring.wording import (
     script,
     tokens,
 )
-from curation.text import is_cjk, normalise_answer, normalise_question
+from medsift.arrays import Doubles
+from medsift.text import is_cjk, normalise_answer, normalise_question
 
 # Texts that repeat a fifth of their word groups are ordinary prose.
 REPEATS_ALLOWED: Final = 0.2

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from curation.selection.base import Candidates, MethodConfig, Picked, SelectionContext
 from curation.selection.config import EVERYTHING, AnyMethod, SelectionConfig
 from curation.selection.coverage import coverage, weights
+from curation.selection.method import Candidates, MethodConfig, Picked, SelectionContext
 from curation.selection.quality import Scores
 from curation.selection.quotas import Groups, QuotasConfig
 from curation.selection.select import Selection, select

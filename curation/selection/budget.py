@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from pydantic import Field, model_validator
 
-from curation.config import Config
-from curation.errors import UsageError
+from medsift.config import Config
+from medsift.errors import UsageError
 
 LEVEL: Final = 0.9
 _FORM: Final = re.compile(r"(auto)(?::(.+))?|(.+?)\s*(%|tokens)?", re.DOTALL)

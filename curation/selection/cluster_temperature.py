@@ -8,19 +8,11 @@ from typing import Final, Literal
 import numpy as np
 from pydantic import Field
 
-from curation.selection.base import (
-    Doubles,
-    Floats,
-    Indices,
-    MethodConfig,
-    Picked,
-    Picker,
-    SelectionContext,
-    interleaved,
-)
 from curation.selection.clusters import pool_clusters
-from curation.selection.lattice import Lattice
+from curation.selection.method import MethodConfig, Picked, Picker, SelectionContext, interleaved
+from curation.selection.quantized_vectors import Lattice
 from curation.selection.quotas import allocate
+from medsift.arrays import Doubles, Floats, Indices
 
 _SAME: Final = 0.9
 _ROWS: Final = 1024

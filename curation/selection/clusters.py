@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from curation.neighbors import kmeans
-from curation.selection.base import Floats, Indices, SelectionContext
+from curation.selection.method import SelectionContext
+from medsift.arrays import Floats, Indices
 
 _SEEDS: Final = 1 << 31
 

@@ -6,7 +6,6 @@ from typing import Annotated, Final
 
 from pydantic import Field, field_validator
 
-from curation.config import Config
 from curation.selection.budget import BudgetConfig
 from curation.selection.cluster_temperature import ClusterTemperatureConfig
 from curation.selection.deita import DeitaConfig
@@ -19,6 +18,7 @@ from curation.selection.random import RandomConfig
 from curation.selection.stratified_random import StratifiedRandomConfig
 from curation.selection.target import TargetConfig
 from curation.selection.top_score import TopScoreConfig
+from medsift.config import Config
 
 EVERYTHING: Final = "kept"
 """Name of the selection of every sample, which each run has."""

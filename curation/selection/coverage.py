@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from curation.selection.similarity import UNIT, Indices, Narrow, Similarities
-
-Doubles = NDArray[np.float64]
+from curation.selection.neighbor_matrix import UNIT, Narrow, Similarities
+from medsift.arrays import Doubles, Indices
 
 _AT_A_TIME = 1 << 16
 

@@ -8,14 +8,14 @@ import numpy as np
 from pydantic import Field
 
 from curation.neighbors import Pairs, find_pairs
-from curation.selection.base import (
-    Indices,
+from curation.selection.method import (
     MethodConfig,
     Picked,
     Picker,
     SelectionContext,
     first_of_groups,
 )
+from medsift.arrays import Indices
 
 
 class DeitaConfig(MethodConfig):

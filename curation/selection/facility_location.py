@@ -7,10 +7,11 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from curation.selection.base import Doubles, Indices, MethodConfig, Picked, Picker, SelectionContext
+from curation.selection.greedi import two_rounds
 from curation.selection.greedy import Picks, greedy
-from curation.selection.similarity import UNIT, Similarities
-from curation.selection.two_rounds import two_rounds
+from curation.selection.method import MethodConfig, Picked, Picker, SelectionContext
+from curation.selection.neighbor_matrix import UNIT, Similarities
+from medsift.arrays import Doubles, Indices
 
 _QUALITY_UNIT = 1 << 10
 

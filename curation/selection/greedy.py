@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from curation.selection.similarity import Indices, Narrow, Similarities
-
-Doubles = NDArray[np.float64]
-Flags = NDArray[np.bool_]
+from curation.selection.neighbor_matrix import Narrow, Similarities
+from medsift.arrays import Doubles, Flags, Indices
 
 _BLOCKS = 32
 _LEAST = 64

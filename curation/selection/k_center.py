@@ -7,16 +7,9 @@ from typing import Final, Literal
 
 import numpy as np
 
-from curation.selection.base import (
-    Doubles,
-    Indices,
-    MethodConfig,
-    Picked,
-    Picker,
-    SelectionContext,
-    interleaved,
-)
-from curation.selection.lattice import Lattice
+from curation.selection.method import MethodConfig, Picked, Picker, SelectionContext, interleaved
+from curation.selection.quantized_vectors import Lattice
+from medsift.arrays import Doubles, Indices
 
 _FEW: Final = 512
 _ROWS: Final = 4096

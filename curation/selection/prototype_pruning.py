@@ -7,16 +7,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from curation.selection.base import (
-    Doubles,
-    Floats,
-    Indices,
-    MethodConfig,
-    Picker,
-    SelectionContext,
-    by_order,
-)
 from curation.selection.clusters import pool_clusters
+from curation.selection.method import MethodConfig, Picker, SelectionContext, by_order
+from medsift.arrays import Doubles, Floats, Indices
 
 _ROWS = 4096
 

@@ -12,13 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from curation.errors import UsageError
 from curation.scoring import QUALITY, AnyScorer
-from curation.storage import parts, read_part, undamaged
-
-Doubles = NDArray[np.float64]
+from medsift.arrays import Doubles
+from medsift.errors import UsageError
+from medsift.storage.parts import parts, read_part, undamaged
 
 MIDDLE: Final = 0.5
 """Quality of a sample that its scorer gave no value: the median of the percentiles of a stratum."""

@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from curation.config import Config
-from curation.errors import UsageError
-
-Indices = NDArray[np.int64]
-Doubles = NDArray[np.float64]
+from medsift.arrays import Doubles, Indices
+from medsift.config import Config
+from medsift.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,21 +7,18 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from curation.errors import UsageError
-from curation.execution import Executor
-from curation.records import digest, fingerprint
-from curation.selection.base import Candidates, Picked, SelectionContext
 from curation.selection.budget import BudgetConfig
 from curation.selection.config import SelectionConfig
 from curation.selection.coverage import Curve, coverage, curve, weights
+from curation.selection.method import Candidates, Picked, SelectionContext
 from curation.selection.quality import Scores, quality_of
 from curation.selection.quotas import Groups
 from curation.selection.tokens import estimated_tokens
-
-Indices = NDArray[np.int64]
-Doubles = NDArray[np.float64]
+from medsift.arrays import Doubles, Indices
+from medsift.errors import UsageError
+from medsift.execution import Executor
+from medsift.records import digest, fingerprint
 
 POINTS: Final = 50
 """Points of a curve."""

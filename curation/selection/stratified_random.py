@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from curation.selection.base import MethodConfig, Picker, SelectionContext, by_order
+from curation.selection.method import MethodConfig, Picker, SelectionContext, by_order
 from curation.selection.quotas import QuotasConfig
 
 

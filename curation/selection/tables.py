@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from curation.selection.base import Candidates
+from curation.selection.method import Candidates
 from curation.selection.select import Selection
 
 SELECTIONS: Final = pa.schema(

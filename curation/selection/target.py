@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from curation.errors import UsageError
-from curation.selection.base import Indices, MethodConfig, Picked, Picker, SelectionContext
+from curation.selection.method import MethodConfig, Picked, Picker, SelectionContext
 from curation.selection.quotas import QuotasConfig
 from curation.selection.turns import Rankings, take_turns
+from medsift.arrays import Indices
+from medsift.errors import UsageError
 
 
 class TargetConfig(MethodConfig):

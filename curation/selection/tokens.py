@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.selection.similarity import Indices
+from medsift.arrays import Indices
 
 BYTES_PER_TOKEN: Final = 4
 

@@ -12,11 +12,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.selection.lattice import Lattice
+from curation.selection.quantized_vectors import Lattice
+from medsift.arrays import Flags, Indices
 
-Indices = NDArray[np.int64]
 Narrow = NDArray[np.int32]
-Flags = NDArray[np.bool_]
 
 LISTED: Final = 1 << 25
 """Places in the lists of all targets together: 128 MiB."""

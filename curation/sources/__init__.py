@@ -6,11 +6,11 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from curation.sources.base import Reader
 from curation.sources.hf import HfReader
 from curation.sources.image_folder import ImageFolderReader
 from curation.sources.llava import LlavaReader
 from curation.sources.messages import MessagesReader
+from curation.sources.reader import Reader
 from curation.sources.table import TableReader
 from curation.sources.webdataset import WebDatasetReader
 

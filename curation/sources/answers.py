@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from curation.options import LETTERS, folded, letter_of, lettered, split_options, without_letter
 from curation.sources.choices import Option, read_options
+from medsift.options import LETTERS, folded, letter_of, lettered, split_options, without_letter
 
 AnswerIndex = Literal[0, 1] | None
 

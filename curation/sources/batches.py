@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.sources.beside import beside_columns
+from curation.sources.sidecar_files import beside_columns
 
 BATCH_ROWS: Final = 5_000
 BATCH_BYTES: Final = 64 << 20

@@ -8,10 +8,10 @@ import math
 import re
 from typing import Any, Final
 
-from curation.errors import InputError
 from curation.sources.batches import too_deep, whole_text
+from medsift.errors import InputError
+from medsift.text import shown
 
-SHOWN: Final = 120
 DEEPEST: Final = 32
 """Levels of lists and objects that a cell may hold; published data has three or four."""
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
@@ -31,15 +31,6 @@ _TOKEN: Final = re.compile(
 _WORDS: Final = {"None": "null", "True": "true", "False": "false", "nan": "null"}
 _PAIRS: Final = {"[": "]", "(": ")", "{": "}", "array(": ")"}
 _ENDS: Final = {"[": "]", "(": "]", "{": "}", "array(": ""}
-
-
-def shown(value: object) -> str:
-    """A value for a message: at most about 120 characters of it, and how many there are."""
-    if isinstance(value, (str, bytes)) and len(value) > SHOWN:
-        unit = "characters" if isinstance(value, str) else "bytes"
-        return f"{value[:SHOWN]!r}… ({len(value):,} {unit})"
-    text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def is_nothing(value: object) -> bool:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from curation.errors import InputError
-from curation.options import LETTERS, letter_of, split_options, without_letters
-from curation.sources.cells import check_depth, is_nothing, list_value, shown
+from curation.sources.cells import check_depth, is_nothing, list_value
+from medsift.errors import InputError
+from medsift.options import LETTERS, letter_of, split_options, without_letters
+from medsift.text import shown
 
 LABELS: Final = ("label", "key", "letter", "id", "index", "option_id", "name")
 TEXTS: Final = ("text", "value", "content", "option", "choice", "answer", "description")

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from curation.errors import InputError
-from curation.sources.cells import check_depth, is_nothing, list_value, shown
+from curation.sources.cells import check_depth, is_nothing, list_value
 from curation.sources.faults import RowFault
 from curation.sources.marks import MARKER, MEDIA_UNREAD
 from curation.sources.pictures import MALFORMED, PICTURE_KEYS
+from medsift.errors import InputError
+from medsift.text import shown
 
 ROLE_NAMES: Final = {
     "human": "user",

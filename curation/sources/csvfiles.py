@@ -11,8 +11,8 @@ from contextlib import suppress
 from itertools import chain, islice
 from typing import Any, Final
 
-from curation.errors import InputError
 from curation.sources.batches import Bad
+from medsift.errors import InputError
 
 Record = tuple[int, dict[str, Any] | Bad]
 SEPARATORS: Final = (",", ";", "\t", "|")

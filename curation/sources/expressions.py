@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final
 
-from curation.errors import RecipeError
+from medsift.errors import RecipeError
 
 BATCH_CLASSES: Final = {"WINDOW", "SUBQUERY", "STAR"}
 

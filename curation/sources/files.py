@@ -14,8 +14,8 @@ from pathlib import Path
 from stat import S_ISBLK, S_ISCHR, S_ISFIFO, S_ISREG, S_ISSOCK
 from typing import Any, Final
 
-from curation.errors import InputError
-from curation.sources.storage import (
+from medsift.errors import InputError
+from medsift.storage.locations import (
     filesystem,
     is_remote,
     local_path,
@@ -72,7 +72,7 @@ def root_of(path: str) -> str:
 
 def content_hash(uri: str, size: int) -> str:
     """SHA-256 of a file; past 1 GiB of its size, time of change, first and last 64 MiB."""
-    from curation.sources.references import stat
+    from medsift.images.references import stat
 
     state = hashlib.sha256()
     with open_input(uri) as file:

@@ -12,12 +12,12 @@ from typing import Any, Final, Literal
 
 import pyarrow as pa
 
-from curation.errors import InputError
 from curation.sources import csvfiles, jsonfiles, jsonshapes, parquetfiles
-from curation.sources.base import Kind, Shard
 from curation.sources.batches import BATCH_BYTES, BATCH_ROWS, Bad, Batch, read_record, untyped_batch
 from curation.sources.files import InputFile
-from curation.sources.storage import open_input, without_query
+from curation.sources.reader import Kind, Shard
+from medsift.errors import InputError
+from medsift.storage.locations import open_input, without_query
 
 Format = Literal["auto", "json", "jsonl", "csv", "tsv", "parquet"]
 Plain = Literal["json", "jsonl", "csv", "tsv", "parquet"]

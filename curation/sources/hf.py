@@ -11,18 +11,19 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from curation import records
-from curation.errors import InputError
-from curation.sources.base import BlobStore, Shard, Unread
 from curation.sources.batches import Batch, find_column
-from curation.sources.beside import beside_columns
 from curation.sources.files import InputFile, content_hash
 from curation.sources.mapping import Mapper
 from curation.sources.origin import SPLIT, OriginColumns, offered_schema, with_origin
+from curation.sources.reader import Shard, Unread
 from curation.sources.rows import Place, build_rows
-from curation.sources.storage import is_remote, local_path
+from curation.sources.sidecar_files import beside_columns
 from curation.sources.tabular import Columns, TabularReader, check_columns
 from curation.sources.unread import PEEKED, Look, unread_columns
+from medsift import records
+from medsift.errors import InputError
+from medsift.images.blob_store import BlobStore
+from medsift.storage.locations import is_remote, local_path
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,6 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from curation import records
-from curation.errors import InputError
-from curation.sources.base import BlobStore, Reader, Shard, Unread
 from curation.sources.batches import Bad, Batch
 from curation.sources.files import InputFile, find, root_of
 from curation.sources.formats import in_batches
@@ -26,12 +23,16 @@ from curation.sources.origin import (
     offered_schema,
     origins,
 )
-from curation.sources.references import read_bytes, resolve, stat
+from curation.sources.reader import Reader, Shard, Unread
 from curation.sources.rows import Place, build_rows
-from curation.sources.storage import is_remote, local_path, with_query, without_query
 from curation.sources.suffixes import PICTURE_SUFFIXES
 from curation.sources.table import TableReader
 from curation.sources.tabular import Columns, check_columns
+from medsift import records
+from medsift.errors import InputError
+from medsift.images.blob_store import BlobStore
+from medsift.images.references import read_bytes, resolve, stat
+from medsift.storage.locations import is_remote, local_path, with_query, without_query
 
 COLUMNS: Final = ("file_name", "folder", "stem", "caption")
 CAPTION_SUFFIX: Final = ".txt"

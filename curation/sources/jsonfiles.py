@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from curation.errors import InputError
-from curation.sources.base import Shard
 from curation.sources.files import BLOCK_BYTES, InputFile
-from curation.sources.storage import open_input
+from curation.sources.reader import Shard
+from medsift.errors import InputError
+from medsift.storage.locations import open_input
 
 BOM: Final = b"\xef\xbb\xbf"
 TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]",]', re.DOTALL)

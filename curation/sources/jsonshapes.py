@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from curation.errors import InputError
 from curation.sources.batches import Bad, parse_json
 from curation.sources.jsonfiles import BOM, WHITE, split_lines
+from medsift.errors import InputError
 
 Shape = Literal["json", "jsonl", "object", "columns"]
 WHOLE_BYTES: Final = 256 << 20

@@ -10,14 +10,14 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.errors import InputError, RecipeError
-from curation.records import TAGS
 from curation.sources.arrays import as_values, is_bytes, is_container, is_list, without_nan
 from curation.sources.batches import Bad, Batch, find_column
-from curation.sources.beside import beside_columns
 from curation.sources.expressions import column_names, engine, unrepeatable
 from curation.sources.failing import failing_rows, mapping_fault
 from curation.sources.files import nearest
+from curation.sources.sidecar_files import beside_columns
+from medsift.errors import InputError, RecipeError
+from medsift.records import TAGS
 
 CONTENT: Final = ("question", "answer", "messages", "images", "options")
 TARGETS: Final = (*CONTENT, *TAGS)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from curation.sources.cells import shown
 from curation.sources.faults import RowFault
+from medsift.text import shown
 
 MARKER: Final = "<image>"
 MARK_UNREAD: Final = "picture_mark_unread"

@@ -32,9 +32,9 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from curation.errors import InputError
 from curation.sources.batches import Batch, find_column, string_array
-from curation.split_names import Split, split_of
+from medsift.errors import InputError
+from medsift.vocabulary import Split, split_of
 
 logger = logging.getLogger(__name__)
 

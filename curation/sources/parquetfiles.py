@@ -8,12 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.errors import InputError
-from curation.sources.base import Shard
 from curation.sources.batches import BATCH_BYTES, BATCH_ROWS, Bad, Batch, find_column
-from curation.sources.beside import beside_columns
 from curation.sources.files import InputFile
-from curation.sources.storage import open_input
+from curation.sources.reader import Shard
+from curation.sources.sidecar_files import beside_columns
+from medsift.errors import InputError
+from medsift.storage.locations import open_input
 
 
 def open_parquet(uri: str) -> Any:

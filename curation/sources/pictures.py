@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from curation.errors import InputError
-from curation.sources.base import BlobStore
-from curation.sources.cells import check_depth, is_nothing, list_value, shown
+from curation.sources.cells import check_depth, is_nothing, list_value
 from curation.sources.faults import RowFault
-from curation.sources.references import resolve
 from curation.sources.suffixes import PICTURE_SUFFIXES
+from medsift.errors import InputError
+from medsift.images.blob_store import BlobStore
+from medsift.images.references import resolve
+from medsift.text import shown
 
 MALFORMED: Final = "malformed_image"
 ESCAPES: Final = "reference_escapes"

@@ -10,18 +10,19 @@ from typing import ClassVar
 import pyarrow as pa
 from pydantic import Field
 
-from curation import records
-from curation.errors import InputError
-from curation.sources.base import BlobStore, Reader, Shard, Unread
 from curation.sources.batches import find_column
 from curation.sources.files import InputFile, find, fingerprints, refuse_empty, root_of
 from curation.sources.formats import Format, Reading, cut, load, look, peek, suffix_format
 from curation.sources.jsonfiles import LINE_BYTES
 from curation.sources.mapping import Mapper, has_target
 from curation.sources.origin import SPLIT, OriginColumns, offered_schema, origins, with_origin
+from curation.sources.reader import Reader, Shard, Unread
 from curation.sources.rows import Place, build_rows
 from curation.sources.unread import Look, unread_columns
-from curation.split_names import split_of
+from medsift import records
+from medsift.errors import InputError
+from medsift.images.blob_store import BlobStore
+from medsift.vocabulary import split_of
 
 Columns = dict[str, str]
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from curation.errors import InputError
-from curation.sources.storage import open_input
 from curation.sources.suffixes import PICTURE_SUFFIXES
+from medsift.errors import InputError
+from medsift.storage.locations import open_input
 
 HEADER_BYTES: Final = 1 << 20
 LONG_HEADERS: Final = (

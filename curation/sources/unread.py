@@ -9,14 +9,14 @@ from typing import Final
 import pyarrow as pa
 
 from curation.sources.arrays import as_values, is_container
-from curation.sources.base import Unread
 from curation.sources.batches import find_column
-from curation.sources.beside import CHAT_ONLY, PAIR_ONLY, beside_columns
 from curation.sources.cells import is_nothing
 from curation.sources.conversations import read_history
 from curation.sources.mapping import Mapper, has_target
 from curation.sources.pictures import looks_like_picture
-from curation.split_names import split_of
+from curation.sources.reader import Unread
+from curation.sources.sidecar_files import CHAT_ONLY, PAIR_ONLY, beside_columns
+from medsift.vocabulary import split_of
 
 PEEKED: Final = 50
 """Rows of a column that are looked at; whether it holds pictures shows in the first of them."""

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.splits.components import LEVELS, Level, components
+from medsift.leakage_groups import LEVELS, Level, components
 
 TRAIN = "train"
 HELD_OUT_LAST = ("train", "validation", "test")

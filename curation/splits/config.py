@@ -6,10 +6,10 @@ import math
 
 from pydantic import Field, field_validator
 
-from curation.config import Config
-from curation.dedup.registration import PROMISING
-from curation.split_names import plain_split
-from curation.splits.components import Level
+from curation.matching.registration import PROMISING
+from medsift.config import Config
+from medsift.leakage_groups import Level
+from medsift.vocabulary import plain_split
 
 
 class SplitsConfig(Config):

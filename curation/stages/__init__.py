@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from curation.stages.base import Stage
 from curation.stages.decontaminate import DecontaminateStage
 from curation.stages.dedup import DedupStage
 from curation.stages.embed import EmbedStage
@@ -13,6 +12,7 @@ from curation.stages.ingest import IngestStage
 from curation.stages.score import ScoreStage
 from curation.stages.select import SelectStage
 from curation.stages.split import SplitStage
+from curation.stages.stage import Stage
 
 STAGES: Final[tuple[Stage, ...]] = (
     IngestStage(),

@@ -10,9 +10,7 @@ from typing import Any, ClassVar, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import records
 from curation.decontaminate import (
-    NEAR,
     REVIEWS,
     BenchmarkConfig,
     DecontaminateConfig,
@@ -24,14 +22,16 @@ from curation.decontaminate import (
 )
 from curation.decontaminate.index import fingerprint
 from curation.dedup import LEAKS
-from curation.dedup.images import image_set
-from curation.errors import LedgerError
-from curation.finished import open_run
+from curation.matching.image_copies import image_set
 from curation.recipe import Recipe
-from curation.stages.base import StageContext
+from curation.run_dir import open_run
 from curation.stages.embed import keep_all
-from curation.storage import read_folder, write_table
-from curation.vectors import read_vectors
+from curation.stages.stage import StageContext
+from medsift import records
+from medsift.errors import LedgerError
+from medsift.storage.parts import read_folder, write_table
+from medsift.storage.vectors import read_vectors
+from medsift.vocabulary import NEAR
 
 TRAIN: Final = "train"
 

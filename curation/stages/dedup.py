@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from curation import records
 from curation.dedup import DedupResult, deduplicate
 from curation.recipe import Recipe
-from curation.stages.base import StageContext
-from curation.storage import read_folder, write_table
-from curation.vectors import read_vectors
+from curation.stages.stage import StageContext
+from medsift import records
+from medsift.storage.parts import read_folder, write_table
+from medsift.storage.vectors import read_vectors
 
 RESULT_TABLES = ("clusters", "conflicts", "leaks", "sweep", "groups")
 

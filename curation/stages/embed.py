@@ -10,16 +10,16 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import pyarrow as pa
 
-from curation import records
-from curation.cache import TableCache
-from curation.encoders.base import Encoder, EncoderConfig
+from curation.encoders.encoder import Encoder, EncoderConfig
 from curation.encoders.readability import READING_VERSION
-from curation.execution import Tables
 from curation.recipe import Recipe
-from curation.stages.base import StageContext
 from curation.stages.images import encoder_resources
-from curation.storage import parts, read_tables, write_table
+from curation.stages.stage import StageContext
 from curation.unread import Census, encoded_census
+from medsift import records
+from medsift.execution import Tables
+from medsift.storage.parts import parts, read_tables, write_table
+from medsift.storage.table_cache import TableCache
 
 COUNTED_BEFORE: Final = 20_000
 """Texts looked at before the run to say how many cannot be read; they are a fair draw."""

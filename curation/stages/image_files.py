@@ -11,10 +11,10 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.errors import StorageError
-from curation.execution import Tables
-from curation.sources.references import TooManyBytes, digest_bytes
-from curation.sources.storage import is_remote
+from medsift.errors import StorageError
+from medsift.execution import Tables
+from medsift.images.references import TooManyBytes, digest_bytes
+from medsift.storage.locations import is_remote
 
 FILES: Final = pa.schema(
     [

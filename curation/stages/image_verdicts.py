@@ -9,10 +9,10 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import records
-from curation.execution import Tables
-from curation.images import ImagesConfig
-from curation.storage import read_part, write_table
+from medsift import records
+from medsift.execution import Tables
+from medsift.images import ImagesConfig
+from medsift.storage.parts import read_part, write_table
 
 VERDICTS: Final = pa.schema(
     [
@@ -61,7 +61,7 @@ def verdicts(files: pa.Table, facts: pa.Table, config: ImagesConfig) -> pa.Table
 
 
 def _blank(share: pa.ChunkedArray, config: ImagesConfig) -> pa.ChunkedArray:
-    """Whether each picture is dropped as blank, as `curation.images.is_blank` says of one."""
+    """Whether each picture is dropped as blank, as `medsift.images.is_blank` says of one."""
     above = pc.greater_equal(share.cast(pa.float64()), config.blank_share)
     return pc.fill_null(pc.and_(above, pa.scalar(config.drop_blank)), False)
 

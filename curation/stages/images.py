@@ -11,18 +11,26 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import records
-from curation.cache import TableCache
-from curation.encoders.base import EncoderConfig
-from curation.execution import Resources, Tables, Worker
-from curation.images import ImagePass, ImagesConfig
+from curation.encoders.encoder import EncoderConfig
+from curation.image_pass import ImagePass
 from curation.recipe import Recipe
-from curation.reorder import taken_rows
-from curation.sources.references import stat
-from curation.stages.base import StageContext
 from curation.stages.image_files import FILES, HashFiles, Seen, check_unreadable, misplaced
 from curation.stages.image_verdicts import FACTS, ResolveSamples, verdicts, write_lookups
-from curation.storage import count_rows, parts, read_folder, read_part, read_tables, write_table
+from curation.stages.stage import StageContext
+from medsift import records
+from medsift.execution import Resources, Tables, Worker
+from medsift.images import ImagesConfig
+from medsift.images.references import stat
+from medsift.reorder import taken_rows
+from medsift.storage.parts import (
+    count_rows,
+    parts,
+    read_folder,
+    read_part,
+    read_tables,
+    write_table,
+)
+from medsift.storage.table_cache import TableCache
 
 REFS_PER_HASH_ITEM = 256
 PASS_VERSION = 3

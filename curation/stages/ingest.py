@@ -9,16 +9,17 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from curation import records
-from curation.errors import InputError
-from curation.execution import Tables
 from curation.ingest import IngestConfig, ingest
 from curation.recipe import Recipe
-from curation.sources.base import BlobStore, Reader, Shard, Unread
-from curation.split_names import SPLITS, split_of
-from curation.stages.base import StageContext
+from curation.sources.reader import Reader, Shard, Unread
 from curation.stages.remarks import remark
-from curation.storage import count_rows, read_folder
+from curation.stages.stage import StageContext
+from medsift import records
+from medsift.errors import InputError
+from medsift.execution import Tables
+from medsift.images.blob_store import BlobStore
+from medsift.storage.parts import count_rows, read_folder
+from medsift.vocabulary import SPLITS, split_of
 
 ROW_FACTS = pa.schema(
     [records.ROWS.field(name) for name in ("row_id", "source", "file", "index", "notes")]

@@ -11,11 +11,11 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import records
 from curation.sources.answers import FLAGS
-from curation.sources.base import Reader, Unread
+from curation.sources.reader import Reader, Unread
 from curation.sources.rows import WARNED
-from curation.storage import parts, read_part, write_table
+from medsift import records
+from medsift.storage.parts import parts, read_part, write_table
 
 logger = logging.getLogger(__name__)
 

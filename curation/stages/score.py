@@ -17,11 +17,11 @@ from curation.pool import (
 )
 from curation.recipe import Recipe
 from curation.scoring import ScorerConfig, ScoringContext
-from curation.scoring.base import Doubles
 from curation.scoring.tables import score_tables
-from curation.stages.base import StageContext
 from curation.stages.embed import keep_all
-from curation.storage import write_table
+from curation.stages.stage import StageContext
+from medsift.arrays import Doubles
+from medsift.storage.parts import write_table
 
 
 def check_models(recipe: Recipe) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation import records
 from curation.recipe import Recipe
 from curation.selection import (
     EVERYTHING,
@@ -22,11 +21,12 @@ from curation.selection import (
     selection_table,
     settings_table,
 )
-from curation.selection.stored import read_candidates, read_scores
+from curation.selection.load_inputs import read_candidates, read_scores
 from curation.selection.tokens import estimated_tokens
-from curation.stages.base import StageContext
 from curation.stages.embed import keep_all
-from curation.storage import read_folder, write_table
+from curation.stages.stage import StageContext
+from medsift import records
+from medsift.storage.parts import read_folder, write_table
 
 __all__ = ["EVERYTHING", "SELECTIONS", "SelectStage", "select_everything", "stratum"]
 

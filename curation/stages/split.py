@@ -12,17 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curation import records
 from curation.dedup import LEAKS
-from curation.dedup.images import image_set
+from curation.matching.image_copies import image_set
 from curation.neighbors import TileRunner
 from curation.pool import stratum_names
 from curation.recipe import Recipe
-from curation.splits import assign_splits, components, find_slices, with_slices
-from curation.stages.base import StageContext
+from curation.splits import find_slices, with_slices
 from curation.stages.embed import keep_all
-from curation.storage import read_folder, read_part, write_table
-from curation.vectors import read_vectors
+from curation.stages.stage import StageContext
+from medsift import records
+from medsift.leakage_groups import components
+from medsift.split_assignment import assign_splits
+from medsift.storage.parts import read_folder, read_part, write_table
+from medsift.storage.vectors import read_vectors
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from evaluation.benchmarks.assembly import Benchmark
-from evaluation.benchmarks.base import BenchmarkConfig
+from evaluation.benchmarks.benchmark import BenchmarkConfig
+from evaluation.benchmarks.build import Benchmark
 from evaluation.benchmarks.gmai_mmbench import GmaiMmbench
 from evaluation.benchmarks.manifest import ManifestSplit
 from evaluation.benchmarks.medxpertqa import MedXpertQa

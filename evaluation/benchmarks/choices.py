@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from curation.options import LETTERS
-from curation.text import normalise_answer
+from medsift.options import LETTERS
+from medsift.text import normalise_answer
 
 YES_NO: Final = frozenset({"yes", "no"})
 

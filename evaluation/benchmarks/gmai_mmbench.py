@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import Final, Literal
 
-from evaluation.benchmarks.base import BenchmarkConfig
+from evaluation.benchmarks.benchmark import BenchmarkConfig
 from evaluation.benchmarks.choices import gold_letter
-from evaluation.benchmarks.entry import Entry, Unusable
-from evaluation.benchmarks.published import Published
+from evaluation.benchmarks.dataset_files import Published
+from evaluation.benchmarks.item import Entry, Unusable
 from evaluation.benchmarks.tables import Record, find_files, read_records, text_of
 from evaluation.benchmarks.tags import modality_tag, tag
 

@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from curation.errors import InputError
-from curation.options import split_options
-from curation.sources.base import BlobStore
-from curation.sources.references import stat
-from curation.split_names import SplitName, stored_names
-from evaluation.benchmarks.assembly import Benchmark, assemble
-from evaluation.benchmarks.base import BenchmarkConfig
+from evaluation.benchmarks.benchmark import BenchmarkConfig
+from evaluation.benchmarks.build import Benchmark, assemble
 from evaluation.benchmarks.choices import gold_letter
-from evaluation.benchmarks.entry import Absent, Entry, Shown, Unusable
-from evaluation.benchmarks.gallery import Gallery
-from evaluation.benchmarks.published import Published
+from evaluation.benchmarks.dataset_files import Published
+from evaluation.benchmarks.image_store import Gallery
+from evaluation.benchmarks.item import Absent, Entry, Shown, Unusable
+from medsift.errors import InputError
+from medsift.images.blob_store import BlobStore
+from medsift.images.references import stat
+from medsift.options import split_options
+from medsift.vocabulary import SplitName, stored_names
 
 HELD_OUT: Final = """
     SELECT s.row_id, s.sample_id, s.question, s.answer, s.answer_type, s.images, s.extra,
@@ -70,8 +70,8 @@ class ManifestSplit(BenchmarkConfig):
 
     def _lines(self, path: Path) -> list[dict[str, Any]]:
         # DuckDB is for those who read a manifest.
-        from curation.manifest import query
-        from curation.manifest.schema import quoted
+        from medsift.manifest import query
+        from medsift.manifest.schema import quoted
 
         runs = query(path, "SELECT run_id FROM runs ORDER BY created_at, run_id")
         known: list[str] = runs["run_id"].to_pylist()

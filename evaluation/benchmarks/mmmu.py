@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
-from curation.errors import InputError
-from evaluation.benchmarks.base import BenchmarkConfig
+from evaluation.benchmarks.benchmark import BenchmarkConfig
 from evaluation.benchmarks.choices import gold_letter
-from evaluation.benchmarks.entry import Entry, Unusable
-from evaluation.benchmarks.published import Published
+from evaluation.benchmarks.dataset_files import Published
+from evaluation.benchmarks.item import Entry, Unusable
 from evaluation.benchmarks.tables import Record, bytes_of, find_files, read_records, text_of
 from evaluation.benchmarks.tags import modality_tag, tag
+from medsift.errors import InputError
 
 SUBJECTS: Final = (
     "Basic_Medical_Science",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
-from evaluation.benchmarks.base import BenchmarkConfig
-from evaluation.benchmarks.entry import Entry
-from evaluation.benchmarks.published import Published
+from evaluation.benchmarks.benchmark import BenchmarkConfig
+from evaluation.benchmarks.dataset_files import Published
+from evaluation.benchmarks.item import Entry
 from evaluation.benchmarks.tables import find_files, read_records
 from evaluation.benchmarks.vqa_rad import from_table
 

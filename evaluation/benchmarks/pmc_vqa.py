@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
-from curation.options import without_letter
-from evaluation.benchmarks.base import BenchmarkConfig
+from evaluation.benchmarks.benchmark import BenchmarkConfig
 from evaluation.benchmarks.choices import gold_letter
-from evaluation.benchmarks.entry import Entry, Unusable
-from evaluation.benchmarks.published import Published
+from evaluation.benchmarks.dataset_files import Published
+from evaluation.benchmarks.item import Entry, Unusable
 from evaluation.benchmarks.tables import Record, find_files, read_records, text_of
+from medsift.options import without_letter
 
 CHOICES: Final = "ABCD"
 FOLDERS: Final = {"test_clean": ("images", "figures"), "test_2": ("figures", "images_2", "images")}

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Literal
 
-from curation.errors import InputError
-from curation.text import normalise_question
-from evaluation.benchmarks.base import BenchmarkConfig
-from evaluation.benchmarks.entry import Box, Entry
-from evaluation.benchmarks.published import Published
+from evaluation.benchmarks.benchmark import BenchmarkConfig
+from evaluation.benchmarks.dataset_files import Published
+from evaluation.benchmarks.item import Box, Entry
 from evaluation.benchmarks.tables import Record, find_files, read_records, text_of
 from evaluation.benchmarks.tags import modality_tag, tag
+from medsift.errors import InputError
+from medsift.text import normalise_question
 
 
 class Slake(BenchmarkConfig):

@@ -12,8 +12,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.errors import InputError
-from evaluation.benchmarks.published import Published
+from evaluation.benchmarks.dataset_files import Published
+from medsift.errors import InputError
 
 Record = Mapping[str, Any]
 BATCH: Final = 64

@@ -6,19 +6,19 @@ from typing import Annotated
 
 from pydantic import Field
 
-from evaluation.generators.base import (
+from evaluation.generators.causal import CausalGenerator
+from evaluation.generators.endpoint import EndpointGenerator
+from evaluation.generators.generator import (
     GenerationConfig,
     Generator,
     GeneratorConfig,
     Reply,
     Request,
 )
-from evaluation.generators.causal import CausalGenerator
-from evaluation.generators.endpoint import EndpointGenerator
 from evaluation.generators.image_text import ImageTextGenerator
 from evaluation.generators.majority import MajorityGenerator
 from evaluation.generators.prior import PriorGenerator
-from evaluation.generators.recorded import RecordedGenerator
+from evaluation.generators.replay import RecordedGenerator
 
 AnyGenerator = Annotated[
     CausalGenerator

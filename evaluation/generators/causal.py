@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
-from curation import records
-from curation.models import AnyLanguageModel, LanguageModel
-from curation.models.framing import FRAMING_VERSION, Framing, Turn
-from evaluation.generators.base import Generator, Request
-from evaluation.generators.continuation import Prompt
+from evaluation.generators.batched_generate import Prompt
+from evaluation.generators.generator import Generator, Request
 from evaluation.generators.local import LocalGeneratorConfig
+from medsift import records
+from medsift.models import AnyLanguageModel, LanguageModel
+from medsift.models.chat_format import FRAMING_VERSION, Framing, Turn
 
 
 class CausalGenerator(LocalGeneratorConfig):

@@ -15,19 +15,19 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 from pydantic import Field, JsonValue, field_validator
 
-from curation import records
-from curation.errors import MedSiftError, ModelError, RecipeError
-from curation.execution import Resources
-from evaluation.generators.base import (
+from evaluation.generators.generator import (
     GenerationConfig,
     Generator,
     GeneratorConfig,
     Reply,
     Request,
 )
+from evaluation.generators.http_client import Key, Poster, Problem
 from evaluation.generators.key_permission import check_permitted, never_sent
 from evaluation.generators.messages import ImageFormat, read_reply, to_messages
-from evaluation.generators.posting import Key, Poster, Problem
+from medsift import records
+from medsift.errors import MedSiftError, ModelError, RecipeError
+from medsift.execution import Resources
 
 ENDPOINT_VERSION: Final = 1
 """Raised when equal requests are put to the endpoint otherwise."""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from curation import records
-from curation.models import AnyImageTextModel, ImageTextModel
-from curation.models.framing import Turn
-from curation.models.image_text import IMAGE_TEXT_VERSION, ImageTextPrompts
-from evaluation.generators.base import Generator, Request
-from evaluation.generators.continuation import Prompt
+from evaluation.generators.batched_generate import Prompt
+from evaluation.generators.generator import Generator, Request
 from evaluation.generators.local import LocalGeneratorConfig
+from medsift import records
+from medsift.models import AnyImageTextModel, ImageTextModel
+from medsift.models.chat_format import Turn
+from medsift.models.image_text import IMAGE_TEXT_VERSION, ImageTextPrompts
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from curation.errors import UsageError
+from medsift.errors import UsageError
 
 PERMITTED: Final = "MEDSIFT_ENDPOINT_KEYS"
 """Environment variable with pairs VARIABLE@host, separated by blanks or commas."""

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from curation.local_paths import LocalPath
-from curation.models.adapters import adapter_fingerprint, with_adapter
-from curation.models.base import ModelConfig
-from evaluation.generators.base import GenerationConfig, GeneratorConfig
-from evaluation.generators.continuation import Asking, Continuation
+from evaluation.generators.batched_generate import Asking, Continuation
+from evaluation.generators.generator import GenerationConfig, GeneratorConfig
+from medsift.models.adapters import adapter_fingerprint, with_adapter
+from medsift.models.language_model import ModelConfig
+from medsift.storage.local_paths import LocalPath
 
 CONTINUATION_VERSION: Final = 1
 """Raised when equal requests and settings give other replies."""

@@ -7,8 +7,8 @@ from typing import Literal
 
 import pyarrow as pa
 
-from evaluation.generators.base import Generator, Reply, Request
-from evaluation.generators.tally import BaselineConfig, Tally
+from evaluation.generators.answer_counts import BaselineConfig, Tally
+from evaluation.generators.generator import Generator, Reply, Request
 
 
 class MajorityGenerator(BaselineConfig):

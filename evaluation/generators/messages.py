@@ -8,13 +8,13 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from curation.errors import UsageError
-from curation.models.framing import Turn
-from curation.models.image_text import MARK
-from curation.text import SURROGATE
-from evaluation.generators.base import Reply
+from evaluation.generators.generator import Reply
+from evaluation.generators.http_client import Problem, complaint
 from evaluation.generators.image_text import scaled
-from evaluation.generators.posting import Problem, complaint
+from medsift.errors import UsageError
+from medsift.models.chat_format import Turn
+from medsift.models.image_text import MARK
+from medsift.text import SURROGATE
 
 if TYPE_CHECKING:
     from PIL.Image import Image

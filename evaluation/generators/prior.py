@@ -9,9 +9,9 @@ from typing import Literal
 import pyarrow as pa
 from pydantic import Field
 
-from curation.records import digest
-from evaluation.generators.base import Generator, Reply, Request
-from evaluation.generators.tally import BaselineConfig, Tally
+from evaluation.generators.answer_counts import BaselineConfig, Tally
+from evaluation.generators.generator import Generator, Reply, Request
+from medsift.records import digest
 
 
 class PriorGenerator(BaselineConfig):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from curation.records import digest
-from evaluation.generators.base import Request
+from evaluation.generators.generator import Request
+from medsift.records import digest
 
 if TYPE_CHECKING:
     import torch

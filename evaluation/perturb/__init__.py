@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from evaluation.perturb.base import Original, Variant
 from evaluation.perturb.blank import Blank
 from evaluation.perturb.blur import Blur
 from evaluation.perturb.contrast import Contrast
@@ -15,6 +14,7 @@ from evaluation.perturb.no_image import NoImage
 from evaluation.perturb.noise import Noise
 from evaluation.perturb.option_rotation import OptionRotation
 from evaluation.perturb.paraphrase import Paraphrase
+from evaluation.perturb.perturbation import Original, Variant
 from evaluation.perturb.swapped_image import SwappedImage
 from evaluation.perturb.typos import Typos
 

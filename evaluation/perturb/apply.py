@@ -8,14 +8,14 @@ from typing import Final
 
 import pyarrow as pa
 
-from curation.errors import UsageError
 from evaluation.perturb import FAMILIES
-from evaluation.perturb.base import Picture, Skip, Variant
 from evaluation.perturb.copies import find_same
-from evaluation.perturb.donors import Donors
+from evaluation.perturb.image_swaps import Donors
 from evaluation.perturb.item import Item
+from evaluation.perturb.perturbation import Picture, Skip, Variant
 from evaluation.perturb.swapped_image import SwappedImage
 from evaluation.records import ITEMS
+from medsift.errors import UsageError
 
 BY_NAME: Final = {family.family: family for family in FAMILIES}
 PART: Final = 1_000

@@ -7,8 +7,8 @@ from typing import ClassVar, Final
 
 from PIL import Image
 
-from evaluation.perturb.base import Picture, PictureVariant, Role
 from evaluation.perturb.item import Item
+from evaluation.perturb.perturbation import Picture, PictureVariant, Role
 
 GREY: Final = 127
 

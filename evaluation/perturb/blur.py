@@ -7,8 +7,8 @@ from typing import ClassVar, Final
 
 from PIL import ImageFilter
 
-from evaluation.perturb.base import Picture, PictureVariant
 from evaluation.perturb.item import Item
+from evaluation.perturb.perturbation import Picture, PictureVariant
 
 DEVIATIONS: Final = {1: 1.0, 2: 2.0, 3: 3.0}
 """Standard deviation by level, in pixels of a picture whose shorter side has `SIDE` of them.

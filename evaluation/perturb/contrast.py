@@ -8,8 +8,8 @@ from typing import ClassVar, Final
 import numpy as np
 from PIL import Image
 
-from evaluation.perturb.base import Picture, PictureVariant
 from evaluation.perturb.item import Item
+from evaluation.perturb.perturbation import Picture, PictureVariant
 
 FACTORS: Final = {1: 0.4, 2: 0.3, 3: 0.2}
 """Share of the contrast that stays, by level.

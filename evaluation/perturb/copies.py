@@ -8,13 +8,13 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from curation.dedup.config import ImageCopyConfig
-from curation.dedup.images import HASH_BITS, ImageSet, find_copies
-from curation.errors import StorageError
-from curation.images import ImageError, ImagesConfig, decode
-from curation.images.facts import miniature, perceptual_hash
+from curation.matching.image_copies import HASH_BITS, ImageSet, find_copies
 from curation.neighbors import NeighborsConfig
-from curation.records import THUMB_SIDE
-from curation.sources.references import read_bytes
+from medsift.errors import StorageError
+from medsift.images import ImageError, ImagesConfig, decode
+from medsift.images.facts import miniature, perceptual_hash
+from medsift.images.references import read_bytes
+from medsift.records import THUMB_SIDE
 
 Seen = tuple[str, str, bytes]
 

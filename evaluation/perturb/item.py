@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from string import ascii_uppercase as LETTERS
 from typing import Any, Final
 
-from curation.text import is_cjk
+from medsift.text import is_cjk
 
 Item = Mapping[str, Any]
 

@@ -8,8 +8,8 @@ from typing import ClassVar, Final
 
 from PIL import Image
 
-from evaluation.perturb.base import Picture, PictureVariant
 from evaluation.perturb.item import Item
+from evaluation.perturb.perturbation import Picture, PictureVariant
 
 QUALITIES: Final = {1: 25, 2: 18, 3: 15}
 """JPEG quality by level.

@@ -14,10 +14,10 @@ from typing import ClassVar, Final
 import numpy as np
 from PIL import ImageDraw
 
-from curation.records import digest
-from evaluation.perturb.base import Picture, Role, Skip, Variant
-from evaluation.perturb.donors import Donors
+from evaluation.perturb.image_swaps import Donors
 from evaluation.perturb.item import Item, extra_of, with_extra
+from evaluation.perturb.perturbation import Picture, Role, Skip, Variant
+from medsift.records import digest
 
 Box = tuple[float, float, float, float]
 STEPS: Final = 64

@@ -8,8 +8,8 @@ from typing import ClassVar, Final
 import numpy as np
 from PIL import Image
 
-from evaluation.perturb.base import Picture, PictureVariant
 from evaluation.perturb.item import Item
+from evaluation.perturb.perturbation import Picture, PictureVariant
 
 DEVIATIONS: Final = {1: 0.08, 2: 0.12, 3: 0.18}
 """Standard deviation by level, as a share of the grey range.

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from string import ascii_uppercase as LETTERS
 from typing import ClassVar, Final, Self
 
-from evaluation.perturb.base import Skip, Variant
-from evaluation.perturb.donors import Donors
+from evaluation.perturb.image_swaps import Donors
 from evaluation.perturb.item import Item, gold_place
+from evaluation.perturb.perturbation import Skip, Variant
 
 BY_PLACE: Final = re.compile(
     r"\b(above|below|preceding|following)\b"

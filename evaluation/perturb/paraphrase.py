@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from evaluation.perturb.base import Skip, Variant
-from evaluation.perturb.donors import Donors
+from evaluation.perturb.image_swaps import Donors
 from evaluation.perturb.item import Item, language_of
+from evaluation.perturb.perturbation import Skip, Variant
 
 Openings = tuple[tuple[re.Pattern[str], str], ...]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from evaluation.perturb.base import Role, Skip, Variant
-from evaluation.perturb.donors import Donors
+from evaluation.perturb.image_swaps import Donors
 from evaluation.perturb.item import Item, with_extra
+from evaluation.perturb.perturbation import Role, Skip, Variant
 
 
 @dataclass(frozen=True, slots=True)

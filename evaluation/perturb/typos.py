@@ -8,10 +8,10 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from curation.text import PROTECTED, protected_tokens
-from evaluation.perturb.base import Skip, Variant
-from evaluation.perturb.donors import Donors
+from evaluation.perturb.image_swaps import Donors
 from evaluation.perturb.item import Item
+from evaluation.perturb.perturbation import Skip, Variant
+from medsift.text import PROTECTED, protected_tokens
 
 SHARE: Final = 4
 """One word in so many of those that may be misspelt is."""

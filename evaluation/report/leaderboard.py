@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from curation.compare.layout import Line
 from evaluation.records import ORIGINAL
 from evaluation.report.data import ACCURACY, Evaluation
-from evaluation.report.words import listed
+from evaluation.report.format import listed
 from evaluation.statistics.breakdown import ALL
 from evaluation.statistics.interval import remark
+from medsift.manifest.any_version import Line
 
 # Metrics that stand elsewhere on the page.
 ELSEWHERE: Final = (ACCURACY, "unparsed", "ece", "ece_by_chance")

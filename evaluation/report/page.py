@@ -6,26 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from curation.compare.layout import Line, opened
-from curation.report.drawing import as_json
-from curation.report.one_file import render, write_page
-from curation.report.words import indented, versions
 from evaluation.report.data import Evaluation, Facts, choose, read_facts
+from evaluation.report.format import FEW, ends, few, left_out, listed, percent, points, signed_ends
 from evaluation.report.leaderboard import cautions, measures, verdict
 from evaluation.report.profile import profile
 from evaluation.report.reliability import filled, reliability
 from evaluation.report.strata import facets, heat_map
-from evaluation.report.words import (
-    FEW,
-    ends,
-    few,
-    left_out,
-    listed,
-    percent,
-    points,
-    signed_ends,
-)
 from evaluation.report.worst import Worst, read_worst
+from medsift.manifest.any_version import Line, opened
+from medsift.pages.chart_style import as_json
+from medsift.pages.html_page import render, write_page
+from medsift.pages.number_format import indented, versions
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 ALIKE: Final = ("benchmark", "items", "images", "content_hash", "protocol", "seed")

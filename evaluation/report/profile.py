@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from curation.compare.layout import Line
 from evaluation.perturb.apply import BY_NAME
 from evaluation.records import ORIGINAL
 from evaluation.report.data import ACCURACY, Evaluation
 from evaluation.robustness import FOUR_WAY
 from evaluation.statistics.breakdown import ALL
+from medsift.manifest.any_version import Line
 
 ROLES: Final = {
     "original": "As published",

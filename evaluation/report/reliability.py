@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from curation.compare.layout import Line
-from curation.report.drawing import COLOURS, GONE, Figure, axis_title, layout, plain
 from evaluation.report.data import Bench, Evaluation
+from medsift.manifest.any_version import Line
+from medsift.pages.chart_style import COLOURS, GONE, Figure, axis_title, layout, plain
 
 DRAWN: Final = len(COLOURS)
 """Models in one diagram; more could not be told apart."""

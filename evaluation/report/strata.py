@@ -6,10 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from curation.compare.layout import Line
 from evaluation.records import ORIGINAL
 from evaluation.report.data import ACCURACY, Evaluation
 from evaluation.statistics.breakdown import ALL, FACETS
+from medsift.manifest.any_version import Line
 
 JOINT: Final = " / "
 SIDES: Final = ("modality", "task_type")

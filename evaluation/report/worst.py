@@ -9,12 +9,12 @@ from functools import lru_cache
 from string import ascii_uppercase as LETTERS
 from typing import TYPE_CHECKING, Final
 
-from curation.compare.layout import Line, ask
-from curation.report.gallery import thumbnail
+from evaluation.metrics_table import gold_place
 from evaluation.records import ORIGINAL
-from evaluation.report.words import Excerpt, excerpt
-from evaluation.scoring.base import UNPARSED
-from evaluation.summary import gold_place
+from evaluation.report.format import Excerpt, excerpt
+from evaluation.scoring.scored import UNPARSED
+from medsift.manifest.any_version import Line, ask
+from medsift.pages.thumbnail import thumbnail
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -9,9 +9,9 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-from curation.records import ANSWER_TYPES
 from evaluation.scoring import llava_med, medevalkit, strict
-from evaluation.scoring.base import FAULTS, PARSED, UNPARSED, Item, Protocol, Scored
+from evaluation.scoring.scored import FAULTS, PARSED, UNPARSED, Item, Protocol, Scored
+from medsift.records import ANSWER_TYPES
 
 PROTOCOLS: Final = MappingProxyType(
     {

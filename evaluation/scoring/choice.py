@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from curation.errors import InputError
-from evaluation.scoring.base import Reading
 from evaluation.scoring.claims import Claims, read_claims
 from evaluation.scoring.closed import REFUSAL, polarity, read_yes_no
 from evaluation.scoring.mentions import LETTERS, mark_letters, mark_mentions, text_places
 from evaluation.scoring.open import declines, withdraws
+from evaluation.scoring.scored import Reading
 from evaluation.scoring.spans import Span, fold
-from evaluation.scoring.words import gold_words, words
+from evaluation.scoring.text_overlap import gold_words, words
+from medsift.errors import InputError
 
 __all__ = ["LETTERS", "read_choice", "right_options"]
 

@@ -11,9 +11,9 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from evaluation.scoring.base import Reading
 from evaluation.scoring.hypotheses import without_hypotheses
 from evaluation.scoring.open import withdraws
+from evaluation.scoring.scored import Reading
 from evaluation.scoring.spans import fold
 
 HAN: Final = "[\u3400-\u9fff]"

@@ -7,8 +7,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.errors import UsageError
 from evaluation.records import ORIGINAL
+from medsift.errors import UsageError
 
 ITEM: Final = ("benchmark", "item_id")
 REPLY: Final = ("evaluation_id", *ITEM, "variant")

@@ -15,8 +15,8 @@ from collections import Counter
 from functools import lru_cache
 from typing import Final
 
-from evaluation.scoring.base import PARSED, UNPARSED, Item, Scored, explain, stands_apart
-from evaluation.scoring.words import bleu_1
+from evaluation.scoring.scored import PARSED, UNPARSED, Item, Scored, explain, stands_apart
+from evaluation.scoring.text_overlap import bleu_1
 
 PUNCTUATION: Final = ';/[]"{}()=+\\_-><@`,?!'
 COMMA_NUMBER: Final = re.compile(r"\d,\d")

@@ -11,9 +11,9 @@ import re
 from difflib import SequenceMatcher
 from typing import Final
 
-from evaluation.scoring.base import PARSED, UNPARSED, Item, Scored, explain, stands_apart, verdict
 from evaluation.scoring.choice import LETTERS
-from evaluation.scoring.words import bleu_1
+from evaluation.scoring.scored import PARSED, UNPARSED, Item, Scored, explain, stands_apart, verdict
+from evaluation.scoring.text_overlap import bleu_1
 
 MARKERS: Final = (
     *("**answer**:", "**answer**", "*answer*:", "**answer:**", "answer is", "answer:"),

@@ -14,7 +14,7 @@ from typing import Final
 
 from evaluation.scoring.spans import plain
 from evaluation.scoring.spelling import respell
-from evaluation.scoring.words import ARTICLES
+from evaluation.scoring.text_overlap import ARTICLES
 
 LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 FIRST_MARK: Final = 0xE000

@@ -11,12 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.errors import InputError, UsageError
 from evaluation.records import SCORES
 from evaluation.scoring import PROTOCOLS
-from evaluation.scoring.base import Item, Protocol, Scored
 from evaluation.scoring.choice import LETTERS
 from evaluation.scoring.coverage import ITEM, check_coverage, check_once, first_of
+from evaluation.scoring.scored import Item, Protocol, Scored
+from medsift.errors import InputError, UsageError
 
 Places = npt.NDArray[np.int64]
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from evaluation.scoring.base import PARSED, UNPARSED, Item, Reading, Scored, explain, verdict
 from evaluation.scoring.choice import LETTERS, read_choice, right_options
 from evaluation.scoring.closed import ANSWERS, polarity, read_yes_no
 from evaluation.scoring.open import declines
+from evaluation.scoring.scored import PARSED, UNPARSED, Item, Reading, Scored, explain, verdict
 from evaluation.scoring.spans import Span, spans
-from evaluation.scoring.words import Overlap, best_overlap, gold_words, words
+from evaluation.scoring.text_overlap import Overlap, best_overlap, gold_words, words
 
 EMPTY = Span("", "", "whole reply")
 NO_TEXT = Reading(None, "no text outside reasoning")

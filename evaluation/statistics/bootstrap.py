@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from curation.config import Config
-from evaluation.statistics.clusters import ClusterSums, Doubles
-from evaluation.statistics.fit import ClusterFit, join_fits
+from evaluation.statistics.cluster_variance import ClusterFit, join_fits
+from evaluation.statistics.clusters import ClusterSums
+from medsift.arrays import Doubles
+from medsift.config import Config
 
 Ends = tuple[Doubles, Doubles]
 

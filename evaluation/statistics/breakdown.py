@@ -10,17 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.errors import UsageError
 from evaluation.statistics.bootstrap import Resampling
-from evaluation.statistics.clusters import (
-    ClusterSums,
-    Doubles,
-    Indices,
-    cluster_ids,
-    number_clusters,
-    sum_places,
-)
+from evaluation.statistics.clusters import ClusterSums, cluster_ids, number_clusters, sum_places
 from evaluation.statistics.interval import SHARE, Estimate, check_scores, estimates
+from medsift.arrays import Doubles, Indices
+from medsift.errors import UsageError
 
 ALL: Final = "all"
 FACETS: Final = ("modality", "body_part", "task_type", "answer_type", "language")

@@ -9,10 +9,11 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from curation.errors import UsageError
 from evaluation.statistics.bootstrap import Resampling
-from evaluation.statistics.clusters import Doubles, Indices, number_clusters, sum_clusters
+from evaluation.statistics.clusters import number_clusters, sum_clusters
 from evaluation.statistics.interval import SHARE, Estimate, Ids, check_scores, estimate
+from medsift.arrays import Doubles, Indices
+from medsift.errors import UsageError
 
 Binning = Literal["equal_mass", "equal_width"]
 BINS: Final = 10

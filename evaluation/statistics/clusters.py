@@ -15,11 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curation.errors import UsageError
-from curation.records import digest
-
-Doubles = NDArray[np.float64]
-Indices = NDArray[np.int64]
+from medsift.arrays import Doubles, Indices
+from medsift.errors import UsageError
+from medsift.records import digest
 
 _COARSE = 2.0**26
 _FINE = 2.0**52

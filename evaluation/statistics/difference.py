@@ -7,11 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from curation.errors import UsageError
 from evaluation.statistics.bootstrap import Resampling, pool_clusters
-from evaluation.statistics.clusters import ClusterSums, Doubles, number_clusters, sum_clusters
-from evaluation.statistics.few import Bounds, unvaried_interval
-from evaluation.statistics.fit import fit_clusters
+from evaluation.statistics.cluster_variance import fit_clusters
+from evaluation.statistics.clusters import ClusterSums, number_clusters, sum_clusters
 from evaluation.statistics.interval import (
     DIGITS,
     LEVEL,
@@ -20,7 +18,10 @@ from evaluation.statistics.interval import (
     check_scores,
     remark,
 )
+from evaluation.statistics.score_interval import Bounds, unvaried_interval
 from evaluation.statistics.seeds import averaged, cluster_part, half_width, seed_part
+from medsift.arrays import Doubles
+from medsift.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)

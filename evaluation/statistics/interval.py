@@ -19,10 +19,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from curation.errors import UsageError
 from evaluation.statistics.bootstrap import Resampling, all_studentized_ends, pool_clusters
-from evaluation.statistics.clusters import ClusterSums, Doubles, number_clusters, sum_clusters
-from evaluation.statistics.few import (
+from evaluation.statistics.cluster_variance import ClusterFit, fit_clusters
+from evaluation.statistics.clusters import ClusterSums, number_clusters, sum_clusters
+from evaluation.statistics.score_interval import (
     FEW_CLUSTERS,
     Bounds,
     Ends,
@@ -30,7 +30,8 @@ from evaluation.statistics.few import (
     too_few,
     unvaried_interval,
 )
-from evaluation.statistics.fit import ClusterFit, fit_clusters
+from medsift.arrays import Doubles
+from medsift.errors import UsageError
 
 LEVEL: Final = 0.95
 FEW_ITEMS: Final = 30

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.errors import UsageError
+from medsift.errors import UsageError
 
 ITEM = ("benchmark", "variant", "item_id")
 NAMES = ("first", "second")

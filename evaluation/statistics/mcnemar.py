@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from curation.errors import UsageError
+from medsift.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.errors import UsageError
 from evaluation.statistics.bootstrap import Resampling
-from evaluation.statistics.clusters import Doubles, cluster_ids
+from evaluation.statistics.clusters import cluster_ids
 from evaluation.statistics.difference import Difference, difference
 from evaluation.statistics.matching import match_items
 from evaluation.statistics.mcnemar import McNemar, mcnemar
+from medsift.arrays import Doubles
+from medsift.errors import UsageError
 
 NonInferiority = Literal["non-inferior", "inferior", "inconclusive"]
 Superiority = Literal["superior", "worse", "inconclusive"]

@@ -13,7 +13,7 @@ from math import ceil, sqrt
 from statistics import NormalDist
 from typing import Final
 
-from curation.errors import UsageError
+from medsift.errors import UsageError
 
 POWER: Final = 0.8
 Z_INTERVAL: Final = NormalDist().inv_cdf(0.975)

@@ -9,11 +9,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from curation.errors import UsageError
 from evaluation.statistics.bootstrap import Resampling, pool_clusters, resampled_variance
+from evaluation.statistics.cluster_variance import ClusterFit, fit_clusters
 from evaluation.statistics.clusters import ClusterSums, number_clusters, sum_clusters
-from evaluation.statistics.few import Bounds, t_quantile, uneven
-from evaluation.statistics.fit import ClusterFit, fit_clusters
 from evaluation.statistics.interval import (
     DIGITS,
     LEVEL,
@@ -23,7 +21,9 @@ from evaluation.statistics.interval import (
     check_scores,
     estimate,
 )
-from evaluation.statistics.unequal import steadied_variance
+from evaluation.statistics.score_interval import Bounds, t_quantile, uneven
+from evaluation.statistics.unequal_clusters import steadied_variance
+from medsift.errors import UsageError
 
 FEW_FOR_STUDENT: Final = 50
 

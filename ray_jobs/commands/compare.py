@@ -34,8 +34,8 @@ def compare(
 ) -> None:
     """Compare two selections: overlap, coverage, strata, scores, lengths, tokens and images."""
     from curation.compare import compare_selections, comparison_table
+    from ray_jobs.cli_args import manifest_path
     from ray_jobs.console import closed_pipe_is_fine
-    from ray_jobs.names import manifest_path
 
     found = compare_selections(manifest_path(run_dir), (first, second), run_id)
     with closed_pipe_is_fine():

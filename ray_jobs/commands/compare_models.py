@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from evaluation.comparing import ComparedModels
+    from evaluation.compare_models import ComparedModels
 
 
 class Format(StrEnum):
@@ -50,7 +50,7 @@ def compare_models(
     A is no worse than B (non-inferior) when the whole 95% interval of A - B lies above minus the
     margin, which should be stated before anyone looks; better (superior) when it lies above 0.
     """
-    from evaluation.comparing import compare_models as compare
+    from evaluation.compare_models import compare_models as compare
     from ray_jobs.console import closed_pipe_is_fine
 
     found = compare(_predictions(first), _predictions(second), margin, metric, variant)
@@ -65,8 +65,8 @@ def compare_models(
 
 def _predictions(named: str) -> pa.Table:
     """The predictions that RUN_DIR or RUN_DIR:NAME means. Raises ManifestError."""
-    from evaluation.stored import find_evaluation, read_evaluation
-    from ray_jobs.names import manifest_path
+    from evaluation.manifest_io import find_evaluation, read_evaluation
+    from ray_jobs.cli_args import manifest_path
 
     place, _, wanted = (named, "", "") if Path(named).exists() else named.rpartition(":")
     manifest = manifest_path(Path(place or named))
@@ -77,7 +77,7 @@ def _predictions(named: str) -> pa.Table:
 def _print(found: list[ComparedModels]) -> None:
     import pyarrow as pa
 
-    from curation.manifest import render
+    from medsift.manifest import render
 
     rows = [
         {

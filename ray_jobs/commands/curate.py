@@ -33,8 +33,8 @@ def curate(
     usage or recipe, 3 input unreadable, 4 ledger unbalanced or too many failures, 130 interrupted.
     """
     from curation.recipe import load_recipe
-    from ray_jobs.names import recipe_path
-    from ray_jobs.running import run
+    from ray_jobs.actions.curate import run
+    from ray_jobs.cli_args import recipe_path
 
     loaded = load_recipe(recipe_path(recipe), overrides or ())
     target = Path(run_dir) if run_dir is not None else loaded.run_dir

@@ -65,7 +65,7 @@ def demo(
     ] = True,
 ) -> None:
     """Curate phantoms, print what was found beside the truth, fine-tune, ask before and after."""
-    from ray_jobs.running import held_ray
+    from ray_jobs.actions.curate import held_ray
 
     try:
         with held_ray(ray):
@@ -80,9 +80,9 @@ def _demo(images: int, out: Path, seed: int, workers: int, ray: bool, train: boo
 
     from curation.phantoms import make_phantoms, rank_noise, scorecard
     from curation.recipe import load_recipe
+    from ray_jobs.actions.curate import run
+    from ray_jobs.cli_args import recipe_path
     from ray_jobs.console import shown
-    from ray_jobs.names import recipe_path
-    from ray_jobs.running import run
 
     name = f"phantoms-{images}-{seed}"
     data = out / "data" / name
@@ -108,9 +108,9 @@ def _demo(images: int, out: Path, seed: int, workers: int, ray: bool, train: boo
 
 def _tune(run_dir: Path, cache: Path, seed: int, ray: bool) -> None:
     """Fine-tune on the newest selection; ask the test questions before and after."""
+    from ray_jobs.actions.tune import load_tuning, training_of, tune_and_ask
+    from ray_jobs.cli_args import recipe_path
     from ray_jobs.commands.evaluate import show_result
-    from ray_jobs.names import recipe_path
-    from ray_jobs.tuning import load_tuning, training_of, tune_and_ask
 
     recipe = load_tuning(recipe_path("tune_phantoms"))
     training = training_of(recipe, run_dir, [f"seed={seed}"])
@@ -119,7 +119,7 @@ def _tune(run_dir: Path, cache: Path, seed: int, ray: bool) -> None:
 
 
 def _ask(result: RunResult, sql: str) -> pa.Table:
-    from curation.manifest import query
+    from medsift.manifest import query
 
     return query(result.manifest, sql.format(run_id=result.run_id))
 

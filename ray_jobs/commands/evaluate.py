@@ -86,7 +86,7 @@ def evaluate(
     2 bad usage or recipe, 3 data or model not to be had, 4 too many requests without a reply,
     130 interrupted.
     """
-    from ray_jobs.evaluating import chosen, evaluate_and_report
+    from ray_jobs.actions.evaluate import chosen, evaluate_and_report
 
     options: dict[str, Any] = {
         "models": model,
@@ -122,8 +122,8 @@ def show_result(recipe: EvaluationRecipe, result: EvaluationResult) -> None:
 
 def print_tables(lines: pa.Table, metrics: pa.Table) -> None:
     """The headline table, and where variants were asked what they do."""
-    from curation.manifest import render
-    from evaluation.headline import headline, reliance, variants
+    from evaluation.print_tables import headline, reliance, variants
+    from medsift.manifest import render
 
     tables = [headline(lines, metrics)]
     if any(len(asked) > 1 for asked in lines["variants"].to_pylist()):

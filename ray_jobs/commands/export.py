@@ -30,7 +30,7 @@ def export(
 ) -> None:
     """Write the selected samples for training, with Croissant metadata. Says how many and where."""
     from curation.exports import export as write
-    from ray_jobs.names import manifest_path
+    from ray_jobs.cli_args import manifest_path
 
     done = write(manifest_path(run_dir), style, output, selection)
     typer.echo(f"{done.rows:,} samples of selection {done.selection!r} in {output}")

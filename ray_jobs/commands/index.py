@@ -31,12 +31,12 @@ def index(
     """
     import pyarrow.compute as pc
 
-    from curation import records
     from curation.decontaminate import build_index, write_index
-    from curation.finished import open_run
-    from curation.reorder import sorted_rows
-    from curation.storage import read_folder
-    from curation.vectors import read_vectors
+    from curation.run_dir import open_run
+    from medsift import records
+    from medsift.reorder import sorted_rows
+    from medsift.storage.parts import read_folder
+    from medsift.storage.vectors import read_vectors
 
     run = open_run(run_dir)
     folder = run.folders["images"]

@@ -57,8 +57,8 @@ def power(
     """
     import json
 
-    from curation.errors import UsageError
     from evaluation.statistics import Benchmark
+    from medsift.errors import UsageError
 
     if icc and clusters is None:
         raise UsageError(f"icc {icc:g} means nothing without --clusters; name the images")

@@ -52,9 +52,9 @@ def query(
 
     Views: selected_samples, funnel, why, coverage, duplicates, conflicts, leaks, timings.
     """
-    from curation.manifest import render
+    from medsift.manifest import render
+    from ray_jobs.cli_args import manifest_path
     from ray_jobs.console import closed_pipe_is_fine, print_error
-    from ray_jobs.names import manifest_path
 
     try:
         table = _ask(manifest_path(manifest), sql, seconds, memory)
@@ -73,9 +73,9 @@ def query(
 
 def _ask(manifest: Path, sql: str, seconds: float, memory: str | None) -> pa.Table:
     """Answer within the limits. Raises ManifestError, or UsageError for a size that is none."""
-    from curation.errors import UsageError
-    from curation.manifest import query as ask
-    from curation.manifest.query import half_of_memory
+    from medsift.errors import UsageError
+    from medsift.manifest import query as ask
+    from medsift.manifest.query import half_of_memory
     from ray_jobs.memory import bytes_of, memory_ceiling
 
     size = half_of_memory() if memory is None else bytes_of(memory)
@@ -88,7 +88,7 @@ def _ask(manifest: Path, sql: str, seconds: float, memory: str | None) -> pa.Tab
 @contextmanager
 def _created(output: Path) -> Iterator[BinaryIO]:
     """A new file that appears under its name only once it is whole. Raises StorageError."""
-    from curation.errors import StorageError
+    from medsift.errors import StorageError
 
     partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
     try:

@@ -23,7 +23,7 @@ def report(
 ) -> None:
     """Write the report of a run: one HTML file that needs no network. Prints its path."""
     from curation.report import write_report
-    from ray_jobs.names import manifest_path
+    from ray_jobs.cli_args import manifest_path
 
     manifest = manifest_path(run_dir)
     target = output if output is not None else manifest.parent / "report.html"

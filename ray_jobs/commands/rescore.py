@@ -37,13 +37,13 @@ def rescore(
     """
     import pyarrow as pa
 
+    from evaluation.manifest_io import Home, store
     from evaluation.rescore import rescore as score_again
     from evaluation.rescore import rescore_all
-    from evaluation.stored import Home, store
+    from ray_jobs.actions.evaluate import write_page
+    from ray_jobs.cli_args import manifest_path
     from ray_jobs.commands.evaluate import print_tables
     from ray_jobs.console import closed_pipe_is_fine
-    from ray_jobs.evaluating import write_page
-    from ray_jobs.names import manifest_path
 
     manifest = manifest_path(run_dir)
     if evaluation is None:

@@ -9,7 +9,7 @@ import typer
 from ray_jobs.commands.options import RunPath
 
 if TYPE_CHECKING:
-    from curation.selection.add import Added
+    from curation.add_selection import Added
 
 
 def select(
@@ -54,8 +54,8 @@ def select(
     Budget: samples, a share of the pool, estimated tokens, or a set just large enough to cover a
     share of the pool's neighbour graph.
     """
-    from curation.selection.add import add_selection, parse_selection
-    from ray_jobs.names import manifest_path
+    from curation.add_selection import add_selection, parse_selection
+    from ray_jobs.cli_args import manifest_path
 
     settings = {
         "name": name,

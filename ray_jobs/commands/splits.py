@@ -13,8 +13,9 @@ import typer
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from curation.finished import FinishedRun
-    from curation.splits import Level, SplitLeak, SplitsConfig
+    from curation.run_dir import FinishedRun
+    from curation.splits import SplitLeak, SplitsConfig
+    from medsift.leakage_groups import Level
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A finished run.")]
 
@@ -39,9 +40,10 @@ def splits(
 
     Set `splits.assign` in a recipe to curate with such a split.
     """
-    from curation.errors import UsageError
-    from curation.finished import open_run
-    from curation.splits import LEVELS, check_splits, known_levels
+    from curation.run_dir import open_run
+    from curation.splits import check_splits, known_levels
+    from medsift.errors import UsageError
+    from medsift.leakage_groups import LEVELS
 
     if level is not None and level not in LEVELS:
         raise UsageError(f"--level {level!r} is not one of {', '.join(LEVELS)}")
@@ -66,9 +68,9 @@ def splits(
 
 def _read(run: FinishedRun) -> tuple[pa.Table, pa.Table, pa.Table]:
     """Samples as the source gave them, samples that survived, groups of copies and slices."""
-    from curation import records
     from curation.stages.split import slice_groups
-    from curation.storage import read_folder, read_part
+    from medsift import records
+    from medsift.storage.parts import read_folder, read_part
 
     given = read_folder(run.folders["images"] / "samples", records.SAMPLES)
     kept = read_folder(run.folders["dedup"] / "samples", records.SAMPLES)
@@ -81,8 +83,8 @@ def _config(shares: str) -> SplitsConfig:
     """Shares as the command line gives them. Raises UsageError."""
     from pydantic import ValidationError
 
-    from curation.errors import UsageError
     from curation.splits import SplitsConfig
+    from medsift.errors import UsageError
 
     try:
         named = dict(part.split("=", 1) for part in shares.split(","))
@@ -97,7 +99,8 @@ def _offer(
     samples: pa.Table, groups: pa.Table, level: Level, config: SplitsConfig, strata: Any, seed: int
 ) -> list[str]:
     from curation.pool import stratum_names
-    from curation.splits import assign_splits, components
+    from medsift.leakage_groups import components
+    from medsift.split_assignment import assign_splits
 
     known = [tag for tag in strata if samples[tag].null_count < samples.num_rows]
     labels = components(samples, groups, level)
@@ -116,7 +119,7 @@ def _sizes(samples: pa.Table, split: list[str]) -> dict[str, dict[str, int]]:
 def _write(samples: pa.Table, split: list[str], output: Path) -> None:
     import pyarrow as pa
 
-    from curation.storage import write_table
+    from medsift.storage.parts import write_table
 
     table = samples.select(["sample_id", "row_id"])
     write_table(table.append_column("split", pa.array(split, pa.string())), output)

@@ -11,8 +11,8 @@ from ray_jobs.commands.curate import RESUME
 from ray_jobs.commands.options import LogJson, Overrides, RecipeFile
 
 if TYPE_CHECKING:
-    from ray_jobs.studying.recipe import StudyRecipe
-    from ray_jobs.studying.study import StudyResult
+    from ray_jobs.study.recipe import StudyRecipe
+    from ray_jobs.study.study import StudyResult
 
 
 def study(
@@ -34,9 +34,9 @@ def study(
     command again. Exit codes: 0 done, 2 bad usage or recipe, 3 data or model not to be had, 4 a
     trial failed or the selections may hold a benchmark, 130 interrupted.
     """
-    from ray_jobs.names import recipe_path
-    from ray_jobs.studying.recipe import load_study
-    from ray_jobs.studying.study import check_complete
+    from ray_jobs.cli_args import recipe_path
+    from ray_jobs.study.recipe import load_study
+    from ray_jobs.study.study import check_complete
 
     loaded = load_study(recipe_path(recipe), overrides or ())
     try:
@@ -50,9 +50,9 @@ def study(
 
 
 def _conduct(recipe: StudyRecipe, ray: bool, log_json: bool) -> StudyResult:
-    from curation.errors import MedSiftError
-    from ray_jobs.studying.console import study_audience
-    from ray_jobs.studying.study import conduct
+    from medsift.errors import MedSiftError
+    from ray_jobs.study.console import study_audience
+    from ray_jobs.study.study import conduct
 
     with study_audience(log_json) as listener:
         try:
@@ -69,8 +69,8 @@ def _conduct(recipe: StudyRecipe, ray: bool, log_json: bool) -> StudyResult:
 
 def show_study(result: StudyResult) -> None:
     """Print the table, what it adds up to, and where everything is."""
-    from curation.manifest import render
-    from evaluation.verdicts import study_table, summaries
+    from evaluation.study_text import study_table, summaries
+    from medsift.manifest import render
     from ray_jobs.console import closed_pipe_is_fine, shown
 
     with closed_pipe_is_fine():

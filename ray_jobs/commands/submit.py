@@ -52,8 +52,8 @@ def curate(
     RAY_AUTH_TOKEN, the file of RAY_AUTH_TOKEN_PATH, or ~/.ray/auth_token.
     """
     from curation.recipe import load_recipe
-    from ray_jobs.names import recipe_path
-    from ray_jobs.places import anchored
+    from ray_jobs.absolute_paths import anchored
+    from ray_jobs.cli_args import recipe_path
     from ray_jobs.submit import JobServer, submit_run
 
     loaded = anchored(load_recipe(recipe_path(recipe), overrides or ()), Path.cwd())
@@ -73,8 +73,8 @@ def train(
     python: Python = "python",
 ) -> None:
     """Train as a Ray job, on a run that the cluster's nodes can reach; see `submit curate`."""
-    from ray_jobs.names import recipe_path
-    from ray_jobs.places import anchored_training
+    from ray_jobs.absolute_paths import anchored_training
+    from ray_jobs.cli_args import recipe_path
     from ray_jobs.submit import JobServer, submit_run
     from training.recipe import load_training
 

@@ -63,7 +63,7 @@ def train(
     codes: 0 done, 2 bad usage or recipe, 3 data or model not to be had, 4 the selection may hold
     a benchmark, 130 interrupted.
     """
-    from ray_jobs.launching import chosen, train_and_tell
+    from ray_jobs.actions.train import chosen, train_and_tell
 
     options = {"selection": selection, "run": run_dir, "base": base}
     loaded = chosen(recipe, options, overrides or ())

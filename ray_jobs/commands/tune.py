@@ -13,7 +13,7 @@ from ray_jobs.commands.options import LogJson, Overrides, RecipeFile, RunDir
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ray_jobs.tuning import Tuned, TuningRecipe
+    from ray_jobs.actions.tune import Tuned, TuningRecipe
 
 
 def tune(
@@ -32,11 +32,11 @@ def tune(
     evaluate: 0 done, 2 bad usage or recipe, 3 data or model not to be had, 4 a ledger or a gate
     says no, 130 interrupted.
     """
+    from ray_jobs.actions.curate import held_ray
+    from ray_jobs.actions.tune import load_tuning
+    from ray_jobs.cli_args import recipe_path
     from ray_jobs.commands.evaluate import show_result
     from ray_jobs.commands.train import show_trained
-    from ray_jobs.names import recipe_path
-    from ray_jobs.running import held_ray
-    from ray_jobs.tuning import load_tuning
 
     loaded = load_tuning(recipe_path(recipe), overrides or ())
     try:
@@ -52,9 +52,9 @@ def tune(
 
 def _whole_way(recipe: TuningRecipe, run_dir: Path | None, ray: bool, log_json: bool) -> Tuned:
     from curation.recipe import load_recipe
-    from ray_jobs.names import recipe_path
-    from ray_jobs.running import run
-    from ray_jobs.tuning import training_of, tune_and_ask
+    from ray_jobs.actions.curate import run
+    from ray_jobs.actions.tune import training_of, tune_and_ask
+    from ray_jobs.cli_args import recipe_path
 
     curation = load_recipe(recipe_path(recipe.curation))
     place = run_dir or curation.run_dir

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from curation.execution import LocalExecutor
 from curation.phantoms import PhantomSet, make_phantoms
 from curation.pipeline import RunResult, curate
 from curation.recipe import Recipe, parse_recipe
+from medsift.execution import LocalExecutor
 
 RECIPE = """
 name: phantoms

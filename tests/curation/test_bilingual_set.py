@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from curation.execution import LocalExecutor
-from curation.manifest import read
 from curation.pipeline import RunResult, curate
-from curation.progress import Event, StageWarned
 from curation.recipe import parse_recipe
+from medsift.execution import LocalExecutor
+from medsift.manifest import read
+from medsift.progress import Event, StageWarned
 
 PICTURES = 24
 ORGANS = {

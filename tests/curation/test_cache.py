@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.cache import ROW_GROUP, TableCache
-from curation.errors import StorageError, UsageError
+from medsift.errors import StorageError, UsageError
+from medsift.storage.table_cache import ROW_GROUP, TableCache
 
 
 def rows(ids: list[str]) -> pa.Table:
@@ -157,7 +157,7 @@ def test_what_comes_out_has_the_schema_that_went_in(tmp_path: Path) -> None:
 
 
 def test_a_look_lists_only_folders_that_changed(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("curation.cache_parts.SETTLED_NS", -1)
+    monkeypatch.setattr("medsift.storage.cache_parts.SETTLED_NS", -1)
     cache = TableCache(tmp_path, "f")
     for number in range(40):
         cache.append(rows([f"id{number}"]))
@@ -165,7 +165,8 @@ def test_a_look_lists_only_folders_that_changed(tmp_path: Path, monkeypatch) -> 
     listed: list[str] = []
     scandir = os.scandir
     monkeypatch.setattr(
-        "curation.cache_parts.os.scandir", lambda path: listed.append(str(path)) or scandir(path)
+        "medsift.storage.cache_parts.os.scandir",
+        lambda path: listed.append(str(path)) or scandir(path),
     )
     assert cache.lookup(["id1", "id2"]).num_rows == 2
     assert listed == []

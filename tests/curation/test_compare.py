@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation import records
 from curation.compare import compare_selections, comparison_table
-from curation.errors import ManifestError, UsageError
-from curation.manifest import RunRecord, append_tables, write_manifest
 from curation.selection.tokens import estimated_tokens
+from medsift import records
+from medsift.errors import ManifestError, UsageError
+from medsift.manifest import RunRecord, append_tables, write_manifest
 
 SAMPLES = 40
 NAMES = ("kept", "small", "other")

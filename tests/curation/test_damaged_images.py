@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from benchmarks.fuzz_pictures import fuzz
-from curation.images import ImageError, ImagesConfig, decode, decoding, inspect
+from curation.image_pass import inspect
+from medsift.images import ImageError, ImagesConfig, decode, decoding
 
 CONFIG = ImagesConfig()
 
@@ -64,10 +65,10 @@ def test_whatever_a_decoder_raises_is_damage_with_its_type(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("place", "name"),
     [
-        ("curation.images.decoding.without_equal_channels", "a.png"),
-        ("curation.images.dicom.window_shares", "MR.dcm"),
-        ("curation.images.dicom.windowed", "CT.dcm"),
-        ("curation.images.image_pass.facts", "a.png"),
+        ("medsift.images.decoding.without_equal_channels", "a.png"),
+        ("medsift.images.dicom.window_shares", "MR.dcm"),
+        ("medsift.images.dicom.windowed", "CT.dcm"),
+        ("curation.image_pass.facts", "a.png"),
     ],
 )
 def test_a_fault_of_ours_stays_loud(place: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +137,7 @@ def test_a_deflated_bomb_is_refused_before_it_is_inflated() -> None:
 
 
 def test_a_dicom_of_endless_elements_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curation.images.dicom_file.MOST_READS", 1_000)
+    monkeypatch.setattr("medsift.images.dicom_file.MOST_READS", 1_000)
     assert decode(dicom("CT_small.dcm"), "a.dcm", CONFIG).format == "DICOM"
     many = b"".join(struct.pack("<HH2sH", 9, n, b"LO", 0) for n in range(0x1000, 0x2000))
     head = dicom("CT_small.dcm").removesuffix(explicit("CT_small.dcm"))

@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from curation.errors import StorageError
-from curation.execution import LocalExecutor, begin_stream, pack
-from curation.storage import count_rows, parts, read_folder
+from medsift.errors import StorageError
+from medsift.execution import LocalExecutor, begin_stream, pack
+from medsift.storage.parts import count_rows, parts, read_folder
 
 SCHEMA = pa.schema([("number", pa.int64())])
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curation.errors import InputError, LedgerError, UsageError
-from curation.execution import LocalExecutor
-from curation.manifest import read
 from curation.pipeline import curate
 from curation.recipe import parse_recipe
+from medsift.errors import InputError, LedgerError, UsageError
+from medsift.execution import LocalExecutor
+from medsift.manifest import read
 from ray_jobs.cli import run as medsift
 
 

@@ -17,11 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from curation import records
 from curation.encoders.embedded import EmbeddedConfig
-from curation.images import ImageError, ImagePass, ImagesConfig, decode, facts, inspect, is_blank
-from curation.images.dicom import window_shares
-from curation.images.display import percentile_window, windowed
+from curation.image_pass import ImagePass, inspect
+from medsift import records
+from medsift.images import ImageError, ImagesConfig, decode, facts, is_blank
+from medsift.images.dicom import window_shares
+from medsift.images.display import percentile_window, windowed
 
 CONFIG = ImagesConfig()
 FORMATS = ["JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF"]

@@ -12,18 +12,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation import records
-from curation.errors import StorageError
-from curation.execution import LocalExecutor
-from curation.images import ImagesConfig, is_blank
-from curation.manifest import read
 from curation.phantoms import PhantomSet
 from curation.pipeline import curate
 from curation.recipe import Recipe
-from curation.sources.references import TooManyBytes, digest_bytes, read_bytes, stat
 from curation.stages import image_files
 from curation.stages.image_files import FILES, HashFiles
 from curation.stages.image_verdicts import FACTS, ResolveSamples, verdicts, write_lookups
+from medsift import records
+from medsift.errors import StorageError
+from medsift.execution import LocalExecutor
+from medsift.images import ImagesConfig, is_blank
+from medsift.images.references import TooManyBytes, digest_bytes, read_bytes, stat
+from medsift.manifest import read
 
 
 @pytest.fixture

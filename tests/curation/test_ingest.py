@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation import records
-from curation.errors import InputError
 from curation.ingest import IngestConfig, infer_answer_type, ingest
-from curation.sources.base import Unread
+from curation.sources.reader import Unread
 from curation.stages.ingest import check_columns_of_splits, check_splits
+from medsift import records
+from medsift.errors import InputError
 
 CONFIG = IngestConfig()
 

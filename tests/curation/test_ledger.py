@@ -5,9 +5,10 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from curation import ledger, records
-from curation.errors import LedgerError
+from curation import ledger
 from curation.ledger import Balance
+from medsift import records
+from medsift.errors import LedgerError
 
 ROWS = pa.schema([("row_id", pa.string())])
 

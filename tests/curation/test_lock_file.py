@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from curation.claim import claimed
-from curation.errors import MedSiftError
-from curation.lock_file import open_lock
-from curation.manifest.replace import replacing
+from medsift.errors import MedSiftError
+from medsift.storage.lock_file import open_lock
+from medsift.storage.replace import replacing
+from medsift.storage.run_lock import claimed
 
 
 def test_a_lock_is_made_where_there_is_none_and_kept_as_it_is(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from curation.manifest import TABLES, RunRecord, append_tables, read, selected, write_manifest
+from medsift.manifest import TABLES, RunRecord, append_tables, read, selected, write_manifest
 
 START = datetime(2026, 1, 1)
 MADE = datetime(2026, 1, 3)

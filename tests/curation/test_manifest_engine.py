@@ -9,12 +9,12 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from curation.errors import ManifestError
-from curation.finished import open_run
-from curation.manifest import RunRecord, append_tables, read, selected_batches, write_manifest
-from curation.manifest.engine import lock, lock_to, start
-from curation.manifest.reading import reading
 from curation.report import write_report
+from curation.run_dir import open_run
+from medsift.errors import ManifestError
+from medsift.manifest import RunRecord, append_tables, read, selected_batches, write_manifest
+from medsift.manifest.connections import lock, lock_to, start
+from medsift.manifest.reading import reading
 
 CANARY = "canary of this machine"
 

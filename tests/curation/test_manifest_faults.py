@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from curation.manifest.faults import find_fault
+from medsift.manifest.faults import find_fault
 
 CHANGES = {
     "recipe that is no JSON": ("UPDATE runs SET recipe = 'no JSON'", "recipe"),

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.errors import ManifestError
-from curation.manifest import RunRecord, open_manifest, query, render, write_manifest
-from curation.manifest.query import left_behind
+from medsift.errors import ManifestError
+from medsift.manifest import RunRecord, open_manifest, query, render, write_manifest
+from medsift.manifest.query import left_behind
 
 REFUSED = [
     "COPY rows TO 'out.csv'",

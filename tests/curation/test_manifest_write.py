@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation import records
-from curation.errors import ManifestError, StorageError
-from curation.manifest import (
+from medsift import records
+from medsift.errors import ManifestError, StorageError
+from medsift.manifest import (
     SCHEMA_VERSION,
     TABLES,
     VIEWS,
@@ -377,7 +377,7 @@ def test_the_last_selection_of_a_recipe_is_the_newest_and_a_later_one_is_newer(t
 WRITER = """
 import sys, pathlib, datetime, pyarrow as pa, resource
 sys.path.insert(0, {tests!r})
-from curation.manifest import RunRecord, write_manifest
+from medsift.manifest import RunRecord, write_manifest
 n = int(sys.argv[2])
 ids = [f"s:f:{{i:09d}}" for i in range(n)]
 rows = pa.table({{"row_id": ids, "source": ids, "file": ids, "index": range(n)}})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 
-from curation.markdown import code, plain
+from medsift.markdown import code, plain
 
 SIGNS = [*list("\\`*_~$|[]()<>!&#+-=:./'\" \n\tax1é"), "&lt;", "&#106;", "**", "~~", "![", "]("]
 HARD = [

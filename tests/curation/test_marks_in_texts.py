@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curation import records
-from curation.execution import LocalExecutor
 from curation.exports import export
-from curation.manifest import read
 from curation.pipeline import RunResult, curate
 from curation.recipe import parse_recipe
 from curation.stages.embed import distinct_texts
-from curation.storage import read_folder
+from medsift import records
+from medsift.execution import LocalExecutor
+from medsift.manifest import read
+from medsift.storage.parts import read_folder
 
 TALKS = {
     "before": ("<image>\nIs the liver enlarged?", "yes"),

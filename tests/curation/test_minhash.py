@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.errors import UsageError
 from curation.neighbors import greedy_survivors, near_texts
 from curation.neighbors.shingles import canonical, jaccard, shingles_of
+from medsift.errors import UsageError
 
 WORDS = [f"{a}{b}" for a in "bcdfghklmnprstv" for b in ("ao", "el", "im", "os", "ur", "yn")]
 

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.errors import InputError, UsageError
 from curation.neighbors import (
     NeighborsConfig,
     Pairs,
@@ -24,6 +23,7 @@ from curation.neighbors import (
     plan_tiles,
 )
 from curation.neighbors import prefilter as prefilters
+from medsift.errors import InputError, UsageError
 
 
 def vectors_of(seed: int, n: int, d: int, kind: str = "spread") -> np.ndarray:

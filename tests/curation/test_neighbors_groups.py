@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.errors import UsageError
 from curation.neighbors import (
     Pairs,
     approximate_pairs,
@@ -16,6 +15,7 @@ from curation.neighbors import (
     kmeans,
     pairs_above,
 )
+from medsift.errors import UsageError
 
 
 def random_pairs(seed: int, n: int, count: int) -> Pairs:

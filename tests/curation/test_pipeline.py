@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from curation.claim import claimed
-from curation.errors import LedgerError, UsageError
-from curation.execution import LocalExecutor, Resources, Worker
-from curation.manifest import read
 from curation.phantoms import PhantomSet
 from curation.pipeline import RunResult, curate
-from curation.progress import Event, StageFinished
 from curation.stages import STAGES
+from medsift.errors import LedgerError, UsageError
+from medsift.execution import LocalExecutor, Resources, Worker
+from medsift.manifest import read
+from medsift.progress import Event, StageFinished
+from medsift.storage.run_lock import claimed
 
 NAMES = [stage.name for stage in STAGES]
 

@@ -12,8 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.errors import InputError, StorageError, UsageError
-from curation.manifest import read
 from curation.neighbors import NeighborsConfig
 from curation.pool import (
     GraphConfig,
@@ -26,8 +24,10 @@ from curation.pool import (
     stored_graph,
     stratum_names,
 )
-from curation.records import SAMPLES, STRATUM_TAGS
-from curation.scoring.pictures import deal
+from curation.scoring.image_features import deal
+from medsift.errors import InputError, StorageError, UsageError
+from medsift.manifest import read
+from medsift.records import SAMPLES, STRATUM_TAGS
 
 
 @pytest.fixture(scope="module")

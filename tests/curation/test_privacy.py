@@ -14,10 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from curation import privacy, records
+from curation import privacy
 from curation.encoders.embedded import EmbeddedConfig
-from curation.errors import ModelError
-from curation.images import ImagePass, ImagesConfig, decode
+from curation.image_pass import ImagePass
 from curation.ingest import IngestConfig, ingest
 from curation.phantoms.alterations import altered, burned_name
 from curation.phantoms.cases import Case, draw_case
@@ -35,6 +34,9 @@ from curation.privacy import (
     is_identifying,
 )
 from curation.recipe import parse_recipe
+from medsift import records
+from medsift.errors import ModelError
+from medsift.images import ImagesConfig, decode
 
 needs_reader = pytest.mark.skipif(
     importlib.util.find_spec("rapidocr_onnxruntime") is None,

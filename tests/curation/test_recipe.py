@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from curation.errors import RecipeError
 from curation.ingest import ingest
 from curation.recipe import load_recipe, parse_recipe
-from curation.sources.base import BlobStore
 from curation.stages.ingest import check_splits
 from evaluation.recipe import load_evaluation
-from ray_jobs.studying.recipe import load_study
-from ray_jobs.tuning import load_tuning
+from medsift.errors import RecipeError
+from medsift.images.blob_store import BlobStore
+from ray_jobs.actions.tune import load_tuning
+from ray_jobs.study.recipe import load_study
 from training.recipe import load_training
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"

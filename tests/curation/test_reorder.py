@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation import records
-from curation.reorder import sorted_rows, taken_rows, widened
+from medsift import records
+from medsift.reorder import sorted_rows, taken_rows, widened
 
 TURN = pa.struct([("role", pa.string()), ("content", pa.string())])
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from curation.errors import StorageError
-from curation.seals import broken, make_durable, seals
-from curation.storage import count_rows, read_part, write_table
+from medsift.errors import StorageError
+from medsift.storage.parts import count_rows, read_part, write_table
+from medsift.storage.seals import broken, make_durable, seals
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.text import clean, contrast, is_cjk, normalise_answer, normalise_question
+from medsift.text import clean, contrast, is_cjk, normalise_answer, normalise_question
 
 
 def test_clean_removes_control_characters_and_says_so():

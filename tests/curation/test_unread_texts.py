@@ -12,9 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation import records
 from curation.encoders import EmbeddedConfig
-from curation.execution import LocalExecutor
 from curation.neighbors import NeighborsConfig
 from curation.neighbors.shingles import canonical
 from curation.pool import GraphConfig, Pool, SampleVectors, build_graph
@@ -28,12 +26,14 @@ from curation.scoring.density import DensityConfig
 from curation.scoring.label_noise import LabelNoiseConfig
 from curation.scoring.percentiles import percentiles
 from curation.scoring.rarity import RarityConfig
-from curation.selection.base import Candidates
 from curation.selection.config import SelectionConfig
+from curation.selection.method import Candidates
 from curation.selection.quality import Scores
 from curation.selection.select import select
 from curation.unread import Census, encoded_census, read_census
-from curation.vectors import ContentVectors
+from medsift import records
+from medsift.execution import LocalExecutor
+from medsift.storage.vectors import ContentVectors
 
 ORGANS = {
     "liver": "肝脏",

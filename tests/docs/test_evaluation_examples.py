@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from curation import yaml_recipe
-from curation.execution import LocalExecutor
-from curation.manifest import query
 from curation.phantoms import make_phantoms
 from evaluation.benchmarks import AnyBenchmark
 from evaluation.evaluate import evaluate
 from evaluation.generators import AnyGenerator
 from evaluation.perturb import FAMILIES
 from evaluation.recipe import EvaluationRecipe
+from medsift import recipe_yaml as yaml_recipe
+from medsift.execution import LocalExecutor
+from medsift.manifest import query
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "evaluation.md"
 TEXT = PAGE.read_text(encoding="utf-8")

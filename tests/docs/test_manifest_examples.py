@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from curation import records
-from curation.manifest import TABLES, VIEWS, RunRecord, query, write_manifest
+from medsift import records
+from medsift.manifest import TABLES, VIEWS, RunRecord, query, write_manifest
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "manifest.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)

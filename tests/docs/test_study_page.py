@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from curation.manifest import query
-from ray_jobs.studying.recipe import StudyRecipe
+from medsift.manifest import query
+from ray_jobs.study.recipe import StudyRecipe
 from tests.study_trials import trials_of, write_study
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "study.md").read_text(encoding="utf-8")

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from curation import yaml_recipe
-from curation.execution import LocalExecutor
 from curation.phantoms import PhantomSet, make_phantoms
 from evaluation.evaluate import EvaluationResult, evaluate
 from evaluation.recipe import EvaluationRecipe
+from medsift import recipe_yaml as yaml_recipe
+from medsift.execution import LocalExecutor
 
 MakeRecipe = Callable[..., EvaluationRecipe]
 

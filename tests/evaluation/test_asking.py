@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from curation.errors import StorageError
-from curation.execution import LocalExecutor
-from evaluation.asking import AskModel, Question, collect_replies
 from evaluation.generators import GeneratorConfig, Reply
+from evaluation.inference import AskModel, Question, collect_replies
 from evaluation.perturb.apply import find_variants, vary
 from evaluation.prompts import PromptConfig
 from evaluation.records import ITEMS
+from medsift.errors import StorageError
+from medsift.execution import LocalExecutor
 
 heard: list[str] = []
 """What the models of these tests were asked, in order."""

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from curation.errors import UsageError
-from evaluation.comparing import compare_models
+from evaluation.compare_models import compare_models
 from evaluation.statistics import Resampling
+from medsift.errors import UsageError
 
 FEW = Resampling(draws=199)
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from curation.errors import LedgerError, RecipeError, UsageError
-from curation.manifest import read
 from evaluation.perturb.apply import find_variants, vary
+from medsift.errors import LedgerError, RecipeError, UsageError
+from medsift.manifest import read
 
 
 def ask(result, sql: str) -> list[dict[str, object]]:
@@ -201,7 +201,7 @@ def test_tolerated_silence_passes(run_recipe, tmp_path):
 def test_results_go_into_the_run_that_is_named(run_recipe, tmp_path):
     from datetime import UTC, datetime
 
-    from curation.manifest import RunRecord, write_manifest
+    from medsift.manifest import RunRecord, write_manifest
 
     folder = tmp_path / "curated"
     write_manifest(folder / "manifest.duckdb", {}, RunRecord("run7", "curated", datetime.now(UTC)))
@@ -211,7 +211,7 @@ def test_results_go_into_the_run_that_is_named(run_recipe, tmp_path):
 
 
 def test_tables_have_the_manifests_columns(baselines):
-    from curation.manifest.schema import BY_NAME
+    from medsift.manifest.schema import BY_NAME
 
     for name, table in baselines.models[0].tables.items():
         assert set(table.column_names) <= set(BY_NAME[name].names), name

@@ -8,9 +8,9 @@ import sys
 import pyarrow.compute as pc
 import pytest
 
-from curation.errors import ManifestError, UsageError
+from evaluation.manifest_io import find_evaluation
 from evaluation.rescore import rescore, rescore_all
-from evaluation.stored import find_evaluation
+from medsift.errors import ManifestError, UsageError
 from tests.training.conftest import asked, write_run
 
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.errors import UsageError
 from evaluation.perturb import FAMILIES
 from evaluation.perturb.apply import find_variants, vary
 from evaluation.records import ITEMS
 from evaluation.robustness import FOUR_WAY, robustness
 from evaluation.scoring.predictions import score_predictions
 from evaluation.statistics import METRICS, Resampling
+from medsift.errors import UsageError
 
 QUICK = Resampling(draws=199)
 INVARIANT = [family.family for family in FAMILIES if family.role == "invariant"]

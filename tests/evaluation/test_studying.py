@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from curation.errors import UsageError
 from evaluation.statistics import Resampling, paired
 from evaluation.statistics.power import Z_INTERVAL, Z_POWER
-from evaluation.studying import RESULTS, rivals, study_results
+from evaluation.study_results import RESULTS, rivals, study_results
+from medsift.errors import UsageError
 from tests.study_trials import BY, GAINS, IMAGES, ITEMS, replies, trials_of
 
 DRAWS = Resampling(draws=199)

@@ -6,8 +6,8 @@ import pyarrow.compute as pc
 import pytest
 
 from evaluation.statistics import Resampling
-from evaluation.studying import study_results
-from evaluation.verdicts import sentence, study_table, summary
+from evaluation.study_results import study_results
+from evaluation.study_text import sentence, study_table, summary
 from tests.study_trials import GAINS, trials_of
 
 

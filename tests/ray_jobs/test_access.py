@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from curation.errors import UsageError
-from ray_jobs.access import find_token, offer_token
+from medsift.errors import UsageError
+from ray_jobs.ray_token import find_token, offer_token
 
 SECRET = "s3cret-not-for-eyes"
 

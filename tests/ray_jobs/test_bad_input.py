@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from curation.manifest import read
 from curation.phantoms import scorecard
 from curation.stages import STAGES
+from medsift.manifest import read
 from ray_jobs.commands.demo import FATES
 
 QUESTIONS = ("Which organ is shown?", "Is there a fracture?", "What plane is this?")

@@ -8,10 +8,10 @@ import tempfile
 
 import pytest
 
-from curation.errors import InputError, LedgerError, MedSiftError
+from medsift.errors import InputError, LedgerError, MedSiftError
 from ray_jobs import cli
 from ray_jobs.cli import run
-from ray_jobs.names import manifest_path, recipe_path, shipped
+from ray_jobs.cli_args import manifest_path, recipe_path, shipped
 
 COMMANDS = (
     *("curate", "select", "compare", "splits", "index", "power", "query", "report", "export"),
@@ -118,7 +118,7 @@ def test_a_recipe_is_a_path_or_a_shipped_name(tmp_path, monkeypatch):
 
 
 def test_a_closed_pipe_ends_a_query_quietly(tmp_path):
-    pytest.importorskip("curation.manifest")
+    pytest.importorskip("medsift.manifest")
     script = (
         "import sys; from ray_jobs.console import closed_pipe_is_fine\n"
         "with closed_pipe_is_fine():\n"

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import pyarrow.parquet as pq
 import pytest
 
-from curation.manifest import RunRecord, write_manifest
+from medsift.manifest import RunRecord, write_manifest
 from ray_jobs.cli import run
 
 SQL = "SELECT stage, rows_in, kept FROM funnel ORDER BY stage"

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from curation import records
-from curation.manifest import RunRecord, write_manifest
+from medsift import records
+from medsift.manifest import RunRecord, write_manifest
 
 
 @pytest.fixture(scope="module")

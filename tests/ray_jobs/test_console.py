@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from curation.errors import InputError
-from curation.progress import StageAdvanced, StageFinished, StageStarted, StageWarned
+from medsift.errors import InputError
+from medsift.progress import StageAdvanced, StageFinished, StageStarted, StageWarned
 from ray_jobs import console
 from ray_jobs.console import HumanAudience, JsonAudience, audience, one_line, shown
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from curation.manifest import read
-from evaluation.asking import REPLIES
+from evaluation.inference import REPLIES
 from evaluation.scoring import PROTOCOLS
+from medsift.manifest import read
 from tests.local_models import causal, saved_causal
 
 ITEMS = 60

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from curation.manifest import read
+from medsift.manifest import read
 from tests.ray_jobs.test_evaluate import ITEMS, slow_recipe  # noqa: F401 - fixtures
 
 

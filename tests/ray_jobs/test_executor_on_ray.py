@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from curation.errors import InputError
-from curation.execution import LocalExecutor, Resources
+from medsift.errors import InputError
+from medsift.execution import LocalExecutor, Resources
 from ray_jobs.executor import RayExecutor, share
 
 pytestmark = pytest.mark.ray

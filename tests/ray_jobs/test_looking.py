@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curation import yaml_recipe
-from curation.execution import LocalExecutor
-from curation.manifest import read
 from curation.phantoms.cases import Case, draw_case
 from curation.phantoms.images import encode, paint, suffix
 from curation.phantoms.questions import ask
 from evaluation.evaluate import evaluate
 from evaluation.recipe import EvaluationRecipe
+from medsift import recipe_yaml as yaml_recipe
+from medsift.execution import LocalExecutor
+from medsift.manifest import read
 from tests.training.conftest import asked, write_run
-from training.identity import Training
 from training.logs import STEPS, read_lines
 from training.recipe import TrainingRecipe
 from training.run import train_here
+from training.training_id import Training
 
 SEED = 11
 CASES = 300

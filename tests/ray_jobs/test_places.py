@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from curation.errors import RecipeError, UsageError
-from curation.execution import LocalExecutor
-from curation.local_paths import url_of
 from curation.pipeline import curate
 from curation.recipe import parse_recipe
-from ray_jobs.places import anchored
+from medsift.errors import RecipeError, UsageError
+from medsift.execution import LocalExecutor
+from medsift.storage.local_paths import url_of
+from ray_jobs.absolute_paths import anchored
 
 BASE = Path("/home/somebody/work")
 

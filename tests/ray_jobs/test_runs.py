@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from curation.manifest import read
 from curation.stages import STAGES
+from medsift.manifest import read
 from ray_jobs.cli import run
 from ray_jobs.commands.curate import RESUME
 

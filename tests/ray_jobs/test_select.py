@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from curation.manifest import read
-from curation.selection.add import add_selection, parse_selection
+from curation.add_selection import add_selection, parse_selection
+from medsift.manifest import read
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_killed_while_writing_the_manifest_is_as_it_was(run_dir, monkeypatch, pl
         raise Killed
 
     before = whole(run_dir)
-    monkeypatch.setattr(f"curation.manifest.write.{place}", die)
+    monkeypatch.setattr(f"medsift.manifest.write.{place}", die)
     config = parse_selection({"name": "small", "budget": 5})
     with pytest.raises(Killed):
         add_selection(run_dir, config)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from curation.errors import StorageError
 from curation.recipe import parse_recipe
+from medsift.errors import StorageError
 from ray_jobs.doctor import _sharing
 from ray_jobs.sharing import (
     Probe,

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation.errors import StorageError
-from curation.images import ImagesConfig, decode
-from curation.manifest import resolve_selection
-from ray_jobs.store import Store
+from medsift.errors import StorageError
+from medsift.images import ImagesConfig, decode
+from medsift.manifest import resolve_selection
+from ray_jobs.remote_dir import Store
 from ray_jobs.streaming import PER_BLOCK, stream_pictures, stream_rows, write_rows
 from tests.conftest import cpus_taken
 from tests.training.conftest import MakeRun, asked, draw, make_run  # noqa: F401 - a fixture

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import yaml
 
-from curation.execution import LocalExecutor
-from curation.manifest import read
-from curation.selection.add import ensure_selections, parse_selection
-from evaluation.studying import rivals
-from ray_jobs.studying.plan import make_plan
-from ray_jobs.studying.recipe import load_study
-from ray_jobs.studying.study import conduct
+from curation.add_selection import ensure_selections, parse_selection
+from evaluation.study_results import rivals
+from medsift.execution import LocalExecutor
+from medsift.manifest import read
+from ray_jobs.study.plan import make_plan
+from ray_jobs.study.recipe import load_study
+from ray_jobs.study.study import conduct
 
 BASELINES = ("random", "stratified_random", "longest")
 ARMS = ("facility_location", *BASELINES)

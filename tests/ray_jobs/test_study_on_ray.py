@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from curation.execution import LocalExecutor
-from curation.manifest import read
-from ray_jobs.studying.plan import make_plan
-from ray_jobs.studying.recipe import load_study
+from medsift.execution import LocalExecutor
+from medsift.manifest import read
+from ray_jobs.study.plan import make_plan
+from ray_jobs.study.recipe import load_study
 
 pytestmark = pytest.mark.usefixtures("one_worker")
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from curation.errors import RecipeError
 from curation.selection.budget import BudgetConfig
-from ray_jobs.names import shipped
-from ray_jobs.studying.plan import selection_name
-from ray_jobs.studying.recipe import StudyRecipe, load_study
+from medsift.errors import RecipeError
+from ray_jobs.cli_args import shipped
+from ray_jobs.study.plan import selection_name
+from ray_jobs.study.recipe import StudyRecipe, load_study
 
 
 def settings(**changed: Any) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from types import SimpleNamespace
 import pytest
 
 import ray_jobs.submit as submit_module
-from curation.errors import UsageError
-from curation.manifest import read
+from medsift.errors import UsageError
+from medsift.manifest import read
 from ray_jobs import interpreter
 from ray_jobs.submit import entrypoint, job_address, pack
 from tests.ray_jobs.test_runs import selection
@@ -191,7 +191,7 @@ def submitted(script: str, address: str, token: str | None = TOKEN, **more: str)
 FOLLOWED = """
 import sys, tempfile, types
 from pathlib import Path
-from curation.errors import MedSiftError
+from medsift.errors import MedSiftError
 from ray_jobs.submit import JobServer, pack, write_out
 recipe = types.SimpleNamespace(name="joins", resolved=lambda: {{}})
 try:

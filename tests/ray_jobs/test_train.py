@@ -19,10 +19,10 @@ import yaml
 from fsspec.implementations.local import LocalFileSystem
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 
-from curation.errors import StorageError, UsageError
+from medsift.errors import StorageError, UsageError
 from ray_jobs import training as ray_training
-from ray_jobs.keeper import SNAPSHOT, RayKeeper, forget_notes
-from ray_jobs.store import Store
+from ray_jobs.ray_checkpoints import SNAPSHOT, RayKeeper, forget_notes
+from ray_jobs.remote_dir import Store
 from tests.ray_jobs.conftest import Command, Said
 from tests.training.conftest import (  # noqa: F401 - fixtures
     asked,
@@ -33,10 +33,10 @@ from tests.training.conftest import (  # noqa: F401 - fixtures
     write_run,
 )
 from training.checkpoint import checkpoints, folder_name
-from training.identity import CHECKPOINTS
 from training.logs import STEPS, read_lines
 from training.recipe import WorkersConfig
 from training.run import train_here
+from training.training_id import CHECKPOINTS
 
 ADAPTER = "adapter_model.safetensors"
 CURVE = ("step", "epoch", "loss", "learning_rate", "grad_norm", "samples", "tokens")
@@ -354,8 +354,8 @@ def test_another_process_at_work_is_one_line(
     run: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    from curation.claim import claimed
-    from training.identity import open_training
+    from medsift.storage.run_lock import claimed
+    from training.training_id import open_training
 
     monkeypatch.chdir(run.parent)
     training = open_training(recipe(run, qwen, name="train-newest", steps=1))

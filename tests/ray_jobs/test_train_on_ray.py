@@ -13,10 +13,10 @@ from typing import Any
 import psutil
 import pytest
 
-from curation.errors import StorageError
-from curation.manifest import read
-from curation.sources.storage import filesystem
-from ray_jobs.store import Store
+from medsift.errors import StorageError
+from medsift.manifest import read
+from medsift.storage.locations import filesystem
+from ray_jobs.remote_dir import Store
 from ray_jobs.training import train_on_ray
 from tests.ray_jobs.test_train import (  # noqa: F401 - fixtures
     STEPS_IN_ALL,
@@ -29,9 +29,9 @@ from tests.ray_jobs.test_train import (  # noqa: F401 - fixtures
 )
 from tests.training.conftest import qwen, recipe  # noqa: F401 - fixtures
 from training.checkpoint import PREFIX, checkpoints, folder_name
-from training.identity import CHECKPOINTS, open_training
 from training.logs import StepLine
 from training.run import TrainingBegun, train_here
+from training.training_id import CHECKPOINTS, open_training
 
 
 @pytest.mark.ray

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from curation.manifest import read
 from curation.phantoms import PhantomSet
+from medsift.manifest import read
 from tests.ray_jobs.conftest import RecipeWriter, Said
 
 Tune = Callable[..., Said]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.manifest import read
+from medsift.manifest import read
 
 WAITS = "is at work in"
 

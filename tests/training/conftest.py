@@ -28,10 +28,10 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from curation import records
-from curation.images import ImagesConfig, decode
-from curation.manifest import RunRecord, write_manifest
-from training.base import Base, PretrainedBase, load_base
+from medsift import records
+from medsift.images import ImagesConfig, decode
+from medsift.manifest import RunRecord, write_manifest
+from training.base_model import Base, PretrainedBase, load_base
 from training.recipe import TrainingRecipe
 
 START = datetime(2026, 1, 1)

@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from curation.errors import ModelError, RecipeError, UsageError
+from medsift.errors import ModelError, RecipeError, UsageError
 from tests.training.conftest import recipe
 from tests.vision_models import llava, saved
-from training.adapters import (
+from training.base_model import Base, PretrainedBase, load_base
+from training.recipe import OptimiserConfig, TrainingRecipe
+from training.trainable import (
     check_gradients,
     parameter_groups,
     prepare_model,
     trained_parameters,
     vision_tower,
 )
-from training.base import Base, PretrainedBase, load_base
-from training.recipe import OptimiserConfig, TrainingRecipe
 
 LINEAR = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 

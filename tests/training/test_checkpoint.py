@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from curation.errors import ModelError, StorageError
-from curation.models.adapters import with_adapter
+from medsift.errors import ModelError, StorageError
+from medsift.models.adapters import with_adapter
 from tests.training.conftest import recipe
 from tests.vision_models import llava, saved
-from training.adapters import prepare_model, trained_parameters
-from training.base import Base, load_base
+from training.base_model import Base, load_base
 from training.checkpoint import (
     ADAPTER,
     STATE,
@@ -27,6 +26,7 @@ from training.checkpoint import (
     whole_folder,
 )
 from training.recipe import TrainingRecipe
+from training.trainable import prepare_model, trained_parameters
 
 
 def trained(folder: Path, **settings) -> tuple[TrainingRecipe, Base, torch.nn.Module]:

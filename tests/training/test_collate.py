@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from curation.errors import StorageError
+from medsift.errors import StorageError
 from tests.training.conftest import asked, draw, write_run
-from training.base import Base
+from training.base_model import Base
 from training.batches import Batch
+from training.chat_labels import ChatEncoder
 from training.collate import Collator
-from training.encoding import encode_samples
-from training.feed import feed
-from training.labels import ChatEncoder
+from training.encode_dataset import encode_samples
+from training.prefetch import feed
 from training.samples import read_selection
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from training.feed import feed
+from training.prefetch import feed
 
 
 @pytest.fixture

@@ -10,12 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from curation import records
-from curation.decontaminate import NEAR, SAME_IMAGE
-from curation.errors import LedgerError
-from curation.manifest import RunRecord, write_manifest
+from curation.decontaminate import SAME_IMAGE
+from medsift import records
+from medsift.errors import LedgerError
+from medsift.manifest import RunRecord, write_manifest
+from medsift.vocabulary import NEAR
 from tests.training.conftest import recipe
-from training.gate import Verdict, pass_gate
+from training.contamination import Verdict, pass_gate
 
 Hits = list[tuple[int, str, str]]
 Gate = Callable[..., Verdict]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curation.errors import InputError, ModelError
+from medsift.errors import InputError, ModelError
 from tests.training.conftest import CHAT
 from tests.vision_models import idefics, llava, saved
-from training.base import Base, PretrainedBase, load_base
-from training.encoding import encode_samples, ledger, longest_allowed
-from training.labels import IGNORED, ChatEncoder, Encoded, Refused
+from training.base_model import Base, PretrainedBase, load_base
+from training.chat_labels import IGNORED, ChatEncoder, Encoded, Refused
+from training.encode_dataset import encode_samples, ledger, longest_allowed
 from training.samples import Picture, Sample
 
 TAGS: dict[str, str | None] = {"source": "s", "stratum": "x"}

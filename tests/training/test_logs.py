@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from curation.errors import UsageError
+from medsift.errors import UsageError
 from training.logs import STEPS, Journal, StepLine, read_lines
 from training.recipe import LogConfig
 

@@ -13,15 +13,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from curation.errors import ModelError, UsageError
+from medsift.errors import ModelError, UsageError
 from tests.training.conftest import asked, draw, recipe, write_run
-from training.adapters import trained_parameters
 from training.checkpoint import TRAINED, FolderKeeper, State, checkpoints, read_state
 from training.logs import STEPS, Journal, StepLine, read_lines
 from training.loop import Outcome, train
-from training.objective import Objective
+from training.loss import Objective
 from training.prepare import Prepared, prepare
 from training.recipe import TrainingRecipe
+from training.trainable import trained_parameters
 
 SAME = (
     "step",

@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from curation.errors import ModelError, UsageError
-from curation.models import ImageTextModelConfig
 from evaluation.generators import ImageTextGenerator
 from evaluation.lineage import lineage_of
+from medsift.errors import ModelError, UsageError
+from medsift.models import ImageTextModelConfig
 from tests.training.conftest import asked, draw, recipe, write_run
 from training.lineage import read_lineage
 from training.merge import merge

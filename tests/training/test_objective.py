@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from curation.errors import ModelError
+from medsift.errors import ModelError
 from tests.training.conftest import asked, draw, write_run
 from tests.training.test_collate import alone, lines
-from training.base import Base, PretrainedBase, load_base
+from training.base_model import Base, PretrainedBase, load_base
 from training.batches import Batch
+from training.chat_labels import ChatEncoder
 from training.collate import Collator
-from training.encoding import encode_samples
-from training.labels import ChatEncoder
-from training.objective import Objective, step_weight
+from training.encode_dataset import encode_samples
+from training.loss import Objective, step_weight
 from training.packing import Packer, check_packing
 from training.samples import read_selection
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from curation.errors import ModelError, UsageError
+from medsift.errors import ModelError, UsageError
 from tests.training.conftest import MakeRun, asked, draw, recipe
 from training.packing import Packer
 from training.prepare import Prepared, prepare

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from curation.errors import RecipeError
+from medsift.errors import RecipeError
 from training.recipe import load_training, parse_training
 
 GOOD = """

@@ -11,19 +11,19 @@ import pyarrow as pa
 import pytest
 import torch
 
-from curation.errors import InputError, ModelError, StorageError, UsageError
-from curation.manifest import RunRecord, append_tables, query, write_manifest
-from curation.models import ImageTextModelConfig
-from curation.models.adapters import with_adapter
 from evaluation.generators import ImageTextGenerator
 from evaluation.lineage import Lineage, lineage_of
+from medsift.errors import InputError, ModelError, StorageError, UsageError
+from medsift.manifest import RunRecord, append_tables, query, write_manifest
+from medsift.models import ImageTextModelConfig
+from medsift.models.adapters import with_adapter
 from tests.training.conftest import CHAT, START, MakeRun, asked, draw, recipe, write_run
 from training.checkpoint import checkpoints
-from training.identity import CHECKPOINTS, open_training
 from training.lineage import read_lineage
 from training.logs import STEPS, StepLine, read_lines
 from training.recipe import TrainingRecipe
 from training.run import Trained, TrainingBegun, train_here
+from training.training_id import CHECKPOINTS, open_training
 
 QUICK: dict[str, Any] = {
     "lora": {"rank": 2, "alpha": 4},
@@ -162,7 +162,7 @@ def test_a_result_that_the_manifest_refuses_is_said_to_be_there(
         raise StorageError("the disk is full")
 
     shutil.copytree(done.run / "trainings", run / "trainings")
-    monkeypatch.setattr("training.stored.append_tables", refuse)
+    monkeypatch.setattr("training.manifest_io.append_tables", refuse)
     with pytest.raises(StorageError, match=r"complete in .*result.*no note of it: the disk is"):
         train_here(recipe(run, qwen, **QUICK))
 

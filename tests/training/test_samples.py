@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curation.errors import InputError, ManifestError, RecipeError
+from medsift.errors import InputError, ManifestError, RecipeError
 from tests.training.conftest import MakeRun, asked, draw
-from training.held_out import hold_out
 from training.recipe import DataConfig, HeldOutConfig, MixtureConfig
+from training.sample_weights import sample_weights
 from training.samples import read_selection
-from training.weights import sample_weights
+from training.validation_split import hold_out
 
 
 def pictured(tmp_path: Path, count: int = 8) -> list[dict]:

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 
 from tests.training.conftest import MakeRun, asked, draw, recipe
 from training.checkpoint import FolderKeeper
-from training.fleet import Alone, Fleet, ProcessGroup
-from training.identity import CHECKPOINTS, open_training
+from training.distributed import Alone, Fleet, ProcessGroup
 from training.logs import StepLine
 from training.prepare import Prepared
 from training.run import TrainingBegun, now, work
 from training.sharding import shard, sharded, whole
+from training.training_id import CHECKPOINTS, open_training
 
 
 class Killed(BaseException):

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from curation.compare.layout import Line, ask
-from curation.errors import ManifestError
 from evaluation.records import ORIGINAL
 from evaluation.statistics.breakdown import ALL
-from evaluation.studying import BASELINES, FULL, UNTRAINED
+from evaluation.study_results import BASELINES, FULL, UNTRAINED
+from medsift.errors import ManifestError
+from medsift.manifest.any_version import Line, ask
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import Final
 
-from curation.compare.layout import Line
-from curation.report.drawing import COLOURS, GONE, REST, Figure, axis_title, layout, plain
 from evaluation.report.study.data import Bench, Facts, Group
-from evaluation.studying import FULL, UNTRAINED
+from evaluation.study_results import FULL, UNTRAINED
+from medsift.manifest.any_version import Line
+from medsift.pages.chart_style import COLOURS, GONE, REST, Figure, axis_title, layout, plain
 
 APART: Final = 0.012
 """How far arms at one budget stand apart, as a share of the axis."""

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from curation.compare.layout import Line, opened
-from curation.report.drawing import as_json
-from curation.report.one_file import render, write_page
-from curation.report.words import indented, versions
+from evaluation.report.format import FEW, ends, few, listed, percent, signed_ends
 from evaluation.report.page import TEMPLATES, heat
 from evaluation.report.study.data import Facts, Group, choose, read_facts
 from evaluation.report.study.figures import score_against_budget, training_curves
-from evaluation.report.words import FEW, ends, few, listed, percent, signed_ends
-from evaluation.studying import FULL, RANDOM, UNTRAINED
-from evaluation.verdicts import FEW_SEEDS, sentence, signed, summary
+from evaluation.study_results import FULL, RANDOM, UNTRAINED
+from evaluation.study_text import FEW_SEEDS, sentence, signed, summary
+from medsift.manifest.any_version import Line, opened
+from medsift.pages.chart_style import as_json
+from medsift.pages.html_page import render, write_page
+from medsift.pages.number_format import indented, versions
 
 GOOD: Final = ("non-inferior", "superior")
 BAD: Final = ("inferior", "worse")

@@ -13,9 +13,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from curation import records
 from curation.decontaminate import (
-    NEAR,
     REVIEWS,
     SAME_IMAGE,
     SAME_PAIR,
@@ -30,9 +28,11 @@ from curation.decontaminate import (
     write_index,
 )
 from curation.dedup import DedupConfig
-from curation.dedup.images import image_set
-from curation.errors import InputError, UsageError
-from curation.vectors import ContentVectors
+from curation.matching.image_copies import image_set
+from medsift import records
+from medsift.errors import InputError, UsageError
+from medsift.storage.vectors import ContentVectors
+from medsift.vocabulary import NEAR
 
 LONG = "the report describes " + " ".join(f"finding{place}" for place in range(16))
 

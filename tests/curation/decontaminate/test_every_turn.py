@@ -12,9 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation import records
 from curation.decontaminate import (
-    NEAR,
     SAME_TEXT,
     BenchmarkIndex,
     DecontaminateConfig,
@@ -25,10 +23,12 @@ from curation.decontaminate import (
 )
 from curation.decontaminate.passages import item_passages, sample_passages
 from curation.dedup import DedupConfig
-from curation.dedup.images import image_set
-from curation.errors import InputError
+from curation.matching.image_copies import image_set
 from curation.neighbors.shingles import canonical
-from curation.vectors import ContentVectors
+from medsift import records
+from medsift.errors import InputError
+from medsift.storage.vectors import ContentVectors
+from medsift.vocabulary import NEAR
 
 Talk = list[tuple[str, str]]
 

@@ -13,24 +13,17 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
-from curation import records
-from curation.decontaminate import (
-    NEAR,
-    DecontaminateConfig,
-    Hits,
-    build_index,
-    find_hits,
-    images,
-    placed,
-)
+from curation.decontaminate import DecontaminateConfig, Hits, build_index, find_hits, images, placed
 from curation.decontaminate.placed import find_placed
 from curation.decontaminate.placements import contents
 from curation.dedup import DedupConfig
 from curation.dedup.config import ImageCopyConfig
-from curation.dedup.images import image_set
+from curation.matching.image_copies import image_set
 from curation.phantoms.cases import draw_case
 from curation.phantoms.images import paint, to_bytes
-from curation.vectors import ContentVectors
+from medsift import records
+from medsift.storage.vectors import ContentVectors
+from medsift.vocabulary import NEAR
 
 Picture = Image.Image
 LEAST = DecontaminateConfig().near_likeness

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from curation import records
 from curation.dedup import DedupConfig, DedupResult, deduplicate
 from curation.dedup.conflicts import chosen
 from curation.dedup.leaks import stricter
-from curation.text import normalise_answer
-from curation.vectors import ContentVectors
+from medsift import records
+from medsift.storage.vectors import ContentVectors
+from medsift.text import normalise_answer
 
 CHOICE = "Which organ is shown? (A) liver (B) kidney"
 SWAPPED = "Which organ is shown? (A) kidney (B) liver"

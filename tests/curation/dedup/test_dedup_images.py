@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from curation import records
 from curation.dedup.config import ImageCopyConfig
-from curation.dedup.images import Copies, ImageSet, find_copies, image_set, pair_similarity
+from curation.matching.image_copies import Copies, ImageSet, find_copies, image_set, pair_similarity
 from curation.neighbors import NeighborsConfig, Pairs, iter_hamming
-from curation.vectors import ContentVectors
+from medsift import records
+from medsift.storage.vectors import ContentVectors
 
 SIDE = records.THUMB_SIDE
 

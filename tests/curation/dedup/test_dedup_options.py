@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.dedup.options import choices, stem
-from curation.normal_form import answer_words
-from curation.text import normalise_answer
+from curation.matching.lettered_options import choices, stem
+from medsift.normal_form import answer_words
+from medsift.text import normalise_answer
 
 CHOICE = "Which organ is shown? (A) liver (B) kidney"
 # The definition; its time is quadratic in runs of white space and commas.

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.dedup import partners
-from curation.dedup.partners import GLANCE, Shortlisted
+from curation.matching import candidate_pairs as partners
+from curation.matching.candidate_pairs import GLANCE, Shortlisted
 from curation.neighbors import Pairs
 
 Line = tuple[int, int, float, float]

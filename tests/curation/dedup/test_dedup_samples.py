@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from curation import records
 from curation.dedup import (
     DedupConfig,
     DedupResult,
     SemanticConfig,
     deduplicate,
 )
-from curation.errors import UsageError
-from curation.text import contrast, normalise_answer, normalise_question
-from curation.vectors import ContentVectors
+from medsift import records
+from medsift.errors import UsageError
+from medsift.storage.vectors import ContentVectors
+from medsift.text import contrast, normalise_answer, normalise_question
 
 Line = dict[str, Any]
 

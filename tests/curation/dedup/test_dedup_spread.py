@@ -12,13 +12,13 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from curation import records
 from curation.dedup import DedupConfig, DedupResult, SemanticConfig, deduplicate
-from curation.execution import LocalExecutor
 from curation.neighbors import NeighborsConfig, TileRunner
-from curation.records import MEASURES
 from curation.stages.dedup import measures
-from curation.vectors import ContentVectors
+from medsift import records
+from medsift.execution import LocalExecutor
+from medsift.records import MEASURES
+from medsift.storage.vectors import ContentVectors
 
 IMAGES = 40
 # Tables are compared in whole: values bit for bit, and the order of rows.

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation import records
 from curation.dedup import DedupConfig, DedupResult, deduplicate
 from curation.meaning import alike, read_meaning
 from curation.neighbors.shingles import canonical, jaccard, shingles_of
-from curation.vectors import ContentVectors
+from medsift import records
+from medsift.storage.vectors import ContentVectors
 
 QUESTION = "What does the report say?"
 WORDS = (

@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation import records
 from curation.dedup.config import SampleConfig, SemanticConfig
-from curation.dedup.conversations import Conversations, compare, read_conversations
-from curation.dedup.images import image_set
 from curation.dedup.samples import Pictures
 from curation.dedup.semantic import joint_vectors
-from curation.vectors import ContentVectors
+from curation.matching.image_copies import image_set
+from curation.matching.text_match import Conversations, compare, read_conversations
+from medsift import records
+from medsift.storage.vectors import ContentVectors
 
 
 def talk(question: str, answer: str) -> dict[str, object]:

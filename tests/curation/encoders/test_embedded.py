@@ -11,7 +11,7 @@ from PIL import Image
 
 from curation.encoders import embedded
 from curation.encoders.embedded import EmbeddedConfig, EmbeddedEncoder
-from curation.errors import ModelError
+from medsift.errors import ModelError
 
 WORDS = [
     "is",

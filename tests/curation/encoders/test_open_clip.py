@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from curation.encoders import AnyEncoder, EmbeddedConfig, OpenClipConfig
 from curation.encoders.open_clip import OpenClipEncoder, best_batch_size
-from curation.errors import ModelError
+from medsift.errors import ModelError
 
 MODEL = {
     "embed_dim": 24,

@@ -24,7 +24,7 @@ from curation.encoders.long_texts import fitting_parts
 from curation.encoders.readability import TextReader
 from curation.encoders.scripts import main_script, scripts_read
 from curation.encoders.vocabularies import plain_pieces, reader_of
-from curation.errors import ModelError
+from medsift.errors import ModelError
 
 UNREAD: dict[str, tuple[str, str]] = {
     "cjk": ("图中有肺结核吗？", "图中有肺腺癌吗？"),

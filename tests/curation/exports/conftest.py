@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from curation import records
-from curation.images import ImagesConfig, decode
-from curation.manifest import RunRecord, write_manifest
+from medsift import records
+from medsift.images import ImagesConfig, decode
+from medsift.manifest import RunRecord, write_manifest
 
 SAMPLES = 9
 DICOM_AT = 8

@@ -12,7 +12,7 @@ from PIL import Image
 
 from curation.exports import FORMATS, export, hf
 from curation.exports.croissant import CONTEXT
-from curation.manifest import read
+from medsift.manifest import read
 
 
 @pytest.fixture(autouse=True)

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageCms
 
-from curation.errors import InputError, ManifestError, UsageError
 from curation.exports import export
-from curation.images import ImagesConfig, decode
+from medsift.errors import InputError, ManifestError, UsageError
+from medsift.images import ImagesConfig, decode
 from tests.curation.exports.conftest import image_id
 
 FORMATS = ("hf", "llava", "messages", "sharegpt", "webdataset")

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from curation.errors import InputError, ManifestError, StorageError, UsageError
 from curation.exports import FORMATS, export
-from curation.manifest import RunRecord, read, write_manifest
+from medsift.errors import InputError, ManifestError, StorageError, UsageError
+from medsift.manifest import RunRecord, read, write_manifest
 
 EVERY = pytest.mark.parametrize("format", sorted(FORMATS))
 

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from curation.exports import export
-from curation.manifest import selected
-from curation.sources.base import BlobStore
 from curation.sources.hf import HfReader
+from medsift.images.blob_store import BlobStore
+from medsift.manifest import selected
 
 TRAVELLING = ("sample_id", "row_id", "rank", "weight", "stratum", "patient_id")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from curation.errors import ModelError
-from curation.models import EmbeddedModelConfig, TransformersModelConfig
-from curation.models.adapters import adapter_fingerprint, with_adapter
+from medsift.errors import ModelError
+from medsift.models import EmbeddedModelConfig, TransformersModelConfig
+from medsift.models.adapters import adapter_fingerprint, with_adapter
 from tests.local_models import causal, saved_adapter, saved_causal
 
 IDS = torch.arange(4, 40).view(2, 18)

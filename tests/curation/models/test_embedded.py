@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from curation.errors import ModelError
-from curation.models import EmbeddedModelConfig, embedded
+from medsift.errors import ModelError
+from medsift.models import EmbeddedModelConfig, embedded
 
 TEXTS = [
     "Is there a pneumothorax on the left?",

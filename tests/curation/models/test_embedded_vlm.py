@@ -13,8 +13,11 @@ import torch
 from PIL import Image
 
 from curation.encoders.embedded import EmbeddedConfig
-from curation.errors import ModelError
-from curation.models import (
+from curation.phantoms.cases import Case, draw_case
+from curation.phantoms.images import paint, to_bytes
+from curation.phantoms.questions import MODALITY_NAMES
+from medsift.errors import ModelError
+from medsift.models import (
     EmbeddedImageTextModelConfig,
     EmbeddedModelConfig,
     ImageTextModel,
@@ -22,11 +25,8 @@ from curation.models import (
     LanguageModel,
     embedded,
 )
-from curation.models.embedded_vlm import IMAGE_TOKEN, assemble, root_mean_square
-from curation.models.image_text import Illustrated, ImageTextLikelihood
-from curation.phantoms.cases import Case, draw_case
-from curation.phantoms.images import paint, to_bytes
-from curation.phantoms.questions import MODALITY_NAMES
+from medsift.models.embedded_vlm import IMAGE_TOKEN, assemble, root_mean_square
+from medsift.models.image_text import Illustrated, ImageTextLikelihood
 
 TOWER = "vision_tower"
 PROJECTOR = "multi_modal_projector"

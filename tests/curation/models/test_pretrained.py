@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from curation.errors import ModelError
-from curation.models import ImageTextModelConfig, TransformersModelConfig
+from medsift.errors import ModelError
+from medsift.models import ImageTextModelConfig, TransformersModelConfig
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

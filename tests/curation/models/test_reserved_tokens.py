@@ -11,7 +11,7 @@ from tokenizers.normalizers import NFKC, Lowercase, Sequence
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
-from curation.models.reserved_tokens import ReservedTokens
+from medsift.models.reserved_tokens import ReservedTokens
 from tests.vision_models import llava, qwen, tokenizer
 
 WORDS = ["<unk>", "is", "it", "clear", "lung", "!", "<", ">", "[", "]"]

@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from curation import records
-from curation.errors import UsageError
 from curation.phantoms import make_phantoms
 from curation.phantoms.cases import draw_case
 from curation.phantoms.defects import KEPT, Plan, plan_set
 from curation.phantoms.noise import plant_noise
 from curation.phantoms.questions import LETTERS, answer_on, ask
+from medsift import records
+from medsift.errors import UsageError
 
 # Rows, truth and pictures of 40 images from seed 5, as they were before noise could be asked for.
 GOLDEN = "40c83d49777ac1b1ea0c7f1c0aba1e1decfc7f9fae84cb03681a442e6bcd91b4"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.phantoms import rank_noise
-from curation.phantoms.ranking import average_precision, roc_auc
+from curation.phantoms.noise_metrics import average_precision, roc_auc
 
 SCORED = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=30).filter(
     lambda pairs: len({flag for _, flag in pairs}) == 2

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation.errors import InputError
 from curation.phantoms import scorecard
 from curation.phantoms.defects import COPIES, TRUTH, Plan, plan_set
+from medsift.errors import InputError
 
 Fate = dict[int, tuple[str, str | None]]
 

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from curation.errors import UsageError
 from curation.phantoms import PhantomSet, make_phantoms
 from curation.phantoms.defects import COPIES, FAILED, ON_BASE, ON_OWN, TRUTH, plan_set
+from medsift.errors import UsageError
 
 
 @pytest.fixture(scope="module")

@@ -340,7 +340,7 @@ def curated_manifest(tmp_path_factory: pytest.TempPathFactory, write_small: Any)
 @pytest.fixture(scope="session")
 def write_small() -> Callable[..., Path]:
     """Write tables given as lists of mappings as a manifest of one run."""
-    from curation.manifest import RunRecord, write_manifest
+    from medsift.manifest import RunRecord, write_manifest
 
     def write(path: Path, tables: Tables, name: str = "demo", run_id: str = "run-1") -> Path:
         run = RunRecord(

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curation.errors import ManifestError, StorageError
-from curation.manifest import open_manifest
 from curation.report import write_report
 from curation.report.data import BINS, Facts, choose_run, read_facts
 from curation.report.figures import draw, plain
-from curation.report.gallery import GROUPS, read_gallery, thumbnail
+from curation.report.gallery import GROUPS, read_gallery
 from curation.report.selection_figures import heat_map
-from curation.report.words import clock, number, share, similarity
+from medsift.errors import ManifestError, StorageError
+from medsift.manifest import open_manifest
+from medsift.pages.number_format import clock, number, share, similarity
+from medsift.pages.thumbnail import thumbnail
 
 
 def facts_of(manifest: Path) -> Facts:

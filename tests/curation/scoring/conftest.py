@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation import records
-from curation.execution import LocalExecutor
 from curation.phantoms import make_phantoms
 from curation.phantoms.noise import MISMATCHED, WRONG_ANSWER
 from curation.pipeline import RunResult, curate
 from curation.pool import Pool, SampleVectors, load_pool, stratum_names
 from curation.recipe import parse_recipe
 from curation.scoring import ScoringContext
+from medsift import records
+from medsift.execution import LocalExecutor
 
 RECIPE = """
 name: noisy

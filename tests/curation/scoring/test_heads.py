@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.scoring.heads import FLOOR, answer_odds, held_out
-from curation.scoring.pictures import DIMENSIONS, Shown, deal, look_at
-from curation.scoring.questions import NONE, Asked, lead, read_questions
-from curation.scoring.spaces import reduced
+from curation.scoring.cross_fit import FLOOR, answer_odds, held_out
+from curation.scoring.image_features import DIMENSIONS, Shown, deal, look_at
+from curation.scoring.question_groups import NONE, Asked, lead, read_questions
+from curation.scoring.vector_ops import reduced
 
 
 @settings(deadline=None, max_examples=25)
@@ -110,7 +110,7 @@ def test_a_group_does_not_drift_from_its_leader() -> None:
 
 
 def test_rare_questions_join_the_nearest_leader_or_stay_alone(monkeypatch) -> None:
-    monkeypatch.setattr("curation.scoring.questions.LEADERS", 2)
+    monkeypatch.setattr("curation.scoring.question_groups.LEADERS", 2)
     vectors = np.array([[1.0, 0.0], [0.0, 1.0], [0.98, 0.2], [0.7, 0.7]])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     group = lead(["a b", "c d", "e f", "g h"], np.array([5, 4, 1, 1]), vectors, 0.9)

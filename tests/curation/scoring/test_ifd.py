@@ -16,14 +16,15 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from curation import records
-from curation.execution import LocalExecutor
-from curation.models import TransformersModelConfig
 from curation.pool import Pool, SampleVectors
-from curation.scoring.base import Doubles, ScoringContext
 from curation.scoring.ifd import IfdConfig, ratio
 from curation.scoring.language import AnswerLosses
 from curation.scoring.perplexity import PerplexityConfig
+from curation.scoring.scorer import ScoringContext
+from medsift import records
+from medsift.arrays import Doubles
+from medsift.execution import LocalExecutor
+from medsift.models import TransformersModelConfig
 
 QUESTIONS = [f"q{number}" for number in range(8)]
 ANSWERS = [f"a{number}" for number in range(8)]

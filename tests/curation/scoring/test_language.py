@@ -17,18 +17,18 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from curation import records
-from curation.errors import ModelError
-from curation.execution import LocalExecutor
-from curation.models import EmbeddedModelConfig, TransformersModelConfig
-from curation.models.base import LanguageModel
-from curation.models.framing import Framing, Tokens
-from curation.models.likelihood import AnswerLikelihood, padded_length
 from curation.pool import Pool, SampleVectors
-from curation.scoring.base import ScoringContext
 from curation.scoring.ifd import IfdConfig
 from curation.scoring.language import answer_losses, exchange, significant, work
 from curation.scoring.perplexity import PerplexityConfig
+from curation.scoring.scorer import ScoringContext
+from medsift import records
+from medsift.errors import ModelError
+from medsift.execution import LocalExecutor
+from medsift.models import EmbeddedModelConfig, TransformersModelConfig
+from medsift.models.chat_format import Framing, Tokens
+from medsift.models.language_model import LanguageModel
+from medsift.models.likelihood import AnswerLikelihood, padded_length
 
 CHAT = (
     "{% for turn in messages %}<s>{{ turn['role'] }}: {{ turn['content'] }}</s>{% endfor %}"

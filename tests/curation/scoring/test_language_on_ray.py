@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curation.models import TransformersModelConfig
 from curation.scoring.language import answer_losses
+from medsift.models import TransformersModelConfig
 from tests.curation.scoring.test_language import (  # noqa: F401 - fixtures
     Context,
     context,

@@ -13,20 +13,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from curation import records
-from curation.errors import ModelError, StorageError
-from curation.execution import LocalExecutor
-from curation.images import ImagesConfig, decode
-from curation.models import ImageTextModelConfig
-from curation.models.image_text import Illustrated, ImageTextLikelihood
 from curation.pool import Pool, SampleVectors
-from curation.scoring.base import ScoringContext
-from curation.scoring.multimodal_gain import (
-    MultimodalGainConfig,
-    illustrated,
-    marked,
-    read_picture,
-)
+from curation.scoring.multimodal_gain import MultimodalGainConfig, illustrated
+from curation.scoring.scorer import ScoringContext
+from medsift import records
+from medsift.errors import ModelError, StorageError
+from medsift.execution import LocalExecutor
+from medsift.images import ImagesConfig, decode
+from medsift.images.curated import read_picture
+from medsift.models import ImageTextModelConfig
+from medsift.models.image_text import Illustrated, ImageTextLikelihood, marked
 from tests.vision_models import Make, idefics, llava, picture, qwen, saved, seeded
 
 COLOURS = {"red": (220, 20, 20), "green": (20, 220, 20), "blue": (20, 20, 220)}

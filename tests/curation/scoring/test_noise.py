@@ -9,15 +9,15 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from curation.execution import LocalExecutor
-from curation.phantoms.ranking import average_precision, roc_auc
+from curation.phantoms.noise_metrics import average_precision, roc_auc
 from curation.pipeline import curate
 from curation.pool import Pool, SampleVectors, load_pool
 from curation.recipe import parse_recipe
 from curation.scoring import ScoringContext
 from curation.scoring.alignment import AlignmentConfig
-from curation.scoring.heads import AnswerOdds
+from curation.scoring.cross_fit import AnswerOdds
 from curation.scoring.label_noise import LabelNoiseConfig, probability_wrong
+from medsift.execution import LocalExecutor
 
 ALIGNMENT = AlignmentConfig(kind="alignment")
 LABEL_NOISE = LabelNoiseConfig(kind="label_noise")

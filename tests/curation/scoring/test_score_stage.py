@@ -13,15 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.errors import InputError, ModelError, RecipeError, UsageError
-from curation.execution import LocalExecutor
-from curation.manifest import read
 from curation.pipeline import curate
 from curation.recipe import Recipe, parse_recipe
 from curation.scoring import ScorerConfig, ScoresConfig
 from curation.scoring.tables import score_tables
 from curation.stages import STAGES
 from curation.stages.score import ScoreStage, check_models
+from medsift.errors import InputError, ModelError, RecipeError, UsageError
+from medsift.execution import LocalExecutor
+from medsift.manifest import read
 
 SCORED = (
     "scores.scorers=[{kind: image_quality}, {kind: text_quality}, {kind: alignment},"

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation import records
 from curation.neighbors import NeighborsConfig
 from curation.pool import GraphConfig, Pool, SampleVectors, build_graph, stratum_names
 from curation.selection import Candidates
+from medsift import records
 
 STRATA = ("modality", "answer_type")
 MODALITIES = ("ct", "mr", "xray", "ultrasound")

@@ -7,7 +7,7 @@ import pytest
 
 from curation.pool import KnnGraph
 from curation.selection.coverage import coverage, curve, weights
-from curation.selection.similarity import UNIT, similarities
+from curation.selection.neighbor_matrix import UNIT, similarities
 from tests.curation.selection.conftest import dense
 
 

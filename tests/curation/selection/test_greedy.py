@@ -12,9 +12,9 @@ from scipy.sparse import csr_array
 
 from curation.neighbors import join
 from curation.pool import KnnGraph
+from curation.selection.greedi import two_rounds
 from curation.selection.greedy import greedy
-from curation.selection.similarity import Similarities, similarities
-from curation.selection.two_rounds import two_rounds
+from curation.selection.neighbor_matrix import Similarities, similarities
 from tests.curation.selection.conftest import dense, planted_vectors
 
 

@@ -8,19 +8,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation.errors import UsageError
 from curation.selection import Groups, Scores, SelectionConfig, SelectionContext, select
-from curation.selection.base import first_of_groups
 from curation.selection.cluster_temperature import ClusterPicks, Kernel, greedy_mmd
 from curation.selection.deita import DeitaConfig
 from curation.selection.facility_location import FacilityLocationConfig
 from curation.selection.k_center import KCenterConfig, farthest_first
-from curation.selection.lattice import lattice
+from curation.selection.method import first_of_groups
 from curation.selection.prototype_pruning import PrototypePruningConfig
+from curation.selection.quantized_vectors import lattice
 from curation.selection.random import RandomConfig
 from curation.selection.target import TargetConfig
 from curation.selection.top_score import TopScoreConfig
 from curation.selection.turns import Rankings, take_turns
+from medsift.errors import UsageError
 from tests.curation.selection.conftest import AsWorkers, planted_vectors, unit
 
 METHODS = [

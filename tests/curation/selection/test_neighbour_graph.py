@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curation.errors import InputError, UsageError
 from curation.neighbors import NeighborsConfig, approximate_nearest, join
 from curation.pool import build_graph
+from medsift.errors import InputError, UsageError
 from tests.curation.selection.conftest import planted_vectors
 
 

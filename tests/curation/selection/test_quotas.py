@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from curation.errors import UsageError
 from curation.selection.quotas import Groups, QuotasConfig, allocate
+from medsift.errors import UsageError
 
 
 @st.composite

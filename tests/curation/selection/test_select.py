@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from curation.errors import InputError, RecipeError, UsageError
-from curation.execution import LocalExecutor
+from curation.add_selection import parse_selection
 from curation.pool.graph import joint_vectors
 from curation.recipe import parse_recipe
 from curation.selection import (
@@ -24,11 +23,12 @@ from curation.selection import (
     selection_table,
     settings_table,
 )
-from curation.selection.add import parse_selection
 from curation.selection.budget import BudgetConfig
 from curation.selection.coverage import curve
 from curation.selection.quality import quality_of
 from curation.selection.tokens import estimated_tokens
+from medsift.errors import InputError, RecipeError, UsageError
+from medsift.execution import LocalExecutor
 
 NO_SCORES = Scores(None)
 

@@ -7,10 +7,10 @@ import random
 
 import pytest
 
-from curation.errors import UsageError
-from curation.execution import LocalExecutor
-from curation.manifest import read, selected
 from curation.pipeline import curate
+from medsift.errors import UsageError
+from medsift.execution import LocalExecutor
+from medsift.manifest import read, selected
 
 KINDS = (
     "facility_location",

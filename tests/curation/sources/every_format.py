@@ -11,10 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.sources.base import BlobStore
 from curation.sources.hf import HfReader
 from curation.sources.table import TableReader
 from curation.sources.webdataset import WebDatasetReader
+from medsift.images.blob_store import BlobStore
 
 UNTYPED = ("jsonl", "json", "csv", "tar")
 FORMATS = (*UNTYPED, "parquet", "hf")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from curation.sources.references import resolve
 from curation.sources.webdataset import WebDatasetReader
+from medsift.images.references import resolve
 from tests.curation.sources.every_format import FORMATS, answered, read, rows_of
 
 PAIR = {"question": "q", "answer": "a"}

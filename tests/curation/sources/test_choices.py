@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.ingest import IngestConfig, ingest
-from curation.options import LETTERS, folded, lettered, split_options, without_letters
 from curation.sources.answers import (
     A_PLACE,
     EQUAL_OPTIONS,
@@ -20,6 +19,7 @@ from curation.sources.answers import (
     choose,
 )
 from curation.sources.choices import read_options
+from medsift.options import LETTERS, folded, lettered, split_options, without_letters
 from tests.curation.sources.every_format import FORMATS, answered, asked, read
 
 LISTED = "Which?\nA. liver\nB. spleen"
@@ -250,7 +250,7 @@ def test_small_letters_in_a_question_make_a_choice(tmp_path):
     (row,) = read(tmp_path, "jsonl", items)
     import pyarrow as pa
 
-    from curation import records
+    from medsift import records
 
     table = pa.Table.from_pylist([row], schema=records.ROWS)
     (sample,) = ingest(table, IngestConfig()).samples.to_pylist()

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.errors import InputError
-from curation.sources.base import BlobStore, Shard
 from curation.sources.jsonfiles import ArraySplitter, lines
+from curation.sources.reader import Shard
 from curation.sources.table import TableReader
+from medsift.errors import InputError
+from medsift.images.blob_store import BlobStore
 
 PAIRS = [{"question": f"q{at}", "answer": f"a{at}"} for at in range(3)]
 CHAT = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.errors import RecipeError
-from curation.sources.base import BlobStore
 from curation.sources.batches import Batch
 from curation.sources.mapping import Mapper
 from curation.sources.table import TableReader
+from medsift.errors import RecipeError
+from medsift.images.blob_store import BlobStore
 
 
 def rows_of(path, **settings):

@@ -14,9 +14,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from curation.errors import InputError
 from curation.ingest import IngestConfig, ingest
-from curation.sources.base import BlobStore
 from curation.sources.hf import HfReader
 from curation.sources.image_folder import ImageFolderReader
 from curation.sources.llava import LlavaReader
@@ -24,6 +22,8 @@ from curation.sources.messages import MessagesReader
 from curation.sources.origin import folders_of, origins, partitions
 from curation.sources.table import TableReader
 from curation.sources.webdataset import WebDatasetReader
+from medsift.errors import InputError
+from medsift.images.blob_store import BlobStore
 
 CHAT = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
 PAIR = {"question": "q", "answer": "a"}

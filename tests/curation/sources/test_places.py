@@ -11,14 +11,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from curation.errors import InputError, RecipeError
 from curation.recipe import parse_recipe
-from curation.sources.base import BlobStore
 from curation.sources.image_folder import ImageFolderReader
-from curation.sources.references import resolve
-from curation.sources.storage import filesystem, without_secrets
 from curation.sources.table import TableReader
 from curation.sources.webdataset import WebDatasetReader
+from medsift.errors import InputError, RecipeError
+from medsift.images.blob_store import BlobStore
+from medsift.images.references import resolve
+from medsift.storage.locations import filesystem, without_secrets
 
 LINE = json.dumps({"question": "q", "answer": "a"}).encode()
 

@@ -10,16 +10,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation import records
-from curation.errors import InputError
 from curation.ingest import IngestConfig, ingest
 from curation.sources import image_folder
-from curation.sources.base import BlobStore
 from curation.sources.hf import HfReader
 from curation.sources.image_folder import ImageFolderReader
 from curation.sources.llava import LlavaReader
 from curation.sources.messages import MessagesReader
 from curation.sources.webdataset import WebDatasetReader
+from medsift import records
+from medsift.errors import InputError
+from medsift.images.blob_store import BlobStore
 
 
 def rows_of(reader, folder):

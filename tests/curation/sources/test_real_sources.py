@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from curation.ingest import IngestConfig, ingest
-from curation.sources.base import BlobStore
 from curation.sources.table import TableReader
+from medsift.images.blob_store import BlobStore
 
 TASK_TYPE = """
 list_aggregate(

@@ -4,10 +4,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import fs
 
-from curation.errors import InputError, StorageError
-from curation.sources.base import BlobStore
-from curation.sources.references import read_bytes, resolve, stat
 from curation.sources.table import TableReader
+from medsift.errors import InputError, StorageError
+from medsift.images.blob_store import BlobStore
+from medsift.images.references import read_bytes, resolve, stat
 
 
 @pytest.fixture

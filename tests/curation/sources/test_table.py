@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from curation import records
-from curation.errors import InputError, RecipeError
 from curation.sources import READERS, SourceConfig
-from curation.sources.base import BlobStore
 from curation.sources.table import TableReader
+from medsift import records
+from medsift.errors import InputError, RecipeError
+from medsift.images.blob_store import BlobStore
 
 RECORDS = [{"question": f"q{at}?", "answer": f"a{at}", "modality": "ct"} for at in range(57)]
 

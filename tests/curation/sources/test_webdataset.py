@@ -14,13 +14,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from curation import records
-from curation.errors import InputError
-from curation.images.decoding import EXTENSIONS
 from curation.ingest import IngestConfig, ingest
-from curation.sources.base import BlobStore
 from curation.sources.suffixes import IMAGE_SUFFIXES, UNDECODED_SUFFIXES
 from curation.sources.webdataset import WebDatasetReader, samples
+from medsift import records
+from medsift.errors import InputError
+from medsift.images.blob_store import BlobStore
+from medsift.images.decoding import EXTENSIONS
 
 PAIR = json.dumps({"question": "q", "answer": "a"}).encode()
 
@@ -160,7 +160,7 @@ def test_a_header_that_unpacks_to_a_huge_name_is_refused(tmp_path):
 
 BOMB = """
 import sys
-from curation.sources.base import BlobStore
+from curation.sources.reader import BlobStore
 from curation.sources.webdataset import WebDatasetReader
 reader = WebDatasetReader(name="w", path=sys.argv[1])
 rows = [row for shard in reader.shards()

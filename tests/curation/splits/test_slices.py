@@ -13,14 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from curation import records
 from curation.dedup import DedupConfig
-from curation.dedup.images import image_set
+from curation.matching.image_copies import image_set
 from curation.neighbors import NeighborsConfig, Pairs
 from curation.phantoms.cases import PIXELS, Case, draw_case
 from curation.phantoms.images import PAINTERS, to_bytes
-from curation.splits import SplitsConfig, components, find_slices, with_slices
-from curation.vectors import ContentVectors
+from curation.splits import SplitsConfig, find_slices, with_slices
+from medsift import records
+from medsift.leakage_groups import components
+from medsift.storage.vectors import ContentVectors
 
 THRESHOLD = SplitsConfig().slices
 assert THRESHOLD is not None

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from curation import records
-from curation.splits import LEVELS, SplitsConfig, assign_splits, check_splits, components
+from curation.splits import SplitsConfig, check_splits
+from medsift import records
+from medsift.leakage_groups import LEVELS, components
+from medsift.split_assignment import assign_splits
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 

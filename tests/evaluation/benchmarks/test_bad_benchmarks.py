@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from curation.errors import InputError
+from medsift.errors import InputError
 
 ROW = {
     "qid": 1,
@@ -109,7 +109,7 @@ def test_a_folder_of_something_else_says_what_was_sought(tmp_path, load):
 
 HUB = """
 from pathlib import Path
-from curation.errors import InputError
+from medsift.errors import InputError
 from evaluation.benchmarks.slake import Slake
 try:
     found = Slake(path="Some/SLAKE").load(Path("cache"))

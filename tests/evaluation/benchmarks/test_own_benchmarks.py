@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation import records
-from curation.errors import InputError, ManifestError
-from curation.manifest import RunRecord, write_manifest
-from curation.options import split_options
 from curation.phantoms import make_phantoms
 from evaluation.benchmarks.choices import gold_letter
+from medsift import records
+from medsift.errors import InputError, ManifestError
+from medsift.manifest import RunRecord, write_manifest
+from medsift.options import split_options
 
 START = datetime(2026, 1, 1)
 

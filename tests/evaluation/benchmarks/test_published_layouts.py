@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.errors import InputError
 from evaluation.records import ITEMS
+from medsift.errors import InputError
 
 EMBEDDED = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 

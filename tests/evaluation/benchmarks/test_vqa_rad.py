@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from curation.errors import InputError
 from evaluation.benchmarks.vqa_rad import VqaRad
+from medsift.errors import InputError
 
 
 @pytest.fixture(scope="module")

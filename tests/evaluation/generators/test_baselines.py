@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.errors import InputError, UsageError
 from evaluation.generators import MajorityGenerator, PriorGenerator, Request
 from evaluation.prompts import candidates
 from evaluation.records import ITEMS
+from medsift.errors import InputError, UsageError
 
 WORDS = ("left lung", "Left  Lung", "CT", "heart", "MRI")
 
@@ -214,8 +214,8 @@ def trained(tmp_path):
     """A manifest whose training split has these (question, answer, answer type)."""
     from datetime import datetime
 
-    from curation import records
-    from curation.manifest import RunRecord, write_manifest
+    from medsift import records
+    from medsift.manifest import RunRecord, write_manifest
 
     def written(*lines, name="manifest.duckdb"):
         samples = [

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from curation.errors import ModelError
-from curation.models import EmbeddedModelConfig, LanguageModel
 from evaluation.generators import CausalGenerator, GenerationConfig, Reply
+from evaluation.generators.batched_generate import Continuation, batches, ends_of_turn
 from evaluation.generators.causal import AskInText
-from evaluation.generators.continuation import Continuation, batches, ends_of_turn
 from evaluation.prompts import YES_NO
 from evaluation.records import ITEMS
+from medsift.errors import ModelError
+from medsift.models import EmbeddedModelConfig, LanguageModel
 from tests.evaluation.generators.conftest import asked
 from tests.local_models import CHAT, END, causal, saved_adapter, saved_causal
 from tests.vision_models import tokenizer

@@ -16,14 +16,14 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from curation.config import Config
-from curation.errors import ModelError, RecipeError, UsageError
-from curation.models.image_text import MARK
-from curation.yaml_recipe import validated
 from evaluation.generators import AnyGenerator, EndpointGenerator, GenerationConfig, Request
+from evaluation.generators.http_client import retry_after
 from evaluation.generators.messages import candidate_probabilities, data_url, to_messages
-from evaluation.generators.posting import retry_after
 from evaluation.records import ITEMS
+from medsift.config import Config
+from medsift.errors import ModelError, RecipeError, UsageError
+from medsift.models.image_text import MARK
+from medsift.recipe_yaml import validated
 
 KEY = "sk-not-for-eyes-0123456789"
 VARIABLE = "MEDSIFT_TEST_KEY"
@@ -217,7 +217,7 @@ def test_waits_are_read_as_seconds_or_as_a_date():
 def test_pauses_double_up_to_a_limit_and_are_the_same_again(config):
     from random import Random
 
-    from evaluation.generators.posting import Problem
+    from evaluation.generators.http_client import Problem
 
     asking = config(backoff_s=1.0).build(NO_ITEMS)
     pauses = [asking._pause(Problem("x"), attempt, Random("a")) for attempt in range(2000)]

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from curation.errors import UsageError
 from evaluation.judge import PROMPT, JudgeConfig, judge, read_verdict
 from evaluation.records import PREDICTIONS
+from medsift.errors import UsageError
 
 SHORT = "{question}|{gold}|{reply}"
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curation.errors import InputError, UsageError
 from evaluation.generators import RecordedGenerator, Request
 from evaluation.records import ITEMS
+from medsift.errors import InputError, UsageError
 
 
 def table_of(*ids):

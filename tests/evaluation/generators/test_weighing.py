@@ -11,7 +11,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Metaspace
 from transformers import PreTrainedTokenizerFast
 
-from evaluation.generators.weighing import Candidates, spellings
+from evaluation.generators.first_token_probs import Candidates, spellings
 from tests.vision_models import tokenizer
 
 VOCABULARY = ["?", "yes", "▁yes", "Yes", "▁Yes", "no", "▁no", "No", "▁No", "▁a", "▁A", "▁B", "▁"]

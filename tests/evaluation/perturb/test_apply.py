@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from curation.errors import UsageError
 from evaluation.perturb import FAMILIES
 from evaluation.perturb.apply import VARIED, find_variant, find_variants, vary
 from evaluation.records import ITEMS
+from medsift.errors import UsageError
 
 
 def table(*rows):

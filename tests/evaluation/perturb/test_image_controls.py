@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from evaluation.perturb.apply import find_variant, show, vary
-from evaluation.perturb.base import Skip
 from evaluation.perturb.copies import find_same
-from evaluation.perturb.donors import Donors
+from evaluation.perturb.image_swaps import Donors
+from evaluation.perturb.perturbation import Skip
 from evaluation.records import ITEMS
 
 NOBODY = Donors({})

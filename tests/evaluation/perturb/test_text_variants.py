@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.text import PROTECTED, protected_tokens
 from evaluation.perturb.apply import find_variant
-from evaluation.perturb.base import Skip
-from evaluation.perturb.donors import Donors
+from evaluation.perturb.image_swaps import Donors
+from evaluation.perturb.perturbation import Skip
+from medsift.text import PROTECTED, protected_tokens
 
 NOBODY = Donors({})
 

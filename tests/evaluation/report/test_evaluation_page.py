@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from curation.errors import ManifestError, StorageError
-from curation.manifest import read
 from evaluation.report import write_evaluation_page
-from evaluation.report.words import ends, percent, points, signed_ends
+from evaluation.report.format import ends, percent, points, signed_ends
+from medsift.errors import ManifestError, StorageError
+from medsift.manifest import read
 
 SECTIONS = ("leaderboard", "strata", "robustness", "reliability", "worst")
 THEMES = {

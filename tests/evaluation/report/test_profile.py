@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from curation.manifest import open_manifest, read
 from evaluation.report.data import Evaluation, read_facts
 from evaluation.report.profile import ROLES, Profile, profile
+from medsift.manifest import open_manifest, read
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from curation.errors import ManifestError
-from curation.manifest import RunRecord, read, write_manifest
+from evaluation.report.format import ends, percent
 from evaluation.report.study import write_study_page
-from evaluation.report.words import ends, percent
-from evaluation.verdicts import sentence, signed
+from evaluation.study_text import sentence, signed
+from medsift.errors import ManifestError
+from medsift.manifest import RunRecord, read, write_manifest
 from tests.study_trials import START, trials_of, write_study
 
 SECTIONS = ("verdicts", "budget", "cells", "variants", "training", "setup")

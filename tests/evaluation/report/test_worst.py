@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from curation.manifest import open_manifest, read
 from evaluation.report import write_evaluation_page
 from evaluation.report.worst import SHOWN, read_worst
+from medsift.manifest import open_manifest, read
 
 CLOSED = {"answer_type": "closed", "gold": "yes", "reply": "no"}
 OPEN = {"answer_type": "open", "gold": "left lung"}

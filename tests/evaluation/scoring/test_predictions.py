@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.errors import InputError, UsageError
 from evaluation.records import ITEMS, PREDICTIONS, SCORES
 from evaluation.scoring import PROTOCOLS, Item
 from evaluation.scoring.predictions import score_predictions
+from medsift.errors import InputError, UsageError
 
 OPTIONS = ["Pneumonia", "Pleural effusion", "Normal"]
 REPLIES = ("Yes", "no nodule", "B", "Normal", "left lung", "", None, "<think>no", "是的", "a" * 300)

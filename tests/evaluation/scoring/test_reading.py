@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 
-from curation.errors import InputError
 from evaluation.scoring import Item, strict
 from evaluation.scoring.choice import LETTERS, right_options
 from evaluation.scoring.closed import polarity
+from medsift.errors import InputError
 
 OPTIONS = ("Pneumonia", "Pleural effusion", "A large mass", "Normal")
 

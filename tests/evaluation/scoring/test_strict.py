@@ -10,7 +10,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from evaluation.scoring import PROTOCOLS, Item
-from evaluation.scoring.base import stands_apart
+from evaluation.scoring.scored import stands_apart
 
 OPTIONS = ("Pneumonia", "Pleural effusion", "Left lung", "Normal")
 ITEMS = st.sampled_from(

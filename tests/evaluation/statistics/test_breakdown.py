@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from curation.errors import UsageError
-from curation.manifest.schema import BY_NAME
 from evaluation.statistics import METRICS, breakdown, cluster_ids, interval
+from medsift.errors import UsageError
+from medsift.manifest.schema import BY_NAME
 
 FACETS = ("modality", "task_type", "answer_type")
 SCORES = {"accuracy": "score", "f1": "f1"}

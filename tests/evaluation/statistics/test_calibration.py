@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.errors import UsageError
 from evaluation.statistics import calibration, interval, option_confidence
+from medsift.errors import UsageError
 
 
 def simulated(n, seed=0, overconfident=0.0):

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 
-from curation.errors import UsageError
 from evaluation.statistics import Resampling, cluster_ids, interval, intervals
 from evaluation.statistics.bootstrap import (
     GROUPS,
@@ -22,11 +21,12 @@ from evaluation.statistics.bootstrap import (
     resampled_variance,
     studentized_ends,
 )
+from evaluation.statistics.cluster_variance import fit_clusters
 from evaluation.statistics.clusters import ClusterSums, number_clusters, sum_clusters
-from evaluation.statistics.few import score_interval, t_quantile
-from evaluation.statistics.fit import fit_clusters
 from evaluation.statistics.interval import SHARE, estimate, estimates
-from evaluation.statistics.unequal import steadied_variance
+from evaluation.statistics.score_interval import score_interval, t_quantile
+from evaluation.statistics.unequal_clusters import steadied_variance
+from medsift.errors import UsageError
 
 
 def clustered(items, groups, seed=0, correlated=True):

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from curation.errors import UsageError
 from evaluation.statistics import difference, mcnemar, non_inferiority, paired, superiority
 from evaluation.statistics.difference import Difference
+from medsift.errors import UsageError
 
 
 def rescored(table, seed, right=0.7):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from curation.errors import UsageError
 from evaluation.statistics import Benchmark
+from medsift.errors import UsageError
 from ray_jobs.cli import run
 
 KNOWN = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curation.errors import UsageError
 from evaluation.statistics import Resampling, difference, interval, seeded_interval
+from medsift.errors import UsageError
 
 QUICK = Resampling(draws=499)
 

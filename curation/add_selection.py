@@ -1,0 +1,229 @@
+"""A further selection of a finished run, from the vectors and scores that the run left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import yaml
+from pydantic import ValidationError
+
+from curation.run_dir import FinishedRun, open_run
+from curation.selection.config import EVERYTHING, SelectionConfig
+from curation.selection.load_inputs import read_candidates, read_scores
+from curation.selection.method import Candidates
+from curation.selection.select import Selection, resolved, select
+from curation.selection.tables import curve_table, selection_table, settings_table
+from medsift.errors import UsageError
+from medsift.execution import Executor, LocalExecutor
+from medsift.manifest import append_tables, newest_version, read
+from medsift.storage.run_lock import claimed
+from medsift.validation_errors import explain
+from medsift.vocabulary import MANIFEST_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What was added to which run."""
+
+    run_id: str
+    selection: Selection
+    candidates: Candidates
+
+    @property
+    def strata_covered(self) -> int:
+        """Strata with a selected sample."""
+        return len(set(self.candidates.strata.code[self.selection.order].tolist()))
+
+
+def parse_selection(settings: Mapping[str, Any], overrides: Sequence[str] = ()) -> SelectionConfig:
+    """Settings of a selection, with `a.b=value` overrides; a bare key may be one of the method's.
+
+    Raises:
+        UsageError: an override that is not of the form, or settings that are not valid.
+    """
+    given = {key: value for key, value in settings.items() if value is not None}
+    whole: dict[str, Any] = deepcopy(given)
+    for override in overrides:
+        _set(whole, override)
+    try:
+        return SelectionConfig.model_validate(whole)
+    except ValidationError as error:
+        raise UsageError(f"selection: {explain(error, SelectionConfig)}") from error
+
+
+def _set(settings: dict[str, Any], override: str) -> None:
+    dotted, separator, text = override.partition("=")
+    if not separator or not dotted:
+        raise UsageError(f"--set {override!r} is not of the form key=value")
+    keys = dotted.split(".")
+    if keys[0] not in SelectionConfig.model_fields:
+        keys = ["method", *keys]
+    place = settings
+    for key in keys[:-1]:
+        place = place.setdefault(key, {})
+        if not isinstance(place, dict):
+            raise UsageError(f"--set {override!r}: {key!r} holds a value, not keys")
+    try:
+        place[keys[-1]] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {override!r}: the value is not YAML") from error
+
+
+def add_selection(
+    run_dir: Path,
+    config: SelectionConfig,
+    *,
+    replace: bool = False,
+    executor: Executor = LocalExecutor(),  # noqa: B008 - frozen
+) -> Added:
+    """Select from the newest run of a run directory; the manifest takes the selection whole or not.
+
+    Vectors, neighbours and scores are those of the run; nothing is encoded or scored again. A run
+    or selection that is at work in the directory is waited for: the run it ends with is the newest.
+
+    Raises:
+        UsageError: the name is taken (unless `replace`), or the selection cannot be made from the
+            run's pool.
+        ManifestError: no manifest.
+        InputError: a folder of the run is gone.
+        StorageError: the disk refuses.
+    """
+    newest_version(run_dir / MANIFEST_NAME)  # a claim would make the directory
+    with claimed(run_dir, wait=True):
+        return _add(open_run(run_dir), config, replace, executor)
+
+
+def ensure_selections(
+    run_dir: Path,
+    configs: Sequence[SelectionConfig],
+    executor: Executor = LocalExecutor(),  # noqa: B008 - frozen
+) -> dict[str, int]:
+    """Samples by name of selections that the newest run has or is given now, all in one go.
+
+    They stand behind all others, so that the newest selection stays what it was. One that is
+    there must have been made with equal settings: it is taken as it is.
+
+    Raises:
+        UsageError: a name is taken by another selection, or one cannot be made from the pool.
+        ManifestError, InputError, StorageError: as `add_selection`.
+    """
+    newest_version(run_dir / MANIFEST_NAME)
+    with claimed(run_dir, wait=True):
+        run = open_run(run_dir)
+        _check_selected(run)
+        held = _held(run)
+        wanted = [resolved(config, run.recipe.seed) for config in configs]
+        _check_equal(run, wanted, held)
+        lacking = [config for config in wanted if config.name not in held]
+        made = _make_last(run, lacking, held, executor) if lacking else {}
+        return {one.name: made.get(one.name) or held[one.name].samples for one in wanted}
+
+
+def _add(run: FinishedRun, config: SelectionConfig, replace: bool, executor: Executor) -> Added:
+    _check_selected(run)
+    ordinal = _next_ordinal(run, config.name, replace)
+    candidates = _candidates(run, executor)
+    found = select(candidates, read_scores(run.folders), config, run.recipe.seed, executor)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    append_tables(run.manifest, run.run_id, _tables(found, candidates, ordinal, now))
+    return Added(run.run_id, found, candidates)
+
+
+def _candidates(run: FinishedRun, executor: Executor) -> Candidates:
+    recipe = run.recipe
+    return read_candidates(
+        run.run_dir, run.folders, recipe.strata, recipe.graph, recipe.neighbors, executor.run
+    )
+
+
+def _check_selected(run: FinishedRun) -> None:
+    if "select" not in run.folders:
+        raise UsageError(
+            f"run {run.run_id} stopped for a person to look at its review list; set "
+            "decontaminate.unresolved to keep or drop and curate again"
+        )
+
+
+class _Held(NamedTuple):
+    """A selection of the run: place, moment, samples and settings."""
+
+    ordinal: int
+    made: datetime
+    samples: int
+    settings: Mapping[str, Any]
+
+
+def _held(run: FinishedRun) -> dict[str, _Held]:
+    sql = (
+        "SELECT selection, ordinal, created_at, selected, settings FROM selection_settings "
+        "WHERE run_id = $1"
+    )
+    return {
+        name: _Held(ordinal or 0, made, samples, json.loads(settings))
+        for name, ordinal, made, samples, settings in (
+            line.values() for line in read(run.manifest, sql, [run.run_id]).to_pylist()
+        )
+    }
+
+
+def _check_equal(
+    run: FinishedRun, wanted: Sequence[SelectionConfig], held: Mapping[str, _Held]
+) -> None:
+    for config in wanted:
+        there = held.get(config.name)
+        if there is not None and there.settings != config.model_dump(mode="json"):
+            raise UsageError(
+                f"run {run.run_id} has another selection {config.name!r} already, with other "
+                "settings; choose another name, or take the change back"
+            )
+
+
+def _make_last(
+    run: FinishedRun,
+    configs: Sequence[SelectionConfig],
+    held: Mapping[str, _Held],
+    executor: Executor,
+) -> dict[str, int]:
+    """Make selections whose places and moments are before all held; their samples by name."""
+    candidates, scores = _candidates(run, executor), read_scores(run.folders)
+    first = min(one.ordinal for one in held.values())
+    oldest = min(one.made for one in held.values())
+    parts, samples = [], {}
+    for before, config in zip(range(len(configs), 0, -1), configs, strict=True):
+        found = select(candidates, scores, config, run.recipe.seed, executor)
+        samples[config.name] = len(found.order)
+        made = oldest - timedelta(microseconds=before)
+        parts.append(_tables(found, candidates, first - before, made))
+    tables = {name: pa.concat_tables([part[name] for part in parts]) for name in parts[0]}
+    append_tables(run.manifest, run.run_id, tables)
+    return samples
+
+
+def _next_ordinal(run: FinishedRun, name: str, replace: bool) -> int:
+    """Place after the run's other selections. Raises UsageError when the name is taken."""
+    sql = "SELECT DISTINCT selection FROM selections WHERE run_id = $1 ORDER BY 1"
+    names: list[str] = read(run.manifest, sql, [run.run_id])["selection"].to_pylist()
+    if name in names and not replace:
+        taken = ", ".join(names)
+        raise UsageError(
+            f"run {run.run_id} has a selection {name!r} already (taken: {taken}); choose another "
+            "--name, or --replace it"
+        )
+    return len({*names, EVERYTHING} - {name})
+
+
+def _tables(
+    found: Selection, candidates: Candidates, ordinal: int, made: datetime
+) -> dict[str, pa.Table]:
+    return {
+        "selections": selection_table(found, candidates),
+        "curves": curve_table(found),
+        "selection_settings": settings_table(found, len(candidates), ordinal, made),
+    }

@@ -1,0 +1,74 @@
+"""What the duplicate search takes and gives: vectors in, schemas out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+
+EXACT_COPY: Final = "exact_copy"
+SAME_SAMPLE: Final = "same_sample"
+IMAGE_COPY: Final = "image_copy"
+PARAPHRASE: Final = "paraphrase"
+NEAR_TEXT: Final = "near_text"
+SEMANTIC: Final = "semantic"
+REASONS: Final = (EXACT_COPY, SAME_SAMPLE, IMAGE_COPY, PARAPHRASE, NEAR_TEXT, SEMANTIC)
+KIND_OF_REASON: Final = {
+    EXACT_COPY: "exact",
+    SAME_SAMPLE: "sample",
+    IMAGE_COPY: "sample",
+    PARAPHRASE: "sample",
+    NEAR_TEXT: "text",
+    SEMANTIC: "semantic",
+}
+
+
+def _strings(*names: str) -> list[pa.Field]:
+    return [pa.field(name, pa.string()) for name in names]
+
+
+CLUSTERS: Final = pa.schema(
+    [
+        *_strings("kind", "group_id", "member", "survivor"),
+        pa.field("similarity", pa.float64()),
+        *_strings("sample_id"),
+    ]
+)
+CONFLICTS: Final = pa.schema(_strings("group_id", "sample_id", "row_id", "question", "answer"))
+LEAKS: Final = pa.schema(
+    [
+        *_strings("row_id", "sample_id", "benchmark", "item_id", "kind"),
+        pa.field("similarity", pa.float64()),
+        *_strings("verdict"),
+    ]
+)
+SWEEP: Final = pa.schema(
+    [
+        pa.field("modality", pa.string()),
+        pa.field("threshold", pa.float64()),
+        pa.field("images", pa.int64()),
+        pa.field("samples", pa.int64()),
+        pa.field("confirmed", pa.int64()),
+    ]
+)
+GROUPS: Final = pa.schema(_strings("image_id", "group_id"))
+
+
+@dataclass(frozen=True, slots=True)
+class DedupResult:
+    """The fate of every sample, and what the search found on the way.
+
+    `kept` and `decisions` split the input rows. `clusters` holds the groups with their survivors,
+    `conflicts` and `leaks` samples to look at, `sweep` what each cosine threshold would drop,
+    `groups` the copy group of every image, `stats` counts.
+    """
+
+    kept: pa.Table
+    decisions: pa.Table
+    clusters: pa.Table
+    conflicts: pa.Table
+    leaks: pa.Table
+    sweep: pa.Table
+    groups: pa.Table
+    stats: dict[str, Any]

@@ -1,0 +1,58 @@
+"""The lettered options that a question offers, read in time linear in its length."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from medsift.text import normalise_answer
+
+MARK: Final = re.compile(r"\(?\b([A-Ha-h])[).:]")
+SEPARATORS: Final = " \t\n\r\f\v,;"
+
+
+def choices(question: str) -> tuple[tuple[str, str], ...]:
+    """The lettered options of a question, normalised and in order: (("a", "left"), …).
+
+    A question with fewer than two of them offers none.
+    """
+    listed = [(mark[1], words) for mark, words in _options(question)]
+    if len(listed) < 2:
+        return ()
+    return tuple((letter.casefold(), normalise_answer(words)) for letter, words in listed)
+
+
+def stem(question: str) -> str:
+    """The question without its lettered options; whole where it offers none."""
+    listed = list(_options(question))
+    return question if len(listed) < 2 else question[: listed[0][0].start()]
+
+
+def _options(question: str) -> Iterator[tuple[re.Match[str], str]]:
+    """Each mark ("A)", "(B)", "C.", "d:") with the words up to the next one.
+
+    A mark ends the option before it only where white space follows, so that "B.C." and "A:1" stay
+    inside; the first one needs none, as in "A)left". An option has at least one character.
+    """
+    current: re.Match[str] | None = None
+    begin = 0
+    for mark in MARK.finditer(question):
+        if current is None:
+            current, begin = mark, _word_after(mark)
+        elif mark.start() > begin and question[mark.end() : mark.end() + 1].isspace():
+            # At least one character stays, as an option may be a comma.
+            words = question[begin : mark.start()]
+            yield current, words.rstrip(SEPARATORS) or words[:1]
+            current, begin = mark, _word_after(mark)
+    if current is not None and current.end() < len(question):
+        yield current, question[begin:]
+
+
+def _word_after(mark: re.Match[str]) -> int:
+    """Where the first word behind a mark begins; the end of the text where there is none."""
+    word = NOT_SPACE.search(mark.string, mark.end())
+    return len(mark.string) if word is None else word.start()
+
+
+NOT_SPACE: Final = re.compile(r"\S")

@@ -1,0 +1,99 @@
+"""How well scores rank planted noise: wrong answers by label noise, wrong pictures by alignment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from curation.phantoms.noise import MISMATCHED, WRONG_ANSWER
+from medsift.arrays import Doubles, Flags
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """A kind of planted noise, the scorer that should see it, and where on it the noise lies."""
+
+    kind: str
+    scorer: str
+    noisy_is_high: bool
+
+
+SUSPICIONS: Final = (
+    Suspicion(WRONG_ANSWER, "label_noise", noisy_is_high=True),
+    Suspicion(MISMATCHED, "alignment", noisy_is_high=False),
+)
+
+
+def rank_noise(truth: pa.Table, scores: pa.Table) -> pa.Table:
+    """Hold scores (row_index, scorer, value) against the planted rows of `truth`.
+
+    One line a kind: its planted rows that have a score, all rows that have one, ROC AUC, average
+    precision, and the planted share, which is the average precision of chance. Kinds that were not
+    planted, or whose scorer did not run, are left out. Rows planted as anything else than noise are
+    not counted.
+    """
+    planted: dict[int, str] = {
+        line["row_index"]: line["kind"] for line in truth.select(["row_index", "kind"]).to_pylist()
+    }
+    lines = [_line(suspicion, planted, scores) for suspicion in SUSPICIONS]
+    return pa.Table.from_pylist([line for line in lines if line is not None], schema=_SCHEMA)
+
+
+def _line(suspicion: Suspicion, planted: dict[int, str], scores: pa.Table) -> dict[str, Any] | None:
+    held = [
+        (line["value"], planted.get(line["row_index"]) == suspicion.kind)
+        for line in scores.to_pylist()
+        if line["scorer"] == suspicion.scorer
+        and line["value"] is not None
+        and planted.get(line["row_index"]) in (None, suspicion.kind)
+    ]
+    value = np.array([value for value, _ in held], np.float64)
+    noisy = np.array([flag for _, flag in held], bool)
+    if not noisy.any() or noisy.all():
+        return None
+    suspect = value if suspicion.noisy_is_high else -value
+    return {
+        "kind": suspicion.kind,
+        "scorer": suspicion.scorer,
+        "planted": int(noisy.sum()),
+        "scored": len(noisy),
+        "roc_auc": roc_auc(suspect, noisy),
+        "average_precision": average_precision(suspect, noisy),
+        "chance": float(noisy.mean()),
+    }
+
+
+_SCHEMA: Final = pa.schema(
+    [
+        pa.field("kind", pa.string()),
+        pa.field("scorer", pa.string()),
+        pa.field("planted", pa.int64()),
+        pa.field("scored", pa.int64()),
+        pa.field("roc_auc", pa.float64()),
+        pa.field("average_precision", pa.float64()),
+        pa.field("chance", pa.float64()),
+    ]
+)
+
+
+def roc_auc(score: Doubles, positive: Flags) -> float:
+    """Chance that a positive (n,) has a higher score (n,) than a negative, ties counting half.
+
+    The Mann-Whitney statistic (Hanley and McNeil 1982).
+    """
+    ordered = np.sort(score[~positive])
+    below = np.searchsorted(ordered, score[positive], "left")
+    upto = np.searchsorted(ordered, score[positive], "right")
+    return float((below + upto).sum() / (2.0 * len(ordered) * positive.sum()))
+
+
+def average_precision(score: Doubles, positive: Flags) -> float:
+    """Mean precision at each positive (n,), highest score (n,) first; ties share one threshold."""
+    levels, member = np.unique(-score, return_inverse=True)
+    found = np.bincount(member, weights=positive, minlength=len(levels))
+    taken = np.bincount(member, minlength=len(levels))
+    precision = np.cumsum(found) / np.cumsum(taken)
+    return float((precision * found).sum() / positive.sum())

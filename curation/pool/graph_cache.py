@@ -1,0 +1,50 @@
+"""A run's graph on disk: made once, read by scoring, selection and later commands."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from curation.neighbors import Method
+from curation.pool.graph import GraphConfig, KnnGraph
+from medsift.errors import StorageError
+from medsift.records import fingerprint
+from medsift.storage.parts import written_whole
+
+
+def graph_path(run_dir: Path, pool: str, config: GraphConfig) -> Path:
+    """Where a run keeps the graph of the pool in the stage folder of name `pool`."""
+    name = fingerprint([pool, config.model_dump(mode="json")])
+    return run_dir / "graphs" / f"{name}.npz"
+
+
+def stored_graph(path: Path, make: Callable[[], KnnGraph]) -> KnnGraph:
+    """Read the graph at `path` (`.npz`), or make it and leave it there, whole.
+
+    Raises:
+        StorageError: the disk refuses, or the file is damaged.
+    """
+    if path.exists():
+        return _read(path)
+    graph = make()
+    with written_whole(path) as partial, partial.open("wb") as file:
+        np.savez(
+            file,
+            index=graph.index,
+            similarity=graph.similarity,
+            method=np.array(graph.method),
+            recall=np.array(graph.recall),
+        )
+    return graph
+
+
+def _read(path: Path) -> KnnGraph:
+    try:
+        with np.load(path) as held:
+            method: Method = "exact" if str(held["method"]) == "exact" else "ivf"
+            return KnnGraph(held["index"], held["similarity"], method, float(held["recall"]))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise StorageError(f"{path} is damaged: {error}; delete it and run again") from error

@@ -1,0 +1,118 @@
+"""Two evaluated models side by side: differences by benchmark and answer type, with verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from evaluation.records import ORIGINAL
+from evaluation.statistics import Comparison, Resampling, paired
+from evaluation.statistics.paired import check_margin
+from medsift.errors import UsageError
+
+ALL: Final = "all"
+ANSWER_TYPE: Final = "answer_type"
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedModels:
+    """One line of a comparison: a benchmark, an answer type or all, and what was found."""
+
+    benchmark: str
+    answer_type: str
+    found: Comparison
+
+    def line(self) -> dict[str, Any]:
+        """The figures of the line by name."""
+        difference, test = self.found.difference, self.found.mcnemar
+        return {
+            "benchmark": self.benchmark,
+            "answer_type": self.answer_type,
+            "n": difference.n,
+            "clusters": difference.clusters,
+            "first": difference.first,
+            "second": difference.second,
+            "difference": difference.value,
+            "low": difference.low,
+            "high": difference.high,
+            "non_inferiority": self.found.non_inferiority,
+            "superiority": self.found.superiority,
+            "only_first_right": test.only_first if test else None,
+            "only_second_right": test.only_second if test else None,
+            "mcnemar_p": test.p if test else None,
+        }
+
+
+def compare_models(
+    first: pa.Table,
+    second: pa.Table,
+    margin: float,
+    metric: str = "score",
+    variant: str = ORIGINAL,
+    resampling: Resampling | None = None,
+) -> list[ComparedModels]:
+    """Compare scored predictions of two evaluations, item by item, on the benchmarks both have.
+
+    Args:
+        first: predictions of the model that is to be no worse.
+        second: predictions of the model it is held against.
+        margin: how much worse still counts as no worse, in (0, 1).
+        metric: column to compare, in [0, 1]; rows where it is null for both are left out.
+        variant: the variant compared.
+        resampling: draws and seed of the bootstrap.
+
+    Raises:
+        UsageError: no benchmark in common, other protocols, an unknown metric, or items that do
+            not match.
+    """
+    check_margin(margin)
+    arms = [_arm(table, metric, variant) for table in (first, second)]
+    _check_protocols(*arms)
+    shared = sorted(set(_values(arms[0], "benchmark")) & set(_values(arms[1], "benchmark")))
+    if not shared:
+        raise UsageError(
+            f"the models share no benchmark: {', '.join(_values(arms[0], 'benchmark'))} and "
+            f"{', '.join(_values(arms[1], 'benchmark'))}; evaluate both on one"
+        )
+    return [
+        ComparedModels(benchmark, kind, paired(one, other, margin, metric, resampling))
+        for benchmark in shared
+        for kind, (one, other) in _parts(arms, benchmark)
+    ]
+
+
+def _parts(arms: list[pa.Table], benchmark: str) -> Iterator[tuple[str, list[pa.Table]]]:
+    """All items of a benchmark, then those of each answer type where there are several."""
+    own = [arm.filter(pc.equal(arm["benchmark"], benchmark)) for arm in arms]
+    yield ALL, own
+    kinds = _values(own[0], ANSWER_TYPE)
+    for kind in kinds if len(kinds) > 1 else ():
+        yield kind, [arm.filter(pc.equal(arm[ANSWER_TYPE], kind)) for arm in own]
+
+
+def _arm(table: pa.Table, metric: str, variant: str) -> pa.Table:
+    if metric not in table.column_names or not pa.types.is_floating(table[metric].type):
+        floats = [one.name for one in table.schema if pa.types.is_floating(one.type)]
+        raise UsageError(f"metric {metric!r} is none of {', '.join(floats)}")
+    same = pc.equal(pc.fill_null(table["variant"], ORIGINAL), variant)
+    arm = table.filter(pc.and_(same, pc.is_valid(table[metric])))
+    if not arm.num_rows:
+        raise UsageError(f"there are no predictions with {metric} of variant {variant!r}")
+    return arm
+
+
+def _check_protocols(first: pa.Table, second: pa.Table) -> None:
+    found = [_values(arm, "protocol") for arm in (first, second)]
+    if found[0] != found[1]:
+        raise UsageError(
+            f"one model is scored by {', '.join(found[0])}, the other by {', '.join(found[1])}; "
+            "score one of them again: medsift rescore --protocol … --save"
+        )
+
+
+def _values(table: pa.Table, column: str) -> list[str]:
+    return sorted(value for value in pc.unique(table[column]).to_pylist() if value is not None)

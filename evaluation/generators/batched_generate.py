@@ -1,0 +1,217 @@
+"""Replies of a loaded model: prompts continued in batches, each to the end of its turn."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from evaluation.generators.first_token_probs import Candidates, FirstLogits
+from evaluation.generators.generator import GenerationConfig, Reply, Request
+from evaluation.generators.sampling import Sampling, request_seed
+from medsift.errors import InputError, ModelError
+from medsift.models.chat_format import SPEAKERS, Turn
+from medsift.models.image_text import MARK
+from medsift.models.language_model import UNBOUNDED
+from medsift.models.reserved_tokens import ReservedTokens
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+CPU_BATCH: Final = 1
+GPU_BATCH: Final = 8
+REFUSED: Final = Reply(None, error="the model's chat template refuses these turns")
+SAID: Final = "!"
+NEXT_QUESTION: Final = "\n" + SPEAKERS["user"].strip()
+
+
+class Prompt(NamedTuple):
+    """A request in a model's own words: text or tokens, as its `Asking` takes them."""
+
+    request: Request
+    words: Any
+    pictures: tuple[Image, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """What its length follows from: number of pictures, their pixels, and words."""
+        pixels = sum(picture.width * picture.height for picture in self.pictures)
+        return len(self.pictures), pixels, len(self.words)
+
+
+class Asking(Protocol):
+    """How a model is asked; `chats` tells whether it has a chat template.
+
+    `processor` is None for a model that sees no pictures.
+    """
+
+    tokenizer: Any
+    processor: Any
+    chats: bool
+
+    def chat(self, turns: Sequence[Turn], *, ask: bool) -> str | None:
+        """Turns in the chat template, an answer's heading after them where one is asked for."""
+        ...
+
+    def prompts(self, requests: Sequence[Request]) -> list[Prompt | None]:
+        """Prompts of requests, None where the template refuses one."""
+        ...
+
+    def inputs(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
+        """Inputs (n, length) of the model, padded on the left, on its device.
+
+        All prompts show pictures, or none does. Raises ValueError for pictures that it refuses.
+        """
+        ...
+
+
+class Continuation:
+    """Continues prompts under a loaded model, which it then owns; not for several threads at once.
+
+    Of what the model brings along for generation only the ends of turns and the tokens that it
+    must not write are heeded: penalties would also count the padding. In float32 replies, sampled
+    ones too, are then the same tokens whatever the batch; in bfloat16 a near tie may fall
+    otherwise.
+    """
+
+    def __init__(
+        self, model: Any, asking: Asking, config: GenerationConfig, batch_size: int | None
+    ) -> None:
+        if getattr(model.config, "is_encoder_decoder", False):
+            raise ModelError(
+                f"{type(model).__name__} does not continue its prompt but writes from a decoder "
+                "apart; name a model that continues text"
+            )
+        self.model = model
+        self.asking = asking
+        self.config = config
+        self.batch_size = batch_size or (CPU_BATCH if model.device.type == "cpu" else GPU_BATCH)
+        self.candidates = Candidates(asking.tokenizer)
+        self.reserved = ReservedTokens(asking.tokenizer, asking.processor)
+        self.ends = ends_of_turn(model.generation_config, asking)
+        text = model.config.get_text_config()
+        self.context = int(getattr(text, "max_position_embeddings", None) or UNBOUNDED)
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.inputs = inspect.signature(base.forward).parameters
+        base.generation_config = self._settings(base.generation_config)
+
+    def generate(self, requests: Sequence[Request]) -> list[Reply]:
+        """One reply a request, in order."""
+        spelled = [self._spelled(request) for request in requests]
+        prompts = self.asking.prompts(requests)
+        replies = [REFUSED if token is None else _spells(token) for token in spelled]
+        asked = {
+            place: prompt
+            for place, prompt in enumerate(prompts)
+            if prompt is not None and spelled[place] is None
+        }
+        for batch in batches({place: one.size for place, one in asked.items()}, self.batch_size):
+            answered = self._batch([asked[place] for place in batch])
+            for place, reply in zip(batch, answered, strict=True):
+                replies[place] = reply
+        return replies
+
+    def _spelled(self, request: Request) -> str | None:
+        """The token of the model's own that a request's turns spell; marks of pictures are none."""
+        marks = bool(request.pictures)
+        texts = [said.split(MARK) if marks else [said] for _, said in request.turns]
+        return self.reserved.first([part for parts in texts for part in parts])
+
+    def _settings(self, own: Any) -> Any:
+        from transformers import GenerationConfig as Settings
+
+        pad = self.asking.tokenizer.pad_token_id
+        return Settings(
+            max_new_tokens=self.config.max_new_tokens,
+            do_sample=False,
+            eos_token_id=self.ends or None,
+            pad_token_id=pad if pad is not None else next(iter(self.ends), 0),
+            bos_token_id=own.bos_token_id,
+            suppress_tokens=own.suppress_tokens,
+        )
+
+    def _batch(self, prompts: Sequence[Prompt]) -> list[Reply]:
+        """Replies to a batch; where one of its prompts cannot be asked, each is asked alone."""
+        try:
+            inputs = self._prepared(prompts)
+        except (InputError, ValueError) as error:
+            if len(prompts) > 1:
+                return [self._batch([prompt])[0] for prompt in prompts]
+            return [Reply(None, error=" ".join(str(error).split()))]
+        return self._continued(prompts, inputs)
+
+    def _prepared(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
+        """Inputs that the model takes. Raises InputError or ValueError where there are none."""
+        inputs = self.asking.inputs(prompts)
+        if "token_type_ids" not in self.inputs:
+            inputs.pop("token_type_ids", None)
+        longest = int(inputs["attention_mask"].sum(1).max())
+        if longest + self.config.max_new_tokens > self.context:
+            raise InputError(
+                f"the prompt's {longest} tokens and {self.config.max_new_tokens} new ones are more "
+                f"than the model's {self.context}; ask for fewer tokens or smaller pictures"
+            )
+        return inputs
+
+    def _continued(self, prompts: Sequence[Prompt], inputs: dict[str, Any]) -> list[Reply]:
+        import torch
+
+        first = FirstLogits()
+        steps = [first, *self._sampling(prompts)]
+        with torch.inference_mode():
+            ids = self.model.generate(**inputs, logits_processor=steps)
+        width = inputs["input_ids"].shape[1]
+        rows = zip(prompts, first.logits, ids[:, width:].tolist(), strict=True)
+        return [
+            self._reply(new, self.candidates.weigh(logits, prompt.request.candidates))
+            for prompt, logits, new in rows
+        ]
+
+    def _sampling(self, prompts: Sequence[Prompt]) -> list[Sampling]:
+        """What draws tokens; nothing where the likeliest is taken."""
+        if not self.config.temperature:
+            return []
+        seeds = [request_seed(prompt.request, self.config.seed) for prompt in prompts]
+        return [Sampling(seeds, self.config.temperature)]
+
+    def _reply(self, new: Sequence[int], weights: tuple[float, ...] | None) -> Reply:
+        """A reply of new tokens, of which those after the end of the turn are padding."""
+        end = next((place for place, token in enumerate(new) if token in self.ends), len(new))
+        text = self.asking.tokenizer.decode(new[:end], skip_special_tokens=True)
+        if not self.asking.chats:
+            # In plain words nothing but the next question tells that an answer is over.
+            text = text.partition(NEXT_QUESTION)[0]
+        return Reply(text.strip(), weights, min(end + 1, len(new)))
+
+
+def _spells(token: str) -> Reply:
+    """The reply to a request that cannot be asked as it stands."""
+    return Reply(None, error=f"the question holds {token}, a token of the model's own")
+
+
+def batches(sizes: dict[int, tuple[int, int, int]], batch_size: int) -> list[list[int]]:
+    """Places of prompts that are asked together: of like size, with pictures or all without."""
+    ordered = sorted(sizes, key=lambda place: sizes[place], reverse=True)
+    found = []
+    for _, group in groupby(ordered, lambda place: sizes[place][0] > 0):
+        alike = list(group)
+        found += [alike[start : start + batch_size] for start in range(0, len(alike), batch_size)]
+    return found
+
+
+def ends_of_turn(settings: Any, asking: Asking) -> list[int]:
+    """Tokens that end a reply: the model's, the tokenizer's and the chat template's."""
+    told = settings.eos_token_id
+    ends = {*(told if isinstance(told, list) else [told]), asking.tokenizer.eos_token_id}
+    return sorted({*ends, _closing(asking)} - {None})
+
+
+def _closing(asking: Asking) -> int | None:
+    """The special token that the template puts after what the assistant said."""
+    turns = [("user", "?"), ("assistant", SAID)]
+    whole = asking.chat(turns, ask=False) if asking.chats else None
+    words = asking.tokenizer
+    after = words((whole or "").rpartition(SAID)[2], add_special_tokens=False)["input_ids"]
+    special = {*words.all_special_ids, *words.get_added_vocab().values()}
+    return next((token for token in after[:1] if token in special), None)

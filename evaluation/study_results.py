@@ -1,0 +1,368 @@
+"""Is the small set enough? Trials of several arms, budgets and seeds become a study's results.
+
+An arm is a way to select. Beside those that are studied stand the baselines at the same budgets,
+the model trained on everything (`full`) and the one that was not trained at all (`untrained`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from evaluation.metrics_table import with_facets
+from evaluation.recipe import split_facet
+from evaluation.records import ORIGINAL
+from evaluation.statistics import (
+    FACETS,
+    Difference,
+    Estimate,
+    Resampling,
+    cluster_ids,
+    difference,
+    non_inferiority,
+    seeded_interval,
+    superiority,
+)
+from evaluation.statistics.breakdown import ALL, Facet
+from evaluation.statistics.matching import match_items
+from evaluation.statistics.paired import check_margin
+from evaluation.statistics.power import shown_by
+from medsift.arrays import Doubles, Indices
+from medsift.errors import UsageError
+
+FULL: Final = "full"
+UNTRAINED: Final = "untrained"
+RANDOM: Final = "random"
+BASELINES: Final = (RANDOM, "stratified_random", "longest")
+NON_INFERIORITY: Final = "non-inferiority"
+SUPERIORITY: Final = "superiority"
+SIGNED: Final = (-1.0, 1.0)
+
+RESULTS: Final = pa.schema(
+    [
+        ("arm", pa.string()),
+        ("budget", pa.string()),
+        ("samples", pa.int64()),
+        ("seeds", pa.int64()),
+        ("benchmark", pa.string()),
+        ("variant", pa.string()),
+        ("facet", pa.string()),
+        ("facet_value", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("n", pa.int64()),
+        ("clusters", pa.int64()),
+        ("unparsed_rate", pa.float64()),
+        ("versus", pa.string()),
+        ("versus_value", pa.float64()),
+        ("difference", pa.float64()),
+        ("diff_low", pa.float64()),
+        ("diff_high", pa.float64()),
+        ("test", pa.string()),
+        ("margin", pa.float64()),
+        ("verdict", pa.string()),
+        ("detectable", pa.float64()),
+        ("detectable_by_items", pa.float64()),
+    ]
+)
+"""The manifest's table `study_results`: scores (`versus` is null), and comparisons of two arms."""
+
+Line = dict[str, Any]
+Places = Indices | NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One model of the study on all benchmarks: how it came about, and its scored predictions.
+
+    `budget` is as the recipe writes it; the untrained model has no samples and one seed.
+    """
+
+    arm: str
+    budget: str
+    samples: int
+    seed: int
+    predictions: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The trials of one arm at one budget: rows (s,) of the score matrix, by seed."""
+
+    arm: str
+    budget: str
+    samples: int
+    rows: Indices
+
+    def head(self) -> Line:
+        return {
+            "arm": self.arm,
+            "budget": self.budget,
+            "samples": self.samples,
+            "seeds": len(self.rows),
+        }
+
+
+def study_results(
+    trials: Sequence[Trial],
+    margin: float,
+    facets: Sequence[str] = FACETS,
+    resampling: Resampling | None = None,
+) -> pa.Table:
+    """The results of a study: table RESULTS. The order of trials changes nothing.
+
+    Of each arm and budget on each benchmark: accuracy over all seeds, also by facet and variant,
+    and what a variant takes away; the difference to full data with a verdict whether it is no
+    worse by the margin; to the baselines at the same budget whether it is better. Of full data
+    whether training was any use: whether it is better than the untrained model.
+
+    Args:
+        trials: all models on the same items, in the same variants.
+        margin: how much worse still counts as no worse, in (0, 1); to be stated beforehand.
+        facets: as an evaluation's: columns of predictions, keys of `extra`, or combinations.
+        resampling: draws and seed of the bootstrap.
+
+    Raises:
+        UsageError: a trial twice, items that do not match, or replies that only some trials have
+            a score for; a margin outside (0, 1); an unknown facet.
+    """
+    check_margin(margin)
+    ordered = sorted(trials, key=_order)
+    _check_once(ordered)
+    tables = [one.predictions for one in ordered]
+    matched = match_items([tables, tables[:1]], "score")[0]
+    wanted = [split_facet(facet) for facet in facets]
+    items, scores = with_facets(matched[0], wanted), _column(matched, "score")
+    unread = np.stack([_unparsed(table) for table in matched])
+    known = _known(items, scores)
+    groups, draws = _groups(ordered), resampling or Resampling()
+    lines: list[Line] = []
+    for name in sorted(pc.unique(items["benchmark"]).to_pylist()):
+        at = np.flatnonzero(known & pc.equal(items["benchmark"], name).to_numpy())
+        own = items.take(at)
+        part = (own, cluster_ids(own), scores[:, at], unread[:, at])
+        lines += _Bench(name, *part, groups, wanted, margin, draws).lines()
+    return pa.Table.from_pylist(lines, schema=RESULTS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """One benchmark: its items in all variants (n), scores and unread replies (trials, n)."""
+
+    name: str
+    items: pa.Table
+    clusters: pa.ChunkedArray
+    scores: Doubles
+    unread: Doubles
+    groups: Sequence[_Group]
+    facets: Sequence[Facet]
+    margin: float
+    resampling: Resampling
+
+    def lines(self) -> list[Line]:
+        variants = np.array(pc.fill_null(self.items["variant"], ORIGINAL).to_pylist(), str)
+        original = np.flatnonzero(variants == ORIGINAL)
+        others = {
+            str(name): np.flatnonzero(variants == name)
+            for name in sorted(set(variants) - {ORIGINAL})
+        }
+        cells = list(self._cells(original))
+        found: list[Line] = []
+        for group in self.groups:
+            found.append(self._score(group, original))
+            for variant, places in others.items():
+                found.append(self._score(group, places, variant=variant))
+                found.append(self._drop(group, variant, places, original))
+            found += [self._score(group, at, facet, value) for facet, value, at in cells]
+            found += self._comparisons(group, original, cells)
+        return found
+
+    def _score(
+        self,
+        group: _Group,
+        places: Places,
+        facet: str = ALL,
+        value: str | None = ALL,
+        variant: str = ORIGINAL,
+    ) -> Line:
+        """A line of accuracy."""
+        runs = self.scores[group.rows][:, places]
+        found = seeded_interval(runs, self._clusters(places), self.resampling)
+        rate = float(self.unread[group.rows][:, places].mean()) if found.n else None
+        head = self._head(group, variant, facet, value)
+        return head | {"metric": "accuracy", "unparsed_rate": rate} | _figures(found)
+
+    def _drop(self, group: _Group, variant: str, places: Indices, original: Indices) -> Line:
+        """What a variant takes away from the score of the items it can be made of."""
+        ids = self.items["item_id"].to_pylist()
+        as_published = {ids[at]: at for at in original.tolist()}
+        before = np.array([as_published[ids[at]] for at in places.tolist()], np.int64)
+        runs = self.scores[group.rows]
+        lost = runs[:, before] - runs[:, places]
+        found = seeded_interval(lost, self._clusters(places), self.resampling, SIGNED)
+        return self._head(group, variant) | {"metric": "drop"} | _figures(found)
+
+    def _comparisons(
+        self, group: _Group, original: Indices, cells: Sequence[tuple[str, str | None, Indices]]
+    ) -> Iterator[Line]:
+        for versus, test in rivals(group.arm):
+            other = self._rival(group, versus)
+            if other is None:
+                continue
+            line = self._comparison(group, other, original)
+            yield line | self._verdict(group, other, original, test)
+            for facet, value, at in cells if versus == FULL else ():
+                yield self._comparison(group, other, at, facet, value)
+
+    def _comparison(
+        self,
+        group: _Group,
+        other: _Group,
+        places: Indices,
+        facet: str = ALL,
+        value: str | None = ALL,
+    ) -> Line:
+        """A line of the difference to another arm."""
+        first, second = self._pair(group, other, places)
+        found = difference(first, second, self._clusters(places), self.resampling)
+        return self._head(group, ORIGINAL, facet, value) | {
+            "metric": "accuracy",
+            "value": found.first,
+            "n": found.n,
+            "clusters": found.clusters,
+            "versus": other.arm,
+            "versus_value": found.second,
+            "difference": found.value,
+            "diff_low": found.low,
+            "diff_high": found.high,
+        }
+
+    def _verdict(self, group: _Group, other: _Group, places: Indices, test: str) -> Line:
+        """What the difference shows, and what it could have shown."""
+        first, second = self._pair(group, other, places)
+        clusters, draws = self._clusters(places), self.resampling
+        found = difference(first, second, clusters, draws)
+        steady = difference(first.mean(0), second.mean(0), clusters, draws)
+        no_worse = test == NON_INFERIORITY
+        return {
+            "test": test,
+            "margin": self.margin if no_worse else None,
+            "verdict": non_inferiority(found, self.margin) if no_worse else superiority(found),
+            "detectable": _detectable(found),
+            "detectable_by_items": _detectable(steady),
+        }
+
+    def _pair(self, group: _Group, other: _Group, places: Indices) -> tuple[Doubles, Doubles]:
+        return self.scores[group.rows][:, places], self.scores[other.rows][:, places]
+
+    def _rival(self, group: _Group, arm: str) -> _Group | None:
+        """The other arm's trials: a baseline's at the same budget."""
+        anywhere = arm in (FULL, UNTRAINED)
+        for other in self.groups:
+            if other.arm == arm and (anywhere or other.budget == group.budget):
+                return other
+        return None
+
+    def _cells(self, places: Indices) -> Iterator[tuple[str, str | None, Indices]]:
+        """Facet, value and places of every cell; a facet that names nothing has none."""
+        for facet in self.facets:
+            names = (facet,) if isinstance(facet, str) else facet
+            columns = [self.items[name].cast(pa.string()).take(places) for name in names]
+            values = pc.binary_join_element_wise(*columns, " / ").to_pylist()
+            if not any(values):
+                continue
+            told = np.array(values, object)
+            for value in sorted(set(values), key=lambda one: (one is None, one or "")):
+                yield " / ".join(names), value, places[told == value]
+
+    def _clusters(self, places: Places) -> pa.ChunkedArray:
+        return self.clusters.take(pa.array(places))
+
+    def _head(self, group: _Group, variant: str, facet: str = ALL, value: str | None = ALL) -> Line:
+        cell = {"variant": variant, "facet": facet, "facet_value": value}
+        return group.head() | {"benchmark": self.name} | cell
+
+
+def rivals(arm: str) -> list[tuple[str, str]]:
+    """The arms that an arm is held against, and by which test."""
+    if arm == UNTRAINED:
+        return []
+    if arm == FULL:
+        return [(UNTRAINED, SUPERIORITY)]
+    others = (RANDOM,) if arm in BASELINES else BASELINES
+    beaten = [(other, SUPERIORITY) for other in others if other != arm]
+    return [(FULL, NON_INFERIORITY), *beaten]
+
+
+def _order(trial: Trial) -> tuple[Any, ...]:
+    """By size; studied arms before baselines."""
+    baseline = trial.arm in BASELINES
+    place = BASELINES.index(trial.arm) if baseline else 0
+    return trial.samples, baseline, place, trial.arm, trial.budget, trial.seed
+
+
+def _groups(trials: Sequence[Trial]) -> list[_Group]:
+    held: dict[tuple[str, str, int], list[int]] = {}
+    for row, one in enumerate(trials):
+        held.setdefault((one.arm, one.budget, one.samples), []).append(row)
+    return [_Group(*key, np.array(rows, np.int64)) for key, rows in held.items()]
+
+
+def _check_once(trials: Sequence[Trial]) -> None:
+    if not trials:
+        raise UsageError("a study needs trials; none has finished")
+    counts = Counter((one.arm, one.budget, one.seed) for one in trials)
+    twice = [key for key, count in counts.items() if count > 1]
+    if twice:
+        arm, budget, seed = twice[0]
+        raise UsageError(f"trial {arm} at {budget} with seed {seed} is given twice; pass it once")
+
+
+def _known(items: pa.Table, scores: Doubles) -> NDArray[np.bool_]:
+    """Which items (n,) trials have scores (trials, n) for. Raises UsageError where some have."""
+    unknown = np.isnan(scores)
+    known = np.asarray(~unknown.all(0))
+    some = np.flatnonzero(unknown.any(0) & known)
+    if len(some):
+        item = items["item_id"][int(some[0])].as_py()
+        raise UsageError(
+            f"{len(some):,} items have a score in some trials alone, first {item}: the protocol "
+            "leaves out replies that it cannot read; use strict"
+        )
+    return known
+
+
+def _column(tables: Sequence[pa.Table], name: str) -> Doubles:
+    """A column (trials, n) of every table, NaN where null."""
+    found = [pc.fill_null(table[name].cast(pa.float64()), np.nan) for table in tables]
+    return np.stack([column.to_numpy() for column in found])
+
+
+def _unparsed(table: pa.Table) -> Doubles:
+    found: Doubles = pc.equal(table["parse_status"], "unparsed").to_numpy().astype(np.float64)
+    return found
+
+
+def _figures(found: Estimate) -> Line:
+    return {
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "n": found.n,
+        "clusters": found.clusters,
+    }
+
+
+def _detectable(found: Difference) -> float | None:
+    if found.low is None or found.high is None:
+        return None
+    return shown_by((found.high - found.low) / 2)

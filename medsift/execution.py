@@ -1,0 +1,275 @@
+"""How work is spread: items go to workers, each item's output is a set of Parquet parts.
+
+A worker is made once per process and then called with one item at a time; it yields groups of
+tables (name → table). An item's parts appear together with its marker, so a killed stage repeats
+only the items without one. `LocalExecutor` runs in this process; the Ray one streams the same
+worker through Ray Data.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from medsift.config import Config
+from medsift.errors import LedgerError, StorageError
+from medsift.records import digest
+from medsift.storage.parts import CHECKED, write_json
+from medsift.storage.seals import Seal, broken, seals
+
+logger = logging.getLogger(__name__)
+
+Tables = Mapping[str, pa.Table]
+Worker = Callable[[Any], Iterator[Tables]]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one worker needs: `cpus` as Ray counts them.
+
+    A `lasting` worker is costly to make (it loads a model) and is kept for many items. An
+    `accelerated` one has a GPU to itself wherever there are GPUs, with the CPUs that feed it.
+    """
+
+    cpus: float = 1.0
+    lasting: bool = False
+    accelerated: bool = False
+
+
+class Executor(Protocol):
+    """Spreads items over workers."""
+
+    def stream(
+        self,
+        items: Sequence[Any],
+        make: Callable[[], Worker],
+        out: Path,
+        advance: Callable[[int], None],
+        resources: Resources = ...,
+    ) -> None:
+        """Run every item that has no marker under `out`; call `advance` with rows done."""
+        ...
+
+    def run(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterable[Result]:
+        """Apply a pure function to items, in order."""
+        ...
+
+
+class Marker(Config):
+    """What an item's marker says: rows by table, and the seals of its parts under `out`."""
+
+    rows: dict[str, int]
+    files: dict[str, Seal]
+
+
+class PartWriter:
+    """Writes one item's tables as `out/<name>/part-<ordinal>.parquet`, then its marker."""
+
+    def __init__(self, out: Path, ordinal: int) -> None:
+        self.out = out
+        self.stem = f"part-{ordinal:06d}"
+        self.attempt = uuid4().hex
+        self.writers: dict[str, pq.ParquetWriter] = {}
+        self.rows: dict[str, int] = {}
+
+    @property
+    def marker(self) -> Path:
+        """The file whose presence says that the item is finished."""
+        return self.out / "finished" / f"{self.stem}.json"
+
+    def write(self, groups: Iterable[Tables]) -> int:
+        """Write all groups; return the number of rows of the widest table. Raises StorageError."""
+        finished = False
+        try:
+            for tables in groups:
+                with self._disk():
+                    for name, table in tables.items():
+                        self._append(name, table)
+            with self._disk():
+                self._publish()
+            finished = True
+        finally:
+            if not finished:
+                self._discard()
+        made = seals(self.out, [self._part(name) for name in self.rows])
+        write_json(Marker(rows=self.rows, files=made).model_dump(mode="json"), self.marker)
+        return max(self.rows.values(), default=0)
+
+    def finished_rows(self) -> int | None:
+        """Rows of an item that is finished and whole; None where it is to be worked."""
+        if not self.marker.exists():
+            return None
+        try:
+            known = Marker.model_validate_json(self.marker.read_bytes())
+        except (OSError, ValidationError):
+            problem: str | None = f"{self.marker} is damaged"
+        else:
+            problem = broken(self.out, known.files)
+            if problem is None:
+                return max(known.rows.values(), default=0)
+        logger.warning("%s: that piece of work is done again", problem)
+        self.marker.unlink(missing_ok=True)
+        return None
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        """Name our own disk where it refuses; the worker's errors are its own."""
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(
+                f"cannot write under {self.out}: {error}; free some space or change --run-dir"
+            ) from error
+
+    def _append(self, name: str, table: pa.Table) -> None:
+        if name not in self.writers:
+            partial = self._partial(name)
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            self.rows[name] = 0
+            self.writers[name] = pq.ParquetWriter(partial, table.schema, **CHECKED)
+        self.writers[name].write_table(table)
+        self.rows[name] += table.num_rows
+
+    def _publish(self) -> None:
+        for name, writer in self.writers.items():
+            writer.close()
+            self._partial(name).replace(self._part(name))
+
+    def _discard(self) -> None:
+        for name in self.rows:
+            self._partial(name).unlink(missing_ok=True)
+
+    def _part(self, name: str) -> Path:
+        return self.out / name / f"{self.stem}.parquet"
+
+    def _partial(self, name: str) -> Path:
+        return self.out / name / f".{self.stem}.{self.attempt}.partial"
+
+
+def begin_stream(items: Sequence[Any], out: Path) -> None:
+    """Make sure that the parts under `out` belong to these items, cut as they are now.
+
+    Parts are known by their item's ordinal. When an interrupted stream cut its work otherwise
+    (other batch sizes, other shards), its parts are removed and all items run again; so what else
+    a stage writes under `out`, it writes after its stream.
+    """
+    plan = digest(*(_identity(item) for item in items))
+    path = out / "plan.json"
+    if path.exists():
+        if _known_plan(path) == plan:
+            return
+        logger.warning("%s was begun with other batches or shards: it starts again", out)
+        _remove_parts(out)
+    write_json({"plan": plan, "items": len(items)}, path)
+
+
+def _known_plan(path: Path) -> str | None:
+    """The plan that was noted; None where the note is damaged, which counts as another plan."""
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return note.get("plan") if isinstance(note, dict) else None
+
+
+def _identity(item: Any) -> str | bytes:
+    """An item as bytes that are equal in every process; pickled settings hold a set, which is not.
+
+    Only tuples are looked into.
+    """
+    if isinstance(item, tuple):
+        return digest(*(_identity(part) for part in item))
+    if isinstance(item, Config):
+        return item.model_dump_json()
+    return pack(item)
+
+
+class _Packer(pickle.Pickler):
+    """Pickles Arrow tables by their rows: a slice does not carry the table it was cut from."""
+
+    def reducer_override(self, value: Any) -> Any:
+        """How to pickle `value`, where that is not the usual way."""
+        if not isinstance(value, pa.Table):
+            return NotImplemented
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, value.schema) as writer:
+            writer.write_table(value)
+        return _table, (sink.getvalue().to_pybytes(),)
+
+
+def _table(data: bytes) -> pa.Table:
+    return pa.ipc.open_stream(data).read_all()
+
+
+def pack(item: Any) -> bytes:
+    """An item as `pickle.loads` reads it, in bytes that grow with the item alone."""
+    buffer = io.BytesIO()
+    _Packer(buffer).dump(item)
+    return buffer.getvalue()
+
+
+def end_stream(items: Sequence[Any], out: Path) -> None:
+    """Raise LedgerError unless every item has its marker."""
+    missing = [n for n in range(len(items)) if not PartWriter(out, n).marker.exists()]
+    if missing:
+        raise LedgerError(
+            f"{len(missing)} of {len(items)} pieces of work under {out} never finished, the first "
+            f"is number {missing[0]}; run the same command again"
+        )
+
+
+def _remove_parts(out: Path) -> None:
+    """Remove every part directly under `out`'s tables, with or without a marker, and the plan."""
+    for path in [*out.glob("*/part-*.parquet"), *out.glob("finished/*.json")]:
+        path.unlink()
+    (out / "plan.json").unlink(missing_ok=True)
+
+
+def run_item(worker: Worker, item: Any, out: Path, ordinal: int) -> int:
+    """Run one item to its parts and marker; return its rows.
+
+    An item already finished is skipped where its parts are what they were when it was.
+    """
+    writer = PartWriter(out, ordinal)
+    rows = writer.finished_rows()
+    return writer.write(worker(item)) if rows is None else rows
+
+
+@dataclass(frozen=True, slots=True)
+class LocalExecutor:
+    """Runs every item in this process, one after another."""
+
+    def stream(
+        self,
+        items: Sequence[Any],
+        make: Callable[[], Worker],
+        out: Path,
+        advance: Callable[[int], None],
+        resources: Resources = Resources(),
+    ) -> None:
+        """Run the items in order."""
+        if not items:
+            return
+        begin_stream(items, out)
+        worker = make()
+        for ordinal, item in enumerate(items):
+            advance(run_item(worker, item, out, ordinal))
+        end_stream(items, out)
+
+    def run(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterable[Result]:
+        """Apply `function` to the items in order."""
+        return (function(item) for item in items)

@@ -1,0 +1,34 @@
+"""Read a picture of a curated sample again, and refuse it when its pixels have changed."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Final
+
+from PIL import Image
+
+from medsift.errors import StorageError
+from medsift.images.decoding import decode
+from medsift.images.references import read_bytes
+from medsift.images.settings import ImagesConfig
+
+# The images stage has refused what the recipe calls too large.
+ANY_SIZE: Final = ImagesConfig(max_pixels=1 << 62, max_bytes=1 << 62)
+
+
+def read_picture(ref: str, image_id: str) -> Image.Image:
+    """The picture as a viewer shows it, in RGB.
+
+    Raises:
+        StorageError: it is gone, or shows other pixels than when the images stage looked at it.
+    """
+    try:
+        decoded = decode(read_bytes(ref), PurePosixPath(ref).name, ANY_SIZE)
+    except FileNotFoundError as error:
+        raise StorageError(f"{ref} is gone; put it back and run the same command again") from error
+    if decoded.image_id != image_id:
+        raise StorageError(
+            f"{ref} shows another picture than when it was first looked at; leave the images alone "
+            "and run again into a new --run-dir"
+        )
+    return decoded.image.convert("RGB")

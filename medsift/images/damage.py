@@ -1,0 +1,60 @@
+"""The guard around foreign bytes: whatever a decoder raises on them is damage, with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from PIL import Image
+
+from medsift.errors import InputError
+
+
+class ImageError(InputError):
+    """A picture that cannot be used; `reason` is the ledger's code for it.
+
+    Codes: image_missing, image_unreadable, image_empty, not_an_image, image_truncated,
+    image_too_large, image_too_small, image_unsupported.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@contextmanager
+def foreign_bytes(name: str, kind: str) -> Iterator[None]:
+    """Turn every exception of a library that reads the file `name` into an ImageError.
+
+    Only calls into Pillow and pydicom, and the lazy reading of their header values, belong inside:
+    no list of their exceptions is complete. Our own work on the result stays outside, so that a
+    fault of ours is never taken for a damaged picture.
+
+    Args:
+        name: The file, for the message.
+        kind: Its format, for the message.
+
+    Raises:
+        ImageError: image_truncated, or image_too_large where Pillow refuses the size.
+    """
+    try:
+        yield
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageError("image_too_large", f"{name}: {error}; shrink the picture") from error
+    except Exception as error:
+        raise damaged(name, kind, error) from error
+
+
+def damaged(name: str, kind: str, error: BaseException) -> ImageError:
+    """The error of a file that has the right first bytes and then does not decode."""
+    return ImageError(
+        "image_truncated", f"{name}: {kind} data ends early or is damaged: {words(error)}"
+    )
+
+
+def words(error: BaseException) -> str:
+    """Type and message of an exception in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")

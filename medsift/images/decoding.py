@@ -1,0 +1,348 @@
+"""From bytes to pixels: one reader for JPEG, PNG, TIFF, BMP, WebP, GIF and DICOM.
+
+Formats are told by content, never by name. Pillow's own limit on pixels is bypassed by calling
+its format plugins directly, so that `ImagesConfig.max_pixels` alone decides, from the header.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from medsift import records
+from medsift.images.damage import ImageError, foreign_bytes
+from medsift.images.display import on_white, percentile_window, windowed, without_equal_channels
+from medsift.images.settings import ImagesConfig
+
+EXTENSIONS: Final = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".gif": "GIF",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+    ".dcm": "DICOM",
+    ".dicom": "DICOM",
+}
+PLUGINS: Final[dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+}
+SIGNATURES: Final = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"II+\x00", "TIFF"),
+    (b"MM\x00+", "TIFF"),
+    (b"BM", "BMP"),
+)
+FOREIGN: Final = (
+    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"II\xbc\x01", "JPEG XR"),
+    (b"8BPS", "a Photoshop document"),
+    (b"v/1\x01", "OpenEXR"),
+    (b"%PDF-", "PDF"),
+    (b"qoif", "QOI"),
+    (b"DDS ", "DDS"),
+    (b"\x00\x00\x01\x00", "an icon"),
+)
+# "P6" and its like are words, too: a size or a comment has to follow.
+NETPBM: Final = re.compile(rb"P[1-6]\s+[\d#]|P7\nWIDTH")
+TARGA_END: Final = b"TRUEVISION-XFILE.\x00"
+FOREIGN_BRANDS: Final = {
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+    **dict.fromkeys(
+        (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), "HEIF"
+    ),
+}
+DEEP_MODES: Final = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+WHITE_IS_ZERO: Final = 0
+# SampleFormat of TIFF.
+UNSIGNED, SIGNED, FLOATING, VOID = 1, 2, 3, 4
+READ_FORMS: Final = (UNSIGNED, SIGNED, FLOATING)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A picture in two forms: as a viewer shows it, and as it was stored.
+
+    `image` is upright, 8 bits, mode L or RGB. `stored` are the pixels that make up its identity:
+    uint8 (h, w) or (h, w, 3), or the deeper values of a 16-bit, float or DICOM picture, unscaled.
+    `mode` and `bit_depth` (bits a channel) describe the file.
+    """
+
+    image: Image.Image
+    stored: NDArray[np.generic]
+    mode: str
+    bit_depth: int
+    format: str
+    notes: tuple[str, ...]
+
+    @property
+    def image_id(self) -> str:
+        """SHA-256 over type, shape and values of the stored pixels, and how they are shown.
+
+        File format, compression level, metadata and a needless palette or copied grey channels
+        do not change it; one different pixel or another bit depth does. What is shown counts where
+        it is not what plain pixels of these values show: a DICOM window, table or palette, a
+        rescale that a table follows, and white for the lowest value.
+        """
+        pixels = self.stored.astype(self.stored.dtype.newbyteorder("<"), copy=False)
+        shape = "x".join(str(side) for side in pixels.shape)
+        parts = ["image", pixels.dtype.str, shape, pixels.tobytes()]
+        shown = np.asarray(self.image)
+        if not np.array_equal(shown, _shown_plainly(self.stored)):
+            parts += ["shown", self.image.mode, shown.tobytes()]
+        return records.digest(*parts)
+
+
+def _shown_plainly(stored: NDArray[np.generic]) -> NDArray[np.generic]:
+    """What a file that holds these values and says nothing else shows."""
+    if stored.dtype == np.uint8 or stored.ndim != 2:
+        return stored
+    return windowed(stored, *percentile_window(stored))
+
+
+def decode(data: bytes, name: str, config: ImagesConfig) -> Decoded:
+    """Decode a picture; the first frame of several, the middle one of a DICOM series.
+
+    Pictures of more than 8 bits a channel are shown through a window from their 0.1th to their
+    99.9th percentile (`percentile_window`), DICOM through the window it names; 1-bit and palette
+    pictures by their colours, transparent ones on white, EXIF orientation applied.
+
+    Args:
+        data: The whole file.
+        name: Path or URL, of which only the extension is looked at, for a note when it lies.
+        config: Limits on size.
+
+    Raises:
+        ImageError: With its reason code.
+    """
+    if not data:
+        raise ImageError("image_empty", f"{name} has 0 bytes; replace the file or remove its row")
+    kind = sniff(data, name)
+    note = _extension_note(name, kind)
+    if kind == "DICOM":
+        from medsift.images.dicom import decode_dicom
+
+        decoded = decode_dicom(data, name, config)
+    else:
+        decoded = _decode_pillow(data, name, kind, config)
+    if note is None:
+        return decoded
+    return Decoded(
+        decoded.image,
+        decoded.stored,
+        decoded.mode,
+        decoded.bit_depth,
+        decoded.format,
+        (note, *decoded.notes),
+    )
+
+
+def sniff(data: bytes, name: str) -> str:
+    """Format of `data` by its first bytes. Raises ImageError not_an_image."""
+    # First, because a DICOM file may carry a TIFF header in the 128 bytes before its mark.
+    if data[128:132] == b"DICM":
+        return "DICOM"
+    for signature, kind in SIGNATURES:
+        if data.startswith(signature):
+            return kind
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    foreign = _foreign_kind(data)
+    if foreign is not None:
+        raise ImageError("image_unsupported", f"{name} is {foreign}; convert it to PNG")
+    # DICOM written without its preamble starts like any binary file; only its name tells.
+    if EXTENSIONS.get(_extension(name)) == "DICOM":
+        return "DICOM"
+    allowed = ", ".join(sorted({*PLUGINS, "DICOM"}))
+    raise ImageError(
+        "not_an_image", f"{name} starts with {data[:12]!r}; allowed are {allowed}; convert it"
+    )
+
+
+def _foreign_kind(data: bytes) -> str | None:
+    """Name of a picture format that is known and not read; None for anything else."""
+    if data[4:8] == b"ftyp":
+        return FOREIGN_BRANDS.get(data[8:12])
+    if NETPBM.match(data):
+        return "a Netpbm picture (PBM, PGM, PPM)"
+    if data.endswith(TARGA_END):
+        return "TGA"
+    return next((kind for mark, kind in FOREIGN if data.startswith(mark)), None)
+
+
+def check_size(width: int, height: int, name: str, config: ImagesConfig) -> None:
+    """Refuse sizes outside the limits. Raises ImageError image_too_large, image_too_small."""
+    if width * height > config.max_pixels:
+        raise ImageError(
+            "image_too_large",
+            f"{name} is {width} x {height} pixels, at most {config.max_pixels} are allowed; "
+            "raise images.max_pixels if the file is trusted",
+        )
+    if min(width, height) < config.min_side:
+        raise ImageError(
+            "image_too_small",
+            f"{name} is {width} x {height} pixels, the shorter side must have at least "
+            f"{config.min_side}; lower images.min_side to keep it",
+        )
+
+
+def _extension(name: str) -> str:
+    return PurePosixPath(name.rpartition("/")[2]).suffix.lower()
+
+
+def _extension_note(name: str, kind: str) -> str | None:
+    extension = _extension(name)
+    if EXTENSIONS.get(extension, kind) == kind:
+        return None
+    return f"named {extension}, is {kind}"
+
+
+def _decode_pillow(data: bytes, name: str, kind: str, config: ImagesConfig) -> Decoded:
+    with foreign_bytes(name, kind):
+        if kind == "TIFF":
+            _check_samples(data, name)
+        picture = PLUGINS[kind](io.BytesIO(data))
+        width, height = picture.size
+    check_size(width, height, name, config)
+    with foreign_bytes(name, kind):
+        mode, depth = picture.mode, _bit_depth(picture, data)
+        notes = _frame_notes(picture)
+        picture.seek(0)
+        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+        inverted = _is_white_zero(picture)
+        picture.load()
+        upright = ImageOps.exif_transpose(picture) if orientation != 1 else picture
+        shown, more = _plain(_with_signs(upright, picture))
+    if orientation in range(2, 9):
+        notes.append(f"EXIF orientation {orientation} applied")
+    image, stored, further = _forms(shown, inverted)
+    more += further
+    if depth > 8 and stored.dtype == np.uint8:
+        more.append(f"{depth} bits a channel read as 8")
+    return Decoded(image, stored, mode, depth, kind, (*notes, *more))
+
+
+def _check_samples(data: bytes, name: str) -> None:
+    """Refuse numbers that no mode of Pillow holds. Raises ImageError image_unsupported."""
+    # A header of version 43, BigTIFF, has sixteen bytes.
+    header = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if 43 in data[2:4] else 8])
+    stream = io.BytesIO(data)
+    stream.seek(header.next)
+    header.load(stream)
+    bits, form = _sample_type(header)
+    if bits > 32 or (form == UNSIGNED and bits == 32) or form not in (*READ_FORMS, VOID):
+        kinds = {UNSIGNED: "unsigned", SIGNED: "signed", FLOATING: "floating point"}
+        raise ImageError(
+            "image_unsupported",
+            f"{name} is a TIFF of {bits}-bit {kinds.get(form, f'format {form}')} samples; "
+            "convert it to 8 or 16 bits or to 32-bit floating point",
+        )
+
+
+def _sample_type(tags: Any) -> tuple[int, int]:
+    """Bits of the first channel of a TIFF and what they mean (SampleFormat)."""
+    bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+    form = tags.get(TiffImagePlugin.SAMPLEFORMAT, (UNSIGNED,))
+    return int(bits[0]), int(form[0])
+
+
+def _with_signs(picture: Image.Image, source: ImageFile.ImageFile) -> Image.Image:
+    """A TIFF of signed bytes as the deeper picture that holds them; Pillow drops the sign."""
+    tags: Any = getattr(source, "tag_v2", None)
+    if tags is None or _sample_type(tags) != (8, SIGNED) or picture.mode != "L":
+        return picture
+    return Image.fromarray(np.asarray(picture).view(np.int8).astype(np.int32))
+
+
+def _plain(picture: Image.Image) -> tuple[Image.Image, list[str]]:
+    """The picture in a deep mode, L or RGB, transparency drawn on white; and notes on that."""
+    if picture.mode in DEEP_MODES:
+        return picture, []
+    notes: list[str] = []
+    if picture.has_transparency_data:
+        picture, drawn = on_white(picture)
+        notes += ["transparency drawn on white"] if drawn else []
+    if picture.mode not in ("L", "RGB"):
+        picture = picture.convert("L" if picture.mode == "1" else "RGB")
+    return picture, notes
+
+
+def _forms(
+    picture: Image.Image, inverted: bool
+) -> tuple[Image.Image, NDArray[np.generic], list[str]]:
+    """The shown picture, the stored pixels, and notes on what was done."""
+    if picture.mode in DEEP_MODES:
+        return _deep_forms(picture, inverted)
+    if picture.mode == "RGB":
+        picture = without_equal_channels(picture)
+    return picture, np.asarray(picture), []
+
+
+def _deep_forms(
+    picture: Image.Image, inverted: bool
+) -> tuple[Image.Image, NDArray[np.generic], list[str]]:
+    values = np.asarray(picture)
+    if inverted and values.dtype.kind == "u":
+        values = np.iinfo(values.dtype).max - values
+    low, high = percentile_window(values)
+    note = f"values {values.min():g} to {values.max():g} shown from {low:g} to {high:g}"
+    return Image.fromarray(windowed(values, low, high)), values, [note]
+
+
+def _is_white_zero(picture: ImageFile.ImageFile) -> bool:
+    """Whether a deep TIFF counts from white; Pillow inverts only the shallow ones."""
+    tags: Any = getattr(picture, "tag_v2", None)
+    if tags is None or picture.mode not in DEEP_MODES:
+        return False
+    return bool(tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 1) == WHITE_IS_ZERO)
+
+
+def _frame_notes(picture: ImageFile.ImageFile) -> list[str]:
+    animated = bool(getattr(picture, "is_animated", False))
+    return ["first frame of several"] if animated else []
+
+
+def _bit_depth(picture: ImageFile.ImageFile, data: bytes) -> int:
+    """Bits a channel as the file has them, which Pillow's mode does not always tell."""
+    if picture.format == "PNG":
+        return data[24]
+    tags: Any = getattr(picture, "tag_v2", None)
+    if tags is not None:
+        return int(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))[0])
+    return 1 if picture.mode == "1" else 8

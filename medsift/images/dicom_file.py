@@ -1,0 +1,205 @@
+"""DICOM files read within bounds: what they inflate to, how many elements, what a frame claims."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import TYPE_CHECKING, Final
+
+from medsift.images.damage import ImageError, foreign_bytes
+from medsift.images.decoding import check_size
+from medsift.images.settings import ImagesConfig
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+KIND: Final = "DICOM"
+# A series of 1,000 frames with forty attributes each takes some 100,000 reads. Five times as many
+# are parsed in seconds, and what they give takes some hundred MiB.
+MOST_READS: Final = 500_000
+MOST_TABLE_BYTES: Final = 4 << 20
+"""Bytes of a sequence with look-up tables; one of 65,536 entries takes 128 KiB."""
+TABLES: Final = ("VOILUTSequence", "ModalityLUTSequence")
+INFLATE_STEP: Final = 1 << 20
+NEEDED: Final = ("Rows", "Columns", "PhotometricInterpretation", "PixelData")
+RLE_SLACK: Final = 65_536
+
+
+class _Deflated(Exception):
+    """The data set behind the file's head is deflated; carries its bytes."""
+
+    def __init__(self, packed: bytes) -> None:
+        super().__init__()
+        self.packed = packed
+
+
+class BoundedReads(io.BytesIO):
+    """Bytes that may be read so many times: every element of a data set costs one read or two.
+
+    pydicom asks for all the rest only where it is about to inflate it, which is not let happen.
+    """
+
+    def __init__(self, data: bytes, name: str) -> None:
+        super().__init__(data)
+        self.label = name
+        self.left = MOST_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read as any file; raises ImageError image_too_large past the bound."""
+        self.left -= 1
+        if self.left < 0:
+            raise ImageError(
+                "image_too_large",
+                f"{self.label}: the DICOM data set has more elements than {MOST_READS} reads "
+                "reach; export the picture alone",
+            )
+        found = super().read(size)
+        if size is None or size < 0:
+            raise _Deflated(found)
+        return found
+
+
+def read_dataset(data: bytes, name: str, config: ImagesConfig) -> Dataset:
+    """The data set of a file, known to have the tags of a picture.
+
+    Raises:
+        ImageError: image_truncated, image_too_large (see `BoundedReads` and `inflate`) or
+            not_an_image, where there are no pixels inside.
+    """
+    import pydicom
+
+    with foreign_bytes(name, KIND):
+        try:
+            dataset: Dataset = pydicom.dcmread(
+                BoundedReads(data, name), force=data[128:132] != b"DICM"
+            )
+        except _Deflated as signal:
+            dataset = _read_deflated(inflate(signal.packed, name, config), name)
+        missing = [tag for tag in NEEDED if tag not in dataset]
+        float_pixels = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
+    if missing == ["PixelData"] and float_pixels:
+        missing = []
+    if missing:
+        raise ImageError(
+            "not_an_image",
+            f"{name} is a DICOM file without {', '.join(missing)}; name a file that holds pixels",
+        )
+    with foreign_bytes(name, KIND):
+        sizes = {tag: _raw_length(dataset, tag) for tag in TABLES}
+    _check_tables(sizes, name)
+    return dataset
+
+
+def inflate(packed: bytes, name: str, config: ImagesConfig) -> bytes:
+    """A deflated data set (DICOM PS3.5 A.5) unpacked, up to the bytes that a file may have.
+
+    Raises:
+        ImageError: image_too_large past `config.max_bytes`, image_truncated for damage.
+    """
+    machine, pieces, total = zlib.decompressobj(-zlib.MAX_WBITS), [], 0
+    with foreign_bytes(name, KIND):
+        while not machine.eof:
+            piece = machine.decompress(packed, INFLATE_STEP)
+            packed = machine.unconsumed_tail
+            total += len(piece)
+            if total > config.max_bytes:
+                raise ImageError(
+                    "image_too_large",
+                    f"{name} inflates to more than {config.max_bytes} bytes; raise "
+                    "images.max_bytes if the file is trusted",
+                )
+            pieces.append(piece)
+            if not piece and not packed:
+                raise EOFError("the deflated data set has no end")
+    return b"".join(pieces)
+
+
+def check_frame(dataset: Dataset, index: int, name: str, config: ImagesConfig) -> None:
+    """Refuse a compressed frame that would unpack to more than the data set says, undecoded.
+
+    Raises:
+        ImageError: image_too_large, or image_truncated where the frame cannot be found.
+    """
+    from pydicom.encaps import get_frame
+    from pydicom.uid import RLELossless
+
+    with foreign_bytes(name, KIND):
+        syntax = dataset.file_meta.TransferSyntaxUID
+        if not syntax.is_encapsulated:
+            return
+        offsets = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
+        frame = get_frame(
+            dataset.PixelData,
+            index,
+            extended_offsets=offsets if all(offsets) else None,
+            number_of_frames=int(dataset.get("NumberOfFrames") or 1),
+        )
+        samples, bits = int(dataset.SamplesPerPixel), int(dataset.BitsAllocated)
+        expected = int(dataset.Rows) * int(dataset.Columns) * samples * bits // 8
+        run_lengths = syntax == RLELossless
+    if run_lengths and len(frame) > 2 * expected + RLE_SLACK:
+        raise ImageError(
+            "image_too_large",
+            f"{name}: a run-length frame of {len(frame)} bytes for {expected} bytes of pixels; "
+            "convert it to an uncompressed DICOM or PNG",
+        )
+    claimed = None if run_lengths else frame_size(frame)
+    if claimed is not None:
+        check_size(*claimed, name, config)
+
+
+def frame_size(frame: bytes) -> tuple[int, int] | None:
+    """Width and height that the header of a JPEG, JPEG-LS or JPEG 2000 frame claims, or None."""
+    siz = frame.find(b"\xff\x4f\xff\x51")
+    if siz >= 0 and len(frame) >= siz + 24:
+        right, bottom, left, top = struct.unpack(">4I", frame[siz + 8 : siz + 24])
+        return max(right - left, 0), max(bottom - top, 0)
+    return _jpeg_size(frame) if frame.startswith(b"\xff\xd8") else None
+
+
+def _jpeg_size(frame: bytes) -> tuple[int, int] | None:
+    """Size in the first start-of-frame segment (ITU T.81 B.2.2, T.87 C.2.2)."""
+    place = 2
+    while place + 9 <= len(frame) and frame[place] == 0xFF:
+        mark = frame[place + 1]
+        if (0xC0 <= mark <= 0xCF and mark not in (0xC4, 0xC8, 0xCC)) or mark == 0xF7:
+            height, width = struct.unpack(">2H", frame[place + 5 : place + 9])
+            return width, height
+        # A fill byte stands alone; every other segment says how long it is.
+        place += 1 if mark == 0xFF else 2 + int.from_bytes(frame[place + 2 : place + 4], "big")
+    return None
+
+
+def _read_deflated(data: bytes, name: str) -> Dataset:
+    """The inflated data set with the transfer syntax that its pixels, native now, are read by."""
+    from pydicom import filereader, uid
+    from pydicom.dataset import FileDataset, FileMetaDataset
+
+    stream = BoundedReads(data, name)
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
+    found = filereader.read_dataset(stream, is_implicit_VR=False, is_little_endian=True)
+    dataset = FileDataset(stream, found, file_meta=meta, is_implicit_VR=False)
+    dataset.set_original_encoding(False, True)
+    return dataset
+
+
+def _raw_length(dataset: Dataset, tag: str) -> int:
+    """Bytes of an element that is not parsed yet; 0 where it is not there or already parsed."""
+    from pydicom.dataelem import RawDataElement
+
+    if tag not in dataset:
+        return 0
+    element = dataset.get_item(tag)
+    return len(element.value or b"") if isinstance(element, RawDataElement) else 0
+
+
+def _check_tables(sizes: dict[str, int], name: str) -> None:
+    for tag, size in sizes.items():
+        if size > MOST_TABLE_BYTES:
+            raise ImageError(
+                "image_too_large",
+                f"{name}: {tag} has {size} bytes, at most {MOST_TABLE_BYTES} are read; "
+                "export the picture without it",
+            )

@@ -1,0 +1,236 @@
+"""References to pictures: what a record may point at, and the bytes behind it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from posixpath import normpath
+from stat import S_ISREG
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from medsift.errors import InputError, StorageError
+from medsift.storage.locations import (
+    REMOTE,
+    filesystem,
+    is_remote,
+    local_path,
+    open_input,
+    scheme,
+    with_query,
+    without_query,
+)
+from medsift.text import shown
+
+ASKED_AT_ONCE: Final = 32
+PIECE: Final = 1 << 20
+
+
+def resolve(ref: str, image_root: str | None) -> str:
+    """The absolute path or URL that a record's reference means, never outside `image_root`.
+
+    A relative reference is taken under `image_root` (a path or URL); symbolic links count by
+    where they lead, but for links of the hub's cache into its own blobs. Data names no bucket and
+    no host of its own: without a root nothing can be resolved, and a URL only under a root that is
+    its parent. Under a folder, a name that is not there is also looked for in the other Unicode
+    form (NFC or NFD) and with ``/`` for each
+    backslash. Raises InputError when the reference escapes the root or cannot be served.
+    """
+    if "\0" in ref:
+        raise InputError(f"reference {shown(ref)} holds a NUL character")
+    kind = scheme(ref)
+    if kind and kind != "file" and kind not in REMOTE:
+        raise InputError(
+            f"reference {shown(ref)}: {kind}:// is not fetched; download the image first"
+        )
+    if image_root is None:
+        raise InputError(f"reference {shown(ref)} has no image_root to stand under; set image_root")
+    try:
+        if is_remote(image_root):
+            return _under_url(ref, image_root)
+        if is_remote(ref):
+            raise InputError(
+                f"reference {shown(ref)} leads outside image_root {image_root!r}; make"
+                " image_root a URL"
+            )
+        return _under_folder(ref, image_root)
+    except ValueError as error:  # what the standard library says of "file://[x" and lone surrogates
+        raise InputError(f"reference {shown(ref)} is no path and no URL: {error}") from error
+
+
+class TooManyBytes(InputError):
+    """A file has more bytes than may be read."""
+
+
+def read_bytes(ref: str, limit: int | None = None) -> bytes:
+    """The bytes of a resolved reference, `limit` at most.
+
+    Raises FileNotFoundError when nothing is there, StorageError when the store refuses, and
+    TooManyBytes, as `digest_bytes` does.
+    """
+    with _opened(ref, limit) as file:
+        data: bytes = file.read() if limit is None else file.read(limit + 1)
+        _check_bytes(ref, len(data), limit)
+    return data
+
+
+def digest_bytes(ref: str, limit: int | None = None) -> tuple[str, int]:
+    """SHA-256 (hex) and size of a resolved reference, read piece by piece.
+
+    Raises FileNotFoundError when nothing is there, StorageError when the store refuses, and
+    TooManyBytes before anything is read where the size is known, else at the byte past `limit`.
+    """
+    digest, size = hashlib.sha256(), 0
+    with _opened(ref, limit) as file:
+        while piece := file.read(PIECE):
+            size += len(piece)
+            _check_bytes(ref, size, limit)
+            digest.update(piece)
+    return digest.hexdigest(), size
+
+
+@contextmanager
+def _opened(ref: str, limit: int | None) -> Iterator[Any]:
+    """The open file; names the reference in what goes wrong while it is read."""
+    try:
+        with open_input(ref) as file:
+            if limit is not None:
+                _check_bytes(ref, _size(file), limit)
+            yield file
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise FileNotFoundError(f"no file at {ref!r}") from error
+    except OSError as error:
+        raise StorageError(f"cannot read {ref!r}: {error}") from error
+
+
+def _size(file: Any) -> int:
+    """Bytes that an open file says it has; a store's answer, or the disk's."""
+    size = file.size() if callable(getattr(file, "size", None)) else os.fstat(file.fileno()).st_size
+    return int(size)
+
+
+def _check_bytes(ref: str, size: int, limit: int | None) -> None:
+    if limit is not None and size > limit:
+        raise TooManyBytes(
+            f"{ref} has {size} bytes or more, at most {limit} are read; raise images.max_bytes if "
+            "the file is trusted"
+        )
+
+
+def stat(refs: Iterable[str]) -> list[tuple[str, int, float]]:
+    """(reference, size in bytes, modification time in seconds) of each; size -1 without a file.
+
+    What is no regular file, a folder or a pipe, counts as no file.
+
+    An object store answers each question in its own time: several are asked at once. A disk is
+    faster asked by one.
+
+    Raises StorageError when an object store refuses.
+    """
+    listed = list(refs)
+    if not any(is_remote(ref) for ref in listed):
+        return [_stat(ref) for ref in listed]
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as workers:
+        return list(workers.map(_stat, listed))
+
+
+def _stat(ref: str) -> tuple[str, int, float]:
+    return (ref, *(_remote_stat(ref) if is_remote(ref) else _local_stat(ref)))
+
+
+def _under_folder(ref: str, image_root: str) -> str:
+    root = _real_root(image_root)
+    plain = str(local_path(ref)) if scheme(ref) else ref
+    target = _inside(root, plain)
+    # Looking on the disk costs as much as resolving, so plain names are not looked up.
+    if not plain.isascii() or "\\" in plain:
+        spellings = (_inside(root, other) for other in _spellings(plain))
+        there = (other for other in (target, *spellings) if other and os.path.exists(other))  # noqa: PTH110
+        target = next(there, target)
+    if target is None:
+        raise InputError(_outside(ref, root, plain, image_root))
+    return target
+
+
+def _inside(root: str, plain: str) -> str | None:
+    path = os.path.join(root, plain)  # noqa: PTH118 - 3x faster
+    target = os.path.realpath(path)
+    return target if _below(target, root) or _in_hub_cache(path, target, root) else None
+
+
+def _below(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
+
+
+def _in_hub_cache(path: str, target: str, root: str) -> bool:
+    """Whether a link below the root leads to a file of the same repository in the hub's cache.
+
+    The cache holds `REPOSITORY/snapshots/REVISION/…` as links to `REPOSITORY/blobs/HASH`; only
+    links that stand under the root themselves, and only that one folder, are meant.
+    """
+    repository, mark, _ = f"{root}{os.sep}".rpartition(f"{os.sep}snapshots{os.sep}")
+    blobs = f"{repository}{os.sep}blobs"
+    plain = _below(os.path.normpath(path), root)
+    return bool(mark) and plain and target.rpartition(os.sep)[0] == blobs
+
+
+def _outside(ref: str, root: str, plain: str, image_root: str) -> str:
+    path = os.path.normpath(os.path.join(root, plain))  # noqa: PTH118
+    if not _below(path, root):
+        return f"reference {shown(ref)} leads outside image_root {image_root!r}"
+    return (
+        f"reference {shown(ref)} is or passes a symbolic link to {os.path.realpath(path)!r},"
+        f" outside image_root {image_root!r}; set image_root to a folder that holds both, or put"
+        " the files in place of the links"
+    )
+
+
+def _spellings(plain: str) -> list[str]:
+    slashes = plain.replace("\\", "/")
+    forms = [unicodedata.normalize(form, slashes) for form in ("NFC", "NFD")]
+    return [other for other in dict.fromkeys((slashes, *forms)) if other != plain]
+
+
+@lru_cache(maxsize=256)
+def _real_root(image_root: str) -> str:
+    return os.path.realpath(local_path(image_root))
+
+
+def _under_url(ref: str, image_root: str) -> str:
+    root = without_query(image_root).rstrip("/")
+    plain = f"{root}/{ref}" if not scheme(ref) else ref
+    if ref.startswith("/") or "?" in ref or not _normal(plain).startswith(root + "/"):
+        raise InputError(f"reference {shown(ref)} leads outside image_root {root!r}")
+    return with_query(_normal(plain), image_root)
+
+
+def _normal(url: str) -> str:
+    parts = urlsplit(url)
+    path = normpath(parts.path or "/")
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _local_stat(ref: str) -> tuple[int, float]:
+    try:
+        found = Path(local_path(ref)).stat()
+    except (OSError, ValueError):
+        return -1, 0.0
+    return (found.st_size, found.st_mtime) if S_ISREG(found.st_mode) else (-1, 0.0)
+
+
+def _remote_stat(ref: str) -> tuple[int, float]:
+    store, path = filesystem(ref)
+    try:
+        found = store.get_file_info(path)
+    except OSError as error:
+        raise StorageError(f"cannot look at {ref!r}: {error}") from error
+    if not found.is_file:
+        return -1, 0.0
+    modified = found.mtime_ns
+    return int(found.size), (modified or 0) / 1e9

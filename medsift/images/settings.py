@@ -1,0 +1,32 @@
+"""What a recipe may say about pictures."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from medsift.config import Config
+
+
+class ImagesConfig(Config):
+    """Which pictures count; nothing here calls a picture bad for being grey or smooth."""
+
+    max_pixels: int = Field(100_000_000, ge=1)
+    """Width times height above which a picture is refused from its header, before decoding."""
+    max_bytes: int = Field(512 << 20, ge=1)
+    """Bytes of a file, and of what it inflates to, above which a picture is refused unread."""
+    min_side: int = Field(1, ge=1)
+    """Shortest side in pixels that a picture must have."""
+    drop_blank: bool = True
+    """Whether pictures of practically one grey level are dropped."""
+    blank_share: float = Field(0.995, gt=0.0, le=1.0)
+    """Share of pixels of one grey level from which on a picture is blank."""
+    burned_in_text: Literal["off", "flag"] = "off"
+    """Whether text burned into pictures is read and noted (extra `privacy`); drops nothing."""
+
+    @field_validator("burned_in_text", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: Any) -> Any:
+        """YAML 1.1 reads a bare `off` as false."""
+        return "off" if value is False else value

@@ -1,0 +1,69 @@
+"""Groups of samples that no split may cut: one picture, one case, one patient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+
+from medsift.arrays import Indices
+from medsift.connected import connected_components
+from medsift.records import text_id
+
+Level = Literal["image", "case", "patient"]
+LEVELS: Final[tuple[Level, ...]] = get_args(Level)
+_TAG_OF_LEVEL: Final = {"case": "study_id", "patient": "patient_id"}
+
+
+def components(samples: pa.Table, groups: pa.Table, level: Level) -> Indices:
+    """Label (n,) of each sample: equal where something of this level, or below, connects them.
+
+    `image` connects samples that show one picture, or pictures of one group (`groups`: image_id,
+    group_id; copies, and neighbouring slices where they were sought), or that have no picture and
+    the same words; `case` also those of one study of one source, `patient` also those of one
+    patient. Connections chain. A label is the first member's place.
+    """
+    n = samples.num_rows
+    keys = [_image_keys(samples, groups), _text_keys(samples)]
+    for wider in LEVELS[1 : LEVELS.index(level) + 1]:
+        keys.append(_tag_keys(samples, _TAG_OF_LEVEL[wider]))
+    left, right = _links(keys)
+    return connected_components(n, left, right) if n else np.empty(0, np.int64)
+
+
+def _links(keys: Sequence[Iterator[tuple[int, str]]]) -> tuple[Indices, Indices]:
+    """Each sample with the first that has the same key."""
+    links: list[tuple[int, int]] = []
+    for column in keys:
+        first: dict[str, int] = {}
+        for sample, key in column:
+            other = first.setdefault(key, sample)
+            if other != sample:
+                links.append((other, sample))
+    pairs = np.unique(np.array(links, np.int64).reshape(-1, 2), axis=0)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _image_keys(samples: pa.Table, groups: pa.Table) -> Iterator[tuple[int, str]]:
+    ids, names = groups["image_id"].to_pylist(), groups["group_id"].to_pylist()
+    group = dict(zip(ids, names, strict=True))
+    for sample, images in enumerate(samples["images"].to_pylist()):
+        for image in images or ():
+            yield sample, group[image]
+
+
+def _text_keys(samples: pa.Table) -> Iterator[tuple[int, str]]:
+    columns = (samples[name].to_pylist() for name in ("images", "question", "answer"))
+    for sample, (images, question, answer) in enumerate(zip(*columns, strict=True)):
+        if not images:
+            yield sample, text_id(f"{question or ''}\n{answer or ''}".casefold())
+
+
+def _tag_keys(samples: pa.Table, tag: str) -> Iterator[tuple[int, str]]:
+    """Ids are numbered by each source for itself: two sources may use one for two patients."""
+    columns = (samples[name].to_pylist() for name in ("source", tag))
+    for sample, (source, value) in enumerate(zip(*columns, strict=True)):
+        if value:
+            yield sample, f"{source}\n{value}"

@@ -1,0 +1,40 @@
+"""Manifests of older layouts, read as if they had every table of the newest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medsift.manifest import TABLES, in_one_line, open_manifest
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+Line = dict[str, Any]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[DuckDBPyConnection]:
+    """A manifest open for reading, in which every table can be asked.
+
+    A table that an older layout lacks is there as an empty temporary one. Raises ManifestError as
+    `open_manifest` does.
+    """
+    with closing(open_manifest(path)) as con, in_one_line(path):
+        found = con.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
+        ).fetchall()
+        there = {line[0] for line in found}
+        for table in TABLES:
+            if table.name not in there:
+                columns = ", ".join(f'"{column.name}" {column.type}' for column in table.columns)
+                con.execute(f"CREATE TEMP TABLE {table.name} (run_id VARCHAR, {columns})")
+        yield con
+
+
+def ask(con: DuckDBPyConnection, sql: str, **bound: Any) -> list[Line]:
+    """The lines of a query whose $parameters are bound."""
+    lines: list[Line] = con.sql(sql, params=bound).to_arrow_table().to_pylist()
+    return lines

@@ -1,0 +1,272 @@
+"""From stage output to table contents: the SELECT that fills each table of a new manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import pyarrow as pa
+
+from medsift.errors import ManifestError
+from medsift.manifest.schema import BY_NAME, IMAGES_TYPE, quoted
+from medsift.manifest.table import Column, Table
+from medsift.records import STRATUM_TAGS
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+Source: TypeAlias = pa.Table | Path | Sequence[Path]
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A table as the caller gave it: its view in the building connection and its columns."""
+
+    view: str
+    types: Mapping[str, str]
+
+    def column(self, column: Column, prefix: str = "i.") -> str:
+        """The column cast to its type, or NULL where the input has none."""
+        if column.name not in self.types:
+            return f'CAST(NULL AS {column.type}) AS "{column.name}"'
+        return f'CAST({prefix}"{column.name}" AS {column.type}) AS "{column.name}"'
+
+
+Inputs = Mapping[str, Input]
+
+
+def register(con: DuckDBPyConnection, tables: Mapping[str, Source]) -> dict[str, Input]:
+    """Make every given table a view of `con`. Raises ManifestError for an unknown name or column.
+
+    Columns that the manifest does not hold are ignored; optional ones may be missing.
+    """
+    inputs = {}
+    for name, source in tables.items():
+        if name not in BY_NAME or name == "runs":
+            allowed = ", ".join(table for table in BY_NAME if table != "runs")
+            raise ManifestError(f"{name!r} is not a table to fill; allowed: {allowed}")
+        view = f"given_{name}"
+        if not _expose(con, view, source):
+            continue
+        lines = con.execute(f"DESCRIBE {view}").fetchall()
+        inputs[name] = Input(view, {line[0]: line[1] for line in lines})
+        _require(BY_NAME[name], inputs[name])
+    return inputs
+
+
+def _expose(con: DuckDBPyConnection, view: str, source: Source) -> bool:
+    """Register `source` as a view; False when it names no file at all."""
+    if isinstance(source, pa.Table):
+        con.register(view, source)
+        return True
+    files = source_files(source)
+    if files:
+        listed = ", ".join(quoted(file) for file in files)
+        con.execute(
+            f"CREATE TEMP VIEW {view} AS SELECT * FROM "
+            f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
+        )
+    return bool(files)
+
+
+def source_files(source: Source) -> list[str]:
+    """Parquet files named by files, folders of parts and glob patterns, in order."""
+    if isinstance(source, pa.Table):
+        return []
+    found: list[str] = []
+    for path in [source] if isinstance(source, Path) else source:
+        if path.is_dir():
+            parts = (part for part in path.glob("*.parquet") if not part.name.startswith("."))
+            found += sorted(str(part) for part in parts)
+        else:
+            found += _matches(path)
+    return found
+
+
+def _matches(path: Path) -> list[str]:
+    """The files of a glob pattern; a plain path stands for itself, there or not."""
+    if path.exists() or not any(mark in str(path) for mark in "*?["):
+        return [str(path)]
+    root = Path(path.anchor)
+    return sorted(str(match) for match in root.glob(str(path.relative_to(root))))
+
+
+def _require(table: Table, given: Input) -> None:
+    required = {column.name for column in table.columns if column.required}
+    missing = sorted(required - set(given.types))
+    if missing:
+        raise ManifestError(
+            f"table {table.name!r} lacks {', '.join(missing)}; it has {', '.join(given.types)}"
+        )
+
+
+def fill(
+    con: DuckDBPyConnection, run_id: str, inputs: Inputs, strata: Sequence[str] = STRATUM_TAGS
+) -> None:
+    """Insert all inputs of one run into the tables of the current database.
+
+    `strata` are the tags that name a sample's stratum where neither scores nor selections do.
+
+    Decisions come before the rows whose fate they are, other tables in their listed order.
+    """
+    for name in ("decisions", *(name for name in BY_NAME if name != "decisions")):
+        if name in inputs or name == "strata":
+            insert(con, run_id, name, inputs, strata)
+
+
+def insert(
+    con: DuckDBPyConnection,
+    run_id: str,
+    name: str,
+    inputs: Inputs,
+    strata: Sequence[str] = STRATUM_TAGS,
+) -> None:
+    """Insert one input into its table, in the table's order."""
+    table = BY_NAME[name]
+    if name == "samples":
+        select = _samples(table, inputs, strata)
+    else:
+        select = _STATEMENTS.get(name, _plain)(table, run_id, inputs)
+    if table.order:
+        select += " ORDER BY " + ", ".join(f'"{column}"' for column in table.order)
+    columns = f"{_NUMBERED}, filled.* EXCLUDE (place)" if name == "samples" else "filled.*"
+    con.execute(
+        f"INSERT INTO {name} BY NAME "
+        f"SELECT {quoted(run_id)} AS run_id, {columns} FROM ({select}) AS filled"
+    )
+
+
+# Numbers go on after those of the runs carried over; the input is sorted already, so an
+# unordered window numbers it in that order without a second sort.
+_NUMBERED: Final = "row_number() OVER () + (SELECT coalesce(max(place), -1) FROM samples) AS place"
+
+
+def _listed(table: Table, given: Input, replace: Mapping[str, str] | None = None) -> str:
+    """The select list of a table, with some columns computed by other expressions."""
+    replace = replace or {}
+    return ", ".join(
+        f'{replace[column.name]} AS "{column.name}"'
+        if column.name in replace
+        else given.column(column)
+        for column in table.columns
+    )
+
+
+def _plain(table: Table, run_id: str, inputs: Inputs) -> str:
+    given = inputs[table.name]
+    return f"SELECT {_listed(table, given)} FROM {given.view} i"
+
+
+def _rows(table: Table, run_id: str, inputs: Inputs) -> str:
+    """Rows with their fate. The ledger has checked that each row is decided at most once."""
+    given = inputs["rows"]
+    fate = {name: "NULL" for name in ("reason", "witness", "value", "threshold", "detail")}
+    fate |= {"sample_id": "NULL", "stage": "NULL", "action": "NULL"}
+    joins = ""
+    if "decisions" in inputs:
+        fate = {name: f"d.{name}" for name in fate}
+        joins += " LEFT JOIN decisions d ON d.row_id = i.row_id AND d.run_id = " + quoted(run_id)
+    if "samples" in inputs:
+        fate["sample_id"] = f"coalesce({fate['sample_id']}, s.sample_id)"
+        joins += f" LEFT JOIN {inputs['samples'].view} s ON s.row_id = i.row_id"
+    last = f"SELECT max_by(stage, ordinal) FROM stages WHERE run_id = {quoted(run_id)}"
+    fate["stage"] = f"coalesce({fate['stage']}, ({last}))"
+    fate["action"] = f"coalesce({fate['action']}, 'kept')"
+    return f"SELECT {_listed(table, given, fate)} FROM {given.view} i{joins}"
+
+
+def _images(table: Table, run_id: str, inputs: Inputs) -> str:
+    """One line a picture: the file with the smallest reference speaks for its equals."""
+    given = inputs["images"]
+    order = ", ".join(f"i.{name}" for name in ("ref", "byte_hash") if name in given.types)
+    window = f"OVER (PARTITION BY i.image_id{' ORDER BY ' + order if order else ''})"
+    files = {"files": "count(*) OVER (PARTITION BY i.image_id)"}
+    return (
+        f"SELECT {_listed(table, given, files)} FROM {given.view} i "
+        f"WHERE i.image_id IS NOT NULL QUALIFY row_number() {window} = 1"
+    )
+
+
+def _samples(table: Table, inputs: Inputs, tags: Sequence[str]) -> str:
+    given = inputs["samples"]
+    strata, joins = ["i.stratum"] if "stratum" in given.types else [], ""
+    for name, key in (("scores", "sample_id"), ("selections", "row_id")):
+        if name in inputs and "stratum" in inputs[name].types:
+            strata.append(f"{name}_by.stratum")
+            joins += (
+                f" LEFT JOIN (SELECT {key}, min(stratum) AS stratum FROM {inputs[name].view} "
+                f"GROUP BY ALL) {name}_by ON {name}_by.{key} = i.{key}"
+            )
+    named = [f"i.{name}" if name in given.types else "NULL" for name in tags]
+    strata.append(" || ' / ' || ".join(f"coalesce({tag}, 'unknown')" for tag in named) or "''")
+    replace = {"stratum": f"coalesce({', '.join(strata)})"}
+    if given.types.get("images") == "VARCHAR[]":
+        refs = "i.refs" if "refs" in given.types else "NULL"
+        replace["images"] = f"CAST(list_zip(i.images, {refs}) AS {IMAGES_TYPE})"
+    return f"SELECT {_listed(table, given, replace)} FROM {given.view} i{joins}"
+
+
+def _clusters(table: Table, run_id: str, inputs: Inputs) -> str:
+    given = inputs["clusters"]
+    if "sample_id" in given.types or "samples" not in inputs:
+        return _plain(table, run_id, inputs)
+    return (
+        f"SELECT {_listed(table, given, {'sample_id': 's.sample_id'})} FROM {given.view} i "
+        f"LEFT JOIN {inputs['samples'].view} s ON s.row_id = i.member AND i.kind <> 'image_copy'"
+    )
+
+
+def _selections(table: Table, run_id: str, inputs: Inputs) -> str:
+    given = inputs["selections"]
+    own = "i.stratum, " if "stratum" in given.types else ""
+    made = "i.created_at, " if "created_at" in given.types else ""
+    replace = {
+        "stratum": f"coalesce({own}s.stratum)",
+        "place": "s.place",
+        "created_at": f"CAST(coalesce({made}t.created_at, {_started(run_id)}) AS TIMESTAMP)",
+    }
+    return (
+        f"SELECT {_listed(table, given, replace)} FROM {given.view} i LEFT JOIN samples s "
+        f"ON s.row_id = i.row_id AND s.run_id = {quoted(run_id)} LEFT JOIN selection_settings t "
+        f"ON t.selection = i.selection AND t.run_id = {quoted(run_id)}"
+    )
+
+
+def _selection_settings(table: Table, run_id: str, inputs: Inputs) -> str:
+    """Selections of a run itself were made when it began, a microsecond apart in their order."""
+    given = inputs["selection_settings"]
+    made = "i.created_at, " if "created_at" in given.types else ""
+    apart = (
+        "to_microseconds(coalesce(i.ordinal, 0))"
+        if "ordinal" in given.types
+        else "to_microseconds(0)"
+    )
+    moment = f"CAST(coalesce({made}{_started(run_id)} + {apart}) AS TIMESTAMP)"
+    return f"SELECT {_listed(table, given, {'created_at': moment})} FROM {given.view} i"
+
+
+def _started(run_id: str) -> str:
+    return f"(SELECT max(created_at) FROM runs WHERE run_id = {quoted(run_id)})"
+
+
+def _strata(table: Table, run_id: str, inputs: Inputs) -> str:
+    if "strata" in inputs:
+        return _plain(table, run_id, inputs)
+    return (
+        "SELECT s.stratum, count(*) AS pool FROM samples s JOIN rows r "
+        f"ON r.run_id = s.run_id AND r.row_id = s.row_id WHERE s.run_id = {quoted(run_id)} "
+        "AND (r.action = 'kept' OR r.stage = 'select') AND coalesce(s.split, 'train') = 'train' "
+        "GROUP BY ALL"
+    )
+
+
+_STATEMENTS: Final[Mapping[str, Callable[[Table, str, Inputs], str]]] = {
+    "rows": _rows,
+    "images": _images,
+    "clusters": _clusters,
+    "selection_settings": _selection_settings,
+    "selections": _selections,
+    "strata": _strata,
+}

@@ -1,0 +1,188 @@
+"""Read a manifest through an engine that is locked before the manifest's own SQL can run."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from medsift.errors import ManifestError
+from medsift.manifest.connections import NO_SPILL, lock, start
+from medsift.manifest.schema import OLDEST_VERSION, SCHEMA_VERSION, TABLES, quoted
+from medsift.manifest.views import VIEWS
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+DATABASE: Final = "manifest"
+KEPT_ENGINES: Final = 2
+KEPT_BYTES: Final = 1 << 24
+"""An engine on a larger file holds on to its memory: 800 MB after a million samples."""
+REBUILD: Final = (
+    "remove it, and the same `medsift curate` writes it again from the stages that are done"
+)
+_DAMAGE: Final = ("Corrupt database file", "Could not read enough bytes")
+_RELATIONS: Final = (
+    *(table.name for table in TABLES),
+    *(view.name for view in VIEWS),
+)
+
+Identity = tuple[str, int, int, int]
+_open_engines: dict[int, OrderedDict[Identity, DuckDBPyConnection]] = {}
+"""By process, as what a fork takes along cannot be used there; then by the file's identity."""
+_guard: Final = Lock()
+opened: Final[dict[Path, None]] = {}
+"""The manifests that a command read, in order: what to look at when it fails."""
+
+
+def open_manifest(
+    path: Path, memory_limit: str | None = None, spill: Path | None = None
+) -> DuckDBPyConnection:
+    """Open a manifest for SQL that may come from anyone.
+
+    The file is attached read-only to a connection of its own, so that it always shows the
+    newest file (DuckDB keeps one shared handle a path and process otherwise) and never blocks a
+    run. Files, network, extensions and settings are shut off, and spilling to disk with them
+    unless `spill` names a folder for it. `memory_limit` is a size such as "4GB". Raises
+    ManifestError when there is no manifest of this layout at `path`.
+    """
+    con = start(NO_SPILL if spill is None else str(spill), memory_limit)
+    opened[path.absolute()] = None
+    try:
+        attach(con, path, DATABASE)
+        lock(con, spills=spill is not None)
+        con.execute(f"USE {DATABASE}")
+        _check_version(con, path)
+    except ManifestError:
+        con.close()
+        raise
+    return con
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[DuckDBPyConnection]:
+    """Lend a connection whose default database is the manifest; temporary tables go with it.
+
+    An engine takes 30 ms to start, longer than most questions take, so the engines of the files
+    read last are kept. Raises ManifestError as `open_manifest` does.
+    """
+    opened[path.absolute()] = None
+    key = _identity(path)
+    con = _kept(key) or open_manifest(path)
+    _keep(key, con)
+    with con.cursor() as lent, in_one_line(path):
+        lent.execute(f"USE {DATABASE}")
+        yield lent
+
+
+@contextmanager
+def in_one_line(path: Path) -> Iterator[None]:
+    """Make what DuckDB says of the manifest at `path` a ManifestError of one line."""
+    try:
+        yield
+    except duckdb.Error as error:
+        way_out = f"; {REBUILD}" if is_damaged(error) else ""
+        raise ManifestError(f"{path}: {one_line(error)}{way_out}") from error
+
+
+def read(path: Path, sql: str, bound: Mapping[str, Any] | Sequence[Any] | None = None) -> pa.Table:
+    """Answer a reading statement of ours, its parameters in `bound`.
+
+    Values are never pasted into `sql`: those of somebody else's manifest may hold SQL. A
+    statement that a user wrote is for `query`. Raises ManifestError for a file that is no
+    manifest, or lacks what is asked for.
+    """
+    with reading(path) as con:
+        return con.sql(sql, params=bound).to_arrow_table()
+
+
+def newest_version(path: Path) -> int:
+    """The layout version of a manifest. Raises ManifestError when it is not one we can read."""
+    with reading(path) as con:
+        return _check_version(con, path)
+
+
+def attach(con: DuckDBPyConnection, path: Path, name: str) -> None:
+    """Attach the file at `path` read-only. Raises ManifestError when it is not a database."""
+    if not path.is_file():
+        raise ManifestError(f"there is no manifest at {path}; name the file or its run directory")
+    try:
+        con.execute(f"ATTACH {quoted(str(path))} AS {name} (READ_ONLY)")
+    except duckdb.Error as error:
+        raise ManifestError(
+            f"{path} is not a manifest, or a damaged one: {one_line(error)}; {REBUILD}"
+        ) from error
+
+
+def is_damaged(error: duckdb.Error) -> bool:
+    """Whether DuckDB says that a database was cut short or fails its checksums."""
+    return any(words in str(error) for words in _DAMAGE)
+
+
+def one_line(error: duckdb.Error) -> str:
+    """DuckDB's first line, with the nearest name where it says that one does not exist."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    message = lines[0].rstrip("!.")
+    missing = re.search(r"Table with name (\S+) does not exist", message)
+    if missing:
+        near = difflib.get_close_matches(missing[1], _RELATIONS, n=1)
+        return f"{message}; " + (
+            f"did you mean {near[0]}?" if near else f"there are {', '.join(_RELATIONS)}"
+        )
+    hints = [line for line in lines[1:] if line.startswith(("Did you mean", "Candidate"))]
+    return "; ".join([message, *hints[:1]])
+
+
+def _identity(path: Path) -> Identity | None:
+    """A file that was replaced has another one; None for a file that is absent or large."""
+    try:
+        seen = path.stat()
+    except OSError:
+        return None
+    if seen.st_size > KEPT_BYTES:
+        return None
+    return str(path.absolute()), seen.st_ino, seen.st_mtime_ns, seen.st_size
+
+
+def _kept(key: Identity | None) -> DuckDBPyConnection | None:
+    with _guard:
+        engines = _open_engines.setdefault(os.getpid(), OrderedDict())
+        return None if key is None else engines.get(key)
+
+
+def _keep(key: Identity | None, con: DuckDBPyConnection) -> None:
+    """Keep the engine; one given up ends with the last connection that is lent from it."""
+    if key is None:
+        return
+    with _guard:
+        engines = _open_engines[os.getpid()]
+        engines[key] = con
+        engines.move_to_end(key)
+        while len(engines) > KEPT_ENGINES:
+            engines.popitem(last=False)
+
+
+def _check_version(con: DuckDBPyConnection, path: Path) -> int:
+    try:
+        newest = con.execute("SELECT max(schema_version) FROM runs").fetchall()[0][0]
+    except duckdb.Error as error:
+        raise ManifestError(
+            f"{path} is a database but not a manifest; `medsift curate` writes one"
+        ) from error
+    version = SCHEMA_VERSION if newest is None else int(newest)
+    if not OLDEST_VERSION <= version <= SCHEMA_VERSION:
+        raise ManifestError(
+            f"{path} has manifest layout {version}, this MedSift reads {OLDEST_VERSION} to "
+            f"{SCHEMA_VERSION}; "
+            "use the version named in runs.code_version or curate again into a new file"
+        )
+    return version

@@ -1,0 +1,93 @@
+"""The samples of a selection, as trainers and exports read them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from medsift.errors import ManifestError
+from medsift.manifest.reading import in_one_line, open_manifest, reading
+from medsift.manifest.views import VIEWS
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+BATCH_ROWS: Final = 10_000
+_OF_SELECTION: Final = frozenset(
+    ("run_id", "selection", "rank", "sample_id", "row_id", "weight", "gain", "stratum")
+)
+
+
+def selected(path: Path, selection: str | None = None, run_id: str | None = None) -> pa.Table:
+    """The samples of a selection in rank order, with the columns of `selected_samples`.
+
+    Args:
+        path: the manifest.
+        selection: its name; the newest one of the run when None.
+        run_id: the run; the newest one that has such a selection when None.
+
+    Raises:
+        ManifestError: there is no such selection.
+    """
+    batches = list(selected_batches(path, selection, run_id))
+    return pa.concat_tables(batches)
+
+
+def selected_batches(
+    path: Path,
+    selection: str | None = None,
+    run_id: str | None = None,
+    rows: int = BATCH_ROWS,
+) -> Generator[pa.Table, None, None]:
+    """`selected` in tables of at most `rows` rows, at least one; memory stays small."""
+    spill = path.with_name(f"{path.name}.{os.getpid()}.spill")
+    with closing(open_manifest(path, spill=spill)) as con, in_one_line(path):
+        run, name = _resolve(con, path, selection, run_id)
+        columns = ", ".join(
+            f"s.{column}" if column in _OF_SELECTION else f"p.{column}"
+            for column in next(view for view in VIEWS if view.name == "selected_samples").columns
+        )
+        reader = con.sql(
+            f"SELECT {columns} FROM selections s JOIN samples p ON s.place = p.place "
+            "WHERE s.run_id = $1 AND s.selection = $2 ORDER BY s.rank",
+            params=[run, name],
+        ).to_arrow_reader(rows)
+        empty = True
+        for batch in reader:
+            empty = False
+            yield pa.Table.from_batches([batch])
+        if empty:
+            yield reader.schema.empty_table()
+
+
+def resolve_selection(
+    path: Path, selection: str | None = None, run_id: str | None = None
+) -> tuple[str, str]:
+    """The (run_id, selection) meant by names that may be left out. Raises ManifestError."""
+    with reading(path) as con:
+        return _resolve(con, path, selection, run_id)
+
+
+def _resolve(
+    con: DuckDBPyConnection, path: Path, selection: str | None, run_id: str | None
+) -> tuple[str, str]:
+    newest = con.execute(
+        "SELECT s.run_id, s.selection FROM selections s LEFT JOIN runs r USING (run_id) "
+        "WHERE ($1 IS NULL OR s.selection = $1) AND ($2 IS NULL OR s.run_id = $2) GROUP BY ALL "
+        "ORDER BY max(r.created_at) DESC, max(s.created_at) DESC, 1 DESC, 2 DESC LIMIT 1",
+        [selection, run_id],
+    ).fetchall()
+    if not newest:
+        known = con.execute(
+            "SELECT DISTINCT selection || ' (run ' || run_id || ')' FROM selections ORDER BY 1"
+        ).fetchall()
+        names = ", ".join(line[0] for line in known) or "none"
+        wanted = f"selection {selection!r}" if selection else "selection"
+        of_run = f" of run {run_id}" if run_id else ""
+        raise ManifestError(f"{path} has no {wanted}{of_run}; it has {names}")
+    return newest[0][0], newest[0][1]

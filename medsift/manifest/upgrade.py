@@ -1,0 +1,81 @@
+"""From an older layout of the manifest to the newest: what it lacks is added, nothing is lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from medsift.manifest.schema import SCHEMA_VERSION, TABLES, identifier, quoted, table_ddl
+from medsift.manifest.views import VIEWS, view_ddl
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+RENAMED: Final = (
+    ("split", "val", "validation"),
+    ("benchmark", "split:val", "split:validation"),
+)
+
+
+def upgrade(con: DuckDBPyConnection) -> None:
+    """Bring the current database, a manifest of an older layout, to the newest one.
+
+    Layouts so far differ by added tables and columns alone: those appear empty.
+    """
+    _rename_splits(con)
+    newest = con.execute("SELECT max(schema_version) FROM runs").fetchall()[0][0]
+    if newest is None or newest == SCHEMA_VERSION:
+        return
+    held = columns(con)
+    for table in TABLES:
+        known = held.get(table.name)
+        if known is None:
+            con.execute("; ".join(table_ddl(table)))
+            continue
+        for column in table.columns:
+            if column.name not in known:
+                con.execute(f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {column.type}')
+    for view in VIEWS:
+        con.execute(f"DROP VIEW IF EXISTS {view.name}")
+        con.execute("; ".join(view_ddl(view)))
+    con.execute(f"UPDATE runs SET schema_version = {SCHEMA_VERSION}")
+
+
+def carry_over(con: DuckDBPyConnection, old: str, run_id: str) -> None:
+    """Copy every other run from database `old`, of this layout or an older one."""
+    others = con.execute(f"SELECT 1 FROM {old}.runs WHERE run_id <> ? LIMIT 1", [run_id])
+    if not others.fetchall():
+        return
+    held = columns(con, old)
+    for table in (table for table in TABLES if table.name in held):
+        listed = ", ".join(
+            f'{SCHEMA_VERSION} AS "schema_version"'
+            if name == "schema_version"
+            else identifier(name)
+            for name in held[table.name]
+        )
+        con.execute(
+            f"INSERT INTO {table.name} BY NAME SELECT {listed} FROM {old}.{table.name} "
+            "WHERE run_id <> ?",
+            [run_id],
+        )
+    _rename_splits(con)
+
+
+def _rename_splits(con: DuckDBPyConnection) -> None:
+    """Call the split `val` of older runs `validation`, as every run does now."""
+    held = columns(con)
+    for table in TABLES:
+        for column, old, new in RENAMED:
+            if column in held.get(table.name, ()):
+                statement = f'UPDATE {table.name} SET "{column}" = ? WHERE "{column}" = ?'
+                con.execute(statement, [new, old])
+
+
+def columns(con: DuckDBPyConnection, database: str | None = None) -> dict[str, list[str]]:
+    """Column names of every table and view, in order, by its name."""
+    where = quoted(database) if database else "current_database()"
+    found = con.execute(
+        "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() "
+        f"WHERE schema_name = 'main' AND database_name = {where} GROUP BY table_name"
+    ).fetchall()
+    return dict(found)

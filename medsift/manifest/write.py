@@ -1,0 +1,220 @@
+"""Write a manifest: a new file in one transaction, then put in the old one's place."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+
+from medsift.errors import ManifestError, StorageError
+from medsift.manifest.carry_over import keep_additions
+from medsift.manifest.connections import lock_to, start
+from medsift.manifest.load import Inputs, Source, fill, insert, register, source_files
+from medsift.manifest.reading import REBUILD, attach, is_damaged, newest_version
+from medsift.manifest.schema import BY_NAME, SCHEMA_VERSION, TABLES, quoted, table_ddl
+from medsift.manifest.upgrade import carry_over, upgrade
+from medsift.manifest.views import VIEWS, view_ddl
+from medsift.records import STRATUM_TAGS
+from medsift.storage.replace import replacing, spill_folder
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+log = logging.getLogger(__name__)
+
+_DISK: Final = (
+    duckdb.IOException,
+    duckdb.OutOfMemoryException,
+    duckdb.FatalException,
+    duckdb.InternalException,
+)
+_REFUSALS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """The line of table `runs`; times are UTC (naive ones are taken as such)."""
+
+    run_id: str
+    name: str
+    created_at: datetime
+    finished_at: datetime | None = None
+    status: str = "balanced"
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    recipe_fingerprint: str | None = None
+    input_fingerprint: str | None = None
+    code_version: str | None = None
+    packages: Mapping[str, str] = field(default_factory=dict)
+    seed: int | None = None
+
+
+def write_manifest(path: Path, tables: Mapping[str, Source], run: RunRecord) -> None:
+    """Write `run` into the manifest at `path`, beside the runs that are there already.
+
+    Args:
+        path: the manifest; created, or replaced atomically. Readers keep the old file.
+        tables: Arrow tables, or Parquet files, folders or glob patterns, by table name, without
+            `run_id`. `samples` may have the schema ``records.SAMPLES`` and `images` that of
+            ``records.IMAGES``; columns the manifest does not hold are ignored. Fates in `rows`
+            come from `decisions`; `strata` are counted unless given.
+        run: replaces a run of the same `run_id`, but for what was added to that since, such as
+            selections, exports, trainings and predictions of names that `tables` do not have.
+
+    Raises:
+        StorageError: the disk refuses; the old manifest is untouched.
+        ManifestError: a table or column that does not belong, or an old file of another layout.
+    """
+    with replacing(path) as partial, _building(path, partial, tables) as (con, inputs):
+        partial.write_bytes(_empty())
+        con.execute(f"ATTACH {quoted(str(partial))} AS fresh")
+        old = path.exists()
+        if old:
+            newest_version(path)
+            attach(con, path, "old")
+        con.execute("USE fresh")
+        con.execute("BEGIN")
+        if old:
+            carry_over(con, "old", run.run_id)
+        _insert_run(con, run)
+        fill(con, run.run_id, inputs, run.recipe.get("strata", STRATUM_TAGS))
+        if old:
+            keep_additions(con, "old", run.run_id)
+        _finish(con)
+        if old:
+            con.execute("DETACH old")
+    log.info("manifest %s holds run %s", path, run.run_id)
+
+
+@lru_cache(maxsize=1)
+def _empty() -> bytes:
+    """A manifest without a run; its 500 statements, most of them comments, are run once."""
+    lines = [line for table in TABLES for line in table_ddl(table)]
+    lines += [line for view in VIEWS for line in view_ddl(view)]
+    with tempfile.TemporaryDirectory(prefix="medsift-") as folder:
+        file = Path(folder, "manifest.duckdb")
+        with closing(start()) as con:
+            con.execute(f"ATTACH {quoted(str(file))} AS fresh")
+            con.execute(f"USE fresh; BEGIN; {'; '.join(lines)}")
+            _finish(con)
+        return file.read_bytes()
+
+
+def append_tables(path: Path, run_id: str, tables: Mapping[str, Source]) -> None:
+    """Add lines to a run: scores, selections, exports, trainings, predictions or metrics.
+
+    Lines of the run that have the same name (selection, scorer, path, training or evaluation)
+    are replaced; a file of an older layout is upgraded. Works on a copy that then takes the
+    manifest's place. Raises ManifestError for another table or an unknown run, StorageError when
+    the disk refuses.
+    """
+    open_to_more = [table.name for table in TABLES if table.replaced_by is not None]
+    closed = sorted(set(tables) - set(open_to_more))
+    if closed:
+        raise ManifestError(
+            f"table {closed[0]!r} is written with its run; only {', '.join(open_to_more)} grow"
+        )
+    newest_version(path)
+    with replacing(path) as partial, _building(path, partial, tables) as (con, inputs):
+        shutil.copyfile(path, partial)
+        con.execute(f"ATTACH {quoted(str(partial))} AS fresh")
+        con.execute("USE fresh")
+        con.execute("BEGIN")
+        upgrade(con)
+        _check_run(con, path, run_id)
+        for name in (name for name in BY_NAME if name in inputs):
+            keys = ", ".join(BY_NAME[name].replaced_by or ())
+            con.execute(
+                f"DELETE FROM {name} WHERE run_id = ? AND ({keys}) IN "
+                f"(SELECT {keys} FROM {inputs[name].view})",
+                [run_id],
+            )
+            insert(con, run_id, name, inputs)
+        _finish(con)
+
+
+@contextmanager
+def _building(
+    path: Path, partial: Path, tables: Mapping[str, Source]
+) -> Iterator[tuple[DuckDBPyConnection, Inputs]]:
+    """Yield an engine to build `partial` with, and its inputs; its failures become ours.
+
+    It is locked to both files and the inputs, as the old manifest may be anyone's.
+    """
+    folders = {Path(file).parent for source in tables.values() for file in source_files(source)}
+    try:
+        with closing(start(str(spill_folder(partial)))) as con:
+            inputs = register(con, tables)
+            lock_to(con, [path, partial], sorted(folders))
+            yield con, inputs
+    except duckdb.Error as error:
+        if is_damaged(error):
+            raise ManifestError(f"{path} is damaged: {_first_line(error)}; {REBUILD}") from error
+        if _is_of_disk(error):
+            raise StorageError(
+                f"cannot write {path}: {_first_line(error)}; "
+                "free some space or choose another folder"
+            ) from error
+        raise ManifestError(f"cannot build {path}: {_first_line(error)}") from error
+
+
+def _is_of_disk(error: duckdb.Error) -> bool:
+    """Whether the disk refused; a commit that it cuts short is a transaction's error to DuckDB."""
+    words = str(error)
+    if "disabled by configuration" in words:  # a manifest that reaches for other files
+        return False
+    return isinstance(error, _DISK) or any(os.strerror(code) in words for code in _REFUSALS)
+
+
+def _finish(con: DuckDBPyConnection) -> None:
+    con.execute("COMMIT")
+    con.execute("CHECKPOINT fresh")
+    con.execute("USE memory")
+    con.execute("DETACH fresh")
+
+
+def _insert_run(con: DuckDBPyConnection, run: RunRecord) -> None:
+    line = {
+        "run_id": run.run_id,
+        "name": run.name,
+        "schema_version": SCHEMA_VERSION,
+        "created_at": _utc(run.created_at),
+        "finished_at": _utc(run.finished_at),
+        "status": run.status,
+        "recipe": json.dumps(run.recipe, sort_keys=True, ensure_ascii=False, default=str),
+        "recipe_fingerprint": run.recipe_fingerprint,
+        "input_fingerprint": run.input_fingerprint,
+        "code_version": run.code_version,
+        "packages": json.dumps(dict(run.packages), sort_keys=True),
+        "seed": run.seed,
+    }
+    marks = ", ".join("?" for _ in line)
+    con.execute(f"INSERT INTO runs ({', '.join(line)}) VALUES ({marks})", list(line.values()))
+
+
+def _check_run(con: DuckDBPyConnection, path: Path, run_id: str) -> None:
+    known = [line[0] for line in con.execute("SELECT run_id FROM runs ORDER BY 1").fetchall()]
+    if run_id not in known:
+        raise ManifestError(f"{path} has no run {run_id!r}; it has {', '.join(known) or 'none'}")
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """The moment as naive UTC, the way the manifest keeps time."""
+    if moment is None or moment.tzinfo is None:
+        return moment
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,42 @@
+"""Models a recipe may name: causal language models, and models of pictures and text."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, Tag
+
+from medsift.models.embedded import EmbeddedModelConfig
+from medsift.models.embedded_vlm import EmbeddedImageTextModelConfig
+from medsift.models.language_model import ImageTextModel, LanguageModel, LanguageModelConfig
+from medsift.models.pretrained import ImageTextModelConfig, TransformersModelConfig
+
+AnyLanguageModel = Annotated[
+    EmbeddedModelConfig | TransformersModelConfig, Field(discriminator="kind")
+]
+
+
+def _kind(model: Any) -> Any:
+    """The kind that settings name; without one, a model that transformers loads."""
+    if isinstance(model, dict):
+        return model.get("kind", "transformers")
+    return getattr(model, "kind", None)
+
+
+AnyImageTextModel = Annotated[
+    Annotated[EmbeddedImageTextModelConfig, Tag("embedded_vlm")]
+    | Annotated[ImageTextModelConfig, Tag("transformers")],
+    Discriminator(_kind),
+]
+
+__all__ = [
+    "AnyImageTextModel",
+    "AnyLanguageModel",
+    "EmbeddedImageTextModelConfig",
+    "EmbeddedModelConfig",
+    "ImageTextModel",
+    "ImageTextModelConfig",
+    "LanguageModel",
+    "LanguageModelConfig",
+    "TransformersModelConfig",
+]

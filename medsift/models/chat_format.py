@@ -1,0 +1,100 @@
+"""How a model is asked: the tokens before an answer, and the answer's own.
+
+Prompt and answer are encoded apart and joined as tokens, so that where the answer begins is known
+and never searched for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+from medsift.errors import ModelError
+
+FRAMING_VERSION: Final = 2
+"""Raised when equal texts give other tokens, or are refused."""
+ASK: Final = "Answer:"
+SPEAKERS: Final = {"system": "", "user": "Question: ", "assistant": "Answer: "}
+
+Turn = tuple[str, str]
+"""Role and content."""
+
+
+class Tokens(NamedTuple):
+    """A whole sequence, and the place in it where the answer begins."""
+
+    ids: list[int]
+    start: int
+
+
+class Framing:
+    """A model's own chat template; without one, `Question:` and `Answer:` in plain words."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.chats = bool(tokenizer.chat_template)
+        begin = tokenizer.bos_token_id
+        self.first = [] if self.chats or begin is None else [begin]
+
+    @cached_property
+    def opening(self) -> list[int]:
+        """Tokens before an answer when nothing was asked. Raises ModelError where there are none.
+
+        A template may refuse a question, or open no turn for the answer.
+        """
+        return self._chat_opening() if self.chats else self.first + self._encode([ASK])[0]
+
+    def prompt(self, turns: Sequence[Turn]) -> str | None:
+        """What stands before the answer to some turns; None where the template refuses them."""
+        if not self.chats:
+            return "\n".join([*(SPEAKERS[role] + words for role, words in turns), ASK])
+        return self.chat(turns)
+
+    def prompts(self, conversations: Sequence[Sequence[Turn]]) -> list[list[int] | None]:
+        """Tokens before the answer to each conversation, None where the template refuses it."""
+        texts = [self.prompt(turns) for turns in conversations]
+        encoded = iter(self._encode([text for text in texts if text is not None]))
+        return [None if text is None else self.first + next(encoded) for text in texts]
+
+    def answers(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of each answer, without the end of the turn."""
+        return self._encode([text if self.chats else f" {text}" for text in texts])
+
+    def chat(self, turns: Sequence[Turn], *, ask: bool = True) -> str | None:
+        """Turns in the model's template, an answer's heading after them where one is asked for.
+
+        None where the template refuses them.
+        """
+        from jinja2 import TemplateError
+
+        messages = [{"role": role, "content": content} for role, content in turns]
+        try:
+            text: str = self.tokenizer.apply_chat_template(
+                messages, add_generation_prompt=ask, tokenize=False
+            )
+        except TemplateError:
+            return None
+        return text
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        found: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        return found
+
+    def _chat_opening(self) -> list[int]:
+        """What stands before an answer when nothing was asked: the heading of its turn."""
+        example = self.chat([("user", "?")])
+        if example is None:
+            raise ModelError("the model's chat template refuses a question; name a chat model")
+        heading = example.removeprefix(self.chat([("user", "?")], ask=False) or "")
+        ids, begin = self._encode([heading])[0], self.tokenizer.bos_token_id
+        if self._encode([example])[0][0] == begin and ids[:1] != [begin]:
+            ids = [begin, *ids]
+        if not ids:
+            raise ModelError(
+                "the model's chat template puts nothing before an answer, so that an answer alone "
+                "has no likelihood; name a model whose template opens the assistant's turn"
+            )
+        return ids

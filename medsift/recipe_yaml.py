@@ -1,0 +1,141 @@
+"""YAML that becomes a typed recipe: overrides, variables from the environment, one-line errors."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from medsift.errors import RecipeError
+from medsift.validation_errors import explain
+
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load(model: type[Model], path: Path, overrides: Sequence[str] = ()) -> Model:
+    """Read a YAML recipe, apply `a.b=c` overrides, fill in `${VAR:default}`, validate.
+
+    Raises RecipeError naming the path in the recipe, the value and what is allowed.
+    """
+    return parse(model, _read(path), overrides, origin=str(path))
+
+
+def parse(
+    model: type[Model], text: str, overrides: Sequence[str] = (), *, origin: str = "recipe"
+) -> Model:
+    """As `load`, from YAML text."""
+    try:
+        settings = yaml.load(text, Loader=_NoRepeatsLoader)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{origin} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict):
+        raise RecipeError(
+            f"{origin} holds {type(settings).__name__}; a recipe is a mapping of keys"
+        )
+    return validated(model, settings, overrides, origin=origin)
+
+
+def validated(
+    model: type[Model],
+    settings: dict[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    origin: str = "recipe",
+) -> Model:
+    """As `parse`, from settings; overrides are put into them. Raises RecipeError."""
+    for override in overrides:
+        _override(settings, override)
+    try:
+        return model.model_validate(_fill(settings, os.environ))
+    except ValidationError as error:
+        raise RecipeError(f"{origin}: {explain(error, model)}") from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise RecipeError(f"no recipe at {path}; name a YAML file, or see recipes/") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot read the recipe {path}: {error}") from error
+
+
+def _override(settings: dict[str, Any], override: str) -> None:
+    """Set one dotted path, for example `dedup.image.cosine=0.97` or `sources.0.path=x`."""
+    dotted, separator, text = override.partition("=")
+    if not separator or not dotted:
+        raise RecipeError(f"--set {override!r} is not of the form a.b=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {override!r}: the value is not YAML") from error
+    *parents, last = dotted.split(".")
+    place: Any = settings
+    for key in parents:
+        place = _descend(place, key, override)
+    if isinstance(place, list):
+        place[_index(place, last, override)] = value
+    elif isinstance(place, dict):
+        place[last] = value
+    else:
+        raise RecipeError(f"--set {override!r}: {'.'.join(parents)} holds a value, not keys")
+
+
+def _descend(place: Any, key: str, override: str) -> Any:
+    if isinstance(place, list):
+        return place[_index(place, key, override)]
+    if isinstance(place, dict):
+        if place.get(key) is None:
+            place[key] = {}
+        return place[key]
+    raise RecipeError(f"--set {override!r}: {key!r} lies under a value that has no keys")
+
+
+def _index(place: list[Any], key: str, override: str) -> int:
+    if not key.isdigit() or int(key) >= len(place):
+        raise RecipeError(f"--set {override!r}: {key!r} is no index from 0 to {len(place) - 1}")
+    return int(key)
+
+
+def _fill(value: Any, variables: Mapping[str, str]) -> Any:
+    """Replace `${VAR}` and `${VAR:default}` in every string."""
+    if isinstance(value, dict):
+        return {key: _fill(item, variables) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill(item, variables) for item in value]
+    if isinstance(value, str):
+        return VARIABLE.sub(lambda match: _variable(match, variables), value)
+    return value
+
+
+def _variable(match: re.Match[str], variables: Mapping[str, str]) -> str:
+    name, default = match.group(1), match.group(2)
+    if name in variables:
+        return variables[name]
+    if default is None:
+        raise RecipeError(
+            f"the recipe needs the environment variable {name}: set it, or give it a default "
+            f"as in ${{{name}:default}}"
+        )
+    return default
+
+
+class _NoRepeatsLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice, which YAML would silently overwrite."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = str(self.construct_object(key_node, deep=True))
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)

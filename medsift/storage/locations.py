@@ -1,0 +1,141 @@
+"""Where files live: local paths and URLs of pyarrow filesystems behind the same few calls."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+from medsift.errors import InputError, StorageError
+
+GOOGLE: Final = ("gs", "gcs")
+GIVEN_UP_AFTER: Final = "20"
+SECRET: Final = re.compile(r"([A-Za-z][\w+.-]*://)[^@\s'\"]*:[^@\s'\"]*@")
+REMOTE: Final = ("s3", "gs", "gcs", "hdfs", "abfs", "abfss", "viewfs")
+
+SPECIAL: Final = {
+    stat.S_ISFIFO: "pipe",
+    stat.S_ISSOCK: "socket",
+    stat.S_ISCHR: "character device",
+    stat.S_ISBLK: "block device",
+}
+
+
+def scheme(location: str) -> str:
+    """The URL scheme of a location in lower case, empty for a path."""
+    head, mark, _ = location.partition("://")
+    return head.lower() if mark and head.replace("+", "").isalnum() else ""
+
+
+def is_remote(location: str) -> bool:
+    """Whether a location is a URL of an object store rather than a local file."""
+    return scheme(location) not in ("", "file")
+
+
+def local_path(location: str) -> Path:
+    """The path of a local location, which may be written as a ``file://`` URL."""
+    if scheme(location) == "file":
+        return Path(unquote(urlsplit(location).path))
+    return Path(location)
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """The pyarrow filesystem of a remote URL and the path inside it.
+
+    ``?endpoint_override=…&scheme=…&region=…`` choose an S3 server; without them the environment's
+    AWS_ENDPOINT_URL does. Raises InputError for a scheme that pyarrow does not serve.
+    """
+    refuse_secrets(url)
+    parts = urlsplit(url)
+    if parts.scheme.lower() not in REMOTE:
+        raise InputError(
+            f"{url!r} is not readable: use a local path, file:// or one of "
+            + ", ".join(f"{name}://" for name in REMOTE)
+        )
+    return _connect(
+        parts.scheme.lower(), parts.netloc, _query(parts.scheme.lower(), parts.query)
+    ), (parts.netloc + parts.path).rstrip("/")
+
+
+def refuse_secrets(location: str) -> str:
+    """`location`; raises InputError, without saying it, when it holds a user and a password."""
+    if SECRET.search(location):
+        raise InputError(
+            f"{without_secrets(location)!r} holds credentials, which a recipe and its results would"
+            " keep; give them to the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) instead"
+        )
+    return location
+
+
+def without_secrets(text: str) -> str:
+    """`text` with the user and password of every URL in it hidden."""
+    return SECRET.sub(r"\1***@", text)
+
+
+def with_query(url: str, like: str) -> str:
+    """`url` with the query of the URL `like`: files of one store share its endpoint."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(query=urlsplit(like).query))
+
+
+def without_query(url: str) -> str:
+    """`url` up to its query."""
+    return urlunsplit(urlsplit(url)._replace(query=""))
+
+
+def open_input(location: str) -> Any:
+    """Open a location for reading, with ``seek`` and ``read``, as a binary file.
+
+    A pipe, a device or a socket is refused unopened: it may give bytes without end, or none ever.
+
+    Raises FileNotFoundError when it is not there and StorageError when the store refuses.
+    """
+    try:
+        if is_remote(location):
+            store, path = filesystem(location)
+            return store.open_input_file(path)
+        local = local_path(location)
+        _require_regular(local)
+        return local.open("rb")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError) as error:
+        raise FileNotFoundError(f"no file at {location!r}") from error
+    except OSError as error:
+        raise StorageError(f"cannot read {location!r}: {error}") from error
+
+
+def _require_regular(path: Path) -> None:
+    """Raise StorageError for a special file; a folder is left to the call that opens it."""
+    mode = path.stat().st_mode
+    for special, kind in SPECIAL.items():
+        if special(mode):
+            raise StorageError(f"{str(path)!r} is a {kind}, not a file; remove it from the data")
+
+
+def _query(kind: str, query: str) -> str:
+    settings = dict(parse_qsl(query))
+    if kind in GOOGLE:
+        # Its client would ask an unreachable server again for a quarter of an hour.
+        settings.setdefault("retry_limit_seconds", GIVEN_UP_AFTER)
+        return urlencode(settings)
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint and "endpoint_override" not in settings:
+        parts = urlsplit(endpoint)
+        settings["endpoint_override"] = parts.netloc
+        settings.setdefault("scheme", parts.scheme)
+    return urlencode(settings)
+
+
+@lru_cache(maxsize=64)
+def _connect(kind: str, bucket: str, query: str) -> Any:
+    from pyarrow import fs
+
+    suffix = f"?{query}" if query else ""
+    try:
+        store, _ = fs.FileSystem.from_uri(f"{kind}://{bucket}/{suffix}")
+    except (OSError, ValueError) as error:
+        raise StorageError(f"cannot reach {kind}://{bucket}: {error}") from error
+    return store

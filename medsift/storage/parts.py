@@ -1,0 +1,118 @@
+"""Parquet on disk: parts that appear whole or not at all, and folders of parts read as one.
+
+Every page carries a checksum that is verified when it is read: a flipped bit is an error that names
+the file, never another value.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from medsift.errors import StorageError
+from medsift.storage.disk import way_out
+
+CHECKED: Final[dict[str, Any]] = {"compression": "zstd", "write_page_checksum": True}
+"""How every Parquet file of ours is written."""
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write one Parquet file atomically. Raises StorageError when the disk refuses."""
+    write_tables([table], table.schema, path)
+
+
+@contextmanager
+def written_whole(path: Path, mend: str = "choose another --run-dir") -> Iterator[Path]:
+    """Yield a name beside `path`; what was written there becomes `path`, or nothing is left.
+
+    `mend` is what the user may do instead of freeing space.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise StorageError(f"cannot write {path}: {error}; {way_out(error, mend)}") from error
+
+
+def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> int:
+    """Stream tables of one schema into one Parquet file, atomically; return its rows."""
+    rows = 0
+    with (
+        written_whole(path) as partial,
+        pq.ParquetWriter(partial, schema, **CHECKED) as writer,
+    ):
+        for table in tables:
+            writer.write_table(table.cast(schema))
+            rows += table.num_rows
+    return rows
+
+
+def write_json(value: Mapping[str, Any], path: Path) -> None:
+    """Write a JSON file atomically. Raises StorageError when the disk refuses."""
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(value, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def parts(folder: Path) -> list[Path]:
+    """The Parquet parts of a folder, in order; none where it does not exist."""
+    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
+
+
+def count_rows(folder: Path) -> int:
+    """Rows in a folder of parts, read from their footers. Raises StorageError for a damaged one."""
+    rows = 0
+    for path in parts(folder):
+        with undamaged(path):
+            rows += pq.read_metadata(path).num_rows
+    return rows
+
+
+def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """One part, or all parts of a folder, its pages verified. Raises StorageError for damage."""
+    names = None if columns is None else list(columns)
+    with undamaged(path):
+        return pq.read_table(
+            path, columns=names, partitioning=None, page_checksum_verification=True
+        )
+
+
+@contextmanager
+def undamaged(path: Path) -> Iterator[None]:
+    """Name the file in whatever Arrow raises about it, as StorageError."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise StorageError(
+            f"{path} is damaged or gone: {' '.join(str(error).split())}; run the same "
+            "`medsift curate` again, which notices that and works its stage again"
+        ) from error
+
+
+def read_tables(
+    folder: Path, schema: pa.Schema, columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
+    """One table a part, cast to `schema` (or the named columns of it)."""
+    wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+    for path in parts(folder):
+        yield read_part(path, wanted.names).cast(wanted)
+
+
+def read_folder(folder: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """All parts of a folder as one table; an empty one where there are none."""
+    wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+    tables = list(read_tables(folder, schema, columns))
+    return pa.concat_tables(tables) if tables else wanted.empty_table()

@@ -1,0 +1,68 @@
+"""A file that is replaced whole or not at all, while readers keep the old one."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from medsift.errors import StorageError
+from medsift.storage.disk import way_out
+from medsift.storage.lock_file import open_lock
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a new name beside `path`; on success what was written there becomes `path`.
+
+    A lock file makes a second writer wait. Leftovers of a killed writer are removed. On any
+    failure the new file is removed and `path` is as it was. Raises StorageError when the disk
+    refuses.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open_lock(path.with_name(f".{path.name}.lock")) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _sweep(path)
+            try:
+                yield partial
+                _settle(partial, path)
+            finally:
+                _sweep(path)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error}; {way_out(error, 'choose another folder')}"
+        ) from error
+
+
+def spill_folder(partial: Path) -> Path:
+    """Where a writer of `partial` may spill; removed with it."""
+    return partial.with_name(f"{partial.name}.spill")
+
+
+def _settle(partial: Path, path: Path) -> None:
+    """Bring the file to the disk, then give it its name."""
+    for target, rename in ((partial, True), (path.parent, False)):
+        handle = os.open(target, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        if rename:
+            target.replace(path)
+
+
+def _sweep(path: Path) -> None:
+    """Remove partial files of `path`: whoever holds the lock is the only writer."""
+    for leftover in path.parent.iterdir():
+        name = leftover.name.removeprefix(f"{path.name}.")
+        if name == leftover.name or ".partial" not in name:
+            continue
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()

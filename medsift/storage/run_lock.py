@@ -1,0 +1,59 @@
+"""One writer at a time in a run directory."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from medsift.errors import StorageError, UsageError
+from medsift.storage.disk import way_out
+from medsift.storage.local_paths import require_local
+from medsift.storage.lock_file import open_lock
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def claimed(run_dir: Path, *, wait: bool = False, what: str = "run or selection") -> Iterator[None]:
+    """Hold a run directory, made if need be; the claim ends with the process, however it ends.
+
+    With `wait`, a directory that another process holds is waited for. `what` is at work in it.
+
+    Raises:
+        UsageError: another process holds it and `wait` is off, or it cannot be a run directory.
+        StorageError: the disk refuses.
+    """
+    require_local(run_dir)
+    if "?" in str(run_dir.absolute()):
+        # DuckDB looks for the log of a database "a?b/m.duckdb" under "a.wal?b/m.duckdb".
+        raise UsageError(
+            f"{str(run_dir)!r} holds a question mark, under which DuckDB keeps no database; "
+            "choose another --run-dir"
+        )
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        lock = open_lock(run_dir / "lock")
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise UsageError(f"cannot use {run_dir} as run directory: {error}") from error
+    except OSError as error:
+        raise StorageError(
+            f"cannot write to {run_dir}: {error}; {way_out(error, 'choose another --run-dir')}"
+        ) from error
+    with lock:
+        _hold(lock.fileno(), run_dir, wait, what)
+        yield
+
+
+def _hold(lock: int, run_dir: Path, wait: bool, what: str) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        if not wait:
+            raise UsageError(
+                f"another {what} is at work in {run_dir}: wait for it, or choose another --run-dir"
+            ) from error
+        logger.warning("another %s is at work in %s: waiting for it", what, run_dir)
+        fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,0 +1,61 @@
+"""Vectors by the content that they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from medsift.arrays import Floats
+from medsift.errors import UsageError
+from medsift.storage.parts import parts, read_part
+
+
+@dataclass(frozen=True, slots=True)
+class ContentVectors:
+    """Unit vectors `matrix` (n, d), float32, of the contents `ids` (n)."""
+
+    ids: Sequence[str]
+    matrix: Floats
+
+    def rows(self, wanted: Sequence[str], what: str) -> Floats:
+        """The vectors (len(wanted), d) of some contents.
+
+        Raises:
+            UsageError: a content has no vector.
+        """
+        place = {content: row for row, content in enumerate(self.ids)}
+        missing = [content for content in wanted if content not in place]
+        if missing:
+            raise UsageError(
+                f"{len(missing)} of {len(wanted)} {what} have no vector, the first is "
+                f"{missing[0]!r}; embed every one of them first"
+            )
+        picked = np.array([place[content] for content in wanted], dtype=np.int64)
+        return self.matrix[picked] if len(picked) else np.zeros((0, self.matrix.shape[1]), "f4")
+
+
+def vector_parts(folder: Path) -> Iterator[tuple[list[str], Floats]]:
+    """Content ids and vectors (m, d) of each file of a folder that has any."""
+    for path in parts(folder):
+        table = read_part(path)
+        if table.num_rows:
+            column = table["vector"].combine_chunks()
+            flat = column.flatten().to_numpy(zero_copy_only=False)
+            yield table["content_id"].to_pylist(), flat.reshape(table.num_rows, -1)
+
+
+def read_vectors(folder: Path) -> ContentVectors:
+    """Every (content id, vector) of a folder once, sorted by content id."""
+    tables = [read_part(path) for path in parts(folder)]
+    if not any(table.num_rows for table in tables):
+        return ContentVectors(ids=[], matrix=np.zeros((0, 0), dtype=np.float32))
+    table = pa.concat_tables(table for table in tables if table.num_rows)
+    ids = np.asarray(table["content_id"].to_pylist(), dtype=object)
+    _, first = np.unique(ids.astype(str), return_index=True)
+    column = table["vector"].combine_chunks()
+    matrix = column.flatten().to_numpy(zero_copy_only=False).reshape(len(ids), -1)
+    return ContentVectors(ids=ids[first].tolist(), matrix=matrix[first])

@@ -1,0 +1,203 @@
+"""One text's facts: cleaning, normal forms for comparison, and the words that must not differ."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from typing import Final
+
+from medsift.normal_form import normal_form
+
+CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+INVISIBLE: Final = re.compile("[\u200b\u2060\ufeff\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+SURROGATE: Final = re.compile("[\ud800-\udfff]")
+CJK: Final = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3040-\u30ff\uac00-\ud7af]")
+MARKER: Final = re.compile(r"<image>", re.IGNORECASE)
+MAX_SHOWN: Final = 120
+"""Characters of a value that a message quotes."""
+TOKEN: Final = re.compile(r"[a-z]+\d[a-z\d]*|\d[\d,]*(?:\.\d+)?|[a-z]+(?:'t)?|[\u4e00-\u9fff]|[<>]")
+
+
+def clean(text: str) -> tuple[str, list[str]]:
+    """Text without control characters, tabs as spaces, Unicode NFC, stripped; and what was mended.
+
+    Line breaks stay, as a single line feed each. Leading and trailing white space goes unnoted.
+    """
+    if text.isascii() and text.isprintable():
+        return text.strip(), []
+    notes: list[str] = []
+    for pattern, replacement, note in _MENDS:
+        text, count = pattern.subn(replacement, text)
+        if count and note is not None:
+            notes.append(note)
+    composed = unicodedata.normalize("NFC", text)
+    if composed != text:
+        notes.append("Unicode composed")
+    return composed.strip(), notes
+
+
+def normalise_answer(text: str) -> str:
+    """An answer as comparison sees it: case, width, punctuation, space and spelling folded.
+
+    Signs, numbers, units and symbols stay: "HER2+" is not "HER2-", "≥ 5 cm" not "≤ 5 cm".
+    """
+    return normal_form(text)
+
+
+def normalise_question(text: str) -> str:
+    """A question as comparison sees it: like an answer, without ``<image>`` markers."""
+    return normalise_answer(MARKER.sub(" ", text))
+
+
+def is_cjk(text: str) -> bool:
+    """Whether the text holds Chinese, Japanese or Korean characters."""
+    return CJK.search(text) is not None
+
+
+def protected_tokens(text: str) -> Counter[str]:
+    """The words of a text that carry clinical meaning on their own, in canonical form, counted.
+
+    Numbers and codes such as L4 or T2 count; words as `PROTECTED` maps them; sides and negation
+    in Chinese by character.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
+    folded = _XRAY.sub("xray", MARKER.sub(" ", folded))
+    found = (_canonical(token) for token in TOKEN.findall(folded))
+    return Counter(token for token in found if token is not None)
+
+
+def contrast(a: str, b: str) -> bool:
+    """Whether two texts differ in a protected word, so that likeness must not merge them."""
+    return protected_tokens(a) != protected_tokens(b)
+
+
+def _canonical(token: str) -> str | None:
+    if token[0].isdigit():
+        whole = token.replace(",", "")
+        return f"{float(whole):.12g}" if len(whole) < 16 else whole
+    if token in PROTECTED:
+        return PROTECTED[token]
+    if token.endswith("n't"):
+        return "not"
+    if any(letter.isdigit() for letter in token) or token in "<>":
+        return token
+    return None
+
+
+_XRAY: Final = re.compile(r"\bx[\s-]?rays?\b")
+_MENDS: Final = (
+    (SURROGATE, "\ufffd", "broken characters replaced"),
+    (re.compile(r"\r\n?|[\x85\u2028\u2029]"), "\n", None),
+    (re.compile(r"\t"), " ", "tabs replaced"),
+    (CONTROL, "", "control characters removed"),
+    (INVISIBLE, "", "invisible characters removed"),
+)
+_NUMBER_WORDS: Final = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
+    *("nineteen", "twenty"),
+)
+_GROUPS: Final = {
+    # sides
+    "left": "left lt l leftward 左",
+    "right": "right rt r rightward 右",
+    "bilateral": "bilateral bilaterally both 双",
+    "unilateral": "unilateral unilaterally",
+    # negation
+    "not": "no not without absent absence never none neither nor non cannot 不 无 没 未 非",
+    "negative": "negative",
+    "positive": "positive",
+    # a second thing asked for
+    "and": "and & plus 和 及 与",
+    "or": "or vs versus 或",
+    # directions
+    "upper": "upper",
+    "lower": "lower",
+    "above": "above",
+    "below": "below",
+    "anterior": "anterior anteriorly",
+    "posterior": "posterior posteriorly",
+    "superior": "superior superiorly",
+    "inferior": "inferior inferiorly",
+    "medial": "medial medially",
+    "lateral": "lateral laterally",
+    "proximal": "proximal proximally",
+    "distal": "distal distally",
+    "internal": "internal internally",
+    "external": "external externally",
+    "ascending": "ascending",
+    "descending": "descending",
+    # change and degree
+    "increase": "increase increased increases increasing",
+    "decrease": "decrease decreased decreases decreasing",
+    "normal": "normal normally",
+    "abnormal": "abnormal abnormally abnormality abnormalities",
+    "more": "more greater",
+    "less": "less fewer",
+    "larger": "larger bigger",
+    "smaller": "smaller",
+    "largest": "largest biggest",
+    "smallest": "smallest",
+    "high": "high higher",
+    "low": "low",
+    "acute": "acute",
+    "chronic": "chronic",
+    "benign": "benign",
+    "malignant": "malignant",
+    "hyper": "hyperdense hyperintense hyperattenuating hyperechoic",
+    "hypo": "hypodense hypointense hypoattenuating hypoechoic",
+    "first": "first 1st",
+    "second": "second 2nd",
+    "last": "last",
+    "before": "before pre",
+    "after": "after post",
+    # modalities and planes
+    "ct": "ct cat tomography",
+    "mr": "mr mri",
+    "xray": "xray xrays cxr radiograph radiographs",
+    "ultrasound": "ultrasound ultrasonography sonogram sonography",
+    "pet": "pet",
+    "flair": "flair",
+    "dwi": "dwi",
+    "adc": "adc",
+    "axial": "axial transverse",
+    "coronal": "coronal",
+    "sagittal": "sagittal",
+    # organs
+    "lung": "lung lungs pulmonary 肺",
+    "heart": "heart hearts cardiac 心",
+    "brain": "brain brains cerebral 脑",
+    "liver": "liver livers hepatic 肝",
+    "kidney": "kidney kidneys renal 肾",
+    "spleen": "spleen spleens splenic 脾",
+    "pancreas": "pancreas pancreatic",
+    "stomach": "stomach stomachs gastric 胃",
+    "bladder": "bladder bladders",
+    "gallbladder": "gallbladder gallbladders",
+    "bowel": "bowel bowels intestine intestines",
+    "colon": "colon colonic",
+    "aorta": "aorta aortic",
+    "esophagus": "esophagus oesophagus esophageal",
+    "trachea": "trachea tracheal",
+    "bone": "bone bones",
+    "rib": "rib ribs",
+    "spine": "spine spinal",
+    "chest": "chest thorax thoracic",
+    "abdomen": "abdomen abdominal",
+    "pelvis": "pelvis pelvic",
+    "head": "head heads",
+    "neck": "neck cervical",
+}
+PROTECTED: Final[dict[str, str]] = {
+    word: canonical for canonical, words in _GROUPS.items() for word in words.split()
+} | {word: str(number) for number, word in enumerate(_NUMBER_WORDS)}
+
+
+def shown(value: object) -> str:
+    """A value for a message: at most about 120 characters of it, and how many there are."""
+    if isinstance(value, (str, bytes)) and len(value) > MAX_SHOWN:
+        unit = "characters" if isinstance(value, str) else "bytes"
+        return f"{value[:MAX_SHOWN]!r}… ({len(value):,} {unit})"
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"

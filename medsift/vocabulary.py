@@ -1,0 +1,53 @@
+"""Words that every room shares: splits and how others spell them, file names, verdicts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, get_args
+
+from pydantic import AfterValidator
+
+MANIFEST_NAME: Final = "manifest.duckdb"
+"""The file of a run directory that holds its manifest."""
+NEAR: Final = "near, unresolved"
+"""Verdict of a leak that only a person can decide."""
+
+Split = Literal["train", "validation", "test"]
+SPLITS: Final[tuple[Split, ...]] = get_args(Split)
+SPELLINGS: Final[dict[str, Split]] = {
+    "train": "train",
+    "training": "train",
+    "训练": "train",
+    "训练集": "train",
+    "validation": "validation",
+    "validate": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "验证": "validation",
+    "验证集": "validation",
+    "test": "test",
+    "testing": "test",
+    "eval": "test",
+    "evaluation": "test",
+    "测试": "test",
+    "测试集": "test",
+}
+
+
+def split_of(word: str) -> Split | None:
+    """The split that a word spells, in any case; None for a word of another vocabulary."""
+    return SPELLINGS.get(word.strip().casefold())
+
+
+def plain_split(word: str) -> str:
+    """The split that a word spells, else the word itself, so that `val` names `validation`."""
+    return split_of(word) or word
+
+
+SplitName = Annotated[str, AfterValidator(plain_split)]
+"""A split as a setting names it: `val` is read as `validation`, other words stay."""
+
+
+def stored_names(split: str) -> list[str]:
+    """The words that stand for a split in a manifest: older runs wrote `val` for `validation`."""
+    return [split, "val"] if split == "validation" else [split]

@@ -1,0 +1,118 @@
+"""An evaluation as the command line starts it: from a recipe or from options, with its page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ray_jobs.actions.curate import executor
+from ray_jobs.console import Audience, audience
+
+if TYPE_CHECKING:
+    from evaluation.evaluate import EvaluationResult
+    from evaluation.recipe import EvaluationRecipe
+
+PAGE: Final = "evaluation.html"
+BASELINES: Final = ("majority", "prior")
+
+
+def chosen(
+    named: str | None, options: Mapping[str, Any], overrides: Sequence[str]
+) -> EvaluationRecipe:
+    """The recipe that a command line means: a file, changed by options, or options alone.
+
+    Raises UsageError or RecipeError.
+    """
+    from evaluation.recipe import EvaluationRecipe, load_evaluation
+    from medsift import recipe_yaml as yaml_recipe
+    from medsift.errors import UsageError
+    from ray_jobs.cli_args import recipe_path
+
+    settings = _settings(options)
+    if named is not None:
+        given = load_evaluation(recipe_path(named), overrides)
+        return yaml_recipe.validated(EvaluationRecipe, given.model_dump(mode="json") | settings)
+    lacking = [name for name in ("models", "benchmarks") if name not in settings]
+    if lacking:
+        raise UsageError("name a RECIPE, or at least one --model and one --benchmark")
+    name = "-".join(["eval", *(one["kind"] for one in settings["benchmarks"])])
+    return yaml_recipe.validated(EvaluationRecipe, {"name": name} | settings, overrides)
+
+
+def evaluate_and_report(
+    recipe: EvaluationRecipe, *, ray: bool | None, log_json: bool
+) -> EvaluationResult:
+    """Evaluate and write the page, telling an audience how it goes.
+
+    Any MedSiftError is passed on after being announced.
+    """
+    with audience(log_json) as listener:
+        result = _evaluate(recipe, recipe.compute.ray if ray is None else ray, listener)
+    return result
+
+
+def _evaluate(recipe: EvaluationRecipe, ray: bool, listener: Audience) -> EvaluationResult:
+    from evaluation.evaluate import evaluate
+    from medsift.errors import MedSiftError
+
+    try:
+        with executor(ray, recipe.compute.workers) as engine:
+            if ray:
+                from ray_jobs.sharing import check_nodes
+
+                check_nodes((recipe.run_dir, recipe.cache_dir))
+            result = evaluate(recipe, engine, listener)
+        write_page(result.manifest, result.run_id)
+        return result
+    except MedSiftError as error:
+        listener.failed(error, error.exit_code)
+        raise
+    except KeyboardInterrupt as error:
+        listener.failed(error, 130)
+        raise
+
+
+def write_page(manifest: Path, run_id: str) -> Path:
+    """Write the page about all evaluations of a run, beside its manifest."""
+    from evaluation.report import write_evaluation_page
+
+    return write_evaluation_page(manifest, manifest.with_name(PAGE), run_id)
+
+
+def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Recipe settings of the options that were given. Raises UsageError."""
+    from medsift.errors import UsageError
+
+    adapter, models = options["adapter"], options["models"]
+    if adapter is not None and len(models or ()) != 1:
+        raise UsageError("--adapter goes with exactly one --model")
+    settings: dict[str, Any] = {
+        "models": [_model(name, adapter) for name in models or ()],
+        "benchmarks": [_benchmark(name) for name in options["benchmarks"] or ()],
+        "variants": options["variants"],
+        "protocol": options["protocol"],
+        "run": options["run"] and str(options["run"]),
+    }
+    return {key: value for key, value in settings.items() if value}
+
+
+def _model(name: str, adapter: Path | None) -> dict[str, Any]:
+    """Settings of a model as the command line names it."""
+    if name in BASELINES:
+        return {"kind": name}
+    more = {"adapter": str(adapter)} if adapter is not None else {}
+    if name == "embedded":
+        return {"kind": "causal", "model": {"kind": "embedded"}, **more}
+    if name == "embedded_vlm":
+        return {"kind": "image_text", "model": {"kind": "embedded_vlm"}, **more}
+    if name.startswith(("http://", "https://")):
+        url, _, model = name.partition("#")
+        return {"kind": "endpoint", "url": url, "model": model}
+    return {"kind": "image_text", "model": {"model": name}, **more}
+
+
+def _benchmark(named: str) -> dict[str, Any]:
+    """Settings of a benchmark as the command line names it: KIND or KIND=PATH."""
+    kind, _, path = named.partition("=")
+    return {"kind": kind, "path": path} if path else {"kind": kind}

@@ -1,0 +1,179 @@
+"""A study in the manifest: trials as they finish, and in the end what they add up to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from evaluation.evaluate import Evaluated, check_answered, model_evaluation_id
+from evaluation.manifest_io import Home, read_evaluation, store
+from evaluation.study_results import Trial
+from medsift.manifest import append_tables, read
+from medsift.storage.run_lock import claimed
+from ray_jobs.study.plan import Plan, Planned
+from training.lineage import versions
+from training.manifest_io import kept_in, store_failed, store_finished
+from training.output_dir import finished, renew_card
+from training.training_id import CHECKPOINTS, Training
+
+STUDIES: Final = pa.schema(
+    [
+        ("study_id", pa.string()),
+        ("name", pa.string()),
+        ("created_at", pa.timestamp("us")),
+        ("finished_at", pa.timestamp("us")),
+        ("status", pa.string()),
+        ("trials", pa.int64()),
+        ("failed", pa.int64()),
+        ("seeds", pa.list_(pa.int64())),
+        ("same", pa.string()),
+        ("margin", pa.float64()),
+        ("benchmarks", pa.list_(pa.string())),
+        ("protocol", pa.string()),
+        ("contaminated", pa.bool_()),
+        ("recipe", pa.string()),
+        ("packages", pa.string()),
+    ]
+)
+"""The manifest's table `studies`."""
+TRIALS: Final = pa.schema(
+    [
+        ("study_id", pa.string()),
+        ("arm", pa.string()),
+        ("budget", pa.string()),
+        ("samples", pa.int64()),
+        ("seed", pa.int64()),
+        ("status", pa.string()),
+        ("error", pa.string()),
+        ("selection", pa.string()),
+        ("training_id", pa.string()),
+        ("evaluation_id", pa.string()),
+    ]
+)
+"""The manifest's table `study_trials`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A trial with its evaluation, stored; or `error`, why it has none."""
+
+    planned: Planned
+    evaluation_id: str | None
+    error: str | None = None
+
+
+def found_before(plan: Plan, trial: Planned) -> Finished | None:
+    """The trial as an earlier study left it in the manifest, None where anything is missing."""
+    if trial.training is not None and not finished(trial.training):
+        return None
+    [model] = trial.evaluation.models
+    evaluation = model_evaluation_id(trial.evaluation, model, plan.benches)
+    lines = read(
+        plan.run.manifest,
+        "SELECT benchmark, asked, unanswered FROM evaluations "
+        "WHERE run_id = $1 AND evaluation_id = $2 AND protocol = $3",
+        [plan.run.run_id, evaluation, trial.evaluation.protocol],
+    )
+    asked = {bench.name: bench.varied.num_rows for bench in plan.benches}
+    there = dict(zip(lines["benchmark"].to_pylist(), lines["asked"].to_pylist(), strict=True))
+    if there != asked or pc.sum(lines["unanswered"]).as_py():
+        return None
+    return Finished(trial, evaluation)
+
+
+def store_trial(plan: Plan, trial: Planned, evaluated: Evaluated) -> Finished:
+    """Take in training and evaluation of a trial.
+
+    Raises LedgerError, once all is stored, when too many requests have no reply; ManifestError or
+    StorageError.
+    """
+    run = plan.run
+    if trial.training is not None:
+        store_finished(trial.training, _kept(trial.training))
+    with claimed(run.run_dir, wait=True):
+        store(Home(run.run_id, run.run_dir, run.manifest), evaluated.tables)
+    if trial.training is not None:
+        renew_card(trial.training)
+    check_answered([evaluated], trial.evaluation.failures.tolerance)
+    return Finished(trial, evaluated.evaluation_id)
+
+
+def store_lost(trial: Planned, started: datetime) -> None:
+    """Take in how far the training of a failed trial came. Raises ManifestError or StorageError."""
+    if trial.training is None:
+        return
+    if finished(trial.training):
+        store_finished(trial.training, _kept(trial.training))
+    else:
+        store_failed(trial.training, started)
+
+
+def read_trial(plan: Plan, done: Finished) -> Trial:
+    """A finished trial with its predictions. Raises ManifestError."""
+    assert done.evaluation_id is not None
+    one, run = done.planned, plan.run
+    predictions = read_evaluation(run.manifest, run.run_id, done.evaluation_id, "predictions")
+    return Trial(one.arm, one.budget, one.samples, one.seed, predictions)
+
+
+def store_study(
+    plan: Plan, trials: Sequence[Finished], results: pa.Table, started: datetime
+) -> None:
+    """Write the study, its trials and its results. Raises ManifestError or StorageError."""
+    ids = pa.array([plan.study_id] * results.num_rows, pa.string())
+    tables = {
+        "studies": pa.Table.from_pylist([_study_line(plan, trials, started)], schema=STUDIES),
+        "study_trials": pa.Table.from_pylist(
+            [_trial_line(plan, one) for one in trials], schema=TRIALS
+        ),
+        "study_results": results.append_column("study_id", ids),
+    }
+    with claimed(plan.run.run_dir, wait=True):
+        append_tables(plan.run.manifest, plan.run.run_id, tables)
+
+
+def _study_line(plan: Plan, trials: Sequence[Finished], started: datetime) -> dict[str, Any]:
+    recipe, failed = plan.recipe, sum(one.error is not None for one in trials)
+    return {
+        "study_id": plan.study_id,
+        "name": recipe.name,
+        "created_at": started,
+        "finished_at": datetime.now(UTC).replace(tzinfo=None),
+        "status": "incomplete" if failed else "done",
+        "trials": len(trials),
+        "failed": failed,
+        "seeds": list(recipe.seeds),
+        "same": recipe.same,
+        "margin": recipe.margin,
+        "benchmarks": [bench.name for bench in plan.benches],
+        "protocol": recipe.evaluation.protocol,
+        "contaminated": plan.contaminated,
+        "recipe": json.dumps(recipe.resolved(), sort_keys=True, ensure_ascii=False),
+        "packages": json.dumps(versions(), sort_keys=True),
+    }
+
+
+def _trial_line(plan: Plan, one: Finished) -> dict[str, Any]:
+    planned = one.planned
+    return {
+        "study_id": plan.study_id,
+        "arm": planned.arm,
+        "budget": planned.budget,
+        "samples": planned.samples,
+        "seed": planned.seed,
+        "status": "failed" if one.error is not None else "done",
+        "error": one.error,
+        "selection": planned.selection,
+        "training_id": planned.training.training_id if planned.training else None,
+        "evaluation_id": one.evaluation_id,
+    }
+
+
+def _kept(training: Training) -> list[Any]:
+    return list(kept_in(training.folder / CHECKPOINTS))

@@ -1,0 +1,199 @@
+"""The recipe of a study: which small sets are held against full data, on what, and how often."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from curation.selection import AnyMethod, QuotasConfig, SelectionConfig
+from curation.selection.budget import BudgetConfig
+from curation.selection.facility_location import FacilityLocationConfig
+from curation.selection.longest import LongestConfig
+from curation.selection.random import RandomConfig
+from curation.selection.stratified_random import StratifiedRandomConfig
+from evaluation.study_results import BASELINES, FULL, UNTRAINED
+from evaluation.study_text import FEW_SEEDS
+from medsift import recipe_yaml as yaml_recipe
+from medsift.config import Config
+from medsift.storage.local_paths import LocalPath
+from medsift.storage.locations import is_remote
+from ray_jobs.evaluation_models import NAMED_OUTSIDE, TrainedEvaluation, refuse_given, shared
+from training.recipe import TrainingRecipe
+
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+OF_TRAINING: Final = frozenset({"name", "seed", "run", "run_id", "selection"})
+
+
+class StudyArm(Config):
+    """A way to select, at every budget of the study."""
+
+    method: AnyMethod = FacilityLocationConfig()
+    quotas: QuotasConfig | None = None
+    quality: str | None = None
+    image_tokens: int = Field(0, ge=0)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the seed alone decides, so that every trial has a draw of its own."""
+        return isinstance(self.method, RandomConfig | StratifiedRandomConfig)
+
+    def selection(self, name: str, budget: BudgetConfig, seed: int) -> SelectionConfig:
+        """The arm's selection at a budget."""
+        settings = self.model_dump() | {"name": name, "budget": budget.model_dump(), "seed": seed}
+        return SelectionConfig.model_validate(settings)
+
+
+BASELINE_ARMS: Final = dict(
+    zip(
+        BASELINES,
+        (
+            StudyArm(method=RandomConfig()),
+            StudyArm(method=StratifiedRandomConfig()),
+            StudyArm(method=LongestConfig()),
+        ),
+        strict=True,
+    )
+)
+
+
+class StudyTraining(TrainingRecipe):
+    """How every trial is trained: a training recipe without what differs between trials."""
+
+    name: str = "trial"
+    run: LocalPath = Path()
+
+    @model_validator(mode="after")
+    def _study_names_the_rest(self) -> StudyTraining:
+        refuse_given(self, OF_TRAINING)
+        if self.early_stopping is not None:
+            raise ValueError(
+                "early_stopping would end trials after other steps; leave it out, so that they "
+                "take the same"
+            )
+        if self.checkpoints.storage is not None and is_remote(self.checkpoints.storage):
+            raise ValueError("checkpoints.storage is a folder here: trials write to a disk")
+        return self
+
+    def trial(self, **given: Any) -> TrainingRecipe:
+        """The recipe of a trial, given what differs."""
+        return TrainingRecipe.model_validate(shared(self, OF_TRAINING) | given)
+
+
+class StudyCompute(Config):
+    """Where trials run, and with what each; never decides what comes out."""
+
+    ray: bool = True
+    """Run trials as Ray tasks (a local Ray if there is no cluster); false is one after another."""
+    workers: int | None = Field(None, ge=1)
+    """CPUs of a local Ray; all of them when not given."""
+    cpus: int = Field(1, ge=1)
+    """CPUs of a trial."""
+    gpus: float | None = Field(None, ge=0.0)
+    """GPUs of a trial; one where there are any when not given."""
+
+
+class StudyRecipe(Config):
+    """A whole study. Every arm is trained at every budget with every seed, full data once a seed.
+
+    The baselines `random`, `stratified_random` and `longest` are always among the arms.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    seed: int = Field(0, ge=0)
+    """Of variants, and of selections that are no draw."""
+    run: LocalPath
+    """Run directory that was curated; selections, trainings and results are added to it."""
+    cache: LocalPath | None = None
+    """Folder of replies and pictures that evaluations share; when not given, beside the run."""
+    training: StudyTraining
+    evaluation: TrainedEvaluation
+    arms: dict[str, StudyArm] = Field(default_factory=lambda: {"facility_location": StudyArm()})
+    budgets: tuple[BudgetConfig, ...] = Field(min_length=1)
+    """Counts or shares of the pool."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """One trial each: of training, and of the draws of random selections."""
+    few_seeds: bool = False
+    """Go on with fewer than three, which the result then says."""
+    margin: float = Field(gt=0.0, lt=1.0)
+    """How much worse than full data still counts as no worse: 0.03 is 3 points."""
+    same: Literal["steps", "epochs"]
+    """What trainings have in common: `training.steps`, or passes over their set."""
+    compute: StudyCompute = StudyCompute()
+
+    @field_validator("arms")
+    @classmethod
+    def _arms_have_names_of_their_own(cls, arms: dict[str, StudyArm]) -> dict[str, StudyArm]:
+        taken = (FULL, UNTRAINED, *BASELINES)
+        for name in arms:
+            if name in taken:
+                raise ValueError(f"{name!r} is always there; taken are {', '.join(taken)}")
+            if not NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no name: letters, digits, _ and - make one")
+        if not arms:
+            raise ValueError("name at least one arm; the baselines are there anyway")
+        return arms
+
+    @field_validator("budgets")
+    @classmethod
+    def _budgets_are_counts_or_shares(
+        cls, budgets: tuple[BudgetConfig, ...]
+    ) -> tuple[BudgetConfig, ...]:
+        for budget in budgets:
+            if budget.tokens is not None or budget.auto is not None:
+                raise ValueError(f"{budget} differs between arms; give counts or shares: 500, 10%")
+            if budget.fraction == 1.0:
+                raise ValueError("100% is full data, which is always there")
+            if budgets.count(budget) > 1:
+                raise ValueError(f"{budget} is given twice")
+        return budgets
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+            raise ValueError("give different numbers from 0 on, such as [0, 1, 2]")
+        return seeds
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> StudyRecipe:
+        if len(self.seeds) < FEW_SEEDS and not self.few_seeds:
+            raise ValueError(
+                f"{len(self.seeds)} seeds say little of what another would give; give three or "
+                "more, or few_seeds: true, which the result then says"
+            )
+        if (self.same == "steps") != (self.training.steps is not None):
+            raise ValueError("same: steps goes with training.steps, same: epochs with epochs")
+        return self
+
+    @property
+    def all_arms(self) -> dict[str, StudyArm]:
+        """The arms that are studied, then the baselines."""
+        return {**self.arms, **BASELINE_ARMS}
+
+    @property
+    def cache_dir(self) -> Path:
+        """The folder of shared replies and pictures."""
+        return self.cache if self.cache is not None else self.run.absolute().parent / "cache"
+
+    def resolved(self) -> dict[str, Any]:
+        """The recipe with every default written out, as JSON-able values that make it again."""
+        told = self.model_dump(mode="json", exclude={"training", "evaluation"})
+        parts = {
+            "training": shared(self.training, OF_TRAINING),
+            "evaluation": shared(self.evaluation, NAMED_OUTSIDE),
+        }
+        return told | parts
+
+    def decisive(self) -> dict[str, Any]:
+        """What decides the result: places and compute are left out."""
+        left_out = {"run", "cache", "compute", "few_seeds"}
+        return {key: value for key, value in self.resolved().items() if key not in left_out}
+
+
+def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyRecipe:
+    """The recipe of a YAML file; see `yaml_recipe.load`. Raises RecipeError."""
+    return yaml_recipe.load(StudyRecipe, path, overrides)
