@@ -1,4 +1,4 @@
-"""Every error MedSift raises on purpose.
+"""Define every error that MedSift raises on purpose.
 
     MedSiftError
     ├── UsageError        exit 2   a command or a call that cannot be carried out as asked
@@ -9,18 +9,51 @@
     ├── ManifestError     exit 2   SQL or a manifest that cannot be served
     └── LedgerError       exit 4   rows unaccounted for or undecided, or too many failures
 
-A message names the value, what is allowed, and the mend, in one line.
+A message names the value, what is allowed and the fix, in one line. Its `code` is stable: programs
+and tests match the code and the `values`, never the sentence. `medsift/error_codes/` says what each
+code means and what to do; docs/errors.md is generated from it.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 
 class MedSiftError(Exception):
-    """Base of all errors raised on purpose; `exit_code` is the command line's status."""
+    """Base of all errors raised on purpose.
+
+    Args:
+        message: One line for people: the value, what is allowed and the fix.
+        code: A key of `medsift.error_codes.CODES`.
+        values: What the message names, for programs, for example ``selection="small"``.
+    """
 
     exit_code: ClassVar[int] = 1
+    """Status with which the command line ends."""
+
+    def __init__(self, message: str, *, code: str = "", **values: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.values = values
+
+    def reworded(self, message: str) -> Self:
+        """Return the same error, of the same code and values, with another message."""
+        other = type(self).__new__(type(self), message)
+        other.__dict__.update(self.__dict__)
+        other.args = (message,)
+        return other
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default calls the class with `args` alone, which subclasses with other parameters
+        # refuse: errors travel between processes by pickle.
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[MedSiftError], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class UsageError(MedSiftError):
@@ -40,7 +73,7 @@ class InputError(MedSiftError):
 
 
 class ModelError(MedSiftError):
-    """An encoder or model that cannot be had or does not match what was asked for."""
+    """An encoder or model that cannot be loaded or does not match what was asked for."""
 
     exit_code = 3
 

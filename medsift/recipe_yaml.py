@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from medsift.errors import RecipeError
-from medsift.validation_errors import explain
+from medsift.validation_errors import explain, invalid_paths
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
 Model = TypeVar("Model", bound=BaseModel)
@@ -33,10 +33,13 @@ def parse(
     try:
         settings = yaml.load(text, Loader=_NoRepeatsLoader)
     except yaml.YAMLError as error:
-        raise RecipeError(f"{origin} is not YAML: {' '.join(str(error).split())}") from error
+        raise RecipeError(
+            f"{origin} is not YAML: {' '.join(str(error).split())}", code="recipe_unreadable"
+        ) from error
     if not isinstance(settings, dict):
         raise RecipeError(
-            f"{origin} holds {type(settings).__name__}; a recipe is a mapping of keys"
+            f"{origin} holds {type(settings).__name__}; a recipe is a mapping of keys",
+            code="recipe_unreadable",
         )
     return validated(model, settings, overrides, origin=origin)
 
@@ -54,27 +57,43 @@ def validated(
     try:
         return model.model_validate(_fill(settings, os.environ))
     except ValidationError as error:
-        raise RecipeError(f"{origin}: {explain(error, model)}") from error
+        raise RecipeError(
+            f"{origin}: {explain(error, model)}",
+            code="recipe_invalid",
+            paths=invalid_paths(error, model),
+        ) from error
 
 
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise RecipeError(f"no recipe at {path}; name a YAML file, or see recipes/") from error
+        raise RecipeError(
+            f"no recipe at {path}; name a YAML file, or see recipes/", code="recipe_missing"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"cannot read the recipe {path}: {error}") from error
+        raise RecipeError(
+            f"cannot read the recipe {path}: {error}", code="recipe_unreadable"
+        ) from error
 
 
 def _override(settings: dict[str, Any], override: str) -> None:
     """Set one dotted path, for example `dedup.image.cosine=0.97` or `sources.0.path=x`."""
     dotted, separator, text = override.partition("=")
     if not separator or not dotted:
-        raise RecipeError(f"--set {override!r} is not of the form a.b=value")
+        raise RecipeError(
+            f"--set {override!r} is not of the form a.b=value",
+            code="recipe_override_invalid",
+            override=override,
+        )
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise RecipeError(f"--set {override!r}: the value is not YAML") from error
+        raise RecipeError(
+            f"--set {override!r}: the value is not YAML",
+            code="recipe_override_invalid",
+            override=override,
+        ) from error
     *parents, last = dotted.split(".")
     place: Any = settings
     for key in parents:
@@ -84,7 +103,11 @@ def _override(settings: dict[str, Any], override: str) -> None:
     elif isinstance(place, dict):
         place[last] = value
     else:
-        raise RecipeError(f"--set {override!r}: {'.'.join(parents)} holds a value, not keys")
+        raise RecipeError(
+            f"--set {override!r}: {'.'.join(parents)} holds a value, not keys",
+            code="recipe_override_invalid",
+            override=override,
+        )
 
 
 def _descend(place: Any, key: str, override: str) -> Any:
@@ -94,12 +117,20 @@ def _descend(place: Any, key: str, override: str) -> Any:
         if place.get(key) is None:
             place[key] = {}
         return place[key]
-    raise RecipeError(f"--set {override!r}: {key!r} lies under a value that has no keys")
+    raise RecipeError(
+        f"--set {override!r}: {key!r} lies under a value that has no keys",
+        code="recipe_override_invalid",
+        override=override,
+    )
 
 
 def _index(place: list[Any], key: str, override: str) -> int:
     if not key.isdigit() or int(key) >= len(place):
-        raise RecipeError(f"--set {override!r}: {key!r} is no index from 0 to {len(place) - 1}")
+        raise RecipeError(
+            f"--set {override!r}: {key!r} is no index from 0 to {len(place) - 1}",
+            code="recipe_override_invalid",
+            override=override,
+        )
     return int(key)
 
 
@@ -121,7 +152,9 @@ def _variable(match: re.Match[str], variables: Mapping[str, str]) -> str:
     if default is None:
         raise RecipeError(
             f"the recipe needs the environment variable {name}: set it, or give it a default "
-            f"as in ${{{name}:default}}"
+            f"as in ${{{name}:default}}",
+            code="environment_variable_missing",
+            name=name,
         )
     return default
 

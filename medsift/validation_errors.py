@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from medsift.config import Config
 from medsift.storage.locations import without_secrets
 
 SHOWN = 3
@@ -25,17 +26,35 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     return without_secrets("; ".join(lines))
 
 
+def invalid_paths(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Return the dotted path of each problem, in order; `recipe` for the whole."""
+    return [_dotted(model, problem["loc"]) for problem in error.errors(include_url=False)]
+
+
+def _dotted(model: type[BaseModel], location: Sequence[int | str]) -> str:
+    return ".".join(str(part) for part in _plain(model, location)) or "recipe"
+
+
 def _problem(problem: ErrorDetails, model: type[BaseModel]) -> str:
     location = problem["loc"]
     owners = _owners(model, location[:-1])
     names = sorted({name for owner in owners for name in owner.model_fields})
-    path = ".".join(str(part) for part in _plain(model, location)) or "recipe"
+    path = _dotted(model, location)
     if problem["type"] == "extra_forbidden":
+        today = _name_today(str(location[-1]), owners)
+        if today is not None:
+            return f"{path}: this key is now called {today!r}; rename it"
         return f"{path}: unknown key{_nearest(str(location[-1]), names)}"
     if problem["type"] == "missing":
         return f"{path}: this key is required"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{path}: {_short(problem['input'])} is not valid: {message}"
+
+
+def _name_today(key: str, owners: Sequence[type[BaseModel]]) -> str | None:
+    """Return the name today of a key of an earlier version, where an owner lists it."""
+    renames = (owner.renamed_keys for owner in owners if issubclass(owner, Config))
+    return next((names[key] for names in renames if key in names), None)
 
 
 def _nearest(key: str, names: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ class ImageError(InputError):
     """
 
     def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
+        super().__init__(f"{reason}: {detail}", code=reason)
         self.reason = reason
         self.detail = detail
 

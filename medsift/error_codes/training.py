@@ -1,0 +1,9 @@
+"""Error codes of fine-tuning."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from medsift.error_codes.code import ErrorCode
+
+CODES: Final[dict[str, ErrorCode]] = {}
