@@ -16,6 +16,7 @@ def _start() -> None:
         from ray_jobs.cli import main
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in (
+            "medsift",
             "curation",
             "training",
             "evaluation",

@@ -236,7 +236,7 @@ def show_logs(debug: bool) -> None:
     root = logging.getLogger()
     if not any(isinstance(handler, _Notes) for handler in root.handlers):
         root.addHandler(_Notes())
-    for room in ("curation", "training", "evaluation", "ray_jobs"):
+    for room in ("medsift", "curation", "training", "evaluation", "ray_jobs"):
         logging.getLogger(room).setLevel(logging.DEBUG if debug else logging.WARNING)
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from curation.recipe import Recipe
     from training.recipe import TrainingRecipe
 
-PACKAGES: Final = ("curation", "training", "evaluation", "ray_jobs")
+PACKAGES: Final = ("medsift", "curation", "training", "evaluation", "ray_jobs")
 RECIPE_NAME: Final = "recipe.yaml"
 LIMIT_BYTES: Final = 5 * 1024**2
 POLL_SECONDS: Final = 0.5

@@ -17,9 +17,10 @@ from curation.report.review import read_reviews
 from curation.unread import STAGE, census_of
 from medsift.manifest.any_version import Line, opened
 from medsift.pages.chart_style import ACCENT, COLOURS, SKY
-from medsift.pages.html_page import TEMPLATES, render, write_page
+from medsift.pages.html_page import render, write_page
 from medsift.pages.number_format import indented, versions
 
+TEMPLATE: Final = Path(__file__).parent / "templates" / "report.html"
 SWEEP_SHOWN: Final = (0.80, 0.85, 0.90, 0.95, 0.99)
 
 
@@ -46,7 +47,7 @@ def write_report(manifest: Path, run_id: str | None, output: Path) -> Path:
             "reviews": read_reviews(connection, chosen),
         }
     content = _content(facts) | shown | {"facts": facts}
-    page = render(TEMPLATES / "report.html", content, {"plain_number": plain_number})
+    page = render(TEMPLATE, content, {"plain_number": plain_number})
     write_page(output, page)
     return output
 

@@ -41,12 +41,12 @@ def render(
         draws: whether there is a figure, so that plotly.js is needed.
     """
     environment = _templates(template.parent, tuple({**FILTERS, **filters}.items()))
-    scripts = [_text(TEMPLATES / "report.js")]
+    scripts = [_text(TEMPLATES / "page.js")]
     if draws:
         scripts.insert(0, plotly_script())
     return environment.get_template(template.name).render(
         **content,
-        style="".join(_text(sheet) for sheet in (TEMPLATES / "report.css", *styles)),
+        style="".join(_text(sheet) for sheet in (TEMPLATES / "page.css", *styles)),
         scripts=scripts,
         policy=policy(scripts),
     )
