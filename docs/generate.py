@@ -190,8 +190,8 @@ def errors_page() -> str:
         "Every error that MedSift raises on purpose has a stable code: the command line prints it",
         "as `error[code]: message`, `--log-json` writes it into the event `error`, in Python it",
         "is `error.code`, and `error.values` has what the message names. The class decides the",
-        "exit status: 2 for a command, recipe, manifest or query that cannot be served, 3 for data,",
-        "models or storage that cannot be read, 4 for a ledger that does not balance.",
+        "exit status: 2 for commands, recipes, manifests and queries that cannot be served, 3 for",
+        "data, models or storage that cannot be read, 4 for a ledger that does not balance.",
     ]
     for topic, codes in TOPICS.items():
         lines += ["", f"## {topic}", "", "| code | meaning | what to do |", "|---|---|---|"]
