@@ -8,7 +8,7 @@ export RAY_USAGE_STATS_ENABLED ?= 0
 # Without byte code every process, and Ray starts many, compiles torch and transformers again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check format bench bench-setup constraints clean
+.PHONY: setup demo test test-rest test-all check format docs bench bench-setup constraints clean
 
 setup: $(VENV)/.ready
 
@@ -27,9 +27,20 @@ $(VENV)/.bench-ready: $(VENV)/.ready
 demo: setup
 	$(BIN)/medsift demo
 
+# What a developer runs before a commit. The rest: grids, kill matrices, real data at length,
+# Chromium, and tests that start a Ray head of their own.
+LATER := nightly or page or cluster
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope \
+	--no-loadscope-reorder
+
 test: setup
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope \
-		--no-loadscope-reorder
+	$(PYTEST) -m "not ($(LATER))"
+
+test-rest: setup
+	$(PYTEST) -m "$(LATER)"
+
+test-all: setup
+	$(PYTEST)
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -39,6 +50,9 @@ check: setup
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: setup
+	$(BIN)/python docs/generate.py
 
 bench-setup: $(VENV)/.bench-ready
 

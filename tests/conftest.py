@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -136,10 +137,20 @@ def one_worker(ray_session: None) -> Iterator[None]:
         yield
 
 
+@lru_cache
+def _uses_ray(file: str) -> bool:
+    """Whether a file's tests carry the marker `ray`.
+
+    The process that distributes the work collects no test, so it looks for the marker in the file.
+    """
+    path = REPOSITORY / file
+    return path.is_file() and "pytest.mark.ray\n" in path.read_text(encoding="utf-8")
+
+
 def _scope(nodeid: str) -> str:
     """What one process runs as a whole: all files that use Ray, a room's, or one other file."""
     file = nodeid.partition("::")[0]
-    if file.endswith("_on_ray.py"):
+    if _uses_ray(file):
         return "ray"
     # The pools that scorers are tried on are made once.
     return SCORING if file.startswith(SCORING) else file
