@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from medsift.errors import MedSiftError, ModelError, UsageError
 from medsift.execution import Resources
+from medsift.progress import TrainingEvent, silent
 from medsift.storage.locations import without_query
 from ray_jobs.cluster import ADDRESS, connected
 from ray_jobs.console import one_line
@@ -34,12 +35,12 @@ from ray_jobs.streaming import stream_pictures, stream_rows, write_rows
 from training.base_model import NO_GPU
 from training.checkpoint import STATE, read_state, whole_folder
 from training.distributed import Alone, Fleet, ProcessGroup
-from training.logs import STEPS, StepLine
+from training.logs import STEPS
 from training.manifest_io import DROPS, Kept, kept_in
 from training.prepare import Prepared
 from training.recipe import TrainingRecipe, WorkersConfig
 from training.rows import read_rows
-from training.run import Listener, Trained, TrainingBegun, carry_out, silent, work
+from training.run import Listener, Trained, carry_out, work
 from training.sharding import shard
 from training.training_id import CHECKPOINTS, RESULT, Training, open_training
 
@@ -260,7 +261,7 @@ def _lost(error: Any) -> Exception:
     )
 
 
-def _tell(relay: Any, event: TrainingBegun | StepLine) -> None:
+def _tell(relay: Any, event: TrainingEvent) -> None:
     relay.say.remote(event)
 
 

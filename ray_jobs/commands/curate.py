@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ray_jobs.commands.options import LogJson, Overrides, RecipeFile, RunDir
-
-RESUME = "interrupted: run the same command again to go on where it stopped"
+from ray_jobs.interrupt import resumable
 
 
 def curate(
@@ -33,13 +31,12 @@ def curate(
     usage or recipe, 3 input unreadable, 4 ledger unbalanced or too many failures, 130 interrupted.
     """
     from curation.recipe import load_recipe
-    from ray_jobs.actions.curate import run
+    from ray_jobs.actions.curate import curate_and_report
     from ray_jobs.cli_args import recipe_path
 
     loaded = load_recipe(recipe_path(recipe), overrides or ())
     target = Path(run_dir) if run_dir is not None else loaded.run_dir
-    try:
-        run(loaded, target, ray=loaded.compute.ray if ray is None else ray, log_json=log_json)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{RESUME}\n")
-        raise typer.Exit(130) from None
+    with resumable():
+        curate_and_report(
+            loaded, target, ray=loaded.compute.ray if ray is None else ray, log_json=log_json
+        )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ray_jobs.commands.curate import RESUME
+from ray_jobs.interrupt import resumable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,14 +65,10 @@ def demo(
     ] = True,
 ) -> None:
     """Curate phantoms, print what was found beside the truth, fine-tune, ask before and after."""
-    from ray_jobs.actions.curate import held_ray
+    from ray_jobs.actions.curate import shared_ray
 
-    try:
-        with held_ray(ray):
-            _demo(images, out, seed, workers, ray, train)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{RESUME}\n")
-        raise typer.Exit(130) from None
+    with resumable(), shared_ray(ray):
+        _demo(images, out, seed, workers, ray, train)
 
 
 def _demo(images: int, out: Path, seed: int, workers: int, ray: bool, train: bool) -> None:
@@ -80,7 +76,7 @@ def _demo(images: int, out: Path, seed: int, workers: int, ray: bool, train: boo
 
     from curation.phantoms import make_phantoms, rank_noise, scorecard
     from curation.recipe import load_recipe
-    from ray_jobs.actions.curate import run
+    from ray_jobs.actions.curate import curate_and_report
     from ray_jobs.cli_args import recipe_path
     from ray_jobs.console import shown
 
@@ -93,7 +89,7 @@ def _demo(images: int, out: Path, seed: int, workers: int, ray: bool, train: boo
     )
     os.environ["MEDSIFT_PHANTOMS"] = str(data.absolute())
     recipe = load_recipe(recipe_path("phantoms"), [f"runs={out}"])
-    result = run(recipe, out / name, ray=ray, log_json=False)
+    result = curate_and_report(recipe, out / name, ray=ray, log_json=False)
     truth = pq.read_table(drawn.truth)
     for title, table in (
         ("Found against planted", scorecard(truth, _ask(result, FATES))),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ray_jobs.commands.curate import RESUME
 from ray_jobs.commands.options import LogJson, Overrides
+from ray_jobs.interrupt import resumable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -86,7 +86,7 @@ def evaluate(
     2 bad usage or recipe, 3 data or model not to be had, 4 too many requests without a reply,
     130 interrupted.
     """
-    from ray_jobs.actions.evaluate import chosen, evaluate_and_report
+    from ray_jobs.actions.evaluate import evaluate_and_report, evaluation_recipe
 
     options: dict[str, Any] = {
         "models": model,
@@ -96,12 +96,9 @@ def evaluate(
         "protocol": protocol,
         "run": run_dir,
     }
-    loaded = chosen(recipe, options, overrides or ())
-    try:
+    loaded = evaluation_recipe(recipe, options, overrides or ())
+    with resumable():
         result = evaluate_and_report(loaded, ray=ray, log_json=log_json)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{RESUME}\n")
-        raise typer.Exit(130) from None
     if not log_json:
         show_result(loaded, result)
 

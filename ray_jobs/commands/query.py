@@ -59,7 +59,7 @@ def query(
     try:
         table = _ask(manifest_path(manifest), sql, seconds, memory)
     except KeyboardInterrupt:
-        print_error("interrupted: the statement was stopped")
+        print_error("the statement was stopped", "interrupted")
         raise typer.Exit(130) from None
     if output is not None:
         with _created(output) as file:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ray_jobs.commands.curate import RESUME
 from ray_jobs.commands.options import LogJson, Overrides
+from ray_jobs.interrupt import resumable
 
 if TYPE_CHECKING:
     from training.run import Trained
@@ -63,15 +62,12 @@ def train(
     codes: 0 done, 2 bad usage or recipe, 3 data or model not to be had, 4 the selection may hold
     a benchmark, 130 interrupted.
     """
-    from ray_jobs.actions.train import chosen, train_and_tell
+    from ray_jobs.actions.train import train_and_report, training_recipe
 
     options = {"selection": selection, "run": run_dir, "base": base}
-    loaded = chosen(recipe, options, overrides or ())
-    try:
-        trained = train_and_tell(loaded, ray=ray, log_json=log_json)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{RESUME}\n")
-        raise typer.Exit(130) from None
+    loaded = training_recipe(recipe, options, overrides or ())
+    with resumable():
+        trained = train_and_report(loaded, ray=ray, log_json=log_json)
     if not log_json:
         show_trained(trained)
 

@@ -14,7 +14,7 @@ from evaluation.build_predictions import Bench
 from evaluation.report.study import write_study_page
 from evaluation.study_results import study_results
 from medsift.errors import LedgerError, MedSiftError
-from medsift.progress import Event, StageAdvanced, StageStarted
+from medsift.progress import Listener, StageAdvanced, StageStarted, TrialFinished
 from medsift.storage.run_lock import claimed
 from ray_jobs.actions.curate import executor
 from ray_jobs.sharing import check_nodes
@@ -36,18 +36,6 @@ logger = logging.getLogger(__name__)
 PAGE: Final = "study.html"
 
 Outcomes = Callable[[Sequence[Planned], Sequence[Bench]], Iterator[tuple[Planned, Outcome]]]
-
-
-@dataclass(frozen=True, slots=True)
-class TrialFinished:
-    """Told of every trial as it ends; `reused` where an earlier study had finished it."""
-
-    trial: str
-    reused: bool
-    error: str | None
-
-
-Listener = Callable[[Event | TrialFinished], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ from evaluation.build_predictions import Bench
 from evaluation.evaluate import Evaluated, evaluate_model
 from medsift.errors import MedSiftError, ModelError
 from medsift.execution import LocalExecutor, Resources
+from medsift.progress import silent
 from medsift.storage.run_lock import claimed
 from ray_jobs.study.plan import Planned
 from ray_jobs.study.recipe import StudyCompute
 from training.checkpoint import FolderKeeper
 from training.distributed import Alone
 from training.output_dir import finished
-from training.run import now, silent, work
+from training.run import now, work
 from training.training_id import CHECKPOINTS, Training
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ import pytest
 from curation.stages import STAGES
 from medsift.manifest import read
 from ray_jobs.cli import run
-from ray_jobs.commands.curate import RESUME
+from ray_jobs.interrupt import RESUME
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 NAMES = [stage.name for stage in STAGES]

@@ -15,6 +15,7 @@ import pytest
 
 from medsift.errors import StorageError
 from medsift.manifest import read
+from medsift.progress import StepLine, TrainingBegun
 from medsift.storage.locations import filesystem
 from ray_jobs.remote_dir import Store
 from ray_jobs.training import train_on_ray
@@ -29,8 +30,7 @@ from tests.ray_jobs.test_train import (  # noqa: F401 - fixtures
 )
 from tests.training.conftest import qwen, recipe  # noqa: F401 - fixtures
 from training.checkpoint import PREFIX, checkpoints, folder_name
-from training.logs import StepLine
-from training.run import TrainingBegun, train_here
+from training.run import train_here
 from training.training_id import CHECKPOINTS, open_training
 
 
