@@ -163,7 +163,7 @@ def scaling(workers: WorkersConfig) -> Any:
     # Ray Data decodes on what is left.
     left = held | {"CPU": held.get("CPU", 0.0) - 1.0} if workers.streams else held
     _check_enough(workers, "GPU" if gpus else "CPU", left)
-    count, least = workers.count, workers.least or workers.count
+    count, least = workers.count, workers.min_count or workers.count
     cpus, _ = share(Resources(accelerated=gpus), held)
     if gpus and workers.streams:
         # Workers that held all CPUs would wait for pictures that nobody decodes.
@@ -181,7 +181,7 @@ def scaling(workers: WorkersConfig) -> Any:
 
 
 def _check_enough(workers: WorkersConfig, kind: str, held: dict[str, float]) -> None:
-    least, found = workers.least or workers.count, int(held.get(kind, 0.0))
+    least, found = workers.min_count or workers.count, int(held.get(kind, 0.0))
     if found >= least:
         return
     if os.environ.get(ADDRESS):

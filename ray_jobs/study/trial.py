@@ -113,6 +113,6 @@ def _share(compute: StudyCompute) -> tuple[float, float]:
     from ray_jobs.executor import cluster_resources, share
 
     held: Mapping[str, float] = cluster_resources()
-    if compute.gpus is not None:
-        return float(compute.cpus), compute.gpus
-    return share(Resources(cpus=compute.cpus, accelerated=True), held)
+    if compute.gpus_per_trial is not None:
+        return float(compute.cpus_per_trial), compute.gpus_per_trial
+    return share(Resources(cpus=compute.cpus_per_trial, accelerated=True), held)

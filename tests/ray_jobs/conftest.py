@@ -233,8 +233,8 @@ def _study_settings(run: Path, benchmark: Path, model: Path) -> dict[str, Any]:
         },
         "budgets": ["20%"],
         "seeds": [0, 1],
-        "few_seeds": True,
+        "allow_few_seeds": True,
         "margin": 0.1,
-        "same": "steps",
+        "equalise": "steps",
         "compute": {"ray": False},
     }

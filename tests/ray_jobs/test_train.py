@@ -130,10 +130,10 @@ def test_the_command_killed_at_a_random_step_goes_on(
     ("workers", "held", "number", "each"),
     [
         ({"count": 2}, {"CPU": 8.0}, 2, {"CPU": 4.0}),
-        ({"count": 3, "least": 2}, {"CPU": 2.0}, (2, 3), {"CPU": 1.0}),
+        ({"count": 3, "min_count": 2}, {"CPU": 2.0}, (2, 3), {"CPU": 1.0}),
         ({"count": 2, "decoding": "ray_data"}, {"CPU": 8.0}, 2, {"CPU": 3.0}),
         ({"count": 2}, {"CPU": 16.0, "GPU": 2.0}, 2, {"CPU": 4.0, "GPU": 1.0}),
-        ({"count": 2, "least": 1, "decoding": "ray_data"}, {"CPU": 2.0}, 1, {"CPU": 1.0}),
+        ({"count": 2, "min_count": 1, "decoding": "ray_data"}, {"CPU": 2.0}, 1, {"CPU": 1.0}),
         ({"count": 2, "decoding": "ray_data"}, {"CPU": 2.0, "GPU": 2.0}, 2, {"GPU": 1.0}),
     ],
 )
