@@ -33,7 +33,7 @@ class Config(BaseModel):
         Fingerprints are taken of such a dump, so that a better name makes no other run, training
         or study of the same settings.
         """
-        first = {today: earlier for earlier, today in reversed(self.renamed_keys.items())}
+        first = {today: earlier for earlier, today in reversed(list(self.renamed_keys.items()))}
         return {
             first.get(key, key): _with_first_names(getattr(self, key, None), dumped)
             for key, dumped in settings.items()
