@@ -187,12 +187,19 @@ def _check_enough(workers: WorkersConfig, kind: str, held: dict[str, float]) -> 
     if os.environ.get(ADDRESS):
         logger.warning("the cluster has %d %ss of %d: waiting for more", found, kind, least)
     elif kind == "GPU" and not found:
-        raise UsageError(f"workers.gpus: {NO_GPU.format(setting='workers.gpus')}")
+        raise UsageError(
+            f"workers.gpus: {NO_GPU.format(setting='workers.gpus')}",
+            code="gpu_missing",
+            setting="workers.gpus",
+        )
     else:
         beside = " beside the one that decodes" if workers.streams and kind == "CPU" else ""
         raise UsageError(
             f"{least} workers are wanted, and this machine has {found} {kind}s{beside}; lower "
-            f"workers.count (and raise batches.accumulation), or set {ADDRESS} to a cluster"
+            f"workers.count (and raise batches.accumulation), or set {ADDRESS} to a cluster",
+            code="workers_too_many",
+            wanted=least,
+            available=found,
         )
 
 
@@ -238,8 +245,9 @@ def _explained(fit: Callable[[], Any]) -> None:
         if isinstance(error.controller_failure, MedSiftError):
             raise error.controller_failure from error
         raise UsageError(
-            f"Ray Train cannot have its workers: {one_line(error.controller_failure)[:300]}; lower "
-            "workers.count, or look at the cluster"
+            f"Ray Train could not start its workers: {one_line(error.controller_failure)[:300]}; "
+            "lower workers.count, or check the cluster",
+            code="workers_not_started",
         ) from error
     except WorkerGroupError as error:
         raise _lost(error) from error
@@ -256,8 +264,9 @@ def _lost(error: Any) -> Exception:
         return first
     reason = one_line((deaths or list(failures.values()))[0])[:300]
     return ModelError(
-        f"workers were lost more often than workers.restarts allows; the last said: {reason}; if "
-        "memory ran out, lower batches.tokens or data.max_pixels, then run the same command again"
+        f"workers were lost more often than workers.restarts allows; the last reported: {reason}; "
+        "if memory ran out, lower batches.tokens or data.max_pixels, then run the command again",
+        code="workers_lost",
     )
 
 

@@ -35,7 +35,9 @@ def evaluation_recipe(
         return yaml_recipe.validated(EvaluationRecipe, given.model_dump(mode="json") | settings)
     lacking = [name for name in ("models", "benchmarks") if name not in settings]
     if lacking:
-        raise UsageError("name a RECIPE, or at least one --model and one --benchmark")
+        raise UsageError(
+            "name a RECIPE, or at least one --model and one --benchmark", code="command_invalid"
+        )
     name = "-".join(["eval", *(one["kind"] for one in settings["benchmarks"])])
     return yaml_recipe.validated(EvaluationRecipe, {"name": name} | settings, overrides)
 
@@ -71,7 +73,7 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
 
     adapter, models = options["adapter"], options["models"]
     if adapter is not None and len(models or ()) != 1:
-        raise UsageError("--adapter goes with exactly one --model")
+        raise UsageError("--adapter needs exactly one --model", code="command_invalid")
     settings: dict[str, Any] = {
         "models": [_model(name, adapter) for name in models or ()],
         "benchmarks": [_benchmark(name) for name in options["benchmarks"] or ()],

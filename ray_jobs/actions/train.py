@@ -37,7 +37,10 @@ def training_recipe(
         given = load_training(recipe_path(named), overrides)
         return yaml_recipe.validated(TrainingRecipe, given.model_dump(mode="json") | settings)
     if "run" not in settings or "base" not in settings:
-        raise UsageError("name a RECIPE, or a --run-dir that holds a selection and a --base")
+        raise UsageError(
+            "name a RECIPE, or a --run-dir that has a selection and a --base",
+            code="command_invalid",
+        )
     name = f"train-{settings.get('selection', 'newest')}"
     return yaml_recipe.validated(TrainingRecipe, {"name": name} | settings, overrides)
 

@@ -61,7 +61,11 @@ def power(
     from medsift.errors import UsageError
 
     if icc and clusters is None:
-        raise UsageError(f"icc {icc:g} means nothing without --clusters; name the images")
+        raise UsageError(
+            f"--icc {icc:g} needs --clusters: give the number of images",
+            code="option_invalid",
+            option="--icc",
+        )
     plan = Benchmark(
         n=n, clusters=n if clusters is None else clusters, icc=icc, rho=rho, baseline=baseline
     )

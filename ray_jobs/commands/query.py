@@ -80,7 +80,11 @@ def _ask(manifest: Path, sql: str, seconds: float, memory: str | None) -> pa.Tab
 
     size = half_of_memory() if memory is None else bytes_of(memory)
     if size is None:
-        raise UsageError(f"--memory {memory!r} is no size; write a number and KB, MB, GB or TB")
+        raise UsageError(
+            f"--memory {memory!r} is no size; write a number and KB, MB, GB or TB",
+            code="option_invalid",
+            option="--memory",
+        )
     with memory_ceiling(size):
         return ask(manifest, sql, f"{size}B", seconds)
 
@@ -97,7 +101,9 @@ def _created(output: Path) -> Iterator[BinaryIO]:
         partial.replace(output)
     except OSError as error:
         raise StorageError(
-            f"cannot write {output}: {error.strerror}; choose another --output"
+            f"cannot write {output}: {error.strerror}; choose another --output",
+            code="path_unwritable",
+            path=str(output),
         ) from error
     finally:
         partial.unlink(missing_ok=True)

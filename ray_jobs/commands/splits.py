@@ -46,9 +46,17 @@ def splits(
     from medsift.leakage_groups import LEVELS
 
     if level is not None and level not in LEVELS:
-        raise UsageError(f"--level {level!r} is not one of {', '.join(LEVELS)}")
+        raise UsageError(
+            f"--level {level!r} is not one of {', '.join(LEVELS)}",
+            code="option_invalid",
+            option="--level",
+        )
     if output is not None and level is None:
-        raise UsageError("--output needs one --level: image, case or patient")
+        raise UsageError(
+            "--output needs one --level: image, case or patient",
+            code="option_invalid",
+            option="--output",
+        )
     run = open_run(run_dir)
     given, kept, groups = _read(run)
     leaks = check_splits(given, groups)
@@ -90,9 +98,17 @@ def _config(shares: str) -> SplitsConfig:
         named = dict(part.split("=", 1) for part in shares.split(","))
         return SplitsConfig(shares={name.strip(): float(share) for name, share in named.items()})
     except ValidationError as error:
-        raise UsageError(f"--shares {shares}: {error.errors()[0]['msg']}") from error
+        raise UsageError(
+            f"--shares {shares}: {error.errors()[0]['msg']}",
+            code="option_invalid",
+            option="--shares",
+        ) from error
     except ValueError as error:
-        raise UsageError(f"--shares {shares!r} is not of the form train=0.8,test=0.2") from error
+        raise UsageError(
+            f"--shares {shares!r} is not of the form train=0.8,test=0.2",
+            code="option_invalid",
+            option="--shares",
+        ) from error
 
 
 def _offer(

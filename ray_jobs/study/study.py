@@ -83,7 +83,11 @@ def conduct(recipe: StudyRecipe, ray: bool, listener: Listener) -> StudyResult:
         trials = _try_all(plan, on_ray if ray else outcomes_here, listener)
         done = [read_trial(plan, one) for one in trials if one.error is None]
         if not done:
-            raise LedgerError(f"all {len(trials)} trials failed, the first: {trials[0].error}")
+            raise LedgerError(
+                f"all {len(trials)} trials failed, the first: {trials[0].error}",
+                code="trials_failed",
+                failed=len(trials),
+            )
         asked = recipe.evaluation
         results = study_results(done, recipe.margin, asked.facets, asked.resampling)
         store_study(plan, trials, results, started)
@@ -99,7 +103,10 @@ def check_complete(result: StudyResult) -> None:
         raise LedgerError(
             f"{len(result.failed)} of {len(result.trials)} trials failed, the first is "
             f"{first.planned.name}: {first.error}; the results are those of the others: run the "
-            "same command to try the failed ones again"
+            "same command to try the failed ones again",
+            code="trials_failed",
+            failed=len(result.failed),
+            first=first.planned.name,
         )
 
 

@@ -100,7 +100,10 @@ def _outcome(task: Any) -> Outcome:
     except RayError as error:
         logger.debug("a trial ended unexpectedly", exc_info=error)
         reason = " ".join(str(error).split())[-300:]
-        return ModelError(f"its worker ended: {reason}; run the same command to try it again")
+        return ModelError(
+            f"its worker ended: {reason}; run the same command to try it again",
+            code="workers_lost",
+        )
     if problem is not None:
         ours: MedSiftError = pickle.loads(problem)
         return ours
