@@ -58,7 +58,7 @@ CODES: Final[dict[str, ErrorCode]] = {
     ),
     "gpu_missing": ErrorCode(
         "A setting asks for a GPU, and this machine has none that torch can use.",
-        "Leave the setting out, or run on a machine with a GPU; `medsift doctor` shows what it has.",
+        "Leave the setting out, or use a machine with a GPU; `medsift doctor` shows what there is.",
     ),
     "workers_too_many": ErrorCode(
         "The machine has fewer CPUs or GPUs than the training asks for workers.",
