@@ -1,4 +1,4 @@
-"""`medsift curate`: a recipe becomes a manifest."""
+"""Define `medsift curate`, which runs a recipe and writes a manifest."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def curate(
         bool | None,
         typer.Option(
             "--ray/--local",
-            help="Run on Ray (RAY_ADDRESS, or one of its own), or in this process.",
+            help="Run on Ray (that of RAY_ADDRESS, or a local one), or in this process.",
             show_default="as the recipe says",
         ),
     ] = None,
 ) -> None:
-    """Run a recipe: read, check, de-duplicate, and write a manifest in which every row has a fate.
+    """Run a recipe: read, check, de-duplicate, select, and record the fate of every row.
 
     The same command again reuses every finished stage. Exit codes: 0 done and balanced, 2 bad
     usage or recipe, 3 input unreadable, 4 ledger unbalanced or too many failures, 130 interrupted.

@@ -1,4 +1,4 @@
-"""`medsift query`: SQL over a manifest, read-only."""
+"""Define `medsift query`, which answers SQL over a manifest, read-only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """How a result is written."""
+    """The formats of a result."""
 
     table = "table"
     csv = "csv"
@@ -31,24 +31,25 @@ class Format(StrEnum):
 def query(
     manifest: ManifestPath,
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT statement.")],
-    style: Annotated[
-        Format, typer.Option("--format", help="How the result is written.")
-    ] = Format.table,
+    style: Annotated[Format, typer.Option("--format", help="Format of the result.")] = Format.table,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write to this file.", show_default="stdout"),
+        typer.Option("--output", "-o", help="File to write to.", show_default="stdout"),
     ] = None,
     seconds: Annotated[
-        float, typer.Option("--seconds", min=0.1, help="Stop the statement after this long.")
+        float,
+        typer.Option("--seconds", min=0.1, help="Stop the statement after this many seconds."),
     ] = 600.0,
     memory: Annotated[
         str | None,
         typer.Option(
-            "--memory", help="Memory for the statement, such as 4GB.", show_default="half of it"
+            "--memory",
+            help="Memory for the statement, such as 4GB.",
+            show_default="half of the memory",
         ),
     ] = None,
 ) -> None:
-    """Ask a manifest in SQL. It is opened read-only, and no other file can be reached.
+    """Query a manifest in SQL. It is opened read-only, and no other file can be read.
 
     Views: selected_samples, funnel, why, coverage, duplicates, conflicts, leaks, timings.
     """
@@ -72,7 +73,7 @@ def query(
 
 
 def _ask(manifest: Path, sql: str, seconds: float, memory: str | None) -> pa.Table:
-    """Answer within the limits. Raises ManifestError, or UsageError for a size that is none."""
+    """Answer within the limits. Raises ManifestError, or UsageError for an invalid size."""
     from medsift.errors import UsageError
     from medsift.manifest import query as ask
     from medsift.manifest.query import half_of_memory

@@ -1,4 +1,4 @@
-"""`medsift study`: is a small set enough? Selections and baselines against full data."""
+"""Define `medsift study`, which compares small selections and baselines with full data."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ def study(
         bool | None,
         typer.Option(
             "--ray/--local",
-            help="Trials as tasks on Ray (RAY_ADDRESS, or one of its own), or one after another.",
+            help="Run trials as tasks on Ray (that of RAY_ADDRESS, or a local one), or one after "
+            "another in this process.",
             show_default="as the recipe says",
         ),
     ] = None,
 ) -> None:
-    """Train and evaluate small sets, baselines and full data; say what is enough, and what is open.
+    """Train and evaluate small sets, baselines and full data, and report which size is enough.
 
-    Finished trials are not repeated, one cut short goes on from its checkpoint: run the same
-    command again. Exit codes: 0 done, 2 bad usage or recipe, 3 data or model not to be had, 4 a
-    trial failed or the selections may hold a benchmark, 130 interrupted.
+    The same command again reuses finished trials and resumes an interrupted one from its
+    checkpoint. Exit codes: 0 done, 2 bad usage or recipe, 3 data or model unavailable, 4 a trial
+    failed or a selection may contain a benchmark, 130 interrupted.
     """
     from ray_jobs.actions.study import conduct_and_report
     from ray_jobs.cli_args import recipe_path
@@ -47,7 +48,7 @@ def study(
 
 
 def show_study(result: StudyResult) -> None:
-    """Print the table, what it adds up to, and where everything is."""
+    """Print the table, its summary, and where everything is."""
     from evaluation.study_text import study_table, summaries
     from medsift.manifest import render
     from ray_jobs.console import closed_pipe_is_fine, shown

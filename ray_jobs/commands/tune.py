@@ -1,4 +1,4 @@
-"""`medsift tune`: curate, fine-tune, and ask before and after, by one recipe."""
+"""Define `medsift tune`, which curates, fine-tunes and evaluates by one recipe."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ def tune(
     log_json: LogJson = False,
     ray: Annotated[
         bool,
-        typer.Option("--ray/--local", help="Run on Ray (RAY_ADDRESS, or one of its own), or here."),
+        typer.Option(
+            "--ray/--local",
+            help="Run on Ray (that of RAY_ADDRESS, or a local one), or in this process.",
+        ),
     ] = True,
 ) -> None:
-    """Curate, select, fine-tune on the selection, and ask the model before and after.
+    """Curate, fine-tune on the selection, and evaluate the model before and after.
 
     The same command again reuses what is finished. Exit codes are those of curate, train and
-    evaluate: 0 done, 2 bad usage or recipe, 3 data or model not to be had, 4 a ledger or a gate
-    says no, 130 interrupted.
+    evaluate: 0 done, 2 bad usage or recipe, 3 data or model unavailable, 4 a ledger or a
+    contamination check fails, 130 interrupted.
     """
     from ray_jobs.actions.curate import shared_ray
     from ray_jobs.actions.tune import curate_tune_and_ask, load_tuning
