@@ -42,7 +42,7 @@ def train(
         str | None,
         typer.Option(
             "--base",
-            help="Base model: embedded, embedded_vlm, or a transformers model by folder or hub name.",
+            help="Base model: embedded, embedded_vlm, or the folder or hub name of another.",
             show_default="as the recipe says",
         ),
     ] = None,

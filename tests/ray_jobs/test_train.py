@@ -254,7 +254,7 @@ def test_people_see_the_example_once_and_what_comes_next(
     assert said.code == 0, said.err
     assert said.err.count("⟦") == 2
     assert "step 1 of 2: loss " in said.err
-    assert "unchecked: held against no benchmark" in said.out
+    assert "unchecked: compared with no benchmark" in said.out
     [result] = (run / "trainings").glob("train-chosen-*/result")
     shown = result.relative_to(run.parent)
     assert f"medsift evaluate --model {qwen} --adapter {shown} --benchmark" in said.out
@@ -270,7 +270,7 @@ def test_people_see_the_example_once_and_what_comes_next(
 
 
 BAD: dict[str, tuple[list[str], int, str]] = {
-    "nothing named": ([], 2, "name a RECIPE, or a --run-dir that holds a selection and a --base"),
+    "nothing named": ([], 2, "name a RECIPE, or a --run-dir that has a selection and a --base"),
     "no such recipe": (["absent"], 2, "no recipe at absent"),
     "no run": (["--run-dir", "gone", "--base", "qwen"], 2, "there is no manifest at"),
     "no selection": (["--selection", "small"], 2, "has no selection 'small'; it has chosen"),
