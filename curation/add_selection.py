@@ -130,7 +130,7 @@ def _add(run: FinishedRun, config: SelectionConfig, replace: bool, executor: Exe
     _check_selected(run)
     ordinal = _next_ordinal(run, config.name, replace)
     candidates = _candidates(run, executor)
-    found = select(candidates, read_scores(run.folders), config, run.recipe.seed, executor)
+    found = select(candidates, read_scores(run.upstream), config, run.recipe.seed, executor)
     now = datetime.now(UTC).replace(tzinfo=None)
     append_tables(run.manifest, run.run_id, _tables(found, candidates, ordinal, now))
     return Added(run.run_id, found, candidates)
@@ -139,12 +139,12 @@ def _add(run: FinishedRun, config: SelectionConfig, replace: bool, executor: Exe
 def _candidates(run: FinishedRun, executor: Executor) -> Candidates:
     recipe = run.recipe
     return read_candidates(
-        run.run_dir, run.folders, recipe.strata, recipe.graph, recipe.neighbors, executor.run
+        run.run_dir, run.upstream, recipe.strata, recipe.graph, recipe.neighbors, executor.run
     )
 
 
 def _check_selected(run: FinishedRun) -> None:
-    if "select" not in run.folders:
+    if "select" not in run.upstream:
         raise UsageError(
             f"run {run.run_id} stopped for a person to look at its review list; set "
             "decontaminate.unresolved to keep or drop and curate again"
@@ -192,7 +192,7 @@ def _make_last(
     executor: Executor,
 ) -> dict[str, int]:
     """Make selections whose places and moments are before all held; their samples by name."""
-    candidates, scores = _candidates(run, executor), read_scores(run.folders)
+    candidates, scores = _candidates(run, executor), read_scores(run.upstream)
     first = min(one.ordinal for one in held.values())
     oldest = min(one.made for one in held.values())
     parts, samples = [], {}

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from medsift import records
 from medsift.errors import LedgerError
-from medsift.storage.parts import count_rows, read_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +28,13 @@ class Balance:
         return self.rows_in == self.kept + self.dropped + self.failed
 
 
-def measure(stage: str, rows_in: int, folder: Path) -> Balance:
-    """Count a stage's kept samples and its decisions from its Parquet output."""
-    actions = read_folder(folder / "decisions", records.DECISIONS, ["action"])["action"]
+def measure(stage: str, rows_in: int, kept: int, decisions: pa.Table) -> Balance:
+    """Return the balance of a stage from the rows it left and its decisions."""
+    actions = decisions["action"]
     return Balance(
         stage=stage,
         rows_in=rows_in,
-        kept=count_rows(folder / "samples"),
+        kept=kept,
         dropped=_count(actions, records.DROPPED),
         failed=_count(actions, records.FAILED),
     )

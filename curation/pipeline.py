@@ -1,28 +1,31 @@
-"""A run: stages in order, each under its fingerprint, reused when nothing changed."""
+"""Run the stages of a recipe in order, each under its fingerprint, reused when nothing changed."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from curation import ledger
+from curation.current_samples import read_samples
 from curation.ledger import Balance
-from curation.publish import decided, publish
+from curation.publish import all_decisions, publish
 from curation.recipe import Recipe
+from curation.run_dir import open_run
 from curation.stage_marker import MARKER, StageMarker, read_marker
+from curation.stage_outputs import StageOutputs, Upstream
 from curation.stages import STAGES
-from curation.stages.decontaminate import DecontaminateStage, check_indexes, undecided
-from curation.stages.embed import EmbedStage
+from curation.stages.decontaminate import check_indexes, undecided
 from curation.stages.score import check_models
-from curation.stages.stage import FinishedStage, Operator, Stage, StageContext
-from curation.unread import read_census
+from curation.stages.stage import FinishedStage, Operator, Stage, StageContext, StagesDone
+from curation.unread import census_of
 from medsift import records
-from medsift.errors import LedgerError, StorageError
+from medsift.errors import LedgerError, StorageError, UsageError
 from medsift.execution import Executor
 from medsift.manifest import newest_version
 from medsift.progress import (
@@ -34,7 +37,7 @@ from medsift.progress import (
     silent,
 )
 from medsift.storage.local_paths import require_local
-from medsift.storage.parts import count_rows, read_folder, write_json
+from medsift.storage.parts import write_json
 from medsift.storage.run_lock import claimed
 from medsift.storage.seals import broken, make_durable, seals, sync
 from medsift.vocabulary import MANIFEST_NAME
@@ -44,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run leaves behind, and how its rows fared."""
+    """The files of a run, and how its rows fared."""
 
     run_id: str
     run_dir: Path
@@ -60,113 +63,148 @@ def curate(
 ) -> RunResult:
     """Run every stage that is not already there, then write the manifest and the report.
 
-    Raises, before anything runs, ModelError when a scorer's model cannot be had, and UsageError or
-    InputError when a benchmark's index cannot be compared; LedgerError at once when a stage's rows
-    do not add up, and after the manifest is written when a row has no fate, more failed than the
-    recipe tolerates, or a person must decide on some; InputError, ModelError or StorageError as
-    stages meet them.
+    Raises:
+        ModelError: a scorer's model cannot be loaded; before anything runs.
+        UsageError: a benchmark's index cannot be compared; before anything runs.
+        LedgerError: a stage's rows do not add up; or, after the manifest is written, a row has no
+            fate, more rows failed than the recipe tolerates, or a person must decide on some.
+        InputError, StorageError: as stages meet them.
     """
     started = datetime.now(UTC)
+    with _run_directory(recipe, run_dir) as folder:
+        if (folder / MANIFEST_NAME).exists():
+            newest_version(folder / MANIFEST_NAME)  # refused now rather than after the work
+        done = _run_stages(recipe, folder, executor, listener, None)
+        manifest, report = publish(recipe, folder, done, started)
+    if done.problem is not None:
+        raise done.problem
+    return RunResult(done.run_id, folder, manifest, report, done.stages, done.warnings)
+
+
+def run_stages(
+    recipe: Recipe,
+    run_dir: Path,
+    executor: Executor,
+    listener: Listener = silent,
+    until: str | None = None,
+) -> StagesDone:
+    """Run the stages of a recipe, without a manifest and without a page.
+
+    Args:
+        recipe: The sources, rules and seed.
+        run_dir: Where the stages keep their tables; another run or selection there is waited for
+            by nobody: it is refused.
+        executor: How the work is spread.
+        listener: Called with every event of the run.
+        until: The last stage to run; all of them when not given.
+
+    Raises:
+        UsageError: no stage is called `until`, or as `curate`.
+        LedgerError: a stage's rows do not add up. What concerns the whole run is not raised but
+            returned as `problem`.
+        ModelError, InputError, StorageError: as `curate`.
+    """
+    names = [stage.name for stage in STAGES]
+    if until is not None and until not in names:
+        raise UsageError(
+            f"no stage is called {until!r}; there are {', '.join(names)}",
+            code="stage_unknown",
+            stage=until,
+        )
+    with _run_directory(recipe, run_dir) as folder:
+        return _run_stages(recipe, folder, executor, listener, until)
+
+
+@contextmanager
+def _run_directory(recipe: Recipe, run_dir: Path) -> Iterator[Path]:
+    """Lock the run directory for this process, after what can be refused at once was checked."""
     require_local(run_dir)
-    check_models(recipe)  # refused now rather than after the work
+    check_models(recipe)
     check_indexes(recipe)
-    run_dir = run_dir.absolute()
-    with claimed(run_dir):
-        if (run_dir / MANIFEST_NAME).exists():
-            newest_version(run_dir / MANIFEST_NAME)  # refused now rather than after the work
-        stages = _run_stages(recipe, run_dir, executor, listener)
-        run_id = run_identity(recipe, stages)
-        problem = _verdict(recipe, stages)
-        manifest, report = publish(recipe, run_dir, run_id, stages, started, problem is None)
-    if problem is not None:
-        raise problem
-    warnings = _warnings(recipe, stages)
-    return RunResult(run_id, run_dir, manifest, report, tuple(stages), warnings)
-
-
-def _warnings(recipe: Recipe, stages: Sequence[FinishedStage]) -> tuple[str, ...]:
-    folder = next(stage.folder for stage in stages if stage.stage == EmbedStage.name)
-    unread = read_census(folder).sentence(recipe.encoder.label)
-    return () if unread is None else (unread,)
-
-
-def run_identity(recipe: Recipe, stages: list[FinishedStage]) -> str:
-    """Id of a recipe applied to an input, as its files are now and where they are."""
-    return records.digest(recipe.fingerprint(), stages[-1].fingerprint)[:12]
+    folder = run_dir.absolute()
+    with claimed(folder):
+        yield folder
 
 
 def _run_stages(
-    recipe: Recipe, run_dir: Path, executor: Executor, listener: Listener
-) -> list[FinishedStage]:
+    recipe: Recipe, run_dir: Path, executor: Executor, listener: Listener, until: str | None
+) -> StagesDone:
     finished: list[FinishedStage] = []
+    waiting: LedgerError | None = None
     for stage in STAGES:
-        upstream = {done.stage: done.folder for done in finished}
-        previous = finished[-1] if finished else None
-        fingerprint = _fingerprint(stage, recipe, upstream, previous)
-        folder = run_dir / "stages" / f"{stage.name}-{fingerprint[:16]}"
-        done = _load(stage, folder)
-        if done is None:
-            rows_in = count_rows(previous.folder / "samples") if previous else None
-            done = _run(stage, recipe, run_dir, folder, upstream, executor, listener, rows_in)
+        if not stage.applies(recipe):
+            continue
+        done = _finish(stage, recipe, run_dir, finished, executor, listener)
         listener(_event(done))
         finished.append(done)
-        if _undecided(recipe, finished):
+        waiting = undecided(recipe, done.outputs)
+        if waiting is not None or stage.name == until:
             break
-    return finished
+    problem = _verdict(recipe, finished) or waiting
+    run_id = records.digest(recipe.fingerprint(), finished[-1].fingerprint)[:12]
+    return StagesDone(run_id, tuple(finished), problem, _warnings(recipe, finished))
 
 
-def _undecided(recipe: Recipe, stages: Sequence[FinishedStage]) -> LedgerError | None:
-    """Why the run goes no further than its last stage, where a person must decide first."""
-    last = stages[-1]
-    return undecided(recipe, last.folder) if last.stage == DecontaminateStage.name else None
+def _warnings(recipe: Recipe, stages: Sequence[FinishedStage]) -> tuple[str, ...]:
+    """What people should know of the result: texts that the encoder could not read."""
+    embed = next((done.outputs for done in stages if done.stage == "embed"), None)
+    if embed is None:
+        return ()
+    unread = census_of(embed.measures.read().to_pylist()).sentence(recipe.encoder.label)
+    return () if unread is None else (unread,)
 
 
-def _fingerprint(
-    stage: Stage, recipe: Recipe, upstream: Mapping[str, Path], previous: FinishedStage | None
-) -> str:
-    return records.fingerprint(
+def _finish(
+    stage: Stage,
+    recipe: Recipe,
+    run_dir: Path,
+    finished: Sequence[FinishedStage],
+    executor: Executor,
+    listener: Listener,
+) -> FinishedStage:
+    """Return a stage as an earlier run left it, else run it."""
+    upstream = Upstream([done.outputs for done in finished])
+    fingerprint = records.fingerprint(
         {
             "stage": stage.name,
             "version": stage.version,
             "settings": stage.settings(recipe, upstream),
-            "upstream": previous.fingerprint if previous else None,
+            "upstream": finished[-1].fingerprint if finished else None,
         }
     )
-
-
-def _run(
-    stage: Stage,
-    recipe: Recipe,
-    run_dir: Path,
-    folder: Path,
-    upstream: Mapping[str, Path],
-    executor: Executor,
-    listener: Listener,
-    rows_in: int | None,
-) -> FinishedStage:
-    """Run a stage and mark it done; parts of an interrupted run are kept and finished."""
+    folder = run_dir / "stages" / f"{stage.name}-{fingerprint[:16]}"
+    outputs = StageOutputs(stage.name, folder, stage.outputs, fingerprint, stage.decides)
+    done = _load(outputs)
+    if done is not None:
+        return done
     context = StageContext(
         recipe=recipe,
         run_dir=run_dir,
         folder=folder,
+        outputs=outputs,
         upstream=upstream,
         executor=executor,
         begin=lambda total, unit: listener(StageStarted(stage.name, total, unit)),
         advance=_counter(stage.name, listener),
         warn=lambda message: listener(StageWarned(stage.name, message)),
+        open_run=lambda path: open_run(path).upstream,
     )
+    return _run(stage, context, finished)
+
+
+def _run(stage: Stage, context: StageContext, finished: Sequence[FinishedStage]) -> FinishedStage:
+    """Run a stage and mark it done; parts of an interrupted run are kept and finished."""
+    outputs = context.outputs
     start = time.perf_counter()
     stage.run(context)
-    _sweep(folder)
+    _sweep(outputs.folder)
     seconds = time.perf_counter() - start
-    entered = rows_in if rows_in is not None else count_rows(folder / "rows")
-    balance = ledger.measure(stage.name, entered, folder)
+    left = read_samples(Upstream([*context.upstream.values(), outputs]), ["row_id"])
+    rows_in = finished[-1].balance.kept if finished else outputs.rows.count()
+    balance = ledger.measure(stage.name, rows_in, left.num_rows, outputs.decisions.read())
     ledger.check_stage(balance)
-    _mark(folder, balance, seconds, context.operators)
-    fingerprint = folder.name.rpartition("-")[2]
-    return FinishedStage(
-        stage.name, folder, fingerprint, balance, seconds, False, tuple(context.operators)
-    )
+    _mark(outputs, balance, seconds, context.operators)
+    return FinishedStage(outputs, balance, seconds, False, tuple(context.operators))
 
 
 def _sweep(folder: Path) -> None:
@@ -186,9 +224,13 @@ def _counter(stage: str, listener: Listener) -> Callable[[int], None]:
     return advance
 
 
-def _mark(folder: Path, balance: Balance, seconds: float, operators: list[Operator]) -> None:
-    """Write the done-marker, once all that it speaks for is on the disk."""
+def _mark(
+    outputs: StageOutputs, balance: Balance, seconds: float, operators: list[Operator]
+) -> None:
+    """Write the done-marker, once all that it vouches for is on the disk."""
+    folder = outputs.folder
     done = StageMarker(
+        fingerprint=outputs.fingerprint,
         rows_in=balance.rows_in,
         kept=balance.kept,
         dropped=balance.dropped,
@@ -198,6 +240,7 @@ def _mark(folder: Path, balance: Balance, seconds: float, operators: list[Operat
         files=seals(folder, folder.rglob("*.parquet")),
     )
     try:
+        folder.mkdir(parents=True, exist_ok=True)  # a stage with nothing to say wrote no file
         make_durable(folder)
         write_json(done.model_dump(mode="json"), folder / MARKER)
         sync(folder / MARKER)
@@ -206,39 +249,42 @@ def _mark(folder: Path, balance: Balance, seconds: float, operators: list[Operat
         raise StorageError(f"cannot finish {folder}: {error}; free some space") from error
 
 
-def _load(stage: Stage, folder: Path) -> FinishedStage | None:
-    """The stage as an earlier run left it, or None if it is not whole.
+def _load(outputs: StageOutputs) -> FinishedStage | None:
+    """Return the stage as an earlier run left it, or None if it is not complete.
 
     A stage whose marker or files are not what they were when it ended is removed, to run again.
     """
+    folder = outputs.folder
     marker = folder / MARKER
     if not marker.exists():
         return None
     done = read_marker(folder)
     problem = f"{marker} is damaged or of another version"
-    if done is not None:
+    if done is not None and done.fingerprint != outputs.fingerprint:
+        problem = f"{marker} is of another stage, whose fingerprint begins alike"
+    elif done is not None:
         problem = broken(folder, done.files) or ""
     if done is None or problem:
-        logger.warning("%s: stage %s runs again", problem, stage.name)
+        logger.warning("%s: stage %s runs again", problem, outputs.stage)
         shutil.rmtree(folder)
         return None
-    balance = Balance(stage.name, done.rows_in, done.kept, done.dropped, done.failed)
+    balance = Balance(outputs.stage, done.rows_in, done.kept, done.dropped, done.failed)
     operators = tuple(Operator(*line) for line in done.operators)
-    fingerprint = folder.name.rpartition("-")[2]
-    return FinishedStage(stage.name, folder, fingerprint, balance, done.seconds, True, operators)
+    return FinishedStage(outputs, balance, done.seconds, True, operators)
 
 
 def _verdict(recipe: Recipe, stages: Sequence[FinishedStage]) -> LedgerError | None:
-    """The reason why this run does not count, if there is one."""
-    rows = read_folder(stages[0].folder / "rows", records.ROWS, ["row_id"])
-    kept = read_folder(stages[-1].folder / "samples", records.SAMPLES, ["row_id"])
+    """Return the reason why this run does not count, if there is one."""
+    upstream = Upstream([done.outputs for done in stages])
+    rows = stages[0].outputs.rows.read(["row_id"])
+    kept = read_samples(upstream, ["row_id"])
     balances = [stage.balance for stage in stages]
     try:
-        ledger.check_rows(rows, kept, decided(stages))
+        ledger.check_rows(rows, kept, all_decisions(stages))
         ledger.check_tolerance(balances, rows.num_rows, recipe.failures.tolerance)
     except LedgerError as problem:
         return problem
-    return _undecided(recipe, stages)
+    return None
 
 
 def _event(done: FinishedStage) -> StageFinished:

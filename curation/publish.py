@@ -11,15 +11,15 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from curation.current_samples import WrittenSamples
 from curation.projection import principal_plane
 from curation.recipe import Recipe
 from curation.report import write_report
-from curation.stages.split import with_splits
-from curation.stages.stage import FinishedStage
-from medsift import records
-from medsift.manifest import RunRecord, write_manifest
-from medsift.storage.parts import parts, read_folder, read_part
-from medsift.storage.vectors import read_vectors
+from curation.stage_outputs import Upstream
+from curation.stages import STAGES
+from curation.stages.stage import FinishedStage, StagesDone
+from medsift.manifest import BY_NAME, RunRecord, write_manifest
+from medsift.storage.vectors import ContentVectors
 from medsift.vocabulary import MANIFEST_NAME
 
 REPORT_NAME: Final = "report.html"
@@ -35,92 +35,79 @@ PACKAGES: Final = (
     "pillow",
     "rensa",
 )
-LATE: Final = {
-    "score": ("scores", "combinations", "correlations"),
-    "select": ("selections", "selection_settings", "curves"),
-}
-"""Tables of stages that a run which waits for a person does not reach."""
 
 
 def publish(
-    recipe: Recipe,
-    run_dir: Path,
-    run_id: str,
-    stages: Sequence[FinishedStage],
-    started: datetime,
-    balanced: bool,
+    recipe: Recipe, run_dir: Path, done: StagesDone, started: datetime
 ) -> tuple[Path, Path]:
-    """Write the manifest and the report into the run directory; return their paths."""
+    """Write the manifest and the report of finished stages; return their paths.
+
+    Args:
+        recipe: What the stages carried out.
+        run_dir: Where both files go.
+        done: The stages, as `run_stages` returns them.
+        started: When the run began; the manifest keeps it.
+
+    Raises:
+        StorageError: the disk refuses.
+        ManifestError: the manifest that is there is of another layout.
+    """
     manifest, report = run_dir / MANIFEST_NAME, run_dir / REPORT_NAME
     run = RunRecord(
-        run_id=run_id,
+        run_id=done.run_id,
         name=recipe.name,
         created_at=started,
         finished_at=datetime.now(UTC),
-        status="balanced" if balanced else "failed",
+        status="balanced" if done.problem is None else "failed",
         recipe=recipe.resolved(),
         recipe_fingerprint=recipe.fingerprint(),
-        input_fingerprint=stages[0].fingerprint,
+        input_fingerprint=done.stages[0].fingerprint,
         code_version=metadata.version("medsift"),
         packages={name: metadata.version(name) for name in PACKAGES},
         seed=recipe.seed,
     )
-    write_manifest(manifest, manifest_tables(stages), run)
-    write_report(manifest, run_id, report)
+    upstream = done.upstream
+    # Every row that became a sample is listed with its tags, whatever later stages made of it.
+    with WrittenSamples(upstream, run_dir, left=upstream.through("images")) as samples:
+        write_manifest(manifest, {"samples": samples, **manifest_tables(done.stages)}, run)
+    write_report(manifest, done.run_id, report)
     return manifest, report
 
 
-def decided(stages: Sequence[FinishedStage]) -> pa.Table:
-    """Every ledger entry of a run, in the order of its stages."""
-    return pa.concat_tables(
-        read_folder(stage.folder / "decisions", records.DECISIONS) for stage in stages
-    )
+def all_decisions(stages: Sequence[FinishedStage]) -> pa.Table:
+    """Return every ledger entry of a run, in the order of its stages."""
+    return pa.concat_tables(stage.outputs.decisions.read() for stage in stages)
 
 
 def manifest_tables(stages: Sequence[FinishedStage]) -> dict[str, Any]:
-    """Tables of the manifest, as Arrow tables or Parquet files, without `run_id`."""
-    folder = {stage.stage: stage.folder for stage in stages}
+    """Return the manifest's tables but `samples`, as Arrow tables or Parquet files.
+
+    A table of a stage fills the manifest's table of the same name; several stages may fill one.
+    """
+    upstream = Upstream([stage.outputs for stage in stages])
     tables: dict[str, Any] = {
-        "rows": parts(folder["ingest"] / "rows"),
-        "samples": _samples(folder["images"] / "samples", folder["split"] / "assigned"),
-        "images": _images(folder["images"], folder["dedup"]),
-        "decisions": decided(stages),
+        "images": _images(upstream),
+        "decisions": all_decisions(stages),
         "stages": _stages(stages),
         "operators": _operators(stages),
     }
-    for name in ("clusters", "conflicts_found", "sweep"):
-        tables[name] = parts(folder["dedup"] / name.removesuffix("_found"))
-    measuring = ("ingest", "embed", "dedup", "split")
-    tables["measures"] = [part for stage in measuring for part in parts(folder[stage] / "measures")]
-    leaking = ("split", "decontaminate")
-    tables["leaks_found"] = [part for stage in leaking for part in parts(folder[stage] / "leaks")]
-    tables["reviews"] = parts(folder["decontaminate"] / "reviews")
-    for stage, names in LATE.items():
-        for name in names:
-            tables[name] = parts(folder[stage] / name) if stage in folder else []
+    declared = {name for stage in STAGES for name in stage.outputs}
+    for name in sorted(declared.intersection(BY_NAME).difference(tables, {"samples"})):
+        tables[name] = [
+            part
+            for outputs in upstream.values()
+            if name in outputs.schemas
+            for part in getattr(outputs, name).parts()
+        ]
     return tables
 
 
-def _samples(samples: Path, assigned: Path) -> pa.Table | list[Path]:
-    """Every valid row; where splits were assigned, those that survived have their new one."""
-    if not parts(assigned):
-        return parts(samples)
-    lines = pa.concat_tables(read_part(part) for part in parts(assigned)).to_pylist()
-    new = {line["row_id"]: line["split"] for line in lines}
-    table = read_folder(samples, records.SAMPLES)
-    given = zip(table["row_id"].to_pylist(), table["split"].to_pylist(), strict=True)
-    return with_splits(table, [new.get(row, split) for row, split in given])
-
-
-def _images(images: Path, dedup: Path) -> pa.Table:
-    """Image facts with the copy group and the place on the map."""
-    facts = read_folder(images / "images", records.IMAGES).drop_columns(
-        ["thumb", "error", "detail"]
-    )
-    groups = dict(
-        line.values() for line in read_part(dedup / "groups", ["image_id", "group_id"]).to_pylist()
-    )
-    places = _map(images / "vectors")
+def _images(upstream: Upstream) -> pa.Table:
+    """Return image facts with the copy group and the place on the map."""
+    facts = upstream.images.images.read().drop_columns(["thumb", "error", "detail"])
+    lines = upstream.dedup.groups.read(["image_id", "group_id"]).to_pylist()
+    groups = {line["image_id"]: line["group_id"] for line in lines}
+    places = _map(upstream.images.vectors.read_vectors())
     ids = facts["image_id"].to_pylist()
     here = [places[image] for image in ids]
     facts = facts.append_column("group_id", pa.array([groups[image] for image in ids], pa.string()))
@@ -128,9 +115,8 @@ def _images(images: Path, dedup: Path) -> pa.Table:
     return facts.append_column("y", pa.array([y for _, y in here], pa.float32()))
 
 
-def _map(vectors: Path) -> dict[str, tuple[float, float]]:
-    """Image id → coordinates on the two principal axes of all image vectors."""
-    content = read_vectors(vectors)
+def _map(content: ContentVectors) -> dict[str, tuple[float, float]]:
+    """Return image id → coordinates on the two principal axes of all image vectors."""
     plane = principal_plane(np.asarray(content.matrix))
     return {image: (float(x), float(y)) for image, (x, y) in zip(content.ids, plane, strict=True)}
 

@@ -1,60 +1,35 @@
-"""A run that is done: its recipe and the folders of its stages, found again by its manifest."""
+"""Open a finished run: its recipe and the tables of its stages, named by its manifest."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pydantic import ValidationError
 
 from curation.recipe import Recipe
 from curation.stage_marker import MARKER, read_marker
+from curation.stage_outputs import StageOutputs, Upstream
+from curation.stages import STAGES
 from medsift.errors import InputError, ManifestError, StorageError
 from medsift.manifest import read
 from medsift.storage.seals import broken
 from medsift.vocabulary import MANIFEST_NAME
 
+FINGERPRINT: Final = re.compile("[0-9a-f]{16,64}")
 
-class StageFolders(Mapping[str, Path]):
-    """The folders of a run's stages, each compared with its seals when it is first asked for.
+
+def _require_complete(outputs: StageOutputs) -> None:
+    """Refuse a stage whose files are not what they were when it ended.
 
     A part that is gone would be read as no rows, and a flipped one as others.
     """
-
-    def __init__(self, folders: Mapping[str, Path], run: str) -> None:
-        self.folders, self.run = folders, run
-        self.whole: set[str] = set()
-
-    def __getitem__(self, stage: str) -> Path:
-        """The folder of a stage.
-
-        Raises:
-            ManifestError: the run names no such stage.
-            StorageError: a file of the stage is not what it was when the stage ended.
-        """
-        if stage not in self.folders:
-            raise ManifestError(f"{self.run} names no stage {stage!r}; curate again")
-        folder = self.folders[stage]
-        if stage not in self.whole:
-            _require_whole(folder)
-            self.whole.add(stage)
-        return folder
-
-    def __contains__(self, stage: object) -> bool:
-        return stage in self.folders
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.folders)
-
-    def __len__(self) -> int:
-        return len(self.folders)
-
-
-def _require_whole(folder: Path) -> None:
+    folder = outputs.folder
     marker = read_marker(folder)
-    if marker is None:
+    if marker is None or marker.fingerprint != outputs.fingerprint:
         problem: str | None = f"{folder / MARKER} is damaged or of another version"
     else:
         problem = broken(folder, marker.files)
@@ -72,7 +47,8 @@ class FinishedRun:
     run_dir: Path
     manifest: Path
     recipe: Recipe
-    folders: Mapping[str, Path]
+    upstream: Upstream
+    """The tables of its stages; each stage is compared with its seals when first asked for."""
 
 
 def open_run(run_dir: Path, run_id: str | None = None) -> FinishedRun:
@@ -82,7 +58,7 @@ def open_run(run_dir: Path, run_id: str | None = None) -> FinishedRun:
         ManifestError: there is no manifest or no such run, or its recipe is of another version.
         InputError: a stage's folder is gone.
 
-    Its `folders` raise StorageError for a stage whose files are not what they were.
+    Its `upstream` raises StorageError for a stage whose files are not what they were.
     """
     run_dir = run_dir.absolute()
     manifest = run_dir / MANIFEST_NAME
@@ -94,7 +70,7 @@ def open_run(run_dir: Path, run_id: str | None = None) -> FinishedRun:
         raise ManifestError(f"{manifest} has no run {wanted!r}; it has {known}")
     assert wanted is not None
     return FinishedRun(
-        wanted, run_dir, manifest, _recipe(lines[wanted], manifest), _folders(run_dir, wanted)
+        wanted, run_dir, manifest, _recipe(lines[wanted], manifest), _upstream(run_dir, wanted)
     )
 
 
@@ -108,19 +84,25 @@ def _recipe(text: str, manifest: Path) -> Recipe:
         ) from error
 
 
-def _folders(run_dir: Path, run_id: str) -> StageFolders:
+def _upstream(run_dir: Path, run_id: str) -> Upstream:
     sql = "SELECT stage, fingerprint FROM stages WHERE run_id = $1 ORDER BY ordinal"
-    folders = {}
     manifest = run_dir / MANIFEST_NAME
+    known = {stage.name: stage for stage in STAGES}
+    listed = []
     for line in read(manifest, sql, [run_id]).to_pylist():
-        name = f"{line['stage']}-{str(line['fingerprint'])[:16]}"
-        if Path(name).name != name or "\0" in name:
-            raise ManifestError(f"{manifest} names a stage {name!r}, which is no name of a folder")
-        folder = run_dir / "stages" / name
+        name, fingerprint = str(line["stage"]), str(line["fingerprint"])
+        # A manifest may be anyone's: its words name a folder below this one, and nothing else.
+        if name not in known or not FINGERPRINT.fullmatch(fingerprint):
+            raise ManifestError(
+                f"{manifest} names a stage {name!r} of fingerprint {fingerprint!r}, which this "
+                "version does not know; curate again"
+            )
+        folder = run_dir / "stages" / f"{name}-{fingerprint[:16]}"
         if not (folder / MARKER).exists():
             raise InputError(
-                f"stage {line['stage']} of run {run_id} is gone: there is no {folder}; "
+                f"stage {name} of run {run_id} is gone: there is no {folder}; "
                 "curate again into this run directory"
             )
-        folders[line["stage"]] = folder
-    return StageFolders(folders, f"run {run_id} in {manifest}")
+        stage = known[name]
+        listed.append(StageOutputs(name, folder, stage.outputs, fingerprint, stage.decides))
+    return Upstream(listed, _require_complete)

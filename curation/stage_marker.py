@@ -1,4 +1,4 @@
-"""The note `done.json` in a stage's folder: the stage is whole, and these are its files."""
+"""Read the note `done.json` in a stage's folder: the stage is complete, and these are its files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ MARKER: Final = "done.json"
 
 
 class StageMarker(Config):
-    """The balance, the timings, and every file with its seal."""
+    """The identity, the balance, the timings, and every file with its seal."""
 
+    fingerprint: str
+    """Digest of settings, version and everything upstream: the stage's whole identity."""
     rows_in: int
     kept: int
     dropped: int

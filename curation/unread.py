@@ -14,7 +14,6 @@ import pyarrow as pa
 from curation.encoders.scripts import main_script
 from medsift import records
 from medsift.arrays import Flags
-from medsift.storage.parts import read_folder
 from medsift.storage.vectors import vector_parts
 
 STAGE: Final = "embed"
@@ -80,11 +79,6 @@ def census_of(measures: Sequence[Mapping[str, Any]]) -> Census:
         if name.startswith(IN_SCRIPT)
     }
     return Census(value.get(ALL, 0), unread)
-
-
-def read_census(folder: Path) -> Census:
-    """The count that the embed stage left in its folder."""
-    return census_of(read_folder(folder / "measures", records.MEASURES).to_pylist())
 
 
 def encoded_census(texts: Mapping[str, str], vectors: Path) -> Census:

@@ -19,7 +19,6 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-STAGES: Final = ("ingest", "images", "embed", "dedup", "split", "decontaminate", "score", "select")
 TAGS: Final = (
     "split",
     "modality",
@@ -131,6 +130,15 @@ MEASURES: Final = pa.schema(
         pa.field("note", pa.string()),
     ]
 )
+
+
+VECTORS: Final = pa.schema(
+    [
+        pa.field("content_id", pa.string(), nullable=False),
+        pa.field("vector", pa.list_(pa.float32()), nullable=False),
+    ]
+)
+"""A vector table of any dimension; its files have one dimension, as `vectors_schema` says."""
 
 
 def vectors_schema(dimension: int) -> pa.Schema:

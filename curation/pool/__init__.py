@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from curation.pool.graph import GraphConfig, KnnGraph, build_graph
 from curation.pool.graph_cache import graph_path, stored_graph
-from curation.pool.pool import Pool, SampleVectors, load_pool, pool_folder, stratum_names
+from curation.pool.pool import (
+    Pool,
+    SampleVectors,
+    load_pool,
+    represented_rows,
+    strata_of,
+    stratum_names,
+)
 
 __all__ = [
     "GraphConfig",
@@ -14,7 +21,8 @@ __all__ = [
     "build_graph",
     "graph_path",
     "load_pool",
-    "pool_folder",
+    "represented_rows",
     "stored_graph",
+    "strata_of",
     "stratum_names",
 ]

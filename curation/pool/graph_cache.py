@@ -16,7 +16,7 @@ from medsift.storage.parts import written_whole
 
 
 def graph_path(run_dir: Path, pool: str, config: GraphConfig) -> Path:
-    """Where a run keeps the graph of the pool in the stage folder of name `pool`."""
+    """Return where a run keeps the graph of the pool that the stage of fingerprint `pool` left."""
     name = fingerprint([pool, config.model_dump(mode="json")])
     return run_dir / "graphs" / f"{name}.npz"
 

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.current_samples import read_samples
 from curation.neighbors import check_vectors
 from curation.pool.letters import LETTER_DIMENSION, letter_vectors
+from curation.stage_outputs import Upstream
 from medsift import records
 from medsift.arrays import Doubles, Flags, Floats
 from medsift.errors import UsageError
 from medsift.leakage_groups import components
 from medsift.reorder import sorted_rows
-from medsift.storage.parts import read_folder, read_part
-from medsift.storage.vectors import ContentVectors, read_vectors
+from medsift.storage.vectors import ContentVectors
 
 TRAIN: Final = "train"
-POOL_STAGES: Final = ("decontaminate", "split", "dedup")
 UNKNOWN: Final = "unknown"
 FACTS: Final = [name for name in records.IMAGES.names if name not in ("thumb", "error", "detail")]
 
@@ -105,8 +104,8 @@ class Pool:
         return [name.get(place, ids[place]) for place in label]
 
 
-def load_pool(folders: Mapping[str, Path], strata: Sequence[str], *, shared_space: bool) -> Pool:
-    """Read the pool from the folders of finished stages (`images`, `embed`, `dedup` and on).
+def load_pool(upstream: Upstream, strata: Sequence[str], *, shared_space: bool) -> Pool:
+    """Read the pool from finished stages (`images`, `embed`, `dedup` and later ones).
 
     Held-out splits are left out: nothing that decides what to train on may look at them.
 
@@ -114,25 +113,20 @@ def load_pool(folders: Mapping[str, Path], strata: Sequence[str], *, shared_spac
         UsageError: a stratum tag that no sample of the pool has.
         InputError: vectors that are not finite.
     """
-    samples = read_folder(pool_folder(folders) / "samples", records.SAMPLES)
+    samples = read_samples(upstream)
     samples = samples.filter(pc.equal(pc.fill_null(samples["split"], TRAIN), TRAIN))
     samples = sorted_rows(samples, ["sample_id", "row_id"])
     return Pool(
         samples=samples,
-        images=_facts(samples, folders),
-        vectors=_vectors(samples, folders, shared_space),
-        mass=_mass(samples, folders["dedup"]),
+        images=_facts(samples, upstream),
+        vectors=_vectors(samples, upstream, shared_space),
+        mass=represented_rows(samples, upstream.dedup.decisions.read(["witness"])),
         strata=stratum_names(samples, strata),
     )
 
 
-def pool_folder(folders: Mapping[str, Path]) -> Path:
-    """Folder of the last finished stage that decides who is in the pool."""
-    return next(folders[stage] for stage in POOL_STAGES if stage in folders)
-
-
 def stratum_names(samples: pa.Table, tags: Sequence[str]) -> list[str]:
-    """Name of each sample's stratum (n): its tags, joined by " / ".
+    """Name each sample's stratum (n) as `strata_of` does, and refuse tags that say nothing.
 
     Raises:
         UsageError: a tag that is null in every sample, which would stratify nothing.
@@ -144,32 +138,37 @@ def stratum_names(samples: pa.Table, tags: Sequence[str]) -> list[str]:
                 f"stratum tag {tag!r} is null in all {samples.num_rows} samples; "
                 f"tags with values: {', '.join(known) or 'none'}: change `strata` in the recipe"
             )
+    return strata_of(samples, tags)
+
+
+def strata_of(samples: pa.Table, tags: Sequence[str]) -> list[str]:
+    """Name each sample's stratum (n): its tags joined by " / ", a missing one as `unknown`."""
     columns = [samples[tag].fill_null(UNKNOWN).to_pylist() for tag in tags]
     return [" / ".join(line) for line in zip(*columns, strict=True)] or [""] * samples.num_rows
 
 
-def _facts(samples: pa.Table, folders: Mapping[str, Path]) -> pa.Table:
+def _facts(samples: pa.Table, upstream: Upstream) -> pa.Table:
     shown = {image for images in samples["images"].to_pylist() for image in images or ()}
-    facts = read_folder(folders["images"] / "images", records.IMAGES, FACTS)
+    facts = upstream.images.images.read(FACTS)
     facts = facts.filter(pc.is_in(facts["image_id"], pa.array(sorted(shown), pa.string())))
     facts = facts.sort_by([("image_id", "ascending"), ("ref", "ascending")])
     ids = np.array(facts["image_id"].to_pylist(), dtype=object).astype(str)
     facts = facts.take(pa.array(np.unique(ids, return_index=True)[1]))
-    groups = read_part(folders["dedup"] / "groups").to_pylist()
+    groups = upstream.dedup.groups.read().to_pylist()
     group = {line["image_id"]: line["group_id"] for line in groups}
     named = [group[image] for image in facts["image_id"].to_pylist()]
     return facts.append_column("group_id", pa.array(named, pa.string()))
 
 
-def _mass(samples: pa.Table, dedup: Path) -> Doubles:
-    decisions = read_folder(dedup / "decisions", records.DECISIONS, ["witness"])
-    stood_for = Counter(decisions["witness"].to_pylist())
-    return np.array([1.0 + stood_for[row] for row in samples["row_id"].to_pylist()], np.float64)
+def represented_rows(samples: pa.Table, decisions: pa.Table) -> Doubles:
+    """Count the input rows (n,) that each sample represents: itself, and those dropped for it."""
+    dropped_for = Counter(decisions["witness"].to_pylist())
+    return np.array([1.0 + dropped_for[row] for row in samples["row_id"].to_pylist()], np.float64)
 
 
-def _vectors(samples: pa.Table, folders: Mapping[str, Path], shared_space: bool) -> SampleVectors:
-    images = read_vectors(folders["images"] / "vectors")
-    texts = read_vectors(folders["embed"] / "vectors")
+def _vectors(samples: pa.Table, upstream: Upstream, shared_space: bool) -> SampleVectors:
+    images = upstream.images.vectors.read_vectors()
+    texts = upstream.embed.vectors.read_vectors()
     return sample_vectors(samples, images, texts, shared_space=shared_space)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from curation.neighbors import NeighborsConfig, TileRunner
@@ -11,23 +11,23 @@ from curation.pool import (
     build_graph,
     graph_path,
     load_pool,
-    pool_folder,
     stored_graph,
 )
 from curation.selection.method import Candidates
 from curation.selection.quality import Scores
+from curation.stage_outputs import Upstream
 from medsift.errors import StorageError
 
 
 def read_candidates(
     run_dir: Path,
-    folders: Mapping[str, Path],
+    upstream: Upstream,
     strata: Sequence[str],
     graph: GraphConfig,
     neighbors: NeighborsConfig,
     run: TileRunner | None = None,
 ) -> Candidates:
-    """Read the pool from finished stages' folders, and its graph, made if no stage has made it.
+    """Read the pool from finished stages, and its graph, which is made if no stage has made it.
 
     Raises:
         UsageError: a stratum tag that no sample of the pool has.
@@ -35,8 +35,8 @@ def read_candidates(
         StorageError: the graph on disk is damaged or of another pool, or the disk refuses.
     """
     # Only scorers compare pictures with texts.
-    pool = load_pool(folders, strata, shared_space=False)
-    path = graph_path(run_dir, pool_folder(folders).name, graph)
+    pool = load_pool(upstream, strata, shared_space=False)
+    path = graph_path(run_dir, upstream.last_deciding().fingerprint, graph)
     found = stored_graph(path, lambda: build_graph(pool.vectors, graph, neighbors, run))
     if len(found) != len(pool):
         raise StorageError(
@@ -46,6 +46,6 @@ def read_candidates(
     return Candidates(pool, found, graph, neighbors)
 
 
-def read_scores(folders: Mapping[str, Path]) -> Scores:
+def read_scores(upstream: Upstream) -> Scores:
     """The scores of the run; none where it has no stage `score`."""
-    return Scores(folders["score"] / "scores" if "score" in folders else None)
+    return Scores(upstream.score.scores.folder if "score" in upstream else None)

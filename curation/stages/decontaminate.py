@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.current_samples import read_samples
 from curation.decontaminate import (
     REVIEWS,
     BenchmarkConfig,
@@ -24,13 +24,10 @@ from curation.decontaminate.index import fingerprint
 from curation.dedup import LEAKS
 from curation.matching.image_copies import image_set
 from curation.recipe import Recipe
-from curation.run_dir import open_run
-from curation.stages.embed import keep_all
-from curation.stages.stage import StageContext
+from curation.stage_outputs import StageOutputs, Upstream
+from curation.stages.stage import Stage, StageContext
 from medsift import records
 from medsift.errors import LedgerError
-from medsift.storage.parts import read_folder, write_table
-from medsift.storage.vectors import read_vectors
 from medsift.vocabulary import NEAR
 
 TRAIN: Final = "train"
@@ -47,13 +44,14 @@ def check_indexes(recipe: Recipe) -> None:
             check_index(benchmark.index, encoder)
 
 
-class DecontaminateStage:
+class DecontaminateStage(Stage):
     """Compares the rows that may be trained on with every benchmark of the recipe."""
 
     name: ClassVar[str] = "decontaminate"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
+    outputs: ClassVar[Mapping[str, pa.Schema]] = {"leaks_found": LEAKS, "reviews": REVIEWS}
 
-    def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
+    def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
         """The rules, and the content of every index."""
         config = recipe.decontaminate
         if not config.benchmarks:
@@ -70,36 +68,30 @@ class DecontaminateStage:
         }
 
     def run(self, context: StageContext) -> None:
-        """Write `samples`, `decisions`, `leaks` and `reviews`."""
-        before = context.upstream["split"] / "samples"
+        """Write `decisions`, `leaks_found` and `reviews`; nothing without a benchmark."""
         config = context.recipe.decontaminate
         if not config.benchmarks:
-            keep_all(before, context.folder)
             return
-        samples = read_folder(before, records.SAMPLES)
+        samples = read_samples(context.upstream)
         context.begin(samples.num_rows, "samples")
         train = samples.filter(pc.equal(pc.fill_null(samples["split"], TRAIN), TRAIN))
         found = _compare(context, train)
         gone = records.decisions(_decisions(train, found, config))
-        kept = samples.filter(
-            pc.invert(pc.is_in(samples["row_id"], gone["row_id"].combine_chunks()))
-        )
-        write_table(kept, context.folder / "samples" / "part-000000.parquet")
-        write_table(gone, context.folder / "decisions" / "part-000000.parquet")
+        context.outputs.decisions.write(gone)
         leaks = pa.concat_tables([LEAKS.empty_table(), *(hits.leaks for hits in found.values())])
-        write_table(leaks, context.folder / "leaks" / "part-000000.parquet")
-        write_table(_reviews(config, found), context.folder / "reviews" / "part-000000.parquet")
+        context.outputs.leaks_found.write(leaks)
+        context.outputs.reviews.write(_reviews(context, found))
         context.advance(samples.num_rows)
 
 
-def undecided(recipe: Recipe, folder: Path) -> LedgerError | None:
-    """Why a run must stop after this stage, whose folder this is: rows that a person decides on."""
-    if recipe.decontaminate.unresolved != "stop":
+def undecided(recipe: Recipe, outputs: StageOutputs) -> LedgerError | None:
+    """Return why a run must stop after a stage: rows that a person must decide on first."""
+    if outputs.stage != DecontaminateStage.name or recipe.decontaminate.unresolved != "stop":
         return None
-    lines = read_folder(folder / "leaks", LEAKS, ["row_id", "benchmark", "verdict"]).to_pylist()
+    lines = outputs.leaks_found.read(["row_id", "benchmark", "verdict"]).to_pylist()
     near = {(line["row_id"], line["benchmark"]) for line in lines if line["verdict"] == NEAR}
     near -= {(line["row_id"], line["benchmark"]) for line in lines if line["verdict"] != NEAR}
-    gone = read_folder(folder / "decisions", records.DECISIONS, ["row_id"])["row_id"].to_pylist()
+    gone = outputs.decisions.read(["row_id"])["row_id"].to_pylist()
     rows = {row for row, _ in near}.difference(gone)
     if not rows:
         return None
@@ -111,11 +103,11 @@ def undecided(recipe: Recipe, folder: Path) -> LedgerError | None:
 
 def _compare(context: StageContext, train: pa.Table) -> dict[str, Hits]:
     """Benchmark → what of the training rows meets it."""
-    recipe, folder = context.recipe, context.upstream["images"]
-    facts = read_folder(folder / "images", records.IMAGES)
+    recipe, seen = context.recipe, context.upstream.images
+    facts = seen.images.read()
     shown = {image for images in train["images"].to_pylist() for image in images or ()}
     facts = facts.filter(pc.is_in(facts["image_id"], pa.array(sorted(shown), pa.string())))
-    images = image_set(facts, read_vectors(folder / "vectors"))
+    images = image_set(facts, seen.vectors.read_vectors())
     found = {}
     for benchmark in recipe.decontaminate.benchmarks:
         index = read_index(benchmark.index, recipe.encoder.fingerprint())
@@ -127,21 +119,22 @@ def _compare(context: StageContext, train: pa.Table) -> dict[str, Hits]:
     return found
 
 
-def _reviews(config: DecontaminateConfig, found: Mapping[str, Hits]) -> pa.Table:
+def _reviews(context: StageContext, found: Mapping[str, Hits]) -> pa.Table:
     """What a person should look at, with the benchmark's originals where they are at hand."""
     lists = [REVIEWS.empty_table()]
-    for benchmark in config.benchmarks:
+    for benchmark in context.recipe.decontaminate.benchmarks:
         reviews = found[benchmark.name].reviews
-        lists.append(_with_originals(benchmark, reviews) if reviews.num_rows else reviews)
+        lists.append(_with_originals(context, benchmark, reviews) if reviews.num_rows else reviews)
     return pa.concat_tables(lists)
 
 
-def _with_originals(benchmark: BenchmarkConfig, reviews: pa.Table) -> pa.Table:
+def _with_originals(
+    context: StageContext, benchmark: BenchmarkConfig, reviews: pa.Table
+) -> pa.Table:
     if benchmark.run is None:
         return reviews
-    folder = open_run(benchmark.run).folders["images"]
-    columns = ["row_id", "question", "refs", "images"]
-    return with_originals(reviews, read_folder(folder / "samples", records.SAMPLES, columns))
+    upstream = context.open_run(benchmark.run).through("images")
+    return with_originals(reviews, read_samples(upstream, ["row_id", "question", "refs", "images"]))
 
 
 def _decisions(

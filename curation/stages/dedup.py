@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from curation.dedup import DedupResult, deduplicate
+from curation.current_samples import read_samples
+from curation.dedup import LEAKS, deduplicate
+from curation.dedup.schemas import CLUSTERS, CONFLICTS, GROUPS, SWEEP
 from curation.recipe import Recipe
-from curation.stages.stage import StageContext
+from curation.stage_outputs import Upstream
+from curation.stages.stage import Stage, StageContext
 from medsift import records
-from medsift.storage.parts import read_folder, write_table
-from medsift.storage.vectors import read_vectors
-
-RESULT_TABLES = ("clusters", "conflicts", "leaks", "sweep", "groups")
 
 
-class DedupStage:
+class DedupStage(Stage):
     """Looks at all samples together."""
 
     name: ClassVar[str] = "dedup"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
+    outputs: ClassVar[Mapping[str, pa.Schema]] = {
+        "clusters": CLUSTERS,
+        "conflicts_found": CONFLICTS,
+        "split_leaks": LEAKS,
+        "sweep": SWEEP,
+        "groups": GROUPS,
+        "measures": records.MEASURES,
+    }
 
-    def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
+    def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
         """Thresholds, priorities, search settings and the seed."""
         return {
             "dedup": recipe.dedup.model_dump(mode="json"),
@@ -33,32 +39,31 @@ class DedupStage:
         }
 
     def run(self, context: StageContext) -> None:
-        """Write `samples`, `decisions`, `clusters`, `conflicts`, `leaks`, `sweep`, `measures`."""
+        """Write `decisions` and every table that `outputs` names."""
         recipe = context.recipe
-        images_folder, embed_folder = context.upstream["images"], context.upstream["embed"]
-        samples = read_folder(embed_folder / "samples", records.SAMPLES)
+        images, embed = context.upstream.images, context.upstream.embed
+        samples = read_samples(context.upstream)
         context.begin(samples.num_rows, "samples")
         with context.timed("deduplicate", samples.num_rows):
             result = deduplicate(
                 samples,
-                read_folder(images_folder / "images", records.IMAGES),
-                read_vectors(images_folder / "vectors"),
-                read_vectors(embed_folder / "vectors"),
+                images.images.read(),
+                images.vectors.read_vectors(),
+                embed.vectors.read_vectors(),
                 recipe.dedup,
                 neighbors=recipe.neighbors,
                 seed=recipe.seed,
                 run=context.executor.run,
             )
-        self._write(context, result)
+        outputs = context.outputs
+        outputs.decisions.write(result.decisions)
+        outputs.clusters.write(result.clusters)
+        outputs.conflicts_found.write(result.conflicts)
+        outputs.split_leaks.write(result.leaks)
+        outputs.sweep.write(result.sweep)
+        outputs.groups.write(result.groups)
+        outputs.measures.write(measures(result.stats))
         context.advance(samples.num_rows)
-
-    def _write(self, context: StageContext, result: DedupResult) -> None:
-        folder = context.folder
-        write_table(result.kept, folder / "samples" / "part-000000.parquet")
-        write_table(result.decisions, folder / "decisions" / "part-000000.parquet")
-        for name in RESULT_TABLES:
-            write_table(getattr(result, name), folder / name / "part-000000.parquet")
-        write_table(measures(result.stats), folder / "measures" / "part-000000.parquet")
 
 
 def measures(stats: Mapping[str, Any]) -> pa.Table:

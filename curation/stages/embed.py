@@ -10,15 +10,16 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import pyarrow as pa
 
+from curation.current_samples import sample_parts
 from curation.encoders.encoder import Encoder, EncoderConfig
 from curation.encoders.readability import READING_VERSION
 from curation.recipe import Recipe
+from curation.stage_outputs import Upstream
 from curation.stages.images import encoder_resources
-from curation.stages.stage import StageContext
+from curation.stages.stage import Stage, StageContext
 from curation.unread import Census, encoded_census
 from medsift import records
 from medsift.execution import Tables
-from medsift.storage.parts import parts, read_tables, write_table
 from medsift.storage.table_cache import TableCache
 
 COUNTED_BEFORE: Final = 20_000
@@ -66,13 +67,17 @@ class EncodeTexts:
         return pa.Table.from_arrays([ids, column], schema=schema)
 
 
-class EmbedStage:
+class EmbedStage(Stage):
     """Encodes every distinct turn and question, and counts those that it cannot read."""
 
     name: ClassVar[str] = "embed"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
+    outputs: ClassVar[Mapping[str, pa.Schema]] = {
+        "vectors": records.VECTORS,
+        "measures": records.MEASURES,
+    }
 
-    def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
+    def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
         """The identity of the text vectors."""
         return {"encoder": text_fingerprint(recipe.encoder)}
 
@@ -81,8 +86,7 @@ class EmbedStage:
 
         Every sample is kept.
         """
-        samples = context.upstream["images"] / "samples"
-        known = distinct_texts(samples)
+        known = distinct_texts(context.upstream)
         texts = sorted(known.items())
         self._warn(context, [text for _, text in texts])
         size = context.recipe.compute.rows_per_batch
@@ -97,9 +101,8 @@ class EmbedStage:
                 context.advance,
                 encoder_resources(),
             )
-        census = encoded_census(known, context.folder / "vectors")
-        write_table(census.measures(), context.folder / "measures" / "part-000000.parquet")
-        keep_all(samples, context.folder)
+        census = encoded_census(known, context.outputs.vectors.folder)
+        context.outputs.measures.write(census.measures())
 
     def _warn(self, context: StageContext, texts: list[str]) -> None:
         """Say before the work how many texts will have no vector."""
@@ -112,7 +115,7 @@ class EmbedStage:
             context.warn(said)
 
 
-def distinct_texts(samples: Path) -> dict[str, str]:
+def distinct_texts(upstream: Upstream) -> dict[str, str]:
     """Content id → canonical text of every turn, question and answer of every sample.
 
     A question is its turn without the marks of its pictures, so that it is a text of its own where
@@ -120,17 +123,10 @@ def distinct_texts(samples: Path) -> dict[str, str]:
     """
     columns = ["messages", "question", "answer"]
     distinct: set[str] = set()
-    for table in read_tables(samples, records.SAMPLES, columns):
+    for table in sample_parts(upstream, columns):
         for messages in table["messages"].to_pylist():
             distinct.update(turn["content"] for turn in messages)
         for name in columns[1:]:
             distinct.update(text for text in table[name].to_pylist() if text)
     texts = map(records.canonical_text, distinct)
     return {records.text_id(text): text for text in texts}
-
-
-def keep_all(samples: Path, folder: Path) -> None:
-    """Write every upstream sample as kept, and no decision."""
-    for part, table in zip(parts(samples), read_tables(samples, records.SAMPLES), strict=True):
-        write_table(table, folder / "samples" / part.name)
-    write_table(records.empty(records.DECISIONS), folder / "decisions" / "part-000000.parquet")

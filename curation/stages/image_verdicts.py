@@ -27,6 +27,10 @@ VERDICTS: Final = pa.schema(
     ]
 )
 """What a reference turned out to be: an image id, or the reason (and action) why there is none."""
+RESOLVED: Final = pa.schema(
+    [records.SAMPLES.field(name) for name in ("row_id", "sample_id", "images", "notes")]
+)
+"""What a sample learns of its pictures: their ids, its own identity, and notes."""
 FACTS: Final = ("content_id", "image_id", "blank_share", "notes", "error", "detail")
 
 
@@ -86,18 +90,19 @@ class ResolveSamples:
     """Worker: puts image ids into the samples of one part, or says which picture failed them."""
 
     def __call__(self, item: tuple[Path, Path]) -> Iterator[Tables]:
-        """Yield `samples` (with ids) and `decisions` for a part and its lookup."""
+        """Yield `updates` (the ids) and `decisions` for a part and its lookup."""
         part, lookup = item
         pictures = {line["ref"]: line for line in read_part(lookup).to_pylist()}
         kept, entries = [], []
-        for sample in read_part(part).cast(records.SAMPLES).to_pylist():
+        columns = ["row_id", "messages", "refs", "notes"]
+        for sample in read_part(part, columns).to_pylist():
             entry = _resolve(sample, pictures)
             if entry is None:
-                kept.append(sample)
+                kept.append({name: sample[name] for name in RESOLVED.names})
             else:
                 entries.append(entry)
         yield {
-            "samples": pa.Table.from_pylist(kept, schema=records.SAMPLES),
+            "updates": pa.Table.from_pylist(kept, schema=RESOLVED),
             "decisions": records.decisions(entries),
         }
 

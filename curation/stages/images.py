@@ -14,20 +14,19 @@ import pyarrow.compute as pc
 from curation.encoders.encoder import EncoderConfig
 from curation.image_pass import ImagePass
 from curation.recipe import Recipe
+from curation.stage_outputs import OutputTable, Upstream
 from curation.stages.image_files import FILES, HashFiles, Seen, check_unreadable, misplaced
-from curation.stages.image_verdicts import FACTS, ResolveSamples, verdicts, write_lookups
-from curation.stages.stage import StageContext
+from curation.stages.image_verdicts import FACTS, RESOLVED, ResolveSamples, verdicts, write_lookups
+from curation.stages.stage import Stage, StageContext
 from medsift import records
 from medsift.execution import Resources, Tables, Worker
 from medsift.images import ImagesConfig
 from medsift.images.references import stat
 from medsift.reorder import taken_rows
 from medsift.storage.parts import (
-    count_rows,
     parts,
     read_folder,
     read_part,
-    read_tables,
     write_table,
 )
 from medsift.storage.table_cache import TableCache
@@ -35,17 +34,6 @@ from medsift.storage.table_cache import TableCache
 REFS_PER_HASH_ITEM = 256
 PASS_VERSION = 3
 HASH_DIGITS = 64
-
-
-def inspected_schema(dimension: int) -> pa.Schema:
-    """Facts of a picture, its vector, and the id under which both are cached."""
-    return pa.schema(
-        [
-            pa.field("content_id", pa.string(), nullable=False),
-            *records.IMAGES,
-            pa.field("vector", pa.list_(pa.float32(), dimension)),
-        ]
-    )
 
 
 class InspectImages:
@@ -99,20 +87,24 @@ class _Looked:
     files: list[tuple[str, int, float]]
 
 
-class ImagesStage:
+class ImagesStage(Stage):
     """Looks at every distinct picture once."""
 
     name: ClassVar[str] = "images"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
+    outputs: ClassVar[Mapping[str, pa.Schema]] = {
+        "images": records.IMAGES,
+        "vectors": records.VECTORS,
+        "updates": RESOLVED,
+    }
 
     def __init__(self) -> None:
         self._looked: _Looked | None = None
 
-    def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
+    def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
         """Image rules, the encoder, and size and time of change of every referenced file."""
-        ingest = upstream["ingest"]
-        files = stat(distinct_refs(ingest))
-        self._looked = _Looked(ingest, files)
+        files = stat(distinct_refs(upstream))
+        self._looked = _Looked(_read_from(upstream), files)
         return {
             "images": recipe.images.model_dump(mode="json"),
             "encoder": recipe.encoder.fingerprint(),
@@ -120,19 +112,19 @@ class ImagesStage:
         }
 
     def run(self, context: StageContext) -> None:
-        """Write `images`, `vectors`, `samples` and `decisions`."""
-        files = self._hash(context, self._seen(context.upstream["ingest"]))
+        """Write `images`, `vectors`, `decisions` and what samples learn of their pictures."""
+        files = self._hash(context, self._seen(context.upstream))
         distinct = _distinct_contents(files)
         context.begin(distinct.num_rows, "images")
         self._inspect(context, distinct)
-        with context.timed("resolve", count_rows(context.upstream["ingest"] / "samples")):
+        with context.timed("resolve", context.upstream.ingest.samples.count()):
             self._publish(context, files)
 
-    def _seen(self, ingest: Path) -> list[Seen]:
+    def _seen(self, upstream: Upstream) -> list[Seen]:
         """Every reference with its size, as `settings` has just seen it; it looks once a run."""
         looked, self._looked = self._looked, None
-        if looked is None or looked.ingest != ingest:
-            looked = _Looked(ingest, stat(distinct_refs(ingest)))
+        if looked is None or looked.ingest != _read_from(upstream):
+            looked = _Looked(_read_from(upstream), stat(distinct_refs(upstream)))
         return [(ref, size) for ref, size, _ in looked.files]
 
     def _hash(self, context: StageContext, seen: Sequence[Seen]) -> pa.Table:
@@ -160,15 +152,15 @@ class ImagesStage:
             )
 
     def _publish(self, context: StageContext, files: pa.Table) -> None:
-        inspected, samples = context.folder / "pass" / "inspected", context.upstream["ingest"]
+        inspected = context.folder / "pass" / "inspected"
         found = verdicts(files, read_facts(inspected, FACTS), context.recipe.images)
-        given = parts(samples / "samples")
+        given = context.upstream.ingest.samples.parts()
         lookups = write_lookups(found, given, context.folder / "resolve" / "verdicts")
         items = list(zip(given, lookups, strict=True))
         context.executor.stream(items, ResolveSamples, context.folder, _ignore)
-        chosen = _write_images(inspected, context.folder)
+        chosen = _write_images(inspected, context.outputs.images)
         for part in parts(inspected):
-            _write_vectors(part, chosen, context.folder / "vectors" / part.name)
+            _write_vectors(part, chosen, context.outputs.vectors.folder / part.name)
 
 
 def encoder_resources() -> Resources:
@@ -176,10 +168,14 @@ def encoder_resources() -> Resources:
     return Resources(accelerated=True, lasting=True)
 
 
-def distinct_refs(ingest: Path) -> list[str]:
+def _read_from(upstream: Upstream) -> Path:
+    return upstream.ingest.folder
+
+
+def distinct_refs(upstream: Upstream) -> list[str]:
     """Every image reference of the ingested samples, sorted."""
     refs: set[str] = set()
-    for table in read_tables(ingest / "samples", records.SAMPLES, ["refs"]):
+    for table in upstream.ingest.samples.read_parts(["refs"]):
         refs.update(pc.unique(pc.list_flatten(table["refs"])).to_pylist())
     return sorted(refs)
 
@@ -201,7 +197,7 @@ def _distinct_contents(files: pa.Table) -> pa.Table:
     )
 
 
-def _write_images(inspected: Path, folder: Path) -> pa.Array:
+def _write_images(inspected: Path, images: OutputTable) -> pa.Array:
     """Write `images`, one line an image id; equal pixels share the first content.
 
     Returns the content ids that were chosen.
@@ -215,7 +211,7 @@ def _write_images(inspected: Path, folder: Path) -> pa.Array:
     firsts = seen.group_by("image_id", use_threads=False).aggregate([("place", "first")])
     places = firsts.sort_by("image_id")["place_first"].combine_chunks()
     chosen = taken_rows(facts, places)
-    write_table(chosen.select(records.IMAGES.names), folder / "images" / "part-000000.parquet")
+    images.write(chosen.select(records.IMAGES.names))
     return chosen["content_id"].combine_chunks()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -12,13 +11,13 @@ import pyarrow as pa
 from curation.ingest import IngestConfig, ingest
 from curation.recipe import Recipe
 from curation.sources.reader import Reader, Shard, Unread
+from curation.stage_outputs import Upstream
 from curation.stages.remarks import remark
-from curation.stages.stage import StageContext
+from curation.stages.stage import Stage, StageContext
 from medsift import records
 from medsift.errors import InputError
 from medsift.execution import Tables
 from medsift.images.blob_store import BlobStore
-from medsift.storage.parts import count_rows, read_folder
 from medsift.vocabulary import SPLITS, split_of
 
 ROW_FACTS = pa.schema(
@@ -58,13 +57,18 @@ def _row_facts(rows: pa.Table, samples: pa.Table) -> pa.Table:
     return facts.set_column(facts.schema.get_field_index("notes"), "notes", notes).cast(ROW_FACTS)
 
 
-class IngestStage:
+class IngestStage(Stage):
     """Reads the sources."""
 
     name: ClassVar[str] = "ingest"
     version: ClassVar[int] = 5
+    outputs: ClassVar[Mapping[str, pa.Schema]] = {
+        "rows": ROW_FACTS,
+        "samples": records.SAMPLES,
+        "measures": records.MEASURES,
+    }
 
-    def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
+    def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
         """The readers' fingerprints (settings and content of their files) and the row rules."""
         return {
             "sources": [source.fingerprint() for source in recipe.sources],
@@ -81,10 +85,10 @@ class IngestStage:
             context.executor.stream(
                 items, lambda: ReadShard(recipe.ingest, blobs), context.folder, context.advance
             )
-            watch.rows = count_rows(context.folder / "rows")
-        unread = remark(recipe.sources, context.folder)
+            watch.rows = context.outputs.rows.count()
+        unread = remark(recipe.sources, context.outputs)
         if recipe.splits.assign is None:  # new splits take no notice of the sources'
-            samples = read_folder(context.folder / "samples", records.SAMPLES, SPLIT_OF_SOURCE)
+            samples = context.outputs.samples.read(SPLIT_OF_SOURCE)
             check_splits(samples)
             check_columns_of_splits(samples, unread)
 

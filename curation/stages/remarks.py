@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -14,8 +13,8 @@ import pyarrow.compute as pc
 from curation.sources.answers import FLAGS
 from curation.sources.reader import Reader, Unread
 from curation.sources.rows import WARNED
+from curation.stage_outputs import OutputTable, StageOutputs
 from medsift import records
-from medsift.storage.parts import parts, read_part, write_table
 
 logger = logging.getLogger(__name__)
 
@@ -23,16 +22,16 @@ NOT_READ: Final = "columns not read"
 TEXT_ALONE: Final = "samples without pictures"
 
 
-def remark(sources: Sequence[Reader], folder: Path) -> dict[str, list[Unread]]:
+def remark(sources: Sequence[Reader], outputs: StageOutputs) -> dict[str, list[Unread]]:
     """Warn of each source once and write the same as ingest's `measures`, (name, value, note).
 
     Returns the columns of each source that are not read.
 
-    `folder` holds the rows and samples that ingest wrote. A line's name is what was found and the
+    `outputs` has the rows and samples that ingest wrote. A line's name is what was found and the
     source, its value the number of columns, rows or samples, its note the columns.
     """
-    noted = _noted(folder / "rows")
-    pictures = _pictures(folder / "samples")
+    noted = _noted(outputs.rows)
+    pictures = _pictures(outputs.samples)
     lines: list[dict[str, Any]] = []
     found: dict[str, list[Unread]] = {}
     for source in sources:
@@ -44,7 +43,7 @@ def remark(sources: Sequence[Reader], folder: Path) -> dict[str, list[Unread]]:
     table = pa.Table.from_pylist(
         [{"stage": "ingest", **line} for line in lines], schema=records.MEASURES
     )
-    write_table(table, folder / "measures" / "part-000000.parquet")
+    outputs.measures.write(table)
     return found
 
 
@@ -68,11 +67,10 @@ def _of_columns(
     return lines
 
 
-def _noted(rows: Path) -> dict[str, Counter[str]]:
+def _noted(rows: OutputTable) -> dict[str, Counter[str]]:
     """How many rows of each source carry a note that a reader should look at."""
     found: dict[str, Counter[str]] = {}
-    for part in parts(rows):
-        table = read_part(part, columns=["source", "notes"])
+    for table in rows.read_parts(["source", "notes"]):
         parents = pc.list_parent_indices(table["notes"])
         notes = pc.list_flatten(table["notes"])
         fits = pc.or_(
@@ -86,11 +84,10 @@ def _noted(rows: Path) -> dict[str, Counter[str]]:
     return found
 
 
-def _pictures(samples: Path) -> dict[str, tuple[int, int]]:
+def _pictures(samples: OutputTable) -> dict[str, tuple[int, int]]:
     """The samples of each source, and how many of them have a picture."""
     found: dict[str, tuple[int, int]] = {}
-    for part in parts(samples):
-        table = read_part(part, columns=["source", "refs"])
+    for table in samples.read_parts(["source", "refs"]):
         has = pc.cast(pc.greater(pc.list_value_length(table["refs"]), 0), pa.int64())
         counts = pa.table({"source": table["source"], "has": has}).group_by("source")
         for line in counts.aggregate([("has", "sum"), ([], "count_all")]).to_pylist():

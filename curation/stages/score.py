@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar
+
+import pyarrow as pa
 
 from curation.pool import (
     KnnGraph,
@@ -12,16 +13,15 @@ from curation.pool import (
     build_graph,
     graph_path,
     load_pool,
-    pool_folder,
     stored_graph,
 )
 from curation.recipe import Recipe
 from curation.scoring import ScorerConfig, ScoringContext
-from curation.scoring.tables import score_tables
-from curation.stages.embed import keep_all
-from curation.stages.stage import StageContext
+from curation.scoring.correlations import CORRELATIONS
+from curation.scoring.tables import COMBINATIONS, SCORES, score_tables
+from curation.stage_outputs import Upstream
+from curation.stages.stage import Stage, StageContext
 from medsift.arrays import Doubles
-from medsift.storage.parts import write_table
 
 
 def check_models(recipe: Recipe) -> None:
@@ -34,16 +34,22 @@ def check_models(recipe: Recipe) -> None:
         scorer.fingerprint()
 
 
-class ScoreStage:
+class ScoreStage(Stage):
     """Scores the samples that may be trained on; drops none.
 
     Without scorers it only passes the samples on.
     """
 
     name: ClassVar[str] = "score"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
+    outputs: ClassVar[Mapping[str, pa.Schema]] = {
+        "scores": SCORES,
+        "combinations": COMBINATIONS,
+        "correlations": CORRELATIONS,
+    }
+    decides: ClassVar[bool] = False
 
-    def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
+    def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
         """Scorers with their models, weights, strata, the neighbour graph and the seed.
 
         Raises:
@@ -61,14 +67,10 @@ class ScoreStage:
         }
 
     def run(self, context: StageContext) -> None:
-        """Write `scores`, `combinations` and `correlations`, and pass the samples on."""
-        if context.recipe.scores.scorers:
-            self._score(context)
-        *_, before = context.upstream.values()
-        keep_all(before / "samples", context.folder)
-
-    def _score(self, context: StageContext) -> None:
+        """Write `scores`, `combinations` and `correlations`, where there are scorers."""
         recipe = context.recipe
+        if not recipe.scores.scorers:
+            return
         pool = load_pool(context.upstream, recipe.strata, shared_space=recipe.encoder.shared_space)
         scorers = recipe.scores.scorers
         context.begin(len(pool) * len(scorers), "scores")
@@ -78,7 +80,7 @@ class ScoreStage:
         with context.timed("rank", len(pool)):
             tables = score_tables(pool, values, recipe.scores)
         for name, table in tables.items():
-            write_table(table, context.folder / name / "part-000000.parquet")
+            getattr(context.outputs, name).write(table)
 
 
 def _values(scorer: ScorerConfig, pool: Pool, context: StageContext) -> Doubles:
@@ -101,7 +103,7 @@ def _values(scorer: ScorerConfig, pool: Pool, context: StageContext) -> Doubles:
 
 def _graph(pool: Pool, context: StageContext) -> KnnGraph:
     recipe = context.recipe
-    path = graph_path(context.run_dir, pool_folder(context.upstream).name, recipe.graph)
+    path = graph_path(context.run_dir, context.upstream.last_deciding().fingerprint, recipe.graph)
     run = context.executor.run
     return stored_graph(
         path, lambda: build_graph(pool.vectors, recipe.graph, recipe.neighbors, run)

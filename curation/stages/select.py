@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.current_samples import read_samples
+from curation.pool import represented_rows, strata_of
 from curation.recipe import Recipe
 from curation.selection import (
+    CURVES,
     EVERYTHING,
     SELECTIONS,
     SETTINGS,
@@ -23,28 +24,31 @@ from curation.selection import (
 )
 from curation.selection.load_inputs import read_candidates, read_scores
 from curation.selection.tokens import estimated_tokens
-from curation.stages.embed import keep_all
-from curation.stages.stage import StageContext
+from curation.stage_outputs import Upstream
+from curation.stages.stage import Stage, StageContext
 from medsift import records
-from medsift.storage.parts import read_folder, write_table
-
-__all__ = ["EVERYTHING", "SELECTIONS", "SelectStage", "select_everything", "stratum"]
 
 TRAIN: Final = "train"
 
 
-class SelectStage:
+class SelectStage(Stage):
     """Selects every row that may be trained on, and then each selection of the recipe.
 
     The selection of everything is in the order of sample ids. Rows of a split other than `train`
-    are kept in the manifest but never selected. There a row's weight is the number of input rows it
-    stands for: itself and those dropped for it.
+    are kept in the manifest but never selected. A row's weight is the number of input rows that it
+    represents: itself and those dropped for it.
     """
 
     name: ClassVar[str] = "select"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
+    outputs: ClassVar[Mapping[str, pa.Schema]] = {
+        "selections": SELECTIONS,
+        "selection_settings": SETTINGS,
+        "curves": CURVES,
+    }
+    decides: ClassVar[bool] = False
 
-    def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
+    def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
         """The selections, and what their neighbours and strata are; scores are upstream."""
         settings: dict[str, Any] = {"selection": EVERYTHING, "strata": list(recipe.strata)}
         if recipe.selections:
@@ -57,17 +61,15 @@ class SelectStage:
         return settings
 
     def run(self, context: StageContext) -> None:
-        """Write `selections`, `selection_settings` and `curves`, and pass the samples on."""
-        before = list(context.upstream.values())[-1]
-        samples = read_folder(before / "samples", records.SAMPLES)
-        decisions = read_folder(context.upstream["dedup"] / "decisions", records.DECISIONS)
+        """Write `selections`, `selection_settings` and `curves`."""
+        samples = read_samples(context.upstream)
+        decisions = context.upstream.dedup.decisions.read(["witness"])
         context.begin(samples.num_rows, "samples")
         everything = select_everything(samples, decisions, context.recipe.strata)
-        _write(context, "selections", 0, everything)
-        _write(context, "selection_settings", 0, _settings(everything, samples, context.recipe))
+        context.outputs.selections.write(everything)
+        context.outputs.selection_settings.write(_settings(everything, samples, context.recipe))
         if context.recipe.selections:
             _select(context)
-        keep_all(before / "samples", context.folder)
         context.advance(samples.num_rows)
 
 
@@ -87,37 +89,33 @@ def _select(context: StageContext) -> None:
     for ordinal, config in enumerate(recipe.selections, start=1):
         with context.timed(f"select {config.name}", len(candidates)):
             found = select(candidates, scores, config, recipe.seed, context.executor)
-        _write(context, "selections", ordinal, selection_table(found, candidates))
-        _write(context, "curves", ordinal, curve_table(found))
+        outputs = context.outputs
+        outputs.selections.write(selection_table(found, candidates), ordinal)
+        outputs.curves.write(curve_table(found), ordinal)
         line = settings_table(found, len(candidates), ordinal)
-        _write(context, "selection_settings", ordinal, line)
-
-
-def _write(context: StageContext, name: str, ordinal: int, table: pa.Table) -> None:
-    write_table(table, context.folder / name / f"part-{ordinal:06d}.parquet")
+        outputs.selection_settings.write(line, ordinal)
 
 
 def select_everything(
     samples: pa.Table, decisions: pa.Table, strata: Sequence[str] = records.STRATUM_TAGS
 ) -> pa.Table:
-    """All training samples as a selection: rank by sample id, weight = rows stood for."""
-    mass = Counter(decisions["witness"].to_pylist())
+    """All training samples as a selection: rank by sample id, weight = rows represented."""
     samples = samples.filter(pc.equal(pc.fill_null(samples["split"], TRAIN), TRAIN))
-    columns = ["sample_id", "row_id", *strata]
+    columns = list(dict.fromkeys(["sample_id", "row_id", *strata]))
     ordered = samples.select(columns).sort_by([("sample_id", "ascending"), ("row_id", "ascending")])
-    lines = [
-        {
-            "selection": EVERYTHING,
-            "rank": rank,
-            "sample_id": line["sample_id"],
-            "row_id": line["row_id"],
-            "weight": 1.0 + mass[line["row_id"]],
-            "gain": None,
-            "stratum": stratum(line, strata),
-        }
-        for rank, line in enumerate(ordered.to_pylist())
-    ]
-    return pa.Table.from_pylist(lines, schema=SELECTIONS)
+    n = ordered.num_rows
+    return pa.Table.from_arrays(
+        [
+            pa.repeat(EVERYTHING, n),
+            pa.array(np.arange(n)),
+            ordered["sample_id"],
+            ordered["row_id"],
+            pa.array(represented_rows(ordered, decisions)),
+            pa.nulls(n, pa.float64()),
+            pa.array(strata_of(ordered, strata), pa.string()),
+        ],
+        schema=SELECTIONS,
+    )
 
 
 def _settings(everything: pa.Table, samples: pa.Table, recipe: Recipe) -> pa.Table:
@@ -138,8 +136,3 @@ def _settings(everything: pa.Table, samples: pa.Table, recipe: Recipe) -> pa.Tab
         "coverage": 1.0 if count else None,
     }
     return pa.Table.from_pylist([line], schema=SETTINGS)
-
-
-def stratum(tags: Mapping[str, str | None], names: Sequence[str] = records.STRATUM_TAGS) -> str:
-    """Name of a sample's stratum: its tags, joined by " / "."""
-    return " / ".join(tags[tag] or "unknown" for tag in names)

@@ -1,16 +1,21 @@
-"""What a stage is: settings that decide its output, and a run from upstream folders to its own."""
+"""Define a stage: settings that decide its output, declared tables, and a run that writes them."""
 
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
+
+import pyarrow as pa
 
 from curation.ledger import Balance
 from curation.recipe import Recipe
+from curation.stage_outputs import StageOutputs, Upstream
+from medsift.errors import LedgerError
 from medsift.execution import Executor
 
 
@@ -37,12 +42,17 @@ class StageContext:
     recipe: Recipe
     run_dir: Path
     folder: Path
-    upstream: Mapping[str, Path]
+    outputs: StageOutputs
+    """The tables that the stage declares, to be written."""
+    upstream: Upstream
+    """The finished stages before it."""
     executor: Executor
     begin: Callable[[int | None, str], None]
     advance: Callable[[int], None]
     warn: Callable[[str], None]
-    """Tells people at once what they should know before the stage goes on."""
+    """Reports at once what people should know before the stage continues."""
+    open_run: Callable[[Path], Upstream]
+    """Opens another finished run, such as that of a benchmark."""
     operators: list[Operator] = field(default_factory=list)
 
     @contextmanager
@@ -56,38 +66,72 @@ class StageContext:
 
 @dataclass(frozen=True, slots=True)
 class FinishedStage:
-    """A stage's output folder, its row balance and its timings."""
+    """A stage's tables, its row balance and its timings."""
 
-    stage: str
-    folder: Path
-    fingerprint: str
+    outputs: StageOutputs
     balance: Balance
     seconds: float
     reused: bool
     operators: tuple[Operator, ...]
 
+    @property
+    def stage(self) -> str:
+        """Name of the stage."""
+        return self.outputs.stage
 
-class Stage(Protocol):
+    @property
+    def folder(self) -> Path:
+        """Folder of its tables."""
+        return self.outputs.folder
+
+    @property
+    def fingerprint(self) -> str:
+        """Its identity: digest of settings, version and everything upstream."""
+        return self.outputs.fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class StagesDone:
+    """Finished stages, before anything is published."""
+
+    run_id: str
+    """Identity of the recipe applied to its input, as the files are now and where they are."""
+    stages: tuple[FinishedStage, ...]
+    problem: LedgerError | None = None
+    """Why the run does not count, where it does not."""
+    warnings: tuple[str, ...] = ()
+    """What people should know about the result."""
+
+    @property
+    def upstream(self) -> Upstream:
+        """The tables of the stages, for example `done.upstream.dedup.groups`."""
+        return Upstream([stage.outputs for stage in self.stages])
+
+
+class Stage(ABC):
     """One step of a run.
 
-    `run` writes `folder/samples/*.parquet` (rows kept) and `folder/decisions/*.parquet` (rows
-    dropped or failed); anything further is the stage's own.
+    `run` writes the tables that `outputs` declares, and `decisions` for rows dropped or failed.
+    The first stage declares `samples`; no later one writes them again (`curation.current_samples`).
     """
 
-    @property
-    def name(self) -> str:
-        """The design's word for the stage."""
-        ...
+    name: ClassVar[str]
+    """The design's word for the stage."""
+    version: ClassVar[int]
+    """Raised when the output for equal settings changes."""
+    outputs: ClassVar[Mapping[str, pa.Schema]]
+    """Name and schema of its tables; `decisions` is every stage's."""
+    decides: ClassVar[bool] = True
+    """Whether it may drop or change samples."""
 
-    @property
-    def version(self) -> int:
-        """Raised when the output for equal settings changes."""
-        ...
+    def applies(self, recipe: Recipe) -> bool:
+        """Return whether the recipe asks for the stage; one that it does not is left out."""
+        return True
 
-    def settings(self, recipe: Recipe, upstream: Mapping[str, Path]) -> Any:
-        """JSON-able value that, with version and upstream, decides the output."""
-        ...
+    @abstractmethod
+    def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
+        """Return a JSON-able value that, with version and upstream, decides the output."""
 
+    @abstractmethod
     def run(self, context: StageContext) -> None:
-        """Do the work."""
-        ...
+        """Write the outputs."""

@@ -35,23 +35,21 @@ def index(
     """
     import pyarrow.compute as pc
 
+    from curation.current_samples import read_samples
     from curation.decontaminate import build_index, write_index
     from curation.run_dir import open_run
-    from medsift import records
     from medsift.reorder import sorted_rows
-    from medsift.storage.parts import read_folder
-    from medsift.storage.vectors import read_vectors
 
     run = open_run(run_dir)
-    folder = run.folders["images"]
-    samples = read_folder(folder / "samples", records.SAMPLES)
+    upstream = run.upstream.through("images")
+    samples = read_samples(upstream)
     if split is not None:
         samples = samples.filter(pc.equal(samples["split"], split))
     built = build_index(
         name or run.recipe.name,
         sorted_rows(samples, ["row_id"]),
-        read_folder(folder / "images", records.IMAGES),
-        read_vectors(folder / "vectors"),
+        upstream.images.images.read(),
+        upstream.images.vectors.read_vectors(),
         run.recipe.encoder.fingerprint(),
         gram=run.recipe.decontaminate.gram,
         thumbs=thumbs,

@@ -84,14 +84,13 @@ def splits(
 
 def _read(run: FinishedRun) -> tuple[pa.Table, pa.Table, pa.Table]:
     """Return the samples as read, those that dedup kept, and the groups of copies and slices."""
+    from curation.current_samples import read_samples
     from curation.stages.split import slice_groups
-    from medsift import records
-    from medsift.storage.parts import read_folder, read_part
 
-    given = read_folder(run.folders["images"] / "samples", records.SAMPLES)
-    kept = read_folder(run.folders["dedup"] / "samples", records.SAMPLES)
-    groups = read_part(run.folders["dedup"] / "groups")
-    linked, _ = slice_groups(given, groups, run.recipe, run.folders["images"])
+    given = read_samples(run.upstream.through("images"))
+    kept = read_samples(run.upstream.through("dedup"))
+    groups = run.upstream.dedup.groups.read()
+    linked, _ = slice_groups(given, groups, run.recipe, run.upstream.images)
     return given, kept, linked
 
 
