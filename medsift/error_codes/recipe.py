@@ -43,6 +43,10 @@ CODES: Final[dict[str, ErrorCode]] = {
         "The manifest is not as MedSift writes it, so the command cannot rely on it.",
         "Curate again into a new run directory; --debug shows where the command failed.",
     ),
+    "stage_missing": ErrorCode(
+        "The manifest's run does not list a stage that the command reads.",
+        "Curate again into this run directory.",
+    ),
     "study_budget_too_large": ErrorCode(
         "A budget of the study selects as many samples as full data has.",
         "Name smaller budgets: full data is always one of the arms.",
