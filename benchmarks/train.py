@@ -149,51 +149,51 @@ def single(prepared: Prepared) -> Curve:
 
 
 class Gate:
-    """An actor that holds what a training says, and the training itself, until it may go on."""
+    """An actor that keeps the events of a training, and makes it wait until the gate is opened."""
 
     def __init__(self) -> None:
-        self.held: list[Any] = []
+        self.events: list[Any] = []
         self.opened = asyncio.Event()
 
-    async def say(self, event: Any, seconds: float) -> None:
-        """Take an event and the seconds before it; return once the gate was opened."""
+    async def push(self, event: Any, seconds: float) -> None:
+        """Add an event and the seconds before it; return once the gate was opened."""
         self.opened.clear()
-        self.held.append((event, seconds))
+        self.events.append((event, seconds))
         await self.opened.wait()
 
-    async def heard(self) -> list[Any]:
-        """Hand over the events since the last call."""
-        held, self.held = self.held, []
-        return held
+    async def drain(self) -> list[Any]:
+        """Return the events since the last call."""
+        events, self.events = self.events, []
+        return events
 
     async def open(self) -> None:
-        """Let the training go on."""
+        """Let the training continue."""
         self.opened.set()
 
 
 class Turns:
-    """Stands in for a training's relay: a worker that says something waits for its turn."""
+    """Replaces a training's event queue: a worker that reports an event waits for its turn."""
 
     def __init__(self, gate: Any) -> None:
-        self.gate, self.say, self.since = gate, self, time.perf_counter()
+        self.gate, self.push, self.since = gate, self, time.perf_counter()
 
     @property
-    def heard(self) -> Any:
-        """What the driver asks."""
-        return self.gate.heard
+    def drain(self) -> Any:
+        """Return the actor's method that the driver calls."""
+        return self.gate.drain
 
     def remote(self, event: Any) -> None:
-        """Say an event, and wait."""
+        """Report an event, and wait."""
         import ray
 
-        ray.get(self.gate.say.remote(event, time.perf_counter() - self.since))
+        ray.get(self.gate.push.remote(event, time.perf_counter() - self.since))
         self.since = time.perf_counter()
 
 
 def in_turn(prepared: Prepared, recipe: TrainingRecipe, folder: Path) -> tuple[Curve, Curve]:
     """Ray Train with one worker, and the bare loop, one step each in turn."""
     from ray_jobs.cluster import connected
-    from ray_jobs.event_queue import Relay
+    from ray_jobs.event_queue import EventQueue
     from ray_jobs.training import train_on_ray
 
     lines, seconds, steps = [], [], bare_steps(prepared)
@@ -213,7 +213,7 @@ def in_turn(prepared: Prepared, recipe: TrainingRecipe, folder: Path) -> tuple[C
                 bares.append(next(steps))
             ray.get(turns.gate.open.remote())
 
-        with patch.object(Relay, "start", lambda: turns):
+        with patch.object(EventQueue, "start", lambda: turns):
             train_on_ray(placed(recipe, folder, 1), listen)
     taken, losses = (np.array(those)[WARM_UP:] for those in zip(*bares, strict=True))
     ours = told(lines)

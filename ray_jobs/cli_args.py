@@ -1,4 +1,4 @@
-"""What a command line may name instead of a file: a shipped recipe, a run directory."""
+"""Find the files that a command line names by a shipped recipe or a run directory."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 from medsift.errors import ManifestError, RecipeError
 from medsift.vocabulary import MANIFEST_NAME
 
-_HERE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped() -> dict[str, Path]:
-    """Name → file of every shipped recipe; a wheel holds them inside this package."""
-    for folder in (_HERE / "recipes", _HERE.parent / "recipes"):
+    """Return name → file of every shipped recipe; a wheel has them inside this package."""
+    for folder in (_PACKAGE / "recipes", _PACKAGE.parent / "recipes"):
         files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
         if files:
             return files
@@ -20,7 +20,7 @@ def shipped() -> dict[str, Path]:
 
 
 def recipe_path(named: str) -> Path:
-    """The file that RECIPE means: a path, or else a shipped name. Raises RecipeError."""
+    """Return the file of RECIPE: a path, or else a shipped name. Raises RecipeError."""
     path = Path(named)
     if path.exists() or path.suffix or path.name != named:
         return path
@@ -35,7 +35,7 @@ def recipe_path(named: str) -> Path:
 
 
 def manifest_path(named: Path) -> Path:
-    """The manifest that a run directory, or the file itself, means. Raises ManifestError."""
+    """Return the manifest of a run directory, or of its file. Raises ManifestError."""
     manifest = named / MANIFEST_NAME if named.is_dir() else named
     if not manifest.is_file():
         raise ManifestError(

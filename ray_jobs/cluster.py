@@ -1,4 +1,4 @@
-"""Which Ray a run uses: the one it is in, the one the user names, or its own for the duration."""
+"""Connect to Ray: the cluster of the job, the one that the user names, or a local one."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ REACH_SECONDS = 10.0
 
 @contextmanager
 def connected(workers: int | None = None) -> Iterator[None]:
-    """Hold a connection to Ray.
+    """Keep a connection to Ray while the block runs.
 
     Inside a Ray job, or with RAY_ADDRESS set, that is the user's cluster: it is joined and left,
-    never started, resized or stopped, and `workers` is not looked at. Where Ray is already
-    initialised in this process, it is used and left as it is. Otherwise a local Ray of `workers`
-    CPUs (all of them when None) lives as long as the context.
+    never started, resized or stopped, and `workers` has no effect. Where Ray is already
+    initialised in this process, it is used and left unchanged. Otherwise a local Ray of `workers`
+    CPUs (all of them when None) is started, and stopped after the block.
 
     Raises UsageError when the named cluster does not answer or wants another token.
     """
     offer_token()
-    # Ray's C++ core writes notices about its own workings to the terminal, marked as errors.
+    # Ray's C++ core writes internal notices to the terminal, marked as errors.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray
 
@@ -66,7 +66,7 @@ def _join(address: str) -> None:
 def _start(workers: int | None) -> None:
     import ray
 
-    # "local" never picks up somebody else's cluster that happens to run on this machine.
+    # "local" never joins another user's cluster that happens to run on this machine.
     ray.init(
         address="local",
         num_cpus=workers,
@@ -95,11 +95,11 @@ def require_reachable(address: str) -> None:
 
 
 def describe() -> str:
-    """Name the Ray that `connected` uses and its resources, from inside the context."""
+    """Return the name and resources of the Ray that `connected` uses, from inside its block."""
     import ray
 
     resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
     alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
-    place = os.environ.get(ADDRESS, "a local Ray")
-    return f"{place}: {len(alive)} node(s), {cpus} CPUs, {gpus} GPUs, Ray {ray.__version__}"
+    name = os.environ.get(ADDRESS, "a local Ray")
+    return f"{name}: {len(alive)} node(s), {cpus} CPUs, {gpus} GPUs, Ray {ray.__version__}"

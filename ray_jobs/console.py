@@ -51,7 +51,7 @@ def shown(path: Path) -> str:
 
 
 @contextmanager
-def closed_pipe_is_fine() -> Iterator[None]:
+def ignore_broken_pipe() -> Iterator[None]:
     """End quietly when the reader of stdout (`| head`) has seen enough."""
     try:
         yield

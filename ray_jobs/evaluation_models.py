@@ -1,9 +1,9 @@
-"""The model that an evaluation asks before a training, and the one that came out of it."""
+"""Build the evaluation of a model before and after its training."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field, model_validator
 
@@ -13,37 +13,39 @@ from medsift.config import Config
 from training.base_model import AnyBase, PretrainedBase
 from training.recipe import TrainingRecipe
 
-NAMED_OUTSIDE = frozenset({"name", "seed", "runs", "run", "cache", "models", "compute"})
-OF_MODEL = frozenset({"generation", "batch_size", "max_pixels"})
+OUTER_KEYS: Final = frozenset({"name", "seed", "runs", "run", "cache", "models", "compute"})
+"""Keys of an evaluation recipe that the recipe around it sets."""
+MODEL_KEYS: Final = frozenset({"generation", "batch_size", "max_pixels"})
+"""Keys that belong to the model, not to the evaluation recipe."""
 
 
 class TrainedEvaluation(EvaluationRecipe):
-    """How models before and after training are asked: an evaluation recipe without its models."""
+    """Settings of the evaluation before and after training: a recipe without its models."""
 
     name: str = "trial"
     models: tuple[AnyGenerator, ...] = (MajorityGenerator(),)
     generation: GenerationConfig = GenerationConfig()
     batch_size: int | None = Field(None, ge=1)
-    """Requests at once; None is 1 on a CPU and 8 on a GPU."""
+    """Requests in one batch; None is 1 on a CPU and 8 on a GPU."""
     max_pixels: int | None = Field(None, ge=1)
-    """Larger pictures are scaled down; None is what training has."""
+    """Width times height to which larger pictures are scaled down; None is as in training."""
 
     @model_validator(mode="after")
-    def _the_rest_is_named_outside(self) -> TrainedEvaluation:
-        refuse_given(self, NAMED_OUTSIDE)
+    def _refuse_outer_keys(self) -> TrainedEvaluation:
+        refuse_keys(self, OUTER_KEYS)
         return self
 
     def trial(self, **given: Any) -> EvaluationRecipe:
-        """The recipe of one evaluation, given what differs."""
-        return EvaluationRecipe.model_validate(shared(self, NAMED_OUTSIDE | OF_MODEL) | given)
+        """Return the recipe of one evaluation, given what differs."""
+        return EvaluationRecipe.model_validate(dump_without(self, OUTER_KEYS | MODEL_KEYS) | given)
 
 
-def looks(base: AnyBase) -> bool:
-    """Whether a base looks at pictures. Raises ModelError."""
+def takes_images(base: AnyBase) -> bool:
+    """Return whether a base model reads pictures. Raises ModelError."""
     return base.sees() if isinstance(base, PretrainedBase) else base.kind == "embedded_vlm"
 
 
-def asked_model(
+def generator_settings(
     label: str,
     training: TrainingRecipe,
     asked: TrainedEvaluation,
@@ -51,7 +53,15 @@ def asked_model(
     sees: bool,
     result: Path | None = None,
 ) -> dict[str, Any]:
-    """Settings of the generator that answers with a training's result, or with its base."""
+    """Return the settings of the generator that answers with a training's result, or its base.
+
+    Args:
+        label: Name of the model in tables.
+        training: The recipe of the training.
+        asked: How the model is evaluated.
+        sees: Whether the base reads pictures; see `takes_images`.
+        result: Folder of the training's result; None for the model before training.
+    """
     settings: dict[str, Any] = {
         "kind": "image_text" if sees else "causal",
         "label": label,
@@ -68,21 +78,21 @@ def asked_model(
     return settings | {"adapter": result}
 
 
-def refuse_given(given: Config, names: frozenset[str]) -> None:
-    """Raise ValueError where a part of a recipe names what the whole names."""
-    found = sorted(given.model_fields_set & names)
-    if found:
-        raise ValueError(f"the recipe around it names {', '.join(found)}; leave it out here")
+def refuse_keys(part: Config, names: frozenset[str]) -> None:
+    """Raise ValueError where a part of a recipe sets keys that the whole sets."""
+    repeated = sorted(part.model_fields_set & names)
+    if repeated:
+        raise ValueError(f"the recipe around it sets {', '.join(repeated)}; leave it out here")
 
 
-def shared(given: Config, names: frozenset[str]) -> dict[str, Any]:
-    """JSON-able settings without the named ones."""
-    return given.model_dump(mode="json", exclude=set(names))
+def dump_without(settings: Config, names: frozenset[str]) -> dict[str, Any]:
+    """Return JSON-able settings without these keys."""
+    return settings.model_dump(mode="json", exclude=set(names))
 
 
 def _model(base: AnyBase) -> dict[str, Any]:
     settings = base.model_dump(mode="json", exclude={"attention"})
-    place = settings.get("model")
-    if place is not None and Path(place).expanduser().exists():
-        settings["model"] = str(Path(place).expanduser().absolute())
+    name = settings.get("model")
+    if name is not None and Path(name).expanduser().exists():
+        settings["model"] = str(Path(name).expanduser().absolute())
     return settings

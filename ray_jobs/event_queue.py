@@ -1,4 +1,4 @@
-"""What a worker tells while it is at work, brought to the process that waits for it."""
+"""Bring the events of Ray workers to the process that waits for them."""
 
 from __future__ import annotations
 
@@ -12,49 +12,53 @@ Result = TypeVar("Result")
 POLL_SECONDS = 0.2
 
 
-class Relay:
-    """An actor that holds events until they are fetched; `Relay.start` makes one."""
+class EventQueue:
+    """An actor that keeps events until they are fetched; `EventQueue.start` makes one."""
 
     def __init__(self) -> None:
-        self.held: list[Any] = []
+        self.events: list[Any] = []
 
     @staticmethod
     def start() -> Any:
-        """The handle of a new one. It takes no CPU from those who work."""
+        """Return the handle of a new actor."""
         import ray
 
-        actor: Any = ray.remote(num_cpus=0)(Relay)
+        # No CPU: the workers may need all of them.
+        actor: Any = ray.remote(num_cpus=0)(EventQueue)
         return actor.remote()
 
-    def say(self, event: Any) -> None:
-        """Take an event."""
-        self.held.append(event)
+    def push(self, event: Any) -> None:
+        """Add an event."""
+        self.events.append(event)
 
-    def heard(self) -> list[Any]:
-        """Hand over the events since the last call, in order."""
-        held, self.held = self.held, []
-        return held
+    def drain(self) -> list[Any]:
+        """Return the events since the last call, in order, and forget them."""
+        events, self.events = self.events, []
+        return events
 
 
-def listen_while(work: Callable[[], Result], relay: Any, listener: Callable[[Any], None]) -> Result:
-    """What `work` gives, done beside this thread, which passes events on and can be interrupted.
+def listen_while(
+    work: Callable[[], Result], events: Any, listener: Callable[[Any], None]
+) -> Result:
+    """Do `work` in another thread while this one passes events to the listener; return its result.
 
-    Raises what `work` raises.
+    The calling thread can be interrupted. Raises what `work` raises.
     """
     import ray
 
-    done: Future[Result] = Future()
-    threading.Thread(target=_carry_out, args=(work, done), daemon=True).start()
+    result: Future[Result] = Future()
+    threading.Thread(target=_set_result, args=(work, result), daemon=True).start()
     while True:
-        over = bool(wait([done], POLL_SECONDS).done)
-        for event in ray.get(relay.heard.remote()):
+        # Asked before draining: events that arrive between the two are fetched in the last round.
+        is_done = bool(wait([result], POLL_SECONDS).done)
+        for event in ray.get(events.drain.remote()):
             listener(event)
-        if over:
-            return done.result()
+        if is_done:
+            return result.result()
 
 
-def _carry_out(work: Callable[[], Result], done: Future[Result]) -> None:
+def _set_result(work: Callable[[], Result], result: Future[Result]) -> None:
     try:
-        done.set_result(work())
+        result.set_result(work())
     except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-        done.set_exception(error)
+        result.set_exception(error)

@@ -1,4 +1,4 @@
-"""The Ray executor: the same workers as on a laptop, streamed through Ray Data."""
+"""Run the workers of a stage on Ray: the same as on a laptop, streamed through Ray Data."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-MOST_BLOCKS: Final = 1_000
-MOST_AHEAD: Final = 16  # tasks submitted before their results are asked for, on small clusters
-FEEDING: Final = 4  # CPUs that decode for one GPU
+MAX_BLOCKS: Final = 1_000
+"""Blocks of a Ray data set: more cost scheduling time, and no cluster has so many free CPUs."""
+MIN_TASKS_AHEAD: Final = 16
+"""Tasks submitted before their results are fetched, on small clusters too."""
+MAX_CPUS_PER_GPU: Final = 4
+"""CPUs of a worker with a GPU, which decode for it."""
 Batch = dict[str, Any]
 
 
 class ItemRunner:
-    """Turns items into Parquet parts; the worker is made for the first of them."""
+    """Turn items into Parquet parts; the worker is made for the first of them."""
 
     def __init__(self, make: Callable[[], Worker], out: Path) -> None:
         self.make = make
@@ -38,9 +41,9 @@ class ItemRunner:
         self.worker: Worker | None = None
 
     def __call__(self, batch: Batch) -> Batch:
-        """Run the one item of the batch; return its rows, or our error.
+        """Run the one item of the batch; return its number of rows, or a MedSiftError.
 
-        An error of ours travels as a value: Ray keeps only the text of what a worker raises.
+        The error is returned as a value, because Ray keeps only the text of what a worker raises.
         """
         rows, error = 0, b""
         try:
@@ -55,9 +58,9 @@ class ItemRunner:
 
 @dataclass(frozen=True, slots=True)
 class RayExecutor:
-    """Runs items on the Ray that this process is connected to.
+    """Run items on the Ray that this process is connected to.
 
-    Only items (references, texts, places in files) and row counts pass through Ray Data; what a
+    Only items (references, texts, positions in files) and row counts pass through Ray Data; what a
     worker makes goes straight to Parquet.
     """
 
@@ -69,54 +72,54 @@ class RayExecutor:
         advance: Callable[[int], None],
         resources: Resources = Resources(),  # noqa: B008 - frozen
     ) -> None:
-        """Stream items through an actor pool; raises what the worker raised."""
+        """Stream items through the workers. Raises what a worker raised."""
         import ray
 
         if not items:
             return
-        quiet()
+        silence_ray_data()
         begin_stream(items, out)
-        lines = [{"ordinal": ordinal, "item": pack(item)} for ordinal, item in enumerate(items)]
-        source = ray.data.from_items(lines, override_num_blocks=min(len(lines), MOST_BLOCKS))
-        done = _spread(source, ItemRunner(make, out.absolute()), resources)
-        for line in done.iter_rows():
-            if line["error"]:
-                raise pickle.loads(line["error"])
-            advance(int(line["rows"]))
+        rows = [{"ordinal": ordinal, "item": pack(item)} for ordinal, item in enumerate(items)]
+        source = ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS))
+        done = _map_items(source, ItemRunner(make, out.absolute()), resources)
+        for row in done.iter_rows():
+            if row["error"]:
+                raise pickle.loads(row["error"])
+            advance(int(row["rows"]))
         end_stream(items, out)
 
     def run(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterable[Result]:
         """Apply `function` in Ray tasks; results come in the order of the items."""
         import ray
 
-        # The function may hold whole matrices: it goes to the object store once.
-        held = ray.put(function)
+        # The function may contain whole matrices: it goes to the object store once.
+        stored = ray.put(function)
         call: Any = ray.remote(_call)
-        window = max(MOST_AHEAD, 4 * int(cluster_resources().get("CPU", 1)))
+        window = max(MIN_TASKS_AHEAD, 4 * int(cluster_resources().get("CPU", 1)))
         waiting = iter(items)
-        # Results wait in the object store until they are asked for: only so many may.
-        ahead = deque(call.remote(held, item) for item in islice(waiting, window))
+        # Results stay in the object store until they are fetched: a window bounds their memory.
+        ahead = deque(call.remote(stored, item) for item in islice(waiting, window))
         while ahead:
             result, problem = ray.get(ahead.popleft())
             if problem is not None:
                 raise pickle.loads(problem)
-            ahead.extend(call.remote(held, item) for item in islice(waiting, 1))
+            ahead.extend(call.remote(stored, item) for item in islice(waiting, 1))
             yield result
 
 
 def _call(function: Callable[[Item], Result], item: Item) -> tuple[Result | None, bytes | None]:
-    """The result, or our error as a value, as `ItemRunner` hands it on."""
+    """Return the result, or a MedSiftError as a value; see `ItemRunner`."""
     try:
         return function(item), None
     except MedSiftError as problem:
         return None, pickle.dumps(problem)
 
 
-def _spread(source: Dataset, runner: ItemRunner, resources: Resources) -> Dataset:
-    """Lasting workers run in an actor pool, which grows with the cluster; others in tasks."""
+def _map_items(source: Dataset, runner: ItemRunner, resources: Resources) -> Dataset:
+    """Map items by an actor pool, which grows with the cluster, or by tasks for light workers."""
     import ray
 
-    cpus, gpus = share(resources, cluster_resources())
+    cpus, gpus = worker_share(resources, cluster_resources())
     if not resources.lasting:
         run_batch: Any = runner.__call__
         return source.map_batches(run_batch, batch_size=1, num_cpus=cpus, num_gpus=gpus)
@@ -131,28 +134,28 @@ def _spread(source: Dataset, runner: ItemRunner, resources: Resources) -> Datase
 
 
 def cluster_resources() -> dict[str, float]:
-    """The resources of the Ray that this process is connected to."""
+    """Return the resources of the Ray that this process is connected to."""
     import ray
 
     ask: Any = ray.cluster_resources
     return dict(ask())
 
 
-def share(resources: Resources, cluster: Mapping[str, float]) -> tuple[float, float]:
-    """CPUs and GPUs of one worker on a cluster with these resources.
+def worker_share(resources: Resources, cluster: Mapping[str, float]) -> tuple[float, float]:
+    """Return the CPUs and GPUs of one worker on a cluster with these resources.
 
     The cluster decides, not the machine that asks: a head often has no GPU. A worker with a GPU
-    takes the CPUs that fall to it, `FEEDING` at most.
+    takes an equal share of the CPUs, `MAX_CPUS_PER_GPU` at most.
     """
     gpus = cluster.get("GPU", 0.0)
     if not resources.accelerated or gpus < 1.0:
         return resources.cpus, 0.0
     fair = int(cluster.get("CPU", 1.0) // gpus)
-    return max(resources.cpus, min(FEEDING, fair)), 1.0
+    return max(resources.cpus, min(MAX_CPUS_PER_GPU, fair)), 1.0
 
 
-def quiet() -> None:
-    """Our listener reports progress; Ray Data's own bars and notices stay in its log files."""
+def silence_ray_data() -> None:
+    """Keep Ray Data's bars and notices in its log files: MedSift reports the progress itself."""
     import ray
 
     context = ray.data.DataContext.get_current()

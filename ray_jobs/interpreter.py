@@ -1,7 +1,7 @@
-"""Whether this interpreter can run MedSift at all, said in one line.
+"""Check that this interpreter can run MedSift at all, and report in one line if not.
 
-A job runs under an interpreter that somebody named, on a machine that nobody looked at. Nothing
-but the standard library is imported here, and nothing that an older Python could not read.
+A job runs under an interpreter that somebody named, on a machine that nobody has checked. Only the
+standard library is imported here, and the syntax is one that an older Python reads.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ import re
 import sys
 from importlib import metadata
 
-LEAST = (3, 11)
+MIN_VERSION = (3, 11)
 EXIT_CODE = 2
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
-def lacking(package: str = "medsift") -> list[str]:
-    """Distributions that a package needs on every system and that are not installed here."""
+def missing_packages(package: str = "medsift") -> list[str]:
+    """Return the distributions that a package needs on every system and that are missing here."""
     needed = [line for line in metadata.requires(package) or [] if ";" not in line]
-    names = [found.group() for found in map(NAME.match, needed) if found]
-    return [name for name in names if not _is_there(name)]
+    names = [match.group() for match in map(NAME.match, needed) if match]
+    return [name for name in names if not _is_installed(name)]
 
 
 def complaint() -> str | None:
-    """What keeps this interpreter from running MedSift, and what helps; None where nothing does."""
+    """Return why this interpreter cannot run MedSift, and the fix; None where it can."""
     version = ".".join(map(str, sys.version_info[:2]))
-    if sys.version_info[:2] < LEAST:
-        return _line(f"is Python {version}, and {'.'.join(map(str, LEAST))} is needed")
+    if sys.version_info[:2] < MIN_VERSION:
+        return _line(f"is Python {version}, and {'.'.join(map(str, MIN_VERSION))} is needed")
     try:
-        missing = lacking()
+        missing = missing_packages()
     except metadata.PackageNotFoundError:
-        # A bare folder of code lists no needs; what is missing shows by its import.
+        # A bare folder of code lists no requirements: an import shows what is missing.
         return None
     return _line(f"has no {', '.join(missing)}") if missing else None
 
 
 def import_complaint(error: ModuleNotFoundError) -> str:
-    """The same of an import that failed."""
+    """Return why an import failed, and the fix."""
     return _line(f"has no {error.name}")
 
 
@@ -48,7 +48,7 @@ def _line(fault: str) -> str:
     )
 
 
-def _is_there(name: str) -> bool:
+def _is_installed(name: str) -> bool:
     try:
         metadata.version(name)
     except metadata.PackageNotFoundError:

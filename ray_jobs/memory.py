@@ -1,4 +1,4 @@
-"""A ceiling on the memory of this process, for work that a library's own limit does not cover."""
+"""Limit the memory of this process, for work that a library's own limit does not cover."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Final
 
 SPARE_BYTES: Final = 512 << 20
-"""What the program itself may need while the limited work is under way."""
+"""What the program itself may need while the limited work runs."""
 _UNITS: Final = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 
 
-def bytes_of(size: str) -> int | None:
-    """Bytes of a size such as "4GB" or "512 MB"; None where it is none."""
+def parse_bytes(size: str) -> int | None:
+    """Return the bytes of a size such as "4GB" or "512 MB"; None for another text."""
     parts = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?b?)\s*", size, re.IGNORECASE)
     unit = _UNITS.get(parts[2].lower()) if parts else None
     return None if parts is None or unit is None else int(float(parts[1]) * unit) or None
@@ -26,8 +26,8 @@ def memory_ceiling(size: int) -> Iterator[None]:
     """Let the process allocate `size` bytes more, and `SPARE_BYTES`, while the block runs.
 
     DuckDB counts what it caches, sorts and joins, but not the value of one function, which alone
-    may be larger than the machine. Where the system refuses, that function fails with
-    OutOfMemoryException. Does nothing where the system does not say what a process uses.
+    may exceed the machine. Beyond the limit that function fails with OutOfMemoryException. There is
+    no limit where the system does not report what a process uses.
     """
     used = _data_bytes()
     if used is None:
@@ -45,7 +45,7 @@ def memory_ceiling(size: int) -> Iterator[None]:
 
 
 def _data_bytes() -> int | None:
-    """Private memory of this process, as the limit counts it."""
+    """Return the private memory of this process in bytes, as the limit counts it."""
     status = Path("/proc/self/status")
     if not status.is_file():
         return None

@@ -1,11 +1,11 @@
-"""Checkpoints of a training on Ray: written by the first worker, reported to Ray Train.
+"""Keep the checkpoints of a training on Ray: written by one worker, reported to Ray Train.
 
-They lie where Ray Train keeps its notes about the run, in the layout of `FolderKeeper` and by its
-rule, so that a training may be started on Ray and gone on with alone, or the other way round.
-`state.json` comes last: a checkpoint without it is not whole.
+They are in the folder where Ray Train keeps its records of the run, in the layout of `FolderKeeper`
+and under its rule, so that a training started on Ray can be resumed without it, and the other way
+round. `state.json` is written last: a checkpoint without it is incomplete.
 
-What is there decides, not what Ray Train has noted: it hears of a checkpoint after it was written,
-and never does when a worker is lost in between.
+The files in storage are the truth, not Ray Train's records: a checkpoint is reported only after it
+is written, so a crash in between leaves one that Ray does not know.
 """
 
 from __future__ import annotations
@@ -18,48 +18,49 @@ from pathlib import Path
 from typing import Any, Final
 
 from medsift.errors import StorageError
-from ray_jobs.remote_dir import Store
+from ray_jobs.remote_dir import RemoteDir
 from training.checkpoint import Snapshot, folder_name, unwanted, whole_folder
 from training.logs import STEPS
 
 logger = logging.getLogger(__name__)
 
 SNAPSHOT: Final = "checkpoint_manager_snapshot.json"
+"""Ray Train's record of the checkpoints that it knows."""
 
 
 @dataclass(frozen=True, slots=True)
-class RayKeeper:
-    """Keeps checkpoints in a store and reports them, on every worker alike: a report is a barrier.
+class RayCheckpointStore:
+    """Keep checkpoints in a folder and report them on every worker: a report is a barrier.
 
-    The newest `count` stay, and the best. Those of a remote store are fetched into `scratch`.
-    `curves` is a folder of the first worker whose ``steps.jsonl`` travels with such checkpoints;
-    None where the store is the place of the curves itself.
+    The newest `count` stay, and the best. Those of a remote folder are fetched into `scratch`.
+    `curves` is a folder of the first worker whose ``steps.jsonl`` is copied with such checkpoints;
+    None where the curves are written next to the checkpoints.
     """
 
-    store: Store
+    store: RemoteDir
     count: int
     first: bool
     scratch: Path
     curves: Path | None
 
     def newest(self) -> Path | None:
-        """The checkpoint of the largest step."""
+        """Return the checkpoint of the largest step, on this machine; None without one."""
         names = self.store.checkpoints()
         if not names:
             return None
-        found = self._local(names[-1])
-        if self.curves is not None and (found / STEPS).is_file():
-            shutil.copyfile(found / STEPS, self.curves / STEPS)
-        return found
+        checkpoint = self._local(names[-1])
+        if self.curves is not None and (checkpoint / STEPS).is_file():
+            shutil.copyfile(checkpoint / STEPS, self.curves / STEPS)
+        return checkpoint
 
     def keep(self, snapshot: Snapshot) -> None:
-        """Write a checkpoint whole, remove those no longer wanted, then report it."""
+        """Write a checkpoint, remove those no longer wanted, then report it."""
         import ray.train
         from ray.train.v2.api.report_config import CheckpointUploadMode
 
         checkpoint = None
         if self.first:
-            checkpoint = self._written(snapshot)
+            checkpoint = self._write(snapshot)
             self.clear(snapshot.state.best_step)
         ray.train.report(
             self._metrics(snapshot),
@@ -68,7 +69,7 @@ class RayKeeper:
         )
 
     def clear(self, best_step: int | None) -> None:
-        """Remove checkpoints no longer wanted. Some stores refuse: no reason to end a training."""
+        """Remove checkpoints no longer wanted. A store that refuses does not end the training."""
         for name in unwanted(self.store.checkpoints(), self.count, best_step):
             try:
                 self.store.remove(name)
@@ -76,7 +77,7 @@ class RayKeeper:
                 logger.warning("an old checkpoint stays: %s", error)
 
     def at(self, step: int) -> Path:
-        """The checkpoint of a step, on this machine."""
+        """Return the checkpoint of a step, on this machine."""
         return self._local(folder_name(step))
 
     def _local(self, name: str) -> Path:
@@ -84,27 +85,28 @@ class RayKeeper:
             return Path(self.store.root) / name
         return self.store.child(name).fetch(self.scratch / name)
 
-    def _written(self, snapshot: Snapshot) -> Any:
+    def _write(self, snapshot: Snapshot) -> Any:
+        """Write a checkpoint so that it appears complete or not at all; return Ray's handle."""
         import ray.train
 
-        place = self.store.child(folder_name(snapshot.state.step))
-        if not place.remote:
-            with whole_folder(Path(place.root)) as partial:
+        target = self.store.child(folder_name(snapshot.state.step))
+        if not target.remote:
+            with whole_folder(Path(target.root)) as partial:
                 snapshot.write(partial)
         else:
             with tempfile.TemporaryDirectory(prefix="medsift-") as folder:
                 snapshot.write(Path(folder))
                 if self.curves is not None:
                     shutil.copyfile(self.curves / STEPS, Path(folder) / STEPS)
-                place.put(Path(folder))
-        return ray.train.Checkpoint(place.root, place.files)
+                target.put(Path(folder))
+        return ray.train.Checkpoint(target.root, target.files)
 
     def _metrics(self, snapshot: Snapshot) -> dict[str, Any]:
         state = snapshot.state
         return {"step": state.step, "loss": state.loss, "held_out_loss": state.held_out_loss}
 
 
-def forget_notes(store: Store) -> None:
-    """Remove what Ray Train noted about a run before: it begins only where all that is there."""
+def remove_ray_notes(store: RemoteDir) -> None:
+    """Remove Ray Train's record of an earlier start: it fails if a recorded checkpoint is gone."""
     if store.has(SNAPSHOT):
         store.remove(SNAPSHOT)

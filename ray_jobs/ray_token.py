@@ -1,4 +1,4 @@
-"""The token of a Ray cluster: found where Ray itself looks, sent, never printed."""
+"""Find the token of a Ray cluster where Ray itself looks; it is sent, but never printed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from medsift.errors import UsageError
 
 MODE = "RAY_AUTH_MODE"
-VALUE = "RAY_AUTH_TOKEN"
-PLACE = "RAY_AUTH_TOKEN_PATH"
+TOKEN = "RAY_AUTH_TOKEN"
+TOKEN_FILE = "RAY_AUTH_TOKEN_PATH"
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A secret and where it was found; its repr shows only the place."""
+    """A secret and its origin; its repr shows only the origin."""
 
     value: str = field(repr=False)
     origin: str
@@ -29,21 +29,21 @@ class Token:
 def find_token() -> Token | None:
     """Look in $RAY_AUTH_TOKEN, the file of $RAY_AUTH_TOKEN_PATH, then ~/.ray/auth_token.
 
-    Returns None when there is none or RAY_AUTH_MODE switches tokens off. Raises UsageError when
-    a place is named but holds no token.
+    Returns None when there is none, or when RAY_AUTH_MODE switches tokens off. Raises UsageError
+    when a named file has no token.
     """
     if os.environ.get(MODE, "").lower() == "disabled":
         return None
-    if value := os.environ.get(VALUE, "").strip():
-        return Token(value, f"${VALUE}")
-    if place := os.environ.get(PLACE):
-        return _from_file(Path(place), f"${PLACE}")
+    if value := os.environ.get(TOKEN, "").strip():
+        return Token(value, f"${TOKEN}")
+    if path := os.environ.get(TOKEN_FILE):
+        return _from_file(Path(path), f"${TOKEN_FILE}")
     default = Path.home() / ".ray" / "auth_token"
     return _from_file(default, "~/.ray/auth_token") if default.is_file() else None
 
 
 def offer_token() -> Token | None:
-    """Make Ray send the token, when there is one, on connections that this process opens next.
+    """Let Ray send the token, when there is one, on the next connections of this process.
 
     Ray reads the mode once, when it is imported, so call this before the first `import ray`.
     """

@@ -1,4 +1,4 @@
-"""A folder on any pyarrow filesystem, which every worker of a cluster reaches."""
+"""Read and write a folder on any pyarrow filesystem, local or remote."""
 
 from __future__ import annotations
 
@@ -17,35 +17,38 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
-    """A folder on a pyarrow filesystem. What is asked of it raises StorageError where it fails."""
+class RemoteDir:
+    """A folder on a pyarrow filesystem; `remote` where that is no disk of this machine.
+
+    Its methods raise StorageError when the filesystem fails.
+    """
 
     files: FileSystem
     root: str
     remote: bool
 
     @classmethod
-    def at(cls, place: str) -> Store:
-        """The store of a folder or URL. Raises InputError for a URL that pyarrow does not serve."""
+    def at(cls, location: str) -> RemoteDir:
+        """Open a folder or URL. Raises InputError for a URL that pyarrow does not support."""
         from pyarrow.fs import LocalFileSystem
 
-        if is_remote(place):
-            files, root = filesystem(place)
+        if is_remote(location):
+            files, root = filesystem(location)
             return cls(files, root, True)
-        return cls(LocalFileSystem(), str(local_path(place).absolute()), False)
+        return cls(LocalFileSystem(), str(local_path(location).absolute()), False)
 
-    def child(self, name: str) -> Store:
-        """A folder inside."""
-        return Store(self.files, f"{self.root}/{name}", self.remote)
+    def child(self, name: str) -> RemoteDir:
+        """Return a folder inside."""
+        return RemoteDir(self.files, f"{self.root}/{name}", self.remote)
 
     def put(self, folder: Path) -> None:
-        """Copy what is in a local folder here, `state.json` last."""
+        """Copy the content of a local folder here; `state.json`, which marks it whole, is last."""
         from pyarrow.fs import LocalFileSystem, copy_files
 
-        mark = folder / STATE
-        last = mark.read_bytes() if mark.exists() else None
-        mark.unlink(missing_ok=True)
-        with _told("write", self.root):
+        state = folder / STATE
+        last = state.read_bytes() if state.exists() else None
+        state.unlink(missing_ok=True)
+        with _explained("write", self.root):
             self.files.create_dir(self.root)
             copy_files(str(folder), self.root, LocalFileSystem(), self.files)
             if last is not None:
@@ -53,7 +56,7 @@ class Store:
                     stream.write(last)
 
     def fetch(self, folder: Path) -> Path:
-        """Copy what is here into a local folder."""
+        """Copy the content into a local folder, and return that."""
         folder.mkdir(parents=True, exist_ok=True)
         self._copy(self.root, folder)
         return folder
@@ -63,40 +66,40 @@ class Store:
         self._copy(f"{self.root}/{name}", folder / name)
 
     def checkpoints(self) -> list[str]:
-        """Names of whole checkpoints, by step."""
+        """Return the names of complete checkpoints, by step."""
         from pyarrow.fs import FileSelector
 
-        with _told("read", self.root):
-            found = self.files.get_file_info(FileSelector(self.root, allow_not_found=True))
-        names = [one.base_name for one in found if one.base_name.startswith(PREFIX)]
+        with _explained("read", self.root):
+            entries = self.files.get_file_info(FileSelector(self.root, allow_not_found=True))
+        names = [entry.base_name for entry in entries if entry.base_name.startswith(PREFIX)]
         return sorted(name for name in names if self.has(f"{name}/{STATE}"))
 
     def has(self, name: str) -> bool:
-        """Whether there is a file of this name."""
-        with _told("read", f"{self.root}/{name}"):
+        """Return whether there is a file of this name."""
+        with _explained("read", f"{self.root}/{name}"):
             return bool(self.files.get_file_info(f"{self.root}/{name}").is_file)
 
     def remove(self, name: str) -> None:
-        """Remove a file or a folder in here."""
-        place = f"{self.root}/{name}"
-        with _told("remove", place):
+        """Remove a file or folder inside."""
+        path = f"{self.root}/{name}"
+        with _explained("remove", path):
             remove = self.files.delete_file if self.has(name) else self.files.delete_dir
-            remove(place)
+            remove(path)
 
     def _copy(self, source: str, target: Path) -> None:
         from pyarrow.fs import LocalFileSystem, copy_files
 
-        with _told("read", source):
+        with _explained("read", source):
             copy_files(source, str(target), self.files, LocalFileSystem())
 
 
 @contextmanager
-def _told(verb: str, place: str) -> Iterator[None]:
+def _explained(verb: str, path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise StorageError(
-            f"cannot {verb} {place}: {error}; try again later",
+            f"cannot {verb} {path}: {error}; try again later",
             code="training_storage_failed",
-            path=place,
+            path=path,
         ) from error

@@ -1,8 +1,8 @@
-"""Whether the nodes of a cluster share what a run writes and see what it reads, asked beforehand.
+"""Check before a run that all nodes of a cluster share its folders and see its data.
 
-A run's workers write parts where the machine that began it reads them, and read the files that it
-listed. Every node is asked to read a token in each folder and to answer beside it, and to name the
-size of a few of the data's files.
+A run's workers write parts where the machine that started it reads them, and read the files that it
+listed. Every node is asked to read a token in each folder and to write an answer next to it, and to
+report the size of a few of the data's files.
 """
 
 from __future__ import annotations
@@ -20,37 +20,38 @@ from uuid import uuid4
 
 from medsift.errors import StorageError
 from medsift.storage.locations import is_remote, local_path
+from ray_jobs.absolute_paths import LOCAL_DIR, SOURCE_PATH_KEYS
 
 if TYPE_CHECKING:
     from curation.recipe import Recipe
 
-WITNESSES: Final = 3
-"""Files of a source or an image root that every node is asked about."""
-LISTED: Final = 3
+FILES_PER_SOURCE: Final = 3
+"""Files of each source or image root that every node is asked about."""
+MAX_LISTED: Final = 3
+"""Problems that an error message lists."""
 ANSWER_SECONDS: Final = 120.0
-LOCAL_DIR: Final = "local-dir:"
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a node is asked: `token` stands in each of `folders`, `files` have these sizes."""
+    """A question to a node: is `token` in each of `folders`, do `files` have these sizes?"""
 
     token: str
     folders: tuple[Path, ...]
     files: tuple[tuple[str, int], ...] = ()
 
     def mark(self, folder: Path) -> Path:
-        """The file in a folder that holds the token."""
+        """Return the file in a folder that has the token."""
         return folder / f".node-check-{self.token}"
 
     def answer(self, folder: Path, node: str) -> Path:
-        """The file in which a node answers."""
+        """Return the file in which a node answers."""
         return folder / f".node-check-{self.token}-{node}"
 
 
 @contextmanager
-def laid_out(folders: Iterable[Path], files: Iterable[tuple[str, int]] = ()) -> Iterator[Probe]:
-    """Put a token into every folder, made if need be, and take it and the answers away again.
+def tokens_in(folders: Iterable[Path], files: Iterable[tuple[str, int]] = ()) -> Iterator[Probe]:
+    """Write a token into every folder, made if need be; remove it and the answers at the end.
 
     Raises:
         StorageError: a folder cannot be written to.
@@ -76,8 +77,8 @@ def laid_out(folders: Iterable[Path], files: Iterable[tuple[str, int]] = ()) -> 
                     left.unlink()
 
 
-def look(probe: Probe, node: str) -> list[str]:
-    """What is wrong on the machine that this runs on, which answers as `node` where it can."""
+def check_from_node(probe: Probe, node: str) -> list[str]:
+    """Return what is wrong on this machine, which answers as `node` where it can write."""
     problems = []
     for folder in probe.folders:
         try:
@@ -99,8 +100,8 @@ def look(probe: Probe, node: str) -> list[str]:
     return problems
 
 
-def unanswered(probe: Probe, nodes: Iterable[str]) -> list[tuple[str, str]]:
-    """(node, what is wrong) for answers that did not arrive on this machine."""
+def missing_answers(probe: Probe, nodes: Iterable[str]) -> list[tuple[str, str]]:
+    """Return (node, what is wrong) for each answer that did not arrive on this machine."""
     return [
         (node, f"writes to a {folder} of its own")
         for node in nodes
@@ -109,12 +110,12 @@ def unanswered(probe: Probe, nodes: Iterable[str]) -> list[tuple[str, str]]:
     ]
 
 
-def require_agreement(problems: Sequence[tuple[str, str]]) -> None:
-    """Raise StorageError naming nodes and places, where there is a problem."""
+def refuse_problems(problems: Sequence[tuple[str, str]]) -> None:
+    """Raise StorageError naming nodes and folders, if there is a problem."""
     if not problems:
         return
-    listed = "; ".join(f"node {node} {what}" for node, what in problems[:LISTED])
-    more = f"; and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
+    listed = "; ".join(f"node {node} {what}" for node, what in problems[:MAX_LISTED])
+    more = f"; and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
     raise StorageError(
         f"the nodes do not share a disk: {listed}{more}. Put the run directory, the cache and the "
         "data on a disk that every node has under the same path, or run on one machine (--local)",
@@ -124,10 +125,10 @@ def require_agreement(problems: Sequence[tuple[str, str]]) -> None:
 
 
 def check_nodes(folders: Iterable[Path], files: Iterable[tuple[str, int]] = ()) -> int:
-    """Ask every node of the joined Ray that can work; return how many were asked.
+    """Ask every node with CPUs of the joined Ray; return how many were asked.
 
-    A cluster of one node on this machine is not asked. Nodes that join later are not known yet;
-    they are caught where they miss a file.
+    A cluster of one node on this machine is not asked. Nodes that join later are not checked; they
+    fail when they miss a file.
 
     Raises:
         StorageError: a node does not see what this machine does, or does not answer.
@@ -135,31 +136,31 @@ def check_nodes(folders: Iterable[Path], files: Iterable[tuple[str, int]] = ()) 
     nodes = _working_nodes()
     if len(nodes) == 1 and next(iter(nodes.values())) == _this_node():
         return 1
-    with laid_out(folders, files) as probe:
-        found = _ask(probe, nodes)
-        problems = [(name, what) for name, said in found.items() for what in said]
-        silent = [name for name, said in found.items() if not said]
-        require_agreement([*problems, *unanswered(probe, silent)])
+    with tokens_in(folders, files) as probe:
+        replies = _ask(probe, nodes)
+        problems = [(name, what) for name, reply in replies.items() for what in reply]
+        content = [name for name, reply in replies.items() if not reply]
+        refuse_problems([*problems, *missing_answers(probe, content)])
     return len(nodes)
 
 
 def _ask(probe: Probe, nodes: dict[str, str]) -> dict[str, list[str]]:
-    """What each node, by its name, says; nodes are given as id → name."""
+    """Return the problems that each node reports, by its name; nodes are given as id → name."""
     import ray
     from ray.exceptions import GetTimeoutError, RayError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    call: Any = ray.remote(look)
+    call: Any = ray.remote(check_from_node)
     asked = {
         name: call.options(
             num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
         ).remote(probe, name)
         for node, name in nodes.items()
     }
-    found = {}
+    problems = {}
     for name, reply in asked.items():
         try:
-            found[name] = ray.get(reply, timeout=ANSWER_SECONDS)
+            problems[name] = ray.get(reply, timeout=ANSWER_SECONDS)
         except (GetTimeoutError, RayError) as error:
             words = " ".join(str(error).split()) or type(error).__name__
             raise StorageError(
@@ -168,11 +169,11 @@ def _ask(probe: Probe, nodes: dict[str, str]) -> dict[str, list[str]]:
                 code="node_silent",
                 node=name,
             ) from error
-    return found
+    return problems
 
 
 def _working_nodes() -> dict[str, str]:
-    """Id → name of the nodes that may get work: alive and with CPUs; names are unique."""
+    """Return id → unique name of the nodes that may get work: alive and with CPUs."""
     import ray
 
     alive = [
@@ -184,29 +185,29 @@ def _working_nodes() -> dict[str, str]:
 
 
 def _this_node() -> str:
-    """The name of the node that this process is on."""
+    """Return the name of the node that this process is on."""
     import ray
 
     return f"{socket.gethostname()}-{ray.get_runtime_context().get_node_id()[:6]}"
 
 
-def witnesses(place: str) -> list[tuple[str, int]]:
-    """A few files of a place (file, folder, glob), with their sizes; none of a URL or hub name."""
-    if is_remote(place):
+def sample_files(location: str) -> list[tuple[str, int]]:
+    """Return a few files of a file, folder or glob with their sizes; none of a URL or hub name."""
+    if is_remote(location):
         return []
-    local = str(local_path(place))
-    found = [local]
+    local = str(local_path(location))
+    paths = [local]
     if glob.has_magic(local):
-        found = sorted(glob.glob(local, recursive=True))  # noqa: PTH207 - as the sources do
-    return [(name, Path(name).stat().st_size) for name in islice(_files(found), WITNESSES)]
+        paths = sorted(glob.glob(local, recursive=True))  # noqa: PTH207 - as the sources do
+    return [(name, Path(name).stat().st_size) for name in islice(_files(paths), FILES_PER_SOURCE)]
 
 
-def _files(places: Iterable[str]) -> Iterator[str]:
-    """Regular files at or below the places, folders walked in the order of names."""
-    for place in places:
-        if Path(place).is_file():
-            yield place
-        for folder, inner, names in os.walk(place):
+def _files(paths: Iterable[str]) -> Iterator[str]:
+    """Yield the regular files at or below the paths, folders in the order of names."""
+    for path in paths:
+        if Path(path).is_file():
+            yield path
+        for folder, inner, names in os.walk(path):
             inner.sort()
             yield from (
                 str(Path(folder) / name)
@@ -215,13 +216,14 @@ def _files(places: Iterable[str]) -> Iterator[str]:
             )
 
 
-def data_of(recipe: Recipe) -> list[tuple[str, int]]:
-    """A few files of every source, image root and local model that the workers of a run read."""
-    places = []
+def data_files(recipe: Recipe) -> list[tuple[str, int]]:
+    """Return a few files of every source, image root and local model that workers read."""
+    locations = []
     for source in recipe.sources:
-        given = source.model_dump()
-        places += [given[key] for key in ("path", "image_root", "captions") if given.get(key)]
+        settings = source.model_dump()
+        locations += [settings[key] for key in SOURCE_PATH_KEYS if settings.get(key)]
     model = recipe.encoder.model_dump().get("model") or ""
     if str(model).startswith(LOCAL_DIR):
-        places.append(str(model).removeprefix(LOCAL_DIR))
-    return list(dict.fromkeys(found for place in places for found in witnesses(str(place))))
+        locations.append(str(model).removeprefix(LOCAL_DIR))
+    files = (file for location in locations for file in sample_files(str(location)))
+    return list(dict.fromkeys(files))

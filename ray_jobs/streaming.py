@@ -1,7 +1,7 @@
-"""A training's rows and pictures as Ray Data streams.
+"""Stream a training's rows and pictures by Ray Data.
 
-Rows come out of the manifest, laid down as Parquet for workers anywhere; pictures are decoded
-wherever the cluster has a CPU to spare.
+Rows are written from the manifest to Parquet, which workers on any machine read; pictures are
+decoded on whatever CPUs of the cluster are free.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from medsift.errors import MedSiftError, StorageError
-from ray_jobs.executor import MOST_BLOCKS, quiet
-from ray_jobs.remote_dir import Store
+from ray_jobs.executor import MAX_BLOCKS, silence_ray_data
+from ray_jobs.remote_dir import RemoteDir
 from training.pictures import load_picture
 from training.rows import ROWS
 from training.samples import Picture
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from ray.data import DataContext, Dataset
 
 PART: Final = "part-0.parquet"
-PER_BLOCK: Final = 8  # pictures, at least: so many are worth a task
+PICTURES_PER_BLOCK: Final = 8  # at least: fewer are not worth the overhead of a task
 
 Row = dict[str, Any]
 
 
-def write_rows(tables: Iterable[pa.Table], store: Store) -> None:
-    """Lay rows down as Parquet, in the place of what was there. Raises StorageError."""
+def write_rows(tables: Iterable[pa.Table], store: RemoteDir) -> None:
+    """Write rows as Parquet, replacing what was there. Raises StorageError."""
     from pyarrow.parquet import ParquetWriter
 
     try:
@@ -48,19 +48,19 @@ def write_rows(tables: Iterable[pa.Table], store: Store) -> None:
         ) from error
 
 
-def stream_rows(store: Store) -> Generator[pa.Table, None, None]:
+def stream_rows(store: RemoteDir) -> Generator[pa.Table, None, None]:
     """Yield the rows of `write_rows`, in their order, as Ray Data reads them.
 
-    Reading asks for no CPU: the workers that wait for rows may hold them all. The listing of files
-    by `ray.data.read_parquet` does ask for one, and would wait for ever.
+    Reading needs no CPU, because the workers that wait for rows may occupy them all. The listing
+    of files by `ray.data.read_parquet` would need one, and wait for ever.
 
     Raises StorageError: this machine does not reach the store.
     """
     import ray
 
-    quiet()
+    silence_ray_data()
     path = f"{store.root}/{PART}"
-    groups = [pa.table({"group": [place]}) for place in range(_groups(path, store.files))]
+    groups = [pa.table({"group": [index]}) for index in range(_count_row_groups(path, store.files))]
     read = partial(_read_group, path=path, files=store.files)
     with ray.data.DataContext.current(_ordered()):
         rows = ray.data.from_blocks(groups).map_batches(
@@ -69,7 +69,7 @@ def stream_rows(store: Store) -> Generator[pa.Table, None, None]:
         yield from rows.iter_batches(batch_size=None, batch_format="pyarrow")
 
 
-def _groups(path: str, files: FileSystem) -> int:
+def _count_row_groups(path: str, files: FileSystem) -> int:
     from pyarrow.parquet import ParquetFile
 
     try:
@@ -84,11 +84,11 @@ def _groups(path: str, files: FileSystem) -> int:
         ) from error
 
 
-def _read_group(place: pa.Table, path: str, files: FileSystem) -> pa.Table:
+def _read_group(index: pa.Table, path: str, files: FileSystem) -> pa.Table:
     from pyarrow.parquet import ParquetFile
 
     with ParquetFile(path, filesystem=files) as file:
-        return file.read_row_group(place["group"][0].as_py())
+        return file.read_row_group(index["group"][0].as_py())
 
 
 def stream_pictures(
@@ -96,8 +96,8 @@ def stream_pictures(
 ) -> Generator[Image, None, None]:
     """Yield pictures in their order, as `load_picture` makes them.
 
-    Ray Data decodes ahead as far as its share of the object store goes. Raises what `load_picture`
-    raises, where the picture would have come.
+    Ray Data decodes ahead until its share of the object store is full. Raises what `load_picture`
+    raises when the picture would be next.
     """
     from PIL import Image
 
@@ -112,9 +112,9 @@ def stream_pictures(
 def _decoded(pictures: Sequence[Picture], max_pixels: int | None) -> Dataset:
     import ray
 
-    quiet()
+    silence_ray_data()
     table = pa.Table.from_pylist([picture._asdict() for picture in pictures])
-    rows = max(PER_BLOCK, -(-len(pictures) // MOST_BLOCKS))
+    rows = max(PICTURES_PER_BLOCK, -(-len(pictures) // MAX_BLOCKS))
     blocks = [table.slice(start, rows) for start in range(0, len(table), rows)]
     with ray.data.DataContext.current(_ordered()):
         source: Dataset = ray.data.from_blocks(blocks)
@@ -122,7 +122,7 @@ def _decoded(pictures: Sequence[Picture], max_pixels: int | None) -> Dataset:
 
 
 def _ordered() -> DataContext:
-    """This process's context, but for order."""
+    """Return this process's context of Ray Data, changed to preserve the order of rows."""
     import ray
 
     context = ray.data.DataContext.get_current().copy()
@@ -131,7 +131,7 @@ def _ordered() -> DataContext:
 
 
 def _decode(row: Row, max_pixels: int | None) -> Row:
-    """Pixels, or our error as a value: Ray keeps only the text of what is raised."""
+    """Return the pixels, or a MedSiftError as a value: Ray keeps only the text of an error."""
     try:
         image = load_picture(Picture(**row), max_pixels)
     except MedSiftError as problem:

@@ -1,4 +1,4 @@
-"""A run as a Ray job: code and recipe travel in a small folder, data never does."""
+"""Submit a run as a Ray job: code and recipe are sent in a small folder, data never is."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ RECIPE_NAME: Final = "recipe.yaml"
 LIMIT_BYTES: Final = 5 * 1024**2
 POLL_SECONDS: Final = 0.5
 AGENT_SECONDS: Final = 60.0
-CHATTY: Final = (
+"""How long to wait for the job agent of a head that has only just started."""
+VERBOSE_LOGGERS: Final = (
     "ray.dashboard.modules.dashboard_sdk",
     "ray.dashboard.modules.job.sdk",
     "ray._private.runtime_env.packaging",
@@ -45,7 +46,7 @@ CHATTY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended: Ray's status, its message, and the exit status to hand on."""
+    """The end of a job: Ray's status, its message, and the exit status of the command."""
 
     status: str
     message: str
@@ -53,7 +54,7 @@ class Outcome:
 
 
 def pack(recipe: Recipe | TrainingRecipe, folder: Path) -> int:
-    """Fill `folder` with our packages' files and the recipe; return its size in bytes.
+    """Fill `folder` with MedSift's packages and the recipe; return its size in bytes.
 
     Raises UsageError when that is more than `LIMIT_BYTES`, naming the largest files.
     """
@@ -66,11 +67,11 @@ def pack(recipe: Recipe | TrainingRecipe, folder: Path) -> int:
     _pack_version(folder)
     settings = yaml.safe_dump(recipe.resolved(), sort_keys=False, allow_unicode=True)
     (folder / RECIPE_NAME).write_text(settings, encoding="utf-8")
-    return _checked_size(folder)
+    return _check_size(folder)
 
 
 def _pack_version(folder: Path) -> None:
-    """Let the job know which MedSift it is, though it is not installed on the cluster."""
+    """Pack the metadata of the version, as MedSift need not be installed on the cluster."""
     try:
         installed = distribution("medsift")
     except PackageNotFoundError as error:
@@ -85,17 +86,18 @@ def _pack_version(folder: Path) -> None:
 
 
 def _package_folder(package: str) -> Path:
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
         raise UsageError(
             f"the package {package!r} is not installed: reinstall medsift",
             code="package_missing",
             package=package,
         )
-    return Path(found.submodule_search_locations[0])
+    return Path(spec.submodule_search_locations[0])
 
 
-def _checked_size(folder: Path) -> int:
+def _check_size(folder: Path) -> int:
+    """Return the size of a folder in bytes. Raises UsageError above `LIMIT_BYTES`."""
     sizes = {
         path.relative_to(folder): path.stat().st_size
         for path in folder.rglob("*")
@@ -117,13 +119,13 @@ def _checked_size(folder: Path) -> int:
 def entrypoint(
     python: str, run_dir: Path, *, log_json: bool, command: Sequence[str] = ("curate",)
 ) -> str:
-    """The shell line that the cluster's head runs in the packed folder."""
+    """Return the shell line that the cluster's head runs in the packed folder."""
     words = [python, "-m", "ray_jobs", *command, RECIPE_NAME, "--run-dir", str(run_dir)]
     return shlex.join([*words, *(["--log-json"] if log_json else [])])
 
 
 def job_address(address: str) -> str:
-    """The head's dashboard URL: `host:port` means http. Raises UsageError for other schemes."""
+    """Return the URL of the head's dashboard; `host:port` means http. Raises UsageError."""
     url = address if "://" in address else f"http://{address}"
     if not url.startswith(("http://", "https://")):
         raise UsageError(
@@ -137,7 +139,7 @@ def job_address(address: str) -> str:
 
 @contextmanager
 def _explained(address: str, token: Token | None) -> Iterator[None]:
-    """Turn what Ray and HTTP raise into one line with the mend."""
+    """Turn errors of Ray and HTTP into one line with the fix."""
     from ray.exceptions import AuthenticationError
 
     try:
@@ -156,14 +158,14 @@ def _explained(address: str, token: Token | None) -> Iterator[None]:
 
 
 def _unauthorised(address: str, token: Token | None) -> str:
-    mend = "set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, or put it in ~/.ray/auth_token"
+    remedy = "set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, or write it to ~/.ray/auth_token"
     if token is None:
-        return f"the head at {address} wants a token and none was found: {mend}"
-    return f"the head at {address} refuses the token from {token.origin}: {mend}"
+        return f"the head at {address} wants a token and none was found: {remedy}"
+    return f"the head at {address} refuses the token from {token.origin}: {remedy}"
 
 
 class JobServer:
-    """The job server of one head."""
+    """A connection to the job server of one head."""
 
     def __init__(self, address: str) -> None:
         """Connect. Raises UsageError when nothing answers, or the token is missing or refused."""
@@ -175,9 +177,9 @@ class JobServer:
     def _connect(self) -> JobSubmissionClient:
         from ray.job_submission import JobSubmissionClient
 
-        for name in CHATTY:
+        for name in VERBOSE_LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
-        # Ray lets this variable and RAY_ADDRESS overrule an explicit address.
+        # Ray prefers this variable and RAY_ADDRESS to an explicit address.
         os.environ["RAY_API_SERVER_ADDRESS"] = self.address
         headers = self.token.headers if self.token is not None else None
         with _explained(self.address, self.token):
@@ -203,31 +205,31 @@ class JobServer:
                 time.sleep(POLL_SECONDS)
 
     def follow(self, job: str, write: Callable[[str], object]) -> Outcome:
-        """Pass the job's log on until it ends. Raises UsageError when the head is lost."""
+        """Write the job's log until it ends. Raises UsageError when the head is lost."""
         with _explained(self.address, self.token):
             asyncio.run(self._tail(job, write))
-            return self._ended(job)
+            return self._wait_for_end(job)
 
     async def _tail(self, job: str, write: Callable[[str], object]) -> None:
         async for lines in self.client.tail_job_logs(job):
             write(lines)
 
-    def _ended(self, job: str) -> Outcome:
-        """Wait for the final status, which trails the end of the log a little."""
+    def _wait_for_end(self, job: str) -> Outcome:
+        """Wait for the final status, which comes a little after the end of the log."""
         while True:
             info = self.client.get_job_info(job)
             if info.status.is_terminal():
                 break
             time.sleep(POLL_SECONDS)
-        known = info.driver_exit_code if info.driver_exit_code is not None else 1
-        code = 0 if str(info.status) == "SUCCEEDED" else known or 1
-        # Ray appends the log to the message, and the log has been shown already.
+        driver_code = info.driver_exit_code if info.driver_exit_code is not None else 1
+        code = 0 if str(info.status) == "SUCCEEDED" else driver_code or 1
+        # Ray appends the log to the message, and the log is shown already.
         message = (info.message or "").partition(", last available logs")[0]
         return Outcome(str(info.status), " ".join(message.split()), code)
 
 
 def _with_port(url: str) -> str:
-    """The URL with the port that its scheme implies."""
+    """Return the URL with the port that its scheme implies."""
     scheme, _, rest = url.partition("://")
     host = rest.split("/", 1)[0]
     if host.rpartition(":")[2].isdigit():

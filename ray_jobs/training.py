@@ -1,11 +1,10 @@
-"""A training on Ray Train: the same work as alone, dealt out to workers that may be lost.
+"""Train on Ray Train: the same steps as in one process, shared by workers that may be lost.
 
-Rows stream to every worker by Ray Data, from Parquet that is laid down out of the manifest: a
-worker reaches the training's folder, the model and the pictures, and needs no manifest. Which
-samples a step sees follows from seed and step alone, so that neither a restart nor another number
-of workers changes it. A row is a few tokens and the places of pictures; these are decoded in the
-background, by threads of the worker or by Ray Data (`workers.decoding`), which streams them in the
-order of the plan.
+Rows stream to every worker by Ray Data, from Parquet that is written from the manifest: a worker
+needs the training's folder, the model and the pictures, but no manifest. Which samples a step sees
+follows from seed and step alone, so neither a restart nor another number of workers changes it. A
+row is a few tokens and the paths of pictures; these are decoded in the background, by threads of
+the worker or by Ray Data (`workers.decoding`), which streams them in the order of the plan.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ from medsift.progress import TrainingEvent, silent
 from medsift.storage.locations import without_query
 from ray_jobs.cluster import ADDRESS, connected
 from ray_jobs.console import one_line
-from ray_jobs.event_queue import Relay, listen_while
-from ray_jobs.executor import cluster_resources, share
-from ray_jobs.ray_checkpoints import RayKeeper, forget_notes
-from ray_jobs.remote_dir import Store
+from ray_jobs.event_queue import EventQueue, listen_while
+from ray_jobs.executor import cluster_resources, worker_share
+from ray_jobs.ray_checkpoints import RayCheckpointStore, remove_ray_notes
+from ray_jobs.remote_dir import RemoteDir
 from ray_jobs.sharing import check_nodes
 from ray_jobs.streaming import stream_pictures, stream_rows, write_rows
 from training.base_model import NO_GPU
@@ -48,36 +47,36 @@ logger = logging.getLogger(__name__)
 
 ROWS: Final = "rows"
 
-POLLING: Final = ("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
-"""A report waits until Ray Train has looked; its own two seconds are longer than many steps."""
+FASTER_HEALTH_CHECKS: Final = ("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+"""A report waits for Ray Train's next check; its default of two seconds exceeds many steps."""
 
-UNWATCHED: Final = ("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-"""Nobody takes away the machine that one sits at, and who watches is a process of its own."""
+NO_PREEMPTION_WATCHER: Final = ("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+"""A local machine is never preempted: without the watcher there is one process less."""
 
-WAITS: Final = 10
-"""Minutes, as Ray Train asks for workers once in one, until a cluster without room is given up."""
+MAX_START_ATTEMPTS: Final = 10
+"""Attempts to start the workers, about a minute each, on a cluster without free resources."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What every worker is told. `home` is the training's folder, wherever that is."""
+class WorkerOrder:
+    """What every worker needs. `home` is the training's folder, on a disk or in a store."""
 
     training: Training
-    home: Store
-    relay: Any
+    home: RemoteDir
+    events: Any
     started: datetime
 
 
 def train_on_ray(recipe: TrainingRecipe, listener: Listener = silent) -> Trained:
     """Train on Ray (see `connected`); paths of the recipe must be absolute.
 
-    Lost workers are replaced, and training goes on from the newest checkpoint; so it does when
-    the whole is started again. Ray is not needed for what is refused, or finished already.
+    Lost workers are replaced, and training resumes from the newest checkpoint; so it does when the
+    same training is started again. Ray is not started for a training that is refused or finished.
 
     Raises:
-        UsageError: there are too few CPUs or GPUs, or another process is at work on this training.
-        LedgerError: the gate is closed; see `pass_gate`.
-        MedSiftError: as `train_here` does; what a worker raises arrives as it was.
+        UsageError: there are too few CPUs or GPUs, or another process runs this training.
+        LedgerError: samples may be in a benchmark; see `pass_gate`.
+        MedSiftError: as `train_here` does; what a worker raises arrives unchanged.
     """
     training = open_training(recipe)
 
@@ -91,39 +90,39 @@ def train_on_ray(recipe: TrainingRecipe, listener: Listener = silent) -> Trained
 def _fit(training: Training, listener: Listener, started: datetime) -> Sequence[Kept]:
     from ray.train.torch import TorchTrainer
 
-    home = Store.at(training.storage).child(training.training_id)
+    home = RemoteDir.at(training.storage).child(training.training_id)
     if not home.remote:
         check_nodes([training.folder])
-    forget_notes(home.child(CHECKPOINTS))
+    remove_ray_notes(home.child(CHECKPOINTS))
     recipe = training.recipe
     rows = read_rows(training.manifest, training.run_id, training.selection, recipe.held_out_split)
     write_rows(rows, home.child(ROWS))
-    relay = Relay.start()
-    os.environ.setdefault(*POLLING)
+    events = EventQueue.start()
+    os.environ.setdefault(*FASTER_HEALTH_CHECKS)
     if not os.environ.get(ADDRESS):
-        os.environ.setdefault(*UNWATCHED)
+        os.environ.setdefault(*NO_PREEMPTION_WATCHER)
     trainer = TorchTrainer(
-        follow,
-        train_loop_config={"order": Order(training, home, relay, started)},
+        train_loop_per_worker,
+        train_loop_config={"order": WorkerOrder(training, home, events, started)},
         scaling_config=scaling(recipe.workers),
         run_config=_run_config(training, home),
     )
-    listen_while(partial(_explained, trainer.fit), relay, listener)
+    listen_while(partial(_fit_explained, trainer.fit), events, listener)
     if not home.remote:
         return kept_in(training.folder / CHECKPOINTS)
-    _bring(home, training)
-    return list(_kept_there(home, training))
+    _fetch_result(home, training)
+    return list(_remote_checkpoints(home, training))
 
 
-def follow(config: dict[str, Order]) -> None:
-    """One worker's part, as Ray Train calls it."""
+def train_loop_per_worker(config: dict[str, WorkerOrder]) -> None:
+    """Do one worker's part of the training, as Ray Train calls it."""
     import ray.train
 
     order, context = config["order"], ray.train.get_context()
     fleet: Fleet = ProcessGroup() if context.get_world_size() > 1 else Alone()
     with tempfile.TemporaryDirectory(prefix="medsift-") as scratch:
         curves = Path(tempfile.mkdtemp(dir=scratch)) if order.home.remote else None
-        keeper = RayKeeper(
+        keeper = RayCheckpointStore(
             store=order.home.child(CHECKPOINTS),
             count=order.training.recipe.checkpoints.keep,
             first=fleet.rank == 0,
@@ -131,7 +130,7 @@ def follow(config: dict[str, Order]) -> None:
             curves=curves,
         )
         folder = curves or order.training.folder
-        listener = partial(_tell, order.relay)
+        listener = partial(_push, order.events)
         work(
             order.training,
             keeper,
@@ -139,7 +138,7 @@ def follow(config: dict[str, Order]) -> None:
             folder,
             listener,
             order.started,
-            _ready(order),
+            _preparation(order),
             stream_pictures if order.training.recipe.workers.streams else None,
             stream_rows(order.home.child(ROWS)),
         )
@@ -147,63 +146,64 @@ def follow(config: dict[str, Order]) -> None:
             order.home.put(curves)
 
 
-def _ready(order: Order) -> Callable[[Prepared], None]:
-    """What is done to the model before its first step."""
+def _preparation(order: WorkerOrder) -> Callable[[Prepared], None]:
+    """Return what is done to the model before its first step."""
     if order.training.recipe.workers.strategy == "ddp":
         return lambda prepared: None
     return lambda prepared: shard(prepared.model)
 
 
 def scaling(workers: WorkersConfig) -> Any:
-    """How many workers, with what each. Raises UsageError where the machine has too little."""
+    """Return Ray Train's number and size of workers. Raises UsageError on too small a machine."""
     import ray.train
 
-    held = cluster_resources()
-    gpus = held.get("GPU", 0.0) >= 1.0 if workers.gpus is None else workers.gpus
-    # Ray Data decodes on what is left.
-    left = held | {"CPU": held.get("CPU", 0.0) - 1.0} if workers.streams else held
+    resources = cluster_resources()
+    gpus = resources.get("GPU", 0.0) >= 1.0 if workers.gpus is None else workers.gpus
+    # Ray Data decodes on the CPUs that the workers leave: it needs one at least.
+    left = resources | {"CPU": resources.get("CPU", 0.0) - 1.0} if workers.streams else resources
     _check_enough(workers, "GPU" if gpus else "CPU", left)
-    count, least = workers.count, workers.min_count or workers.count
-    cpus, _ = share(Resources(accelerated=gpus), held)
+    count, min_count = workers.count, workers.min_count or workers.count
+    cpus, _ = worker_share(Resources(accelerated=gpus), resources)
     if gpus and workers.streams:
-        # Workers that held all CPUs would wait for pictures that nobody decodes.
+        # Workers that occupied all CPUs would wait for pictures that no task can decode.
         cpus = 0.0
     elif workers.streams:
-        count = max(least, min(count, int(left["CPU"])))
+        count = max(min_count, min(count, int(left["CPU"])))
     if not gpus and not os.environ.get(ADDRESS):
         cpus = max(1.0, left["CPU"] // count)
     made: Any = ray.train.ScalingConfig
     return made(
-        num_workers=count if least == count else (least, count),
+        num_workers=count if min_count == count else (min_count, count),
         use_gpu=gpus,
         resources_per_worker={**({"CPU": cpus} if cpus else {}), **({"GPU": 1.0} if gpus else {})},
     )
 
 
-def _check_enough(workers: WorkersConfig, kind: str, held: dict[str, float]) -> None:
-    least, found = workers.min_count or workers.count, int(held.get(kind, 0.0))
-    if found >= least:
+def _check_enough(workers: WorkersConfig, kind: str, resources: dict[str, float]) -> None:
+    """Refuse more workers than this machine has CPUs or GPUs; a cluster may still grow."""
+    wanted, available = workers.min_count or workers.count, int(resources.get(kind, 0.0))
+    if available >= wanted:
         return
     if os.environ.get(ADDRESS):
-        logger.warning("the cluster has %d %ss of %d: waiting for more", found, kind, least)
-    elif kind == "GPU" and not found:
+        logger.warning("the cluster has %d %ss of %d: waiting for more", available, kind, wanted)
+    elif kind == "GPU" and not available:
         raise UsageError(
             f"workers.gpus: {NO_GPU.format(setting='workers.gpus')}",
             code="gpu_missing",
             setting="workers.gpus",
         )
     else:
-        beside = " beside the one that decodes" if workers.streams and kind == "CPU" else ""
+        further = " besides the one that decodes" if workers.streams and kind == "CPU" else ""
         raise UsageError(
-            f"{least} workers are wanted, and this machine has {found} {kind}s{beside}; lower "
-            f"workers.count (and raise batches.accumulation), or set {ADDRESS} to a cluster",
+            f"{wanted} workers need as many {kind}s, and this machine has {available}{further}; "
+            f"lower workers.count (and raise batches.accumulation), or set {ADDRESS} to a cluster",
             code="workers_too_many",
-            wanted=least,
-            available=found,
+            wanted=wanted,
+            available=available,
         )
 
 
-def _run_config(training: Training, home: Store) -> Any:
+def _run_config(training: Training, home: RemoteDir) -> Any:
     import ray.train
 
     train: Any = ray.train
@@ -213,30 +213,30 @@ def _run_config(training: Training, home: Store) -> Any:
         storage_path=home.root,
         storage_filesystem=home.files,
         failure_config=train.FailureConfig(
-            max_failures=recipe.workers.restarts, controller_failure_limit=WAITS
+            max_failures=recipe.workers.restarts, controller_failure_limit=MAX_START_ATTEMPTS
         ),
-        callbacks=[own_errors()],
+        callbacks=[stop_at_own_errors()],
         logging_config=train.LoggingConfig(log_level="WARNING"),
     )
 
 
-def own_errors() -> Any:
-    """A callback that ends training at an error of ours: a second try would meet it again."""
+def stop_at_own_errors() -> Any:
+    """Return a callback that ends training at a MedSiftError, which a restart would only repeat."""
     from ray.train import UserCallback
 
-    class OwnErrors(UserCallback):
+    class StopAtOwnErrors(UserCallback):
         def after_exception(
             self, run_context: Any, worker_exceptions: dict[int, Exception]
         ) -> None:
-            ours = [one for one in worker_exceptions.values() if isinstance(one, MedSiftError)]
-            if ours:
-                raise ours[0]
+            for error in worker_exceptions.values():
+                if isinstance(error, MedSiftError):
+                    raise error
 
-    return OwnErrors()
+    return StopAtOwnErrors()
 
 
-def _explained(fit: Callable[[], Any]) -> None:
-    """Train; what Ray Train wraps is raised as it was."""
+def _fit_explained(fit: Callable[[], Any]) -> None:
+    """Train; raise the error that Ray Train wraps, or one line about its own."""
     from ray.train import ControllerError, WorkerGroupError
 
     try:
@@ -250,19 +250,18 @@ def _explained(fit: Callable[[], Any]) -> None:
             code="workers_not_started",
         ) from error
     except WorkerGroupError as error:
-        raise _lost(error) from error
+        raise _error_to_raise(error) from error
 
 
-def _lost(error: Any) -> Exception:
-    """Workers that died again and again; or else the first error that is no one's death."""
+def _error_to_raise(error: Any) -> Exception:
+    """Return the error to raise: too many worker deaths, else the first application error."""
     from ray.exceptions import RayError
 
-    failures = error.worker_failures
-    deaths = [one for one in failures.values() if hasattr(one, "health_check_failure")]
-    if not deaths and not any(isinstance(one, RayError) for one in failures.values()):
-        first: Exception = next(iter(failures.values()))
-        return first
-    reason = one_line((deaths or list(failures.values()))[0])[:300]
+    failures: list[Exception] = list(error.worker_failures.values())
+    deaths = [failure for failure in failures if hasattr(failure, "health_check_failure")]
+    if not deaths and not any(isinstance(failure, RayError) for failure in failures):
+        return failures[0]
+    reason = one_line((deaths or failures)[0])[:300]
     return ModelError(
         f"workers were lost more often than workers.restarts allows; the last reported: {reason}; "
         "if memory ran out, lower batches.tokens or data.max_pixels, then run the command again",
@@ -270,24 +269,24 @@ def _lost(error: Any) -> Exception:
     )
 
 
-def _tell(relay: Any, event: TrainingEvent) -> None:
-    relay.say.remote(event)
+def _push(events: Any, event: TrainingEvent) -> None:
+    events.push.remote(event)
 
 
-def _bring(home: Store, training: Training) -> None:
-    """Fetch curves and result of a remote training onto this machine, what makes it whole last."""
+def _fetch_result(home: RemoteDir, training: Training) -> None:
+    """Copy curves and result of a remote training to this machine; the result appears complete."""
     for name in (STEPS, DROPS):
         home.fetch_file(name, training.folder)
     with whole_folder(training.result) as unfinished:
         home.child(RESULT).fetch(unfinished)
 
 
-def _kept_there(home: Store, training: Training) -> Iterator[Kept]:
-    """The checkpoints of a remote training, by step."""
-    place = f"{without_query(training.storage)}/{training.training_id}/{CHECKPOINTS}"
+def _remote_checkpoints(home: RemoteDir, training: Training) -> Iterator[Kept]:
+    """Yield the checkpoints of a remote training, by step."""
+    url = f"{without_query(training.storage)}/{training.training_id}/{CHECKPOINTS}"
     checkpoints = home.child(CHECKPOINTS)
     for name in checkpoints.checkpoints():
         with tempfile.TemporaryDirectory(prefix="medsift-") as folder:
             checkpoints.child(name).fetch_file(STATE, Path(folder))
             state, _ = read_state(Path(folder))
-        yield Kept(state.step, f"{place}/{name}", state.loss, state.held_out_loss)
+        yield Kept(state.step, f"{url}/{name}", state.loss, state.held_out_loss)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ray_jobs.absolute_paths import anchored
+from ray_jobs.absolute_paths import with_absolute_paths
 from ray_jobs.progress_views import announced
 
 if TYPE_CHECKING:
@@ -52,13 +52,13 @@ def curate_and_report(recipe: Recipe, run_dir: Path, *, ray: bool, log_json: boo
     from curation.pipeline import curate
     from medsift.progress import RunFinished
 
-    recipe = anchored(recipe, Path.cwd())
+    recipe = with_absolute_paths(recipe, Path.cwd())
     with announced(log_json) as listener:
         with executor(ray, recipe.compute.workers) as engine:
             if ray:
-                from ray_jobs.sharing import check_nodes, data_of
+                from ray_jobs.sharing import check_nodes, data_files
 
-                check_nodes((run_dir, recipe.cache_dir), data_of(recipe))
+                check_nodes((run_dir, recipe.cache_dir), data_files(recipe))
             result = curate(recipe, run_dir, engine, listener)
         listener(
             RunFinished(

@@ -25,21 +25,21 @@ def evaluation_recipe(
     Raises UsageError or RecipeError.
     """
     from evaluation.recipe import EvaluationRecipe, load_evaluation
-    from medsift import recipe_yaml as yaml_recipe
+    from medsift import recipe_yaml
     from medsift.errors import UsageError
     from ray_jobs.cli_args import recipe_path
 
     settings = _settings(options)
     if named is not None:
         given = load_evaluation(recipe_path(named), overrides)
-        return yaml_recipe.validated(EvaluationRecipe, given.model_dump(mode="json") | settings)
+        return recipe_yaml.validated(EvaluationRecipe, given.model_dump(mode="json") | settings)
     lacking = [name for name in ("models", "benchmarks") if name not in settings]
     if lacking:
         raise UsageError(
             "name a RECIPE, or at least one --model and one --benchmark", code="command_invalid"
         )
     name = "-".join(["eval", *(one["kind"] for one in settings["benchmarks"])])
-    return yaml_recipe.validated(EvaluationRecipe, {"name": name} | settings, overrides)
+    return recipe_yaml.validated(EvaluationRecipe, {"name": name} | settings, overrides)
 
 
 def evaluate_and_report(

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from ray_jobs.study.study import StudyResult
 
 
-def conduct_and_report(recipe: StudyRecipe, *, ray: bool | None, log_json: bool) -> StudyResult:
+def study_and_report(recipe: StudyRecipe, *, ray: bool | None, log_json: bool) -> StudyResult:
     """Conduct a study, and show the progress. Raises MedSiftError as `conduct` does."""
     from medsift.progress import StudyFinished
-    from ray_jobs.study.study import conduct
+    from ray_jobs.study.study import run_study
 
     with announced(log_json) as listener:
-        result = conduct(recipe, recipe.compute.ray if ray is None else ray, listener)
+        result = run_study(recipe, recipe.compute.ray if ray is None else ray, listener)
         listener(
             StudyFinished(
                 study_id=result.study_id,

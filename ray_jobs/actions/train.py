@@ -22,7 +22,7 @@ def training_recipe(
 
     Raises UsageError or RecipeError.
     """
-    from medsift import recipe_yaml as yaml_recipe
+    from medsift import recipe_yaml
     from medsift.errors import UsageError
     from ray_jobs.cli_args import recipe_path
     from training.recipe import TrainingRecipe, load_training
@@ -35,14 +35,14 @@ def training_recipe(
     settings = {key: value for key, value in settings.items() if value}
     if named is not None:
         given = load_training(recipe_path(named), overrides)
-        return yaml_recipe.validated(TrainingRecipe, given.model_dump(mode="json") | settings)
+        return recipe_yaml.validated(TrainingRecipe, given.model_dump(mode="json") | settings)
     if "run" not in settings or "base" not in settings:
         raise UsageError(
             "name a RECIPE, or a --run-dir that has a selection and a --base",
             code="command_invalid",
         )
     name = f"train-{settings.get('selection', 'newest')}"
-    return yaml_recipe.validated(TrainingRecipe, {"name": name} | settings, overrides)
+    return recipe_yaml.validated(TrainingRecipe, {"name": name} | settings, overrides)
 
 
 def train_and_report(recipe: TrainingRecipe, *, ray: bool, log_json: bool) -> Trained:
@@ -51,10 +51,10 @@ def train_and_report(recipe: TrainingRecipe, *, ray: bool, log_json: bool) -> Tr
     Relative paths are resolved here: the workers of a cluster stand in another directory.
     """
     from medsift.progress import TrainingFinished
-    from ray_jobs.absolute_paths import anchored_training
+    from ray_jobs.absolute_paths import training_with_absolute_paths
 
     with announced(log_json) as listener:
-        anchored = anchored_training(recipe, Path.cwd())
+        anchored = training_with_absolute_paths(recipe, Path.cwd())
         if ray:
             from ray_jobs.training import train_on_ray
 

@@ -1,4 +1,4 @@
-"""From rows to a model that was asked before and after its fine-tuning, by one recipe."""
+"""Curate, fine-tune and evaluate before and after, by one recipe."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
-from medsift import recipe_yaml as yaml_recipe
+from medsift import recipe_yaml
 from medsift.config import Config
-from ray_jobs.evaluation_models import TrainedEvaluation, asked_model, looks
+from ray_jobs.evaluation_models import TrainedEvaluation, generator_settings, takes_images
 
 if TYPE_CHECKING:
     from evaluation.evaluate import EvaluationResult
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 BEFORE: Final = "before"
 AFTER: Final = "after"
-FLOOR: Final = {"kind": "majority"}
+MAJORITY: Final = {"kind": "majority"}
 
 
 class TuningRecipe(Config):
-    """The whole way: which recipes curate and train, and what is asked before and after."""
+    """Settings of a tuning: the recipes that curate and train, and the evaluation."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     curation: str
     """A curation recipe: a YAML file or the name of a shipped one."""
     training: str
-    """A training recipe, named alike; its run is the curated one, whatever it says."""
+    """A training recipe, named alike; it trains on the curated run, whatever its `run` says."""
     selection: str | None = None
-    """Selection to train on; what the training recipe says when not given."""
+    """Selection to train on; as the training recipe says when not given."""
     evaluation: TrainedEvaluation
 
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """A fine-tuning, and the evaluation of majority, model before and model after."""
+    """A fine-tuning, and the evaluation of majority baseline, model before and model after."""
 
     trained: Trained
     evaluation: EvaluationRecipe
@@ -47,52 +47,56 @@ class Tuned:
 
 
 def load_tuning(path: Path, overrides: Sequence[str] = ()) -> TuningRecipe:
-    """The recipe of a YAML file; see `yaml_recipe.load`. Raises RecipeError."""
-    return yaml_recipe.load(TuningRecipe, path, overrides)
+    """Load a tuning recipe; see `recipe_yaml.load`. Raises RecipeError."""
+    return recipe_yaml.load(TuningRecipe, path, overrides)
 
 
 def training_of(
     recipe: TuningRecipe, run_dir: Path, overrides: Sequence[str] = ()
 ) -> TrainingRecipe:
-    """The training that a recipe names, on a run. Raises RecipeError."""
+    """Return the training recipe that a tuning names, for a run. Raises RecipeError."""
     from ray_jobs.cli_args import recipe_path
     from training.recipe import TrainingRecipe, load_training
 
-    found = load_training(recipe_path(recipe.training), overrides).model_dump(mode="json")
-    given = {"run": str(run_dir.absolute())}
+    settings = load_training(recipe_path(recipe.training), overrides).model_dump(mode="json")
+    settings["run"] = str(run_dir.absolute())
     if recipe.selection is not None:
-        given["selection"] = recipe.selection
-    return yaml_recipe.validated(TrainingRecipe, found | given)
+        settings["selection"] = recipe.selection
+    return recipe_yaml.validated(TrainingRecipe, settings)
 
 
-def tune_and_ask(
+def train_and_compare(
     recipe: TuningRecipe, training: TrainingRecipe, cache: Path, *, ray: bool, log_json: bool
 ) -> Tuned:
-    """Fine-tune on a curated run, then ask majority, model before and model after alike.
+    """Fine-tune on a curated run, then evaluate majority baseline, model before and model after.
 
-    Raises as the commands `train` and `evaluate` do, after announcing it.
+    Raises MedSiftError as the commands `train` and `evaluate` do.
     """
     from ray_jobs.actions.evaluate import evaluate_and_report
     from ray_jobs.actions.train import train_and_report
 
     trained = train_and_report(training, ray=ray, log_json=log_json)
-    asked, sees = recipe.evaluation, looks(training.base)
-    after = asked_model(AFTER, training, asked, sees=sees, result=trained.training.result)
-    evaluation = asked.trial(
+    settings, sees = recipe.evaluation, takes_images(training.base)
+    result = trained.training.result
+    evaluation = settings.trial(
         name=recipe.name,
         seed=training.seed,
         run=training.run,
         cache=cache.absolute(),
-        models=[FLOOR, asked_model(BEFORE, training, asked, sees=sees), after],
+        models=[
+            MAJORITY,
+            generator_settings(BEFORE, training, settings, sees=sees),
+            generator_settings(AFTER, training, settings, sees=sees, result=result),
+        ],
     )
-    found = evaluate_and_report(evaluation, ray=ray, log_json=log_json)
-    return Tuned(trained, evaluation, found)
+    evaluated = evaluate_and_report(evaluation, ray=ray, log_json=log_json)
+    return Tuned(trained, evaluation, evaluated)
 
 
-def curate_tune_and_ask(
+def curate_train_and_compare(
     recipe: TuningRecipe, run_dir: Path | None, *, ray: bool, log_json: bool
 ) -> Tuned:
-    """Curate, fine-tune on the run, and evaluate before and after; see `tune_and_ask`.
+    """Curate, fine-tune on the run, and evaluate before and after; see `train_and_compare`.
 
     A wrong training recipe is refused before anything runs.
     """
@@ -104,4 +108,4 @@ def curate_tune_and_ask(
     target = run_dir or curation.run_dir
     training = training_of(recipe, target)
     curate_and_report(curation, target, ray=ray, log_json=log_json)
-    return tune_and_ask(recipe, training, curation.cache_dir, ray=ray, log_json=log_json)
+    return train_and_compare(recipe, training, curation.cache_dir, ray=ray, log_json=log_json)

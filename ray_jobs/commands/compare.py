@@ -37,10 +37,10 @@ def compare(
     """Compare two selections: overlap, coverage, strata, scores, lengths, tokens and images."""
     from curation.compare import compare_selections, comparison_table
     from ray_jobs.cli_args import manifest_path
-    from ray_jobs.console import closed_pipe_is_fine
+    from ray_jobs.console import ignore_broken_pipe
 
     found = compare_selections(manifest_path(run_dir), (first, second), run_id)
-    with closed_pipe_is_fine():
+    with ignore_broken_pipe():
         if style is Format.json:
             typer.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
         else:

@@ -53,10 +53,10 @@ def compare_models(
     margin, and better (superior) when it is above 0. State the margin before you look.
     """
     from evaluation.compare_models import compare_models as compare
-    from ray_jobs.console import closed_pipe_is_fine
+    from ray_jobs.console import ignore_broken_pipe
 
     comparisons = compare(_predictions(first), _predictions(second), margin, metric, variant)
-    with closed_pipe_is_fine():
+    with ignore_broken_pipe():
         if style is Format.json:
             lines = [comparison.line() for comparison in comparisons]
             head = {"first": first, "second": second, "margin": margin, "metric": metric}

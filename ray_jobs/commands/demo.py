@@ -107,13 +107,13 @@ def _demo(images: int, out: Path, seed: int, workers: int, ray: bool, train: boo
 
 def _tune(run_dir: Path, cache: Path, seed: int, ray: bool) -> None:
     """Fine-tune on the newest selection, and evaluate on the test questions before and after."""
-    from ray_jobs.actions.tune import load_tuning, training_of, tune_and_ask
+    from ray_jobs.actions.tune import load_tuning, train_and_compare, training_of
     from ray_jobs.cli_args import recipe_path
     from ray_jobs.commands.evaluate import show_result
 
     recipe = load_tuning(recipe_path("tune_phantoms"))
     training = training_of(recipe, run_dir, [f"seed={seed}"])
-    tuned = tune_and_ask(recipe, training, cache, ray=ray, log_json=False)
+    tuned = train_and_compare(recipe, training, cache, ray=ray, log_json=False)
     show_result(tuned.evaluation, tuned.result)
 
 

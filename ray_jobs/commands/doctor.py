@@ -39,12 +39,12 @@ def doctor(
     from rich.text import Text
 
     from ray_jobs.doctor import examine
-    from ray_jobs.readability import texts
+    from ray_jobs.readability import check_texts
 
     console = Console(highlight=False, soft_wrap=True, markup=False)
     failed = False
-    asked = [] if recipe is None else [texts(recipe)]
-    for finding in chain(examine(Path.cwd(), start_ray=ray), asked):
+    of_recipe = [] if recipe is None else [check_texts(recipe)]
+    for finding in chain(examine(Path.cwd(), start_ray=ray), of_recipe):
         failed = failed or finding.status == "FAIL"
         if as_json:
             typer.echo(json.dumps(asdict(finding)))

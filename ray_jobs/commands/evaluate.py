@@ -112,9 +112,9 @@ def evaluate(
 def show_result(recipe: EvaluationRecipe, result: EvaluationResult) -> None:
     """Print the tables, and where everything is."""
     from ray_jobs.actions.evaluate import PAGE
-    from ray_jobs.console import closed_pipe_is_fine, shown
+    from ray_jobs.console import ignore_broken_pipe, shown
 
-    with closed_pipe_is_fine():
+    with ignore_broken_pipe():
         print_tables(result.lines, result.metrics)
         for name, value in (
             ("run dir", shown(result.manifest.parent)),

@@ -55,7 +55,7 @@ def query(
     """
     from medsift.manifest import render
     from ray_jobs.cli_args import manifest_path
-    from ray_jobs.console import closed_pipe_is_fine, print_error
+    from ray_jobs.console import ignore_broken_pipe, print_error
 
     try:
         table = _ask(manifest_path(manifest), sql, seconds, memory)
@@ -66,7 +66,7 @@ def query(
         with _created(output) as file:
             render(table, style.value, file)
         return
-    with closed_pipe_is_fine():
+    with ignore_broken_pipe():
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         render(table, style.value, sys.stdout.buffer, width)
         sys.stdout.buffer.flush()
@@ -77,9 +77,9 @@ def _ask(manifest: Path, sql: str, seconds: float, memory: str | None) -> pa.Tab
     from medsift.errors import UsageError
     from medsift.manifest import query as ask
     from medsift.manifest.query import half_of_memory
-    from ray_jobs.memory import bytes_of, memory_ceiling
+    from ray_jobs.memory import memory_ceiling, parse_bytes
 
-    size = half_of_memory() if memory is None else bytes_of(memory)
+    size = half_of_memory() if memory is None else parse_bytes(memory)
     if size is None:
         raise UsageError(
             f"--memory {memory!r} is no size; write a number and KB, MB, GB or TB",

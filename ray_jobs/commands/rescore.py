@@ -41,7 +41,7 @@ def rescore(
     from ray_jobs.actions.evaluate import write_page
     from ray_jobs.cli_args import manifest_path
     from ray_jobs.commands.evaluate import print_tables
-    from ray_jobs.console import closed_pipe_is_fine
+    from ray_jobs.console import ignore_broken_pipe
 
     manifest = manifest_path(run_dir)
     if evaluation is None:
@@ -52,7 +52,7 @@ def rescore(
         name: pa.concat_tables(model.tables[name] for model in rescored)
         for name in rescored[0].tables
     }
-    with closed_pipe_is_fine():
+    with ignore_broken_pipe():
         print_tables(tables["evaluations"], tables["metrics"])
     if save:
         store(Home(rescored[0].run_id, manifest.parent, manifest), tables)

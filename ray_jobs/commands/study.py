@@ -34,14 +34,14 @@ def study(
     checkpoint. Exit codes: 0 done, 2 bad usage or recipe, 3 data or model unavailable, 4 a trial
     failed or a selection may contain a benchmark, 130 interrupted.
     """
-    from ray_jobs.actions.study import conduct_and_report
+    from ray_jobs.actions.study import study_and_report
     from ray_jobs.cli_args import recipe_path
     from ray_jobs.study.recipe import load_study
     from ray_jobs.study.study import check_complete
 
     loaded = load_study(recipe_path(recipe), overrides or ())
     with resumable():
-        result = conduct_and_report(loaded, ray=ray, log_json=log_json)
+        result = study_and_report(loaded, ray=ray, log_json=log_json)
     if not log_json:
         show_study(result)
     check_complete(result)
@@ -51,9 +51,9 @@ def show_study(result: StudyResult) -> None:
     """Print the table, its summary, and where everything is."""
     from evaluation.study_text import study_table, summaries
     from medsift.manifest import render
-    from ray_jobs.console import closed_pipe_is_fine, shown
+    from ray_jobs.console import ignore_broken_pipe, shown
 
-    with closed_pipe_is_fine():
+    with ignore_broken_pipe():
         render(study_table(result.results), "table", sys.stdout.buffer)
         sys.stdout.buffer.write(b"\n")
         sys.stdout.buffer.flush()

@@ -52,11 +52,11 @@ def curate(
     RAY_AUTH_TOKEN, the file of RAY_AUTH_TOKEN_PATH, or ~/.ray/auth_token.
     """
     from curation.recipe import load_recipe
-    from ray_jobs.absolute_paths import anchored
+    from ray_jobs.absolute_paths import with_absolute_paths
     from ray_jobs.cli_args import recipe_path
     from ray_jobs.submit import JobServer, submit_run
 
-    loaded = anchored(load_recipe(recipe_path(recipe), overrides or ()), Path.cwd())
+    loaded = with_absolute_paths(load_recipe(recipe_path(recipe), overrides or ()), Path.cwd())
     target = (run_dir if run_dir is not None else loaded.run_dir).absolute()
     server = JobServer(address)
     job = submit_run(server, loaded, target, python=python, log_json=log_json)
@@ -73,12 +73,14 @@ def train(
     python: Python = "python",
 ) -> None:
     """Train as a Ray job, on a run that the cluster's nodes can read; see `submit curate`."""
-    from ray_jobs.absolute_paths import anchored_training
+    from ray_jobs.absolute_paths import training_with_absolute_paths
     from ray_jobs.cli_args import recipe_path
     from ray_jobs.submit import JobServer, submit_run
     from training.recipe import load_training
 
-    loaded = anchored_training(load_training(recipe_path(recipe), overrides or ()), Path.cwd())
+    loaded = training_with_absolute_paths(
+        load_training(recipe_path(recipe), overrides or ()), Path.cwd()
+    )
     target = (run_dir if run_dir is not None else loaded.run).absolute()
     server = JobServer(address)
     job = submit_run(

@@ -74,11 +74,11 @@ def train(
 
 def show_trained(trained: Trained) -> None:
     """Print the outcome, where everything is, and the next command."""
-    from ray_jobs.console import closed_pipe_is_fine, shown
+    from ray_jobs.console import ignore_broken_pipe, shown
     from training.lineage import read_lineage
 
     training, lineage = trained.training, read_lineage(trained.training.result)
-    with closed_pipe_is_fine():
+    with ignore_broken_pipe():
         for name, value in (
             ("training", f"{training.training_id}{' (finished before)' if trained.reused else ''}"),
             ("outcome", _outcome(lineage)),

@@ -30,14 +30,14 @@ def tune(
     contamination check fails, 130 interrupted.
     """
     from ray_jobs.actions.curate import shared_ray
-    from ray_jobs.actions.tune import curate_tune_and_ask, load_tuning
+    from ray_jobs.actions.tune import curate_train_and_compare, load_tuning
     from ray_jobs.cli_args import recipe_path
     from ray_jobs.commands.evaluate import show_result
     from ray_jobs.commands.train import show_trained
 
     loaded = load_tuning(recipe_path(recipe), overrides or ())
     with resumable(), shared_ray(ray):
-        tuned = curate_tune_and_ask(loaded, run_dir, ray=ray, log_json=log_json)
+        tuned = curate_train_and_compare(loaded, run_dir, ray=ray, log_json=log_json)
     if not log_json:
         show_trained(tuned.trained)
         show_result(tuned.evaluation, tuned.result)

@@ -16,7 +16,7 @@ from evaluation.manifest_io import Home, read_evaluation, store
 from evaluation.study_results import Trial
 from medsift.manifest import append_tables, read
 from medsift.storage.run_lock import claimed
-from ray_jobs.study.plan import Plan, Planned
+from ray_jobs.study.plan import PlannedTrial, StudyPlan
 from training.lineage import versions
 from training.manifest_io import kept_in, store_failed, store_finished
 from training.output_dir import finished, renew_card
@@ -63,12 +63,12 @@ TRIALS: Final = pa.schema(
 class Finished:
     """A trial with its evaluation, stored; or `error`, why it has none."""
 
-    planned: Planned
+    planned: PlannedTrial
     evaluation_id: str | None
     error: str | None = None
 
 
-def found_before(plan: Plan, trial: Planned) -> Finished | None:
+def find_finished_trial(plan: StudyPlan, trial: PlannedTrial) -> Finished | None:
     """The trial as an earlier study left it in the manifest, None where anything is missing."""
     if trial.training is not None and not finished(trial.training):
         return None
@@ -87,7 +87,7 @@ def found_before(plan: Plan, trial: Planned) -> Finished | None:
     return Finished(trial, evaluation)
 
 
-def store_trial(plan: Plan, trial: Planned, evaluated: Evaluated) -> Finished:
+def store_trial(plan: StudyPlan, trial: PlannedTrial, evaluated: Evaluated) -> Finished:
     """Take in training and evaluation of a trial.
 
     Raises LedgerError, once all is stored, when too many requests have no reply; ManifestError or
@@ -104,7 +104,7 @@ def store_trial(plan: Plan, trial: Planned, evaluated: Evaluated) -> Finished:
     return Finished(trial, evaluated.evaluation_id)
 
 
-def store_lost(trial: Planned, started: datetime) -> None:
+def store_failed_trial(trial: PlannedTrial, started: datetime) -> None:
     """Take in how far the training of a failed trial came. Raises ManifestError or StorageError."""
     if trial.training is None:
         return
@@ -114,7 +114,7 @@ def store_lost(trial: Planned, started: datetime) -> None:
         store_failed(trial.training, started)
 
 
-def read_trial(plan: Plan, done: Finished) -> Trial:
+def read_trial(plan: StudyPlan, done: Finished) -> Trial:
     """A finished trial with its predictions. Raises ManifestError."""
     assert done.evaluation_id is not None
     one, run = done.planned, plan.run
@@ -123,7 +123,7 @@ def read_trial(plan: Plan, done: Finished) -> Trial:
 
 
 def store_study(
-    plan: Plan, trials: Sequence[Finished], results: pa.Table, started: datetime
+    plan: StudyPlan, trials: Sequence[Finished], results: pa.Table, started: datetime
 ) -> None:
     """Write the study, its trials and its results. Raises ManifestError or StorageError."""
     ids = pa.array([plan.study_id] * results.num_rows, pa.string())
@@ -138,7 +138,7 @@ def store_study(
         append_tables(plan.run.manifest, plan.run.run_id, tables)
 
 
-def _study_line(plan: Plan, trials: Sequence[Finished], started: datetime) -> dict[str, Any]:
+def _study_line(plan: StudyPlan, trials: Sequence[Finished], started: datetime) -> dict[str, Any]:
     recipe, failed = plan.recipe, sum(one.error is not None for one in trials)
     return {
         "study_id": plan.study_id,
@@ -159,7 +159,7 @@ def _study_line(plan: Plan, trials: Sequence[Finished], started: datetime) -> di
     }
 
 
-def _trial_line(plan: Plan, one: Finished) -> dict[str, Any]:
+def _trial_line(plan: StudyPlan, one: Finished) -> dict[str, Any]:
     planned = one.planned
     return {
         "study_id": plan.study_id,

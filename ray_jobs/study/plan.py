@@ -19,17 +19,17 @@ from medsift import records
 from medsift.errors import UsageError
 from medsift.execution import Executor
 from medsift.manifest import read
-from ray_jobs.absolute_paths import anchored_training
-from ray_jobs.evaluation_models import asked_model, looks
+from ray_jobs.absolute_paths import training_with_absolute_paths
+from ray_jobs.evaluation_models import generator_settings, takes_images
 from ray_jobs.study.recipe import StudyArm, StudyRecipe
 from training.training_id import ID_DIGITS, Training, open_training
 
-WHOLE: Final = "100%"
-NOTHING: Final = "0"
+FULL_BUDGET: Final = "100%"
+NO_BUDGET: Final = "0"
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedTrial:
     """A trial to come. One without a training is the untrained model."""
 
     arm: str
@@ -51,14 +51,14 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StudyPlan:
     """Everything about a study but its outcome."""
 
     study_id: str
     recipe: StudyRecipe
     run: FinishedRun
     benches: Sequence[Bench]
-    trials: Sequence[Planned]
+    trials: Sequence[PlannedTrial]
 
     @property
     def folder(self) -> Path:
@@ -72,7 +72,7 @@ class Plan:
         return None if None in told else any(told)
 
 
-def make_plan(recipe: StudyRecipe, executor: Executor) -> Plan:
+def make_plan(recipe: StudyRecipe, executor: Executor) -> StudyPlan:
     """Read the benchmarks, make the selections that the run lacks, and pass the gate.
 
     Raises:
@@ -82,7 +82,7 @@ def make_plan(recipe: StudyRecipe, executor: Executor) -> Plan:
         MedSiftError: as `open_run`, `open_benches`, `ensure_selections` and `open_training` do.
     """
     run = open_run(recipe.run)
-    planner = _Planner(recipe, run, looks(recipe.training.base))
+    planner = _Planner(recipe, run, takes_images(recipe.training.base))
     benches = open_benches(planner.evaluation({"kind": "majority"}))
     pool = _pool(run)
     _check_budgets(recipe, pool)
@@ -93,8 +93,8 @@ def make_plan(recipe: StudyRecipe, executor: Executor) -> Plan:
             for seed in recipe.seeds:
                 name = selection_name(recipe, arm, settings, budget, seed)
                 trials.append(planner.trained(arm, str(budget), samples[name], seed, name))
-    trials += [planner.trained(FULL, WHOLE, pool, seed, EVERYTHING) for seed in recipe.seeds]
-    return Plan(_identity(recipe, run, benches, trials), recipe, run, benches, trials)
+    trials += [planner.trained(FULL, FULL_BUDGET, pool, seed, EVERYTHING) for seed in recipe.seeds]
+    return StudyPlan(_identity(recipe, run, benches, trials), recipe, run, benches, trials)
 
 
 def selection_name(
@@ -113,21 +113,23 @@ class _Planner:
     run: FinishedRun
     sees: bool
 
-    def untrained(self) -> Planned:
+    def untrained(self) -> PlannedTrial:
         """The model before training."""
         label = f"{self.recipe.name}.{UNTRAINED}"
         asked = self.evaluation(self.generator(label))
-        return Planned(UNTRAINED, NOTHING, 0, self.recipe.seed, None, asked)
+        return PlannedTrial(UNTRAINED, NO_BUDGET, 0, self.recipe.seed, None, asked)
 
-    def trained(self, arm: str, budget: str, samples: int, seed: int, selection: str) -> Planned:
+    def trained(
+        self, arm: str, budget: str, samples: int, seed: int, selection: str
+    ) -> PlannedTrial:
         """A model trained on a selection. Raises as `open_training` does."""
         within = f".{_slug(budget)}" if arm != FULL else ""
         name = f"{self.recipe.name}.{arm}{within}.s{seed}"
         given = {"name": name, "seed": seed, "run": self.run.run_dir, "run_id": self.run.run_id}
         whole = self.recipe.training.trial(**given, selection=selection)
-        training = open_training(anchored_training(whole, Path.cwd()))
+        training = open_training(training_with_absolute_paths(whole, Path.cwd()))
         asked = self.evaluation(self.generator(name, training))
-        return Planned(arm, budget, samples, seed, training, asked)
+        return PlannedTrial(arm, budget, samples, seed, training, asked)
 
     def evaluation(self, model: dict[str, Any]) -> EvaluationRecipe:
         """How a model is asked."""
@@ -141,7 +143,7 @@ class _Planner:
 
     def generator(self, label: str, training: Training | None = None) -> dict[str, Any]:
         """Settings of the generator that answers with a training's result, or with the base."""
-        return asked_model(
+        return generator_settings(
             label,
             self.recipe.training,
             self.recipe.evaluation,
@@ -183,7 +185,7 @@ def _check_budgets(recipe: StudyRecipe, pool: int) -> None:
 
 
 def _identity(
-    recipe: StudyRecipe, run: FinishedRun, benches: Sequence[Bench], trials: Sequence[Planned]
+    recipe: StudyRecipe, run: FinishedRun, benches: Sequence[Bench], trials: Sequence[PlannedTrial]
 ) -> str:
     """The same recipe on the same samples and benchmarks is the same study."""
     trained = [one.training.fingerprint for one in trials if one.training]

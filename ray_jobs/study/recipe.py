@@ -17,15 +17,15 @@ from curation.selection.random import RandomConfig
 from curation.selection.stratified_random import StratifiedRandomConfig
 from evaluation.study_results import BASELINES, FULL, UNTRAINED
 from evaluation.study_text import FEW_SEEDS
-from medsift import recipe_yaml as yaml_recipe
+from medsift import recipe_yaml
 from medsift.config import Config
 from medsift.storage.local_paths import LocalPath
 from medsift.storage.locations import is_remote
-from ray_jobs.evaluation_models import NAMED_OUTSIDE, TrainedEvaluation, refuse_given, shared
+from ray_jobs.evaluation_models import OUTER_KEYS, TrainedEvaluation, dump_without, refuse_keys
 from training.recipe import TrainingRecipe
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-OF_TRAINING: Final = frozenset({"name", "seed", "run", "run_id", "selection"})
+PER_TRIAL_KEYS: Final = frozenset({"name", "seed", "run", "run_id", "selection"})
 
 
 class StudyArm(Config):
@@ -67,8 +67,8 @@ class StudyTraining(TrainingRecipe):
     run: LocalPath = Path()
 
     @model_validator(mode="after")
-    def _study_names_the_rest(self) -> StudyTraining:
-        refuse_given(self, OF_TRAINING)
+    def _refuse_per_trial_keys(self) -> StudyTraining:
+        refuse_keys(self, PER_TRIAL_KEYS)
         if self.early_stopping is not None:
             raise ValueError(
                 "early_stopping would end trials after other steps; leave it out, so that they "
@@ -80,7 +80,7 @@ class StudyTraining(TrainingRecipe):
 
     def trial(self, **given: Any) -> TrainingRecipe:
         """The recipe of a trial, given what differs."""
-        return TrainingRecipe.model_validate(shared(self, OF_TRAINING) | given)
+        return TrainingRecipe.model_validate(dump_without(self, PER_TRIAL_KEYS) | given)
 
 
 class StudyCompute(Config):
@@ -194,8 +194,8 @@ class StudyRecipe(Config):
         """The recipe with every default written out, as JSON-able values that make it again."""
         told = self.model_dump(mode="json", exclude={"training", "evaluation"})
         parts = {
-            "training": shared(self.training, OF_TRAINING),
-            "evaluation": shared(self.evaluation, NAMED_OUTSIDE),
+            "training": dump_without(self.training, PER_TRIAL_KEYS),
+            "evaluation": dump_without(self.evaluation, OUTER_KEYS),
         }
         return told | parts
 
@@ -207,5 +207,5 @@ class StudyRecipe(Config):
 
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyRecipe:
-    """The recipe of a YAML file; see `yaml_recipe.load`. Raises RecipeError."""
-    return yaml_recipe.load(StudyRecipe, path, overrides)
+    """The recipe of a YAML file; see `recipe_yaml.load`. Raises RecipeError."""
+    return recipe_yaml.load(StudyRecipe, path, overrides)

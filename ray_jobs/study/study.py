@@ -20,22 +20,24 @@ from ray_jobs.actions.curate import executor
 from ray_jobs.sharing import check_nodes
 from ray_jobs.study.manifest_io import (
     Finished,
-    found_before,
+    find_finished_trial,
     read_trial,
-    store_lost,
+    store_failed_trial,
     store_study,
     store_trial,
 )
-from ray_jobs.study.plan import Plan, Planned, make_plan
+from ray_jobs.study.plan import PlannedTrial, StudyPlan, make_plan
 from ray_jobs.study.recipe import StudyRecipe
-from ray_jobs.study.trial import Outcome, outcomes_here, outcomes_on_ray
+from ray_jobs.study.trial import Outcome, run_trials_locally, run_trials_on_ray
 from training.run import now
 
 logger = logging.getLogger(__name__)
 
 PAGE: Final = "study.html"
 
-Outcomes = Callable[[Sequence[Planned], Sequence[Bench]], Iterator[tuple[Planned, Outcome]]]
+Outcomes = Callable[
+    [Sequence[PlannedTrial], Sequence[Bench]], Iterator[tuple[PlannedTrial, Outcome]]
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class StudyResult:
         return [one for one in self.trials if one.error is not None]
 
 
-def conduct(recipe: StudyRecipe, ray: bool, listener: Listener) -> StudyResult:
+def run_study(recipe: StudyRecipe, ray: bool, listener: Listener) -> StudyResult:
     """Carry out a study; a trial that fails leaves the others be, and stands in the result.
 
     A study begun before goes on: finished trials are taken from the manifest, one cut short goes
@@ -76,11 +78,11 @@ def conduct(recipe: StudyRecipe, ray: bool, listener: Listener) -> StudyResult:
         plan = make_plan(recipe, engine)
 
         def on_ray(
-            trials: Sequence[Planned], benches: Sequence[Bench]
-        ) -> Iterator[tuple[Planned, Outcome]]:
-            return outcomes_on_ray(trials, benches, recipe.compute)
+            trials: Sequence[PlannedTrial], benches: Sequence[Bench]
+        ) -> Iterator[tuple[PlannedTrial, Outcome]]:
+            return run_trials_on_ray(trials, benches, recipe.compute)
 
-        trials = _try_all(plan, on_ray if ray else outcomes_here, listener)
+        trials = _try_all(plan, on_ray if ray else run_trials_locally, listener)
         done = [read_trial(plan, one) for one in trials if one.error is None]
         if not done:
             raise LedgerError(
@@ -110,7 +112,7 @@ def check_complete(result: StudyResult) -> None:
         )
 
 
-def _try_all(plan: Plan, outcomes: Outcomes, listener: Listener) -> list[Finished]:
+def _try_all(plan: StudyPlan, outcomes: Outcomes, listener: Listener) -> list[Finished]:
     """Every trial, in the order of the plan."""
     found: dict[str, Finished] = {}
 
@@ -122,7 +124,7 @@ def _try_all(plan: Plan, outcomes: Outcomes, listener: Listener) -> list[Finishe
     listener(StageStarted(plan.recipe.name, len(plan.trials), "trials"))
     left = []
     for trial in plan.trials:
-        before = found_before(plan, trial)
+        before = find_finished_trial(plan, trial)
         if before is None:
             left.append(trial)
         else:
@@ -132,7 +134,7 @@ def _try_all(plan: Plan, outcomes: Outcomes, listener: Listener) -> list[Finishe
     return [found[trial.name] for trial in plan.trials]
 
 
-def _taken_in(plan: Plan, trial: Planned, outcome: Outcome) -> Finished:
+def _taken_in(plan: StudyPlan, trial: PlannedTrial, outcome: Outcome) -> Finished:
     """The trial, stored, whatever came of it."""
     if isinstance(outcome, MedSiftError):
         return _lost(trial, outcome)
@@ -142,9 +144,9 @@ def _taken_in(plan: Plan, trial: Planned, outcome: Outcome) -> Finished:
         return _lost(trial, problem)
 
 
-def _lost(trial: Planned, problem: MedSiftError) -> Finished:
+def _lost(trial: PlannedTrial, problem: MedSiftError) -> Finished:
     try:
-        store_lost(trial, now())
+        store_failed_trial(trial, now())
     except MedSiftError as further:
         # What is wrong with the trial may also be wrong with what it leaves.
         logger.warning("the manifest does not hold how far %s came: %s", trial.name, further)

@@ -13,7 +13,7 @@ from medsift.errors import MedSiftError, ModelError
 from medsift.execution import LocalExecutor, Resources
 from medsift.progress import silent
 from medsift.storage.run_lock import claimed
-from ray_jobs.study.plan import Planned
+from ray_jobs.study.plan import PlannedTrial
 from ray_jobs.study.recipe import StudyCompute
 from training.checkpoint import FolderKeeper
 from training.distributed import Alone
@@ -27,7 +27,7 @@ Outcome = Evaluated | MedSiftError
 """What became of a trial: its evaluation, or why there is none."""
 
 
-def carry_out(trial: Planned, benches: Sequence[Bench]) -> Evaluated:
+def carry_out(trial: PlannedTrial, benches: Sequence[Bench]) -> Evaluated:
     """Train, unless that is done, from the newest checkpoint on; then ask about every item.
 
     Raises MedSiftError as training and evaluation do.
@@ -38,9 +38,9 @@ def carry_out(trial: Planned, benches: Sequence[Bench]) -> Evaluated:
     return evaluate_model(trial.evaluation, model, benches, LocalExecutor())
 
 
-def outcomes_here(
-    trials: Sequence[Planned], benches: Sequence[Bench]
-) -> Iterator[tuple[Planned, Outcome]]:
+def run_trials_locally(
+    trials: Sequence[PlannedTrial], benches: Sequence[Bench]
+) -> Iterator[tuple[PlannedTrial, Outcome]]:
     """Every trial with its outcome, one after another in this process."""
     for trial in trials:
         try:
@@ -49,9 +49,9 @@ def outcomes_here(
             yield trial, problem
 
 
-def outcomes_on_ray(
-    trials: Sequence[Planned], benches: Sequence[Bench], compute: StudyCompute
-) -> Iterator[tuple[Planned, Outcome]]:
+def run_trials_on_ray(
+    trials: Sequence[PlannedTrial], benches: Sequence[Bench], compute: StudyCompute
+) -> Iterator[tuple[PlannedTrial, Outcome]]:
     """Every trial with its outcome, as they finish, on the Ray that this process is connected to.
 
     A worker that dies is replaced, and goes on from the checkpoint. Tasks are taken back when
@@ -62,7 +62,7 @@ def outcomes_on_ray(
     held = ray.put(list(benches))
     cpus, gpus = _share(compute)
     call: Any = ray.remote(num_cpus=cpus, num_gpus=gpus)(_carry_out_there)
-    under_way: dict[Any, Planned] = {call.remote(trial, held): trial for trial in trials}
+    under_way: dict[Any, PlannedTrial] = {call.remote(trial, held): trial for trial in trials}
     try:
         while under_way:
             [done], _ = ray.wait(list(under_way), num_returns=1)
@@ -81,7 +81,7 @@ def _train(training: Training) -> None:
 
 
 def _carry_out_there(
-    trial: Planned, benches: Sequence[Bench]
+    trial: PlannedTrial, benches: Sequence[Bench]
 ) -> tuple[Evaluated | None, bytes | None]:
     """The evaluation, or our error as a value: Ray keeps only the text of what a task raises."""
     try:
@@ -113,9 +113,9 @@ def _outcome(task: Any) -> Outcome:
 
 def _share(compute: StudyCompute) -> tuple[float, float]:
     """CPUs and GPUs of a trial."""
-    from ray_jobs.executor import cluster_resources, share
+    from ray_jobs.executor import cluster_resources, worker_share
 
     held: Mapping[str, float] = cluster_resources()
     if compute.gpus_per_trial is not None:
         return float(compute.cpus_per_trial), compute.gpus_per_trial
-    return share(Resources(cpus=compute.cpus_per_trial, accelerated=True), held)
+    return worker_share(Resources(cpus=compute.cpus_per_trial, accelerated=True), held)

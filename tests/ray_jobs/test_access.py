@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from medsift.errors import UsageError
 from ray_jobs.ray_token import find_token, offer_token
+from tests.expect import raises_code
 
 SECRET = "s3cret-not-for-eyes"
 
@@ -58,5 +58,5 @@ def test_a_named_file_without_a_token_is_an_error(monkeypatch, tmp_path, content
     if content is not None:
         (tmp_path / "token").write_text(content)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
-    with pytest.raises(UsageError, match="RAY_AUTH_TOKEN_PATH"):
+    with raises_code("cluster_token_missing", origin="$RAY_AUTH_TOKEN_PATH"):
         find_token()

@@ -9,10 +9,11 @@ import yaml
 
 from curation.pipeline import curate
 from curation.recipe import parse_recipe
-from medsift.errors import RecipeError, UsageError
+from medsift.errors import UsageError
 from medsift.execution import LocalExecutor
 from medsift.storage.local_paths import url_of
-from ray_jobs.absolute_paths import anchored
+from ray_jobs.absolute_paths import with_absolute_paths
+from tests.expect import raises_code
 
 BASE = Path("/home/somebody/work")
 
@@ -29,7 +30,7 @@ def recipe(source: str = "", encoder: str = "kind: embedded"):
 
 
 def test_relative_paths_become_absolute_and_others_stay():
-    moved = anchored(recipe(), BASE)
+    moved = with_absolute_paths(recipe(), BASE)
     table, folder = moved.sources
     assert table.path == f"{BASE}/data/*.jsonl"
     assert table.image_root == "s3://bucket/images"
@@ -40,12 +41,12 @@ def test_relative_paths_become_absolute_and_others_stay():
 
 
 def test_moving_again_changes_nothing():
-    moved = anchored(recipe(), BASE)
-    assert anchored(moved, Path("/elsewhere")) == moved
+    moved = with_absolute_paths(recipe(), BASE)
+    assert with_absolute_paths(moved, Path("/elsewhere")) == moved
 
 
 def test_a_moved_recipe_survives_the_journey_as_yaml():
-    moved = anchored(recipe(), BASE)
+    moved = with_absolute_paths(recipe(), BASE)
     assert parse_recipe(yaml.safe_dump(moved.resolved())) == moved
 
 
@@ -54,14 +55,14 @@ def test_a_hub_name_is_a_path_only_where_that_exists(tmp_path, exists):
     if exists:
         (tmp_path / "owner" / "set").mkdir(parents=True)
     source = "  - {name: c, reader: hf, path: owner/set}\n"
-    moved = anchored(recipe(source), tmp_path)
+    moved = with_absolute_paths(recipe(source), tmp_path)
     assert moved.sources[-1].path == (f"{tmp_path}/owner/set" if exists else "owner/set")
 
 
 def test_a_local_bundle_is_anchored_and_a_hub_model_is_not():
-    bundle = anchored(recipe(encoder="kind: open_clip, model: 'local-dir:bundle'"), BASE)
+    bundle = with_absolute_paths(recipe(encoder="kind: open_clip, model: 'local-dir:bundle'"), BASE)
     assert bundle.encoder.model == f"local-dir:{BASE}/bundle"
-    hub = anchored(recipe(encoder="kind: open_clip, model: 'hf-hub:owner/model'"), BASE)
+    hub = with_absolute_paths(recipe(encoder="kind: open_clip, model: 'hf-hub:owner/model'"), BASE)
     assert hub.encoder.model == "hf-hub:owner/model"
 
 
@@ -117,7 +118,7 @@ def test_every_command_refuses_a_url_for_a_folder_in_one_line(
 @pytest.mark.parametrize("key", ["runs", "cache"])
 @pytest.mark.parametrize("url", URLS)
 def test_a_recipe_refuses_a_url_for_its_runs_or_cache(key, url):
-    with pytest.raises(RecipeError, match=key):
+    with raises_code("recipe_invalid", paths=[key]):
         parse_recipe(yaml.safe_dump(recipe().resolved() | {key: url}))
 
 

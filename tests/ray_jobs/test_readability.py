@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ray_jobs.cli import run
-from ray_jobs.readability import texts
+from ray_jobs.readability import check_texts
 
 ROWS = [
     ("Is the liver enlarged?", "yes"),
@@ -41,7 +41,7 @@ compute: {{ray: false}}
 
 
 def test_the_doctor_counts_the_first_texts_of_a_recipe(recipe: Path) -> None:
-    finding = texts(str(recipe))
+    finding = check_texts(str(recipe))
     assert finding.status == "WARN"
     assert "4 of the first 6 distinct texts" in finding.found
     assert "(cjk 2, hangul 2)" in finding.found
@@ -51,11 +51,11 @@ def test_the_doctor_counts_the_first_texts_of_a_recipe(recipe: Path) -> None:
 def test_the_doctor_is_content_with_english(recipe: Path) -> None:
     rows = recipe.with_name("rows.jsonl")
     rows.write_text(rows.read_text(encoding="utf-8").splitlines()[0], encoding="utf-8")
-    assert (texts(str(recipe)).status, texts(str(recipe)).mend) == ("OK", "")
+    assert (check_texts(str(recipe)).status, check_texts(str(recipe)).mend) == ("OK", "")
 
 
 def test_the_doctor_names_a_recipe_that_is_not_there(tmp_path: Path) -> None:
-    assert texts(str(tmp_path / "none.yaml")).status == "FAIL"
+    assert check_texts(str(tmp_path / "none.yaml")).status == "FAIL"
 
 
 def test_a_run_says_it_before_and_after_and_so_does_one_that_is_reused(

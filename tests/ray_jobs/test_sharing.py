@@ -8,20 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from curation.recipe import parse_recipe
-from medsift.errors import StorageError
 from ray_jobs.doctor import _sharing
 from ray_jobs.sharing import (
     Probe,
-    data_of,
-    laid_out,
-    look,
-    require_agreement,
-    unanswered,
-    witnesses,
+    check_from_node,
+    data_files,
+    missing_answers,
+    refuse_problems,
+    sample_files,
+    tokens_in,
 )
+from tests.expect import raises_code
 
 
 def elsewhere(probe: Probe, here: Path, there: Path) -> Probe:
@@ -34,17 +32,18 @@ def elsewhere(probe: Probe, here: Path, there: Path) -> Probe:
 def test_a_node_that_shares_the_disk_answers_and_nothing_is_left(tmp_path):
     folders = [tmp_path / "run", tmp_path / "cache"]
     (tmp_path / "a.png").write_bytes(b"abc")
-    with laid_out(folders, [(str(tmp_path / "a.png"), 3)]) as probe:
+    with tokens_in(folders, [(str(tmp_path / "a.png"), 3)]) as probe:
         # In a process of its own, as a node is.
-        code = f"from pathlib import *; from ray_jobs.sharing import *; print(look({probe!r}, 'n'))"
+        code = "from pathlib import *; from ray_jobs.sharing import *; "
+        code += f"print(check_from_node({probe!r}, 'n'))"
         done = subprocess.run(
             [sys.executable, "-c", code.replace("PosixPath", "Path")],
             capture_output=True,
             text=True,
         )
         assert done.stdout.strip() == "[]", done.stderr
-        assert unanswered(probe, ["n"]) == []
-        require_agreement([])
+        assert missing_answers(probe, ["n"]) == []
+        refuse_problems([])
     assert all(list(folder.iterdir()) == [] for folder in folders)
 
 
@@ -53,38 +52,37 @@ def test_a_node_with_a_disk_of_its_own_is_named_with_every_place(tmp_path):
     here.mkdir()
     (here / "a.png").write_bytes(b"abc")
     (there / "cache").mkdir(parents=True)
-    with laid_out([here / "run", here / "cache"], [(str(here / "a.png"), 3)]) as probe:
-        problems = look(elsewhere(probe, here, there), "n2")
+    with tokens_in([here / "run", here / "cache"], [(str(here / "a.png"), 3)]) as probe:
+        problems = check_from_node(elsewhere(probe, here, there), "n2")
     assert [str(there / "run") in problems[0], str(there / "cache") in problems[1]] == [True, True]
     assert str(there / "a.png") in problems[2]
-    with pytest.raises(StorageError) as caught:
-        require_agreement([("n2", what) for what in problems])
-    assert "node n2" in str(caught.value)
-    assert "share" in str(caught.value)
+    with raises_code("nodes_share_no_disk", nodes=["n2"]):
+        refuse_problems([("n2", what) for what in problems])
 
 
 def test_a_node_that_reads_the_token_but_writes_to_its_own_disk_is_noticed(tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
-    with laid_out([here / "run"]) as probe:
+    with tokens_in([here / "run"]) as probe:
         shutil.copytree(here, there)
-        assert look(elsewhere(probe, here, there), "n2") == []
-        [(node, what)] = unanswered(probe, ["n2"])
+        assert check_from_node(elsewhere(probe, here, there), "n2") == []
+        [(node, what)] = missing_answers(probe, ["n2"])
     assert node == "n2"
     assert str(here / "run") in what
 
 
 def test_another_token_and_another_size_are_noticed(tmp_path):
     (tmp_path / "a.png").write_bytes(b"abcd")
-    with laid_out([tmp_path / "run"], [(str(tmp_path / "a.png"), 3)]) as probe:
+    with tokens_in([tmp_path / "run"], [(str(tmp_path / "a.png"), 3)]) as probe:
         probe.mark(tmp_path / "run").write_text("older")
-        problems = look(probe, "n2")
+        problems = check_from_node(probe, "n2")
     assert len(problems) == 2
     assert "4 bytes instead of 3" in problems[1]
 
 
 def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError), laid_out([tmp_path / "file" / "run"]):
+    folder = tmp_path / "file" / "run"
+    with raises_code("path_unwritable", path=str(folder)), tokens_in([folder]):
         pass
 
 
@@ -93,15 +91,18 @@ def test_witnesses_are_a_few_files_of_a_place(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x" * len(name))
     os.mkfifo(tmp_path / "a" / "0.png")
-    found = witnesses(str(tmp_path))
+    found = sample_files(str(tmp_path))
     assert [(Path(name).name, size) for name, size in found] == [
         ("c.png", 5),
         ("9.png", 7),
         ("1.png", 7),
     ]
-    assert [Path(name).name for name, _ in witnesses(f"{tmp_path}/b/*.png")] == ["1.png", "2.png"]
-    assert witnesses(str(tmp_path / "c.png")) == [(str(tmp_path / "c.png"), 5)]
-    assert witnesses("s3://bucket/x") == witnesses("owner/set") == []
+    assert [Path(name).name for name, _ in sample_files(f"{tmp_path}/b/*.png")] == [
+        "1.png",
+        "2.png",
+    ]
+    assert sample_files(str(tmp_path / "c.png")) == [(str(tmp_path / "c.png"), 5)]
+    assert sample_files("s3://bucket/x") == sample_files("owner/set") == []
 
 
 def test_the_data_of_a_recipe_are_its_sources_and_image_roots(tmp_path):
@@ -112,7 +113,7 @@ def test_the_data_of_a_recipe_are_its_sources_and_image_roots(tmp_path):
         f"name: x\nsources: [{{name: a, reader: table, path: '{tmp_path}/*.jsonl', "
         f"image_root: '{tmp_path}/images'}}]\nencoder: {{kind: embedded}}\n"
     )
-    assert [Path(name).name for name, _ in data_of(recipe)] == ["rows.jsonl", "a.png"]
+    assert [Path(name).name for name, _ in data_files(recipe)] == ["rows.jsonl", "a.png"]
 
 
 def test_the_doctor_says_whether_the_nodes_share_the_folder(tmp_path):

@@ -15,9 +15,10 @@ import pytest
 from medsift.errors import StorageError
 from medsift.images import ImagesConfig, decode
 from medsift.manifest import resolve_selection
-from ray_jobs.remote_dir import Store
-from ray_jobs.streaming import PER_BLOCK, stream_pictures, stream_rows, write_rows
+from ray_jobs.remote_dir import RemoteDir
+from ray_jobs.streaming import PICTURES_PER_BLOCK, stream_pictures, stream_rows, write_rows
 from tests.conftest import cpus_taken
+from tests.expect import raises_code
 from tests.training.conftest import MakeRun, asked, draw, make_run  # noqa: F401 - a fixture
 from training.pictures import load_picture
 from training.rows import read_rows
@@ -39,7 +40,7 @@ def pictures(folder: Path, count: int) -> list[Picture]:
 @pytest.mark.ray
 def test_pictures_stream_in_order_as_they_would_be_loaded(ray_session: None, tmp_path: Path):
     few = pictures(tmp_path, 5)
-    order = np.random.default_rng(0).integers(len(few), size=5 * PER_BLOCK + 3)
+    order = np.random.default_rng(0).integers(len(few), size=5 * PICTURES_PER_BLOCK + 3)
     wanted = [few[place] for place in order]
     for limit in (LIMIT, None):
         found = list(stream_pictures(wanted, limit))
@@ -54,8 +55,8 @@ def test_a_picture_that_vanished_is_named_where_it_would_have_come(
 ):
     first, gone = pictures(tmp_path, 2)
     Path(gone.ref).unlink()
-    stream = stream_pictures([first] * PER_BLOCK + [gone], None)
-    assert len(list(islice(stream, PER_BLOCK))) == PER_BLOCK
+    stream = stream_pictures([first] * PICTURES_PER_BLOCK + [gone], None)
+    assert len(list(islice(stream, PICTURES_PER_BLOCK))) == PICTURES_PER_BLOCK
     with pytest.raises(StorageError, match=r"1\.png is gone"):
         next(stream)
 
@@ -74,7 +75,7 @@ def test_rows_stream_as_the_manifest_has_them_while_every_cpu_is_taken(
     manifest = manifest_of(make_run(lines, held))
     run_id, selection = resolve_selection(manifest)
     wanted = pa.concat_tables(read_rows(manifest, run_id, selection, "test"))
-    store = Store.at(str(tmp_path / "rows"))
+    store = RemoteDir.at(str(tmp_path / "rows"))
     write_rows((wanted.slice(start, 9) for start in range(0, len(wanted), 9)), store)
     with cpus_taken(left=0):
         found = pa.concat_tables(stream_rows(store))
@@ -84,10 +85,11 @@ def test_rows_stream_as_the_manifest_has_them_while_every_cpu_is_taken(
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"cannot write .*file/rows"):
-        write_rows([], Store.at(str(tmp_path / "file" / "rows")))
+    target = str(tmp_path / "file" / "rows")
+    with raises_code("training_storage_failed", path=target):
+        write_rows([], RemoteDir.at(target))
 
 
 def test_a_place_that_a_worker_does_not_reach_is_named(tmp_path: Path):
-    with pytest.raises(StorageError, match=r"cannot read .*part-0\.parquet.*checkpoints\.storage"):
-        next(stream_rows(Store.at(str(tmp_path / "elsewhere"))))
+    with raises_code("training_storage_unreachable"):
+        next(stream_rows(RemoteDir.at(str(tmp_path / "elsewhere"))))

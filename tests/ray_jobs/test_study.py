@@ -19,7 +19,7 @@ from medsift.execution import LocalExecutor
 from medsift.manifest import read
 from ray_jobs.study.plan import make_plan
 from ray_jobs.study.recipe import load_study
-from ray_jobs.study.study import conduct
+from ray_jobs.study.study import run_study
 
 BASELINES = ("random", "stratified_random", "longest")
 ARMS = ("facility_location", *BASELINES)
@@ -47,9 +47,9 @@ class Studied:
 def studied(write_study: Write, tmp_path_factory: pytest.TempPathFactory) -> Studied:
     """A whole study."""
     folder = tmp_path_factory.mktemp("studied")
-    first = conduct(load_study(write_study(folder, seeds=[0])), False, lambda event: None)
+    first = run_study(load_study(write_study(folder, seeds=[0])), False, lambda event: None)
     events: list[Any] = []
-    second = conduct(load_study(write_study(folder)), False, events.append)
+    second = run_study(load_study(write_study(folder)), False, events.append)
     assert not first.failed
     assert not second.failed
     tried = [one.trial for one in events if getattr(one, "reused", None) is False]
@@ -214,7 +214,7 @@ def test_killed_in_the_middle_it_ends_as_if_it_had_not_been(
     done = {path.parent for path in (run / "trainings").glob("*/result/lineage.json")}
     before = {path: when for path, when in written(run).items() if path.parent in done}
     assert 1 <= len(done) < 4
-    again = conduct(load_study(path), False, lambda event: None)
+    again = run_study(load_study(path), False, lambda event: None)
     after = written(run)
     assert before == {path: after[path] for path in before}
     assert again.study_id == studied.first

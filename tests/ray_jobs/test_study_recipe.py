@@ -103,7 +103,7 @@ def test_draws_have_a_selection_for_every_seed_and_others_one_for_all(tmp_path: 
         ({"equalise": "time"}, "equalise"),
         (
             {"training": {"base": {"kind": "embedded_vlm"}, "steps": 3, "selection": "mine"}},
-            "the recipe around it names selection; leave it out here",
+            "the recipe around it sets selection; leave it out here",
         ),
         (
             {
@@ -123,7 +123,7 @@ def test_draws_have_a_selection_for_every_seed_and_others_one_for_all(tmp_path: 
                     "models": [{"kind": "prior"}],
                 }
             },
-            "the recipe around it names models; leave it out here",
+            "the recipe around it sets models; leave it out here",
         ),
         ({"evaluation": {"benchmarks": []}}, "evaluation.benchmarks"),
         ({"marign": 0.03}, "unknown key"),

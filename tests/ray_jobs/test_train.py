@@ -19,8 +19,8 @@ from fsspec.implementations.local import LocalFileSystem
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 from ray_jobs import training as ray_training
-from ray_jobs.ray_checkpoints import SNAPSHOT, RayKeeper, forget_notes
-from ray_jobs.remote_dir import Store
+from ray_jobs.ray_checkpoints import SNAPSHOT, RayCheckpointStore, remove_ray_notes
+from ray_jobs.remote_dir import RemoteDir
 from tests.expect import raises_code
 from tests.ray_jobs.conftest import Command, Said
 from tests.training.conftest import (  # noqa: F401 - fixtures
@@ -168,13 +168,13 @@ def test_gpus_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch):
 
 def test_what_is_there_decides_and_not_what_ray_train_noted(uninterrupted: Path, tmp_path: Path):
     folder = Path(shutil.copytree(uninterrupted / CHECKPOINTS, tmp_path / CHECKPOINTS))
-    store, paths = Store.at(str(folder)), checkpoints(folder)
-    keeper = RayKeeper(store, count=2, first=True, scratch=tmp_path, curves=None)
+    store, paths = RemoteDir.at(str(folder)), checkpoints(folder)
+    keeper = RayCheckpointStore(store, count=2, first=True, scratch=tmp_path, curves=None)
     assert store.checkpoints() == [path.name for path in paths]
     assert keeper.newest() == paths[-1]
     (folder / SNAPSHOT).write_text("half a no")
     for _ in range(2):
-        forget_notes(store)
+        remove_ray_notes(store)
         assert not (folder / SNAPSHOT).exists()
     (paths[-1] / "state.json").unlink()
     assert keeper.newest() == paths[-2]
@@ -184,7 +184,7 @@ def test_what_is_there_decides_and_not_what_ray_train_noted(uninterrupted: Path,
         store.remove(paths[-2].name)
     weights = str(paths[-1] / "trained.safetensors")
     with raises_code("training_storage_failed", path=weights):
-        Store.at(weights).checkpoints()
+        RemoteDir.at(weights).checkpoints()
 
 
 def test_the_newest_and_the_best_stay_and_where_the_store_refuses_the_old_ones_too(
@@ -192,13 +192,15 @@ def test_the_newest_and_the_best_stay_and_where_the_store_refuses_the_old_ones_t
 ):
     for step in (2, 4, 6, 8):
         write_state(tmp_path / folder_name(step))
-    store = Store.at(str(tmp_path))
+    store = RemoteDir.at(str(tmp_path))
     for files, left, warned in (
         (KeepsAll.filesystem(), (2, 4, 6, 8), 2),
         (store.files, (2, 8), 0),
     ):
         caplog.clear()
-        keeper = RayKeeper(replace(store, files=files), 1, True, tmp_path / "fetched", None)
+        keeper = RayCheckpointStore(
+            replace(store, files=files), 1, True, tmp_path / "fetched", None
+        )
         keeper.clear(best_step=2)
         assert store.checkpoints() == [folder_name(step) for step in left]
         assert caplog.text.count("an old checkpoint stays: cannot remove") == warned
@@ -226,12 +228,14 @@ def test_a_store_takes_a_folder_and_gives_it_back(uninterrupted: Path, tmp_path:
 
     (tmp_path / "bucket").mkdir()
     files = SubTreeFileSystem(str(tmp_path / "bucket"), LocalFileSystem())
-    store = Store(files, "trainings/one/checkpoints", remote=True)
+    store = RemoteDir(files, "trainings/one/checkpoints", remote=True)
     [*_, newest] = checkpoints(uninterrupted / CHECKPOINTS)
     local = Path(shutil.copytree(newest, tmp_path / "local"))
     store.child(newest.name).put(local)
     assert store.checkpoints() == [newest.name]
-    keeper = RayKeeper(store, count=2, first=True, scratch=tmp_path / "fetched", curves=None)
+    keeper = RayCheckpointStore(
+        store, count=2, first=True, scratch=tmp_path / "fetched", curves=None
+    )
     found = keeper.at(STEPS_IN_ALL)
     assert found.parent == tmp_path / "fetched"
     assert {path.name for path in found.iterdir()} == {path.name for path in newest.iterdir()}

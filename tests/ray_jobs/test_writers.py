@@ -13,7 +13,7 @@ import pytest
 
 from medsift.manifest import read
 
-WAITS = "is at work in"
+AT_WORK = "is at work in"
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_two_selections_at_once_are_both_there(run_dir, command):
     with held(run_dir):
         both = [command.start(*by_hand(run_dir, name)) for name in ("one", "two")]
         # Each says that it waits, so both are past their checks when the directory becomes free.
-        assert all(WAITS in process.stderr.readline() for process in both)
+        assert all(AT_WORK in process.stderr.readline() for process in both)
     said = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     found = selections(run_dir)
@@ -79,7 +79,7 @@ def test_two_selections_at_once_are_both_there(run_dir, command):
 def test_of_two_selections_of_one_name_the_second_is_refused(run_dir, command):
     with held(run_dir):
         both = [command.start(*by_hand(run_dir, "one", size)) for size in ("10", "12")]
-        assert all(WAITS in process.stderr.readline() for process in both)
+        assert all(AT_WORK in process.stderr.readline() for process in both)
     said = [process.communicate(timeout=120) for process in both]
     assert sorted(process.returncode for process in both) == [0, 2]
     [refused] = [err for (_, err), one in zip(said, both, strict=True) if one.returncode == 2]
