@@ -53,8 +53,8 @@ def test_a_fault_of_ours_stays_loud(foreign, medsift, tmp_path, monkeypatch) -> 
 def test_a_damaged_part_is_never_read_as_fewer_rows(
     damage, command, foreign, medsift, tmp_path
 ) -> None:
-    stage = "dedup" if command == "select" else "images"
-    [part] = foreign.glob(f"stages/{stage}-*/samples/part-000000.parquet")
+    stage = "dedup-*/groups" if command == "select" else "images-*/updates"
+    [part] = foreign.glob(f"stages/{stage}/part-000000.parquet")
     data = bytearray(part.read_bytes())
     data[len(data) // 2] ^= 1
     part.unlink()
