@@ -31,7 +31,7 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from training.logs import StepLine
+from medsift.progress import StepLine
 from training.prepare import Prepared, prepare
 from training.recipe import TrainingRecipe
 

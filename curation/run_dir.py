@@ -76,7 +76,7 @@ def open_run(run_dir: Path, run_id: str | None = None) -> FinishedRun:
 
 def _recipe(text: str, manifest: Path) -> Recipe:
     try:
-        return Recipe.model_validate(json.loads(text))
+        return Recipe.from_stored(json.loads(text))
     except ValidationError as error:
         raise ManifestError(
             f"the recipe in {manifest} is not one of this version: "

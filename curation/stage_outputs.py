@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from medsift import records
+from medsift.errors import ManifestError
 from medsift.storage.parts import count_rows, parts, read_folder, read_tables, write_table
 from medsift.storage.vectors import ContentVectors, read_vectors
 
@@ -112,8 +113,14 @@ class Upstream(Mapping[str, StageOutputs]):
         return len(self._stages)
 
     def through(self, stage: str) -> Upstream:
-        """Return the stages up to this one, itself included."""
+        """Return the stages up to this one, itself included. Raises ManifestError without it."""
         names = list(self)
+        if stage not in names:
+            raise ManifestError(
+                f"the run has no stage {stage!r}; it has {', '.join(names)}; curate again",
+                code="stage_missing",
+                stage=stage,
+            )
         return Upstream([self[name] for name in names[: names.index(stage) + 1]])
 
     def last_deciding(self) -> StageOutputs:

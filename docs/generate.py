@@ -9,6 +9,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -201,7 +202,86 @@ def errors_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"recipe.md": recipe_page, "errors.md": errors_page}
+def cli_page() -> str:
+    """Return docs/cli.md: every command with its arguments, options and an example."""
+    from ray_jobs.cli import program
+
+    root = program()
+    lines = [
+        GENERATED,
+        "# Commands",
+        "",
+        "`medsift COMMAND --help` shows the same. Results go to stdout, progress and errors to",
+        "stderr. A command that refuses prints one line `error[code]: message` (see",
+        "[error codes](errors.md)) and ends with the status of its class: 2 for a bad command,",
+        "recipe or query, 3 for data, models or storage that cannot be read, 4 for a ledger or a",
+        "check that fails, 130 after Ctrl-C.",
+        "",
+        "Options before the command:",
+        "",
+        *option_table(root.params),
+    ]
+    for words, command in commands(root, ["medsift"]):
+        lines += ["", f"## `{' '.join(words)}`", "", inspect.cleandoc(command.help or "")]
+        if command.params:
+            lines += ["", *option_table(command.params)]
+        if command.epilog:
+            lines += ["", command.epilog]
+    return "\n".join(lines) + "\n"
+
+
+def commands(group: Any, words: list[str]) -> Iterator[tuple[list[str], Any]]:
+    """Yield each command below a group with the words that call it, by name."""
+    for name, command in sorted(group.commands.items()):
+        if hasattr(command, "commands"):
+            yield from commands(command, [*words, name])
+        else:
+            yield [*words, name], command
+
+
+def option_table(parameters: list[Any]) -> list[str]:
+    """Return a table of arguments and options with their type or choices, default and meaning."""
+    lines = ["| option | value | default | meaning |", "|---|---|---|---|"]
+    for parameter in parameters:
+        names = [*parameter.opts, *parameter.secondary_opts]
+        is_option = names[0].startswith("-")
+        name = ", ".join(f"`{one}`" for one in names) if is_option else f"`{parameter.metavar}`"
+        cells = [name, option_value(parameter), option_default(parameter), parameter.help or ""]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return lines
+
+
+def option_value(parameter: Any) -> str:
+    """Return what a parameter takes: its choices or type, with bounds; empty for a switch."""
+    if getattr(parameter, "is_flag", False):
+        return ""
+    kind = parameter.type_descriptor.annotation
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return ", ".join(f"`{choice.value}`" for choice in kind)
+    bounds = [
+        f"{sign} {bound:g}"
+        for sign, bound in (("≥", parameter.min), ("≤", parameter.max))
+        if bound is not None
+    ]
+    return ", ".join([plain_type(kind), *bounds])
+
+
+def option_default(parameter: Any) -> str:
+    """Return the default of a parameter in words or as it is typed; empty where there is none."""
+    if parameter.required:
+        return "required"
+    if isinstance(getattr(parameter, "show_default", None), str):
+        return str(parameter.show_default)
+    value = parameter.default
+    if value is None:
+        return ""
+    if getattr(parameter, "is_flag", False):
+        names = parameter.opts if value else parameter.secondary_opts
+        return f"`{names[0]}`" if names else ""
+    return f"`{value.value if isinstance(value, Enum) else value}`"
+
+
+PAGES = {"recipe.md": recipe_page, "errors.md": errors_page, "cli.md": cli_page}
 
 
 if __name__ == "__main__":

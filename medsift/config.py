@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, model_validator
+
+_STORED: Final = "stored"
 
 
 class Config(BaseModel):
@@ -15,3 +17,41 @@ class Config(BaseModel):
 
     renamed_keys: ClassVar[Mapping[str, str]] = {}
     """Keys of earlier versions and their names today: an old key is refused with the new name."""
+
+    @classmethod
+    def from_stored(cls, settings: Mapping[str, Any]) -> Self:
+        """Return settings that an earlier version may have stored, under its names of the keys.
+
+        A recipe that somebody writes is refused instead: what is read again later has to say what
+        it means. Raises pydantic's ValidationError.
+        """
+        return cls.model_validate(settings, context=_STORED)
+
+    def with_first_names(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a dump of these settings under the first name that each key had.
+
+        Fingerprints are taken of such a dump, so that a better name makes no other run, training
+        or study of the same settings.
+        """
+        first = {today: earlier for earlier, today in reversed(list(self.renamed_keys.items()))}
+        return {
+            first.get(key, key): _with_first_names(getattr(self, key, None), dumped)
+            for key, dumped in settings.items()
+        }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename_stored_keys(cls, settings: Any, info: ValidationInfo) -> Any:
+        if info.context != _STORED or not isinstance(settings, Mapping):
+            return settings
+        return {cls.renamed_keys.get(key, key): value for key, value in settings.items()}
+
+
+def _with_first_names(value: Any, dumped: Any) -> Any:
+    if isinstance(value, Config) and isinstance(dumped, dict):
+        return value.with_first_names(dumped)
+    if isinstance(value, (list, tuple)) and isinstance(dumped, list):
+        return [_with_first_names(*pair) for pair in zip(value, dumped, strict=True)]
+    if isinstance(value, Mapping) and isinstance(dumped, dict):
+        return {key: _with_first_names(value.get(key), item) for key, item in dumped.items()}
+    return dumped

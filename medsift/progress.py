@@ -1,9 +1,15 @@
-"""What a run tells its audience while it works; the command line and logs listen."""
+"""Define the events that a run reports while it works, and the listener that receives them.
+
+The class name of an event is its name in JSON, in lower case with underscores: renaming a class
+changes what machines read.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +44,128 @@ class StageFinished:
 
 @dataclass(frozen=True, slots=True)
 class StageWarned:
-    """Something that people should know before the stage goes on; it stops nothing."""
+    """The user should know something before the stage continues; nothing stops."""
 
     stage: str
     message: str
 
 
-Event = StageStarted | StageAdvanced | StageWarned | StageFinished
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """A curation ends; its results are in these places."""
+
+    run_id: str
+    run_dir: Path
+    manifest: Path
+    report: Path
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingBegun:
+    """A training starts or resumes. `example` is one chat with the learned part marked.
+
+    `notes` are what a reader of the result has to know, such as that no benchmark was compared.
+    """
+
+    training_id: str
+    trained_on: int
+    dropped: int
+    held_out: int
+    steps: int
+    resumed_step: int
+    example: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StepLine:
+    """One logged step: the columns of `training_steps`, and how long it waited for data.
+
+    `data_wait` is a share of the time since the last line. Only times and memory differ between a
+    training and the same one interrupted.
+    """
+
+    step: int
+    epoch: float
+    loss: float
+    held_out_loss: float | None
+    learning_rate: float
+    grad_norm: float
+    samples: int
+    tokens: int
+    supervised_tokens: int
+    seconds: float
+    samples_per_second: float
+    tokens_per_second: float
+    mfu: float | None
+    peak_memory_mb: float
+    data_wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingFinished:
+    """A training ends; `contaminated` is None where its samples were compared with no benchmark."""
+
+    training_id: str
+    run_id: str
+    selection: str
+    result: Path
+    manifest: Path
+    benchmarks: tuple[str, ...]
+    contaminated: bool | None
+    reused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFinished:
+    """A trial of a study ends; `reused` where an earlier study had finished it."""
+
+    trial: str
+    reused: bool
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFinished:
+    """A study ends after so many trials, of which `failed` have no result."""
+
+    study_id: str
+    run_id: str
+    manifest: Path
+    page: Path
+    trials: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """The command stops: the error's class, message, code and values, and the exit status."""
+
+    kind: str
+    message: str
+    exit_code: int
+    code: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+TrainingEvent = TrainingBegun | StepLine
+Event = (
+    StageStarted
+    | StageAdvanced
+    | StageWarned
+    | StageFinished
+    | RunFinished
+    | TrainingEvent
+    | TrainingFinished
+    | TrialFinished
+    | StudyFinished
+    | Error
+)
 
 
 class Listener(Protocol):
-    """Receives the events of a run, in order."""
+    """Receive the events of a run, in order."""
 
     def __call__(self, event: Event) -> None:
         """Handle one event."""
@@ -56,4 +173,4 @@ class Listener(Protocol):
 
 
 def silent(event: Event) -> None:
-    """Listen to nothing."""
+    """Ignore an event."""

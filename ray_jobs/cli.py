@@ -163,7 +163,7 @@ def run(arguments: Sequence[str]) -> int:
     except TyperException as error:
         return _refuse(error)
     except MedSiftError as error:
-        print_error(one_line(error))
+        print_error(one_line(error), error.code)
         if session.debug:
             raise
         return error.exit_code
@@ -171,7 +171,7 @@ def run(arguments: Sequence[str]) -> int:
         blamed = _foreign_manifest()
         if blamed is None or session.debug:
             raise
-        print_error(blamed)
+        print_error(blamed, "manifest_damaged")
         return ManifestError.exit_code
     return status if isinstance(status, int) else 0
 
@@ -211,7 +211,7 @@ def _refuse(error: TyperException) -> int:
         return error.exit_code
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "medsift"
-    print_error(f"{error.format_message().rstrip('.')}; see {command} --help")
+    print_error(f"{error.format_message().rstrip('.')}; see {command} --help", "command_invalid")
     return error.exit_code
 
 

@@ -27,7 +27,9 @@ def recipe_path(named: str) -> Path:
     recipes = shipped()
     if named not in recipes:
         raise RecipeError(
-            f"no recipe at {named}; name a YAML file or one of: {', '.join(recipes) or 'none'}"
+            f"no recipe at {named}; name a YAML file or one of: {', '.join(recipes) or 'none'}",
+            code="recipe_missing",
+            name=named,
         )
     return recipes[named]
 
@@ -37,6 +39,8 @@ def manifest_path(named: Path) -> Path:
     manifest = named / MANIFEST_NAME if named.is_dir() else named
     if not manifest.is_file():
         raise ManifestError(
-            f"no manifest at {manifest}; name a run directory that `medsift curate` finished"
+            f"no manifest at {manifest}; name a run directory that `medsift curate` finished",
+            code="manifest_missing",
+            path=str(manifest),
         )
     return manifest

@@ -57,7 +57,9 @@ def _join(address: str) -> None:
         reason = " ".join(str(error).split())
         raise UsageError(
             f"cannot join the Ray cluster of {ADDRESS}={address}: {reason}; "
-            f"check the address and the token, or unset {ADDRESS} for a local Ray"
+            f"check the address and the token, or unset {ADDRESS} for a local Ray",
+            code="cluster_join_failed",
+            address=address,
         ) from error
 
 
@@ -86,7 +88,9 @@ def require_reachable(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise UsageError(
-            f"nothing answers at {address} ({error}): start the head, or correct the address"
+            f"nothing answers at {address} ({error}): start the head, or correct the address",
+            code="cluster_unreachable",
+            address=address,
         ) from error
 
 

@@ -58,8 +58,14 @@ def _from_file(path: Path, origin: str) -> Token:
         value = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"no token can be read from {path} ({origin}): name a readable file"
+            f"cannot read a token from {path} ({origin}): name a readable file",
+            code="cluster_token_missing",
+            origin=origin,
         ) from error
     if not value:
-        raise UsageError(f"{path} ({origin}) is empty: write the cluster's token into it")
+        raise UsageError(
+            f"{path} ({origin}) is empty: write the cluster's token into it",
+            code="cluster_token_missing",
+            origin=origin,
+        )
     return Token(value, origin)

@@ -95,4 +95,8 @@ def _told(verb: str, place: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(f"cannot {verb} {place}: {error}; try again later") from error
+        raise StorageError(
+            f"cannot {verb} {place}: {error}; try again later",
+            code="training_storage_failed",
+            path=place,
+        ) from error

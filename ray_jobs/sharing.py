@@ -64,7 +64,9 @@ def laid_out(folders: Iterable[Path], files: Iterable[tuple[str, int]] = ()) -> 
                 probe.mark(folder).write_text(probe.token, encoding="ascii")
             except OSError as error:
                 raise StorageError(
-                    f"cannot write to {folder}: {error}; free some space or choose another folder"
+                    f"cannot write to {folder}: {error}; free some space or choose another folder",
+                    code="path_unwritable",
+                    path=str(folder),
                 ) from error
         yield probe
     finally:
@@ -115,7 +117,9 @@ def require_agreement(problems: Sequence[tuple[str, str]]) -> None:
     more = f"; and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
     raise StorageError(
         f"the nodes do not share a disk: {listed}{more}. Put the run directory, the cache and the "
-        "data on a disk that every node has under the same path, or run on one machine (--local)"
+        "data on a disk that every node has under the same path, or run on one machine (--local)",
+        code="nodes_share_no_disk",
+        nodes=sorted({node for node, _ in problems}),
     )
 
 
@@ -160,7 +164,9 @@ def _ask(probe: Probe, nodes: dict[str, str]) -> dict[str, list[str]]:
             words = " ".join(str(error).split()) or type(error).__name__
             raise StorageError(
                 f"node {name} does not answer ({words[:200]}): restart it, or take it out of the "
-                "cluster"
+                "cluster",
+                code="node_silent",
+                node=name,
             ) from error
     return found
 

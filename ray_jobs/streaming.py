@@ -41,7 +41,11 @@ def write_rows(tables: Iterable[pa.Table], store: Store) -> None:
             for table in tables:
                 writer.write_table(table)
     except OSError as error:
-        raise StorageError(f"cannot write {store.root}: {error}; try again later") from error
+        raise StorageError(
+            f"cannot write {store.root}: {error}; try again later",
+            code="training_storage_failed",
+            path=store.root,
+        ) from error
 
 
 def stream_rows(store: Store) -> Generator[pa.Table, None, None]:
@@ -74,7 +78,9 @@ def _groups(path: str, files: FileSystem) -> int:
     except OSError as error:
         raise StorageError(
             f"this worker cannot read the training's rows at {path}: {error}; name a "
-            "checkpoints.storage that every machine reaches"
+            "checkpoints.storage that every machine reaches",
+            code="training_storage_unreachable",
+            path=path,
         ) from error
 
 

@@ -74,7 +74,11 @@ def _pack_version(folder: Path) -> None:
     try:
         installed = distribution("medsift")
     except PackageNotFoundError as error:
-        raise UsageError("medsift is not installed here: pip install it, then submit") from error
+        raise UsageError(
+            "medsift is not installed here: pip install it, then submit",
+            code="package_missing",
+            package="medsift",
+        ) from error
     info = folder / f"medsift-{installed.version}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(installed.read_text("METADATA") or "", encoding="utf-8")
@@ -83,7 +87,11 @@ def _pack_version(folder: Path) -> None:
 def _package_folder(package: str) -> Path:
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
-        raise UsageError(f"the package {package!r} is not installed: reinstall medsift")
+        raise UsageError(
+            f"the package {package!r} is not installed: reinstall medsift",
+            code="package_missing",
+            package=package,
+        )
     return Path(found.submodule_search_locations[0])
 
 
@@ -99,7 +107,9 @@ def _checked_size(folder: Path) -> int:
         names = ", ".join(f"{path} ({size / 1024**2:.1f} MiB)" for path, size in largest)
         raise UsageError(
             f"code and recipe are {total / 1024**2:.1f} MiB, a job may carry "
-            f"{LIMIT_BYTES / 1024**2:.0f} MiB: remove data from the packages; largest: {names}"
+            f"{LIMIT_BYTES / 1024**2:.0f} MiB: remove data from the packages; largest: {names}",
+            code="job_too_large",
+            bytes=total,
         )
     return total
 
@@ -118,7 +128,9 @@ def job_address(address: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise UsageError(
             f"--address {address!r} is not the dashboard of a head; "
-            "give http://HOST:8265, the address that `ray start --head` prints"
+            "give http://HOST:8265, the address that `ray start --head` prints",
+            code="job_address_invalid",
+            address=address,
         )
     return url.rstrip("/")
 
@@ -131,11 +143,15 @@ def _explained(address: str, token: Token | None) -> Iterator[None]:
     try:
         yield
     except AuthenticationError as error:
-        raise UsageError(_unauthorised(address, token)) from error
+        raise UsageError(
+            _unauthorised(address, token), code="cluster_token_refused", address=address
+        ) from error
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise UsageError(
             f"the job server at {address} cannot serve this: {one_line(error)[:300]}; "
-            "check that it is the dashboard of a running head (http://HOST:8265)"
+            "check that it is the dashboard of a running head (http://HOST:8265)",
+            code="job_refused",
+            address=address,
         ) from error
 
 

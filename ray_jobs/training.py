@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from medsift.errors import MedSiftError, ModelError, UsageError
 from medsift.execution import Resources
+from medsift.progress import TrainingEvent, silent
 from medsift.storage.locations import without_query
 from ray_jobs.cluster import ADDRESS, connected
 from ray_jobs.console import one_line
@@ -34,12 +35,12 @@ from ray_jobs.streaming import stream_pictures, stream_rows, write_rows
 from training.base_model import NO_GPU
 from training.checkpoint import STATE, read_state, whole_folder
 from training.distributed import Alone, Fleet, ProcessGroup
-from training.logs import STEPS, StepLine
+from training.logs import STEPS
 from training.manifest_io import DROPS, Kept, kept_in
 from training.prepare import Prepared
 from training.recipe import TrainingRecipe, WorkersConfig
 from training.rows import read_rows
-from training.run import Listener, Trained, TrainingBegun, carry_out, silent, work
+from training.run import Listener, Trained, carry_out, work
 from training.sharding import shard
 from training.training_id import CHECKPOINTS, RESULT, Training, open_training
 
@@ -162,7 +163,7 @@ def scaling(workers: WorkersConfig) -> Any:
     # Ray Data decodes on what is left.
     left = held | {"CPU": held.get("CPU", 0.0) - 1.0} if workers.streams else held
     _check_enough(workers, "GPU" if gpus else "CPU", left)
-    count, least = workers.count, workers.least or workers.count
+    count, least = workers.count, workers.min_count or workers.count
     cpus, _ = share(Resources(accelerated=gpus), held)
     if gpus and workers.streams:
         # Workers that held all CPUs would wait for pictures that nobody decodes.
@@ -180,18 +181,25 @@ def scaling(workers: WorkersConfig) -> Any:
 
 
 def _check_enough(workers: WorkersConfig, kind: str, held: dict[str, float]) -> None:
-    least, found = workers.least or workers.count, int(held.get(kind, 0.0))
+    least, found = workers.min_count or workers.count, int(held.get(kind, 0.0))
     if found >= least:
         return
     if os.environ.get(ADDRESS):
         logger.warning("the cluster has %d %ss of %d: waiting for more", found, kind, least)
     elif kind == "GPU" and not found:
-        raise UsageError(f"workers.gpus: {NO_GPU.format(setting='workers.gpus')}")
+        raise UsageError(
+            f"workers.gpus: {NO_GPU.format(setting='workers.gpus')}",
+            code="gpu_missing",
+            setting="workers.gpus",
+        )
     else:
         beside = " beside the one that decodes" if workers.streams and kind == "CPU" else ""
         raise UsageError(
             f"{least} workers are wanted, and this machine has {found} {kind}s{beside}; lower "
-            f"workers.count (and raise batches.accumulation), or set {ADDRESS} to a cluster"
+            f"workers.count (and raise batches.accumulation), or set {ADDRESS} to a cluster",
+            code="workers_too_many",
+            wanted=least,
+            available=found,
         )
 
 
@@ -237,8 +245,9 @@ def _explained(fit: Callable[[], Any]) -> None:
         if isinstance(error.controller_failure, MedSiftError):
             raise error.controller_failure from error
         raise UsageError(
-            f"Ray Train cannot have its workers: {one_line(error.controller_failure)[:300]}; lower "
-            "workers.count, or look at the cluster"
+            f"Ray Train could not start its workers: {one_line(error.controller_failure)[:300]}; "
+            "lower workers.count, or check the cluster",
+            code="workers_not_started",
         ) from error
     except WorkerGroupError as error:
         raise _lost(error) from error
@@ -255,12 +264,13 @@ def _lost(error: Any) -> Exception:
         return first
     reason = one_line((deaths or list(failures.values()))[0])[:300]
     return ModelError(
-        f"workers were lost more often than workers.restarts allows; the last said: {reason}; if "
-        "memory ran out, lower batches.tokens or data.max_pixels, then run the same command again"
+        f"workers were lost more often than workers.restarts allows; the last reported: {reason}; "
+        "if memory ran out, lower batches.tokens or data.max_pixels, then run the command again",
+        code="workers_lost",
     )
 
 
-def _tell(relay: Any, event: TrainingBegun | StepLine) -> None:
+def _tell(relay: Any, event: TrainingEvent) -> None:
     relay.say.remote(event)
 
 

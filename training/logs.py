@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from medsift.errors import UsageError
+from medsift.progress import StepLine
 from medsift.storage.parts import written_whole
 from training.recipe import LogConfig
 
@@ -25,31 +26,6 @@ SHOWN: Final = (
     "peak_memory_mb",
     "data_wait",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class StepLine:
-    """One logged step: the columns of `training_steps`, and how long data was waited for.
-
-    `data_wait` is a share of the time since the last line. Nothing else than times and memory
-    differs between a training and the same one interrupted.
-    """
-
-    step: int
-    epoch: float
-    loss: float
-    held_out_loss: float | None
-    learning_rate: float
-    grad_norm: float
-    samples: int
-    tokens: int
-    supervised_tokens: int
-    seconds: float
-    samples_per_second: float
-    tokens_per_second: float
-    mfu: float | None
-    peak_memory_mb: float
-    data_wait: float
 
 
 class Sink(Protocol):

@@ -11,11 +11,12 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from medsift.progress import StepLine
 from training.batches import Batch
 from training.checkpoint import Keeper, Snapshot, State, restore, restore_weights
 from training.collate import Collator
 from training.distributed import Alone, Fleet
-from training.logs import Journal, StepLine
+from training.logs import Journal
 from training.prefetch import feed
 from training.prepare import Prepared
 from training.samples import Picture

@@ -89,7 +89,7 @@ def _save(model: Any, folder: Path) -> None:
 def _base_of(told: Mapping[str, Any], result: Path) -> AnyBase:
     """The base that the adapter was trained on. Raises InputError, UsageError or ModelError."""
     try:
-        recipe = TrainingRecipe.model_validate(told["recipe"])
+        recipe = TrainingRecipe.from_stored(told["recipe"])
     except ValidationError as error:
         raise InputError(
             f"{result / LINEAGE_FILE} holds no recipe of this version: {error.errors()[0]['msg']}; "

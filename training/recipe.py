@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -200,10 +200,12 @@ class LogConfig(Config):
 class WorkersConfig(Config):
     """Where the work runs. A step's batches are dealt out: their number changes nothing else."""
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {"least": "min_count"}
+
     count: int = Field(1, ge=1)
     """Workers; the most of them where they may be fewer."""
-    least: int | None = Field(None, ge=1)
-    """Go on with as few as this many when some are lost."""
+    min_count: int | None = Field(None, ge=1)
+    """Continue with as few workers as this when some are lost; None: with no fewer than `count`."""
     restarts: int = Field(3, ge=0)
     """How often lost workers are replaced before giving up."""
     gpus: bool | None = None
@@ -219,9 +221,9 @@ class WorkersConfig(Config):
         return self.decoding == "ray_data"
 
     @model_validator(mode="after")
-    def _least_is_less(self) -> WorkersConfig:
-        if self.least is not None and self.least > self.count:
-            raise ValueError(f"least is {self.least}, more than count, {self.count}")
+    def _min_count_is_no_more(self) -> WorkersConfig:
+        if self.min_count is not None and self.min_count > self.count:
+            raise ValueError(f"min_count is {self.min_count}, more than count, {self.count}")
         return self
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medsift.errors import MedSiftError, UsageError
+from medsift.progress import TrainingBegun, TrainingEvent, silent
 from medsift.storage.run_lock import claimed
 from training.checkpoint import FolderKeeper, Keeper
 from training.distributed import Alone, Fleet
 from training.lineage import lineage
-from training.logs import Journal, StepLine
+from training.logs import Journal
 from training.loop import Stream, train
 from training.manifest_io import Kept, kept_in, store_failed, store_finished, write_drops
 from training.notes import notes_of
@@ -31,28 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingBegun:
-    """Told once at every start. `example` is one chat, what is learned of it marked.
-
-    `notes` are what a reader of the result has to know, such as that nothing was held against it.
-    """
-
-    training_id: str
-    trained_on: int
-    dropped: int
-    held_out: int
-    steps: int
-    resumed_step: int
-    example: str
-    notes: tuple[str, ...] = ()
-
-
-Listener = Callable[[TrainingBegun | StepLine], None]
-
-
-def silent(event: TrainingBegun | StepLine) -> None:
-    """Listen to nothing."""
+Listener = Callable[[TrainingEvent], None]
 
 
 @dataclass(frozen=True, slots=True)

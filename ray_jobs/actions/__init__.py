@@ -1,1 +1,1 @@
-"""Run a curation, training, evaluation or tuning as the command line starts it."""
+"""Run a curation, training, evaluation, tuning or study as the command line starts it."""

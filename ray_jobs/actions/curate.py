@@ -1,4 +1,4 @@
-"""One run, as the commands `curate` and `demo` start it."""
+"""Run a curation as the commands `curate`, `tune` and `demo` start it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ray_jobs.absolute_paths import anchored
-from ray_jobs.console import Audience, audience
+from ray_jobs.progress_views import announced
 
 if TYPE_CHECKING:
     from curation.pipeline import RunResult
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def executor(ray: bool, workers: int | None) -> Iterator[Executor]:
-    """The engine of a run: Ray (see `connected`), or this process."""
+    """Yield the executor of a run: Ray (see `connected`), or this process."""
     if not ray:
         from medsift.execution import LocalExecutor
 
@@ -33,8 +33,8 @@ def executor(ray: bool, workers: int | None) -> Iterator[Executor]:
 
 
 @contextmanager
-def held_ray(ray: bool) -> Iterator[None]:
-    """Hold one Ray for several commands, which would otherwise start one each; or nothing."""
+def shared_ray(ray: bool) -> Iterator[None]:
+    """Keep one Ray for several actions, each of which would otherwise start its own."""
     if not ray:
         yield
         return
@@ -44,32 +44,25 @@ def held_ray(ray: bool) -> Iterator[None]:
         yield
 
 
-def run(recipe: Recipe, run_dir: Path, *, ray: bool, log_json: bool) -> RunResult:
-    """Curate and say so; any MedSiftError of the pipeline is passed on after being announced.
+def curate_and_report(recipe: Recipe, run_dir: Path, *, ray: bool, log_json: bool) -> RunResult:
+    """Curate, and show the progress. Raises MedSiftError as the pipeline does.
 
-    Relative paths are taken from here: the workers of a cluster stand in another directory.
+    Relative paths are resolved here: the workers of a cluster stand in another directory.
     """
-    recipe = anchored(recipe, Path.cwd())
-    with audience(log_json) as listener:
-        result = _curate(recipe, run_dir, ray, listener)
-        listener.finished(result)
-    return result
-
-
-def _curate(recipe: Recipe, run_dir: Path, ray: bool, listener: Audience) -> RunResult:
     from curation.pipeline import curate
-    from medsift.errors import MedSiftError
+    from medsift.progress import RunFinished
 
-    try:
+    recipe = anchored(recipe, Path.cwd())
+    with announced(log_json) as listener:
         with executor(ray, recipe.compute.workers) as engine:
             if ray:
                 from ray_jobs.sharing import check_nodes, data_of
 
                 check_nodes((run_dir, recipe.cache_dir), data_of(recipe))
-            return curate(recipe, run_dir, engine, listener)
-    except MedSiftError as error:
-        listener.failed(error, error.exit_code)
-        raise
-    except KeyboardInterrupt as error:
-        listener.failed(error, 130)
-        raise
+            result = curate(recipe, run_dir, engine, listener)
+        listener(
+            RunFinished(
+                result.run_id, result.run_dir, result.manifest, result.report, result.warnings
+            )
+        )
+    return result

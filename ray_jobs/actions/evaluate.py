@@ -1,4 +1,4 @@
-"""An evaluation as the command line starts it: from a recipe or from options, with its page."""
+"""Run an evaluation as the command line starts it: from a recipe or options, with its page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ray_jobs.actions.curate import executor
-from ray_jobs.console import Audience, audience
+from ray_jobs.progress_views import announced
 
 if TYPE_CHECKING:
     from evaluation.evaluate import EvaluationResult
@@ -17,10 +17,10 @@ PAGE: Final = "evaluation.html"
 BASELINES: Final = ("majority", "prior")
 
 
-def chosen(
+def evaluation_recipe(
     named: str | None, options: Mapping[str, Any], overrides: Sequence[str]
 ) -> EvaluationRecipe:
-    """The recipe that a command line means: a file, changed by options, or options alone.
+    """Return the recipe of a command line: a file, changed by options, or options alone.
 
     Raises UsageError or RecipeError.
     """
@@ -35,7 +35,9 @@ def chosen(
         return yaml_recipe.validated(EvaluationRecipe, given.model_dump(mode="json") | settings)
     lacking = [name for name in ("models", "benchmarks") if name not in settings]
     if lacking:
-        raise UsageError("name a RECIPE, or at least one --model and one --benchmark")
+        raise UsageError(
+            "name a RECIPE, or at least one --model and one --benchmark", code="command_invalid"
+        )
     name = "-".join(["eval", *(one["kind"] for one in settings["benchmarks"])])
     return yaml_recipe.validated(EvaluationRecipe, {"name": name} | settings, overrides)
 
@@ -43,38 +45,23 @@ def chosen(
 def evaluate_and_report(
     recipe: EvaluationRecipe, *, ray: bool | None, log_json: bool
 ) -> EvaluationResult:
-    """Evaluate and write the page, telling an audience how it goes.
-
-    Any MedSiftError is passed on after being announced.
-    """
-    with audience(log_json) as listener:
-        result = _evaluate(recipe, recipe.compute.ray if ray is None else ray, listener)
-    return result
-
-
-def _evaluate(recipe: EvaluationRecipe, ray: bool, listener: Audience) -> EvaluationResult:
+    """Evaluate, write the page, and show the progress. Raises MedSiftError as `evaluate` does."""
     from evaluation.evaluate import evaluate
-    from medsift.errors import MedSiftError
 
-    try:
-        with executor(ray, recipe.compute.workers) as engine:
-            if ray:
+    on_ray = recipe.compute.ray if ray is None else ray
+    with announced(log_json) as listener:
+        with executor(on_ray, recipe.compute.workers) as engine:
+            if on_ray:
                 from ray_jobs.sharing import check_nodes
 
                 check_nodes((recipe.run_dir, recipe.cache_dir))
             result = evaluate(recipe, engine, listener)
         write_page(result.manifest, result.run_id)
-        return result
-    except MedSiftError as error:
-        listener.failed(error, error.exit_code)
-        raise
-    except KeyboardInterrupt as error:
-        listener.failed(error, 130)
-        raise
+    return result
 
 
 def write_page(manifest: Path, run_id: str) -> Path:
-    """Write the page about all evaluations of a run, beside its manifest."""
+    """Write the page about all evaluations of a run next to its manifest, and return its path."""
     from evaluation.report import write_evaluation_page
 
     return write_evaluation_page(manifest, manifest.with_name(PAGE), run_id)
@@ -86,7 +73,7 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
 
     adapter, models = options["adapter"], options["models"]
     if adapter is not None and len(models or ()) != 1:
-        raise UsageError("--adapter goes with exactly one --model")
+        raise UsageError("--adapter needs exactly one --model", code="command_invalid")
     settings: dict[str, Any] = {
         "models": [_model(name, adapter) for name in models or ()],
         "benchmarks": [_benchmark(name) for name in options["benchmarks"] or ()],

@@ -1,4 +1,4 @@
-"""A training as the command line starts it: from a recipe or from options, on Ray or here."""
+"""Run a training as the command line starts it: from a recipe or options, on Ray or locally."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ray_jobs.training_console import TrainingAudience, training_audience
+from ray_jobs.progress_views import announced
 
 if TYPE_CHECKING:
     from training.recipe import TrainingRecipe
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 BUILT_IN: Final = ("embedded", "embedded_vlm")
 
 
-def chosen(
+def training_recipe(
     named: str | None, options: Mapping[str, Any], overrides: Sequence[str]
 ) -> TrainingRecipe:
-    """The recipe that a command line means: a file, changed by options, or options alone.
+    """Return the recipe of a command line: a file, changed by options, or options alone.
 
     Raises UsageError or RecipeError.
     """
@@ -37,44 +37,48 @@ def chosen(
         given = load_training(recipe_path(named), overrides)
         return yaml_recipe.validated(TrainingRecipe, given.model_dump(mode="json") | settings)
     if "run" not in settings or "base" not in settings:
-        raise UsageError("name a RECIPE, or a --run-dir that holds a selection and a --base")
+        raise UsageError(
+            "name a RECIPE, or a --run-dir that has a selection and a --base",
+            code="command_invalid",
+        )
     name = f"train-{settings.get('selection', 'newest')}"
     return yaml_recipe.validated(TrainingRecipe, {"name": name} | settings, overrides)
 
 
-def train_and_tell(recipe: TrainingRecipe, *, ray: bool, log_json: bool) -> Trained:
-    """Train, telling an audience how it goes.
+def train_and_report(recipe: TrainingRecipe, *, ray: bool, log_json: bool) -> Trained:
+    """Train, and show the progress. Raises MedSiftError as the training does.
 
-    Relative paths are taken from here: the workers of a cluster stand in another directory. Any
-    MedSiftError is passed on after being announced.
+    Relative paths are resolved here: the workers of a cluster stand in another directory.
     """
+    from medsift.progress import TrainingFinished
     from ray_jobs.absolute_paths import anchored_training
 
-    with training_audience(log_json) as listener:
-        trained = _train(anchored_training(recipe, Path.cwd()), ray, listener)
-        listener.finished(trained)
+    with announced(log_json) as listener:
+        anchored = anchored_training(recipe, Path.cwd())
+        if ray:
+            from ray_jobs.training import train_on_ray
+
+            trained = train_on_ray(anchored, listener)
+        else:
+            from training.run import train_here
+
+            trained = train_here(anchored, listener)
+        training = trained.training
+        listener(
+            TrainingFinished(
+                training_id=training.training_id,
+                run_id=training.run_id,
+                selection=training.selection,
+                result=training.result,
+                manifest=training.manifest,
+                benchmarks=tuple(training.verdict.benchmarks),
+                contaminated=training.verdict.contaminated,
+                reused=trained.reused,
+            )
+        )
     return trained
 
 
-def _train(recipe: TrainingRecipe, ray: bool, listener: TrainingAudience) -> Trained:
-    from medsift.errors import MedSiftError
-
-    try:
-        if not ray:
-            from training.run import train_here
-
-            return train_here(recipe, listener)
-        from ray_jobs.training import train_on_ray
-
-        return train_on_ray(recipe, listener)
-    except MedSiftError as error:
-        listener.failed(error, error.exit_code)
-        raise
-    except KeyboardInterrupt as error:
-        listener.failed(error, 130)
-        raise
-
-
 def _base(named: str) -> dict[str, Any]:
-    """Settings of a base as the command line names it."""
+    """Return the settings of a base model as the command line names it."""
     return {"kind": named} if named in BUILT_IN else {"kind": "transformers", "model": named}

@@ -73,9 +73,9 @@ def tune_and_ask(
     Raises as the commands `train` and `evaluate` do, after announcing it.
     """
     from ray_jobs.actions.evaluate import evaluate_and_report
-    from ray_jobs.actions.train import train_and_tell
+    from ray_jobs.actions.train import train_and_report
 
-    trained = train_and_tell(training, ray=ray, log_json=log_json)
+    trained = train_and_report(training, ray=ray, log_json=log_json)
     asked, sees = recipe.evaluation, looks(training.base)
     after = asked_model(AFTER, training, asked, sees=sees, result=trained.training.result)
     evaluation = asked.trial(
@@ -87,3 +87,21 @@ def tune_and_ask(
     )
     found = evaluate_and_report(evaluation, ray=ray, log_json=log_json)
     return Tuned(trained, evaluation, found)
+
+
+def curate_tune_and_ask(
+    recipe: TuningRecipe, run_dir: Path | None, *, ray: bool, log_json: bool
+) -> Tuned:
+    """Curate, fine-tune on the run, and evaluate before and after; see `tune_and_ask`.
+
+    A wrong training recipe is refused before anything runs.
+    """
+    from curation.recipe import load_recipe
+    from ray_jobs.actions.curate import curate_and_report
+    from ray_jobs.cli_args import recipe_path
+
+    curation = load_recipe(recipe_path(recipe.curation))
+    target = run_dir or curation.run_dir
+    training = training_of(recipe, target)
+    curate_and_report(curation, target, ray=ray, log_json=log_json)
+    return tune_and_ask(recipe, training, curation.cache_dir, ray=ray, log_json=log_json)

@@ -1,1 +1,1 @@
-"""The commands, one file each: a thin layer of options over a function of another room."""
+"""Define the commands, one file each: thin layers of options over functions of other rooms."""

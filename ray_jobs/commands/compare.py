@@ -1,4 +1,4 @@
-"""`medsift compare`: two selections of a run side by side."""
+"""Define `medsift compare`, which shows two selections of a run side by side."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ray_jobs.commands.options import RunPath
 
 
 class Format(StrEnum):
-    """How a comparison is written."""
+    """The formats of a comparison."""
 
     table = "table"
     json = "json"
@@ -22,14 +22,16 @@ class Format(StrEnum):
 
 def compare(
     run_dir: RunPath,
-    first: Annotated[str, typer.Argument(metavar="A", help="A selection.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="Name of a selection.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Name of another selection.")],
     style: Annotated[
-        Format, typer.Option("--format", help="How the comparison is written.")
+        Format, typer.Option("--format", help="Format of the comparison.")
     ] = Format.table,
     run_id: Annotated[
         str | None,
-        typer.Option("--run-id", help="Which run.", show_default="the newest that has both"),
+        typer.Option(
+            "--run-id", help="Run of the manifest.", show_default="the newest that has both"
+        ),
     ] = None,
 ) -> None:
     """Compare two selections: overlap, coverage, strata, scores, lengths, tokens and images."""

@@ -1,4 +1,4 @@
-"""`medsift compare-models`: two evaluated models on the same items."""
+"""Define `medsift compare-models`, which compares two evaluated models on the same items."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """How a comparison is written."""
+    """The formats of a comparison."""
 
     table = "table"
     json = "json"
@@ -30,51 +30,54 @@ def compare_models(
             metavar="A", help="RUN_DIR, or RUN_DIR:NAME of an evaluation or model in it."
         ),
     ],
-    second: Annotated[str, typer.Argument(metavar="B", help="The model it is held against.")],
+    second: Annotated[
+        str, typer.Argument(metavar="B", help="The model to compare with, named alike.")
+    ],
     margin: Annotated[
         float,
-        typer.Option("--margin", help="How much worse still counts as no worse: 0.02, 2 points."),
+        typer.Option(
+            "--margin", help="Largest loss that still counts as no worse: 0.02 is 2 points."
+        ),
     ] = 0.02,
     metric: Annotated[
-        str, typer.Option("--metric", help="score, token_f1, judge or another column.")
+        str, typer.Option("--metric", help="Column to compare: score, token_f1, judge or another.")
     ] = "score",
-    variant: Annotated[
-        str, typer.Option("--variant", help="Which variant is compared.")
-    ] = "original",
+    variant: Annotated[str, typer.Option("--variant", help="Variant to compare.")] = "original",
     style: Annotated[
-        Format, typer.Option("--format", help="How the comparison is written.")
+        Format, typer.Option("--format", help="Format of the comparison.")
     ] = Format.table,
 ) -> None:
     """Compare two models item by item: difference, its interval by image, and two verdicts.
 
-    A is no worse than B (non-inferior) when the whole 95% interval of A - B lies above minus the
-    margin, which should be stated before anyone looks; better (superior) when it lies above 0.
+    A is no worse than B (non-inferior) when the whole 95% interval of A - B is above minus the
+    margin, and better (superior) when it is above 0. State the margin before you look.
     """
     from evaluation.compare_models import compare_models as compare
     from ray_jobs.console import closed_pipe_is_fine
 
-    found = compare(_predictions(first), _predictions(second), margin, metric, variant)
+    comparisons = compare(_predictions(first), _predictions(second), margin, metric, variant)
     with closed_pipe_is_fine():
         if style is Format.json:
-            lines = [one.line() for one in found]
+            lines = [comparison.line() for comparison in comparisons]
             head = {"first": first, "second": second, "margin": margin, "metric": metric}
             typer.echo(json.dumps(head | {"lines": lines}, indent=2))
         else:
-            _print(found)
+            _print_table(comparisons)
 
 
 def _predictions(named: str) -> pa.Table:
-    """The predictions that RUN_DIR or RUN_DIR:NAME means. Raises ManifestError."""
+    """Return the predictions of RUN_DIR or RUN_DIR:NAME. Raises ManifestError."""
     from evaluation.manifest_io import find_evaluation, read_evaluation
     from ray_jobs.cli_args import manifest_path
 
-    place, _, wanted = (named, "", "") if Path(named).exists() else named.rpartition(":")
-    manifest = manifest_path(Path(place or named))
-    found = find_evaluation(manifest, wanted or None)
-    return read_evaluation(manifest, found["run_id"], found["evaluation_id"], "predictions")
+    run_dir, _, wanted = (named, "", "") if Path(named).exists() else named.rpartition(":")
+    manifest = manifest_path(Path(run_dir or named))
+    evaluation = find_evaluation(manifest, wanted or None)
+    ids = evaluation["run_id"], evaluation["evaluation_id"]
+    return read_evaluation(manifest, *ids, "predictions")
 
 
-def _print(found: list[ComparedModels]) -> None:
+def _print_table(comparisons: list[ComparedModels]) -> None:
     import pyarrow as pa
 
     from medsift.manifest import render
@@ -94,7 +97,7 @@ def _print(found: list[ComparedModels]) -> None:
             "B only": line["only_second_right"],
             "p": _number(line["mcnemar_p"]),
         }
-        for line in (one.line() for one in found)
+        for line in (comparison.line() for comparison in comparisons)
     ]
     render(pa.Table.from_pylist(rows), "table", sys.stdout.buffer)
     sys.stdout.buffer.flush()

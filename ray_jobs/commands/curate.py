@@ -1,16 +1,14 @@
-"""`medsift curate`: a recipe becomes a manifest."""
+"""Define `medsift curate`, which runs a recipe and writes a manifest."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ray_jobs.commands.options import LogJson, Overrides, RecipeFile, RunDir
-
-RESUME = "interrupted: run the same command again to go on where it stopped"
+from ray_jobs.interrupt import resumable
 
 
 def curate(
@@ -22,24 +20,23 @@ def curate(
         bool | None,
         typer.Option(
             "--ray/--local",
-            help="Run on Ray (RAY_ADDRESS, or one of its own), or in this process.",
+            help="Run on Ray (that of RAY_ADDRESS, or a local one), or in this process.",
             show_default="as the recipe says",
         ),
     ] = None,
 ) -> None:
-    """Run a recipe: read, check, de-duplicate, and write a manifest in which every row has a fate.
+    """Run a recipe: read, check, de-duplicate, select, and record the fate of every row.
 
     The same command again reuses every finished stage. Exit codes: 0 done and balanced, 2 bad
     usage or recipe, 3 input unreadable, 4 ledger unbalanced or too many failures, 130 interrupted.
     """
     from curation.recipe import load_recipe
-    from ray_jobs.actions.curate import run
+    from ray_jobs.actions.curate import curate_and_report
     from ray_jobs.cli_args import recipe_path
 
     loaded = load_recipe(recipe_path(recipe), overrides or ())
     target = Path(run_dir) if run_dir is not None else loaded.run_dir
-    try:
-        run(loaded, target, ray=loaded.compute.ray if ray is None else ray, log_json=log_json)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{RESUME}\n")
-        raise typer.Exit(130) from None
+    with resumable():
+        curate_and_report(
+            loaded, target, ray=loaded.compute.ray if ray is None else ray, log_json=log_json
+        )

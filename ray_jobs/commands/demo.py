@@ -1,4 +1,4 @@
-"""`medsift demo`: draw phantoms, curate them, and hold the result against what was planted."""
+"""Define `medsift demo`, which curates phantoms and compares the result with the truth."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ray_jobs.commands.curate import RESUME
+from ray_jobs.interrupt import resumable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from curation.pipeline import RunResult
 
-# A kept row carries a flag where a view or a note speaks of it: planted contradictions, leaks,
-# wrong extensions, control characters and burned-in names are to be seen, not to be dropped.
-# A sample's notes hold those of its texts and pictures; the window through which a 16-bit picture
-# is shown is no defect.
+# A kept row has a reason where a view or a note mentions it: planted contradictions, leaks, wrong
+# extensions, control characters and burned-in names have to be reported, not dropped. A sample's
+# notes include those of its texts and pictures; the window of a 16-bit picture is no defect.
 FATES: Final = """
-WITH here AS (SELECT * FROM rows WHERE run_id = '{run_id}'),
+WITH this_run AS (SELECT * FROM rows WHERE run_id = '{run_id}'),
 noted AS (
-    SELECT DISTINCT s.row_id FROM samples s, unnest(s.notes) AS found(note)
+    SELECT DISTINCT s.row_id FROM samples s, unnest(s.notes) AS listed(note)
     WHERE s.run_id = '{run_id}' AND NOT contains(note, ' shown from ')
 )
 SELECT h.index AS row_index, h.action, coalesce(h.reason, CASE
@@ -31,7 +30,7 @@ SELECT h.index AS row_index, h.action, coalesce(h.reason, CASE
     WHEN h.row_id IN (SELECT row_id FROM leaks WHERE run_id = '{run_id}') THEN 'leak'
     WHEN len(h.notes) > 0 OR h.row_id IN (SELECT row_id FROM noted) THEN 'note'
 END) AS reason
-FROM here h ORDER BY row_index
+FROM this_run h ORDER BY row_index
 """
 SCORES: Final = """
 SELECT r.index AS row_index, c.scorer, c.value
@@ -47,32 +46,32 @@ SELECT s.selection, s.method, s.budget, s.pool, s.selected, r.strata, s.coverage
 FROM selection_settings s JOIN reached r USING (selection)
 WHERE s.run_id = '{run_id}' ORDER BY s.ordinal
 """
-NOISY: Final = 8  # one wrong answer and one wrong picture for so many base images
+IMAGES_PER_FLAW: Final = 8  # base images per wrong answer and per mismatched picture
 
 
 def demo(
-    images: Annotated[int, typer.Option("--images", min=16, help="Base images to draw.")] = 400,
+    images: Annotated[
+        int, typer.Option("--images", min=16, help="Number of base images to draw.")
+    ] = 400,
     out: Annotated[Path, typer.Option("--out", help="Folder for data and run.")] = Path(
         "medsift-demo"
     ),
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same data.")] = 0,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Drawing processes.")] = 1,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Seed: the same seed draws the same data.")
+    ] = 0,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that draw.")] = 1,
     ray: Annotated[
         bool, typer.Option("--ray/--local", help="Run on Ray, or in this process.")
     ] = True,
     train: Annotated[
-        bool, typer.Option("--train/--no-train", help="Go on to a fine-tuning and its evaluation.")
+        bool, typer.Option("--train/--no-train", help="Also fine-tune a model and evaluate it.")
     ] = True,
 ) -> None:
-    """Curate phantoms, print what was found beside the truth, fine-tune, ask before and after."""
-    from ray_jobs.actions.curate import held_ray
+    """Curate phantoms, compare the findings with the truth, fine-tune, and evaluate both models."""
+    from ray_jobs.actions.curate import shared_ray
 
-    try:
-        with held_ray(ray):
-            _demo(images, out, seed, workers, ray, train)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{RESUME}\n")
-        raise typer.Exit(130) from None
+    with resumable(), shared_ray(ray):
+        _demo(images, out, seed, workers, ray, train)
 
 
 def _demo(images: int, out: Path, seed: int, workers: int, ray: bool, train: bool) -> None:
@@ -80,20 +79,20 @@ def _demo(images: int, out: Path, seed: int, workers: int, ray: bool, train: boo
 
     from curation.phantoms import make_phantoms, rank_noise, scorecard
     from curation.recipe import load_recipe
-    from ray_jobs.actions.curate import run
+    from ray_jobs.actions.curate import curate_and_report
     from ray_jobs.cli_args import recipe_path
     from ray_jobs.console import shown
 
     name = f"phantoms-{images}-{seed}"
     data = out / "data" / name
     sys.stderr.write(f"drawing {images} phantom images in {shown(data)}\n")
-    noise = images // NOISY
+    noise = images // IMAGES_PER_FLAW
     drawn = make_phantoms(
         data, images=images, seed=seed, workers=workers, wrong_answers=noise, mismatched=noise
     )
     os.environ["MEDSIFT_PHANTOMS"] = str(data.absolute())
     recipe = load_recipe(recipe_path("phantoms"), [f"runs={out}"])
-    result = run(recipe, out / name, ray=ray, log_json=False)
+    result = curate_and_report(recipe, out / name, ray=ray, log_json=False)
     truth = pq.read_table(drawn.truth)
     for title, table in (
         ("Found against planted", scorecard(truth, _ask(result, FATES))),
@@ -107,7 +106,7 @@ def _demo(images: int, out: Path, seed: int, workers: int, ray: bool, train: boo
 
 
 def _tune(run_dir: Path, cache: Path, seed: int, ray: bool) -> None:
-    """Fine-tune on the newest selection; ask the test questions before and after."""
+    """Fine-tune on the newest selection, and evaluate on the test questions before and after."""
     from ray_jobs.actions.tune import load_tuning, training_of, tune_and_ask
     from ray_jobs.cli_args import recipe_path
     from ray_jobs.commands.evaluate import show_result
@@ -124,19 +123,19 @@ def _ask(result: RunResult, sql: str) -> pa.Table:
     return query(result.manifest, sql.format(run_id=result.run_id))
 
 
-def print_table(title: str, lines: pa.Table) -> None:
-    """Print a table on stdout; a recall below 0.95 stands out."""
+def print_table(title: str, rows: pa.Table) -> None:
+    """Print a table on stdout, with recalls below 0.95 in yellow."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for field in lines.schema:
+    for field in rows.schema:
         table.add_column(field.name, justify="left" if field.type == "string" else "right")
-    for line in lines.to_pylist():
-        recall = line.get("recall")
+    for row in rows.to_pylist():
+        recall = row.get("recall")
         style = "" if recall is None or recall >= 0.95 else "yellow"
-        table.add_row(*(_cell(value) for value in line.values()), style=style)
+        table.add_row(*(_cell(value) for value in row.values()), style=style)
     Console(highlight=False).print(table)
 
 

@@ -14,16 +14,19 @@ STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per finding.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per finding.")
+    ] = False,
     ray: Annotated[
-        bool, typer.Option("--ray/--no-ray", help="Also join or start a Ray (some seconds).")
+        bool,
+        typer.Option("--ray/--no-ray", help="Also join or start a Ray, which takes some seconds."),
     ] = True,
     recipe: Annotated[
         str | None,
         typer.Option(
             "--recipe",
             metavar="RECIPE",
-            help="Also look whether this recipe's encoder can read its sources' first texts.",
+            help="Also check that this recipe's encoder can read the first texts of its sources.",
             show_default=False,
         ),
     ] = None,

@@ -1,4 +1,4 @@
-"""`medsift evaluate`: models answer benchmarks; a table, a page, every reply in the manifest."""
+"""Define `medsift evaluate`, which asks models about benchmarks and scores their replies."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ray_jobs.commands.curate import RESUME
 from ray_jobs.commands.options import LogJson, Overrides
+from ray_jobs.interrupt import resumable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from evaluation.evaluate import EvaluationResult
     from evaluation.recipe import EvaluationRecipe
-
-PAGE = "evaluation.html"
 
 
 def evaluate(
@@ -34,7 +32,7 @@ def evaluate(
         typer.Option(
             "--model",
             help="majority, prior, embedded, embedded_vlm, a folder or hub name of a transformers "
-            "model, or an endpoint's URL#model; repeatable.",
+            "model, or URL#model of an endpoint; repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -48,24 +46,32 @@ def evaluate(
     ] = None,
     adapter: Annotated[
         Path | None,
-        typer.Option("--adapter", help="Adapter folder for the one --model.", show_default=False),
+        typer.Option(
+            "--adapter", help="Folder of an adapter for the only --model.", show_default=False
+        ),
     ] = None,
     variant: Annotated[
         list[str] | None,
         typer.Option(
-            "--variant", help="A variant or family to ask too, or all.", show_default=False
+            "--variant",
+            help="A variant or family to ask as well, or all; repeatable.",
+            show_default=False,
         ),
     ] = None,
     protocol: Annotated[
         str | None,
-        typer.Option("--protocol", help="strict, medevalkit or llava-med.", show_default="strict"),
+        typer.Option(
+            "--protocol",
+            help="Scoring rules: strict, medevalkit or llava-med.",
+            show_default="strict",
+        ),
     ] = None,
     run_dir: Annotated[
         Path | None,
         typer.Option(
             "--run-dir",
             metavar="DIR",
-            help="Run whose manifest takes the results.",
+            help="Run directory to add the results to.",
             show_default="medsift-runs/NAME",
         ),
     ] = None,
@@ -75,18 +81,18 @@ def evaluate(
         bool | None,
         typer.Option(
             "--ray/--local",
-            help="Ask on Ray (RAY_ADDRESS, or one of its own), or in this process.",
+            help="Run on Ray (that of RAY_ADDRESS, or a local one), or in this process.",
             show_default="as the recipe says",
         ),
     ] = None,
 ) -> None:
     """Ask models about benchmarks, score the replies, print one table and write a page.
 
-    Replies are kept: the same command again asks only what has no reply yet. Exit codes: 0 done,
-    2 bad usage or recipe, 3 data or model not to be had, 4 too many requests without a reply,
+    Replies are stored: the same command again asks only what has no reply yet. Exit codes: 0 done,
+    2 bad usage or recipe, 3 data or model unavailable, 4 too many requests without a reply,
     130 interrupted.
     """
-    from ray_jobs.actions.evaluate import chosen, evaluate_and_report
+    from ray_jobs.actions.evaluate import evaluate_and_report, evaluation_recipe
 
     options: dict[str, Any] = {
         "models": model,
@@ -96,18 +102,16 @@ def evaluate(
         "protocol": protocol,
         "run": run_dir,
     }
-    loaded = chosen(recipe, options, overrides or ())
-    try:
+    loaded = evaluation_recipe(recipe, options, overrides or ())
+    with resumable():
         result = evaluate_and_report(loaded, ray=ray, log_json=log_json)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{RESUME}\n")
-        raise typer.Exit(130) from None
     if not log_json:
         show_result(loaded, result)
 
 
 def show_result(recipe: EvaluationRecipe, result: EvaluationResult) -> None:
     """Print the tables, and where everything is."""
+    from ray_jobs.actions.evaluate import PAGE
     from ray_jobs.console import closed_pipe_is_fine, shown
 
     with closed_pipe_is_fine():
@@ -115,18 +119,18 @@ def show_result(recipe: EvaluationRecipe, result: EvaluationResult) -> None:
         for name, value in (
             ("run dir", shown(result.manifest.parent)),
             ("page", shown(result.manifest.with_name(PAGE))),
-            ("evaluations", ", ".join(one.evaluation_id for one in result.models)),
+            ("evaluations", ", ".join(model.evaluation_id for model in result.models)),
         ):
             typer.echo(f"{name:<13}{value}")
 
 
 def print_tables(lines: pa.Table, metrics: pa.Table) -> None:
-    """The headline table, and where variants were asked what they do."""
+    """Print the headline table, and where variants were asked what they change."""
     from evaluation.print_tables import headline, reliance, variants
     from medsift.manifest import render
 
     tables = [headline(lines, metrics)]
-    if any(len(asked) > 1 for asked in lines["variants"].to_pylist()):
+    if any(len(names) > 1 for names in lines["variants"].to_pylist()):
         tables += [variants(lines, metrics), reliance(lines, metrics)]
     for table in tables:
         render(table, "table", sys.stdout.buffer)

@@ -1,4 +1,4 @@
-"""`medsift export`: a selection in the layout that a trainer reads."""
+"""Define `medsift export`, which writes a selection in the layout of a training library."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def export(
         str,
         typer.Option(
             "--format",
-            help="messages, sharegpt, llava, parquet, hf or webdataset.",
+            help="Layout: messages, sharegpt, llava, parquet, hf or webdataset.",
             show_default=False,
         ),
     ],
@@ -25,12 +25,12 @@ def export(
     ],
     selection: Annotated[
         str | None,
-        typer.Option("--selection", help="Which selection.", show_default="the newest"),
+        typer.Option("--selection", help="Name of the selection.", show_default="the newest"),
     ] = None,
 ) -> None:
-    """Write the selected samples for training, with Croissant metadata. Says how many and where."""
+    """Write the selected samples for training, with Croissant metadata, and print how many."""
     from curation.exports import export as write
     from ray_jobs.cli_args import manifest_path
 
-    done = write(manifest_path(run_dir), style, output, selection)
-    typer.echo(f"{done.rows:,} samples of selection {done.selection!r} in {output}")
+    exported = write(manifest_path(run_dir), style, output, selection)
+    typer.echo(f"{exported.rows:,} samples of selection {exported.selection!r} in {output}")

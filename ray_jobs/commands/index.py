@@ -1,4 +1,4 @@
-"""`medsift index`: a finished run of a benchmark becomes an index that others can use."""
+"""Define `medsift index`, which makes a benchmark index of a finished run."""
 
 from __future__ import annotations
 
@@ -9,25 +9,29 @@ import typer
 
 
 def index(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run of the benchmark.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the index.")],
-    name: Annotated[str | None, typer.Option("--name", help="Name of the benchmark.")] = None,
+    run_dir: Annotated[
+        Path, typer.Argument(metavar="RUN_DIR", help="Run directory of the curated benchmark.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the index to.")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the benchmark.", show_default="the run's")
+    ] = None,
     split: Annotated[
         str | None,
-        typer.Option("--split", help="Only this split.", show_default="all samples"),
+        typer.Option("--split", help="Split to index.", show_default="all samples"),
     ] = None,
     thumbs: Annotated[
         bool,
         typer.Option(
             "--miniatures/--no-miniatures",
-            help="Keep 64 × 64 grey miniatures, by which copies are confirmed.",
+            help="Store 64 × 64 grey miniatures, which confirm copies.",
         ),
     ] = True,
 ) -> None:
     """Index a benchmark so that `decontaminate` can keep it out of training.
 
-    The index holds hashes, vectors and miniatures: no picture and no text. Curate the benchmark
-    with the encoder of your pool first; nothing that dedup dropped is left out here.
+    The index has hashes, vectors and miniatures, but no picture and no text. Curate the benchmark
+    with the encoder of your pool first. Samples that dedup dropped are indexed as well.
     """
     import pyarrow.compute as pc
 
@@ -41,7 +45,7 @@ def index(
     samples = read_samples(upstream)
     if split is not None:
         samples = samples.filter(pc.equal(samples["split"], split))
-    made = build_index(
+    built = build_index(
         name or run.recipe.name,
         sorted_rows(samples, ["row_id"]),
         upstream.images.images.read(),
@@ -50,5 +54,5 @@ def index(
         gram=run.recipe.decontaminate.gram,
         thumbs=thumbs,
     )
-    write_index(made, output)
-    typer.echo(f"{made.items.num_rows:,} items and {made.images.num_rows:,} images in {output}")
+    write_index(built, output)
+    typer.echo(f"{built.items.num_rows:,} items and {built.images.num_rows:,} images in {output}")

@@ -1,4 +1,4 @@
-"""`medsift merge`: an adapter and its base as one model."""
+"""Define `medsift merge`, which merges an adapter into its base model."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ import typer
 
 def merge(
     result: Annotated[
-        Path, typer.Argument(metavar="RESULT", help="The folder `result` that a training wrote.")
+        Path, typer.Argument(metavar="RESULT", help="Folder `result` of a training.")
     ],
     output: Annotated[
         Path,
-        typer.Option("--output", metavar="FOLDER", help="New folder.", show_default=False),
+        typer.Option(
+            "--output", metavar="FOLDER", help="New folder for the model.", show_default=False
+        ),
     ],
     tolerance: Annotated[
         float,
         typer.Option(
             "--tolerance",
             min=0.0,
-            help="Largest difference of logits, as a share of what the adapter changes.",
+            help="Largest allowed difference of logits, as a share of what the adapter changes.",
         ),
     ] = 0.05,
 ) -> None:
-    """Merge an adapter into its base, and check that the merged model says the same.
+    """Merge an adapter into its base, and check that the merged model gives the same logits.
 
-    Processor, chat template, lineage and model card come along. Exit codes: 0 done, 2 bad usage,
-    3 base or adapter not to be had, or logits that differ; nothing is left behind then.
+    Processor, chat template, lineage and model card are copied. Exit codes: 0 done, 2 bad usage,
+    3 base or adapter unavailable, or logits that differ; then nothing is written.
     """
     from ray_jobs.console import shown
     from training.merge import merge
 
-    done = merge(result, output, tolerance)
-    typer.echo(f"model     {shown(done.folder)}, {done.dtype}")
-    typer.echo(f"logits    off by {done.difference:.2g} of what the adapter changes")
-    typer.echo(f"next      medsift evaluate --model {shown(done.folder)} --benchmark KIND=PATH")
+    merged = merge(result, output, tolerance)
+    typer.echo(f"model     {shown(merged.folder)}, {merged.dtype}")
+    typer.echo(f"logits    off by {merged.difference:.2g} of what the adapter changes")
+    typer.echo(f"next      medsift evaluate --model {shown(merged.folder)} --benchmark KIND=PATH")

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share."""
+"""Declare the arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RecipeFile = Annotated[
     str,
     typer.Argument(
         metavar="RECIPE",
-        help="A YAML file, or the name of a recipe that ships with MedSift (phantoms, vqa_rad, …).",
+        help="A YAML file, or the name of a recipe shipped with MedSift (phantoms, vqa_rad, …).",
         show_default=False,
     ),
 ]
@@ -20,7 +20,7 @@ Overrides = Annotated[
     typer.Option(
         "--set",
         metavar="A.B=VALUE",
-        help="Change one setting of the recipe; may be repeated.",
+        help="Change one setting of the recipe; repeatable.",
         show_default=False,
     ),
 ]
@@ -29,15 +29,15 @@ RunDir = Annotated[
     typer.Option(
         "--run-dir",
         metavar="DIR",
-        help="Where the run lives; by default the folder that the recipe names.",
-        show_default=False,
+        help="Folder of the run.",
+        show_default="as the recipe says",
     ),
 ]
 LogJson = Annotated[
     bool,
     typer.Option(
         "--log-json",
-        help="Write one JSON object per event to stdout, and nothing else there.",
+        help="Write one JSON object per event to stdout, and nothing else.",
     ),
 ]
 ManifestPath = Annotated[

@@ -1,4 +1,4 @@
-"""`medsift phantoms`: synthetic radiology-like data with planted defects."""
+"""Define `medsift phantoms`, which draws synthetic data with planted defects."""
 
 from __future__ import annotations
 
@@ -9,24 +9,29 @@ import typer
 
 
 def phantoms(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to fill.")],
-    images: Annotated[int, typer.Option("--images", min=16, help="Base images to draw.")] = 400,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 0,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Drawing processes.")] = 1,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to.")],
+    images: Annotated[
+        int, typer.Option("--images", min=16, help="Number of base images to draw.")
+    ] = 400,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Seed: the same seed draws the same bytes.")
+    ] = 0,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that draw.")] = 1,
     wrong_answers: Annotated[
-        int, typer.Option("--wrong-answers", min=0, help="Rows to give a wrong answer.")
+        int, typer.Option("--wrong-answers", min=0, help="Number of rows with a wrong answer.")
     ] = 0,
     mismatched: Annotated[
-        int, typer.Option("--mismatched", min=0, help="Rows to give another patient's picture.")
+        int,
+        typer.Option("--mismatched", min=0, help="Number of rows with another patient's picture."),
     ] = 0,
 ) -> None:
     """Draw CT, radiograph, MR and ultrasound phantoms with questions and known defects.
 
-    `truth.parquet` in OUT says what was planted: copies, leaks, contradictions, broken files.
+    `truth.parquet` in OUT lists what was planted: copies, leaks, contradictions, broken files.
     """
     from curation.phantoms import make_phantoms
 
-    made = make_phantoms(
+    drawn = make_phantoms(
         out,
         images=images,
         seed=seed,
@@ -35,6 +40,6 @@ def phantoms(
         mismatched=mismatched,
     )
     typer.echo(
-        f"{made.rows:,} rows, {made.image_files:,} image files, {made.planted:,} planted defects "
-        f"in {made.root}"
+        f"{drawn.rows:,} rows, {drawn.image_files:,} image files, "
+        f"{drawn.planted:,} planted defects in {drawn.root}"
     )

@@ -1,4 +1,4 @@
-"""`medsift power`: what difference a benchmark can show."""
+"""Define `medsift power`, which computes what difference a benchmark can show."""
 
 from __future__ import annotations
 
@@ -13,47 +13,46 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """How the answer is written."""
+    """The formats of the answer."""
 
     table = "table"
     json = "json"
 
 
 def power(
-    n: Annotated[int, typer.Option("--n", help="Items of the benchmark.")],
+    n: Annotated[int, typer.Option("--n", help="Number of items of the benchmark.")],
     clusters: Annotated[
         int | None,
         typer.Option(
             "--clusters",
-            help="Images (or patients) the items lie on.",
+            help="Number of images (or patients) of the items.",
             show_default="as many as items",
         ),
     ] = None,
     icc: Annotated[
-        float, typer.Option("--icc", help="Correlation of two items of one image, 0 to 1.")
+        float,
+        typer.Option("--icc", help="Intraclass correlation: of two items of one image, 0 to 1."),
     ] = 0.0,
     rho: Annotated[
         float, typer.Option("--rho", help="Correlation of two models' scores on an item.")
     ] = 0.5,
     baseline: Annotated[
-        float, typer.Option("--baseline", help="Share of items that models get right.")
+        float, typer.Option("--baseline", help="Share of items that a model answers correctly.")
     ] = 0.5,
     margin: Annotated[
         float | None,
         typer.Option(
             "--margin",
-            help="Also count the items that show this difference: 0.02 for 2 points.",
+            help="Also compute how many items show this difference: 0.02 is 2 points.",
             show_default=False,
         ),
     ] = None,
-    style: Annotated[
-        Format, typer.Option("--format", help="How the answer is written.")
-    ] = Format.table,
+    style: Annotated[Format, typer.Option("--format", help="Format of the answer.")] = Format.table,
 ) -> None:
-    """Say what a benchmark can show: the error of one model, the smallest gain between two.
+    """Compute what a benchmark can show: the error of one model, the smallest gain between two.
 
-    A gain is shown when the 95% interval of the paired difference excludes 0, in 80 of 100 such
-    comparisons; no worse, when it excludes a loss of the margin.
+    A gain counts as shown when, in 80 of 100 such comparisons, the 95% interval of the paired
+    difference excludes 0; "no worse" when it excludes a loss of the margin.
     """
     import json
 
@@ -61,7 +60,11 @@ def power(
     from medsift.errors import UsageError
 
     if icc and clusters is None:
-        raise UsageError(f"icc {icc:g} means nothing without --clusters; name the images")
+        raise UsageError(
+            f"--icc {icc:g} needs --clusters: give the number of images",
+            code="option_invalid",
+            option="--icc",
+        )
     plan = Benchmark(
         n=n, clusters=n if clusters is None else clusters, icc=icc, rho=rho, baseline=baseline
     )
@@ -74,9 +77,9 @@ def power(
 
 
 def _figures(plan: Benchmark, margin: float | None) -> dict[str, Any]:
-    """What was asked and what follows; the smallest gain is null where none would fit below 1."""
+    """Return input and results; the smallest gain is None where it would exceed a score of 1."""
     gain = plan.smallest_difference
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "n": plan.n,
         "clusters": plan.clusters,
         "icc": plan.icc,
@@ -88,14 +91,14 @@ def _figures(plan: Benchmark, margin: float | None) -> dict[str, Any]:
         "smallest_margin": gain,
     }
     if margin is not None:
-        found |= {"margin": margin, "n_for_margin": plan.items_for(margin)}
-    return found
+        figures |= {"margin": margin, "n_for_margin": plan.items_for(margin)}
+    return figures
 
 
 def _lines(plan: Benchmark, figures: dict[str, Any]) -> list[str]:
-    """The figures for a reader, in points of a hundred."""
+    """Return the figures as lines for people, in percentage points."""
     gain = figures["smallest_gain"]
-    shown = [
+    rows = [
         ("items", f"{plan.n:,} on {plan.clusters:,} images"),
         ("design effect", f"{plan.design_effect:.2f}"),
         ("95% half-width", f"{100 * plan.half_width:.1f} points"),
@@ -108,5 +111,5 @@ def _lines(plan: Benchmark, figures: dict[str, Any]) -> list[str]:
     if "margin" in figures:
         images = ceil(figures["n_for_margin"] * plan.clusters / plan.n)
         needed = f"{figures['n_for_margin']:,} on {images:,} images"
-        shown.append((f"for {100 * figures['margin']:g} points", needed))
-    return [f"{name:<17}{words}" for name, words in shown]
+        rows.append((f"for {100 * figures['margin']:g} points", needed))
+    return [f"{name:<17}{words}" for name, words in rows]

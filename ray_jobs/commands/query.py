@@ -1,4 +1,4 @@
-"""`medsift query`: SQL over a manifest, read-only."""
+"""Define `medsift query`, which answers SQL over a manifest, read-only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """How a result is written."""
+    """The formats of a result."""
 
     table = "table"
     csv = "csv"
@@ -31,24 +31,25 @@ class Format(StrEnum):
 def query(
     manifest: ManifestPath,
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT statement.")],
-    style: Annotated[
-        Format, typer.Option("--format", help="How the result is written.")
-    ] = Format.table,
+    style: Annotated[Format, typer.Option("--format", help="Format of the result.")] = Format.table,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write to this file.", show_default="stdout"),
+        typer.Option("--output", "-o", help="File to write to.", show_default="stdout"),
     ] = None,
     seconds: Annotated[
-        float, typer.Option("--seconds", min=0.1, help="Stop the statement after this long.")
+        float,
+        typer.Option("--seconds", min=0.1, help="Stop the statement after this many seconds."),
     ] = 600.0,
     memory: Annotated[
         str | None,
         typer.Option(
-            "--memory", help="Memory for the statement, such as 4GB.", show_default="half of it"
+            "--memory",
+            help="Memory for the statement, such as 4GB.",
+            show_default="half of the memory",
         ),
     ] = None,
 ) -> None:
-    """Ask a manifest in SQL. It is opened read-only, and no other file can be reached.
+    """Query a manifest in SQL. It is opened read-only, and no other file can be read.
 
     Views: selected_samples, funnel, why, coverage, duplicates, conflicts, leaks, timings.
     """
@@ -59,7 +60,7 @@ def query(
     try:
         table = _ask(manifest_path(manifest), sql, seconds, memory)
     except KeyboardInterrupt:
-        print_error("interrupted: the statement was stopped")
+        print_error("the statement was stopped", "interrupted")
         raise typer.Exit(130) from None
     if output is not None:
         with _created(output) as file:
@@ -72,7 +73,7 @@ def query(
 
 
 def _ask(manifest: Path, sql: str, seconds: float, memory: str | None) -> pa.Table:
-    """Answer within the limits. Raises ManifestError, or UsageError for a size that is none."""
+    """Answer within the limits. Raises ManifestError, or UsageError for an invalid size."""
     from medsift.errors import UsageError
     from medsift.manifest import query as ask
     from medsift.manifest.query import half_of_memory
@@ -80,7 +81,11 @@ def _ask(manifest: Path, sql: str, seconds: float, memory: str | None) -> pa.Tab
 
     size = half_of_memory() if memory is None else bytes_of(memory)
     if size is None:
-        raise UsageError(f"--memory {memory!r} is no size; write a number and KB, MB, GB or TB")
+        raise UsageError(
+            f"--memory {memory!r} is no size; write a number and KB, MB, GB or TB",
+            code="option_invalid",
+            option="--memory",
+        )
     with memory_ceiling(size):
         return ask(manifest, sql, f"{size}B", seconds)
 
@@ -97,7 +102,9 @@ def _created(output: Path) -> Iterator[BinaryIO]:
         partial.replace(output)
     except OSError as error:
         raise StorageError(
-            f"cannot write {output}: {error.strerror}; choose another --output"
+            f"cannot write {output}: {error.strerror}; choose another --output",
+            code="path_unwritable",
+            path=str(output),
         ) from error
     finally:
         partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""`medsift report`: the HTML page of a run, written again from its manifest."""
+"""Define `medsift report`, which writes the HTML page of a run again from its manifest."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ def report(
     run_dir: RunPath,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The HTML file.", show_default="RUN_DIR/report.html"),
+        typer.Option(
+            "--output", "-o", help="HTML file to write.", show_default="RUN_DIR/report.html"
+        ),
     ] = None,
     run_id: Annotated[
         str | None,
-        typer.Option("--run-id", help="Which run of the manifest.", show_default="the newest"),
+        typer.Option("--run-id", help="Run of the manifest.", show_default="the newest"),
     ] = None,
 ) -> None:
-    """Write the report of a run: one HTML file that needs no network. Prints its path."""
+    """Write the report of a run, one HTML file that needs no network, and print its path."""
     from curation.report import write_report
     from ray_jobs.cli_args import manifest_path
 

@@ -1,4 +1,4 @@
-"""`medsift rescore`: stored replies scored again, without a model."""
+"""Define `medsift rescore`, which scores stored replies again without a model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def rescore(
         str | None,
         typer.Option(
             "--evaluation",
-            help="An evaluation's id or its beginning, or a model's name.",
+            help="Id of an evaluation or its beginning, or name of a model.",
             show_default="all of the run",
         ),
     ] = None,
@@ -23,17 +23,15 @@ def rescore(
         str | None,
         typer.Option(
             "--protocol",
-            help="strict, medevalkit or llava-med.",
-            show_default="the one it was scored by",
+            help="Scoring rules: strict, medevalkit or llava-med.",
+            show_default="as it was scored",
         ),
     ] = None,
-    save: Annotated[
-        bool, typer.Option("--save", help="Put the new scores in place of the old ones.")
-    ] = False,
+    save: Annotated[bool, typer.Option("--save", help="Replace the stored scores.")] = False,
 ) -> None:
-    """Score stored replies again and print the table; nothing is asked, and no model is loaded.
+    """Score stored replies again and print the table, without loading or asking a model.
 
-    Without --save the manifest stays as it is.
+    Without --save the manifest stays unchanged.
     """
     import pyarrow as pa
 
@@ -47,12 +45,15 @@ def rescore(
 
     manifest = manifest_path(run_dir)
     if evaluation is None:
-        found = rescore_all(manifest, protocol)
+        rescored = rescore_all(manifest, protocol)
     else:
-        found = [score_again(manifest, evaluation, protocol)]
-    tables = {name: pa.concat_tables(one.tables[name] for one in found) for name in found[0].tables}
+        rescored = [score_again(manifest, evaluation, protocol)]
+    tables = {
+        name: pa.concat_tables(model.tables[name] for model in rescored)
+        for name in rescored[0].tables
+    }
     with closed_pipe_is_fine():
         print_tables(tables["evaluations"], tables["metrics"])
     if save:
-        store(Home(found[0].run_id, manifest.parent, manifest), tables)
-        write_page(manifest, found[0].run_id)
+        store(Home(rescored[0].run_id, manifest.parent, manifest), tables)
+        write_page(manifest, rescored[0].run_id)

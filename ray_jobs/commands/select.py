@@ -1,4 +1,4 @@
-"""`medsift select`: a further selection of a finished run."""
+"""Define `medsift select`, which adds a selection to a finished run."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ if TYPE_CHECKING:
 
 def select(
     run_dir: RunPath,
-    name: Annotated[str, typer.Option("--name", help="Name of the selection.", show_default=False)],
+    name: Annotated[
+        str, typer.Option("--name", help="Name of the new selection.", show_default=False)
+    ],
     budget: Annotated[
         str,
         typer.Option(
-            "--budget", help="500, 20%, 100000tokens, auto or auto:0.9.", show_default=False
+            "--budget", help="Size: 500, 20%, 100000tokens, auto or auto:0.9.", show_default=False
         ),
     ],
     method: Annotated[
         str,
         typer.Option(
             "--method",
-            help="facility_location, k_center, deita, cluster_temperature, prototype_pruning, "
-            "target, top_score, random, stratified_random or longest.",
+            help="Method: facility_location, k_center, deita, cluster_temperature, "
+            "prototype_pruning, target, top_score, random, stratified_random or longest.",
         ),
     ] = "facility_location",
     overrides: Annotated[
@@ -34,25 +36,28 @@ def select(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A setting of the method, or of the selection (quotas.kind=equal); repeatable.",
+            help="A setting of the method or of the selection (quotas.kind=equal); repeatable.",
             show_default=False,
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed.", show_default="the run's")
+        int | None,
+        typer.Option("--seed", min=0, help="Seed of the method.", show_default="the run's"),
     ] = None,
     quality: Annotated[
         str | None,
-        typer.Option("--quality", help="Scorer to go by.", show_default="the combined one"),
+        typer.Option(
+            "--quality", help="Scorer that measures quality.", show_default="the combined one"
+        ),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace a selection of this name.")
+        bool, typer.Option("--replace", help="Replace the selection of this name.")
     ] = False,
 ) -> None:
-    """Add a selection to the newest run of a manifest, without encoding or scoring anything again.
+    """Add a selection to the newest run of a manifest; nothing is encoded or scored again.
 
-    Budget: samples, a share of the pool, estimated tokens, or a set just large enough to cover a
-    share of the pool's neighbour graph.
+    The budget is a number of samples, a share of the pool, a number of estimated tokens, or a set
+    just large enough to cover a share of the pool's neighbour graph.
     """
     from curation.add_selection import add_selection, parse_selection
     from ray_jobs.cli_args import manifest_path
@@ -69,15 +74,15 @@ def select(
 
 
 def _table(added: Added) -> str:
-    """What was selected, one fact a line."""
-    found, candidates = added.selection, added.candidates
-    chosen, pool = len(found.order), len(candidates)
+    """Return what was selected, one fact per line."""
+    selection, candidates = added.selection, added.candidates
+    chosen, pool = len(selection.order), len(candidates)
     lines = {
-        "selection": f"{found.config.name} of run {added.run_id}",
-        "method": found.config.method.kind,
+        "selection": f"{selection.config.name} of run {added.run_id}",
+        "method": selection.config.method.kind,
         "samples": f"{chosen:,} of {pool:,} ({chosen / pool:.1%})",
         "strata": f"{added.strata_covered} of {len(candidates.strata.names)}",
-        "tokens": f"{found.tokens[found.order].sum():,} of {found.tokens.sum():,}",
-        "coverage": f"{found.curve.coverage[-1]:.4f}",
+        "tokens": f"{selection.tokens[selection.order].sum():,} of {selection.tokens.sum():,}",
+        "coverage": f"{selection.curve.coverage[-1]:.4f}",
     }
     return "\n".join(f"{name:<10}{value}" for name, value in lines.items())

@@ -1,4 +1,4 @@
-"""`medsift splits`: what a run's splits share, and splits that share nothing."""
+"""Define `medsift splits`, which reports what splits share and offers splits that share nothing."""
 
 from __future__ import annotations
 
@@ -17,26 +17,34 @@ if TYPE_CHECKING:
     from curation.splits import SplitLeak, SplitsConfig
     from medsift.leakage_groups import Level
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A finished run.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Directory of a finished run.")]
 
 
 def splits(
     run_dir: RunFolder,
     level: Annotated[
         str | None,
-        typer.Option("--level", help="image, case or patient.", show_default="those that have ids"),
+        typer.Option(
+            "--level",
+            help="What no split may cut: image, case or patient.",
+            show_default="those that have ids",
+        ),
     ] = None,
     shares: Annotated[
-        str, typer.Option("--shares", help="Shares of the samples, as name=share,….")
+        str, typer.Option("--shares", help="Shares of the samples, as NAME=SHARE,….")
     ] = "train=0.8,validation=0.1,test=0.1",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same splits.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Seed: the same seed gives the same splits.")
+    ] = 0,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Parquet file of the split of every sample."),
+        typer.Option(
+            "--output", "-o", help="Parquet file to write, with the split of each sample."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what the splits of a run share, and offer splits that cut no picture, case or patient.
+    """Report what the splits of a run share, and offer splits that cut no picture or patient.
 
     Set `splits.assign` in a recipe to curate with such a split.
     """
@@ -46,9 +54,17 @@ def splits(
     from medsift.leakage_groups import LEVELS
 
     if level is not None and level not in LEVELS:
-        raise UsageError(f"--level {level!r} is not one of {', '.join(LEVELS)}")
+        raise UsageError(
+            f"--level {level!r} is not one of {', '.join(LEVELS)}",
+            code="option_invalid",
+            option="--level",
+        )
     if output is not None and level is None:
-        raise UsageError("--output needs one --level: image, case or patient")
+        raise UsageError(
+            "--output needs one --level: image, case or patient",
+            code="option_invalid",
+            option="--output",
+        )
     run = open_run(run_dir)
     given, kept, groups = _read(run)
     leaks = check_splits(given, groups)
@@ -59,7 +75,7 @@ def splits(
     }
     if output is not None and level is not None:
         _write(kept, offered[level], output)
-    sizes = {str(name): _sizes(kept, found) for name, found in offered.items()}
+    sizes = {str(name): _sizes(kept, split) for name, split in offered.items()}
     if as_json:
         typer.echo(json.dumps({"given": [asdict(leak) for leak in leaks], "offered": sizes}))
     else:
@@ -67,7 +83,7 @@ def splits(
 
 
 def _read(run: FinishedRun) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """Samples as the source gave them, samples that survived, groups of copies and slices."""
+    """Return the samples as read, those that dedup kept, and the groups of copies and slices."""
     from curation.current_samples import read_samples
     from curation.stages.split import slice_groups
 
@@ -79,7 +95,7 @@ def _read(run: FinishedRun) -> tuple[pa.Table, pa.Table, pa.Table]:
 
 
 def _config(shares: str) -> SplitsConfig:
-    """Shares as the command line gives them. Raises UsageError."""
+    """Return the settings of --shares. Raises UsageError."""
     from pydantic import ValidationError
 
     from curation.splits import SplitsConfig
@@ -89,14 +105,23 @@ def _config(shares: str) -> SplitsConfig:
         named = dict(part.split("=", 1) for part in shares.split(","))
         return SplitsConfig(shares={name.strip(): float(share) for name, share in named.items()})
     except ValidationError as error:
-        raise UsageError(f"--shares {shares}: {error.errors()[0]['msg']}") from error
+        raise UsageError(
+            f"--shares {shares}: {error.errors()[0]['msg']}",
+            code="option_invalid",
+            option="--shares",
+        ) from error
     except ValueError as error:
-        raise UsageError(f"--shares {shares!r} is not of the form train=0.8,test=0.2") from error
+        raise UsageError(
+            f"--shares {shares!r} is not of the form train=0.8,test=0.2",
+            code="option_invalid",
+            option="--shares",
+        ) from error
 
 
 def _offer(
     samples: pa.Table, groups: pa.Table, level: Level, config: SplitsConfig, strata: Any, seed: int
 ) -> list[str]:
+    """Return the offered split of each sample: none cuts a group of the level."""
     from curation.pool import stratum_names
     from medsift.leakage_groups import components
     from medsift.split_assignment import assign_splits
@@ -108,9 +133,10 @@ def _offer(
 
 
 def _sizes(samples: pa.Table, split: list[str]) -> dict[str, dict[str, int]]:
+    """Return the number of samples and of images in each split."""
     images: dict[str, set[str]] = {name: set() for name in split}
-    for name, shown in zip(split, samples["images"].to_pylist(), strict=True):
-        images[name].update(shown or ())
+    for name, of_sample in zip(split, samples["images"].to_pylist(), strict=True):
+        images[name].update(of_sample or ())
     counts = Counter(split)
     return {name: {"samples": counts[name], "images": len(images[name])} for name in sorted(counts)}
 
@@ -135,7 +161,7 @@ def _print(leaks: list[SplitLeak], sizes: dict[str, dict[str, dict[str, int]]]) 
         typer.echo("given split: all samples are in one split")
     for level, counts in sizes.items():
         parts = (
-            f"{name} {held['samples']:,} samples on {held['images']:,} images"
-            for name, held in counts.items()
+            f"{name} {size['samples']:,} samples on {size['images']:,} images"
+            for name, size in counts.items()
         )
         typer.echo(f"{level}-disjoint: " + ", ".join(parts))

@@ -1,4 +1,4 @@
-"""`medsift study`: is a small set enough? Selections and baselines against full data."""
+"""Define `medsift study`, which compares small selections and baselines with full data."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ray_jobs.commands.curate import RESUME
 from ray_jobs.commands.options import LogJson, Overrides, RecipeFile
+from ray_jobs.interrupt import resumable
 
 if TYPE_CHECKING:
-    from ray_jobs.study.recipe import StudyRecipe
     from ray_jobs.study.study import StudyResult
 
 
@@ -23,52 +22,33 @@ def study(
         bool | None,
         typer.Option(
             "--ray/--local",
-            help="Trials as tasks on Ray (RAY_ADDRESS, or one of its own), or one after another.",
+            help="Run trials as tasks on Ray (that of RAY_ADDRESS, or a local one), or one after "
+            "another in this process.",
             show_default="as the recipe says",
         ),
     ] = None,
 ) -> None:
-    """Train and evaluate small sets, baselines and full data; say what is enough, and what is open.
+    """Train and evaluate small sets, baselines and full data, and report which size is enough.
 
-    Finished trials are not repeated, one cut short goes on from its checkpoint: run the same
-    command again. Exit codes: 0 done, 2 bad usage or recipe, 3 data or model not to be had, 4 a
-    trial failed or the selections may hold a benchmark, 130 interrupted.
+    The same command again reuses finished trials and resumes an interrupted one from its
+    checkpoint. Exit codes: 0 done, 2 bad usage or recipe, 3 data or model unavailable, 4 a trial
+    failed or a selection may contain a benchmark, 130 interrupted.
     """
+    from ray_jobs.actions.study import conduct_and_report
     from ray_jobs.cli_args import recipe_path
     from ray_jobs.study.recipe import load_study
     from ray_jobs.study.study import check_complete
 
     loaded = load_study(recipe_path(recipe), overrides or ())
-    try:
-        result = _conduct(loaded, loaded.compute.ray if ray is None else ray, log_json)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{RESUME}\n")
-        raise typer.Exit(130) from None
+    with resumable():
+        result = conduct_and_report(loaded, ray=ray, log_json=log_json)
     if not log_json:
         show_study(result)
     check_complete(result)
 
 
-def _conduct(recipe: StudyRecipe, ray: bool, log_json: bool) -> StudyResult:
-    from medsift.errors import MedSiftError
-    from ray_jobs.study.console import study_audience
-    from ray_jobs.study.study import conduct
-
-    with study_audience(log_json) as listener:
-        try:
-            result = conduct(recipe, ray, listener)
-        except MedSiftError as error:
-            listener.failed(error, error.exit_code)
-            raise
-        except KeyboardInterrupt as error:
-            listener.failed(error, 130)
-            raise
-        listener.study_finished(result)
-    return result
-
-
 def show_study(result: StudyResult) -> None:
-    """Print the table, what it adds up to, and where everything is."""
+    """Print the table, its summary, and where everything is."""
     from evaluation.study_text import study_table, summaries
     from medsift.manifest import render
     from ray_jobs.console import closed_pipe_is_fine, shown

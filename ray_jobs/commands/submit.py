@@ -1,4 +1,4 @@
-"""`medsift submit`: the same command as a job on a cluster that the user started."""
+"""Define `medsift submit`, which runs a command as a job on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ Address = Annotated[
         "--address",
         metavar="URL",
         envvar="RAY_API_SERVER_ADDRESS",
-        help="The head's dashboard, for example http://HOST:8265.",
+        help="Dashboard of the head, for example http://HOST:8265.",
         show_default=False,
     ),
 ]
 Wait = Annotated[
     bool,
     typer.Option(
-        "--wait/--no-wait", help="Follow the log and exit as the job does, or only start it."
+        "--wait/--no-wait", help="Follow the log and exit with the job's status, or only start it."
     ),
 ]
 Python = Annotated[
     str,
-    typer.Option("--python", help="The interpreter on the cluster that has the dependencies."),
+    typer.Option("--python", help="Python interpreter on the cluster that has the dependencies."),
 ]
 
 
@@ -45,10 +45,10 @@ def curate(
     log_json: LogJson = False,
     python: Python = "python",
 ) -> None:
-    """Curate as a Ray job. Code and recipe travel (under 5 MiB); data stays where it is.
+    """Curate as a Ray job. Code and recipe are sent (under 5 MiB); data stays where it is.
 
-    Variables and relative paths of the recipe, and --run-dir, are resolved here, against this
-    directory, and must mean the same on the cluster's nodes. The token is taken from
+    Variables and relative paths of the recipe, and --run-dir, are resolved against the current
+    directory, and must name the same files on the cluster's nodes. The token is taken from
     RAY_AUTH_TOKEN, the file of RAY_AUTH_TOKEN_PATH, or ~/.ray/auth_token.
     """
     from curation.recipe import load_recipe
@@ -60,7 +60,7 @@ def curate(
     target = (run_dir if run_dir is not None else loaded.run_dir).absolute()
     server = JobServer(address)
     job = submit_run(server, loaded, target, python=python, log_json=log_json)
-    _told(server, job, target, wait)
+    _follow_or_leave(server, job, target, wait)
 
 
 def train(
@@ -72,7 +72,7 @@ def train(
     log_json: LogJson = False,
     python: Python = "python",
 ) -> None:
-    """Train as a Ray job, on a run that the cluster's nodes can reach; see `submit curate`."""
+    """Train as a Ray job, on a run that the cluster's nodes can read; see `submit curate`."""
     from ray_jobs.absolute_paths import anchored_training
     from ray_jobs.cli_args import recipe_path
     from ray_jobs.submit import JobServer, submit_run
@@ -81,33 +81,36 @@ def train(
     loaded = anchored_training(load_training(recipe_path(recipe), overrides or ()), Path.cwd())
     target = (run_dir if run_dir is not None else loaded.run).absolute()
     server = JobServer(address)
-    words = ("train", "--ray")
-    job = submit_run(server, loaded, target, python=python, log_json=log_json, command=words)
-    _told(server, job, target, wait)
+    job = submit_run(
+        server, loaded, target, python=python, log_json=log_json, command=("train", "--ray")
+    )
+    _follow_or_leave(server, job, target, wait)
 
 
-def _told(server: JobServer, job: str, target: Path, wait: bool) -> None:
-    """Say where a job runs, then follow it or say how to."""
-    _say(f"job {job} runs at {server.address}; its run directory there is {target}")
+def _follow_or_leave(server: JobServer, job: str, target: Path, wait: bool) -> None:
+    """Print where a job runs, then follow it, or print how to. Raises typer.Exit."""
+    _note(f"job {job} runs at {server.address}; its run directory there is {target}")
     if not wait:
         typer.echo(job)
-        _say(f"follow it: ray job logs --address {server.address} --follow {job}")
+        _note(f"follow it: ray job logs --address {server.address} --follow {job}")
         return
     raise typer.Exit(_follow(server, job))
 
 
 def _follow(server: JobServer, job: str) -> int:
+    """Pass the job's log on to its end, and return the exit status."""
     from ray_jobs.submit import write_out
 
     try:
         outcome = server.follow(job, write_out)
     except KeyboardInterrupt:
-        _say(f"the job goes on; stop it: ray job stop --address {server.address} {job}")
+        _note(f"the job continues; stop it: ray job stop --address {server.address} {job}")
         return 130
     if outcome.status != "SUCCEEDED":
-        _say(f"job {job} {outcome.status}: {outcome.message}")
+        _note(f"job {job} {outcome.status}: {outcome.message}")
     return outcome.exit_code
 
 
-def _say(line: str) -> None:
+def _note(line: str) -> None:
+    """Print a line on stderr."""
     sys.stderr.write(f"{line}\n")

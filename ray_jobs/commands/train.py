@@ -1,17 +1,16 @@
-"""`medsift train`: a selection becomes an adapter, with its lineage in the manifest."""
+"""Define `medsift train`, which fine-tunes a model on a selection."""
 
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ray_jobs.commands.curate import RESUME
 from ray_jobs.commands.options import LogJson, Overrides
+from ray_jobs.interrupt import resumable
 
 if TYPE_CHECKING:
     from training.run import Trained
@@ -35,7 +34,7 @@ def train(
         typer.Option(
             "--run-dir",
             metavar="RUN",
-            help="Run whose manifest holds the selection, and takes the training.",
+            help="Run directory that has the selection; the training is added to it.",
             show_default="as the recipe says",
         ),
     ] = None,
@@ -43,7 +42,7 @@ def train(
         str | None,
         typer.Option(
             "--base",
-            help="embedded, embedded_vlm, or a folder or hub name of a transformers model.",
+            help="Base model: embedded, embedded_vlm, or the folder or hub name of another.",
             show_default="as the recipe says",
         ),
     ] = None,
@@ -53,73 +52,70 @@ def train(
         bool,
         typer.Option(
             "--ray/--local",
-            help="Train on Ray Train (RAY_ADDRESS, or a Ray of its own), or in this process.",
+            help="Train on Ray Train (on RAY_ADDRESS, or a local Ray), or in this process.",
         ),
     ] = True,
 ) -> None:
     """Fine-tune a model on a selection, straight from the manifest.
 
-    The same command again goes on from the newest checkpoint, or reuses a finished result. Exit
-    codes: 0 done, 2 bad usage or recipe, 3 data or model not to be had, 4 the selection may hold
+    The same command again resumes from the newest checkpoint, or reuses a finished result. Exit
+    codes: 0 done, 2 bad usage or recipe, 3 data or model unavailable, 4 the selection may contain
     a benchmark, 130 interrupted.
     """
-    from ray_jobs.actions.train import chosen, train_and_tell
+    from ray_jobs.actions.train import train_and_report, training_recipe
 
     options = {"selection": selection, "run": run_dir, "base": base}
-    loaded = chosen(recipe, options, overrides or ())
-    try:
-        trained = train_and_tell(loaded, ray=ray, log_json=log_json)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{RESUME}\n")
-        raise typer.Exit(130) from None
+    loaded = training_recipe(recipe, options, overrides or ())
+    with resumable():
+        trained = train_and_report(loaded, ray=ray, log_json=log_json)
     if not log_json:
         show_trained(trained)
 
 
 def show_trained(trained: Trained) -> None:
-    """Print what came out, where everything is, and what comes next."""
+    """Print the outcome, where everything is, and the next command."""
     from ray_jobs.console import closed_pipe_is_fine, shown
     from training.lineage import read_lineage
 
-    training, told = trained.training, read_lineage(trained.training.result)
+    training, lineage = trained.training, read_lineage(trained.training.result)
     with closed_pipe_is_fine():
         for name, value in (
             ("training", f"{training.training_id}{' (finished before)' if trained.reused else ''}"),
-            ("outcome", _outcome(told)),
+            ("outcome", _outcome(lineage)),
             ("result", shown(training.result)),
             ("manifest", shown(training.manifest)),
-            ("leaks", _leaks(told)),
-            ("next", _next(told, training.result, training.manifest)),
+            ("leaks", _leaks(lineage)),
+            ("next", _next(lineage, training.result, training.manifest)),
         ):
             typer.echo(f"{name:<10}{value}")
 
 
-def _outcome(told: Mapping[str, Any]) -> str:
-    state, held = told["state"], told["held_out_loss"]
+def _outcome(lineage: Mapping[str, Any]) -> str:
+    state, held_out_loss = lineage["state"], lineage["held_out_loss"]
     parts = [
-        f"{told['status']} after {told['steps']:,} steps, {state['seconds']:.1f} s",
+        f"{lineage['status']} after {lineage['steps']:,} steps, {state['seconds']:.1f} s",
         f"loss {state['loss']:.4f}",
     ]
-    if held is not None:
-        parts.append(f"held-out loss {held:.4f} at step {told['result_step']:,}")
+    if held_out_loss is not None:
+        parts.append(f"held-out loss {held_out_loss:.4f} at step {lineage['result_step']:,}")
     return "; ".join(parts)
 
 
-def _leaks(told: Mapping[str, Any]) -> str:
-    names = ", ".join(told["benchmarks"])
+def _leaks(lineage: Mapping[str, Any]) -> str:
+    names = ", ".join(lineage["benchmarks"])
     if not names:
-        return "unchecked: held against no benchmark, since the recipe names none"
-    if told["contaminated"]:
-        return f"CONTAMINATED, which every later result says: {'; '.join(told['reasons'])}"
+        return "unchecked: compared with no benchmark, since the recipe names none"
+    if lineage["contaminated"]:
+        return f"CONTAMINATED, as every later result states: {'; '.join(lineage['reasons'])}"
     return f"none known into {names}"
 
 
-def _next(told: Mapping[str, Any], result: Path, manifest: Path) -> str:
+def _next(lineage: Mapping[str, Any], result: Path, manifest: Path) -> str:
     from ray_jobs.console import shown
 
-    base, where = told["base"]["settings"], shlex.quote(shown(result))
+    base, folder = lineage["base"]["settings"], shlex.quote(shown(result))
     named = shlex.quote(base["model"]) if "model" in base else base["kind"]
-    full = told["recipe"]["lora"]["full"]
-    model = f"--model {where}" if full else f"--model {named} --adapter {where}"
+    full = lineage["recipe"]["lora"]["full"]
+    model = f"--model {folder}" if full else f"--model {named} --adapter {folder}"
     run = shlex.quote(shown(manifest.parent))
     return f"medsift evaluate {model} --benchmark KIND=PATH --run-dir {run}"

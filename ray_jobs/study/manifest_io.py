@@ -149,7 +149,7 @@ def _study_line(plan: Plan, trials: Sequence[Finished], started: datetime) -> di
         "trials": len(trials),
         "failed": failed,
         "seeds": list(recipe.seeds),
-        "same": recipe.same,
+        "same": recipe.equalise,
         "margin": recipe.margin,
         "benchmarks": [bench.name for bench in plan.benches],
         "protocol": recipe.evaluation.protocol,

@@ -175,7 +175,10 @@ def _check_budgets(recipe: StudyRecipe, pool: int) -> None:
         if size is not None and size >= pool:
             raise UsageError(
                 f"budget {budget} is {size:,} samples, and full data has {pool:,}; name smaller "
-                "budgets"
+                "budgets",
+                code="study_budget_too_large",
+                budget=str(budget),
+                pool=pool,
             )
 
 

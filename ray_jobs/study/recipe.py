@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -90,10 +90,14 @@ class StudyCompute(Config):
     """Run trials as Ray tasks (a local Ray if there is no cluster); false is one after another."""
     workers: int | None = Field(None, ge=1)
     """CPUs of a local Ray; all of them when not given."""
-    cpus: int = Field(1, ge=1)
-    """CPUs of a trial."""
-    gpus: float | None = Field(None, ge=0.0)
-    """GPUs of a trial; one where there are any when not given."""
+    cpus_per_trial: int = Field(1, ge=1)
+    gpus_per_trial: float | None = Field(None, ge=0.0)
+    """GPUs of each trial; when not given, one where there are any."""
+
+    renamed_keys: ClassVar[Mapping[str, str]] = {
+        "cpus": "cpus_per_trial",
+        "gpus": "gpus_per_trial",
+    }
 
 
 class StudyRecipe(Config):
@@ -116,13 +120,18 @@ class StudyRecipe(Config):
     """Counts or shares of the pool."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """One trial each: of training, and of the draws of random selections."""
-    few_seeds: bool = False
-    """Go on with fewer than three, which the result then says."""
+    allow_few_seeds: bool = False
+    """Accept fewer than three seeds; the result then says so."""
     margin: float = Field(gt=0.0, lt=1.0)
     """How much worse than full data still counts as no worse: 0.03 is 3 points."""
-    same: Literal["steps", "epochs"]
-    """What trainings have in common: `training.steps`, or passes over their set."""
+    equalise: Literal["steps", "epochs"]
+    """What all trainings have in common: `training.steps`, or the passes over their own set."""
     compute: StudyCompute = StudyCompute()
+
+    renamed_keys: ClassVar[Mapping[str, str]] = {
+        "same": "equalise",
+        "few_seeds": "allow_few_seeds",
+    }
 
     @field_validator("arms")
     @classmethod
@@ -160,13 +169,15 @@ class StudyRecipe(Config):
 
     @model_validator(mode="after")
     def _parts_agree(self) -> StudyRecipe:
-        if len(self.seeds) < FEW_SEEDS and not self.few_seeds:
+        if len(self.seeds) < FEW_SEEDS and not self.allow_few_seeds:
             raise ValueError(
                 f"{len(self.seeds)} seeds say little of what another would give; give three or "
-                "more, or few_seeds: true, which the result then says"
+                "more, or allow_few_seeds: true, which the result then says"
             )
-        if (self.same == "steps") != (self.training.steps is not None):
-            raise ValueError("same: steps goes with training.steps, same: epochs with epochs")
+        if (self.equalise == "steps") != (self.training.steps is not None):
+            raise ValueError(
+                "equalise: steps needs training.steps, and equalise: epochs needs training.epochs"
+            )
         return self
 
     @property
@@ -189,9 +200,10 @@ class StudyRecipe(Config):
         return told | parts
 
     def decisive(self) -> dict[str, Any]:
-        """What decides the result: places and compute are left out."""
+        """Return what decides the result: all settings but places and compute."""
         left_out = {"run", "cache", "compute", "few_seeds"}
-        return {key: value for key, value in self.resolved().items() if key not in left_out}
+        settings = self.with_first_names(self.resolved())
+        return {key: value for key, value in settings.items() if key not in left_out}
 
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyRecipe:

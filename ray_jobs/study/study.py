@@ -14,7 +14,7 @@ from evaluation.build_predictions import Bench
 from evaluation.report.study import write_study_page
 from evaluation.study_results import study_results
 from medsift.errors import LedgerError, MedSiftError
-from medsift.progress import Event, StageAdvanced, StageStarted
+from medsift.progress import Listener, StageAdvanced, StageStarted, TrialFinished
 from medsift.storage.run_lock import claimed
 from ray_jobs.actions.curate import executor
 from ray_jobs.sharing import check_nodes
@@ -36,18 +36,6 @@ logger = logging.getLogger(__name__)
 PAGE: Final = "study.html"
 
 Outcomes = Callable[[Sequence[Planned], Sequence[Bench]], Iterator[tuple[Planned, Outcome]]]
-
-
-@dataclass(frozen=True, slots=True)
-class TrialFinished:
-    """Told of every trial as it ends; `reused` where an earlier study had finished it."""
-
-    trial: str
-    reused: bool
-    error: str | None
-
-
-Listener = Callable[[Event | TrialFinished], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +83,11 @@ def conduct(recipe: StudyRecipe, ray: bool, listener: Listener) -> StudyResult:
         trials = _try_all(plan, on_ray if ray else outcomes_here, listener)
         done = [read_trial(plan, one) for one in trials if one.error is None]
         if not done:
-            raise LedgerError(f"all {len(trials)} trials failed, the first: {trials[0].error}")
+            raise LedgerError(
+                f"all {len(trials)} trials failed, the first: {trials[0].error}",
+                code="trials_failed",
+                failed=len(trials),
+            )
         asked = recipe.evaluation
         results = study_results(done, recipe.margin, asked.facets, asked.resampling)
         store_study(plan, trials, results, started)
@@ -111,7 +103,10 @@ def check_complete(result: StudyResult) -> None:
         raise LedgerError(
             f"{len(result.failed)} of {len(result.trials)} trials failed, the first is "
             f"{first.planned.name}: {first.error}; the results are those of the others: run the "
-            "same command to try the failed ones again"
+            "same command to try the failed ones again",
+            code="trials_failed",
+            failed=len(result.failed),
+            first=first.planned.name,
         )
 
 

@@ -11,13 +11,14 @@ from evaluation.build_predictions import Bench
 from evaluation.evaluate import Evaluated, evaluate_model
 from medsift.errors import MedSiftError, ModelError
 from medsift.execution import LocalExecutor, Resources
+from medsift.progress import silent
 from medsift.storage.run_lock import claimed
 from ray_jobs.study.plan import Planned
 from ray_jobs.study.recipe import StudyCompute
 from training.checkpoint import FolderKeeper
 from training.distributed import Alone
 from training.output_dir import finished
-from training.run import now, silent, work
+from training.run import now, work
 from training.training_id import CHECKPOINTS, Training
 
 logger = logging.getLogger(__name__)
@@ -99,7 +100,10 @@ def _outcome(task: Any) -> Outcome:
     except RayError as error:
         logger.debug("a trial ended unexpectedly", exc_info=error)
         reason = " ".join(str(error).split())[-300:]
-        return ModelError(f"its worker ended: {reason}; run the same command to try it again")
+        return ModelError(
+            f"its worker ended: {reason}; run the same command to try it again",
+            code="workers_lost",
+        )
     if problem is not None:
         ours: MedSiftError = pickle.loads(problem)
         return ours
@@ -112,6 +116,6 @@ def _share(compute: StudyCompute) -> tuple[float, float]:
     from ray_jobs.executor import cluster_resources, share
 
     held: Mapping[str, float] = cluster_resources()
-    if compute.gpus is not None:
-        return float(compute.cpus), compute.gpus
-    return share(Resources(cpus=compute.cpus, accelerated=True), held)
+    if compute.gpus_per_trial is not None:
+        return float(compute.cpus_per_trial), compute.gpus_per_trial
+    return share(Resources(cpus=compute.cpus_per_trial, accelerated=True), held)

@@ -18,7 +18,7 @@ def test_the_recipe_shown_is_valid() -> None:
     [shown] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     recipe = StudyRecipe.model_validate(yaml.safe_load(shown))
     assert list(recipe.arms) == ["facility_location", "by_quality"]
-    assert recipe.same == "steps"
+    assert recipe.equalise == "steps"
 
 
 def test_the_query_shown_answers_with_a_line_for_every_arm_and_budget(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ import yaml
 from curation.phantoms import PhantomSet, make_phantoms
 
 Row = Mapping[str, Any]
+ERROR_LINE = re.compile(r"error(\[(?P<code>\w+)\])?: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +34,16 @@ class Said:
 
     @property
     def error(self) -> str:
-        """The only `error: …` line on stderr."""
-        [line] = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        """The only error line on stderr."""
+        [line] = [line for line in self.err.splitlines() if ERROR_LINE.match(line)]
         return line
+
+    @property
+    def error_code(self) -> str:
+        """The stable code in that line; empty where it has none."""
+        found = ERROR_LINE.match(self.error)
+        assert found is not None
+        return found["code"] or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +233,8 @@ def _study_settings(run: Path, benchmark: Path, model: Path) -> dict[str, Any]:
         },
         "budgets": ["20%"],
         "seeds": [0, 1],
-        "few_seeds": True,
+        "allow_few_seeds": True,
         "margin": 0.1,
-        "same": "steps",
+        "equalise": "steps",
         "compute": {"ray": False},
     }

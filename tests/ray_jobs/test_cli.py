@@ -56,7 +56,7 @@ def test_bad_usage_is_one_line_and_status_2(arguments, capsys):
     assert run(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("error: ")
+    assert captured.err.startswith("error[command_invalid]: ")
     assert captured.err.count("\n") == 1
     assert "--help" in captured.err
 
@@ -64,11 +64,11 @@ def test_bad_usage_is_one_line_and_status_2(arguments, capsys):
 @pytest.mark.parametrize("kind", [MedSiftError, InputError, LedgerError])
 def test_an_expected_error_is_one_line_with_its_own_status(kind, monkeypatch, capsys):
     def refuse(*arguments, **options):
-        raise kind("this\ncannot be")
+        raise kind("this\ncannot be", code="run_unknown")
 
     monkeypatch.setattr(cli, "program", lambda: refuse)
     assert run(["doctor"]) == kind.exit_code
-    assert capsys.readouterr().err == "error: this cannot be\n"
+    assert capsys.readouterr().err == "error[run_unknown]: this cannot be\n"
 
 
 def test_no_usable_temporary_folder_is_one_line_before_any_work(monkeypatch, capsys, tmp_path):

@@ -22,7 +22,7 @@ def test_the_refusal_is_one_line_with_status_2(arguments, word, tmp_path, monkey
     assert run(["curate", *arguments]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("error: ")
+    assert captured.err.startswith("error[recipe_")
     assert captured.err.count("\n") == 1
     assert word in captured.err
     assert not list(tmp_path.iterdir())

@@ -109,7 +109,7 @@ def test_two_models_are_compared_with_verdicts(medsift, evaluated):
                 "phantoms",
             ],
             2,
-            "--adapter goes with exactly one --model",
+            "--adapter needs exactly one --model",
         ),
     ],
 )

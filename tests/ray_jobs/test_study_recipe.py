@@ -23,7 +23,7 @@ def settings(**changed: Any) -> dict[str, Any]:
         "evaluation": {"benchmarks": [{"kind": "phantoms", "path": "data"}]},
         "budgets": ["10%", 50],
         "margin": 0.03,
-        "same": "steps",
+        "equalise": "steps",
         **changed,
     }
 
@@ -99,8 +99,8 @@ def test_draws_have_a_selection_for_every_seed_and_others_one_for_all(tmp_path: 
         ({"arms": {"a.b": {}}}, "'a.b' is no name"),
         ({"arms": {}}, "name at least one arm"),
         ({"margin": 3}, "margin"),
-        ({"same": "epochs"}, "same: steps goes with training.steps, same: epochs with epochs"),
-        ({"same": "time"}, "same"),
+        ({"equalise": "epochs"}, "equalise: steps needs training.steps"),
+        ({"equalise": "time"}, "equalise"),
         (
             {"training": {"base": {"kind": "embedded_vlm"}, "steps": 3, "selection": "mine"}},
             "the recipe around it names selection; leave it out here",
@@ -139,7 +139,7 @@ def test_what_does_not_fit_is_refused_in_one_line(
 
 
 def test_few_seeds_go_on_where_the_recipe_says_so(tmp_path: Path) -> None:
-    assert loaded(tmp_path, seeds=[5], few_seeds=True).seeds == (5,)
+    assert loaded(tmp_path, seeds=[5], allow_few_seeds=True).seeds == (5,)
 
 
 def test_the_shipped_study_has_three_seeds_and_two_budgets() -> None:

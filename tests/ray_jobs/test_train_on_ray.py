@@ -15,6 +15,7 @@ import pytest
 
 from medsift.errors import StorageError
 from medsift.manifest import read
+from medsift.progress import StepLine, TrainingBegun
 from medsift.storage.locations import filesystem
 from ray_jobs.remote_dir import Store
 from ray_jobs.training import train_on_ray
@@ -29,8 +30,7 @@ from tests.ray_jobs.test_train import (  # noqa: F401 - fixtures
 )
 from tests.training.conftest import qwen, recipe  # noqa: F401 - fixtures
 from training.checkpoint import PREFIX, checkpoints, folder_name
-from training.logs import StepLine
-from training.run import TrainingBegun, train_here
+from training.run import train_here
 from training.training_id import CHECKPOINTS, open_training
 
 
@@ -84,14 +84,14 @@ def test_begun_here_it_goes_on_with_pictures_from_ray_data_and_after_an_error_he
     told = recipe(run, qwen, **settings(workers={"decoding": "ray_data"}))
     folder = open_training(told).folder
     with pytest.raises(KeyboardInterrupt):
-        train_here(told, _stopping_at(7))
-    assert _kept(folder) == [4, 6]
+        train_here(told, _stopping_at(5))
+    assert _kept(folder) == [2, 4]
     in_the_way = folder / CHECKPOINTS / folder_name(STEPS_IN_ALL)
     in_the_way.write_text("")
     heard: list[TrainingBegun | StepLine] = []
     with pytest.raises(StorageError, match=rf"cannot write .*{in_the_way.name}: .*Not a directory"):
         train_on_ray(told, heard.append)
-    assert _resumed(heard) == 6
+    assert _resumed(heard) == 4
     assert ask(run) == [{"status": "failed", "steps": STEPS_IN_ALL}]
     assert curve(folder) == curve(uninterrupted)
     # Those of before are gone, too, though Ray Train never heard of them.

@@ -11,7 +11,8 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from medsift.errors import UsageError
-from training.logs import STEPS, Journal, StepLine, read_lines
+from medsift.progress import StepLine
+from training.logs import STEPS, Journal, read_lines
 from training.recipe import LogConfig
 
 LINE = StepLine(

@@ -14,9 +14,10 @@ import torch
 from safetensors.torch import load_file
 
 from medsift.errors import ModelError, UsageError
+from medsift.progress import StepLine
 from tests.training.conftest import asked, draw, recipe, write_run
 from training.checkpoint import TRAINED, FolderKeeper, State, checkpoints, read_state
-from training.logs import STEPS, Journal, StepLine, read_lines
+from training.logs import STEPS, Journal, read_lines
 from training.loop import Outcome, train
 from training.loss import Objective
 from training.prepare import Prepared, prepare

@@ -47,7 +47,7 @@ def test_every_shipped_recipe_is_held_against_a_benchmark(path: Path) -> None:
         (["data.mixture={tag: hospital, shares: {a: 1}}"], "allowed are source, stratum"),
         (["data.mixture.shares={a: 1}", "data.weights=none"], "a mixture needs weights"),
         (["optimiser.betas=[0.9, 1.0]"], "both lie from 0 to below 1"),
-        (["workers={count: 2, least: 3}"], "least is 3, more than count, 2"),
+        (["workers={count: 2, min_count: 3}"], "min_count is 3, more than count, 2"),
         (["lora.quantise=8bit"], "'4bit'"),
     ],
 )

@@ -17,12 +17,13 @@ from medsift.errors import InputError, ModelError, StorageError, UsageError
 from medsift.manifest import RunRecord, append_tables, query, write_manifest
 from medsift.models import ImageTextModelConfig
 from medsift.models.adapters import with_adapter
+from medsift.progress import StepLine, TrainingBegun
 from tests.training.conftest import CHAT, START, MakeRun, asked, draw, recipe, write_run
 from training.checkpoint import checkpoints
 from training.lineage import read_lineage
-from training.logs import STEPS, StepLine, read_lines
+from training.logs import STEPS, read_lines
 from training.recipe import TrainingRecipe
-from training.run import Trained, TrainingBegun, train_here
+from training.run import Trained, train_here
 from training.training_id import CHECKPOINTS, open_training
 
 QUICK: dict[str, Any] = {

@@ -10,12 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from medsift.progress import StepLine, TrainingBegun
 from tests.training.conftest import MakeRun, asked, draw, recipe
 from training.checkpoint import FolderKeeper
 from training.distributed import Alone, Fleet, ProcessGroup
-from training.logs import StepLine
 from training.prepare import Prepared
-from training.run import TrainingBegun, now, work
+from training.run import now, work
 from training.sharding import shard, sharded, whole
 from training.training_id import CHECKPOINTS, open_training
 
