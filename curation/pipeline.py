@@ -57,6 +57,11 @@ class RunResult:
     warnings: tuple[str, ...] = ()
     """What people should know about the result, reused stages included."""
 
+    @property
+    def upstream(self) -> Upstream:
+        """The tables of the stages, for example `run.upstream.dedup.groups`."""
+        return Upstream([stage.outputs for stage in self.stages])
+
 
 def curate(
     recipe: Recipe, run_dir: Path, executor: Executor, listener: Listener = silent
@@ -121,6 +126,8 @@ def _run_directory(recipe: Recipe, run_dir: Path) -> Iterator[Path]:
     require_local(run_dir)
     check_models(recipe)
     check_indexes(recipe)
+    for row_filter in recipe.filters:
+        row_filter.fingerprint()
     folder = run_dir.absolute()
     with claimed(folder):
         yield folder

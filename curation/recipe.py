@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 from curation.decontaminate.config import DecontaminateConfig
 from curation.dedup.config import DedupConfig
 from curation.encoders import AnyEncoder
+from curation.filters import AnyFilter
 from curation.ingest import IngestConfig
 from curation.neighbors import NeighborsConfig
 from curation.pool import GraphConfig
@@ -59,6 +60,8 @@ class Recipe(Config):
     sources: list[SourceConfig] = Field(min_length=1)
     ingest: IngestConfig = IngestConfig()
     images: ImagesConfig = ImagesConfig()
+    filters: tuple[AnyFilter, ...] = ()
+    """Rows to drop by a SQL condition or a Python function, applied in order after pictures."""
     encoder: AnyEncoder
     neighbors: NeighborsConfig = NeighborsConfig()
     dedup: DedupConfig = DedupConfig()
@@ -97,6 +100,15 @@ class Recipe(Config):
             if strata.count(tag) > 1:
                 raise ValueError(f"tag {tag!r} is listed twice; keep one of them")
         return strata
+
+    @field_validator("filters")
+    @classmethod
+    def _filters_differ(cls, filters: tuple[Any, ...]) -> tuple[Any, ...]:
+        names = [one.name for one in filters]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two filters are named {name!r}; give each its own name")
+        return filters
 
     @field_validator("selections")
     @classmethod

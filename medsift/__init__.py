@@ -1,1 +1,93 @@
-"""MedSift: the smallest medical fine-tuning set that trains as good a model as the whole pool."""
+"""MedSift: the smallest medical fine-tuning set that trains as good a model as the whole pool.
+
+    import medsift as ms
+
+    run = ms.curate("vqa_rad")
+    run.why("vqa_rad:vqa_rad.jsonl:12")
+    small = run.select("small", budget="10%")
+
+Importing the package loads nothing: each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from curation.recipe import Recipe
+    from curation.run import Run, open_run
+    from curation.without_recipe import deduplicate, select
+    from medsift.errors import (
+        InputError,
+        LedgerError,
+        ManifestError,
+        MedSiftError,
+        ModelError,
+        RecipeError,
+        StorageError,
+        UsageError,
+    )
+    from ray_jobs.python_api import curate, evaluate, train
+
+    __version__: str
+
+_HOMES = {
+    "curate": "ray_jobs.python_api",
+    "train": "ray_jobs.python_api",
+    "evaluate": "ray_jobs.python_api",
+    "open_run": "curation.run",
+    "Run": "curation.run",
+    "Recipe": "curation.recipe",
+    "deduplicate": "curation.without_recipe",
+    "select": "curation.without_recipe",
+    "InputError": "medsift.errors",
+    "LedgerError": "medsift.errors",
+    "ManifestError": "medsift.errors",
+    "MedSiftError": "medsift.errors",
+    "ModelError": "medsift.errors",
+    "RecipeError": "medsift.errors",
+    "StorageError": "medsift.errors",
+    "UsageError": "medsift.errors",
+}
+
+__all__ = [
+    "InputError",
+    "LedgerError",
+    "ManifestError",
+    "MedSiftError",
+    "ModelError",
+    "Recipe",
+    "RecipeError",
+    "Run",
+    "StorageError",
+    "UsageError",
+    "__version__",
+    "curate",
+    "deduplicate",
+    "evaluate",
+    "open_run",
+    "select",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("medsift")
+    elif name in _HOMES:
+        if not _HOMES[name].startswith("medsift"):
+            from medsift.own_packages import put_first
+
+            put_first()
+        value = getattr(import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module 'medsift' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,6 +7,7 @@ from typing import Final
 from curation.stages.decontaminate import DecontaminateStage
 from curation.stages.dedup import DedupStage
 from curation.stages.embed import EmbedStage
+from curation.stages.filter import FilterStage
 from curation.stages.images import ImagesStage
 from curation.stages.ingest import IngestStage
 from curation.stages.score import ScoreStage
@@ -17,6 +18,7 @@ from curation.stages.stage import Stage
 STAGES: Final[tuple[Stage, ...]] = (
     IngestStage(),
     ImagesStage(),
+    FilterStage(),
     EmbedStage(),
     DedupStage(),
     SplitStage(),

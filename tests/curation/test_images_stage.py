@@ -203,4 +203,4 @@ def test_a_lookup_holds_the_references_of_its_part_alone(tmp_path: Path) -> None
         ["00007.png"],
     ]
     [tables] = ResolveSamples()((parts[0], lookups[0]))
-    assert tables["samples"]["images"].to_pylist() == [["00007.png", "00900.png"]]
+    assert tables["updates"]["images"].to_pylist() == [["00007.png", "00900.png"]]

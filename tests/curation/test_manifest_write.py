@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curation.stages import STAGES
 from medsift import records
 from medsift.errors import ManifestError, StorageError
 from medsift.manifest import (
@@ -79,7 +80,7 @@ def sample(index: int, row: str) -> dict[str, object]:
 
 def stages(fates: list[str]) -> pa.Table:
     lines, left = [], len(fates)
-    for ordinal, stage in enumerate(records.STAGES):
+    for ordinal, stage in enumerate(stage.name for stage in STAGES):
         dropped, failed = fates.count(f"dropped:{stage}"), fates.count(f"failed:{stage}")
         line = {"ordinal": ordinal, "stage": stage, "rows_in": left, "seconds": 1.0}
         left -= dropped + failed

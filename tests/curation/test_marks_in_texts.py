@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from curation.current_samples import read_samples
 from curation.exports import export
 from curation.pipeline import RunResult, curate
 from curation.recipe import parse_recipe
@@ -16,7 +17,6 @@ from curation.stages.embed import distinct_texts
 from medsift import records
 from medsift.execution import LocalExecutor
 from medsift.manifest import read
-from medsift.storage.parts import read_folder
 
 TALKS = {
     "before": ("<image>\nIs the liver enlarged?", "yes"),
@@ -71,9 +71,9 @@ def test_a_mark_anywhere_in_a_text_ends_no_run(run: RunResult) -> None:
 
 
 def test_every_question_and_answer_has_a_vector(run: RunResult) -> None:
-    [images] = [part.folder for part in run.stages if part.stage == "images"]
-    samples = read_folder(images / "samples", records.SAMPLES)
-    known = distinct_texts(images / "samples")
+    upstream = run.upstream.through("images")
+    samples = read_samples(upstream)
+    known = distinct_texts(upstream)
     for name in ("question", "answer"):
         assert {records.text_id(text) for text in samples[name].to_pylist()} <= set(known)
 

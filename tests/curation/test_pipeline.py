@@ -174,7 +174,7 @@ def test_cached_facts_name_this_runs_files_not_another_runs(
 
 def test_a_part_that_vanished_is_made_again(phantom_run, phantom_recipe, tmp_path):
     first = curate(phantom_recipe(), tmp_path, LocalExecutor())
-    victim = sorted((first.stages[3].folder / "samples").glob("*.parquet"))[0]
+    victim = sorted((first.stages[3].folder / "clusters").glob("*.parquet"))[0]
     victim.write_bytes(victim.read_bytes()[:-10])
     again = curate(phantom_recipe(), tmp_path, LocalExecutor())
     assert [stage.stage for stage in again.stages if not stage.reused] == ["dedup"]
@@ -187,7 +187,7 @@ def test_a_damaged_stage_runs_again_and_ends_the_same(
 ):
     first = curate(phantom_recipe(), tmp_path, LocalExecutor())
     folder = first.stages[3].folder
-    part = next(iter(sorted((folder / "samples").glob("*.parquet"))))
+    part = next(iter(sorted((folder / "clusters").glob("*.parquet"))))
     data, marker = bytearray(part.read_bytes()), folder / "done.json"
     match how:
         case "empty":

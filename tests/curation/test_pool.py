@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,19 +22,20 @@ from curation.pool import (
     stratum_names,
 )
 from curation.scoring.image_features import deal
+from curation.stage_outputs import Upstream
 from medsift.errors import InputError, StorageError, UsageError
 from medsift.manifest import read
 from medsift.records import SAMPLES, STRATUM_TAGS
 
 
 @pytest.fixture(scope="module")
-def folders(phantom_run) -> dict[str, Path]:
-    return {stage.stage: stage.folder for stage in phantom_run.stages}
+def upstream(phantom_run) -> Upstream:
+    return phantom_run.upstream
 
 
 @pytest.fixture(scope="module")
-def pool(folders) -> Pool:
-    return load_pool(folders, STRATUM_TAGS, shared_space=False)
+def pool(upstream) -> Pool:
+    return load_pool(upstream, STRATUM_TAGS, shared_space=False)
 
 
 def test_the_pool_is_what_may_be_trained_on_in_order_of_ids(phantom_run, pool) -> None:
@@ -262,8 +260,8 @@ def test_another_pool_or_another_config_has_another_graph(tmp_path) -> None:
     assert {path.parent for path in paths} == {tmp_path / "graphs"}
 
 
-def test_facts_of_pictures_are_those_shown(folders, pool) -> None:
+def test_facts_of_pictures_are_those_shown(upstream, pool) -> None:
     shown = {image for images in pool.samples["images"].to_pylist() for image in images}
     assert set(pool.images["image_id"].to_pylist()) == shown
-    whole = pq.read_table(folders["images"] / "images")
+    whole = upstream.images.images.read()
     assert pool.images.num_rows == len(shown) < pc.count_distinct(whole["image_id"]).as_py()

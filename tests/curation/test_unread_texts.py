@@ -30,7 +30,7 @@ from curation.selection.config import SelectionConfig
 from curation.selection.method import Candidates
 from curation.selection.quality import Scores
 from curation.selection.select import select
-from curation.unread import Census, encoded_census, read_census
+from curation.unread import Census, census_of, encoded_census
 from medsift import records
 from medsift.execution import LocalExecutor
 from medsift.storage.vectors import ContentVectors
@@ -235,9 +235,7 @@ def test_the_count_is_by_script_and_comes_back_from_the_folder(encoder: Any, tmp
     assert "5 of 6 distinct texts" in said
     assert "(cjk 3, hangul 1, signs 1)" in said
     assert Census.of(texts[:1], encoder.reads(texts[:1])).sentence("embedded") is None
-    (tmp_path / "measures").mkdir()
-    pq.write_table(census.measures(), tmp_path / "measures" / "part-000000.parquet")
-    assert read_census(tmp_path) == census
+    assert census_of(census.measures().to_pylist()) == census
     vectors = encoder.encode_texts(texts)
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
     ids = [records.text_id(text) for text in texts]

@@ -85,8 +85,7 @@ def _noisy(folder: Path, cache: Path, seed: int) -> Noisy:
     made = make_phantoms(folder / "set", images=120, seed=seed, wrong_answers=24, mismatched=24)
     recipe = parse_recipe(RECIPE.format(root=made.root, cache=cache))
     run = curate(recipe, folder / "run", LocalExecutor())
-    folders = {stage.stage: stage.folder for stage in run.stages}
-    pool = load_pool(folders, recipe.strata, shared_space=False)
+    pool = load_pool(run.upstream, recipe.strata, shared_space=False)
     truth = pq.read_table(made.truth).to_pylist()
     kind = {f"p:samples.jsonl:{line['row_index']}": line["kind"] for line in truth}
     kinds = np.array([kind.get(row) for row in pool.samples["row_id"].to_pylist()], object)

@@ -168,8 +168,7 @@ def test_real_pictures_that_were_exchanged_fall_behind(
         },
     }
     run = curate(parse_recipe(yaml.safe_dump(settings)), tmp_path / "run", LocalExecutor())
-    folders = {stage.stage: stage.folder for stage in run.stages}
-    pool = load_pool(folders, ("body_part",), shared_space=False)
+    pool = load_pool(run.upstream, ("body_part",), shared_space=False)
     assert len(pool) > 500
     # One draw of some seventy pairs has a standard error of 0.03: twelve have one of 0.01.
     areas = [_area_of_exchanged(pool, make_context, seed) for seed in range(12)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from curation.current_samples import read_samples
 from curation.pipeline import curate
+from curation.pool import load_pool
 from curation.recipe import Recipe, parse_recipe
 from curation.scoring import ScorerConfig, ScoresConfig
 from curation.scoring.tables import score_tables
+from curation.stage_outputs import Upstream
 from curation.stages import STAGES
 from curation.stages.score import ScoreStage, check_models
 from medsift.errors import InputError, ModelError, RecipeError, UsageError
@@ -138,15 +142,15 @@ def test_a_second_run_reuses_the_scores_and_the_graph(scored_run, phantom_recipe
 
 
 def test_without_scorers_samples_only_pass(phantom_run) -> None:
-    score, before = folder_of(phantom_run, "score"), folder_of(phantom_run, "decontaminate")
-    assert {path.name for path in score.iterdir() if path.is_dir()} == {"samples", "decisions"}
-    passed = pq.read_table(score / "samples")
-    assert passed.equals(pq.read_table(before / "samples"))
+    score = folder_of(phantom_run, "score")
+    assert [path.name for path in score.iterdir()] == ["done.json"]
+    before, after = (phantom_run.upstream.through(name) for name in ("decontaminate", "score"))
+    assert read_samples(after).equals(read_samples(before))
 
 
 def test_held_out_rows_pass_but_have_no_score(scored_run) -> None:
     score = folder_of(scored_run, "score")
-    splits = pq.read_table(score / "samples").select(["sample_id", "split"]).to_pylist()
+    splits = read_samples(scored_run.upstream, ["sample_id", "split"]).to_pylist()
     held = {line["sample_id"] for line in splits if line["split"] == "test"}
     assert held
     scored = set(pq.read_table(score / "scores")["sample_id"].to_pylist())
@@ -191,11 +195,12 @@ def test_vectors_that_are_not_finite_are_refused_in_one_line(
     flat = pa.array(vectors.reshape(-1), pa.float32())
     column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
     pq.write_table(table.set_column(1, table.schema.field("vector"), column), part)
-    folders = {path.name.rpartition("-")[0]: path for path in part.parents[2].iterdir()}
-    from curation.pool import load_pool
-
+    copied = [
+        replace(outputs, folder=part.parents[2] / outputs.folder.name)
+        for outputs in phantom_run.upstream.values()
+    ]
     with pytest.raises(InputError, match="has norm") as caught:
-        load_pool(folders, ("modality",), shared_space=False)
+        load_pool(Upstream(copied), ("modality",), shared_space=False)
     assert "\n" not in str(caught.value)
 
 

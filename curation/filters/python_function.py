@@ -1,0 +1,106 @@
+"""Drop the rows that a Python function of the user's own refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from curation.filters.row_filter import COLUMNS, Drop, RowFilter
+from medsift.errors import InputError, RecipeError
+
+
+class PythonFunction(RowFilter):
+    """Drop rows for which a function returns false.
+
+    The function takes one sample as a mapping of column to value. It returns true to keep the row,
+    else false, ``(False, "why")`` or ``(False, "why", number)``. It must depend on the row alone.
+    """
+
+    kind: Literal["python"] = "python"
+    python: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    """The function, as ``package.module:function``; its module must be importable."""
+
+    def fingerprint(self) -> list[str]:
+        """Return the name and the source of the function: another source is another filter.
+
+        Raises:
+            RecipeError: there is no such module or function.
+        """
+        function = self._function()
+        try:
+            source = inspect.getsource(function)
+        except (OSError, TypeError):
+            source = ""  # built in or compiled: its name is all there is
+        digest = hashlib.sha256(source.encode()).hexdigest()
+        return [self.name, self.python, digest]
+
+    def drops(self, samples: pa.Table) -> Mapping[int, Drop]:
+        """Return the rows that the function refuses.
+
+        Raises:
+            InputError: the function raised, or returned something else; names the row.
+        """
+        function = self._function()
+        refused = {}
+        for place, row in enumerate(samples.select(COLUMNS).to_pylist()):
+            try:
+                answer = function(row)
+            except Exception as error:
+                raise InputError(
+                    f"filter {self.name!r} raised {type(error).__name__} on row "
+                    f"{row['row_id']!r}: {error}",
+                    code="filter_failed",
+                    filter=self.name,
+                    row_id=row["row_id"],
+                ) from error
+            drop = self._drop(answer, row)
+            if drop is not None:
+                refused[place] = drop
+        return refused
+
+    def _function(self) -> Callable[[Mapping[str, Any]], Any]:
+        module, _, name = self.python.partition(":")
+        try:
+            function = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise RecipeError(
+                f"filter {self.name!r}: no function {self.python!r} ({error}); name one as "
+                "package.module:function, importable from where the run starts",
+                code="filter_function_missing",
+                filter=self.name,
+            ) from error
+        if not callable(function):
+            raise RecipeError(
+                f"filter {self.name!r}: {self.python!r} is a {type(function).__name__}, not a "
+                "function",
+                code="filter_function_missing",
+                filter=self.name,
+            )
+        return function  # type: ignore[no-any-return]
+
+    def _drop(self, answer: Any, row: Mapping[str, Any]) -> Drop | None:
+        kept, *rest = answer if isinstance(answer, tuple) else (answer,)
+        if isinstance(kept, bool) and _explains(rest):
+            detail = rest[0] if rest else self.python
+            return None if kept else Drop(detail, float(rest[1]) if len(rest) > 1 else None)
+        raise InputError(
+            f"filter {self.name!r} returned {answer!r} for row {row['row_id']!r}; allowed are "
+            'True, False, (False, "why") and (False, "why", number)',
+            code="filter_failed",
+            filter=self.name,
+            row_id=row["row_id"],
+        )
+
+
+def _explains(rest: list[Any]) -> bool:
+    """Return whether what follows a verdict is nothing, words, or words and a number."""
+    match rest:
+        case [] | [str()] | [str(), int() | float()]:
+            return not any(isinstance(part, bool) for part in rest)
+    return False

@@ -1,0 +1,262 @@
+"""Open a run from Python: its rows and their fates, SQL over its manifest, its selections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curation.run_selection import RunSelection
+from curation.table_html import html_table
+from medsift.errors import ManifestError, UsageError
+from medsift.vocabulary import MANIFEST_NAME
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ROWS = (
+    "SELECT r.row_id, r.sample_id, r.source, r.stage, r.reason, r.witness, r.value, r.threshold, "
+    "r.detail, s.question, s.answer, s.split, s.modality, s.body_part, s.task_type, s.answer_type "
+    "FROM rows r LEFT JOIN samples s ON s.run_id = r.run_id AND s.row_id = r.row_id "
+    "WHERE r.run_id = $run AND r.action = $action ORDER BY r.row_id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of one row, with the row that it duplicates where there is one."""
+
+    row_id: str
+    sample_id: str | None
+    action: str
+    stage: str
+    reason: str | None
+    witness: str | None
+    value: float | None
+    threshold: float | None
+    explanation: str
+    question: str | None
+    answer: str | None
+    witness_question: str | None
+    witness_answer: str | None
+
+    def __str__(self) -> str:
+        lines = [f"{self.row_id}: {self.explanation}"]
+        if self.question is not None:
+            lines.append(f"  row:     {self.question} → {self.answer}")
+        if self.witness_question is not None:
+            lines.append(f"  witness: {self.witness_question} → {self.witness_answer}")
+        return "\n".join(lines)
+
+
+def open_run(path: str | Path, run_id: str | None = None) -> Run:
+    """Open a run directory, or a manifest file; the newest run unless `run_id` names one.
+
+    Raises:
+        ManifestError: there is no manifest or no such run.
+    """
+    from medsift.manifest import read
+
+    path = Path(path).absolute()
+    manifest = path / MANIFEST_NAME if path.is_dir() else path
+    runs = read(manifest, "SELECT run_id FROM runs ORDER BY created_at DESC, run_id")
+    known = runs["run_id"].to_pylist()
+    wanted = run_id if run_id is not None else next(iter(known), None)
+    if wanted is None or wanted not in known:
+        raise ManifestError(
+            f"{manifest} has no run {run_id!r}; it has {', '.join(known) or 'none'}",
+            code="run_unknown",
+            run_id=run_id,
+        )
+    return Run(manifest, wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a manifest. Nothing is read before it is asked for."""
+
+    manifest: Path
+    run_id: str
+
+    @property
+    def report(self) -> Path:
+        """The run's HTML report."""
+        return self.manifest.with_name("report.html")
+
+    @property
+    def kept(self) -> pa.Table:
+        """The rows that were kept, with question, answer and tags."""
+        return self._rows("kept")
+
+    @property
+    def dropped(self) -> pa.Table:
+        """The rows that were dropped, with stage, reason, witness, value and threshold."""
+        return self._rows("dropped")
+
+    @property
+    def failed(self) -> pa.Table:
+        """The rows that could not become samples, with stage, reason and detail."""
+        return self._rows("failed")
+
+    @property
+    def funnel(self) -> pa.Table:
+        """One line a stage: rows in, kept, dropped, failed, seconds."""
+        columns = "stage, rows_in, kept, dropped, failed, seconds"
+        return self._read(f"SELECT {columns} FROM funnel WHERE run_id = $run", {})
+
+    @property
+    def selections(self) -> list[str]:
+        """Names of the run's selections, the newest last."""
+        sql = (
+            "SELECT selection FROM selection_settings WHERE run_id = $run "
+            "ORDER BY created_at, ordinal"
+        )
+        names: list[str] = self._read(sql, {})["selection"].to_pylist()
+        return names
+
+    def sql(self, query: str) -> pa.Table:
+        """Answer one reading statement over the manifest, for example ``"FROM funnel"``.
+
+        A manifest may hold several runs: `WHERE run_id = '…'` names one. No file can be reached.
+
+        Raises:
+            ManifestError: a mistake in the SQL, or a statement that would write.
+        """
+        from medsift.manifest import query as answer
+
+        return answer(self.manifest, query)
+
+    def why(self, row: str) -> Fate:
+        """Return the fate of a row by its row id or its sample id; print it to read it.
+
+        Raises:
+            UsageError: the run has no such row.
+        """
+        sql = (
+            "SELECT w.row_id, w.sample_id, w.action, w.stage, w.reason, w.witness, w.value, "
+            "w.threshold, w.explanation, s.question, s.answer, t.question AS witness_question, "
+            "t.answer AS witness_answer FROM why w "
+            "LEFT JOIN samples s ON s.run_id = w.run_id AND s.row_id = w.row_id "
+            "LEFT JOIN samples t ON t.run_id = w.run_id AND t.row_id = w.witness "
+            "WHERE w.run_id = $run AND (w.row_id = $row OR w.sample_id = $row) "
+            "ORDER BY w.row_id LIMIT 1"
+        )
+        lines = self._read(sql, {"row": row}).to_pylist()
+        if not lines:
+            raise UsageError(
+                f"run {self.run_id} has no row or sample {row!r}; row ids are "
+                "source:file:index, see run.kept and run.dropped",
+                code="row_unknown",
+                row=row,
+            )
+        return Fate(**lines[0])
+
+    def selection(self, name: str | None = None) -> RunSelection:
+        """Return a selection by name, the newest when not named.
+
+        Raises:
+            ManifestError: the run has no such selection.
+        """
+        from medsift.manifest import resolve_selection
+
+        _, found = resolve_selection(self.manifest, name, self.run_id)
+        return RunSelection(self.manifest, self.run_id, found)
+
+    def select(
+        self,
+        name: str,
+        budget: int | float | str,
+        method: str = "facility_location",
+        *,
+        quality: str | None = None,
+        seed: int | None = None,
+        replace: bool = False,
+        **settings: Any,
+    ) -> RunSelection:
+        """Add a selection to the run; nothing is encoded or scored again.
+
+        Args:
+            name: Name of the selection.
+            budget: Samples (500), a share (0.1, "10%"), tokens ("100000tokens"), or "auto:0.9":
+                just enough to cover that share of the pool.
+            method: One of the methods of docs/selection.md.
+            quality: The scorer to go by; the combined score when not given.
+            seed: The run's when not given.
+            replace: Replace a selection of this name.
+            settings: Further settings of the method.
+
+        Raises:
+            UsageError: the name is taken, a setting is not valid, or a newer run is in the
+                manifest: selections are added to the newest.
+        """
+        from curation.add_selection import add_selection, parse_selection
+
+        newest = open_run(self.manifest).run_id
+        if newest != self.run_id:
+            raise UsageError(
+                f"run {self.run_id} is not the newest of {self.manifest}, which is {newest}; "
+                "selections are added to the newest run",
+                code="run_not_newest",
+                run_id=self.run_id,
+                newest=newest,
+            )
+        config = parse_selection(
+            {
+                "name": name,
+                "budget": budget,
+                "method": {"kind": method, **settings},
+                "quality": quality,
+                "seed": seed,
+            }
+        )
+        add_selection(self.manifest.parent, config, replace=replace)
+        return RunSelection(self.manifest, self.run_id, name)
+
+    def to_dataset(self, selection: str | None = None) -> Any:
+        """Return a selection, the newest when not named, as a `datasets.Dataset`."""
+        return self.selection(selection).to_dataset()
+
+    def compare(self, other: Run) -> pa.Table:
+        """Return the rows whose fate differs between this run and another, with both fates."""
+        import pyarrow as pa
+
+        columns = "row_id, action, stage, reason, witness"
+        sql = f"SELECT {columns} FROM why WHERE run_id = $run"
+        names = columns.split(", ")[1:]
+        here, there = (
+            {line["row_id"]: line for line in run._read(sql, {}).to_pylist()}
+            for run in (self, other)
+        )
+        lines = [
+            {"row_id": row}
+            | {name: here.get(row, {}).get(name) for name in names}
+            | {f"other_{name}": there.get(row, {}).get(name) for name in names}
+            for row in sorted(here.keys() | there.keys())
+            if {k: v for k, v in here.get(row, {}).items()} != there.get(row, {})
+        ]
+        fields = ["row_id", *names, *(f"other_{name}" for name in names)]
+        return pa.Table.from_pylist(
+            lines, schema=pa.schema([(name, pa.string()) for name in fields])
+        )
+
+    def _rows(self, action: str) -> pa.Table:
+        return self._read(_ROWS, {"action": action})
+
+    def _read(self, sql: str, values: dict[str, Any]) -> pa.Table:
+        from medsift.manifest import read
+
+        return read(self.manifest, sql, {"run": self.run_id, **values})
+
+    def __repr__(self) -> str:
+        lines = self.funnel.to_pylist()
+        failed = sum(line["failed"] for line in lines)
+        dropped = sum(line["dropped"] for line in lines)
+        rows = lines[0]["rows_in"] if lines else 0
+        return (
+            f"Run {self.run_id} in {self.manifest.parent}: {rows:,} rows in, "
+            f"{rows - dropped - failed:,} kept, {dropped:,} dropped, {failed:,} failed; "
+            f"selections {', '.join(self.selections)}"
+        )
+
+    def _repr_html_(self) -> str:
+        return html_table(self.funnel, f"Run {self.run_id}: {', '.join(self.selections)}")

@@ -1,0 +1,70 @@
+"""Drop the rows that the recipe's own filters refuse; left out where there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from curation.current_samples import read_samples
+from curation.filters import AnyFilter
+from curation.recipe import Recipe
+from curation.stage_outputs import Upstream
+from curation.stages.stage import Stage, StageContext
+from medsift import records
+from medsift.execution import Tables
+
+
+@dataclass(frozen=True, slots=True)
+class FilterRows:
+    """Worker: sorts a batch of samples into rows that stay and ledger entries."""
+
+    filters: Sequence[AnyFilter]
+
+    def __call__(self, samples: pa.Table) -> Iterator[Tables]:
+        """Yield `decisions`; a row goes for the first filter that refuses it."""
+        ids, sample_ids = samples["row_id"].to_pylist(), samples["sample_id"].to_pylist()
+        entries: dict[int, dict[str, Any]] = {}
+        for one in self.filters:
+            for place, drop in one.drops(samples).items():
+                if place not in entries:
+                    entries[place] = records.decision(
+                        ids[place],
+                        FilterStage.name,
+                        records.DROPPED,
+                        f"filter:{one.name}",
+                        sample=sample_ids[place],
+                        value=drop.value,
+                        detail=drop.detail,
+                    )
+        yield {"decisions": records.decisions([entries[place] for place in sorted(entries)])}
+
+
+class FilterStage(Stage):
+    """Applies the filters of the recipe in their order, before any text is encoded."""
+
+    name: ClassVar[str] = "filter"
+    version: ClassVar[int] = 1
+    outputs: ClassVar[Mapping[str, pa.Schema]] = {}
+
+    def applies(self, recipe: Recipe) -> bool:
+        """Return whether the recipe has a filter: without one the stage is left out."""
+        return bool(recipe.filters)
+
+    def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
+        """Return the filters. Raises RecipeError when one does not fit the columns."""
+        return [one.fingerprint() for one in recipe.filters]
+
+    def run(self, context: StageContext) -> None:
+        """Write `decisions`."""
+        samples = read_samples(context.upstream)
+        size = context.recipe.compute.rows_per_batch
+        items = [samples.slice(start, size) for start in range(0, samples.num_rows, size)]
+        context.begin(samples.num_rows, "samples")
+        filters = context.recipe.filters
+        with context.timed("filter", samples.num_rows):
+            context.executor.stream(
+                items, lambda: FilterRows(filters), context.folder, context.advance
+            )

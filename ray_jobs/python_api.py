@@ -1,0 +1,118 @@
+"""Curate, train and evaluate from Python, with the functions that the commands call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medsift.progress import Listener, silent
+
+if TYPE_CHECKING:
+    from curation.recipe import Recipe
+    from curation.run import Run
+    from evaluation.evaluate import EvaluationResult
+    from evaluation.recipe import EvaluationRecipe
+    from training.recipe import TrainingRecipe
+    from training.run import Trained
+
+
+def curate(
+    recipe: str | Path | Recipe,
+    run_dir: str | Path | None = None,
+    *,
+    set: Sequence[str] = (),
+    ray: bool | None = None,
+    listener: Listener = silent,
+) -> Run:
+    """Run a recipe and return the run; finished stages are reused.
+
+    Args:
+        recipe: A YAML file, the name of a shipped recipe, or an `ms.Recipe`.
+        run_dir: Where the run is kept; the folder that the recipe names when not given.
+        set: Changes of single settings, each ``"a.b=value"``.
+        ray: Run on Ray, or in this process; as the recipe says when not given.
+        listener: Called with every event of the run.
+
+    Raises:
+        MedSiftError: as `medsift curate`; its `code` says what went wrong.
+    """
+    from curation.recipe import load_recipe
+    from curation.run import Run
+    from ray_jobs.actions.curate import curate_quietly
+    from ray_jobs.cli_args import recipe_path
+
+    if isinstance(recipe, (str, Path)):
+        loaded = load_recipe(recipe_path(str(recipe)), set)
+    else:
+        loaded = _changed(recipe, set)
+    target = Path(run_dir) if run_dir is not None else loaded.run_dir
+    on_ray = loaded.compute.ray if ray is None else ray
+    result = curate_quietly(loaded, target, on_ray, listener)
+    return Run(result.manifest, result.run_id)
+
+
+def train(
+    recipe: str | Path | TrainingRecipe,
+    *,
+    set: Sequence[str] = (),
+    ray: bool = True,
+    listener: Listener = silent,
+) -> Trained:
+    """Fine-tune a model on a selection and return the adapter's place and lineage.
+
+    Args:
+        recipe: A YAML file, the name of a shipped recipe, or a `TrainingRecipe`.
+        set: Changes of single settings, each ``"a.b=value"``.
+        ray: Train on Ray Train, or in this process.
+        listener: Called with every event of the training.
+
+    Raises:
+        MedSiftError: as `medsift train`.
+    """
+    from ray_jobs.actions.train import train_quietly
+    from ray_jobs.cli_args import recipe_path
+    from training.recipe import load_training
+
+    if isinstance(recipe, (str, Path)):
+        loaded = load_training(recipe_path(str(recipe)), set)
+    else:
+        loaded = _changed(recipe, set)
+    return train_quietly(loaded, ray, listener)
+
+
+def evaluate(
+    recipe: str | Path | EvaluationRecipe,
+    *,
+    set: Sequence[str] = (),
+    ray: bool | None = None,
+    listener: Listener = silent,
+) -> EvaluationResult:
+    """Ask models about benchmarks, score the replies, and return the metrics and their manifest.
+
+    Args:
+        recipe: A YAML file, the name of a shipped recipe, or an `EvaluationRecipe`.
+        set: Changes of single settings, each ``"a.b=value"``.
+        ray: Ask on Ray, or in this process; as the recipe says when not given.
+        listener: Called with every event of the evaluation.
+
+    Raises:
+        MedSiftError: as `medsift evaluate`.
+    """
+    from evaluation.recipe import load_evaluation
+    from ray_jobs.actions.evaluate import evaluate_quietly
+    from ray_jobs.cli_args import recipe_path
+
+    if isinstance(recipe, (str, Path)):
+        loaded = load_evaluation(recipe_path(str(recipe)), set)
+    else:
+        loaded = _changed(recipe, set)
+    return evaluate_quietly(loaded, loaded.compute.ray if ray is None else ray, listener)
+
+
+def _changed(recipe: Any, changes: Sequence[str]) -> Any:
+    """Return a recipe with single settings changed. Raises RecipeError."""
+    from medsift import recipe_yaml
+
+    settings: Mapping[str, Any] = recipe.model_dump(mode="json")
+    return recipe_yaml.validated(type(recipe), dict(settings), changes) if changes else recipe
