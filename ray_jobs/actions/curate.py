@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medsift.progress import Listener, RunFinished
 from ray_jobs.absolute_paths import with_absolute_paths
 from ray_jobs.progress_views import announced
 
@@ -45,24 +46,26 @@ def shared_ray(ray: bool) -> Iterator[None]:
 
 
 def curate_and_report(recipe: Recipe, run_dir: Path, *, ray: bool, log_json: bool) -> RunResult:
-    """Curate, and show the progress. Raises MedSiftError as the pipeline does.
+    """Curate, and show the progress. Raises MedSiftError as the pipeline does."""
+    with announced(log_json) as listener:
+        return curate_quietly(recipe, run_dir, ray, listener)
+
+
+def curate_quietly(recipe: Recipe, run_dir: Path, ray: bool, listener: Listener) -> RunResult:
+    """Curate, and report to the listener alone. Raises MedSiftError as the pipeline does.
 
     Relative paths are resolved here: the workers of a cluster stand in another directory.
     """
     from curation.pipeline import curate
-    from medsift.progress import RunFinished
 
     recipe = with_absolute_paths(recipe, Path.cwd())
-    with announced(log_json) as listener:
-        with executor(ray, recipe.compute.workers) as engine:
-            if ray:
-                from ray_jobs.sharing import check_nodes, data_files
+    with executor(ray, recipe.compute.workers) as engine:
+        if ray:
+            from ray_jobs.sharing import check_nodes, data_files
 
-                check_nodes((run_dir, recipe.cache_dir), data_files(recipe))
-            result = curate(recipe, run_dir, engine, listener)
-        listener(
-            RunFinished(
-                result.run_id, result.run_dir, result.manifest, result.report, result.warnings
-            )
-        )
+            check_nodes((run_dir, recipe.cache_dir), data_files(recipe))
+        result = curate(recipe, run_dir, engine, listener)
+    listener(
+        RunFinished(result.run_id, result.run_dir, result.manifest, result.report, result.warnings)
+    )
     return result

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from medsift.progress import Listener
 from ray_jobs.actions.curate import executor
 from ray_jobs.progress_views import announced
 
@@ -46,17 +47,21 @@ def evaluate_and_report(
     recipe: EvaluationRecipe, *, ray: bool | None, log_json: bool
 ) -> EvaluationResult:
     """Evaluate, write the page, and show the progress. Raises MedSiftError as `evaluate` does."""
+    with announced(log_json) as listener:
+        return evaluate_quietly(recipe, recipe.compute.ray if ray is None else ray, listener)
+
+
+def evaluate_quietly(recipe: EvaluationRecipe, ray: bool, listener: Listener) -> EvaluationResult:
+    """Evaluate, write the page, and report to the listener alone. Raises as `evaluate` does."""
     from evaluation.evaluate import evaluate
 
-    on_ray = recipe.compute.ray if ray is None else ray
-    with announced(log_json) as listener:
-        with executor(on_ray, recipe.compute.workers) as engine:
-            if on_ray:
-                from ray_jobs.sharing import check_nodes
+    with executor(ray, recipe.compute.workers) as engine:
+        if ray:
+            from ray_jobs.sharing import check_nodes
 
-                check_nodes((recipe.run_dir, recipe.cache_dir))
-            result = evaluate(recipe, engine, listener)
-        write_page(result.manifest, result.run_id)
+            check_nodes((recipe.run_dir, recipe.cache_dir))
+        result = evaluate(recipe, engine, listener)
+    write_page(result.manifest, result.run_id)
     return result
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from medsift.progress import Listener, TrainingFinished
 from ray_jobs.progress_views import announced
 
 if TYPE_CHECKING:
@@ -46,36 +47,40 @@ def training_recipe(
 
 
 def train_and_report(recipe: TrainingRecipe, *, ray: bool, log_json: bool) -> Trained:
-    """Train, and show the progress. Raises MedSiftError as the training does.
+    """Train, and show the progress. Raises MedSiftError as the training does."""
+    with announced(log_json) as listener:
+        return train_quietly(recipe, ray, listener)
+
+
+def train_quietly(recipe: TrainingRecipe, ray: bool, listener: Listener) -> Trained:
+    """Train, and report to the listener alone. Raises MedSiftError as the training does.
 
     Relative paths are resolved here: the workers of a cluster stand in another directory.
     """
-    from medsift.progress import TrainingFinished
     from ray_jobs.absolute_paths import training_with_absolute_paths
 
-    with announced(log_json) as listener:
-        anchored = training_with_absolute_paths(recipe, Path.cwd())
-        if ray:
-            from ray_jobs.training import train_on_ray
+    recipe = training_with_absolute_paths(recipe, Path.cwd())
+    if ray:
+        from ray_jobs.training import train_on_ray
 
-            trained = train_on_ray(anchored, listener)
-        else:
-            from training.run import train_here
+        trained = train_on_ray(recipe, listener)
+    else:
+        from training.run import train_here
 
-            trained = train_here(anchored, listener)
-        training = trained.training
-        listener(
-            TrainingFinished(
-                training_id=training.training_id,
-                run_id=training.run_id,
-                selection=training.selection,
-                result=training.result,
-                manifest=training.manifest,
-                benchmarks=tuple(training.verdict.benchmarks),
-                contaminated=training.verdict.contaminated,
-                reused=trained.reused,
-            )
+        trained = train_here(recipe, listener)
+    training = trained.training
+    listener(
+        TrainingFinished(
+            training_id=training.training_id,
+            run_id=training.run_id,
+            selection=training.selection,
+            result=training.result,
+            manifest=training.manifest,
+            benchmarks=tuple(training.verdict.benchmarks),
+            contaminated=training.verdict.contaminated,
+            reused=trained.reused,
         )
+    )
     return trained
 
 
