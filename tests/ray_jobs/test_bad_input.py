@@ -119,7 +119,7 @@ def test_the_scorecard_of_the_planted_set_is_whole(planted, planted_run):
     assert missed <= {"burned_in_name", "copy_crop", "copy_rotation", "duplicates"}
 
 
-def test_planted_contradictions_leaks_and_mends_are_in_their_views(planted, planted_run):
+def test_planted_contradictions_leaks_and_repairs_are_in_their_views(planted, planted_run):
     row_ids = [line["row_id"] for line in why(planted_run)]
     conflicts = {line["row_id"] for line in ask(planted_run, "SELECT row_id FROM conflicts")}
     leaks = {line["row_id"] for line in ask(planted_run, "SELECT row_id FROM leaks")}

@@ -227,7 +227,7 @@ def test_a_job_joins_the_cluster_it_runs_in(head):
 
 @pytest.mark.cluster
 @pytest.mark.parametrize(("token", "words"), [(None, "none was found"), ("x" * 36, "refuses")])
-def test_a_missing_or_wrong_token_is_one_line_with_the_mend(head, token, words):
+def test_a_missing_or_wrong_token_is_one_line_with_the_fix(head, token, words):
     done = submitted(FOLLOWED.format(program=""), head, token)
     assert done.returncode == 1
     assert done.stderr.count("error: ") == 1
