@@ -194,11 +194,11 @@ def disk(folder: Path) -> Finding:
 
 def shared_memory() -> Finding:
     """Room for Ray's object store."""
-    place = Path("/dev/shm")
-    if not place.is_dir():
+    folder = Path("/dev/shm")
+    if not folder.is_dir():
         return Finding("OK", "shared memory", "this system has no /dev/shm")
-    free = shutil.disk_usage(place).free / GIB
-    detail = f"{free:.1f} GiB free in {place}"
+    free = shutil.disk_usage(folder).free / GIB
+    detail = f"{free:.1f} GiB free in {folder}"
     if free >= 1:
         return Finding("OK", "shared memory", detail)
     fix = "enlarge it (docker run --shm-size=4g); Ray falls back to slow disk files"

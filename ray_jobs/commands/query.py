@@ -63,7 +63,7 @@ def query(
         print_error("the statement was stopped", "interrupted")
         raise typer.Exit(130) from None
     if output is not None:
-        with _created(output) as file:
+        with _new_file(output) as file:
             render(table, style.value, file)
         return
     with ignore_broken_pipe():
@@ -91,8 +91,8 @@ def _ask(manifest: Path, sql: str, seconds: float, memory: str | None) -> pa.Tab
 
 
 @contextmanager
-def _created(output: Path) -> Iterator[BinaryIO]:
-    """A new file that appears under its name only once it is whole. Raises StorageError."""
+def _new_file(output: Path) -> Iterator[BinaryIO]:
+    """Open a new file that appears under its name only when complete. Raises StorageError."""
     from medsift.errors import StorageError
 
     partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
