@@ -1,14 +1,14 @@
-"""Lets a cluster run the command line from a bare working directory: `python -m ray_jobs`."""
+"""Run the command line by `python -m ray_jobs`, as a cluster does from a bare folder of code."""
 
 from __future__ import annotations
 
 import sys
 
-from ray_jobs.interpreter import EXIT_CODE, complaint, import_complaint
+from ray_jobs.interpreter import CODE, EXIT_CODE, complaint, import_complaint
 
 
 def _start() -> None:
-    """Run the command line, or say in one line why this interpreter cannot."""
+    """Run the command line, or report in one line why this interpreter cannot."""
     fault = complaint()
     if fault is not None:
         _refuse(fault)
@@ -28,7 +28,7 @@ def _start() -> None:
 
 
 def _refuse(fault: str) -> None:
-    sys.stderr.write(f"error: {fault}\n")
+    sys.stderr.write(f"error[{CODE}]: {fault}\n")
     sys.exit(EXIT_CODE)
 
 
