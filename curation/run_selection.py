@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from curation.compare import Comparison
+    from curation.compare import PrintedComparison
     from curation.exports import ExportResult
 
 
@@ -67,16 +67,17 @@ class RunSelection:
         )
         return read(self.manifest, sql, {"run": self.run_id, "selection": self.name})
 
-    def compare(self, other: RunSelection | str) -> Comparison:
+    def compare(self, other: RunSelection | str) -> PrintedComparison:
         """Compare with another selection of the same run; print the result to read it.
 
         Raises:
             ManifestError: the run has no such selection.
         """
-        from curation.compare import compare_selections
+        from curation.compare import PrintedComparison, compare_selections
 
         name = other if isinstance(other, str) else other.name
-        return compare_selections(self.manifest, (self.name, name), self.run_id)
+        found = compare_selections(self.manifest, (self.name, name), self.run_id)
+        return PrintedComparison(**{part.name: getattr(found, part.name) for part in fields(found)})
 
     def export(self, format: str, output: str | Path) -> ExportResult:
         """Write the selection for a trainer: `messages`, `sharegpt`, `llava`, `hf`, ….

@@ -261,7 +261,7 @@ def _staged(
         values["images"] = [_absolute(value) for value in values["images"]]
     with TemporaryDirectory(prefix="medsift-table-") as folder:
         file = Path(folder) / "rows.parquet"
-        _write(values, len(rows), file)
+        _write(values, file)
         recipe: Recipe = recipe_yaml.validated(
             Recipe,
             {
@@ -309,15 +309,15 @@ def _absolute(value: Any) -> Any:
     return value
 
 
-def _write(values: Mapping[str, list[Any]], rows: int, file: Path) -> None:
+def _write(values: Mapping[str, list[Any]], file: Path) -> None:
     import pyarrow as pa
 
     from medsift.storage.parts import write_table
 
-    table = pa.table({"row": pa.array(range(rows), pa.int64())})
+    columns = {}
     for name, column in values.items():
         try:
-            array = pa.array(column)
+            columns[name] = pa.array(column)
         except pa.ArrowException as error:
             raise UsageError(
                 f"column {name!r} mixes values of several kinds: {str(error).splitlines()[0]}; "
@@ -325,8 +325,7 @@ def _write(values: Mapping[str, list[Any]], rows: int, file: Path) -> None:
                 code="column_mixed",
                 column=name,
             ) from error
-        table = table.append_column(name, array)
-    write_table(table, file)
+    write_table(pa.table(columns), file)
 
 
 def _fates(done: StagesDone, rows: int) -> tuple[tuple[Mapping[str, Any], ...], pa.Table, pa.Table]:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from curation.compare.comparison import Comparison, compare, compare_selections
-from curation.compare.table import comparison_table
+from curation.compare.table import PrintedComparison, comparison_table
 
-__all__ = ["Comparison", "compare", "compare_selections", "comparison_table"]
+__all__ = ["Comparison", "PrintedComparison", "compare", "compare_selections", "comparison_table"]

@@ -34,6 +34,16 @@ FACTS: Final = {
 """What a profile says, in the order in which it is shown, and how."""
 
 
+class PrintedComparison(Comparison):
+    """A comparison that prints itself as aligned text."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """Return the text."""
+        return comparison_table(self)
+
+
 def comparison_table(comparison: Comparison, width: int | None = None) -> str:
     """Four tables: overlap, profiles, scores, strata. As wide as needed when `width` is None."""
     from rich.box import SIMPLE_HEAD

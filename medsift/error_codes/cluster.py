@@ -7,6 +7,10 @@ from typing import Final
 from medsift.error_codes.code import ErrorCode
 
 CODES: Final[dict[str, ErrorCode]] = {
+    "package_hidden": ErrorCode(
+        "Another module named curation, training, evaluation or ray_jobs is loaded already.",
+        "Start Python in another folder, or rename that module.",
+    ),
     "cluster_unreachable": ErrorCode(
         "Nothing listens at the address of the Ray head.",
         "Start the head with `ray start --head`, or correct the address.",

@@ -7,6 +7,38 @@ from typing import Final
 from medsift.error_codes.code import ErrorCode
 
 CODES: Final[dict[str, ErrorCode]] = {
+    "column_missing": ErrorCode(
+        "A table was given without the columns that a sample needs.",
+        "Name the columns of question and answer, or that of messages.",
+    ),
+    "column_mixed": ErrorCode(
+        "A column mixes values of several kinds, such as text and numbers.",
+        "Make them all text, all bytes, or mappings of the same keys.",
+    ),
+    "column_repeated": ErrorCode(
+        "A table has several columns of one name.",
+        "Rename all but one of them.",
+    ),
+    "column_unknown": ErrorCode(
+        "A named column is not in the table.",
+        "Use one of the columns that the message lists.",
+    ),
+    "row_unknown": ErrorCode(
+        "A run or table has no such row.",
+        "Row ids are source:file:index; rows of a table are numbered from 0.",
+    ),
+    "run_not_newest": ErrorCode(
+        "A selection was added to a run that is not the newest of its manifest.",
+        "Open the newest run, or curate again so that this one is the newest.",
+    ),
+    "run_unknown": ErrorCode(
+        "The manifest has no run of that id.",
+        "Use one of the ids that the message lists; `FROM runs` lists them too.",
+    ),
+    "table_invalid": ErrorCode(
+        "What was given is not a table.",
+        "Give a pyarrow.Table, pandas.DataFrame, datasets.Dataset or list of mappings.",
+    ),
     "filter_failed": ErrorCode(
         "A row filter does not fit the columns, raised, or returned something it may not.",
         "Correct the condition or the function; docs/filters.md lists the columns and answers.",

@@ -20,7 +20,7 @@ from medsift.manifest import read
 from medsift.progress import Event, StageFinished
 from medsift.storage.run_lock import claimed
 
-NAMES = [stage.name for stage in STAGES]
+NAMES = [stage.name for stage in STAGES if stage.name != "filter"]
 
 
 def selection(run: RunResult) -> bytes:

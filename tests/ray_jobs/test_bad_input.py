@@ -448,7 +448,7 @@ def test_more_failures_than_tolerated_end_in_status_4_with_a_manifest(recipe, me
     assert fates(tmp_path / "run")[3] == ("failed", "missing_question")
     said = medsift(*go, "--set", "failures.tolerance=0.25")
     assert said.code == 0
-    assert said.err.count("reused") == len(STAGES)
+    assert said.err.count("reused") == len(STAGES) - 1  # no filter
     assert medsift("report", tmp_path / "run").code == 0
 
 
@@ -514,7 +514,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_once_there_is_room(
     resize(small_disk, "size=64m")
     said = medsift(*go)
     assert said.code == 0, said.err
-    assert said.err.count("reused") == len(STAGES)
+    assert said.err.count("reused") == len(STAGES) - 1  # no filter
     assert selections(small_disk / "run") == selections(tmp_path / "whole")
     leftovers = [item.name for item in (small_disk / "run").rglob("*.partial")]
     assert leftovers == []

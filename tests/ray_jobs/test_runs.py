@@ -21,7 +21,7 @@ from ray_jobs.cli import run
 from ray_jobs.interrupt import RESUME
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
-NAMES = [stage.name for stage in STAGES]
+NAMES = [stage.name for stage in STAGES if stage.name != "filter"]
 START_SECONDS = 200
 MEDQUAD_LINES, PUBMEDQA_LINES = 60, 20
 
