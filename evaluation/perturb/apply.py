@@ -8,8 +8,8 @@ from typing import Final
 
 import pyarrow as pa
 
+from curation.matching.same_pictures import find_same
 from evaluation.perturb import FAMILIES
-from evaluation.perturb.copies import find_same
 from evaluation.perturb.image_swaps import Donors
 from evaluation.perturb.item import Item
 from evaluation.perturb.perturbation import Picture, Skip, Variant
