@@ -1,4 +1,4 @@
-"""Lets a cluster run the command line from a bare working directory: `python -m ray_jobs`."""
+"""Run the command line from a bare working directory, as a cluster does: `python -m ray_jobs`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ from ray_jobs.interpreter import EXIT_CODE, complaint, import_complaint
 
 
 def _start() -> None:
-    """Run the command line, or say in one line why this interpreter cannot."""
+    """Run the command line, or report in one line why this interpreter cannot."""
     fault = complaint()
     if fault is not None:
         _refuse(fault)
+    from medsift.own_packages import ROOMS, put_first
+
+    # `python -m` puts the current folder first, where users have an `evaluation.py` of their own.
+    put_first()
     try:
         from ray_jobs.cli import main
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in (
-            "medsift",
-            "curation",
-            "training",
-            "evaluation",
-            "ray_jobs",
-        ):
+        if (error.name or "").partition(".")[0] in ("medsift", *ROOMS):
             raise  # a fault of ours
         _refuse(import_complaint(error))
     main()
