@@ -1,4 +1,4 @@
-"""Take rows of any table that users hold: Arrow, pandas, `datasets`, or a list of mappings."""
+"""Read columns and take rows of a table: Arrow, pandas, `datasets`, or a list of mappings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 class TableRows:
-    """A user's table: named columns as Python values, and subsets of the kind that was given."""
+    """A user's table: named columns as Python values, and subsets of the kind that was given.
+
+    Raises:
+        UsageError: it is no table, or two columns have the same name.
+    """
 
     def __init__(self, table: Any) -> None:
         self.table = table
@@ -33,7 +37,8 @@ class TableRows:
 
     def column(self, name: str) -> list[Any]:
         """Return the values of a column. Raises UsageError when there is none of that name."""
-        if name not in self.names:
+        # A list of no rows has no columns either.
+        if name not in self.names and not (self.kind == "list" and not self.table):
             raise UsageError(
                 f"the table has no column {name!r}; it has {', '.join(self.names) or 'none'}",
                 code="column_unknown",
@@ -43,37 +48,47 @@ class TableRows:
             case "arrow":
                 values = self.table[name].to_pylist()
             case "pandas":
-                values = [_plain(value) for value in self.table[name].tolist()]
+                # By position, as the name of a column need not be text.
+                column = self.table.iloc[:, self.names.index(name)]
+                values = [_plain(value) for value in column.tolist()]
             case "datasets":
-                values = self.table.with_format(None)[name][:]
+                values = _undecoded(self.table.with_format(None), name)[name][:]
             case _:
                 values = [row.get(name) for row in self.table]
         return [_picture_bytes(value) for value in values]
 
     def take(self, places: Sequence[int], more: Mapping[str, Sequence[Any]] | None = None) -> Any:
-        """Return rows by place, as the kind of table that was given, with further columns.
+        """Return rows by number, as the kind of table that was given, with further columns.
 
-        A further column that the table has already takes its place.
+        A further column never replaces one of the user's: where the table has the name already,
+        it is called `medsift_` and that name.
+
+        Args:
+            places: Numbers of the rows, counted from 0.
+            more: Name → values of the further columns, one per place.
         """
-        more = more or {}
+        import pyarrow as pa
+
+        arrays = {
+            f"medsift_{name}" if name in self.names else name: pa.array(values, _arrow_type(name))
+            for name, values in (more or {}).items()
+        }
+        more = {name: array.to_pylist() for name, array in arrays.items()}
         match self.kind:
             case "arrow":
-                import pyarrow as pa
-
                 rows = self.table.take(pa.array(places, pa.int64()))
-                for name, values in more.items():
-                    rows = rows.drop_columns([name]) if name in rows.column_names else rows
-                    rows = rows.append_column(name, pa.array(values, _arrow_type(name)))
+                for name, array in arrays.items():
+                    rows = rows.append_column(name, array)
                 return rows
             case "pandas":
-                return self.table.iloc[list(places)].assign(
-                    **{name: list(values) for name, values in more.items()}
-                )
+                return self.table.iloc[list(places)].assign(**more)
             case "datasets":
+                from datasets import Value
+
                 rows = self.table.select(list(places))
-                for name, values in more.items():
-                    rows = rows.remove_columns(name) if name in rows.column_names else rows
-                    rows = rows.add_column(name, list(values))
+                for name, array in arrays.items():
+                    # Without the type, a column of nulls only would have none.
+                    rows = rows.add_column(name, more[name], feature=Value(str(array.type)))
                 return rows
             case _:
                 return [
@@ -85,8 +100,9 @@ class TableRows:
 def _arrow_type(name: str) -> pa.DataType:
     import pyarrow as pa
 
-    numbers = {"witness": pa.int64(), "value": pa.float64(), "threshold": pa.float64()}
-    return {**numbers, "weight": pa.float64(), "gain": pa.float64()}.get(name, pa.string())
+    if name == "witness":
+        return pa.int64()
+    return pa.float64() if name in ("value", "threshold", "weight") else pa.string()
 
 
 def _kind(table: Any) -> str:
@@ -115,6 +131,15 @@ def _plain(value: Any) -> Any:
     """Return null for what pandas uses as a missing value."""
     missing = value is None or type(value).__name__ in ("NAType", "NaTType")
     return None if missing or (isinstance(value, float) and value != value) else value
+
+
+def _undecoded(dataset: Any, name: str) -> Any:
+    """Return a dataset whose pictures are the bytes or paths that it has, not decoded ones."""
+    from datasets import Image
+
+    if isinstance(dataset.features[name], Image):
+        return dataset.cast_column(name, Image(decode=False))
+    return dataset
 
 
 def _picture_bytes(value: Any) -> Any:

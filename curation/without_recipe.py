@@ -6,7 +6,7 @@ that stay are those that `medsift curate` would keep of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from curation.table_html import html_table
 from curation.table_rows import TableRows
 from medsift.errors import UsageError
+from medsift.records import DROPPED, FAILED, STRATUM_TAGS, TAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 SOURCE: Final = "table"
 SELECTION: Final = "selected"
 KEPT: Final = "kept"
+RESERVED: Final = frozenset({"name", "runs", "cache", "sources", "encoder", "selections"})
+"""Keys of a recipe that the arguments of `deduplicate` and `select` set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,13 @@ class RowFates:
 
     @property
     def dropped(self) -> Any:
-        """The rows that repeat a kept one, with the reason and that row's number."""
-        return self._with("dropped", "reason", "witness", "value", "threshold")
+        """The rows that repeat a kept one, or have nothing to learn from, with the reason."""
+        return self._with(DROPPED, "reason", "witness", "value", "threshold")
 
     @property
     def failed(self) -> Any:
         """The rows that are no samples, such as those without an answer, with the reason."""
-        return self._with("failed", "reason", "detail")
+        return self._with(FAILED, "reason", "detail")
 
     def why(self, row: int) -> str:
         """Return the fate of a row by its number, in words.
@@ -76,14 +79,17 @@ class RowFates:
         fate = self.fates[row]
         if fate["action"] == KEPT:
             return f"row {row} was kept"
-        words = [f"row {row} was {fate['action']} as {fate['reason']}"]
-        if fate["witness"] is not None:
-            words.append(f"it repeats row {fate['witness']}")
-        if fate["value"] is not None and fate["threshold"] is not None:
-            words.append(f"measured {fate['value']:.3f}, threshold {fate['threshold']:.3f}")
-        if fate["detail"]:
-            words.append(fate["detail"])
-        return ", ".join(words)
+        action = "failed" if fate["action"] == FAILED else f"was {fate['action']}"
+        witness, value, threshold = fate["witness"], fate["value"], fate["threshold"]
+        words = f"row {row} {action} in {fate['stage']}: {fate['reason']}"
+        if witness is not None:
+            words += f" of row {witness}"
+        if value is not None:
+            words += f" ({'value' if witness is None else 'similarity'} {value:.4g}"
+            if threshold is not None:
+                words += f" {'≥' if value >= threshold else '<'} {threshold:.4g}"
+            words += ")"
+        return f"{words}: {fate['detail']}" if fate["detail"] else words
 
     def _places(self, action: str) -> list[int]:
         return [place for place, fate in enumerate(self.fates) if fate["action"] == action]
@@ -99,7 +105,7 @@ class RowFates:
         return len(self.fates)
 
     def __repr__(self) -> str:
-        counts = {action: len(self._places(action)) for action in (KEPT, "dropped", "failed")}
+        counts = {action: len(self._places(action)) for action in (KEPT, DROPPED, FAILED)}
         return f"{len(self):,} rows: " + ", ".join(f"{n:,} {name}" for name, n in counts.items())
 
     def _repr_html_(self) -> str:
@@ -113,13 +119,13 @@ class RowFates:
             for place, fate in enumerate(self.fates)
             if fate["action"] != KEPT
         ]
-        names = ["row", "action", "reason", "witness", "value", "threshold", "detail"]
+        names = ["row", "action", "stage", "reason", "witness", "value", "threshold", "detail"]
         return pa.table({name: [line.get(name) for line in lines] for name in names})
 
 
 @dataclass(frozen=True, slots=True)
 class SelectedRows(RowFates):
-    """The rows of a table that a budget selects, in rank order, beside the fate of all others."""
+    """The rows of a table that a budget selects, in rank order, and the fate of every row."""
 
     order: tuple[int, ...] = ()
     """Numbers of the selected rows, the first selected first."""
@@ -167,14 +173,16 @@ def deduplicate(
         cache: Folder that keeps vectors between calls; none are kept when not given.
 
     Raises:
-        UsageError: no such column, or neither question and answer nor messages.
+        UsageError: no table, no such column or tag, a column of mixed values, or neither question
+            and answer nor messages.
         RecipeError: settings that are not valid.
         InputError, ModelError, StorageError: as a run meets them.
     """
     columns = {"question": question, "answer": answer, "messages": messages, "images": image}
     rows = TableRows(table)
     with _staged(rows, columns, tags or {}, image_root, encoder, settings, cache, ()) as run:
-        return RowFates(rows, *_fates(run("dedup"), len(rows)))
+        # A source without a record is refused; a table without a row has no duplicates.
+        return RowFates(rows, *(_fates(run("dedup"), len(rows)) if len(rows) else _no_fates()))
 
 
 def select(
@@ -187,7 +195,7 @@ def select(
     image: str | None = None,
     image_root: str | Path | None = None,
     tags: Mapping[str, str] | None = None,
-    method: str = "facility_location",
+    method: str | Mapping[str, Any] = "facility_location",
     encoder: str | Mapping[str, Any] = "embedded",
     settings: Mapping[str, Any] | None = None,
     cache: str | Path | None = None,
@@ -204,19 +212,26 @@ def select(
         image: Column of pictures.
         image_root: Folder or URL of relative paths.
         tags: Tag → column; `modality`, `task_type` and `answer_type` name the strata.
-        method: One of the methods of docs/selection.md.
+        method: One of the methods of docs/selection.md, or its settings as in a recipe.
         encoder: As for `deduplicate`.
         settings: Further recipe settings, for example `scores`.
         cache: Folder that keeps vectors between calls.
 
     Raises:
-        UsageError: as `deduplicate`, or a budget that the kept rows cannot fill.
+        UsageError: as `deduplicate`, a table without rows, or a budget that the kept rows cannot
+            fill.
         RecipeError, InputError, ModelError, StorageError: as `deduplicate`.
     """
     columns = {"question": question, "answer": answer, "messages": messages, "images": image}
     rows = TableRows(table)
-    wanted = {"name": SELECTION, "budget": budget, "method": {"kind": method}}
+    kind = {"kind": method} if isinstance(method, str) else dict(method)
+    wanted = {"name": SELECTION, "budget": budget, "method": kind}
     with _staged(rows, columns, tags or {}, image_root, encoder, settings, cache, (wanted,)) as run:
+        if not len(rows):
+            raise UsageError(
+                f"the table has no rows to fill a budget of {budget}; give one with rows",
+                code="table_empty",
+            )
         done = run(None)
         picked = done.upstream.select.selections.read()
         lines = [line for line in picked.to_pylist() if line["selection"] == SELECTION]
@@ -256,16 +271,34 @@ def _staged(
             f"{', '.join(rows.names) or 'no column'}",
             code="column_missing",
         )
-    values = {name: rows.column(column) for name, column in {**used, **tags}.items()}
+    unknown = sorted(set(tags) - set(TAGS))
+    if unknown:
+        raise UsageError(
+            f"{', '.join(unknown)} is no tag; the tags are {', '.join(TAGS)}",
+            code="tag_unknown",
+            tags=unknown,
+        )
+    reserved = sorted(set(settings or {}) & RESERVED)
+    if reserved:
+        raise UsageError(
+            f"settings cannot have {', '.join(reserved)}, which the other arguments set; "
+            "for a whole recipe see ms.curate",
+            code="setting_reserved",
+            settings=reserved,
+        )
+    used |= tags
+    values = {name: rows.column(column) for name, column in used.items()}
     if "images" in values and image_root is None:
         values["images"] = [_absolute(value) for value in values["images"]]
     with TemporaryDirectory(prefix="medsift-table-") as folder:
         file = Path(folder) / "rows.parquet"
-        _write(values, file)
+        _write(values, used, file)
         recipe: Recipe = recipe_yaml.validated(
             Recipe,
             {
-                "strata": [tag for tag in ("modality", "task_type", "answer_type") if tag in tags],
+                # A row that fails is listed; how many may is the caller's to decide.
+                "failures": {"tolerance": 1.0},
+                "strata": [tag for tag in STRATUM_TAGS if tag in tags],
                 **(settings or {}),
                 "name": SOURCE,
                 "runs": folder,
@@ -280,8 +313,6 @@ def _staged(
                 ],
                 "encoder": {"kind": encoder} if isinstance(encoder, str) else dict(encoder),
                 "selections": [dict(one) for one in selections],
-                # A row that fails is listed; how many may is the caller's to decide.
-                "failures": {"tolerance": 1.0},
             },
         )
 
@@ -309,37 +340,47 @@ def _absolute(value: Any) -> Any:
     return value
 
 
-def _write(values: Mapping[str, list[Any]], file: Path) -> None:
+def _write(values: Mapping[str, list[Any]], columns: Mapping[str, str], file: Path) -> None:
+    """Write values as a Parquet file; `columns` are the user's names of theirs.
+
+    Raises:
+        UsageError: a column of values that Arrow cannot put into one type.
+    """
     import pyarrow as pa
 
     from medsift.storage.parts import write_table
 
-    columns = {}
+    arrays = {}
     for name, column in values.items():
         try:
-            columns[name] = pa.array(column)
+            arrays[name] = pa.array(column)
         except pa.ArrowException as error:
             raise UsageError(
-                f"column {name!r} mixes values of several kinds: {str(error).splitlines()[0]}; "
-                "make them all text, bytes, or mappings of the same keys",
+                f"column {columns[name]!r} has values of several kinds, or of one that no file "
+                f"has: {str(error).splitlines()[0]}; make them all text, bytes, or mappings of "
+                "the same keys",
                 code="column_mixed",
-                column=name,
+                column=columns[name],
             ) from error
-    write_table(pa.table(columns), file)
+    write_table(pa.table(arrays), file)
+
+
+def _no_fates() -> tuple[tuple[Mapping[str, Any], ...], pa.Table, pa.Table]:
+    """Return what `_fates` does for a table without rows."""
+    return (), _groups([]), _conflicts([])
 
 
 def _fates(done: StagesDone, rows: int) -> tuple[tuple[Mapping[str, Any], ...], pa.Table, pa.Table]:
     """Return the fate of each row, the groups of duplicates and the contradictions."""
-    import pyarrow as pa
-
     from curation.publish import all_decisions
 
-    nothing = dict.fromkeys(("reason", "witness", "value", "threshold", "detail"))
+    nothing = dict.fromkeys(("stage", "reason", "witness", "value", "threshold", "detail"))
     fates: list[Mapping[str, Any]] = [{"action": KEPT, **nothing}] * rows
     for line in all_decisions(done.stages).to_pylist():
         witness = line["witness"]
         fates[_place(line["row_id"])] = {
             "action": line["action"],
+            "stage": line["stage"],
             "reason": line["reason"],
             "witness": None if witness is None else _place(witness),
             "value": line["value"],
@@ -348,7 +389,13 @@ def _fates(done: StagesDone, rows: int) -> tuple[tuple[Mapping[str, Any], ...], 
         }
     dedup = done.upstream.dedup
     members = [line for line in dedup.clusters.read().to_pylist() if line["kind"] != "image_copy"]
-    groups = pa.table(
+    return tuple(fates), _groups(members), _conflicts(dedup.conflicts_found.read().to_pylist())
+
+
+def _groups(members: Sequence[Mapping[str, Any]]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table(
         {
             "kind": pa.array([line["kind"] for line in members], pa.string()),
             "group": pa.array([line["group_id"] for line in members], pa.string()),
@@ -357,16 +404,19 @@ def _fates(done: StagesDone, rows: int) -> tuple[tuple[Mapping[str, Any], ...], 
             "similarity": pa.array([line["similarity"] for line in members], pa.float64()),
         }
     )
-    found = dedup.conflicts_found.read().to_pylist()
-    conflicts = pa.table(
+
+
+def _conflicts(lines: Sequence[Mapping[str, Any]]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table(
         {
-            "group": pa.array([line["group_id"] for line in found], pa.string()),
-            "row": pa.array([_place(line["row_id"]) for line in found], pa.int64()),
-            "question": pa.array([line["question"] for line in found], pa.string()),
-            "answer": pa.array([line["answer"] for line in found], pa.string()),
+            "group": pa.array([line["group_id"] for line in lines], pa.string()),
+            "row": pa.array([_place(line["row_id"]) for line in lines], pa.int64()),
+            "question": pa.array([line["question"] for line in lines], pa.string()),
+            "answer": pa.array([line["answer"] for line in lines], pa.string()),
         }
     )
-    return tuple(fates), groups, conflicts
 
 
 def _place(row_id: str) -> int:

@@ -7,19 +7,36 @@ script, before installed packages, and Ray puts the driver's folder in front on 
 from __future__ import annotations
 
 import sys
-from importlib.machinery import PathFinder
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 from medsift.errors import UsageError
 
 ROOMS: Final = ("curation", "training", "evaluation", "ray_jobs")
 ROOT: Final = Path(__file__).resolve().parents[1]
-"""The folder that holds MedSift's packages."""
+"""The folder that has MedSift's packages."""
+
+
+class OwnPackagesFinder:
+    """Find the rooms in MedSift's folder, whatever folders are on `sys.path`.
+
+    `sys.path` stays as it is: MedSift's folder in front, often `site-packages`, would hide other
+    modules of the user.
+    """
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return where a room is; None for every other module."""
+        return PathFinder.find_spec(name, [str(ROOT)], target) if name in ROOMS else None
 
 
 def put_first() -> None:
-    """Search MedSift's folder first where another folder hides one of its packages.
+    """Let the names of the rooms mean MedSift's packages from now on in this process.
 
     Raises:
         UsageError: a package of that name is loaded already, so that both cannot be used in one
@@ -27,35 +44,57 @@ def put_first() -> None:
     """
     for name in ROOMS:
         loaded = sys.modules.get(name)
-        if loaded is not None and not _is_own(getattr(loaded, "__file__", None), name):
-            place = getattr(loaded, "__file__", None) or name
-            raise UsageError(
-                f"{place} is loaded as {name!r} and hides MedSift's package of that name; start "
-                "Python in another folder, or rename that module",
-                code="package_hidden",
-                package=name,
-                path=str(place),
-            )
-    if hidden():
-        root = str(ROOT)
-        sys.path[:] = [root, *(entry for entry in sys.path if entry != root)]
-        sys.path_importer_cache.pop(root, None)
+        path = None if loaded is None else _path_of(loaded)
+        if loaded is not None and not _is_own(path, name):
+            raise hidden_error(name, path or name, f"is loaded as {name!r}")
+    if OwnPackagesFinder not in sys.meta_path:
+        sys.meta_path.insert(0, OwnPackagesFinder)
 
 
-def hidden() -> dict[str, str]:
-    """Return package → the file or folder that Python would load in place of MedSift's."""
-    found = {}
+def hidden_error(name: str, path: str, state: str) -> UsageError:
+    """Return the error about a file or folder that hides one of MedSift's packages."""
+    return UsageError(
+        f"{path} {state} and hides MedSift's package of that name; start Python in another "
+        "folder, or rename that module",
+        code="package_hidden",
+        package=name,
+        path=path,
+    )
+
+
+def hiding(folders: Sequence[str]) -> dict[str, str]:
+    """Return package → the file or folder in `folders` that Python would load in its place."""
+    others = {}
     for name in ROOMS:
-        spec = PathFinder.find_spec(name, sys.path)
-        place = (
-            None
-            if spec is None
-            else spec.origin or next(iter(spec.submodule_search_locations or ()), None)
-        )
-        if place is not None and not _is_own(place, name):
-            found[name] = str(place)
-    return found
+        spec = PathFinder.find_spec(name, list(folders))
+        if spec is not None:
+            path = spec.origin or next(iter(spec.submodule_search_locations or ()), None)
+            if path is not None and not _is_own(path, name):
+                others[name] = path
+    return others
 
 
-def _is_own(place: str | None, name: str) -> bool:
-    return place is not None and Path(place).resolve() == (ROOT / name / "__init__.py").resolve()
+def worker_hook() -> Callable[[], None]:
+    """Return a function for `worker_process_setup_hook` that calls `put_first` on a Ray worker."""
+
+    # A function inside a function travels by value: where MedSift itself only comes with the
+    # driver's folder, which Ray puts on the path after this hook, there is nothing to do, as that
+    # folder is then the first.
+    def medsift_packages_first() -> None:
+        try:
+            from medsift import own_packages
+        except ImportError:
+            return
+        own_packages.put_first()
+
+    return medsift_packages_first
+
+
+def _path_of(module: ModuleType) -> str | None:
+    # A folder without `__init__.py` has no file.
+    folders = list(getattr(module, "__path__", ()))
+    return getattr(module, "__file__", None) or next(iter(folders), None)
+
+
+def _is_own(path: str | None, name: str) -> bool:
+    return path is not None and Path(path).resolve() == (ROOT / name / "__init__.py").resolve()

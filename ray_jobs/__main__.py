@@ -12,16 +12,14 @@ def _start() -> None:
     fault = complaint()
     if fault is not None:
         _refuse(fault)
+    from medsift.own_packages import ROOMS, put_first
+
+    # `python -m` puts the current folder first, where users have an `evaluation.py` of their own.
+    put_first()
     try:
         from ray_jobs.cli import main
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in (
-            "medsift",
-            "curation",
-            "training",
-            "evaluation",
-            "ray_jobs",
-        ):
+        if (error.name or "").partition(".")[0] in ("medsift", *ROOMS):
             raise  # a fault of ours
         _refuse(import_complaint(error))
     main()

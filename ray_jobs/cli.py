@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from medsift.errors import ManifestError, MedSiftError
+from medsift.own_packages import put_first
 from medsift.storage.local_paths import with_local_paths
 from medsift.storage.temporary import check_temporary_folder
 from ray_jobs.commands.compare import compare
@@ -159,6 +160,7 @@ def run(arguments: Sequence[str]) -> int:
     session = Session()
     _forget_manifests()
     try:
+        put_first()
         status = program()(
             args=list(arguments), prog_name="medsift", standalone_mode=False, obj=session
         )

@@ -7,12 +7,15 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from medsift.errors import UsageError
+from medsift.own_packages import ROOMS, hidden_error, worker_hook
 from ray_jobs.ray_token import offer_token
 
 ADDRESS = "RAY_ADDRESS"
 REACH_SECONDS = 10.0
+ANSWER_SECONDS = 60.0
 
 
 @contextmanager
@@ -24,7 +27,11 @@ def connected(workers: int | None = None) -> Iterator[None]:
     initialised in this process, it is used and left unchanged. Otherwise a local Ray of `workers`
     CPUs (all of them when None) is started, and stopped after the block.
 
-    Raises UsageError when the named cluster does not answer or wants another token.
+    On its workers, MedSift's packages win over modules of the same names in the current folder.
+
+    Raises:
+        UsageError: the named cluster does not answer or wants another token, or the workers of a
+            Ray that was initialised before load another package in place of one of MedSift's.
     """
     offer_token()
     # Ray's C++ core writes internal notices to the terminal, marked as errors.
@@ -32,6 +39,7 @@ def connected(workers: int | None = None) -> Iterator[None]:
     import ray
 
     if ray.is_initialized():
+        _refuse_hidden_packages()
         yield
         return
     logging.getLogger("ray").setLevel(logging.ERROR)
@@ -52,7 +60,12 @@ def _join(address: str) -> None:
 
     require_reachable(address)
     try:
-        ray.init(address=address, log_to_driver=False, configure_logging=False)
+        ray.init(
+            address=address,
+            runtime_env=_worker_setup(),
+            log_to_driver=False,
+            configure_logging=False,
+        )
     except (ConnectionError, RayError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(
@@ -70,10 +83,60 @@ def _start(workers: int | None) -> None:
     ray.init(
         address="local",
         num_cpus=workers,
+        runtime_env=_worker_setup(),
         include_dashboard=False,
         log_to_driver=False,
         configure_logging=False,
     )
+
+
+def _worker_setup() -> dict[str, Any]:
+    """Return the runtime environment of MedSift's workers.
+
+    Ray puts the driver's folder in front of `sys.path` on every worker, after this hook, and it
+    hands no other folder on: a changed PYTHONPATH would come behind it.
+    """
+    return {"worker_process_setup_hook": worker_hook()}
+
+
+def _refuse_hidden_packages() -> None:
+    """Ask one worker whether MedSift's packages are found there under their names.
+
+    Ray sets workers up by `ray.init` only, so that a Ray which somebody else initialised in this
+    process stays as it is.
+
+    Raises:
+        UsageError: another module hides one of them.
+    """
+    import ray
+    from ray.exceptions import GetTimeoutError, RayError
+
+    rooms = ROOMS
+
+    def other_packages() -> dict[str, str]:
+        import importlib.util
+        import os
+
+        medsift = importlib.util.find_spec("medsift")
+        if medsift is None or medsift.origin is None:
+            return {}
+        root = os.path.realpath(os.path.dirname(os.path.dirname(medsift.origin)))  # noqa: PTH120
+        others = {}
+        for name in rooms:
+            spec = importlib.util.find_spec(name)
+            folders = [] if spec is None else list(spec.submodule_search_locations or ())
+            path = None if spec is None else (folders or [spec.origin])[0]
+            if path is not None and os.path.realpath(path) != os.path.join(root, name):  # noqa: PTH118
+                others[name] = path
+        return others
+
+    asked: Any = ray.remote(num_cpus=0)(other_packages)
+    try:
+        others = ray.get(asked.remote(), timeout=ANSWER_SECONDS)
+    except (GetTimeoutError, RayError):
+        return  # says nothing about names; the run itself will report what is wrong
+    for name, path in others.items():
+        raise hidden_error(name, path, "is first on the workers of the Ray that is running here")
 
 
 def require_reachable(address: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from medsift.errors import MedSiftError, UsageError
+from medsift.own_packages import ROOMS, hiding
 from ray_jobs.console import one_line
 from ray_jobs.ray_token import find_token
 
@@ -23,6 +24,8 @@ _PROBE = (
     "import sys\n"
     "from pathlib import Path\n"
     "from medsift.errors import MedSiftError\n"
+    "from medsift.own_packages import put_first\n"
+    "put_first()\n"
     "from ray_jobs.cluster import connected, describe\n"
     "from ray_jobs.sharing import check_nodes\n"
     "try:\n"
@@ -56,6 +59,7 @@ def examine(folder: Path, *, start_ray: bool = True) -> Iterator[Finding]:
     """
     yield python()
     yield from packages()
+    yield package_names(Path.cwd())
     yield devices()
     yield faiss()
     yield weights()
@@ -90,6 +94,20 @@ def packages() -> Iterator[Finding]:
     fitting = sum(finding.status == "OK" for finding in findings)
     yield from (finding for finding in findings if finding.status != "OK")
     yield Finding("OK", "packages", f"{fitting} of {len(findings)} fit the declared bounds")
+
+
+def package_names(folder: Path) -> Finding:
+    """Report modules in `folder`, or on the path, that have the name of one of our packages."""
+    others = hiding([str(folder), *(entry for entry in sys.path if entry)])
+    if not others:
+        return Finding("OK", "package names", f"nothing in {folder} hides {', '.join(ROOMS)}")
+    return Finding(
+        "WARN",
+        "package names",
+        f"{', '.join(sorted(others.values()))}: named as a package of MedSift, whose commands and "
+        "workers use their own",
+        "rename it, or start Python in another folder, to import both in one process",
+    )
 
 
 def _package(text: str) -> Finding | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def curate(
-    recipe: str | Path | Recipe,
+    recipe: str | Path | Mapping[str, Any] | Recipe,
     run_dir: str | Path | None = None,
     *,
     set: Sequence[str] = (),
@@ -28,7 +28,7 @@ def curate(
     """Run a recipe and return the run; finished stages are reused.
 
     Args:
-        recipe: A YAML file, the name of a shipped recipe, or an `ms.Recipe`.
+        recipe: A YAML file, the name of a shipped recipe, an `ms.Recipe`, or its settings.
         run_dir: Where the run is kept; the folder that the recipe names when not given.
         set: Changes of single settings, each ``"a.b=value"``.
         ray: Run on Ray, or in this process; as the recipe says when not given.
@@ -37,15 +37,11 @@ def curate(
     Raises:
         MedSiftError: as `medsift curate`; its `code` says what went wrong.
     """
-    from curation.recipe import load_recipe
+    from curation.recipe import Recipe, load_recipe
     from curation.run import Run
     from ray_jobs.actions.curate import curate_quietly
-    from ray_jobs.cli_args import recipe_path
 
-    if isinstance(recipe, (str, Path)):
-        loaded = load_recipe(recipe_path(str(recipe)), set)
-    else:
-        loaded = _changed(recipe, set)
+    loaded: Recipe = _loaded(Recipe, load_recipe, recipe, set)
     target = Path(run_dir) if run_dir is not None else loaded.run_dir
     on_ray = loaded.compute.ray if ray is None else ray
     result = curate_quietly(loaded, target, on_ray, listener)
@@ -53,7 +49,7 @@ def curate(
 
 
 def train(
-    recipe: str | Path | TrainingRecipe,
+    recipe: str | Path | Mapping[str, Any] | TrainingRecipe,
     *,
     set: Sequence[str] = (),
     ray: bool = True,
@@ -62,7 +58,8 @@ def train(
     """Fine-tune a model on a selection and return the adapter's place and lineage.
 
     Args:
-        recipe: A YAML file, the name of a shipped recipe, or a `TrainingRecipe`.
+        recipe: A YAML file, the name of a shipped recipe, a `TrainingRecipe`, or its settings, for
+            example ``{"name": "small", "run": "medsift-runs/vqa_rad", …}``.
         set: Changes of single settings, each ``"a.b=value"``.
         ray: Train on Ray Train, or in this process.
         listener: Called with every event of the training.
@@ -71,18 +68,14 @@ def train(
         MedSiftError: as `medsift train`.
     """
     from ray_jobs.actions.train import train_quietly
-    from ray_jobs.cli_args import recipe_path
-    from training.recipe import load_training
+    from training.recipe import TrainingRecipe, load_training
 
-    if isinstance(recipe, (str, Path)):
-        loaded = load_training(recipe_path(str(recipe)), set)
-    else:
-        loaded = _changed(recipe, set)
+    loaded: TrainingRecipe = _loaded(TrainingRecipe, load_training, recipe, set)
     return train_quietly(loaded, ray, listener)
 
 
 def evaluate(
-    recipe: str | Path | EvaluationRecipe,
+    recipe: str | Path | Mapping[str, Any] | EvaluationRecipe,
     *,
     set: Sequence[str] = (),
     ray: bool | None = None,
@@ -91,7 +84,7 @@ def evaluate(
     """Ask models about benchmarks, score the replies, and return the metrics and their manifest.
 
     Args:
-        recipe: A YAML file, the name of a shipped recipe, or an `EvaluationRecipe`.
+        recipe: A YAML file, the name of a shipped recipe, an `EvaluationRecipe`, or its settings.
         set: Changes of single settings, each ``"a.b=value"``.
         ray: Ask on Ray, or in this process; as the recipe says when not given.
         listener: Called with every event of the evaluation.
@@ -99,20 +92,27 @@ def evaluate(
     Raises:
         MedSiftError: as `medsift evaluate`.
     """
-    from evaluation.recipe import load_evaluation
+    from evaluation.recipe import EvaluationRecipe, load_evaluation
     from ray_jobs.actions.evaluate import evaluate_quietly
-    from ray_jobs.cli_args import recipe_path
 
-    if isinstance(recipe, (str, Path)):
-        loaded = load_evaluation(recipe_path(str(recipe)), set)
-    else:
-        loaded = _changed(recipe, set)
+    loaded: EvaluationRecipe = _loaded(EvaluationRecipe, load_evaluation, recipe, set)
     return evaluate_quietly(loaded, loaded.compute.ray if ray is None else ray, listener)
 
 
-def _changed(recipe: Any, changes: Sequence[str]) -> Any:
-    """Return a recipe with single settings changed. Raises RecipeError."""
-    from medsift import recipe_yaml
+def _loaded(
+    kind: type[Any], load: Callable[[Path, Sequence[str]], Any], recipe: Any, changes: Sequence[str]
+) -> Any:
+    """Return a recipe of a kind from a file, a shipped name, settings or itself, with changes.
 
-    settings: Mapping[str, Any] = recipe.model_dump(mode="json")
-    return recipe_yaml.validated(type(recipe), dict(settings), changes) if changes else recipe
+    Raises:
+        RecipeError: there is no such recipe, or it is not valid.
+    """
+    from medsift import recipe_yaml
+    from ray_jobs.cli_args import recipe_path
+
+    if isinstance(recipe, (str, Path)):
+        return load(recipe_path(str(recipe)), changes)
+    if isinstance(recipe, kind) and not changes:
+        return recipe
+    settings = dict(recipe) if isinstance(recipe, Mapping) else recipe.model_dump(mode="json")
+    return recipe_yaml.validated(kind, settings, changes)

@@ -20,6 +20,7 @@ from curation.phantoms.alterations import altered
 from curation.phantoms.defects import MIN_IMAGES, TRUTH, Job, Plan, plan_set
 from curation.phantoms.noise import plant_noise
 from medsift.errors import StorageError, UsageError
+from medsift.own_packages import put_first
 
 MARKER = "phantoms.json"
 VERSION = 1
@@ -139,7 +140,8 @@ def _drain(jobs: list[Job], write: partial[None], workers: int) -> None:
         _finish(results)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    # A spawned process searches the folders of this one anew, that of the user first.
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=put_first) as pool:
         results = pool.map(write, jobs, chunksize=max(1, min(64, len(jobs) // (4 * workers))))
         _finish(results)
 

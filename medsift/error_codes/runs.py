@@ -12,7 +12,7 @@ CODES: Final[dict[str, ErrorCode]] = {
         "Name the columns of question and answer, or that of messages.",
     ),
     "column_mixed": ErrorCode(
-        "A column mixes values of several kinds, such as text and numbers.",
+        "A column has values of several kinds, such as text and numbers, or arrays.",
         "Make them all text, all bytes, or mappings of the same keys.",
     ),
     "column_repeated": ErrorCode(
@@ -50,5 +50,17 @@ CODES: Final[dict[str, ErrorCode]] = {
     "stage_unknown": ErrorCode(
         "There is no stage of that name.",
         "Use one of the names that the message lists.",
+    ),
+    "table_empty": ErrorCode(
+        "A selection was asked of a table without rows.",
+        "Give a table with rows.",
+    ),
+    "setting_reserved": ErrorCode(
+        "A setting repeats what another argument of the call sets.",
+        "Use the argument, or write a recipe for `ms.curate`.",
+    ),
+    "tag_unknown": ErrorCode(
+        "A column was named as a tag that MedSift does not have.",
+        "Use one of the tags that the message lists.",
     ),
 }
