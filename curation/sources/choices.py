@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from curation.sources.cells import check_depth, is_nothing, list_value
+from curation.sources.cell_values import check_depth, is_nothing, list_value
 from medsift.errors import InputError
 from medsift.options import LETTERS, letter_of, split_options, without_letters
 from medsift.text import shown

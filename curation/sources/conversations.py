@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from curation.sources.cells import check_depth, is_nothing, list_value
-from curation.sources.faults import RowFault
-from curation.sources.marks import MARKER, MEDIA_UNREAD
+from curation.sources.cell_values import check_depth, is_nothing, list_value
+from curation.sources.picture_marks import MEDIA_UNREAD
 from curation.sources.pictures import MALFORMED, PICTURE_KEYS
+from curation.sources.row_faults import RowFault
 from medsift.errors import InputError
 from medsift.text import shown
+from medsift.vocabulary import IMAGE_MARK
 
 ROLE_NAMES: Final = {
     "human": "user",
@@ -161,7 +162,7 @@ def _read_part(part: Any, place: int) -> tuple[str, Any]:
             MEDIA_UNREAD,
             f"turn {place} holds a part of type {shown(kind)}; only text and image are read",
         )
-    return MARKER, _part_image(part, place)
+    return IMAGE_MARK, _part_image(part, place)
 
 
 def _part_image(part: Mapping[str, Any], place: int) -> Any:

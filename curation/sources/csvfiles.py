@@ -11,7 +11,7 @@ from contextlib import suppress
 from itertools import chain, islice
 from typing import Any, Final
 
-from curation.sources.batches import Bad
+from curation.sources.record_batches import Bad
 from medsift.errors import InputError
 
 Record = tuple[int, dict[str, Any] | Bad]

@@ -11,15 +11,15 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from curation.sources.batches import Batch, find_column
+from curation.sources.build_rows import Place, build_rows
+from curation.sources.column_mapping import Mapper
 from curation.sources.files import InputFile, content_hash
-from curation.sources.mapping import Mapper
-from curation.sources.origin import SPLIT, OriginColumns, offered_schema, with_origin
+from curation.sources.path_columns import SPLIT, OriginColumns, offered_schema, with_origin
 from curation.sources.reader import Shard, Unread
-from curation.sources.rows import Place, build_rows
+from curation.sources.record_batches import Batch, find_column
 from curation.sources.sidecar_files import beside_columns
 from curation.sources.tabular import Columns, TabularReader, check_columns
-from curation.sources.unread import PEEKED, Look, unread_columns
+from curation.sources.unread_columns import PEEKED, Look, unread_columns
 from medsift import records
 from medsift.errors import InputError
 from medsift.images.blob_store import BlobStore

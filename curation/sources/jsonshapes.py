@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from curation.sources.batches import Bad, parse_json
 from curation.sources.jsonfiles import BOM, WHITE, split_lines
+from curation.sources.record_batches import Bad, parse_json
 from medsift.errors import InputError
 
 Shape = Literal["json", "jsonl", "object", "columns"]

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.sources.batches import BATCH_BYTES, BATCH_ROWS, Bad, Batch, find_column
 from curation.sources.files import InputFile
 from curation.sources.reader import Shard
+from curation.sources.record_batches import BATCH_BYTES, BATCH_ROWS, Bad, Batch, find_column
 from curation.sources.sidecar_files import beside_columns
 from medsift.errors import InputError
 from medsift.storage.locations import open_input

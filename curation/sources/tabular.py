@@ -10,15 +10,15 @@ from typing import ClassVar
 import pyarrow as pa
 from pydantic import Field
 
-from curation.sources.batches import find_column
+from curation.sources.build_rows import Place, build_rows
+from curation.sources.column_mapping import Mapper, has_target
+from curation.sources.file_formats import Format, Reading, cut, load, look, peek, suffix_format
 from curation.sources.files import InputFile, find, fingerprints, refuse_empty, root_of
-from curation.sources.formats import Format, Reading, cut, load, look, peek, suffix_format
 from curation.sources.jsonfiles import LINE_BYTES
-from curation.sources.mapping import Mapper, has_target
-from curation.sources.origin import SPLIT, OriginColumns, offered_schema, origins, with_origin
+from curation.sources.path_columns import SPLIT, OriginColumns, offered_schema, origins, with_origin
 from curation.sources.reader import Reader, Shard, Unread
-from curation.sources.rows import Place, build_rows
-from curation.sources.unread import Look, unread_columns
+from curation.sources.record_batches import find_column
+from curation.sources.unread_columns import Look, unread_columns
 from medsift import records
 from medsift.errors import InputError
 from medsift.images.blob_store import BlobStore

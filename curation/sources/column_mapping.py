@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.sources.arrays import as_values, is_bytes, is_container, is_list, without_nan
-from curation.sources.batches import Bad, Batch, find_column
+from curation.sources.arrow_values import as_values, is_bytes, is_container, is_list, without_nan
 from curation.sources.expressions import column_names, engine, unrepeatable
-from curation.sources.failing import failing_rows, mapping_fault
+from curation.sources.failed_expressions import failing_rows, mapping_fault
 from curation.sources.files import nearest
+from curation.sources.record_batches import Bad, Batch, find_column
 from curation.sources.sidecar_files import beside_columns
 from medsift.errors import InputError, RecipeError
 from medsift.records import TAGS

@@ -13,9 +13,16 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 
 from curation.sources import csvfiles, jsonfiles, jsonshapes, parquetfiles
-from curation.sources.batches import BATCH_BYTES, BATCH_ROWS, Bad, Batch, read_record, untyped_batch
 from curation.sources.files import InputFile
 from curation.sources.reader import Kind, Shard
+from curation.sources.record_batches import (
+    BATCH_BYTES,
+    BATCH_ROWS,
+    Bad,
+    Batch,
+    read_record,
+    untyped_batch,
+)
 from medsift.errors import InputError
 from medsift.storage.locations import open_input, without_query
 

@@ -32,7 +32,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from curation.sources.batches import Batch, find_column, string_array
+from curation.sources.record_batches import Batch, find_column, string_array
 from medsift.errors import InputError
 from medsift.vocabulary import Split, split_of
 

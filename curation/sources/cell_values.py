@@ -8,7 +8,7 @@ import math
 import re
 from typing import Any, Final
 
-from curation.sources.batches import too_deep, whole_text
+from curation.sources.record_batches import too_deep, whole_text
 from medsift.errors import InputError
 from medsift.text import shown
 
