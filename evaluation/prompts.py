@@ -99,7 +99,7 @@ def _language(item: Item) -> str:
 
 
 def _placed(words: str, pictures: int) -> str:
-    """Words with a mark for each picture: where the item shows them all in order, else all first."""
+    """Words with a mark a picture: where the item shows them all in order, else all first."""
     found = [int(number or 0) for number in MARKER.findall(words)]
     in_order = found in ([0] * pictures, list(range(1, pictures + 1)))
     if pictures and in_order:

@@ -133,10 +133,19 @@ class TabularReader(Reader):
         looked = {file.name: look(file, self._reading()) for file in files if file.size}
         filled = {name: item for name, item in looked.items() if item.count}
         if not filled:
-            raise InputError(f"{self.path!r} holds no records; give files with at least one")
+            raise InputError(
+                f"{self.path!r} holds no records; give files with at least one",
+                code="source_empty",
+                source=self.name,
+                path=self.path,
+            )
         problems = [item.problem for item in filled.values()]
         if all(problems):
-            raise InputError(f"source {self.name!r}: {problems[0]}")
+            raise InputError(
+                f"source {self.name!r}: {problems[0]}",
+                code="records_unreadable",
+                source=self.name,
+            )
         mapped = SPLIT in self.expressions()
         silent = [
             name
@@ -166,7 +175,10 @@ def check_columns(
         if not any(has_target(target, columns, present) for target in choice):
             raise InputError(
                 f"source {source!r} has no {' or '.join(choice)}: map it under columns, from"
-                f" one of {', '.join(present) or 'no columns'}"
+                f" one of {', '.join(present) or 'no columns'}",
+                code="target_missing",
+                source=source,
+                targets=list(choice),
             )
 
 

@@ -147,7 +147,12 @@ class WebDatasetReader(Reader):
                 if isinstance(item, TarSample):
                     names[file.name].update(dict.fromkeys(item.fields))
         if not count:
-            raise InputError(f"{self.path!r} holds no records; give tars with at least one")
+            raise InputError(
+                f"{self.path!r} holds no records; give tars with at least one",
+                code="source_empty",
+                source=self.name,
+                path=self.path,
+            )
         silent = [
             name
             for name, fields in names.items()

@@ -37,8 +37,8 @@ def to_messages(
     marks = sum(content.count(IMAGE_MARK) for _, content in turns)
     if marks != len(pictures):
         raise UsageError(
-            f"a request has {marks} marks for {len(pictures)} pictures; put one {IMAGE_MARK} for each"
-            " picture into its turns"
+            f"a request has {marks} marks for {len(pictures)} pictures; put one {IMAGE_MARK} for"
+            " each picture into its turns"
         )
     urls = (data_url(picture, image_format, max_pixels) for picture in pictures)
     return [{"role": role, "content": _content(content, urls)} for role, content in turns]
