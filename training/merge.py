@@ -13,11 +13,11 @@ from pydantic import ValidationError
 
 from medsift.errors import InputError, ModelError, UsageError
 from medsift.models.adapters import with_adapter
-from medsift.models.image_text import MARK
 from medsift.models.language_model import quietly
+from medsift.vocabulary import IMAGE_MARK, LINEAGE_NAME
 from training.base_model import AnyBase, Base, PretrainedBase, load_base
 from training.checkpoint import whole_folder
-from training.lineage import LINEAGE_FILE, read_lineage
+from training.lineage import read_lineage
 from training.output_dir import CARD
 from training.recipe import TrainingRecipe
 
@@ -73,7 +73,7 @@ def merge(result: Path, output: Path, tolerance: float = TOLERANCE) -> Merged:
     with whole_folder(output, "--output") as partial:
         _save(merged, partial)
         (base.processor or base.tokenizer).save_pretrained(partial)
-        for name in (LINEAGE_FILE, CARD):
+        for name in (LINEAGE_NAME, CARD):
             shutil.copyfile(result / name, partial / name)
         del base, adapted, merged
         loaded = load_base(PretrainedBase(model=str(partial)), "float32", full=True)
@@ -92,7 +92,7 @@ def _base_of(told: Mapping[str, Any], result: Path) -> AnyBase:
         recipe = TrainingRecipe.from_stored(told["recipe"])
     except ValidationError as error:
         raise InputError(
-            f"{result / LINEAGE_FILE} holds no recipe of this version: {error.errors()[0]['msg']}; "
+            f"{result / LINEAGE_NAME} holds no recipe of this version: {error.errors()[0]['msg']}; "
             "train again"
         ) from error
     if recipe.lora.full:
@@ -116,7 +116,7 @@ def _stored_dtype(config: AnyBase) -> Any:
 def _probe(base: Base, question: str) -> dict[str, Tensor]:
     """Inputs of a question, with a picture where the model sees."""
     how: dict[str, Any] = {"return_tensors": "pt", "add_special_tokens": False}
-    mark = "" if base.processor is None else MARK
+    mark = "" if base.processor is None else IMAGE_MARK
     text = base.chat.chat([("user", f"{mark}{question}")])
     if text is None:
         raise ModelError(f"the chat template of {base.name} refuses a question")

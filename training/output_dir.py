@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from medsift.models.language_model import quietly
 from medsift.storage.parts import written_whole
+from medsift.vocabulary import LINEAGE_NAME
 from training.card import evaluation_of, model_card
 from training.checkpoint import save_adapter, whole_folder
-from training.lineage import LINEAGE_FILE, read_lineage
+from training.lineage import read_lineage
 from training.prepare import Prepared
 from training.sharding import whole
 from training.trainable import trained_parameters
@@ -57,12 +58,12 @@ def write_result(
         (base.processor or base.tokenizer).save_pretrained(partial)
         (partial / CARD).write_text(model_card(told, ()), encoding="utf-8")
         text = json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False)
-        (partial / LINEAGE_FILE).write_text(text, encoding="utf-8")
+        (partial / LINEAGE_NAME).write_text(text, encoding="utf-8")
 
 
 def finished(training: Training) -> bool:
     """Whether the training has a whole result already."""
-    return (training.result / LINEAGE_FILE).is_file()
+    return (training.result / LINEAGE_NAME).is_file()
 
 
 def renew_card(training: Training) -> None:

@@ -78,7 +78,9 @@ def make_phantoms(
         unfinished.replace(out)
     except OSError as error:
         raise StorageError(
-            f"cannot write phantoms to {out}: {error}; choose a writable folder with room"
+            f"cannot write phantoms to {out}: {error}; choose a writable folder with room",
+            code="output_unwritable",
+            path=str(out),
         ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -94,7 +96,12 @@ def _check(images: int, seed: int, workers: int, wrong_answers: int, mismatched:
         ("mismatched", mismatched, 0),
     ):
         if value < least:
-            raise UsageError(f"{name}={value}: must be at least {least}; raise it")
+            raise UsageError(
+                f"{name}={value}: must be at least {least}; raise it",
+                code="phantom_option_invalid",
+                option=name,
+                least=least,
+            )
 
 
 def _holds(out: Path, order: dict[str, int]) -> bool:
@@ -105,7 +112,9 @@ def _holds(out: Path, order: dict[str, int]) -> bool:
     if marker.is_file() and marker.read_text(encoding="utf-8") == json.dumps(order) + "\n":
         return True
     raise UsageError(
-        f"{out} is not empty and not this phantom set: name a new folder or remove that one"
+        f"{out} is not empty and not this phantom set: name a new folder or remove that one",
+        code="phantom_folder_in_the_way",
+        path=str(out),
     )
 
 

@@ -6,4 +6,9 @@ from typing import Final
 
 from medsift.error_codes.code import ErrorCode
 
-CODES: Final[dict[str, ErrorCode]] = {}
+CODES: Final[dict[str, ErrorCode]] = {
+    "run_missing": ErrorCode(
+        "The manifest holds no run.",
+        "Make one with `medsift curate RECIPE`.",
+    ),
+}
