@@ -27,7 +27,8 @@ def load_once(settings: Loadable[Loaded]) -> Loaded:
     its own. Raises ModelError as `build` does.
     """
     # The fingerprint covers the weights: a folder whose content changed is loaded again.
-    loaded: Loaded = _load(settings, settings.fingerprint())
+    frozen: Any = settings
+    loaded: Loaded = _load(frozen, settings.fingerprint())
     return loaded
 
 
