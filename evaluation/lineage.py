@@ -34,5 +34,6 @@ def lineage_of(config: GeneratorConfig) -> Lineage:
         return Lineage(told["training_id"], told["contaminated"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path} is no lineage: {error}; put back the folder as training wrote it"
+            f"{path} is no lineage: {error}; put back the folder as training wrote it",
+            code="lineage_unreadable",
         ) from error

@@ -132,7 +132,8 @@ class PartWriter:
             yield
         except OSError as error:
             raise StorageError(
-                f"cannot write under {self.out}: {error}; free some space or change --run-dir"
+                f"cannot write under {self.out}: {error}; free some space or change --run-dir",
+                code="disk_refused",
             ) from error
 
     def _append(self, name: str, table: pa.Table) -> None:
@@ -228,7 +229,8 @@ def end_stream(items: Sequence[Any], out: Path) -> None:
     if missing:
         raise LedgerError(
             f"{len(missing)} of {len(items)} pieces of work under {out} never finished, the first "
-            f"is number {missing[0]}; run the same command again"
+            f"is number {missing[0]}; run the same command again",
+            code="work_unfinished",
         )
 
 

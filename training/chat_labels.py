@@ -111,7 +111,8 @@ class ChatEncoder:
                 raise ModelError(
                     f"the processor of {self.base.name} moves answers among its picture tokens in "
                     "a way that is not understood; train on samples with all pictures before the "
-                    "first answer"
+                    "first answer",
+                    code="model_unsuitable",
                 )
             labels[place] = ids[place]
         return labels
@@ -171,7 +172,8 @@ class ChatEncoder:
         if sample.pictures and self.base.processor is None:
             raise ModelError(
                 f"model {self.base.name} sees no pictures and sample {sample.row_id} has some; "
-                "name a vision-language model, or a selection of text alone"
+                "name a vision-language model, or a selection of text alone",
+                code="model_unsuitable",
             )
         turns = _learnable(sample.turns)
         answers = [place for place, (role, _) in enumerate(turns) if role == "assistant"]

@@ -163,7 +163,7 @@ def read_state(checkpoint: Path) -> tuple[State, dict[str, Any]]:
         decisive = told.pop("decisive")
         return State(**told), decisive
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StorageError(_unreadable(checkpoint, error)) from error
+        raise StorageError(_unreadable(checkpoint, error), code="checkpoint_unreadable") from error
 
 
 def restore(
@@ -205,7 +205,8 @@ def restore_weights(checkpoint: Path, model: Any) -> None:
     if strange:
         raise ModelError(
             f"checkpoint {checkpoint} and the model differ in {len(strange)} trained weights, the "
-            f"first is {strange[0]}; it was made on another model"
+            f"first is {strange[0]}; it was made on another model",
+            code="checkpoint_of_other_training",
         )
     with torch.no_grad():
         for name, parameter in parameters.items():
@@ -235,7 +236,8 @@ def whole_folder(path: Path, setting: str = "checkpoints.storage") -> Iterator[P
         partial.replace(path)
     except OSError as error:
         raise StorageError(
-            f"cannot write {path}: {error}; free some space or choose another {setting}"
+            f"cannot write {path}: {error}; free some space or choose another {setting}",
+            code="disk_refused",
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -245,14 +247,16 @@ def _check_same(checkpoint: Path, theirs: Mapping[str, Any], ours: Mapping[str, 
     if theirs.get("base") != ours.get("base"):
         raise ModelError(
             f"checkpoint {checkpoint} was made on another model; give this training a new name, or "
-            "the model it began with"
+            "the model it began with",
+            code="checkpoint_of_other_training",
         )
     changed = [key for key in sorted({*theirs, *ours}) if theirs.get(key) != ours.get(key)]
     if changed:
         key = changed[0]
         raise UsageError(
             f"checkpoint {checkpoint} was made with {key} {_short(theirs.get(key))}, the recipe "
-            f"has {_short(ours.get(key))}; give this training a new name, or take the change back"
+            f"has {_short(ours.get(key))}; give this training a new name, or take the change back",
+            code="checkpoint_of_other_training",
         )
 
 
@@ -263,7 +267,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         found: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise StorageError(_unreadable(path.parent, error)) from error
+        raise StorageError(_unreadable(path.parent, error), code="checkpoint_unreadable") from error
     return found
 
 

@@ -87,12 +87,14 @@ def read_lineage(folder: Path) -> Mapping[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError(
             f"{folder} is no result of a training: {error}; name the folder `result` that "
-            "`medsift train` wrote"
+            "`medsift train` wrote",
+            code="training_result_unreadable",
         ) from error
     if "training_id" not in told or "recipe" not in told:
         raise InputError(
             f"{path} lacks training_id or recipe; name the folder `result` that `medsift train` "
-            "wrote"
+            "wrote",
+            code="training_result_unreadable",
         )
     return told
 

@@ -160,6 +160,7 @@ def _package(name: str, key: str) -> Any:
     if importlib.util.find_spec(name) is None:
         raise UsageError(
             f"{key} needs the package {name}, which is not installed; pip install {name}, or leave "
-            "the key out"
+            "the key out",
+            code="package_missing",
         )
     return importlib.import_module(name)

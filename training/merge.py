@@ -61,7 +61,9 @@ def merge(result: Path, output: Path, tolerance: float = TOLERANCE) -> Merged:
     told = read_lineage(result)
     config = _base_of(told, result)
     if output.exists():
-        raise UsageError(f"{output} is there already; name a new folder")
+        raise UsageError(
+            f"{output} is there already; name a new folder", code="merge_output_in_the_way"
+        )
     base = load_base(config, "float32", full=True)
     probes = [_probe(base, question) for question in PROBES]
     adapted = with_adapter(base.model, result, config)
@@ -93,14 +95,19 @@ def _base_of(told: Mapping[str, Any], result: Path) -> AnyBase:
     except ValidationError as error:
         raise InputError(
             f"{result / LINEAGE_NAME} holds no recipe of this version: {error.errors()[0]['msg']}; "
-            "train again"
+            "train again",
+            code="recipe_of_other_version",
         ) from error
     if recipe.lora.full:
-        raise UsageError(f"{result} holds a whole model, no adapter to merge; use it as it is")
+        raise UsageError(
+            f"{result} holds a whole model, no adapter to merge; use it as it is",
+            code="merge_refused",
+        )
     if recipe.base.fingerprint() != told["base"]["fingerprint"]:
         raise ModelError(
             f"the base {told['base']['name']!r} is not what it was when {result} was trained; put "
-            "that model back"
+            "that model back",
+            code="merge_refused",
         )
     return recipe.base
 
@@ -119,7 +126,9 @@ def _probe(base: Base, question: str) -> dict[str, Tensor]:
     mark = "" if base.processor is None else IMAGE_MARK
     text = base.chat.chat([("user", f"{mark}{question}")])
     if text is None:
-        raise ModelError(f"the chat template of {base.name} refuses a question")
+        raise ModelError(
+            f"the chat template of {base.name} refuses a question", code="chat_template_unusable"
+        )
     if base.processor is None:
         made = base.tokenizer([text], **how)
     else:
@@ -160,5 +169,6 @@ def _check(difference: float, tolerance: float) -> None:
         raise ModelError(
             "the merged model does not say what base and adapter say: its logits are off by "
             f"{difference:.2g} of what the adapter changes, {tolerance:.2g} is tolerated; use the "
-            "adapter unmerged, or raise --tolerance"
+            "adapter unmerged, or raise --tolerance",
+            code="merge_refused",
         )

@@ -67,7 +67,10 @@ class PictureTokens:
     def _asked(self, question: str) -> str:
         text = self.base.chat.chat([("user", question)])
         if text is None:
-            raise ModelError(f"the chat template of {self.base.name} refuses a picture")
+            raise ModelError(
+                f"the chat template of {self.base.name} refuses a picture",
+                code="chat_template_unusable",
+            )
         return text
 
     def _tokens(self, text: str) -> list[int]:

@@ -47,4 +47,6 @@ def _read(path: Path) -> KnnGraph:
             method: Method = "exact" if str(held["method"]) == "exact" else "ivf"
             return KnnGraph(held["index"], held["similarity"], method, float(held["recall"]))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise StorageError(f"{path} is damaged: {error}; delete it and run again") from error
+        raise StorageError(
+            f"{path} is damaged: {error}; delete it and run again", code="graph_damaged"
+        ) from error

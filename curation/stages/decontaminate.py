@@ -97,7 +97,8 @@ def undecided(recipe: Recipe, outputs: StageOutputs) -> LedgerError | None:
         return None
     return LedgerError(
         f"{len(rows):,} rows are near a benchmark and unresolved, and decontaminate.unresolved is "
-        "stop: look at the review list of the report, then set it to keep or drop"
+        "stop: look at the review list of the report, then set it to keep or drop",
+        code="review_required",
     )
 
 

@@ -81,7 +81,8 @@ class Continuation:
         if getattr(model.config, "is_encoder_decoder", False):
             raise ModelError(
                 f"{type(model).__name__} does not continue its prompt but writes from a decoder "
-                "apart; name a model that continues text"
+                "apart; name a model that continues text",
+                code="model_unsuitable",
             )
         self.model = model
         self.asking = asking
@@ -150,7 +151,8 @@ class Continuation:
         if longest + self.config.max_new_tokens > self.context:
             raise InputError(
                 f"the prompt's {longest} tokens and {self.config.max_new_tokens} new ones are more "
-                f"than the model's {self.context}; ask for fewer tokens or smaller pictures"
+                f"than the model's {self.context}; ask for fewer tokens or smaller pictures",
+                code="prompt_too_long",
             )
         return inputs
 

@@ -38,7 +38,8 @@ def to_messages(
     if marks != len(pictures):
         raise UsageError(
             f"a request has {marks} marks for {len(pictures)} pictures; put one {IMAGE_MARK} for"
-            " each picture into its turns"
+            " each picture into its turns",
+            code="samples_inconsistent",
         )
     urls = (data_url(picture, image_format, max_pixels) for picture in pictures)
     return [{"role": role, "content": _content(content, urls)} for role, content in turns]

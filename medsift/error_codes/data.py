@@ -147,4 +147,48 @@ CODES: Final[dict[str, ErrorCode]] = {
         "A row of the phantom truth has no fate in the table to score.",
         "Give the fate of every row of samples.jsonl, the kept ones too.",
     ),
+    "picture_changed": ErrorCode(
+        "A picture is gone, or shows other pixels than when it was curated.",
+        "Put it back, or curate again without it.",
+    ),
+    "picture_unreadable": ErrorCode(
+        "A picture cannot be read from its disk or store.",
+        "Check the permissions and the connection.",
+    ),
+    "image_reference_invalid": ErrorCode(
+        "A record names a picture outside `image_root`, or by no path and no URL.",
+        "Set `image_root` to the folder or URL that holds the pictures.",
+    ),
+    "image_missing": ErrorCode(
+        "A file that a row names is not there; the row fails with this reason.",
+        "Add the file or remove the row.",
+    ),
+    "image_unreadable": ErrorCode(
+        "A picture's file cannot be read; the row fails with this reason.",
+        "Check the permissions of the file.",
+    ),
+    "image_empty": ErrorCode(
+        "A picture's file has no bytes; the row fails with this reason.",
+        "Copy the file again.",
+    ),
+    "not_an_image": ErrorCode(
+        "A file is no picture of a known format; the row fails with this reason.",
+        "Convert it to JPEG, PNG, TIFF, BMP, WebP, GIF or DICOM.",
+    ),
+    "image_truncated": ErrorCode(
+        "A picture's file ends too early or is damaged; the row fails with this reason.",
+        "Copy the file again.",
+    ),
+    "image_too_large": ErrorCode(
+        "A picture has more pixels or bytes than allowed; the row fails with this reason.",
+        "Raise `images.max_pixels` or `images.max_bytes` if the file is trusted.",
+    ),
+    "image_too_small": ErrorCode(
+        "A picture's shorter side is below the limit; the row fails with this reason.",
+        "Lower `images.min_side` to keep it.",
+    ),
+    "image_unsupported": ErrorCode(
+        "A picture is of a kind that is not read; the row fails with this reason.",
+        "See docs/images.md for what is read.",
+    ),
 }

@@ -31,4 +31,24 @@ CODES: Final[dict[str, ErrorCode]] = {
         "MedSift cannot look at the vocabulary of the encoder's tokenizer.",
         "Name a model with CLIP's own or a Hugging Face tokenizer.",
     ),
+    "adapter_unusable": ErrorCode(
+        "An adapter is not there, is damaged, or belongs to another model.",
+        "Name the folder that the training wrote, and the model it was trained on.",
+    ),
+    "chat_template_unusable": ErrorCode(
+        "The model has no chat template that can be used.",
+        "Name a chat model, or save its template next to it.",
+    ),
+    "model_unsuitable": ErrorCode(
+        "The model cannot do what is asked, such as see pictures or continue text.",
+        "Name a model of the kind that the message asks for.",
+    ),
+    "model_unloadable": ErrorCode(
+        "The model cannot be loaded from its folder or the hub.",
+        "Check the name and the connection, or name a folder with safetensors weights.",
+    ),
+    "weights_damaged": ErrorCode(
+        "Packaged weights are missing, unreadable or not the expected ones.",
+        "Reinstall the package that the message names.",
+    ),
 }

@@ -28,5 +28,7 @@ class BlobStore:
             partial.write_bytes(data)
             partial.replace(target)
         except OSError as error:
-            raise StorageError(f"cannot store an image under {self.root}: {error}") from error
+            raise StorageError(
+                f"cannot store an image under {self.root}: {error}", code="disk_refused"
+            ) from error
         return str(target)

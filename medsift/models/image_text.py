@@ -51,7 +51,8 @@ class ImageTextPrompts:
         if not hasattr(self.processor, "image_processor"):
             raise ModelError(
                 f"model {loaded.name!r} has no processor of pictures; name a folder that also holds"
-                " preprocessor_config.json, as processor.save_pretrained writes it"
+                " preprocessor_config.json, as processor.save_pretrained writes it",
+                code="model_unsuitable",
             )
         self.tokenizer = loaded.processor.tokenizer
         if self.tokenizer.pad_token is None:

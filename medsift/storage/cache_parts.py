@@ -54,7 +54,8 @@ class PartFolder:
             with suppress(OSError):
                 partial.unlink()
             raise StorageError(
-                f"cannot write {target}: {error}; free some space or choose another cache_dir"
+                f"cannot write {target}: {error}; free some space or choose another cache_dir",
+                code="cache_unusable",
             ) from error
 
     def new(self) -> Iterator[Path]:
@@ -84,7 +85,9 @@ class PartFolder:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise StorageError(f"cannot read the cache {self.root}: {error}") from error
+            raise StorageError(
+                f"cannot read the cache {self.root}: {error}", code="cache_unusable"
+            ) from error
         return [self.root, *sorted(inner)]
 
     def _changed(self, folder: Path) -> list[Path]:
@@ -101,7 +104,9 @@ class PartFolder:
                     elif entry.name.endswith(SUFFIX) and not entry.name.startswith("."):
                         found.append(Path(entry.path))
         except OSError as error:
-            raise StorageError(f"cannot read the cache {folder}: {error}") from error
+            raise StorageError(
+                f"cannot read the cache {folder}: {error}", code="cache_unusable"
+            ) from error
         if time.time_ns() - moved > SETTLED_NS:
             self._listed[folder] = moved
         return [part for part in found if part not in self._seen]

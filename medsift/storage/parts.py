@@ -45,7 +45,9 @@ def written_whole(path: Path, mend: str = "choose another --run-dir") -> Iterato
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise StorageError(f"cannot write {path}: {error}; {way_out(error, mend)}") from error
+        raise StorageError(
+            f"cannot write {path}: {error}; {way_out(error, mend)}", code="disk_refused"
+        ) from error
 
 
 def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> int:
@@ -98,7 +100,8 @@ def undamaged(path: Path) -> Iterator[None]:
     except (OSError, pa.ArrowException) as error:
         raise StorageError(
             f"{path} is damaged or gone: {' '.join(str(error).split())}; run the same "
-            "`medsift curate` again, which notices that and works its stage again"
+            "`medsift curate` again, which notices that and works its stage again",
+            code="stage_damaged",
         ) from error
 
 

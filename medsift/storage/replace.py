@@ -35,7 +35,8 @@ def replacing(path: Path) -> Iterator[Path]:
                 _sweep(path)
     except OSError as error:
         raise StorageError(
-            f"cannot write {path}: {error}; {way_out(error, 'choose another folder')}"
+            f"cannot write {path}: {error}; {way_out(error, 'choose another folder')}",
+            code="disk_refused",
         ) from error
 
 
