@@ -7,15 +7,14 @@ that nothing else has to be kept. Tensors lie in safetensors, under the names of
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from medsift.errors import ModelError, StorageError, UsageError
+from medsift.storage.atomic import atomic_folder
 from training.sharding import like, whole
 from training.trainable import trained_parameters
 
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
+OTHER_STORAGE: Final = "choose another checkpoints.storage"
+"""What to do when the disk of the checkpoints refuses."""
 STATE: Final = "state.json"
 TRAINED: Final = "trained.safetensors"
 OPTIMISER: Final = "optimiser.safetensors"
@@ -133,7 +134,7 @@ class FolderKeeper:
         """Write a checkpoint whole, then remove those that are no longer wanted."""
         if not self.writes:
             return
-        with whole_folder(self.at(snapshot.state.step)) as partial:
+        with atomic_folder(self.at(snapshot.state.step), OTHER_STORAGE) as partial:
             snapshot.write(partial)
         names = [path.name for path in checkpoints(self.folder)]
         for name in unwanted(names, self.count, snapshot.state.best_step):
@@ -218,29 +219,6 @@ def save_adapter(model: Any, weights: Mapping[str, Tensor], folder: Path) -> Non
     model.save_pretrained(str(folder), state_dict=dict(weights), save_embedding_layers=False)
     # PEFT writes a model card that says nothing.
     (folder / "README.md").unlink(missing_ok=True)
-
-
-@contextmanager
-def whole_folder(path: Path, setting: str = "checkpoints.storage") -> Iterator[Path]:
-    """Yield a new folder beside `path`; as it is then, it becomes `path`, or nothing is left.
-
-    Raises StorageError when the disk refuses; `setting` names the place.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        if path.exists():
-            shutil.rmtree(path)
-        partial.replace(path)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error}; free some space or choose another {setting}",
-            code="disk_refused",
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _check_same(checkpoint: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:

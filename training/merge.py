@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from medsift.errors import InputError, ModelError, UsageError
 from medsift.models.adapters import with_adapter
 from medsift.models.language_model import quietly
+from medsift.storage.atomic import atomic_folder
 from medsift.vocabulary import IMAGE_MARK, LINEAGE_NAME
 from training.base_model import AnyBase, Base, PretrainedBase, load_base
-from training.checkpoint import whole_folder
 from training.lineage import read_lineage
 from training.output_dir import CARD
 from training.recipe import TrainingRecipe
@@ -72,7 +72,7 @@ def merge(result: Path, output: Path, tolerance: float = TOLERANCE) -> Merged:
         without = _logits(adapted, probes)
     dtype = _stored_dtype(config)
     merged = adapted.merge_and_unload().to(dtype)
-    with whole_folder(output, "--output") as partial:
+    with atomic_folder(output, "choose another --output") as partial:
         _save(merged, partial)
         (base.processor or base.tokenizer).save_pretrained(partial)
         for name in (LINEAGE_NAME, CARD):

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medsift.models.language_model import quietly
-from medsift.storage.parts import written_whole
+from medsift.storage.atomic import atomic_file, atomic_folder
 from medsift.vocabulary import LINEAGE_NAME
 from training.card import evaluation_of, model_card
-from training.checkpoint import save_adapter, whole_folder
+from training.checkpoint import OTHER_STORAGE, save_adapter
 from training.lineage import read_lineage
 from training.prepare import Prepared
 from training.sharding import whole
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CARD = "README.md"
-ELSEWHERE = "choose another checkpoints.storage"
 
 
 def result_weights(model: Any, *, keep: bool) -> dict[str, Tensor]:
@@ -50,7 +49,7 @@ def write_result(
     `from_pretrained`. Raises StorageError when the disk refuses.
     """
     base = prepared.base
-    with whole_folder(folder) as partial:
+    with atomic_folder(folder, OTHER_STORAGE) as partial:
         if hasattr(prepared.model, "peft_config"):
             save_adapter(prepared.model, weights, partial)
         else:
@@ -70,5 +69,5 @@ def renew_card(training: Training) -> None:
     """Write the card again, with the evaluations that the manifest has of the training by now."""
     metrics = evaluation_of(training.manifest, training.training_id)
     card = model_card(read_lineage(training.result), metrics)
-    with written_whole(training.result / CARD, ELSEWHERE) as partial:
+    with atomic_file(training.result / CARD, OTHER_STORAGE) as partial:
         partial.write_text(card, encoding="utf-8")

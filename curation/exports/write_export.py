@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from curation.exports.lineage import Lineage, Origin, read_lineage
 from curation.exports.pictures import FOLDER_SUFFIX, Pictures, run_limits
 from medsift.errors import ManifestError, StorageError, UsageError
 from medsift.manifest import append_tables, resolve_selection, selected_batches
+from medsift.storage.atomic import named_refusals, partial_name
 from medsift.vocabulary import MANIFEST_NAME
 
 
@@ -126,39 +127,35 @@ def _picture_folder(output: Path) -> Path:
 
 def _write(export_format: ExportFormat, output: Path, origin: Origin) -> int:
     """Write everything into a folder next to `output`, then move it to its path."""
-    staging = output.with_name(f".{output.name}.{os.getpid()}.partial")
+    staging = partial_name(output)
     batches = selected_batches(origin.manifest, origin.selection, origin.run_id, rows=1000)
-    moved: Path | None = None
-    try:
-        staging.mkdir(parents=True)
-        target = staging / output.name
-        lineage = read_lineage(origin)
-        folder = _picture_folder(output)
-        pictures = Pictures(
-            run_limits(lineage.run["recipe"]), staging / folder.name, folder.resolve()
-        )
-        rows = export_format.write(batches, target, lineage, pictures)
-        described = _describe(
-            export_format, target, lineage, sorted(pictures.staging.glob("*.png"))
-        )
-        # The pictures and metadata move first: an output that exists is then complete.
-        if not export_format.folder:
-            if pictures.staging.is_dir():
-                pictures.staging.replace(folder)
-                moved = folder
-            described.replace(output.with_name(described.name))
-        target.replace(output)
-    except OSError as error:
-        if moved is not None:
-            shutil.rmtree(moved, ignore_errors=True)
-        raise StorageError(
-            f"cannot write {output}: {error}; free some space or choose another --output",
-            code="output_unwritable",
-            path=str(output),
-        ) from error
-    finally:
-        batches.close()
-        shutil.rmtree(staging, ignore_errors=True)
+    with named_refusals(output, "choose another --output", "output_unwritable"), closing(batches):
+        try:
+            staging.mkdir(parents=True)
+            target = staging / output.name
+            lineage = read_lineage(origin)
+            folder = _picture_folder(output)
+            pictures = Pictures(
+                run_limits(lineage.run["recipe"]), staging / folder.name, folder.resolve()
+            )
+            rows = export_format.write(batches, target, lineage, pictures)
+            shown = sorted(pictures.staging.glob("*.png"))
+            described = _describe(export_format, target, lineage, shown)
+            # The pictures and metadata move first: an output that exists is then complete.
+            if not export_format.folder:
+                if pictures.staging.is_dir():
+                    pictures.staging.replace(folder)
+                try:
+                    described.replace(output.with_name(described.name))
+                    target.replace(output)
+                except OSError:
+                    if shown:
+                        shutil.rmtree(folder, ignore_errors=True)
+                    raise
+            else:
+                target.replace(output)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
     return rows
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from medsift.errors import StorageError, UsageError
-from medsift.storage.disk import way_out
+from medsift.storage.atomic import next_step
 from medsift.storage.local_paths import require_local
 from medsift.storage.lock_file import open_lock
 
@@ -43,7 +43,7 @@ def claimed(run_dir: Path, *, wait: bool = False, what: str = "run or selection"
         ) from error
     except OSError as error:
         raise StorageError(
-            f"cannot write to {run_dir}: {error}; {way_out(error, 'choose another --run-dir')}",
+            f"cannot write to {run_dir}: {error}; {next_step(error, 'choose another --run-dir')}",
             code="run_directory_busy",
         ) from error
     with lock:

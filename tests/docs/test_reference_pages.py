@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ray_jobs.cli import program
+
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SPEC = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
 assert SPEC is not None
@@ -28,3 +30,14 @@ def test_every_key_of_every_recipe_is_listed():
         for _, group in generate.groups(recipe):
             for key in group.model_fields:
                 assert f"| `{key}` |" in page
+
+
+def test_every_option_of_every_command_has_a_help_text() -> None:
+    groups = [program()]
+    for group in groups:
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                groups.append(command)
+                continue
+            for parameter in command.params:
+                assert getattr(parameter, "help", None), f"{name} {parameter.name}"
