@@ -103,7 +103,7 @@ def _new_file(output: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise StorageError(
             f"cannot write {output}: {error.strerror}; choose another --output",
-            code="path_unwritable",
+            code="output_unwritable",
             path=str(output),
         ) from error
     finally:
