@@ -62,7 +62,7 @@ def query(
         raise typer.Exit(130) from None
     if output is not None:
         with (
-            atomic_file(output, "choose another --output", "path_unwritable") as partial,
+            atomic_file(output, "choose another --output", "output_unwritable") as partial,
             partial.open("wb") as file,
         ):
             render(table, style.value, file)
