@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medsift import recipe_yaml
 from medsift.progress import Listener, silent
+from medsift.recipe_yaml import Model
 
 if TYPE_CHECKING:
     from curation.recipe import Recipe
@@ -37,11 +39,11 @@ def curate(
     Raises:
         MedSiftError: as `medsift curate`; its `code` says what went wrong.
     """
-    from curation.recipe import Recipe, load_recipe
+    from curation.recipe import Recipe
     from curation.run import Run
     from ray_jobs.actions.curate import curate_quietly
 
-    loaded: Recipe = _loaded(Recipe, load_recipe, recipe, set)
+    loaded = _loaded(Recipe, recipe, set)
     target = Path(run_dir) if run_dir is not None else loaded.run_dir
     on_ray = loaded.compute.ray if ray is None else ray
     result = curate_quietly(loaded, target, on_ray, listener)
@@ -68,9 +70,9 @@ def train(
         MedSiftError: as `medsift train`.
     """
     from ray_jobs.actions.train import train_quietly
-    from training.recipe import TrainingRecipe, load_training
+    from training.recipe import TrainingRecipe
 
-    loaded: TrainingRecipe = _loaded(TrainingRecipe, load_training, recipe, set)
+    loaded = _loaded(TrainingRecipe, recipe, set)
     return train_quietly(loaded, ray, listener)
 
 
@@ -92,26 +94,23 @@ def evaluate(
     Raises:
         MedSiftError: as `medsift evaluate`.
     """
-    from evaluation.recipe import EvaluationRecipe, load_evaluation
+    from evaluation.recipe import EvaluationRecipe
     from ray_jobs.actions.evaluate import evaluate_quietly
 
-    loaded: EvaluationRecipe = _loaded(EvaluationRecipe, load_evaluation, recipe, set)
+    loaded = _loaded(EvaluationRecipe, recipe, set)
     return evaluate_quietly(loaded, loaded.compute.ray if ray is None else ray, listener)
 
 
-def _loaded(
-    kind: type[Any], load: Callable[[Path, Sequence[str]], Any], recipe: Any, changes: Sequence[str]
-) -> Any:
+def _loaded(kind: type[Model], recipe: Any, changes: Sequence[str]) -> Model:
     """Return a recipe of a kind from a file, a shipped name, settings or itself, with changes.
 
     Raises:
         RecipeError: there is no such recipe, or it is not valid.
     """
-    from medsift import recipe_yaml
     from ray_jobs.cli_args import recipe_path
 
     if isinstance(recipe, (str, Path)):
-        return load(recipe_path(str(recipe)), changes)
+        return recipe_yaml.load(kind, recipe_path(str(recipe)), changes)
     if isinstance(recipe, kind) and not changes:
         return recipe
     settings = dict(recipe) if isinstance(recipe, Mapping) else recipe.model_dump(mode="json")
