@@ -19,6 +19,7 @@ from curation.stage_outputs import Upstream
 from curation.stages import STAGES
 from curation.stages.stage import FinishedStage, StagesDone
 from medsift.manifest import BY_NAME, RunRecord, write_manifest
+from medsift.manifest.schema import arrow_schema
 from medsift.storage.vectors import ContentVectors
 from medsift.vocabulary import MANIFEST_NAME
 
@@ -140,17 +141,9 @@ def _stages(stages: Sequence[FinishedStage]) -> pa.Table:
 
 
 def _operators(stages: Sequence[FinishedStage]) -> pa.Table:
-    schema = pa.schema(
-        [
-            ("stage", pa.string()),
-            ("operator", pa.string()),
-            ("seconds", pa.float64()),
-            ("rows", pa.int64()),
-        ]
-    )
     lines = [
         {"stage": stage.stage, "operator": op.operator, "seconds": op.seconds, "rows": op.rows}
         for stage in stages
         for op in stage.operators
     ]
-    return pa.Table.from_pylist(lines, schema=schema)
+    return pa.Table.from_pylist(lines, schema=arrow_schema("operators"))

@@ -32,6 +32,7 @@ from evaluation.scoring import PROTOCOLS
 from evaluation.scoring.predictions import score_predictions
 from medsift.errors import LedgerError, UsageError
 from medsift.execution import Executor
+from medsift.manifest.schema import arrow_schema
 from medsift.progress import Listener, StageAdvanced, StageStarted, silent
 
 PICTURES: Final = "benchmark-pictures"
@@ -274,32 +275,7 @@ class _Part:
         )
 
 
-EVALUATIONS: Final = pa.schema(
-    [
-        ("evaluation_id", pa.string()),
-        ("model", pa.string()),
-        ("model_hash", pa.string()),
-        ("training_id", pa.string()),
-        ("benchmark", pa.string()),
-        ("files", pa.list_(pa.string())),
-        ("items", pa.int64()),
-        ("images", pa.int64()),
-        ("content_hash", pa.string()),
-        ("variants", pa.list_(pa.string())),
-        ("asked", pa.int64()),
-        ("left_out", pa.string()),
-        ("unanswered", pa.int64()),
-        ("protocol", pa.string()),
-        ("settings", pa.string()),
-        ("seed", pa.int64()),
-        ("contaminated", pa.bool_()),
-        ("packages", pa.string()),
-        ("created_at", pa.timestamp("us")),
-        ("finished_at", pa.timestamp("us")),
-        ("seconds", pa.float64()),
-        ("tokens", pa.int64()),
-    ]
-)
+EVALUATIONS: Final = arrow_schema("evaluations")
 """The manifest's table `evaluations`."""
 
 

@@ -26,6 +26,7 @@ from evaluation.statistics import (
 )
 from evaluation.statistics.breakdown import ALL, Facet
 from medsift.errors import UsageError
+from medsift.manifest.schema import arrow_schema
 
 ACCURACY: Final = {"accuracy": "score"}
 OPEN_METRICS: Final = {
@@ -41,20 +42,7 @@ OPEN_METRICS: Final = {
         "judge",
     )
 }
-RELIABILITY: Final = pa.schema(
-    [
-        ("evaluation_id", pa.string()),
-        ("benchmark", pa.string()),
-        ("bin", pa.int32()),
-        ("confidence_low", pa.float64()),
-        ("confidence_high", pa.float64()),
-        ("confidence", pa.float64()),
-        ("accuracy", pa.float64()),
-        ("low", pa.float64()),
-        ("high", pa.float64()),
-        ("n", pa.int64()),
-    ]
-)
+RELIABILITY: Final = arrow_schema("reliability")
 """The manifest's table `reliability`."""
 
 

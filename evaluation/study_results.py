@@ -36,6 +36,7 @@ from evaluation.statistics.paired import check_margin
 from evaluation.statistics.power import shown_by
 from medsift.arrays import Doubles, Indices
 from medsift.errors import UsageError
+from medsift.manifest.schema import arrow_schema
 
 FULL: Final = "full"
 UNTRAINED: Final = "untrained"
@@ -45,35 +46,7 @@ NON_INFERIORITY: Final = "non-inferiority"
 SUPERIORITY: Final = "superiority"
 SIGNED: Final = (-1.0, 1.0)
 
-RESULTS: Final = pa.schema(
-    [
-        ("arm", pa.string()),
-        ("budget", pa.string()),
-        ("samples", pa.int64()),
-        ("seeds", pa.int64()),
-        ("benchmark", pa.string()),
-        ("variant", pa.string()),
-        ("facet", pa.string()),
-        ("facet_value", pa.string()),
-        ("metric", pa.string()),
-        ("value", pa.float64()),
-        ("low", pa.float64()),
-        ("high", pa.float64()),
-        ("n", pa.int64()),
-        ("clusters", pa.int64()),
-        ("unparsed_rate", pa.float64()),
-        ("versus", pa.string()),
-        ("versus_value", pa.float64()),
-        ("difference", pa.float64()),
-        ("diff_low", pa.float64()),
-        ("diff_high", pa.float64()),
-        ("test", pa.string()),
-        ("margin", pa.float64()),
-        ("verdict", pa.string()),
-        ("detectable", pa.float64()),
-        ("detectable_by_items", pa.float64()),
-    ]
-)
+RESULTS: Final = arrow_schema("study_results", without=("study_id",))
 """The manifest's table `study_results`: scores (`versus` is null), and comparisons of two arms."""
 
 Line = dict[str, Any]

@@ -19,19 +19,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-TAGS: Final = (
-    "split",
-    "modality",
-    "body_part",
-    "task_type",
-    "answer_type",
-    "language",
-    "patient_id",
-    "study_id",
-    "license",
-)
-STRATUM_TAGS: Final = ("modality", "task_type", "answer_type")
-"""Tags that name a sample's stratum unless the recipe says otherwise."""
+from medsift.manifest.schema import arrow_schema
+from medsift.vocabulary import STRATUM_TAGS as STRATUM_TAGS
+from medsift.vocabulary import TAGS as TAGS
+
 ANSWER_TYPES: Final = ("closed", "open", "choice")
 ROLES: Final = ("system", "user", "assistant")
 DROPPED: Final = "dropped"
@@ -108,28 +99,8 @@ IMAGES: Final = pa.schema(
     ]
 )
 
-DECISIONS: Final = pa.schema(
-    [
-        pa.field("row_id", pa.string(), nullable=False),
-        pa.field("sample_id", pa.string()),
-        pa.field("stage", pa.string(), nullable=False),
-        pa.field("action", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("witness", pa.string()),
-        pa.field("value", pa.float64()),
-        pa.field("threshold", pa.float64()),
-        pa.field("detail", pa.string()),
-    ]
-)
-MEASURES: Final = pa.schema(
-    [
-        pa.field("stage", pa.string()),
-        pa.field("name", pa.string()),
-        pa.field("threshold", pa.float64()),
-        pa.field("value", pa.float64()),
-        pa.field("note", pa.string()),
-    ]
-)
+DECISIONS: Final = arrow_schema("decisions")
+MEASURES: Final = arrow_schema("measures")
 
 
 VECTORS: Final = pa.schema(
@@ -140,16 +111,7 @@ VECTORS: Final = pa.schema(
 )
 """A vector table of any dimension; its files have one dimension, as `vectors_schema` says."""
 
-LEAKS: Final = pa.schema(
-    [
-        *(
-            pa.field(name, pa.string())
-            for name in ("row_id", "sample_id", "benchmark", "item_id", "kind")
-        ),
-        pa.field("similarity", pa.float64()),
-        pa.field("verdict", pa.string()),
-    ]
-)
+LEAKS: Final = arrow_schema("leaks_found")
 """Training rows that meet a benchmark, or a held-out split of the run itself."""
 GROUPS: Final = pa.schema([pa.field("image_id", pa.string()), pa.field("group_id", pa.string())])
 """The group of copies that each picture belongs to."""

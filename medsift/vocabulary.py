@@ -15,6 +15,21 @@ IMAGE_MARK: Final = "<image>"
 NEAR: Final = "near, unresolved"
 """Verdict of a leak that only a person can decide."""
 
+TAGS: Final = (
+    "split",
+    "modality",
+    "body_part",
+    "task_type",
+    "answer_type",
+    "language",
+    "patient_id",
+    "study_id",
+    "license",
+)
+"""What a record may say of itself."""
+STRATUM_TAGS: Final = ("modality", "task_type", "answer_type")
+"""Tags that name a sample's stratum unless the recipe says otherwise."""
+
 Split = Literal["train", "validation", "test"]
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 SPELLINGS: Final[dict[str, Split]] = {

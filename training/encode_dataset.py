@@ -10,20 +10,12 @@ import pyarrow as pa
 
 from medsift.arrays import Doubles
 from medsift.errors import InputError
+from medsift.manifest.schema import arrow_schema
 from training.base_model import Base
 from training.chat_labels import ChatEncoder, Encoded, Refused
 from training.samples import Sample
 
-DROPPED: Final = pa.schema(
-    [
-        pa.field("sample_id", pa.string(), nullable=False),
-        pa.field("row_id", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("value", pa.float64()),
-        pa.field("threshold", pa.float64()),
-        pa.field("detail", pa.string()),
-    ]
-)
+DROPPED: Final = arrow_schema("training_drops", without=("training_id",))
 """The ledger of samples that were selected and not trained on."""
 
 

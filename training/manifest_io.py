@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from medsift.errors import ManifestError, StorageError
 from medsift.manifest import append_tables
+from medsift.manifest.schema import arrow_schema
 from medsift.storage.parts import write_table
 from medsift.storage.run_lock import claimed
 from training.checkpoint import checkpoints, read_state
@@ -23,28 +24,7 @@ from training.training_id import CHECKPOINTS, Training
 
 DROPS: Final = "drops.parquet"
 NOT_STORED: Final = ("data_wait",)
-TRAININGS: Final = pa.schema(
-    [
-        ("training_id", pa.string()),
-        ("selection", pa.string()),
-        ("created_at", pa.timestamp("us")),
-        ("finished_at", pa.timestamp("us")),
-        ("status", pa.string()),
-        ("base_model", pa.string()),
-        ("adapter", pa.string()),
-        ("settings", pa.string()),
-        ("fingerprint", pa.string()),
-        ("seed", pa.int64()),
-        ("samples", pa.int64()),
-        ("steps", pa.int64()),
-        ("result_step", pa.int64()),
-        ("loss", pa.float64()),
-        ("held_out_loss", pa.float64()),
-        ("seconds", pa.float64()),
-        ("benchmarks", pa.list_(pa.string())),
-        ("contaminated", pa.bool_()),
-    ]
-)
+TRAININGS: Final = arrow_schema("trainings")
 """The manifest's table `trainings`."""
 
 

@@ -14,28 +14,11 @@ from curation.decontaminate.images import ImageHits
 from curation.decontaminate.index import BenchmarkIndex
 from curation.matching.image_copies import ImageSet
 from medsift.errors import UsageError
+from medsift.manifest.schema import arrow_schema
 from medsift.reorder import taken_rows
 from medsift.vocabulary import NEAR
 
-REVIEWS: Final = pa.schema(
-    [
-        pa.field("benchmark", pa.string(), nullable=False),
-        pa.field("kind", pa.string(), nullable=False),
-        pa.field("row_id", pa.string(), nullable=False),
-        pa.field("image_id", pa.string()),
-        pa.field("samples", pa.int64(), nullable=False),
-        pa.field("item_id", pa.string(), nullable=False),
-        pa.field("item_image_id", pa.string()),
-        pa.field("items", pa.int64(), nullable=False),
-        pa.field("item_question", pa.string()),
-        pa.field("item_ref", pa.string()),
-        pa.field("item_miniature", pa.binary()),
-        pa.field("similarity", pa.float64(), nullable=False),
-        pa.field("cosine", pa.float64()),
-        pa.field("correlation", pa.float64()),
-        pa.field("verdict", pa.string(), nullable=False),
-    ]
-)
+REVIEWS: Final = arrow_schema("reviews")
 _OF_TEXT: Final = ("row_id", "item_id", "kind", "similarity", "verdict")
 
 

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from medsift.manifest.schema import arrow_schema
+
 EXACT_COPY: Final = "exact_copy"
 SAME_SAMPLE: Final = "same_sample"
 IMAGE_COPY: Final = "image_copy"
@@ -24,27 +26,9 @@ KIND_OF_REASON: Final = {
 }
 
 
-def _strings(*names: str) -> list[pa.Field]:
-    return [pa.field(name, pa.string()) for name in names]
-
-
-CLUSTERS: Final = pa.schema(
-    [
-        *_strings("kind", "group_id", "member", "survivor"),
-        pa.field("similarity", pa.float64()),
-        *_strings("sample_id"),
-    ]
-)
-CONFLICTS: Final = pa.schema(_strings("group_id", "sample_id", "row_id", "question", "answer"))
-SWEEP: Final = pa.schema(
-    [
-        pa.field("modality", pa.string()),
-        pa.field("threshold", pa.float64()),
-        pa.field("images", pa.int64()),
-        pa.field("samples", pa.int64()),
-        pa.field("confirmed", pa.int64()),
-    ]
-)
+CLUSTERS: Final = arrow_schema("clusters")
+CONFLICTS: Final = arrow_schema("conflicts_found")
+SWEEP: Final = arrow_schema("sweep")
 
 
 @dataclass(frozen=True, slots=True)

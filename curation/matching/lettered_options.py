@@ -40,9 +40,12 @@ def _options(question: str) -> Iterator[tuple[re.Match[str], str]]:
     for mark in MARK.finditer(question):
         if current is None:
             current, begin = mark, _word_after(mark)
-        elif mark.start() > begin and question[mark.end() : mark.end() + 1].isspace():
+            continue
+        # An option has at least one character: a bracket right after a mark is that option's.
+        start = mark.start() + (mark.start() == begin and question[begin] == "(")
+        if start > begin and question[mark.end() : mark.end() + 1].isspace():
             # At least one character stays, as an option may be a comma.
-            words = question[begin : mark.start()]
+            words = question[begin:start]
             yield current, words.rstrip(SEPARATORS) or words[:1]
             current, begin = mark, _word_after(mark)
     if current is not None and current.end() < len(question):

@@ -10,16 +10,10 @@ import pyarrow as pa
 
 from curation.scoring.percentiles import ranks
 from medsift.arrays import Doubles
+from medsift.manifest.schema import arrow_schema
 
 LENGTH: Final = "answer_length"
-CORRELATIONS: Final = pa.schema(
-    [
-        pa.field("scorer", pa.string(), nullable=False),
-        pa.field("other", pa.string(), nullable=False),
-        pa.field("rho", pa.float64()),
-        pa.field("n", pa.int64(), nullable=False),
-    ]
-)
+CORRELATIONS: Final = arrow_schema("correlations")
 
 
 def correlations(scores: Mapping[str, Doubles], length: Doubles) -> pa.Table:

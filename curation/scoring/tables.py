@@ -16,23 +16,10 @@ from curation.scoring.correlations import correlations
 from curation.scoring.percentiles import percentiles
 from medsift.arrays import Doubles
 from medsift.errors import InputError
+from medsift.manifest.schema import arrow_schema
 
-SCORES: Final = pa.schema(
-    [
-        pa.field("sample_id", pa.string(), nullable=False),
-        pa.field("scorer", pa.string(), nullable=False),
-        pa.field("value", pa.float64()),
-        pa.field("percentile", pa.float64()),
-        pa.field("stratum", pa.string(), nullable=False),
-    ]
-)
-COMBINATIONS: Final = pa.schema(
-    [
-        pa.field("scorer", pa.string(), nullable=False),
-        pa.field("part", pa.string(), nullable=False),
-        pa.field("weight", pa.float64(), nullable=False),
-    ]
-)
+SCORES: Final = arrow_schema("scores")
+COMBINATIONS: Final = arrow_schema("combinations")
 
 
 def score_tables(

@@ -10,44 +10,11 @@ import pyarrow as pa
 
 from curation.selection.method import Candidates
 from curation.selection.select import Selection
+from medsift.manifest.schema import arrow_schema
 
-SELECTIONS: Final = pa.schema(
-    [
-        pa.field("selection", pa.string(), nullable=False),
-        pa.field("rank", pa.int64(), nullable=False),
-        pa.field("sample_id", pa.string(), nullable=False),
-        pa.field("row_id", pa.string(), nullable=False),
-        pa.field("weight", pa.float64(), nullable=False),
-        pa.field("gain", pa.float64()),
-        pa.field("stratum", pa.string(), nullable=False),
-    ]
-)
-SETTINGS: Final = pa.schema(
-    [
-        pa.field("selection", pa.string(), nullable=False),
-        pa.field("ordinal", pa.int32(), nullable=False),
-        pa.field("created_at", pa.timestamp("us")),
-        pa.field("method", pa.string(), nullable=False),
-        pa.field("budget", pa.string(), nullable=False),
-        pa.field("settings", pa.string(), nullable=False),
-        pa.field("seed", pa.int64(), nullable=False),
-        pa.field("fingerprint", pa.string(), nullable=False),
-        pa.field("pool", pa.int64(), nullable=False),
-        pa.field("selected", pa.int64(), nullable=False),
-        pa.field("tokens", pa.int64(), nullable=False),
-        pa.field("objective", pa.float64()),
-        pa.field("coverage", pa.float64()),
-    ]
-)
-CURVES: Final = pa.schema(
-    [
-        pa.field("selection", pa.string(), nullable=False),
-        pa.field("size", pa.int64(), nullable=False),
-        pa.field("tokens", pa.int64(), nullable=False),
-        pa.field("objective", pa.float64()),
-        pa.field("coverage", pa.float64()),
-    ]
-)
+SELECTIONS: Final = arrow_schema("selections", without=("created_at", "place"))
+SETTINGS: Final = arrow_schema("selection_settings")
+CURVES: Final = arrow_schema("curves")
 
 
 def selection_table(selection: Selection, candidates: Candidates) -> pa.Table:

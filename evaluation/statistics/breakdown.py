@@ -15,27 +15,13 @@ from evaluation.statistics.clusters import ClusterSums, cluster_ids, number_clus
 from evaluation.statistics.interval import SHARE, Estimate, check_scores, estimates
 from medsift.arrays import Doubles, Indices
 from medsift.errors import UsageError
+from medsift.manifest.schema import arrow_schema
 
 ALL: Final = "all"
 FACETS: Final = ("modality", "body_part", "task_type", "answer_type", "language")
 ACCURACY: Final = {"accuracy": "score"}
 GROUP: Final = ("evaluation_id", "benchmark", "variant")
-METRICS: Final = pa.schema(
-    [
-        ("evaluation_id", pa.string()),
-        ("benchmark", pa.string()),
-        ("variant", pa.string()),
-        ("facet", pa.string()),
-        ("facet_value", pa.string()),
-        ("metric", pa.string()),
-        ("value", pa.float64()),
-        ("low", pa.float64()),
-        ("high", pa.float64()),
-        ("n", pa.int64()),
-        ("clusters", pa.int64()),
-        ("unparsed_rate", pa.float64()),
-    ]
-)
+METRICS: Final = arrow_schema("metrics", without=("protocol",))
 """The manifest's table `metrics`; `remark(n, clusters)` says what to mark in a line of it."""
 
 Facet = str | tuple[str, ...]

@@ -12,7 +12,7 @@ import pyarrow as pa
 from medsift.errors import ManifestError
 from medsift.manifest.schema import BY_NAME, IMAGES_TYPE, quoted
 from medsift.manifest.table import Column, Table
-from medsift.records import STRATUM_TAGS
+from medsift.vocabulary import STRATUM_TAGS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -6,11 +6,15 @@ names never change without raising `SCHEMA_VERSION` and adding a migration.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
-from medsift.manifest.outcomes import OUTCOMES
+import pyarrow as pa
+
+from medsift.manifest.evaluation_tables import EVALUATION_TABLES
 from medsift.manifest.table import Table, columns
-from medsift.records import TAGS
+from medsift.manifest.training_tables import TRAINING_TABLES
+from medsift.vocabulary import TAGS
 
 SCHEMA_VERSION: Final = 4
 OLDEST_VERSION: Final = 1
@@ -361,10 +365,16 @@ TABLES: Final[tuple[Table, ...]] = (
         (),
         ("path",),
     ),
-    *OUTCOMES,
+    *TRAINING_TABLES,
+    *EVALUATION_TABLES,
 )
 
 BY_NAME: Final = {table.name: table for table in TABLES}
+
+
+def arrow_schema(table: str, without: Collection[str] = ()) -> pa.Schema:
+    """Return the Arrow schema of what fills a table, without some of its columns."""
+    return BY_NAME[table].arrow_schema(without)
 
 
 def table_ddl(table: Table) -> list[str]:

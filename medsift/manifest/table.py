@@ -1,8 +1,25 @@
-"""What a table of the manifest is: its columns with type and meaning."""
+"""Declare a table of the manifest: its columns with type and meaning, in SQL and in Arrow."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+
+_PLAIN: Final = {
+    "VARCHAR": pa.string(),
+    "BIGINT": pa.int64(),
+    "INTEGER": pa.int32(),
+    "DOUBLE": pa.float64(),
+    "FLOAT": pa.float32(),
+    "BOOLEAN": pa.bool_(),
+    "TIMESTAMP": pa.timestamp("us"),
+    "BLOB": pa.binary(),
+}
+_STRUCT: Final = re.compile(r"STRUCT\((.*)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +50,28 @@ class Table:
     def names(self) -> tuple[str, ...]:
         """Column names in order, `run_id` first."""
         return ("run_id", *(column.name for column in self.columns))
+
+    def arrow_schema(self, without: Collection[str] = ()) -> pa.Schema:
+        """Return the Arrow schema of what fills the table: all columns but `run_id` and `without`.
+
+        A required column is never null.
+        """
+        return pa.schema(
+            pa.field(column.name, arrow_type(column.type), nullable=not column.required)
+            for column in self.columns
+            if column.name not in without
+        )
+
+
+def arrow_type(duckdb_type: str) -> pa.DataType:
+    """Return the Arrow type of a DuckDB type, for example ``STRUCT(role VARCHAR)[]``."""
+    if duckdb_type.endswith("[]"):
+        return pa.list_(arrow_type(duckdb_type.removesuffix("[]")))
+    struct = _STRUCT.fullmatch(duckdb_type)
+    if struct is not None:
+        fields = (field.strip().split(" ", 1) for field in struct[1].split(","))
+        return pa.struct([(name, arrow_type(kind)) for name, kind in fields])
+    return _PLAIN[duckdb_type]
 
 
 def columns(*lines: str) -> tuple[Column, ...]:

@@ -26,8 +26,8 @@ from medsift.manifest.reading import REBUILD, attach, is_damaged, newest_version
 from medsift.manifest.schema import BY_NAME, SCHEMA_VERSION, TABLES, quoted, table_ddl
 from medsift.manifest.upgrade import carry_over, upgrade
 from medsift.manifest.views import VIEWS, view_ddl
-from medsift.records import STRATUM_TAGS
 from medsift.storage.replace import replacing, spill_folder
+from medsift.vocabulary import STRATUM_TAGS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -15,6 +15,7 @@ from evaluation.evaluate import Evaluated, check_answered, model_evaluation_id
 from evaluation.manifest_io import Home, read_evaluation, store
 from evaluation.study_results import Trial
 from medsift.manifest import append_tables, read
+from medsift.manifest.schema import arrow_schema
 from medsift.storage.run_lock import claimed
 from ray_jobs.study.plan import PlannedTrial, StudyPlan
 from training.lineage import versions
@@ -22,40 +23,9 @@ from training.manifest_io import kept_in, store_failed, store_finished
 from training.output_dir import finished, renew_card
 from training.training_id import CHECKPOINTS, Training
 
-STUDIES: Final = pa.schema(
-    [
-        ("study_id", pa.string()),
-        ("name", pa.string()),
-        ("created_at", pa.timestamp("us")),
-        ("finished_at", pa.timestamp("us")),
-        ("status", pa.string()),
-        ("trials", pa.int64()),
-        ("failed", pa.int64()),
-        ("seeds", pa.list_(pa.int64())),
-        ("same", pa.string()),
-        ("margin", pa.float64()),
-        ("benchmarks", pa.list_(pa.string())),
-        ("protocol", pa.string()),
-        ("contaminated", pa.bool_()),
-        ("recipe", pa.string()),
-        ("packages", pa.string()),
-    ]
-)
+STUDIES: Final = arrow_schema("studies")
 """The manifest's table `studies`."""
-TRIALS: Final = pa.schema(
-    [
-        ("study_id", pa.string()),
-        ("arm", pa.string()),
-        ("budget", pa.string()),
-        ("samples", pa.int64()),
-        ("seed", pa.int64()),
-        ("status", pa.string()),
-        ("error", pa.string()),
-        ("selection", pa.string()),
-        ("training_id", pa.string()),
-        ("evaluation_id", pa.string()),
-    ]
-)
+TRIALS: Final = arrow_schema("study_trials")
 """The manifest's table `study_trials`."""
 
 
