@@ -25,10 +25,10 @@ import pyarrow.parquet as pq
 
 from curation.ingest import IngestConfig, ingest
 from curation.ledger import check_rows
-from curation.sources.batches import whole_text
 from curation.sources.llava import LlavaReader
 from curation.sources.messages import MessagesReader
 from curation.sources.reader import Reader
+from curation.sources.record_batches import whole_text
 from curation.sources.table import TableReader
 from curation.sources.webdataset import WebDatasetReader
 from medsift.errors import InputError

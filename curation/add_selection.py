@@ -55,13 +55,17 @@ def parse_selection(settings: Mapping[str, Any], overrides: Sequence[str] = ()) 
     try:
         return SelectionConfig.model_validate(whole)
     except ValidationError as error:
-        raise UsageError(f"selection: {explain(error, SelectionConfig)}") from error
+        raise UsageError(
+            f"selection: {explain(error, SelectionConfig)}", code="selection_invalid"
+        ) from error
 
 
 def _set(settings: dict[str, Any], override: str) -> None:
     dotted, separator, text = override.partition("=")
     if not separator or not dotted:
-        raise UsageError(f"--set {override!r} is not of the form key=value")
+        raise UsageError(
+            f"--set {override!r} is not of the form key=value", code="selection_invalid"
+        )
     keys = dotted.split(".")
     if keys[0] not in SelectionConfig.model_fields:
         keys = ["method", *keys]
@@ -69,11 +73,15 @@ def _set(settings: dict[str, Any], override: str) -> None:
     for key in keys[:-1]:
         place = place.setdefault(key, {})
         if not isinstance(place, dict):
-            raise UsageError(f"--set {override!r}: {key!r} holds a value, not keys")
+            raise UsageError(
+                f"--set {override!r}: {key!r} holds a value, not keys", code="selection_invalid"
+            )
     try:
         place[keys[-1]] = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UsageError(f"--set {override!r}: the value is not YAML") from error
+        raise UsageError(
+            f"--set {override!r}: the value is not YAML", code="selection_invalid"
+        ) from error
 
 
 def add_selection(
@@ -147,7 +155,8 @@ def _check_selected(run: FinishedRun) -> None:
     if "select" not in run.upstream:
         raise UsageError(
             f"run {run.run_id} stopped for a person to look at its review list; set "
-            "decontaminate.unresolved to keep or drop and curate again"
+            "decontaminate.unresolved to keep or drop and curate again",
+            code="run_waits_for_review",
         )
 
 
@@ -181,7 +190,8 @@ def _check_equal(
         if there is not None and there.settings != config.model_dump(mode="json"):
             raise UsageError(
                 f"run {run.run_id} has another selection {config.name!r} already, with other "
-                "settings; choose another name, or take the change back"
+                "settings; choose another name, or take the change back",
+                code="selection_name_taken",
             )
 
 
@@ -214,7 +224,8 @@ def _next_ordinal(run: FinishedRun, name: str, replace: bool) -> int:
         taken = ", ".join(names)
         raise UsageError(
             f"run {run.run_id} has a selection {name!r} already (taken: {taken}); choose another "
-            "--name, or --replace it"
+            "--name, or --replace it",
+            code="selection_name_taken",
         )
     return len({*names, EVERYTHING} - {name})
 

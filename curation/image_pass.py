@@ -21,6 +21,7 @@ from medsift.images.damage import ImageError
 from medsift.images.decoding import decode
 from medsift.images.facts import facts
 from medsift.images.settings import ImagesConfig
+from medsift.models.load_once import load_once
 
 DEFAULT_PIECE: Final = 32
 
@@ -67,7 +68,7 @@ class ImagePass:
     def __init__(self, images: ImagesConfig, encoder: EncoderConfig, threads: int = 2) -> None:
         self.images = images
         self.reader = TextReader() if images.burned_in_text == "flag" else None
-        self.encoder = encoder.build()
+        self.encoder = load_once(encoder)
         self.piece = int(getattr(self.encoder, "batch_size", DEFAULT_PIECE))
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
 

@@ -12,14 +12,13 @@ import pyarrow as pa
 from pydantic import Field
 
 from curation.privacy import TEXT_NOTE, identifiers
-from curation.sources.faults import FOREIGN, bad_row
+from curation.sources.row_faults import FOREIGN, bad_row
 from medsift import records
 from medsift.config import Config
 from medsift.options import split_options
 from medsift.text import clean, normalise_answer
-from medsift.vocabulary import Split, plain_split
+from medsift.vocabulary import IMAGE_MARK, Split, plain_split
 
-MARKER: Final = "<image>"
 LOWERED: Final = ("split", "modality", "body_part", "answer_type", "language")
 YES_NO: Final = frozenset({"yes", "no", "是", "否", "不是", "有", "没有", "无"})
 Turn = Mapping[str, Any]
@@ -157,25 +156,25 @@ def _settle_markers(
 
     Markers that place each picture inside the talk stay where they are.
     """
-    markers = sum(turn["content"].count(MARKER) for turn in turns)
+    markers = sum(turn["content"].count(IMAGE_MARK) for turn in turns)
     if markers > images:
-        detail = f"{markers} {MARKER} markers, {images} images"
+        detail = f"{markers} {IMAGE_MARK} markers, {images} images"
         raise _Refusal(records.FAILED, "image_markers", detail, float(markers), float(images))
     if markers == 0:
         return turns
     first = next(turn for turn in turns if turn["role"] == "user")
-    leading = re.match(rf"(?:\s*{MARKER})+", first["content"])
-    ahead = leading.group().count(MARKER) if leading else 0
+    leading = re.match(rf"(?:\s*{IMAGE_MARK})+", first["content"])
+    ahead = leading.group().count(IMAGE_MARK) if leading else 0
     if markers == images and ahead < images:
         return turns
     if markers < images:
-        notes.append(f"question: {markers} {MARKER} markers for {images} images removed")
-    return [{**turn, "content": turn["content"].replace(MARKER, "").strip()} for turn in turns]
+        notes.append(f"question: {markers} {IMAGE_MARK} markers for {images} images removed")
+    return [{**turn, "content": turn["content"].replace(IMAGE_MARK, "").strip()} for turn in turns]
 
 
 def _check_contents(raw: Sequence[Turn], turns: Sequence[Mapping[str, str]]) -> None:
     talk = turns[1:] if turns[0]["role"] == "system" else turns
-    if not talk[0]["content"].replace(MARKER, "").strip():
+    if not talk[0]["content"].replace(IMAGE_MARK, "").strip():
         raise _Refusal(records.FAILED, "missing_question")
     if not talk[-1]["content"]:
         empty = not raw[-1]["content"]
@@ -187,7 +186,7 @@ def _check_contents(raw: Sequence[Turn], turns: Sequence[Mapping[str, str]]) -> 
 
 def _question(turns: Sequence[Mapping[str, str]]) -> str:
     first = next(turn["content"] for turn in turns if turn["role"] == "user")
-    return first.replace(MARKER, " ").strip() if MARKER in first else first
+    return first.replace(IMAGE_MARK, " ").strip() if IMAGE_MARK in first else first
 
 
 def _tag(name: str, value: str | None) -> str | None:

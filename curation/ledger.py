@@ -45,7 +45,8 @@ def check_stage(balance: Balance) -> None:
     if not balance.balanced:
         raise LedgerError(
             f"stage {balance.stage} is unbalanced: {balance.rows_in} rows in, but {balance.kept} "
-            f"kept + {balance.dropped} dropped + {balance.failed} failed; please report this run"
+            f"kept + {balance.dropped} dropped + {balance.failed} failed; please report this run",
+            code="ledger_unbalanced",
         )
 
 
@@ -60,7 +61,10 @@ def check_rows(rows: pa.Table, kept: pa.Table, decisions: pa.Table) -> None:
     strange = pc.filter(fates, pc.invert(pc.is_in(fates, rows["row_id"].combine_chunks())))
     for words, found in (("have no fate", missing), ("were never read", strange)):
         if len(found):
-            raise LedgerError(f"{len(found)} rows {words}, the first is {found[0].as_py()!r}")
+            raise LedgerError(
+                f"{len(found)} rows {words}, the first is {found[0].as_py()!r}",
+                code="ledger_unbalanced",
+            )
 
 
 def check_tolerance(balances: Sequence[Balance], rows: int, tolerance: float) -> None:
@@ -69,7 +73,8 @@ def check_tolerance(balances: Sequence[Balance], rows: int, tolerance: float) ->
     if failed > tolerance * rows:
         raise LedgerError(
             f"{failed} of {rows} rows failed ({failed / rows:.2%}), more than failures.tolerance "
-            f"{tolerance:.2%} allows; see the view 'why' in the manifest, mend the rows or raise it"
+            f"{tolerance:.2%} allows; see the view 'why', correct the rows or raise it",
+            code="failures_above_tolerance",
         )
 
 
@@ -78,7 +83,8 @@ def _refuse_repeats(verb: str, ids: pa.ChunkedArray) -> None:
         counts = pc.value_counts(ids)
         worst = max(counts.to_pylist(), key=lambda line: line["counts"])
         raise LedgerError(
-            f"row {worst['values']!r} was {verb} {worst['counts']} times; rows have one fate"
+            f"row {worst['values']!r} was {verb} {worst['counts']} times; rows have one fate",
+            code="ledger_unbalanced",
         )
 
 

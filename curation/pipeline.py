@@ -253,7 +253,9 @@ def _mark(
         sync(folder / MARKER)
         sync(folder)
     except OSError as error:
-        raise StorageError(f"cannot finish {folder}: {error}; free some space") from error
+        raise StorageError(
+            f"cannot finish {folder}: {error}; free some space", code="disk_refused"
+        ) from error
 
 
 def _load(outputs: StageOutputs) -> FinishedStage | None:

@@ -117,7 +117,9 @@ class TextReader:
         except ImportError as error:
             raise ModelError(
                 f"images.burned_in_text=flag needs rapidocr-onnxruntime ({error}): "
-                "pip install 'medsift[privacy]', or set it to off"
+                "pip install 'medsift[privacy]', or set it to off",
+                code="package_missing",
+                package="rapidocr-onnxruntime",
             ) from error
         self.of_thread = threading.local()
 

@@ -35,7 +35,8 @@ def _require_complete(outputs: StageOutputs) -> None:
         problem = broken(folder, marker.files)
     if problem is not None:
         raise StorageError(
-            f"{problem}; run the same `medsift curate` again, which works that stage again"
+            f"{problem}; run the same `medsift curate` again, which works that stage again",
+            code="stage_damaged",
         )
 
 
@@ -67,7 +68,7 @@ def open_run(run_dir: Path, run_id: str | None = None) -> FinishedRun:
     wanted = run_id if run_id is not None else next(iter(lines), None)
     if wanted not in lines:
         known = ", ".join(lines) or "none"
-        raise ManifestError(f"{manifest} has no run {wanted!r}; it has {known}")
+        raise ManifestError(f"{manifest} has no run {wanted!r}; it has {known}", code="run_unknown")
     assert wanted is not None
     return FinishedRun(
         wanted, run_dir, manifest, _recipe(lines[wanted], manifest), _upstream(run_dir, wanted)
@@ -80,7 +81,8 @@ def _recipe(text: str, manifest: Path) -> Recipe:
     except ValidationError as error:
         raise ManifestError(
             f"the recipe in {manifest} is not one of this version: "
-            f"{error.errors()[0]['msg']}; curate again"
+            f"{error.errors()[0]['msg']}; curate again",
+            code="recipe_of_other_version",
         ) from error
 
 
@@ -95,13 +97,15 @@ def _upstream(run_dir: Path, run_id: str) -> Upstream:
         if name not in known or not FINGERPRINT.fullmatch(fingerprint):
             raise ManifestError(
                 f"{manifest} names a stage {name!r} of fingerprint {fingerprint!r}, which this "
-                "version does not know; curate again"
+                "version does not know; curate again",
+                code="stage_missing",
             )
         folder = run_dir / "stages" / f"{name}-{fingerprint[:16]}"
         if not (folder / MARKER).exists():
             raise InputError(
                 f"stage {name} of run {run_id} is gone: there is no {folder}; "
-                "curate again into this run directory"
+                "curate again into this run directory",
+                code="stage_missing",
             )
         stage = known[name]
         listed.append(StageOutputs(name, folder, stage.outputs, fingerprint, stage.decides))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curation.compare import PrintedComparison
-    from curation.exports import ExportResult
+    from curation.exports.write_export import ExportResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class RunSelection:
         Raises:
             UsageError: an unknown format, or an output that is in the way.
         """
-        from curation.exports import export
+        from curation.exports.write_export import export
 
         return export(self.manifest, format, Path(output), self.name, run_id=self.run_id)
 
@@ -96,7 +96,7 @@ class RunSelection:
         """
         from datasets import Dataset
 
-        from curation.exports import export
+        from curation.exports.write_export import export
 
         with TemporaryDirectory(prefix="medsift-dataset-") as folder:
             target = Path(folder) / "data"

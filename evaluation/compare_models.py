@@ -76,7 +76,8 @@ def compare_models(
     if not shared:
         raise UsageError(
             f"the models share no benchmark: {', '.join(_values(arms[0], 'benchmark'))} and "
-            f"{', '.join(_values(arms[1], 'benchmark'))}; evaluate both on one"
+            f"{', '.join(_values(arms[1], 'benchmark'))}; evaluate both on one",
+            code="models_not_comparable",
         )
     return [
         ComparedModels(benchmark, kind, paired(one, other, margin, metric, resampling))
@@ -97,11 +98,13 @@ def _parts(arms: list[pa.Table], benchmark: str) -> Iterator[tuple[str, list[pa.
 def _arm(table: pa.Table, metric: str, variant: str) -> pa.Table:
     if metric not in table.column_names or not pa.types.is_floating(table[metric].type):
         floats = [one.name for one in table.schema if pa.types.is_floating(one.type)]
-        raise UsageError(f"metric {metric!r} is none of {', '.join(floats)}")
+        raise UsageError(f"metric {metric!r} is none of {', '.join(floats)}", code="metric_unknown")
     same = pc.equal(pc.fill_null(table["variant"], ORIGINAL), variant)
     arm = table.filter(pc.and_(same, pc.is_valid(table[metric])))
     if not arm.num_rows:
-        raise UsageError(f"there are no predictions with {metric} of variant {variant!r}")
+        raise UsageError(
+            f"there are no predictions with {metric} of variant {variant!r}", code="metric_unknown"
+        )
     return arm
 
 
@@ -110,7 +113,8 @@ def _check_protocols(first: pa.Table, second: pa.Table) -> None:
     if found[0] != found[1]:
         raise UsageError(
             f"one model is scored by {', '.join(found[0])}, the other by {', '.join(found[1])}; "
-            "score one of them again: medsift rescore --protocol … --save"
+            "score one of them again: medsift rescore --protocol … --save",
+            code="models_not_comparable",
         )
 
 

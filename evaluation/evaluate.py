@@ -156,7 +156,8 @@ def check_protocol(protocol: str, benches: Sequence[Bench]) -> None:
             raise UsageError(
                 f"benchmark {bench.name} has {', '.join(sorted(kinds - set(allowed)))} items, and "
                 f"protocol {protocol} has rules for {', '.join(allowed)} alone; choose another "
-                "protocol, or leave the benchmark out"
+                "protocol, or leave the benchmark out",
+                code="protocol_unfit",
             )
 
 
@@ -170,7 +171,8 @@ def check_answered(found: Sequence[Evaluated], tolerance: float) -> None:
             raise LedgerError(
                 f"{one.model} gave no reply to {missing:,} of {one.predictions.num_rows:,} "
                 f"requests (mostly: {first}); they are stored and count as wrong: run the same "
-                "command to ask them again, or raise failures.tolerance"
+                "command to ask them again, or raise failures.tolerance",
+                code="replies_missing",
             )
 
 

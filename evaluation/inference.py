@@ -185,7 +185,9 @@ def read_picture(ref: str) -> Image:
     try:
         picture = decode(read_bytes(ref), PurePosixPath(ref).name, any_size).image
     except FileNotFoundError as error:
-        raise StorageError(f"{ref} is gone; put it back and run the same command again") from error
+        raise StorageError(
+            f"{ref} is gone; put it back and run the same command again", code="picture_changed"
+        ) from error
     return picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
 
 

@@ -74,7 +74,10 @@ def judge(predictions: pa.Table, config: JudgeConfig, cache: Path) -> pa.Table:
     Raises UsageError for missing columns, ModelError as the endpoint does, StorageError.
     """
     if missing := [name for name in READ if name not in predictions.column_names]:
-        raise UsageError(f"predictions lack {', '.join(missing)}; a judge needs {', '.join(READ)}")
+        raise UsageError(
+            f"predictions lack {', '.join(missing)}; a judge needs {', '.join(READ)}",
+            code="predictions_incomplete",
+        )
     asked = [_prompt(line, config) for line in predictions.select(list(READ)).to_pylist()]
     said = _ask({_id(prompt): prompt for prompt in asked if prompt}, config, cache)
     replies = [said.get(_id(prompt)) if prompt else None for prompt in asked]

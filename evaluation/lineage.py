@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from evaluation.generators import GeneratorConfig
 from medsift.errors import InputError
-
-LINEAGE_FILE: Final = "lineage.json"
+from medsift.vocabulary import LINEAGE_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ def lineage_of(config: GeneratorConfig) -> Lineage:
     """
     model = getattr(config, "model", None)
     trained = getattr(config, "adapter", None) or getattr(model, "model", None)
-    path = Path(trained or ".").expanduser() / LINEAGE_FILE
+    path = Path(trained or ".").expanduser() / LINEAGE_NAME
     if trained is None or not path.is_file():
         return Lineage()
     try:
@@ -36,5 +34,6 @@ def lineage_of(config: GeneratorConfig) -> Lineage:
         return Lineage(told["training_id"], told["contaminated"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path} is no lineage: {error}; put back the folder as training wrote it"
+            f"{path} is no lineage: {error}; put back the folder as training wrote it",
+            code="lineage_unreadable",
         ) from error

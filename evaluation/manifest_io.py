@@ -45,7 +45,9 @@ def home(folder: Path, name: str) -> Home:
         return Home(run_id, folder, manifest)
     runs = read(manifest, "SELECT run_id FROM runs ORDER BY created_at DESC, run_id LIMIT 1")
     if not runs.num_rows:
-        raise ManifestError(f"{manifest} holds no run; name another run directory")
+        raise ManifestError(
+            f"{manifest} holds no run; name another run directory", code="run_unknown"
+        )
     return Home(runs["run_id"][0].as_py(), folder, manifest)
 
 
@@ -80,9 +82,13 @@ def find_evaluation(manifest: Path, wanted: str | None) -> Mapping[str, Any]:
     found = [line for line in known if wanted is None or _means(wanted, line)]
     names = ", ".join(line["evaluation_id"] for line in known) or "none"
     if not found:
-        raise ManifestError(f"{manifest} has no evaluation {wanted!r}; it has {names}")
+        raise ManifestError(
+            f"{manifest} has no evaluation {wanted!r}; it has {names}", code="evaluation_unknown"
+        )
     if wanted is None and len(found) > 1:
-        raise ManifestError(f"{manifest} has several evaluations: name one of {names}")
+        raise ManifestError(
+            f"{manifest} has several evaluations: name one of {names}", code="evaluation_unknown"
+        )
     return found[0]
 
 

@@ -76,7 +76,8 @@ def _only_benchmark(scored: pa.Table) -> str:
     if len(names) != 1 or protocols != ["medevalkit"]:
         raise UsageError(
             f"rows of benchmarks {', '.join(names)} under {', '.join(protocols)}; pass one "
-            "benchmark scored with protocol medevalkit"
+            "benchmark scored with protocol medevalkit",
+            code="predictions_incomplete",
         )
     return str(names[0])
 

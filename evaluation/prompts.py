@@ -12,7 +12,7 @@ from evaluation.perturb.item import MARKER, Item, language_of
 from evaluation.scoring.closed import polarity
 from medsift.config import Config
 from medsift.models.chat_format import Turn
-from medsift.models.image_text import MARK
+from medsift.vocabulary import IMAGE_MARK
 
 PROMPTS_VERSION: Final = 1
 """Raised when equal items and settings give other words."""
@@ -53,7 +53,7 @@ class PromptConfig(Config):
 
 
 def ask(item: Item, config: PromptConfig, *, looks: bool) -> tuple[Turn, ...]:
-    """The turns that put an item to a model, with a MARK a picture where the model looks.
+    """The turns that put an item to a model, with a mark for each picture where the model looks.
 
     A closed question whose answer is not yes or no ("left or right?") is asked as an open one.
     """
@@ -99,10 +99,10 @@ def _language(item: Item) -> str:
 
 
 def _placed(words: str, pictures: int) -> str:
-    """Words with a MARK a picture: where the item shows them all in order, else all first."""
+    """Words with a mark a picture: where the item shows them all in order, else all first."""
     found = [int(number or 0) for number in MARKER.findall(words)]
     in_order = found in ([0] * pictures, list(range(1, pictures + 1)))
     if pictures and in_order:
-        return MARKER.sub(f" {MARK} ", words).strip()
+        return MARKER.sub(f" {IMAGE_MARK} ", words).strip()
     bare = MARKER.sub(lambda shown: f" image {shown[1]} " if shown[1] else " ", words)
-    return MARK * pictures + bare.strip()
+    return IMAGE_MARK * pictures + bare.strip()

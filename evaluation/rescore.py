@@ -54,7 +54,10 @@ def rescore_all(manifest: Path, protocol: str | None = None) -> list[Rescored]:
     """As `rescore`, of every evaluation that the newest run holds."""
     known = known_evaluations(manifest)
     if not known:
-        raise ManifestError(f"{manifest} has no evaluation; make one with `medsift evaluate`")
+        raise ManifestError(
+            f"{manifest} has no evaluation; make one with `medsift evaluate`",
+            code="evaluation_unknown",
+        )
     newest = [line for line in known if line["run_id"] == known[0]["run_id"]]
     return [_score_again(manifest, line, protocol) for line in newest]
 
@@ -64,7 +67,10 @@ def _score_again(manifest: Path, found: Mapping[str, Any], protocol: str | None)
     lines = read_evaluation(*place, "evaluations")
     stored = read_evaluation(*place, "predictions")
     if not stored.num_rows:
-        raise ManifestError(f"{manifest} holds no predictions of {found['evaluation_id']}")
+        raise ManifestError(
+            f"{manifest} holds no predictions of {found['evaluation_id']}",
+            code="evaluation_unknown",
+        )
     chosen = protocol or lines["protocol"][0].as_py()
     kept = stored.select([name for name in stored.column_names if name not in SCORES.names])
     scored = score_predictions(kept, chosen)
@@ -82,4 +88,6 @@ def _settings(stored: str | None) -> tuple[tuple[str, ...], Resampling]:
         facets = tuple(told.get("facets", FACETS))
         return facets, Resampling.model_validate(told.get("resampling", {}))
     except (ValueError, ValidationError) as error:
-        raise ManifestError(f"the settings of the evaluation are not valid: {error}") from error
+        raise ManifestError(
+            f"the settings of the evaluation are not valid: {error}", code="recipe_of_other_version"
+        ) from error

@@ -159,7 +159,8 @@ def rotations(replies: Replies) -> tuple[Doubles, Doubles]:
     if lacking.any():
         raise UsageError(
             f"{int(lacking.sum())} items lack some of their rotations: a choice of k options needs "
-            "k - 1 of them beside the original; ask the rest"
+            "k - 1 of them beside the original; ask the rest",
+            code="predictions_incomplete",
         )
     scores = replies.score[:, [replies.original, *columns]]
     orders = np.maximum((~np.isnan(scores)).sum(1), 1)
@@ -293,7 +294,8 @@ def _check(scored: pa.Table) -> None:
     missing = [name for name in READ if name not in scored.column_names]
     if missing:
         raise UsageError(
-            f"predictions lack {', '.join(missing)}; they have {', '.join(scored.column_names)}"
+            f"predictions lack {', '.join(missing)}; they have {', '.join(scored.column_names)}",
+            code="predictions_incomplete",
         )
     check_once(scored)
     for name in set(scored["variant"].to_pylist()) - {None}:
@@ -305,7 +307,8 @@ def _check_originals(originals: Codes, items: Sequence[str]) -> None:
     if lacking.size:
         raise UsageError(
             f"{lacking.size} items have replies to variants but none to the original, the first is "
-            f"{items[int(lacking[0])]!r}: ask the original too"
+            f"{items[int(lacking[0])]!r}: ask the original too",
+            code="predictions_incomplete",
         )
 
 

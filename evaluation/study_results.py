@@ -319,12 +319,15 @@ def _groups(trials: Sequence[Trial]) -> list[_Group]:
 
 def _check_once(trials: Sequence[Trial]) -> None:
     if not trials:
-        raise UsageError("a study needs trials; none has finished")
+        raise UsageError("a study needs trials; none has finished", code="study_trials_unfit")
     counts = Counter((one.arm, one.budget, one.seed) for one in trials)
     twice = [key for key, count in counts.items() if count > 1]
     if twice:
         arm, budget, seed = twice[0]
-        raise UsageError(f"trial {arm} at {budget} with seed {seed} is given twice; pass it once")
+        raise UsageError(
+            f"trial {arm} at {budget} with seed {seed} is given twice; pass it once",
+            code="study_trials_unfit",
+        )
 
 
 def _known(items: pa.Table, scores: Doubles) -> NDArray[np.bool_]:
@@ -336,7 +339,8 @@ def _known(items: pa.Table, scores: Doubles) -> NDArray[np.bool_]:
         item = items["item_id"][int(some[0])].as_py()
         raise UsageError(
             f"{len(some):,} items have a score in some trials alone, first {item}: the protocol "
-            "leaves out replies that it cannot read; use strict"
+            "leaves out replies that it cannot read; use strict",
+            code="study_trials_unfit",
         )
     return known
 

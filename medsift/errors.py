@@ -31,7 +31,7 @@ class MedSiftError(Exception):
     exit_code: ClassVar[int] = 1
     """Status with which the command line ends."""
 
-    def __init__(self, message: str, *, code: str = "", **values: Any) -> None:
+    def __init__(self, message: str, *, code: str, **values: Any) -> None:
         super().__init__(message)
         self.code = code
         self.values = values

@@ -13,7 +13,7 @@ import json
 import logging
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -24,8 +24,9 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from medsift.config import Config
-from medsift.errors import LedgerError, StorageError
+from medsift.errors import LedgerError
 from medsift.records import digest
+from medsift.storage.atomic import named_refusals
 from medsift.storage.parts import CHECKED, write_json
 from medsift.storage.seals import Seal, broken, seals
 
@@ -125,15 +126,9 @@ class PartWriter:
         self.marker.unlink(missing_ok=True)
         return None
 
-    @contextmanager
-    def _disk(self) -> Iterator[None]:
+    def _disk(self) -> AbstractContextManager[None]:
         """Name our own disk where it refuses; the worker's errors are its own."""
-        try:
-            yield
-        except OSError as error:
-            raise StorageError(
-                f"cannot write under {self.out}: {error}; free some space or change --run-dir"
-            ) from error
+        return named_refusals(self.out, "change --run-dir")
 
     def _append(self, name: str, table: pa.Table) -> None:
         if name not in self.writers:
@@ -228,7 +223,8 @@ def end_stream(items: Sequence[Any], out: Path) -> None:
     if missing:
         raise LedgerError(
             f"{len(missing)} of {len(items)} pieces of work under {out} never finished, the first "
-            f"is number {missing[0]}; run the same command again"
+            f"is number {missing[0]}; run the same command again",
+            code="work_unfinished",
         )
 
 

@@ -1,4 +1,4 @@
-"""YAML that becomes a typed recipe: overrides, variables from the environment, one-line errors."""
+"""Load YAML as a typed recipe: overrides, environment variables, errors in one line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def load(model: type[Model], path: Path, overrides: Sequence[str] = ()) -> Model
 def parse(
     model: type[Model], text: str, overrides: Sequence[str] = (), *, origin: str = "recipe"
 ) -> Model:
-    """As `load`, from YAML text."""
+    """Return the recipe of YAML text; see `load`. `origin` names the text in errors."""
     try:
         settings = yaml.load(text, Loader=_NoRepeatsLoader)
     except yaml.YAMLError as error:
@@ -38,7 +38,7 @@ def parse(
         ) from error
     if not isinstance(settings, dict):
         raise RecipeError(
-            f"{origin} holds {type(settings).__name__}; a recipe is a mapping of keys",
+            f"{origin} is a {type(settings).__name__}; a recipe is a mapping of keys",
             code="recipe_unreadable",
         )
     return validated(model, settings, overrides, origin=origin)
@@ -51,7 +51,7 @@ def validated(
     *,
     origin: str = "recipe",
 ) -> Model:
-    """As `parse`, from settings; overrides are put into them. Raises RecipeError."""
+    """Return the recipe of settings, which the overrides change first. Raises RecipeError."""
     for override in overrides:
         _override(settings, override)
     try:
@@ -95,39 +95,41 @@ def _override(settings: dict[str, Any], override: str) -> None:
             override=override,
         ) from error
     *parents, last = dotted.split(".")
-    place: Any = settings
+    owner: Any = settings
     for key in parents:
-        place = _descend(place, key, override)
-    if isinstance(place, list):
-        place[_index(place, last, override)] = value
-    elif isinstance(place, dict):
-        place[last] = value
+        owner = _descend(owner, key, override)
+    if isinstance(owner, list):
+        owner[_index(owner, last, override)] = value
+    elif isinstance(owner, dict):
+        owner[last] = value
     else:
         raise RecipeError(
-            f"--set {override!r}: {'.'.join(parents)} holds a value, not keys",
+            f"--set {override!r}: {'.'.join(parents)} is a value and has no keys",
             code="recipe_override_invalid",
             override=override,
         )
 
 
-def _descend(place: Any, key: str, override: str) -> Any:
-    if isinstance(place, list):
-        return place[_index(place, key, override)]
-    if isinstance(place, dict):
-        if place.get(key) is None:
-            place[key] = {}
-        return place[key]
+def _descend(owner: Any, key: str, override: str) -> Any:
+    """Return what is under a key, made where there is nothing. Raises RecipeError."""
+    if isinstance(owner, list):
+        return owner[_index(owner, key, override)]
+    if isinstance(owner, dict):
+        if owner.get(key) is None:
+            owner[key] = {}
+        return owner[key]
     raise RecipeError(
-        f"--set {override!r}: {key!r} lies under a value that has no keys",
+        f"--set {override!r}: {key!r} is under a value that has no keys",
         code="recipe_override_invalid",
         override=override,
     )
 
 
-def _index(place: list[Any], key: str, override: str) -> int:
-    if not key.isdigit() or int(key) >= len(place):
+def _index(items: list[Any], key: str, override: str) -> int:
+    """Return the place in a list that a key names. Raises RecipeError."""
+    if not key.isdigit() or int(key) >= len(items):
         raise RecipeError(
-            f"--set {override!r}: {key!r} is no index from 0 to {len(place) - 1}",
+            f"--set {override!r}: {key!r} is not a number from 0 to {len(items) - 1}",
             code="recipe_override_invalid",
             override=override,
         )
@@ -146,6 +148,7 @@ def _fill(value: Any, variables: Mapping[str, str]) -> Any:
 
 
 def _variable(match: re.Match[str], variables: Mapping[str, str]) -> str:
+    """Return the value of one `${VAR:default}`. Raises RecipeError without either."""
     name, default = match.group(1), match.group(2)
     if name in variables:
         return variables[name]
@@ -160,7 +163,7 @@ def _variable(match: re.Match[str], variables: Mapping[str, str]) -> str:
 
 
 class _NoRepeatsLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, which YAML would silently overwrite."""
+    """A safe loader that refuses a key given twice: YAML would keep the last one without notice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()

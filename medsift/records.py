@@ -140,6 +140,20 @@ VECTORS: Final = pa.schema(
 )
 """A vector table of any dimension; its files have one dimension, as `vectors_schema` says."""
 
+LEAKS: Final = pa.schema(
+    [
+        *(
+            pa.field(name, pa.string())
+            for name in ("row_id", "sample_id", "benchmark", "item_id", "kind")
+        ),
+        pa.field("similarity", pa.float64()),
+        pa.field("verdict", pa.string()),
+    ]
+)
+"""Training rows that meet a benchmark, or a held-out split of the run itself."""
+GROUPS: Final = pa.schema([pa.field("image_id", pa.string()), pa.field("group_id", pa.string())])
+"""The group of copies that each picture belongs to."""
+
 
 def vectors_schema(dimension: int) -> pa.Schema:
     """Schema of a vector table: a content id and a unit float32 vector of `dimension`."""

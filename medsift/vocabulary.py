@@ -8,6 +8,10 @@ from pydantic import AfterValidator
 
 MANIFEST_NAME: Final = "manifest.duckdb"
 """The file of a run directory that holds its manifest."""
+LINEAGE_NAME: Final = "lineage.json"
+"""The file of a training result that says where it comes from."""
+IMAGE_MARK: Final = "<image>"
+"""The mark of a picture in the text of a turn."""
 NEAR: Final = "near, unresolved"
 """Verdict of a leak that only a person can decide."""
 

@@ -1,1 +1,1 @@
-"""The command line, the cluster, and thin Ray wrappers of stages."""
+"""Run everything from the command line and on Ray: commands, clusters, jobs and studies."""

@@ -1,10 +1,10 @@
-"""Run the command line from a bare working directory, as a cluster does: `python -m ray_jobs`."""
+"""Run the command line by `python -m ray_jobs`, as a cluster does from a bare folder of code."""
 
 from __future__ import annotations
 
 import sys
 
-from ray_jobs.interpreter import EXIT_CODE, complaint, import_complaint
+from ray_jobs.interpreter import CODE, EXIT_CODE, complaint, import_complaint
 
 
 def _start() -> None:
@@ -26,7 +26,7 @@ def _start() -> None:
 
 
 def _refuse(fault: str) -> None:
-    sys.stderr.write(f"error: {fault}\n")
+    sys.stderr.write(f"error[{CODE}]: {fault}\n")
     sys.exit(EXIT_CODE)
 
 

@@ -1,4 +1,4 @@
-"""The command `medsift`: its commands, its errors and its exit codes."""
+"""Define the command line `medsift`: its commands, errors and exit codes."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ from ray_jobs.commands.submit import train as submit_train
 from ray_jobs.commands.train import train
 from ray_jobs.commands.tune import tune
 
-DIAGNOSING = frozenset({"doctor"})
-"""Commands that look at a machine on which nothing else may work."""
+DIAGNOSTIC_COMMANDS = frozenset({"doctor"})
+"""Commands for a machine on which nothing else may work."""
 
 
 @dataclass
 class Session:
-    """Options given before the command."""
+    """The options before the command."""
 
     debug: bool = False
 
@@ -61,8 +61,8 @@ app = typer.Typer(
 submit = typer.Typer(no_args_is_help=True, help="Run a command as a job on a Ray cluster.")
 
 
-def _version(asked: bool) -> None:
-    if not asked:
+def _print_version(wanted: bool) -> None:
+    if not wanted:
         return
     try:
         typer.echo(f"medsift {version('medsift')}")
@@ -76,20 +76,22 @@ def medsift(
     context: typer.Context,
     debug: Annotated[
         bool,
-        typer.Option("--debug", help="Show the traceback of an expected error, and the log."),
+        typer.Option("--debug", help="Show the full log, and the traceback of an error."),
     ] = False,
     show_version: Annotated[
         bool,
-        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """Curate minimal medical image-and-text fine-tuning sets.
 
-    Begin with `medsift demo`; `medsift doctor` checks the machine.
+    Start with `medsift demo`; `medsift doctor` checks the machine.
     """
     from ray_jobs.console import show_logs
 
-    if context.invoked_subcommand not in DIAGNOSING:
+    if context.invoked_subcommand not in DIAGNOSTIC_COMMANDS:
         check_temporary_folder()
     session = context.ensure_object(Session)
     session.debug = debug
@@ -147,12 +149,12 @@ app.add_typer(submit, name="submit")
 
 @cache
 def program() -> Any:
-    """The commands as Typer runs them, worked out once: that takes a tenth of a second."""
+    """Return the commands as Typer runs them, built once: that takes a tenth of a second."""
     return typer.main.get_command(app)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Carry out one command line and return its exit status."""
+    """Run one command line and return its exit status."""
     from ray_jobs.console import one_line, print_error
 
     session = Session()
@@ -169,26 +171,26 @@ def run(arguments: Sequence[str]) -> int:
         if session.debug:
             raise
         return error.exit_code
-    except Exception:  # a fault of ours, raised again, unless the manifest is not one of ours
-        blamed = _foreign_manifest()
-        if blamed is None or session.debug:
+    except Exception:  # a fault of ours is raised again, unless a foreign manifest explains it
+        explanation = _explain_foreign_manifest()
+        if explanation is None or session.debug:
             raise
-        print_error(blamed, "manifest_damaged")
+        print_error(explanation, "manifest_damaged")
         return ManifestError.exit_code
     return status if isinstance(status, int) else 0
 
 
 def _forget_manifests() -> None:
-    """Begin anew: what an earlier command of this process read is not to blame for this one."""
+    """Forget which manifests earlier commands of this process read: no new fault is theirs."""
     reading = sys.modules.get("medsift.manifest.reading")
     if reading is not None:
         reading.opened.clear()
 
 
-def _foreign_manifest() -> str | None:
-    """Why a manifest that the command read is to blame for its failure; None where none is.
+def _explain_foreign_manifest() -> str | None:
+    """Return the fault of a manifest that the command read; None where all are as MedSift writes.
 
-    A manifest may be anyone's: its values are not all looked at before they are used.
+    A manifest may be anyone's: not all of its values are checked before they are used.
     """
     reading = sys.modules.get("medsift.manifest.reading")
     if reading is None:
@@ -199,14 +201,14 @@ def _foreign_manifest() -> str | None:
         fault = find_fault(path) if path.is_file() else None
         if fault is not None:
             return (
-                f"{path} is not as `medsift curate` writes it, and no command can go by it: "
+                f"{path} is not as `medsift curate` writes it, so no command can rely on it: "
                 f"{fault}; curate again (--debug shows where it failed)"
             )
     return None
 
 
 def _refuse(error: TyperException) -> int:
-    """Say what is wrong with the arguments in one line; `medsift` alone is asking for help."""
+    """Print what is wrong with the arguments in one line; `medsift` alone prints its help."""
     from ray_jobs.console import print_error
 
     if type(error).__name__ == "NoArgsIsHelpError":
@@ -218,11 +220,11 @@ def _refuse(error: TyperException) -> int:
 
 
 def main() -> NoReturn:
-    """Entry point of the console script."""
+    """Run the console script: the command line of this process."""
     status = run(sys.argv[1:])
     engine = sys.modules.get("medsift.manifest.query")
     if engine is not None and engine.left_behind():
-        # A statement inside one long call of a function cannot be stopped but with the process.
+        # A statement inside one long function call ends only with the process.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

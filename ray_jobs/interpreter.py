@@ -13,6 +13,7 @@ from importlib import metadata
 
 MIN_VERSION = (3, 11)
 EXIT_CODE = 2
+CODE = "interpreter_unfit"
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 

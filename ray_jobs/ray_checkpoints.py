@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from medsift.errors import StorageError
+from medsift.storage.atomic import atomic_folder
 from ray_jobs.remote_dir import RemoteDir
-from training.checkpoint import Snapshot, folder_name, unwanted, whole_folder
+from training.checkpoint import OTHER_STORAGE, Snapshot, folder_name, unwanted
 from training.logs import STEPS
 
 logger = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ class RayCheckpointStore:
 
         target = self.store.child(folder_name(snapshot.state.step))
         if not target.remote:
-            with whole_folder(Path(target.root)) as partial:
+            with atomic_folder(Path(target.root), OTHER_STORAGE) as partial:
                 snapshot.write(partial)
         else:
             with tempfile.TemporaryDirectory(prefix="medsift-") as folder:

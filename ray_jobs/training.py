@@ -22,6 +22,7 @@ from typing import Any, Final
 from medsift.errors import MedSiftError, ModelError, UsageError
 from medsift.execution import Resources
 from medsift.progress import TrainingEvent, silent
+from medsift.storage.atomic import atomic_folder
 from medsift.storage.locations import without_query
 from ray_jobs.cluster import ADDRESS, connected
 from ray_jobs.console import one_line
@@ -32,7 +33,7 @@ from ray_jobs.remote_dir import RemoteDir
 from ray_jobs.sharing import check_nodes
 from ray_jobs.streaming import stream_pictures, stream_rows, write_rows
 from training.base_model import NO_GPU
-from training.checkpoint import STATE, read_state, whole_folder
+from training.checkpoint import OTHER_STORAGE, STATE, read_state
 from training.distributed import Alone, Fleet, ProcessGroup
 from training.logs import STEPS
 from training.manifest_io import DROPS, Kept, kept_in
@@ -277,7 +278,7 @@ def _fetch_result(home: RemoteDir, training: Training) -> None:
     """Copy curves and result of a remote training to this machine; the result appears complete."""
     for name in (STEPS, DROPS):
         home.fetch_file(name, training.folder)
-    with whole_folder(training.result) as unfinished:
+    with atomic_folder(training.result, OTHER_STORAGE) as unfinished:
         home.child(RESULT).fetch(unfinished)
 
 

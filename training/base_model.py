@@ -88,7 +88,7 @@ def load_base(config: AnyBase, precision: Precision, full: bool, quantised: bool
     without a GPU.
     """
     if quantised and best_device() == "cpu":
-        raise UsageError(f"lora.quantise: {NO_GPU.format(setting='it')}")
+        raise UsageError(f"lora.quantise: {NO_GPU.format(setting='it')}", code="gpu_missing")
     held: Precision = "float32" if full else arithmetic(precision)
     placed = config.model_copy(update={"dtype": held})
     loaded = placed.build(quantised) if isinstance(placed, PretrainedBase) else placed.build()
@@ -115,7 +115,8 @@ def _base(loaded: ImageTextModel | LanguageModel) -> Base:
     if not chat.chats:
         raise ModelError(
             f"model {loaded.name!r} has no chat template, so nobody knows where its turns end; "
-            "name a chat model, or save its template as chat_template.jinja beside it"
+            "name a chat model, or save its template as chat_template.jinja beside it",
+            code="chat_template_unusable",
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

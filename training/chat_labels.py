@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from medsift.errors import ModelError
 from medsift.models.chat_format import Turn
-from medsift.models.image_text import MARK
 from medsift.models.reserved_tokens import ReservedTokens
+from medsift.vocabulary import IMAGE_MARK
 from training.base_model import Base
 from training.picture_tokens import PictureTokens
 from training.samples import Sample
@@ -111,7 +111,8 @@ class ChatEncoder:
                 raise ModelError(
                     f"the processor of {self.base.name} moves answers among its picture tokens in "
                     "a way that is not understood; train on samples with all pictures before the "
-                    "first answer"
+                    "first answer",
+                    code="model_unsuitable",
                 )
             labels[place] = ids[place]
         return labels
@@ -157,13 +158,13 @@ class ChatEncoder:
         texts, owners = [], []
         for place, sample in enumerate(samples):
             for _, said in _learnable(sample.turns):
-                parts = said.split(MARK) if sample.pictures else [said]
+                parts = said.split(IMAGE_MARK) if sample.pictures else [said]
                 texts += parts
                 owners += [place] * len(parts)
         found: list[str | None] = [None] * len(samples)
         for place, text, token in zip(owners, texts, self.reserved.spelled(texts), strict=True):
-            asks = self.base.processor is not None and MARK in text
-            found[place] = found[place] or token or (MARK if asks else None)
+            asks = self.base.processor is not None and IMAGE_MARK in text
+            found[place] = found[place] or token or (IMAGE_MARK if asks else None)
         return found
 
     def _framed(self, sample: Sample, spelled: str | None) -> _Framed | Refused:
@@ -171,7 +172,8 @@ class ChatEncoder:
         if sample.pictures and self.base.processor is None:
             raise ModelError(
                 f"model {self.base.name} sees no pictures and sample {sample.row_id} has some; "
-                "name a vision-language model, or a selection of text alone"
+                "name a vision-language model, or a selection of text alone",
+                code="model_unsuitable",
             )
         turns = _learnable(sample.turns)
         answers = [place for place, (role, _) in enumerate(turns) if role == "assistant"]
@@ -179,7 +181,7 @@ class ChatEncoder:
             return Refused("no_answer")
         if answers[0] == 0:
             return Refused("no_question")
-        if any(MARK in turns[place][1] for place in answers) and sample.pictures:
+        if any(IMAGE_MARK in turns[place][1] for place in answers) and sample.pictures:
             return Refused("picture_in_answer")
         if spelled is not None:
             return Refused("special_token", f"a turn holds {spelled}, a token of the model's own")
@@ -189,7 +191,7 @@ class ChatEncoder:
         texts = [text for text in (*before, *after) if text is not None]
         if len(texts) < 2 * len(answers):
             return Refused("template_refused", "the chat template refuses these turns")
-        pictures = [sum(text.count(MARK) for _, text in turns[:place]) for place in answers]
+        pictures = [sum(text.count(IMAGE_MARK) for _, text in turns[:place]) for place in answers]
         return _Framed(texts, pictures if sample.pictures else [0] * len(answers))
 
     def _encoded(

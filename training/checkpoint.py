@@ -7,15 +7,14 @@ that nothing else has to be kept. Tensors lie in safetensors, under the names of
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from medsift.errors import ModelError, StorageError, UsageError
+from medsift.storage.atomic import atomic_folder
 from training.sharding import like, whole
 from training.trainable import trained_parameters
 
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
+OTHER_STORAGE: Final = "choose another checkpoints.storage"
+"""What to do when the disk of the checkpoints refuses."""
 STATE: Final = "state.json"
 TRAINED: Final = "trained.safetensors"
 OPTIMISER: Final = "optimiser.safetensors"
@@ -133,7 +134,7 @@ class FolderKeeper:
         """Write a checkpoint whole, then remove those that are no longer wanted."""
         if not self.writes:
             return
-        with whole_folder(self.at(snapshot.state.step)) as partial:
+        with atomic_folder(self.at(snapshot.state.step), OTHER_STORAGE) as partial:
             snapshot.write(partial)
         names = [path.name for path in checkpoints(self.folder)]
         for name in unwanted(names, self.count, snapshot.state.best_step):
@@ -163,7 +164,7 @@ def read_state(checkpoint: Path) -> tuple[State, dict[str, Any]]:
         decisive = told.pop("decisive")
         return State(**told), decisive
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StorageError(_unreadable(checkpoint, error)) from error
+        raise StorageError(_unreadable(checkpoint, error), code="checkpoint_unreadable") from error
 
 
 def restore(
@@ -205,7 +206,8 @@ def restore_weights(checkpoint: Path, model: Any) -> None:
     if strange:
         raise ModelError(
             f"checkpoint {checkpoint} and the model differ in {len(strange)} trained weights, the "
-            f"first is {strange[0]}; it was made on another model"
+            f"first is {strange[0]}; it was made on another model",
+            code="checkpoint_of_other_training",
         )
     with torch.no_grad():
         for name, parameter in parameters.items():
@@ -219,40 +221,20 @@ def save_adapter(model: Any, weights: Mapping[str, Tensor], folder: Path) -> Non
     (folder / "README.md").unlink(missing_ok=True)
 
 
-@contextmanager
-def whole_folder(path: Path, setting: str = "checkpoints.storage") -> Iterator[Path]:
-    """Yield a new folder beside `path`; as it is then, it becomes `path`, or nothing is left.
-
-    Raises StorageError when the disk refuses; `setting` names the place.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        if path.exists():
-            shutil.rmtree(path)
-        partial.replace(path)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error}; free some space or choose another {setting}"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
 def _check_same(checkpoint: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     if theirs.get("base") != ours.get("base"):
         raise ModelError(
             f"checkpoint {checkpoint} was made on another model; give this training a new name, or "
-            "the model it began with"
+            "the model it began with",
+            code="checkpoint_of_other_training",
         )
     changed = [key for key in sorted({*theirs, *ours}) if theirs.get(key) != ours.get(key)]
     if changed:
         key = changed[0]
         raise UsageError(
             f"checkpoint {checkpoint} was made with {key} {_short(theirs.get(key))}, the recipe "
-            f"has {_short(ours.get(key))}; give this training a new name, or take the change back"
+            f"has {_short(ours.get(key))}; give this training a new name, or take the change back",
+            code="checkpoint_of_other_training",
         )
 
 
@@ -263,7 +245,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         found: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise StorageError(_unreadable(path.parent, error)) from error
+        raise StorageError(_unreadable(path.parent, error), code="checkpoint_unreadable") from error
     return found
 
 

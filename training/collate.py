@@ -141,7 +141,10 @@ class Collator:
             encoded = self.encodings.encoded[place]
             length = int(shown[row].sum())
             if not shown[row, :length].all():
-                raise ModelError(f"the processor of {self.base.name} does not pad on the right")
+                raise ModelError(
+                    f"the processor of {self.base.name} does not pad on the right",
+                    code="model_unsuitable",
+                )
             labels[row, :length] = self.encoder.labels(encoded, ids[row, :length])
         return labels
 

@@ -62,7 +62,9 @@ def pass_gate(manifest: Path, run_id: str, selection: str, recipe: TrainingRecip
             left_out |= objection.rows
         found = [objection for objection in found if not objection.rows]
     if found and not recipe.allow_contaminated:
-        raise LedgerError(f"{found[0].reason}: {found[0].mend}, {ALLOW}")
+        raise LedgerError(
+            f"{found[0].reason}: {found[0].mend}, {ALLOW}", code="selection_contaminated"
+        )
     reasons = tuple(objection.reason for objection in found)
     contaminated = bool(found) if recipe.benchmarks else None
     return Verdict(recipe.benchmarks, contaminated, reasons, left_out)

@@ -77,7 +77,7 @@ def encode_samples(
             kept.append(place)
             encoded.append(found)
     if not kept and some:
-        raise InputError(_nobody(dropped))
+        raise InputError(_nobody(dropped), code="selection_untrainable")
     return Encodings(
         tuple(samples[place] for place in kept), tuple(encoded), weights[kept], tuple(dropped)
     )

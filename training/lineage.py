@@ -1,4 +1,4 @@
-"""Where a result comes from, as ``lineage.json`` beside it tells; nothing has to be guessed."""
+"""Where a result comes from, as ``lineage.json`` next to it says; nothing has to be guessed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from medsift.errors import InputError
+from medsift.vocabulary import LINEAGE_NAME
 from training.base_model import arithmetic
 from training.loop import Outcome
 from training.notes import notes_of
 from training.prepare import Prepared
 from training.training_id import Training
 
-LINEAGE_FILE: Final = "lineage.json"
 PACKAGES: Final = (
     "medsift",
     "torch",
@@ -81,18 +81,20 @@ def versions() -> dict[str, str]:
 
 def read_lineage(folder: Path) -> Mapping[str, Any]:
     """The lineage of a result's folder. Raises InputError where there is none that can be read."""
-    path = folder / LINEAGE_FILE
+    path = folder / LINEAGE_NAME
     try:
         told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
             f"{folder} is no result of a training: {error}; name the folder `result` that "
-            "`medsift train` wrote"
+            "`medsift train` wrote",
+            code="training_result_unreadable",
         ) from error
     if "training_id" not in told or "recipe" not in told:
         raise InputError(
             f"{path} lacks training_id or recipe; name the folder `result` that `medsift train` "
-            "wrote"
+            "wrote",
+            code="training_result_unreadable",
         )
     return told
 

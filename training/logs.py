@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from medsift.errors import UsageError
 from medsift.progress import StepLine
-from medsift.storage.parts import written_whole
+from medsift.storage.atomic import atomic_file
 from training.recipe import LogConfig
 
 STEPS: Final = "steps.jsonl"
@@ -71,7 +71,7 @@ class JsonLines:
 
     def __init__(self, path: Path, resumed: int) -> None:
         kept = [line for line in read_lines(path) if line["step"] <= resumed]
-        with written_whole(path, "choose another checkpoints.storage") as partial:
+        with atomic_file(path, "choose another checkpoints.storage") as partial:
             partial.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
         self.file = path.open("a", encoding="utf-8")
 
@@ -160,6 +160,7 @@ def _package(name: str, key: str) -> Any:
     if importlib.util.find_spec(name) is None:
         raise UsageError(
             f"{key} needs the package {name}, which is not installed; pip install {name}, or leave "
-            "the key out"
+            "the key out",
+            code="package_missing",
         )
     return importlib.import_module(name)

@@ -92,7 +92,7 @@ def store_finished(training: Training, kept: Sequence[Kept] | None) -> None:
     try:
         _store(training, line, kept)
     except (ManifestError, StorageError) as error:
-        raise type(error)(
+        raise error.reworded(
             f"the training is complete in {training.result}, but the manifest has no note of it: "
             f"{error}; then run the same command again"
         ) from error

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 
 from medsift.errors import InputError, ModelError, UsageError
 from medsift.models.adapters import with_adapter
-from medsift.models.image_text import MARK
 from medsift.models.language_model import quietly
+from medsift.storage.atomic import atomic_folder
+from medsift.vocabulary import IMAGE_MARK, LINEAGE_NAME
 from training.base_model import AnyBase, Base, PretrainedBase, load_base
-from training.checkpoint import whole_folder
-from training.lineage import LINEAGE_FILE, read_lineage
+from training.lineage import read_lineage
 from training.output_dir import CARD
 from training.recipe import TrainingRecipe
 
@@ -61,7 +61,9 @@ def merge(result: Path, output: Path, tolerance: float = TOLERANCE) -> Merged:
     told = read_lineage(result)
     config = _base_of(told, result)
     if output.exists():
-        raise UsageError(f"{output} is there already; name a new folder")
+        raise UsageError(
+            f"{output} is there already; name a new folder", code="merge_output_in_the_way"
+        )
     base = load_base(config, "float32", full=True)
     probes = [_probe(base, question) for question in PROBES]
     adapted = with_adapter(base.model, result, config)
@@ -70,10 +72,10 @@ def merge(result: Path, output: Path, tolerance: float = TOLERANCE) -> Merged:
         without = _logits(adapted, probes)
     dtype = _stored_dtype(config)
     merged = adapted.merge_and_unload().to(dtype)
-    with whole_folder(output, "--output") as partial:
+    with atomic_folder(output, "choose another --output") as partial:
         _save(merged, partial)
         (base.processor or base.tokenizer).save_pretrained(partial)
-        for name in (LINEAGE_FILE, CARD):
+        for name in (LINEAGE_NAME, CARD):
             shutil.copyfile(result / name, partial / name)
         del base, adapted, merged
         loaded = load_base(PretrainedBase(model=str(partial)), "float32", full=True)
@@ -92,15 +94,20 @@ def _base_of(told: Mapping[str, Any], result: Path) -> AnyBase:
         recipe = TrainingRecipe.from_stored(told["recipe"])
     except ValidationError as error:
         raise InputError(
-            f"{result / LINEAGE_FILE} holds no recipe of this version: {error.errors()[0]['msg']}; "
-            "train again"
+            f"{result / LINEAGE_NAME} holds no recipe of this version: {error.errors()[0]['msg']}; "
+            "train again",
+            code="recipe_of_other_version",
         ) from error
     if recipe.lora.full:
-        raise UsageError(f"{result} holds a whole model, no adapter to merge; use it as it is")
+        raise UsageError(
+            f"{result} holds a whole model, no adapter to merge; use it as it is",
+            code="merge_refused",
+        )
     if recipe.base.fingerprint() != told["base"]["fingerprint"]:
         raise ModelError(
             f"the base {told['base']['name']!r} is not what it was when {result} was trained; put "
-            "that model back"
+            "that model back",
+            code="merge_refused",
         )
     return recipe.base
 
@@ -116,10 +123,12 @@ def _stored_dtype(config: AnyBase) -> Any:
 def _probe(base: Base, question: str) -> dict[str, Tensor]:
     """Inputs of a question, with a picture where the model sees."""
     how: dict[str, Any] = {"return_tensors": "pt", "add_special_tokens": False}
-    mark = "" if base.processor is None else MARK
+    mark = "" if base.processor is None else IMAGE_MARK
     text = base.chat.chat([("user", f"{mark}{question}")])
     if text is None:
-        raise ModelError(f"the chat template of {base.name} refuses a question")
+        raise ModelError(
+            f"the chat template of {base.name} refuses a question", code="chat_template_unusable"
+        )
     if base.processor is None:
         made = base.tokenizer([text], **how)
     else:
@@ -160,5 +169,6 @@ def _check(difference: float, tolerance: float) -> None:
         raise ModelError(
             "the merged model does not say what base and adapter say: its logits are off by "
             f"{difference:.2g} of what the adapter changes, {tolerance:.2g} is tolerated; use the "
-            "adapter unmerged, or raise --tolerance"
+            "adapter unmerged, or raise --tolerance",
+            code="merge_refused",
         )

@@ -29,11 +29,11 @@ def told_what_to_change(
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise ModelError(_advice(recipe, device, step, micro)) from error
+        raise ModelError(_advice(recipe, device, step, micro), code="memory_exhausted") from error
     except RuntimeError as error:
         if CPU_WORDS not in str(error):
             raise
-        raise ModelError(_advice(recipe, device, step, micro)) from error
+        raise ModelError(_advice(recipe, device, step, micro), code="memory_exhausted") from error
 
 
 def _advice(recipe: TrainingRecipe, device: str, step: int, micro: Micro | None) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medsift.models.language_model import quietly
-from medsift.storage.parts import written_whole
+from medsift.storage.atomic import atomic_file, atomic_folder
+from medsift.vocabulary import LINEAGE_NAME
 from training.card import evaluation_of, model_card
-from training.checkpoint import save_adapter, whole_folder
-from training.lineage import LINEAGE_FILE, read_lineage
+from training.checkpoint import OTHER_STORAGE, save_adapter
+from training.lineage import read_lineage
 from training.prepare import Prepared
 from training.sharding import whole
 from training.trainable import trained_parameters
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CARD = "README.md"
-ELSEWHERE = "choose another checkpoints.storage"
 
 
 def result_weights(model: Any, *, keep: bool) -> dict[str, Tensor]:
@@ -49,7 +49,7 @@ def write_result(
     `from_pretrained`. Raises StorageError when the disk refuses.
     """
     base = prepared.base
-    with whole_folder(folder) as partial:
+    with atomic_folder(folder, OTHER_STORAGE) as partial:
         if hasattr(prepared.model, "peft_config"):
             save_adapter(prepared.model, weights, partial)
         else:
@@ -57,17 +57,17 @@ def write_result(
         (base.processor or base.tokenizer).save_pretrained(partial)
         (partial / CARD).write_text(model_card(told, ()), encoding="utf-8")
         text = json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False)
-        (partial / LINEAGE_FILE).write_text(text, encoding="utf-8")
+        (partial / LINEAGE_NAME).write_text(text, encoding="utf-8")
 
 
 def finished(training: Training) -> bool:
     """Whether the training has a whole result already."""
-    return (training.result / LINEAGE_FILE).is_file()
+    return (training.result / LINEAGE_NAME).is_file()
 
 
 def renew_card(training: Training) -> None:
     """Write the card again, with the evaluations that the manifest has of the training by now."""
     metrics = evaluation_of(training.manifest, training.training_id)
     card = model_card(read_lineage(training.result), metrics)
-    with written_whole(training.result / CARD, ELSEWHERE) as partial:
+    with atomic_file(training.result / CARD, OTHER_STORAGE) as partial:
         partial.write_text(card, encoding="utf-8")

@@ -32,7 +32,8 @@ class Packer:
         if self.kernel not in MASKED:
             raise ModelError(
                 f"packing needs a mask, which attention {self.kernel!r} of {base.name} does not "
-                f"take; set base.attention to one of {', '.join(MASKED)}"
+                f"take; set base.attention to one of {', '.join(MASKED)}",
+                code="packing_unsupported",
             )
         self.dtype = base.model.dtype
         # Models with positions in several dimensions know how to number them.
@@ -106,5 +107,6 @@ def check_packing(name: str, packed: Floats, alone: Floats, arithmetic: str) -> 
     if not moved <= TOLERANCE[arithmetic]:
         raise ModelError(
             f"{name} does not keep packed samples apart: their losses move by {moved:.1%} on "
-            "average; set batches.packing: false"
+            "average; set batches.packing: false",
+            code="packing_unsupported",
         )

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from medsift.errors import ModelError
-from medsift.models.image_text import MARK
 from medsift.models.reserved_tokens import ReservedTokens
+from medsift.vocabulary import IMAGE_MARK
 from training.base_model import Base
 from training.pictures import limited
 
@@ -29,7 +29,7 @@ class PictureTokens:
         if size not in self.sizes:
             from PIL import Image
 
-            text = self._asked(f"{MARK}?")
+            text = self._asked(f"{IMAGE_MARK}?")
             shown = self.base.processor(
                 text=[text], images=[[Image.new("RGB", size)]], add_special_tokens=False
             )
@@ -53,8 +53,8 @@ class PictureTokens:
         A template may set others once for all pictures, or elsewhere because there is one: those
         that stand in a chat without pictures, or are not twice as many with two, say nothing.
         """
-        one, none = (Counter(self._tokens(self._asked(text))) for text in (f"{MARK}?", "?"))
-        pair = self.base.chat.chat([("user", f"{MARK}{MARK}?")])
+        one, none = (Counter(self._tokens(self._asked(text))) for text in (f"{IMAGE_MARK}?", "?"))
+        pair = self.base.chat.chat([("user", f"{IMAGE_MARK}{IMAGE_MARK}?")])
         two = None if pair is None else Counter(self._tokens(pair))
         return {
             token: count
@@ -67,7 +67,10 @@ class PictureTokens:
     def _asked(self, question: str) -> str:
         text = self.base.chat.chat([("user", question)])
         if text is None:
-            raise ModelError(f"the chat template of {self.base.name} refuses a picture")
+            raise ModelError(
+                f"the chat template of {self.base.name} refuses a picture",
+                code="chat_template_unusable",
+            )
         return text
 
     def _tokens(self, text: str) -> list[int]:

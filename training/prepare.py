@@ -132,7 +132,8 @@ def _without(selected: Selected, left_out: Mapping[str, str]) -> tuple[Selected,
     if not kept:
         raise InputError(
             f"every sample of selection {selected.selection!r} is in a benchmark or near one, and "
-            "leaks is drop; name another selection"
+            "leaks is drop; name another selection",
+            code="selection_contaminated",
         )
     gone = tuple(
         Drop(one.sample_id, one.row_id, "leak", detail=left_out[one.row_id])
@@ -146,7 +147,9 @@ def _check_machine(recipe: TrainingRecipe) -> None:
     import torch
 
     if recipe.workers.gpus and not torch.cuda.is_available():
-        raise UsageError(f"workers.gpus: {NO_GPU.format(setting='workers.gpus')}")
+        raise UsageError(
+            f"workers.gpus: {NO_GPU.format(setting='workers.gpus')}", code="gpu_missing"
+        )
 
 
 def _training_material(

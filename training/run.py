@@ -58,7 +58,8 @@ def train_here(recipe: TrainingRecipe, listener: Listener = silent) -> Trained:
     if training.remote:
         raise UsageError(
             f"checkpoints.storage {training.storage} is a URL, which trainings on Ray alone write "
-            "to; train with --ray, or name a folder"
+            "to; train with --ray, or name a folder",
+            code="path_not_local",
         )
 
     def fit(started: datetime) -> Sequence[Kept]:

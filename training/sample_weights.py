@@ -27,10 +27,13 @@ def sample_weights(samples: Sequence[Sample], config: DataConfig) -> Doubles:
         place = int(wrong[0])
         raise InputError(
             f"sample {samples[place].row_id} has weight {weights[place]}; a weight is a number "
-            "from 0 up: select again"
+            "from 0 up: select again",
+            code="weights_invalid",
         )
     if not weights.any():
-        raise InputError("every weight of the selection is 0; set data.weights: none")
+        raise InputError(
+            "every weight of the selection is 0; set data.weights: none", code="weights_invalid"
+        )
     if config.mixture is not None:
         weights = weights * _mixed(samples, weights, config.mixture)
     mean: Doubles = weights / weights.mean()
@@ -47,9 +50,13 @@ def _mixed(samples: Sequence[Sample], weights: Doubles, mixture: MixtureConfig) 
     if unknown:
         raise RecipeError(
             f"data.mixture.shares and the selection differ in {mixture.tag} {unknown[0]!r}; "
-            f"name a share for exactly {', '.join(map(repr, sorted(held)))}"
+            f"name a share for exactly {', '.join(map(repr, sorted(held)))}",
+            code="mixture_unfit",
         )
     empty = [label for label, weight in held.items() if weight == 0.0]
     if empty:
-        raise InputError(f"every sample of {mixture.tag} {empty[0]!r} has weight 0; leave it out")
+        raise InputError(
+            f"every sample of {mixture.tag} {empty[0]!r} has weight 0; leave it out",
+            code="mixture_unfit",
+        )
     return np.array([mixture.shares[label] / held[label] for label in labels])

@@ -92,7 +92,10 @@ def gather(run_id: str, selection: str, tables: Iterable[pa.Table]) -> Selected:
         groups |= {one["image_id"]: one["group_id"] for one in line["images"]}
     samples, held = map(tuple, parts)
     if not samples:
-        raise InputError(f"selection {selection!r} of run {run_id} is empty; select again")
+        raise InputError(
+            f"selection {selection!r} of run {run_id} is empty; select again",
+            code="selection_untrainable",
+        )
     check_present(samples + held)
     return Selected(run_id, selection, samples, held, groups)
 
@@ -104,7 +107,8 @@ def check_present(samples: Sequence[Sample]) -> None:
     if gone:
         raise InputError(
             f"{len(gone)} of {len(refs)} pictures have vanished since curation, the first is "
-            f"{gone[0]}; put them back, or curate again without them"
+            f"{gone[0]}; put them back, or curate again without them",
+            code="picture_changed",
         )
 
 

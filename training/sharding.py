@@ -30,7 +30,8 @@ def shard(model: Any) -> None:
     if layers is None:
         raise ModelError(
             f"the layers of {type(inner).__name__} are not where decoders keep them; set "
-            "workers.strategy: ddp"
+            "workers.strategy: ddp",
+            code="model_unsuitable",
         )
     for layer in layers:
         fully_shard(layer)

@@ -127,7 +127,9 @@ class Stepper:
         if not math.isfinite(loss):
             named = [self._names(batches, place) for place in told[1:].nonzero().flatten().tolist()]
             on = f" on samples {named[0]}" if named else ""
-            raise ModelError(f"the loss of step {step + 1} is no number{on}; {CALMER}")
+            raise ModelError(
+                f"the loss of step {step + 1} is no number{on}; {CALMER}", code="loss_not_finite"
+            )
         return loss
 
     def _names(self, batches: Sequence[Batch], place: int) -> str:
@@ -142,5 +144,7 @@ class Stepper:
         limit = math.inf if self.config.clip is None else self.config.clip
         norm = float(whole(torch.nn.utils.clip_grad_norm_(self.parameters, limit)))
         if not math.isfinite(norm):
-            raise ModelError(f"the gradient of step {step + 1} is no number; {CALMER}")
+            raise ModelError(
+                f"the gradient of step {step + 1} is no number; {CALMER}", code="loss_not_finite"
+            )
         return norm

@@ -29,7 +29,10 @@ def prepare_model(base: Base, recipe: TrainingRecipe) -> Any:
     model = base.model
     tower = vision_tower(model)
     if recipe.vision == "trained" and tower is None:
-        raise RecipeError(f"vision: trained, but {base.name} has no vision tower; set it to frozen")
+        raise RecipeError(
+            f"vision: trained, but {base.name} has no vision tower; set it to frozen",
+            code="trainable_parts_invalid",
+        )
     if recipe.lora.full:
         _free(model, tower, recipe.vision == "trained")
     else:
@@ -94,11 +97,15 @@ def check_gradients(model: Any, vision: str) -> None:
     if silent:
         raise ModelError(
             f"{len(silent)} of the trained weights got no gradient, the first is {silent[0]}; "
-            "narrow lora.targets and lora.also to what the model uses"
+            "narrow lora.targets and lora.also to what the model uses",
+            code="weights_without_gradient",
         )
     seen = [part.grad for part in trained.values() if id(part) in inside]
     if vision == "trained" and not any(one is not None and bool(whole(one).any()) for one in seen):
-        raise ModelError("vision: trained, but no gradient reaches the vision tower; freeze it")
+        raise ModelError(
+            "vision: trained, but no gradient reaches the vision tower; freeze it",
+            code="weights_without_gradient",
+        )
 
 
 def _adapted(base: Base, recipe: TrainingRecipe, tower: Module | None) -> Any:
@@ -131,7 +138,8 @@ def _adapted(base: Base, recipe: TrainingRecipe, tower: Module | None) -> Any:
     except ValueError as error:
         words = " ".join(str(error).split())[:300]
         raise RecipeError(
-            f"lora.targets {lora.targets!r} do not fit {base.name}: {words}"
+            f"lora.targets {lora.targets!r} do not fit {base.name}: {words}",
+            code="trainable_parts_invalid",
         ) from error
 
 
@@ -154,7 +162,8 @@ def _linear_pattern(model: Module, part: Module) -> str:
     if not layers:
         raise RecipeError(
             f"{place or 'the model'} has no linear layers that could take adapters; name "
-            "lora.targets, or set vision: frozen"
+            "lora.targets, or set vision: frozen",
+            code="trainable_parts_invalid",
         )
     return "|".join(sorted(layers))
 
@@ -177,7 +186,8 @@ def _check_whole(base: Base, whole: tuple[str, ...]) -> None:
         if not any(f".{name}".endswith(f".{module}") for name in names):
             raise RecipeError(
                 f"lora.also names {module!r}, which {base.name} does not have; its parts are "
-                f"{', '.join(name for name in names if name and name.count('.') <= 1)}"
+                f"{', '.join(name for name in names if name and name.count('.') <= 1)}",
+                code="trainable_parts_invalid",
             )
 
 
@@ -195,16 +205,21 @@ def _check_tower(model: Any, vision: str) -> None:
     if vision == "frozen" and learning:
         raise RecipeError(
             f"lora.targets or lora.also reach into the vision tower ({learning[0]}); set vision: "
-            "trained, or narrow them"
+            "trained, or narrow them",
+            code="trainable_parts_invalid",
         )
     if vision == "trained" and not learning:
-        raise RecipeError("vision: trained, but lora.targets name nothing in the vision tower")
+        raise RecipeError(
+            "vision: trained, but lora.targets name nothing in the vision tower",
+            code="trainable_parts_invalid",
+        )
 
 
 def _recompute(base: Base) -> None:
     model = base.model
     if not model.supports_gradient_checkpointing:
         raise ModelError(
-            f"{base.name} cannot recompute activations; set gradient_checkpointing: false"
+            f"{base.name} cannot recompute activations; set gradient_checkpointing: false",
+            code="weights_without_gradient",
         )
     model.activation_checkpointing_enable({"use_reentrant": False})

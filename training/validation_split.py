@@ -39,7 +39,8 @@ def _check_some(selected: Selected, split: str) -> None:
     if not selected.held:
         raise InputError(
             f"run {selected.run_id} has no sample in split {split!r}, so that nothing can be held "
-            "out; name another split, or data.held_out.share"
+            "out; name another split, or data.held_out.share",
+            code="held_out_invalid",
         )
 
 
@@ -59,7 +60,8 @@ def check_apart(
         raise InputError(
             f"{len(shared)} of {len(held)} held-out samples share pictures or words with training, "
             f"for example {sample.row_id} with {other.row_id}; hold out whole groups by "
-            "data.held_out.share, or let the curation assign splits"
+            "data.held_out.share, or let the curation assign splits",
+            code="held_out_invalid",
         )
 
 
@@ -82,7 +84,8 @@ def _cut(
         if not part:
             raise InputError(
                 f"of {len(samples)} samples in whole groups none is left for {name} at "
-                f"data.held_out.share {share:g}; change the share, or select more"
+                f"data.held_out.share {share:g}; change the share, or select more",
+                code="held_out_invalid",
             )
     check_apart(parts[TRAIN], parts[HELD_OUT], selected.groups)
     return parts[TRAIN], parts[HELD_OUT]

@@ -128,7 +128,10 @@ def compare_selections(
     """
     for name in names:
         if list(names).count(name) > 1:
-            raise UsageError(f"selection {name!r} is given twice; name two different ones")
+            raise UsageError(
+                f"selection {name!r} is given twice; name two different ones",
+                code="selection_invalid",
+            )
     with opened(manifest) as con:
         return compare(con, _run_with(con, manifest, names, run_id), names)
 
@@ -174,11 +177,14 @@ def _run_with(
         return str(whole[0])
     if not known:
         listed = ", ".join(line["run_id"] for line in runs) or "none"
-        raise ManifestError(f"{manifest} has no run {run_id!r}; it has {listed}")
+        raise ManifestError(
+            f"{manifest} has no run {run_id!r}; it has {listed}", code="run_unknown"
+        )
     run, there = next(iter(known.items()))
     missing = ", ".join(repr(name) for name in names if name not in there)
     raise ManifestError(
-        f"run {run} of {manifest} has no selection {missing}; it has {', '.join(there) or 'none'}"
+        f"run {run} of {manifest} has no selection {missing}; it has {', '.join(there) or 'none'}",
+        code="selection_unknown",
     )
 
 

@@ -11,10 +11,10 @@ import pyarrow as pa
 from curation.decontaminate.config import DecontaminateConfig
 from curation.decontaminate.index import BenchmarkIndex
 from curation.decontaminate.placed import find_placed
-from curation.dedup.config import ImageCopyConfig
 from curation.matching.candidate_pairs import Shortlisted
 from curation.matching.image_copies import HASH_BITS, ImageSet, correlate
 from curation.matching.registration import Thumbs, agree, glances, mirrored
+from curation.matching.settings import ImageCopyConfig
 from curation.neighbors import Pairs
 from medsift.arrays import Doubles, Flags, Floats, Indices
 from medsift.records import THUMB_SIDE

@@ -83,7 +83,10 @@ def build_index(
         InputError: no samples.
     """
     if not samples.num_rows:
-        raise InputError(f"benchmark {name!r} has no sample to index; look at the run's funnel")
+        raise InputError(
+            f"benchmark {name!r} has no sample to index; look at the run's funnel",
+            code="benchmark_index_empty",
+        )
     items = samples.select(["row_id", "images"]).rename_columns(ITEMS.names)
     return BenchmarkIndex(
         name,
@@ -140,7 +143,10 @@ def write_index(index: BenchmarkIndex, folder: Path) -> None:
     """
     note = folder / "index.json"
     if folder.exists() and not note.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder} holds something else; name a new folder for the index")
+        raise UsageError(
+            f"{folder} holds something else; name a new folder for the index",
+            code="index_folder_in_the_way",
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         note.unlink(missing_ok=True)
@@ -157,7 +163,9 @@ def write_index(index: BenchmarkIndex, folder: Path) -> None:
         }
         note.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise StorageError(f"cannot write {folder}: {error}; choose another folder") from error
+        raise StorageError(
+            f"cannot write {folder}: {error}; choose another folder", code="disk_refused"
+        ) from error
 
 
 def check_index(folder: Path, encoder: str) -> Mapping[str, Any]:
@@ -171,12 +179,14 @@ def check_index(folder: Path, encoder: str) -> Mapping[str, Any]:
     if note.get("version") != INDEX_VERSION:
         raise InputError(
             f"{folder} is an index of version {note.get('version')}, this MedSift reads "
-            f"{INDEX_VERSION}: make it again with `medsift index`"
+            f"{INDEX_VERSION}: make it again with `medsift index`",
+            code="benchmark_index_unreadable",
         )
     if note["encoder"] != encoder:
         raise UsageError(
             f"benchmark index {folder} was made with encoder {note['encoder'][:12]}, the recipe's "
-            f"is {encoder[:12]}: make the index again with the recipe's encoder"
+            f"is {encoder[:12]}: make the index again with the recipe's encoder",
+            code="benchmark_index_unfit",
         )
     return note
 
@@ -194,7 +204,10 @@ def read_index(folder: Path, encoder: str) -> BenchmarkIndex:
         passages = read_part(folder / "passages.parquet").cast(PASSAGES)
         images = read_part(folder / "images.parquet")
     except (StorageError, ValueError, pa.ArrowException) as error:
-        raise InputError(f"benchmark index {folder} is damaged: {error}; make it again") from error
+        raise InputError(
+            f"benchmark index {folder} is damaged: {error}; make it again",
+            code="benchmark_index_unreadable",
+        ) from error
     return BenchmarkIndex(note["name"], encoder, items, images, passages)
 
 
@@ -203,7 +216,8 @@ def _note(folder: Path) -> Mapping[str, Any]:
         note: Mapping[str, Any] = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
-            f"there is no benchmark index at {folder}: {error}; make one with `medsift index`"
+            f"there is no benchmark index at {folder}: {error}; make one with `medsift index`",
+            code="benchmark_index_unreadable",
         ) from error
     return note
 

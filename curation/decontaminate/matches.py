@@ -21,9 +21,9 @@ from curation.decontaminate.passages import (
     turns_of,
 )
 from curation.decontaminate.review import review_list
-from curation.dedup.config import DedupConfig
-from curation.dedup.schemas import LEAKS
 from curation.matching.image_copies import ImageSet
+from curation.matching.settings import ImageCopyConfig
+from medsift.records import LEAKS
 from medsift.vocabulary import NEAR
 
 SAME_PAIR: Final = "same image and question"
@@ -47,18 +47,27 @@ def find_hits(
     images: ImageSet,
     index: BenchmarkIndex,
     config: DecontaminateConfig,
-    dedup: DedupConfig,
+    copies: ImageCopyConfig,
+    jaccard: float,
 ) -> Hits:
     """Compare SAMPLES rows with a benchmark: by picture, by words, and by both.
 
     Every exchange, every turn and the whole of a conversation count, on both sides.
     Of one sample and kind the strongest hit is listed, of equals the one with the smallest item
     id. The result does not depend on the order of either side.
+
+    Args:
+        samples: Rows that may be trained on.
+        images: Facts and vectors of their pictures.
+        index: The benchmark.
+        config: Which matches count.
+        copies: When two pictures are copies.
+        jaccard: Share of word shingles from which two texts are near.
     """
-    pictures = match_images(images, index, dedup.image, config)
+    pictures = match_images(images, index, copies, config)
     lines = [
         *_by_image(samples, images, index, pictures),
-        *_by_words(samples, index, config, dedup.text.jaccard),
+        *_by_words(samples, index, config, jaccard),
     ]
     best: dict[tuple[int, str], dict[str, Any]] = {}
     for line in sorted(lines, key=_rank):

@@ -129,7 +129,8 @@ def with_originals(reviews: pa.Table, samples: pa.Table) -> pa.Table:
         if item is None or (picture is not None and picture not in item["images"]):
             raise UsageError(
                 f"benchmark {line['benchmark']!r}: its run has no item {line['item_id']!r} with "
-                "that picture; name the run that its index was made of, or none"
+                "that picture; name the run that its index was made of, or none",
+                code="benchmark_index_unfit",
             )
         line["item_question"] = item["question"]
         if picture is not None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from curation.dedup.config import (
-    DedupConfig,
-    ImageCopyConfig,
-    SampleConfig,
-    SemanticConfig,
-    TextConfig,
-)
+from curation.dedup.config import DedupConfig, SemanticConfig, TextConfig
 from curation.dedup.deduplicate import deduplicate
-from curation.dedup.schemas import CLUSTERS, CONFLICTS, GROUPS, LEAKS, REASONS, SWEEP, DedupResult
+from curation.dedup.schemas import CLUSTERS, CONFLICTS, REASONS, SWEEP, DedupResult
+from curation.matching.settings import ImageCopyConfig, SampleConfig
+from medsift.records import GROUPS, LEAKS
 
 __all__ = [
     "CLUSTERS",

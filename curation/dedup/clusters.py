@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from curation.dedup.resolve import Fates
 from curation.dedup.samples import Pictures
-from curation.dedup.schemas import CLUSTERS, GROUPS, KIND_OF_REASON, REASONS
+from curation.dedup.schemas import CLUSTERS, KIND_OF_REASON, REASONS
 from curation.matching.image_copies import Copies, pair_similarity
 from medsift.arrays import Indices
+from medsift.records import GROUPS
 
 
 def find_clusters(

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from curation.dedup.config import SampleConfig
 from curation.dedup.samples import Pictures, blocks
 from curation.dedup.schemas import CONFLICTS
 from curation.dedup.semantic import question_answer
 from curation.matching.image_copies import Copies
-from curation.matching.lettered_options import choices, stem
+from curation.matching.lettered_options import choices, chosen, stem
+from curation.matching.settings import SampleConfig
 from curation.matching.text_match import Conversations, text_cosine
 from curation.meaning import alike, contrast, read_meaning
 from curation.neighbors import Pairs, connected_components
 from medsift.arrays import Flags, Indices
 from medsift.records import digest
-from medsift.text import normalise_answer, normalise_question
+from medsift.text import normalise_question
 
 
 def find_conflicts(
@@ -67,15 +67,6 @@ def _questions_and_answers(
         told = chosen(questions[row] or "", answers[row] or "")
         answer[row] = known.setdefault(told, len(known))
     return turn, answer
-
-
-def chosen(question: str, answer: str) -> str:
-    """An answer in normal form; "B" and "(B) left" become "left" where the question offers it."""
-    told = normalise_answer(answer)
-    for letter, words in choices(question):
-        if told in (letter, words, f"{letter} {words}"):
-            return words
-    return told
 
 
 def _in_same_group(

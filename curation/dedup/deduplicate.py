@@ -107,14 +107,18 @@ def _check(samples: pa.Table, images: list[str]) -> None:
     rows = samples["row_id"].to_pylist()
     if len(set(rows)) != len(rows):
         twice = Counter(rows).most_common(1)[0]
-        raise UsageError(f"row id {twice[0]!r} stands {twice[1]} times; row ids must differ")
+        raise UsageError(
+            f"row id {twice[0]!r} stands {twice[1]} times; row ids must differ",
+            code="samples_inconsistent",
+        )
     known = set(images)
     for row, shown in zip(rows, samples["images"].to_pylist(), strict=True):
         for image in shown or ():
             if image not in known:
                 raise UsageError(
                     f"row {row!r} shows image {image!r}, which the images table lacks; "
-                    "pass the facts of every image that a sample shows"
+                    "pass the facts of every image that a sample shows",
+                    code="samples_inconsistent",
                 )
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from curation.dedup.samples import Pictures
-from curation.dedup.schemas import LEAKS
 from curation.matching.image_copies import Copies, pair_similarity
 from curation.matching.text_match import Conversations
 from medsift.arrays import Indices
+from medsift.records import LEAKS
 from medsift.vocabulary import plain_split
 
 TRAIN: Final = "train"

@@ -51,15 +51,19 @@ def _check(connection: duckdb.DuckDBPyConnection, expression: str) -> None:
         reason = str(error).splitlines()[0]
         raise UsageError(
             f"dedup.priority holds {expression!r}, which is no SQL expression over the columns of "
-            f"samples: {reason}"
+            f"samples: {reason}",
+            code="priority_invalid",
         ) from error
     try:
         what = unrepeatable(expression)
     except RecipeError as error:
-        raise UsageError(f"dedup.priority holds {expression!r}: {error}") from error
+        raise UsageError(
+            f"dedup.priority holds {expression!r}: {error}", code="priority_invalid"
+        ) from error
     if what is not None:
         raise UsageError(
             f"dedup.priority holds {expression!r}, which uses {what!r}: its value would depend on "
             "more than the row, and who survives would change between runs; write an expression "
-            "over one row"
+            "over one row",
+            code="priority_invalid",
         )

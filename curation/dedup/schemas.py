@@ -36,13 +36,6 @@ CLUSTERS: Final = pa.schema(
     ]
 )
 CONFLICTS: Final = pa.schema(_strings("group_id", "sample_id", "row_id", "question", "answer"))
-LEAKS: Final = pa.schema(
-    [
-        *_strings("row_id", "sample_id", "benchmark", "item_id", "kind"),
-        pa.field("similarity", pa.float64()),
-        *_strings("verdict"),
-    ]
-)
 SWEEP: Final = pa.schema(
     [
         pa.field("modality", pa.string()),
@@ -52,7 +45,6 @@ SWEEP: Final = pa.schema(
         pa.field("confirmed", pa.int64()),
     ]
 )
-GROUPS: Final = pa.schema(_strings("image_id", "group_id"))
 
 
 @dataclass(frozen=True, slots=True)

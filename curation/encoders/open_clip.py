@@ -198,7 +198,9 @@ def best_batch_size(rate: Callable[[int], float]) -> int:
     if best == 0:
         raise ModelError(
             f"a batch of {FIRST_GPU_BATCH} pictures does not fit on the GPU; "
-            "set encoder.batch_size lower or encoder.device to cpu"
+            "set encoder.batch_size lower or encoder.device to cpu",
+            code="gpu_memory_too_small",
+            batch=FIRST_GPU_BATCH,
         )
     return best
 
@@ -211,7 +213,10 @@ def _device(wanted: str) -> str:
     import torch
 
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise ModelError("encoder.device is cuda and torch sees no GPU; set it to auto or cpu")
+        raise ModelError(
+            "encoder.device is cuda and torch sees no GPU; set it to auto or cpu",
+            code="gpu_missing",
+        )
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return wanted
@@ -258,7 +263,9 @@ def _load(config: OpenClipConfig, device: str) -> Any:
         words = " ".join(str(error).split())[:300]
         raise ModelError(
             f"cannot load encoder.model {config.model!r}: {words}; with a network check the name, "
-            f"without one save {CONFIG_NAME} and weights to a folder and use local-dir:/path"
+            f"without one save {CONFIG_NAME} and weights to a folder and use local-dir:/path",
+            code="encoder_unloadable",
+            model=config.model,
         ) from error
     model.eval().requires_grad_(False)
     return model
@@ -275,7 +282,9 @@ def load_tokenizer(config: OpenClipConfig) -> Any:
         words = " ".join(str(error).split())[:300]
         raise ModelError(
             f"cannot load the tokenizer of encoder.model {config.model!r}: {words}; check the name "
-            "and the network, or save the model's files to a folder and use local-dir:/path"
+            "and the network, or save the model's files to a folder and use local-dir:/path",
+            code="encoder_unloadable",
+            model=config.model,
         ) from error
 
 
@@ -293,12 +302,16 @@ def _check_name(config: OpenClipConfig) -> None:
         near = ", ".join(difflib.get_close_matches(config.model, known, n=3)) or "ViT-B-16"
         raise ModelError(
             f"encoder.model {config.model!r} is no open_clip model; near are {near}; allowed "
-            f"further are {HUB}owner/name and {LOCAL}/path"
+            f"further are {HUB}owner/name and {LOCAL}/path",
+            code="encoder_unknown",
+            model=config.model,
         )
     if config.pretrained is None:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(config.model)) or "a file"
         raise ModelError(
-            f"encoder.model {config.model!r} needs encoder.pretrained; allowed are {tags}"
+            f"encoder.model {config.model!r} needs encoder.pretrained; allowed are {tags}",
+            code="encoder_weights_unnamed",
+            model=config.model,
         )
 
 
@@ -310,6 +323,8 @@ def _folder_digests(folder: Path) -> list[list[str]]:
     if not has_weights or not (folder / CONFIG_NAME).is_file():
         raise ModelError(
             f"{LOCAL}{folder} holds no model; it must hold {CONFIG_NAME} and "
-            "open_clip_model.safetensors; save them there or correct encoder.model"
+            "open_clip_model.safetensors; save them there or correct encoder.model",
+            code="encoder_folder_incomplete",
+            path=str(folder),
         )
     return [[path.name, file_digest(path)] for path in parts]

@@ -26,7 +26,9 @@ def reader_of(tokenizer: Any) -> TextReader:
         return _of_clip(tokenizer)
     raise ModelError(
         f"the encoder's tokenizer is a {type(tokenizer).__name__}, whose vocabulary cannot be "
-        "looked at; name a model with CLIP's own or a Hugging Face tokenizer"
+        "looked at; name a model with CLIP's own or a Hugging Face tokenizer",
+        code="tokenizer_unsupported",
+        tokenizer=type(tokenizer).__name__,
     )
 
 

@@ -1,33 +1,23 @@
-"""What an export format is."""
+"""Define an export format: how it is written and how its Croissant file describes it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
-if TYPE_CHECKING:
-    from curation.exports.lineage import Lineage
-    from curation.exports.pictures import Pictures
+from curation.exports.lineage import Lineage
+from curation.exports.pictures import Pictures
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Where exported samples come from: manifest, run and selection."""
-
-    manifest: Path
-    run_id: str
-    selection: str
-
-
-@dataclass(frozen=True, slots=True)
 class ExportFormat:
-    """One format: how it is written, and what its Croissant file says of its data files.
+    """How a format is written, and what its Croissant file says about its data files.
 
     `write` takes the selection in batches, the path to write (which does not exist yet), the
     lineage and the reader of pictures, and returns the number of samples written. `pattern` finds

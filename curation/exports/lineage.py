@@ -1,12 +1,12 @@
-"""Where an exported selection comes from and what it is made of, asked of the manifest once."""
+"""Read once from the manifest where an exported selection comes from and what it contains."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
-from curation.exports.export_format import Origin
 from curation.selection.config import EVERYTHING
 from medsift.manifest.any_version import Line, ask, opened
 
@@ -44,6 +44,15 @@ SELECT stage, rows_in, kept, dropped, failed FROM funnel WHERE run_id = $run ORD
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The manifest, run and selection that exported samples come from."""
+
+    manifest: Path
+    run_id: str
+    selection: str
+
+
+@dataclass(frozen=True, slots=True)
 class Lineage:
     """Facts of one selection; `settings` is None for one that was not made to a budget.
 
@@ -73,7 +82,7 @@ class Lineage:
         return sorted(value for value, _ in self.tallies["language"] if value)
 
     def identity(self) -> dict[str, Any]:
-        """What repeats this selection, by name: fingerprints, method, budget and seeds."""
+        """Return what repeats this selection, by name: fingerprints, method, budget and seeds."""
         keys = ("run_id", "recipe_fingerprint", "input_fingerprint", "code_version", "seed")
         made = {key: (self.settings or {}).get(key) for key in ("method", "budget", "fingerprint")}
         found = {key: self.run[key] for key in keys} | {"selection": self.selection}
@@ -83,7 +92,7 @@ class Lineage:
         return {key: value for key, value in found.items() if value is not None}
 
     def made(self) -> str:
-        """One sentence: how many samples of how many, and by what method."""
+        """Say in one sentence how many samples were selected, of how many, and by what method."""
         count = f"{self.counts['samples']:,}"
         if self.selection == EVERYTHING:
             return f"{count} samples: all that curation kept and that may be trained on."
@@ -97,7 +106,7 @@ class Lineage:
 
 
 def read_lineage(origin: Origin) -> Lineage:
-    """Ask the manifest for everything that a card or a Croissant file says."""
+    """Read everything that a card or a Croissant file says from the manifest."""
     bound = {"run": origin.run_id, "selection": origin.selection}
     with opened(origin.manifest) as con:
         run = ask(con, _RUN, run=origin.run_id)[0]
@@ -128,6 +137,6 @@ def read_lineage(origin: Origin) -> Lineage:
 
 
 def _readers(recipe: str | None) -> dict[str, str]:
-    """Reader of each source; paths stay out, they tell of a machine."""
+    """Return the reader of each source; paths stay out, because they reveal a machine."""
     sources = json.loads(recipe or "{}").get("sources") or []
     return {source["name"]: source["reader"] for source in sources}

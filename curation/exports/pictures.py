@@ -122,7 +122,9 @@ class Pictures:
             data = read_bytes(ref, self.config.max_bytes)
         except FileNotFoundError as error:
             raise InputError(
-                f"sample {sample_id}: no file at {ref!r}; bring it back or curate again"
+                f"sample {sample_id}: no file at {ref!r}; bring it back or curate again",
+                code="export_picture_missing",
+                sample=sample_id,
             ) from error
         return data, ref.partition("?")[0].rsplit("/", 1)[-1]
 
@@ -141,12 +143,16 @@ class Pictures:
             decoded = decode(data, name, self.config)
         except ImageError as error:
             raise InputError(
-                f"sample {sample_id}: {error}; bring it back or curate again"
+                f"sample {sample_id}: {error}; bring it back or curate again",
+                code="export_picture_unreadable",
+                sample=sample_id,
             ) from error
         if decoded.image_id != picture["image_id"]:
             raise InputError(
                 f"sample {sample_id}: {picture['ref']!r} shows another picture than in the run; "
-                "bring the old one back or curate again"
+                "bring the old one back or curate again",
+                code="export_picture_changed",
+                sample=sample_id,
             )
         return decoded
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from medsift.records import TAGS
+from medsift.vocabulary import IMAGE_MARK
 
-MARK: Final = "<image>"
 IDENTITY: Final = ("sample_id", "row_id", "rank", "weight", "stratum")
 FACTS: Final = (*IDENTITY, "source", *TAGS)
 NUMBERS: Final = {"rank": "int64", "weight": "float64"}
@@ -29,12 +29,12 @@ def marked_turns(line: Line) -> list[Turn]:
     """
     turns = [{"role": turn["role"], "content": turn["content"] or ""} for turn in line["messages"]]
     pictures = len(line["images"] or [])
-    if sum(turn["content"].count(MARK) for turn in turns) == pictures:
+    if sum(turn["content"].count(IMAGE_MARK) for turn in turns) == pictures:
         return turns
     for turn in turns:
-        turn["content"] = turn["content"].replace(f"{MARK}\n", "").replace(MARK, "")
+        turn["content"] = turn["content"].replace(f"{IMAGE_MARK}\n", "").replace(IMAGE_MARK, "")
     first = next((turn for turn in turns if turn["role"] == "user"), turns[0])
-    first["content"] = f"{MARK}\n" * pictures + first["content"]
+    first["content"] = f"{IMAGE_MARK}\n" * pictures + first["content"]
     return turns
 
 
@@ -53,11 +53,13 @@ def chat(line: Line) -> list[dict[str, Any]]:
 def parts(content: str) -> list[dict[str, str]]:
     """A marked turn as a list of picture and text parts."""
     found: list[dict[str, str]] = []
-    for place, text in enumerate(content.split(MARK)):
+    for place, text in enumerate(content.split(IMAGE_MARK)):
         if place:
             found.append({"type": "image"})
-        if text.strip() or (not place and MARK not in content):
-            found.append({"type": "text", "text": text.strip("\n") if MARK in content else text})
+        if text.strip() or (not place and IMAGE_MARK not in content):
+            found.append(
+                {"type": "text", "text": text.strip("\n") if IMAGE_MARK in content else text}
+            )
     return found
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from curation.dedup.config import ImageCopyConfig
 from curation.matching.candidate_pairs import Bridges, Shortlisted
 from curation.matching.registration import Thumbs, agree, glances, mirrored
+from curation.matching.settings import ImageCopyConfig
 from curation.neighbors import (
     Method,
     NeighborsConfig,

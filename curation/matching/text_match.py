@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from curation.dedup.config import SampleConfig
 from curation.matching.lettered_options import choices
+from curation.matching.settings import SampleConfig
 from curation.meaning import Meaning, alike, read_meaning, recognise
 from curation.neighbors import exact_cosine
 from medsift.arrays import Doubles, Flags, Floats, Indices

@@ -68,9 +68,15 @@ class CellSearch:
         device: str,
     ) -> None:
         if not 0.0 < threshold <= 1.0:
-            raise UsageError(f"threshold is {threshold}; approximate search takes (0, 1]")
+            raise UsageError(
+                f"threshold is {threshold}; approximate search takes (0, 1]",
+                code="search_setting_invalid",
+            )
         if nprobe < 1 or sample < 1 or (nlist is not None and nlist < 1):
-            raise UsageError(f"nlist {nlist}, nprobe {nprobe}, sample {sample}: each is at least 1")
+            raise UsageError(
+                f"nlist {nlist}, nprobe {nprobe}, sample {sample}: each is at least 1",
+                code="search_setting_invalid",
+            )
         norms = check_vectors(vectors)
         self.names = np.flatnonzero(norms > 0.0).astype(np.int64)
         full = len(self.names) == len(vectors)

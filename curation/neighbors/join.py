@@ -128,7 +128,10 @@ def join(
         UsageError: nothing asked for, a setting out of range, or more than `limit` pairs.
     """
     if threshold is None and k is None and order is None:
-        raise UsageError("join was asked for nothing; pass a threshold, k or an order")
+        raise UsageError(
+            "join was asked for nothing; pass a threshold, k or an order",
+            code="search_setting_invalid",
+        )
     _check_settings(threshold, tile, k)
     job, names = _join_job(vectors, threshold, k, order, device, limit)
     merged = merge((run or run_here)(job, plan_tiles(len(names), tile)), job)
@@ -193,11 +196,18 @@ def _nearest(
 
 def _check_settings(threshold: float | None, tile: int, k: int | None) -> None:
     if threshold is not None and not -1.0 < threshold <= 1.0:
-        raise UsageError(f"threshold is {threshold}; a cosine threshold lies in (-1, 1]")
+        raise UsageError(
+            f"threshold is {threshold}; a cosine threshold lies in (-1, 1]",
+            code="search_setting_invalid",
+        )
     if tile < 1:
-        raise UsageError(f"tile is {tile}; pass the rows of a tile, at least 1")
+        raise UsageError(
+            f"tile is {tile}; pass the rows of a tile, at least 1", code="search_setting_invalid"
+        )
     if k is not None and k < 1:
-        raise UsageError(f"k is {k}; pass the number of neighbours, at least 1")
+        raise UsageError(
+            f"k is {k}; pass the number of neighbours, at least 1", code="search_setting_invalid"
+        )
 
 
 def choose_device(device: str) -> str:
@@ -212,5 +222,7 @@ def choose_device(device: str) -> str:
     if device == "auto":
         return "cuda" if present else "cpu"
     if device.startswith("cuda") and not present:
-        raise UsageError(f"device is {device!r} but torch sees no GPU; pass 'auto' or 'cpu'")
+        raise UsageError(
+            f"device is {device!r} but torch sees no GPU; pass 'auto' or 'cpu'", code="gpu_missing"
+        )
     return device

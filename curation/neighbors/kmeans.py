@@ -33,9 +33,14 @@ def kmeans(
 
     check_vectors(vectors)
     if not 1 <= k <= len(vectors):
-        raise UsageError(f"k is {k}; pass 1 to {len(vectors)} clusters, the number of vectors")
+        raise UsageError(
+            f"k is {k}; pass 1 to {len(vectors)} clusters, the number of vectors",
+            code="search_setting_invalid",
+        )
     if iterations < 1:
-        raise UsageError(f"iterations is {iterations}; pass at least 1")
+        raise UsageError(
+            f"iterations is {iterations}; pass at least 1", code="search_setting_invalid"
+        )
     clustering = faiss.Kmeans(
         vectors.shape[1],
         k,

@@ -67,11 +67,15 @@ def near_texts(
 
 def _check_settings(threshold: float, shingle: int, permutations: int) -> None:
     if not 0.0 < threshold <= 1.0:
-        raise UsageError(f"threshold is {threshold}; a Jaccard threshold lies in (0, 1]")
+        raise UsageError(
+            f"threshold is {threshold}; a Jaccard threshold lies in (0, 1]",
+            code="search_setting_invalid",
+        )
     if shingle < 1 or not 8 <= permutations <= 4096:
         raise UsageError(
             f"shingle is {shingle} and permutations {permutations}; "
-            "pass a shingle of at least 1 and 8 to 4096 permutations"
+            "pass a shingle of at least 1 and 8 to 4096 permutations",
+            code="search_setting_invalid",
         )
 
 
@@ -134,7 +138,8 @@ def _rows_per_band(threshold: float, permutations: int) -> int:
     if not allowed:
         raise UsageError(
             f"{permutations} permutations cannot find pairs at Jaccard {threshold} reliably; "
-            "raise the threshold or the permutations"
+            "raise the threshold or the permutations",
+            code="search_setting_invalid",
         )
     return max(allowed)
 
@@ -185,5 +190,6 @@ def check_candidates(count: int, limit: int) -> None:
         raise UsageError(
             f"{count} pairs of texts look alike, more than the limit of {limit}: "
             "raise the threshold, or the limit (dedup.text.pairs in a recipe), or take the shared "
-            "template out of the texts"
+            "template out of the texts",
+            code="too_many_pairs",
         )

@@ -52,7 +52,8 @@ def approximate_nearest(
     """
     if min(k, nprobe, sample, nlist or 1) < 1:
         raise UsageError(
-            f"k {k}, nlist {nlist}, nprobe {nprobe}, sample {sample}: each is at least 1"
+            f"k {k}, nlist {nlist}, nprobe {nprobe}, sample {sample}: each is at least 1",
+            code="search_setting_invalid",
         )
     names = np.flatnonzero(check_vectors(vectors) > 0.0).astype(np.int64)
     rows = vectors if len(names) == len(vectors) else np.ascontiguousarray(vectors[names])

@@ -101,7 +101,10 @@ def rank_of(n: int, order: Indices) -> Indices:
     inside = order[(order >= 0) & (order < n)]
     rank[inside] = np.arange(len(inside))
     if len(order) != n or len(inside) != n or (rank < 0).any():
-        raise UsageError(f"order has {len(order)} rows; pass each of the {n} rows exactly once")
+        raise UsageError(
+            f"order has {len(order)} rows; pass each of the {n} rows exactly once",
+            code="search_setting_invalid",
+        )
     return rank
 
 

@@ -137,7 +137,8 @@ def check_limit(count: int, limit: int, threshold: float) -> None:
     if count > limit:
         raise UsageError(
             f"at least {count} pairs are above cosine {threshold}, more than the limit of {limit}: "
-            "raise the threshold or the limit, or read them tile by tile with iter_pairs"
+            "raise the threshold or the limit, or read them tile by tile with iter_pairs",
+            code="too_many_pairs",
         )
 
 

@@ -51,7 +51,11 @@ def _check(kind: str, wanted: int, found: int) -> None:
     if found < wanted:
         raise UsageError(
             f"{wanted} rows of kind {kind} were asked for and {found} are free of other defects; "
-            "ask for fewer, or for more images"
+            "ask for fewer, or for more images",
+            code="phantom_rows_too_few",
+            kind=kind,
+            asked=wanted,
+            free=found,
         )
 
 

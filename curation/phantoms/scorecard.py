@@ -89,7 +89,9 @@ def _check(planted: list[dict[str, Any]], fates: Fates) -> None:
             if row is not None and row not in fates.action:
                 raise InputError(
                     f"row {row} of the truth has no fate: give every row of samples.jsonl, "
-                    "kept ones too"
+                    "kept ones too",
+                    code="fate_missing",
+                    row=row,
                 )
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
-import os
-import shutil
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -19,8 +17,9 @@ import pyarrow.parquet as pq
 from curation.phantoms.alterations import altered
 from curation.phantoms.defects import MIN_IMAGES, TRUTH, Job, Plan, plan_set
 from curation.phantoms.noise import plant_noise
-from medsift.errors import StorageError, UsageError
+from medsift.errors import UsageError
 from medsift.own_packages import put_first
+from medsift.storage.atomic import atomic_folder
 
 MARKER = "phantoms.json"
 VERSION = 1
@@ -69,19 +68,10 @@ def make_phantoms(
     if _holds(out, order):
         log.info("phantoms are already in %s", out)
         return _describe(out, plan, images)
-    unfinished = out.absolute().with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
+    elsewhere = "choose a writable folder with room"
+    with atomic_folder(out.absolute(), elsewhere, "output_unwritable") as unfinished:
         _write(unfinished, plan, workers)
         (unfinished / MARKER).write_text(json.dumps(order) + "\n", encoding="utf-8")
-        if out.exists():
-            out.rmdir()
-        unfinished.replace(out)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write phantoms to {out}: {error}; choose a writable folder with room"
-        ) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return _describe(out, plan, images)
 
 
@@ -94,7 +84,12 @@ def _check(images: int, seed: int, workers: int, wrong_answers: int, mismatched:
         ("mismatched", mismatched, 0),
     ):
         if value < least:
-            raise UsageError(f"{name}={value}: must be at least {least}; raise it")
+            raise UsageError(
+                f"{name}={value}: must be at least {least}; raise it",
+                code="phantom_option_invalid",
+                option=name,
+                least=least,
+            )
 
 
 def _holds(out: Path, order: dict[str, int]) -> bool:
@@ -105,7 +100,9 @@ def _holds(out: Path, order: dict[str, int]) -> bool:
     if marker.is_file() and marker.read_text(encoding="utf-8") == json.dumps(order) + "\n":
         return True
     raise UsageError(
-        f"{out} is not empty and not this phantom set: name a new folder or remove that one"
+        f"{out} is not empty and not this phantom set: name a new folder or remove that one",
+        code="phantom_folder_in_the_way",
+        path=str(out),
     )
 
 

@@ -12,7 +12,7 @@ from curation.neighbors import Method
 from curation.pool.graph import GraphConfig, KnnGraph
 from medsift.errors import StorageError
 from medsift.records import fingerprint
-from medsift.storage.parts import written_whole
+from medsift.storage.atomic import atomic_file
 
 
 def graph_path(run_dir: Path, pool: str, config: GraphConfig) -> Path:
@@ -30,7 +30,7 @@ def stored_graph(path: Path, make: Callable[[], KnnGraph]) -> KnnGraph:
     if path.exists():
         return _read(path)
     graph = make()
-    with written_whole(path) as partial, partial.open("wb") as file:
+    with atomic_file(path) as partial, partial.open("wb") as file:
         np.savez(
             file,
             index=graph.index,
@@ -47,4 +47,6 @@ def _read(path: Path) -> KnnGraph:
             method: Method = "exact" if str(held["method"]) == "exact" else "ivf"
             return KnnGraph(held["index"], held["similarity"], method, float(held["recall"]))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise StorageError(f"{path} is damaged: {error}; delete it and run again") from error
+        raise StorageError(
+            f"{path} is damaged: {error}; delete it and run again", code="graph_damaged"
+        ) from error

@@ -136,7 +136,8 @@ def stratum_names(samples: pa.Table, tags: Sequence[str]) -> list[str]:
             known = [name for name in records.TAGS if samples[name].null_count < samples.num_rows]
             raise UsageError(
                 f"stratum tag {tag!r} is null in all {samples.num_rows} samples; "
-                f"tags with values: {', '.join(known) or 'none'}: change `strata` in the recipe"
+                f"tags with values: {', '.join(known) or 'none'}: change `strata` in the recipe",
+                code="stratum_tag_empty",
             )
     return strata_of(samples, tags)
 

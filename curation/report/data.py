@@ -243,11 +243,19 @@ def choose_run(connection: duckdb.DuckDBPyConnection, run_id: str | None) -> str
     query = "SELECT run_id FROM runs ORDER BY created_at DESC, run_id DESC"
     known = [str(line[0]) for line in connection.execute(query).fetchall()]
     if not known:
-        raise ManifestError("the manifest holds no run; make one with 'medsift curate RECIPE'")
+        raise ManifestError(
+            "the manifest holds no run; make one with 'medsift curate RECIPE'",
+            code="run_missing",
+        )
     if run_id is None:
         return known[0]
     if run_id not in known:
-        raise ManifestError(f"run {run_id!r} is not in the manifest; it holds {', '.join(known)}")
+        raise ManifestError(
+            f"run {run_id!r} is not in the manifest; it holds {', '.join(known)}",
+            code="run_unknown",
+            run=run_id,
+            known=known,
+        )
     return run_id
 
 

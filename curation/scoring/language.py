@@ -26,6 +26,7 @@ from medsift.execution import Resources, Tables
 from medsift.models import AnyLanguageModel, EmbeddedModelConfig, LanguageModelConfig
 from medsift.models.chat_format import FRAMING_VERSION, Framing, Tokens, Turn
 from medsift.models.likelihood import AnswerLikelihood
+from medsift.models.load_once import load_once
 from medsift.models.reserved_tokens import ReservedTokens
 from medsift.storage.parts import read_folder
 from medsift.storage.table_cache import TableCache
@@ -188,7 +189,7 @@ class ScoreAnswers:
 
     @cached_property
     def _likelihood(self) -> AnswerLikelihood:
-        return AnswerLikelihood(self.model.build(), self.batch_tokens)
+        return AnswerLikelihood(load_once(self.model), self.batch_tokens)
 
     @cached_property
     def _framing(self) -> Framing:

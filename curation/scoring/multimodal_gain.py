@@ -21,6 +21,7 @@ from medsift.images.curated import read_picture
 from medsift.models import AnyImageTextModel
 from medsift.models.chat_format import Turn
 from medsift.models.image_text import IMAGE_TEXT_VERSION, Illustrated, ImageTextLikelihood, marked
+from medsift.models.load_once import load_once
 from medsift.storage.parts import read_folder
 from medsift.storage.table_cache import TableCache
 
@@ -147,7 +148,7 @@ class ScoreGains:
     @cached_property
     def _scorer(self) -> AnswerScorer:
         config = self.config
-        loaded = config.model.build()
+        loaded = load_once(config.model)
         return ImageTextLikelihood(loaded, config.max_answer_tokens, config.batch_size)
 
     def _score(self, exchanges: Sequence[IllustratedExchange]) -> pa.Table:

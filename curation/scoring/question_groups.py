@@ -8,8 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from curation.dedup.conflicts import chosen
-from curation.matching.lettered_options import choices, stem
+from curation.matching.lettered_options import choices, chosen, stem
 from curation.pool import Pool
 from medsift.arrays import Doubles, Floats, Indices
 from medsift.text import normalise_question, protected_tokens

@@ -56,11 +56,15 @@ class BudgetConfig(Config):
             UsageError: more samples than there are, or a pool without any.
         """
         if not pool:
-            raise UsageError("the pool has no sample left to select from; see the view `funnel`")
+            raise UsageError(
+                "the pool has no sample left to select from; see the view `funnel`",
+                code="budget_invalid",
+            )
         if self.count is not None and self.count > pool:
             raise UsageError(
                 f"the budget is {self.count} samples, the pool has {pool}; ask for at most that "
-                "many"
+                "many",
+                code="budget_invalid",
             )
         if self.fraction is not None:
             return max(1, int(self.fraction * pool + 0.5))

@@ -41,7 +41,8 @@ def read_candidates(
     if len(found) != len(pool):
         raise StorageError(
             f"{path} is a graph of {len(found)} samples, the pool has {len(pool)}: delete it and "
-            "run again"
+            "run again",
+            code="graph_damaged",
         )
     return Candidates(pool, found, graph, neighbors)
 

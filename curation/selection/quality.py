@@ -61,7 +61,7 @@ def quality_of(sample_ids: list[str], scores: Scores, scorer: str | None) -> Dou
     if name not in known:
         if scorer is None:
             return np.ones(len(sample_ids))
-        raise UsageError(_absent(name, known))
+        raise UsageError(_absent(name, known), code="scorer_unknown")
     lines = scores.of(name)
     place = pc.index_in(pa.array(sample_ids, pa.string()), lines["sample_id"].combine_chunks())
     percentile = lines["percentile"].combine_chunks().take(place).cast(pa.float64())

@@ -105,7 +105,9 @@ def allocate(sizes: Indices, weights: Doubles, budget: int, floor: int) -> Indic
     """
     if budget > sizes.sum():
         raise UsageError(
-            f"the budget is {budget} samples, the pool has {sizes.sum()}; ask for at most that many"
+            f"the budget is {budget} samples, the pool has {sizes.sum()}; ask for at most that "
+            "many",
+            code="budget_invalid",
         )
     least = np.where(weights > 0.0, np.minimum(floor, sizes), 0)
     if least.sum() >= budget:
@@ -162,4 +164,7 @@ def _check_names(given: dict[str, float], names: Sequence[str]) -> None:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
             hint = f"did you mean {near[0]!r}?" if near else "the pool is empty"
-            raise UsageError(f"quotas.weights names stratum {name!r}, which the pool lacks; {hint}")
+            raise UsageError(
+                f"quotas.weights names stratum {name!r}, which the pool lacks; {hint}",
+                code="quota_stratum_unknown",
+            )

@@ -102,7 +102,8 @@ def _checked_size(budget: BudgetConfig, tokens: Indices) -> int | None:
     if budget.tokens is not None and budget.tokens > tokens.sum():
         raise UsageError(
             f"the budget is {budget.tokens} tokens, the pool has {tokens.sum()}; ask for at most "
-            "that many"
+            "that many",
+            code="budget_invalid",
         )
     return size
 
@@ -121,7 +122,8 @@ def _search(
         if not size:
             raise UsageError(
                 f"the budget of {most} tokens holds no sample: the first one selected has "
-                f"{tokens[at(1).order].sum()}; ask for more"
+                f"{tokens[at(1).order].sum()}; ask for more",
+                code="budget_invalid",
             )
         return at(size)
     level, mass, values = budget.auto or 1.0, candidates.mass, candidates.similarities

@@ -59,7 +59,8 @@ class TargetConfig(MethodConfig):
         if not 1 <= len(found) <= self.most:
             raise UsageError(
                 f"the method `target` has {len(found)} targets in a pool of {samples.num_rows}; "
-                f"choose 1 to {self.most} by `where` or `sample_ids`"
+                f"choose 1 to {self.most} by `where` or `sample_ids`",
+                code="target_invalid",
             )
         return found
 
@@ -69,7 +70,8 @@ class TargetConfig(MethodConfig):
         if missing:
             raise UsageError(
                 f"target {missing[0]!r} is no sample of the pool ({len(missing)} of "
-                f"{len(self.sample_ids)} are not): name ids of kept samples that may be trained on"
+                f"{len(self.sample_ids)} are not): name ids of kept samples that may be trained on",
+                code="target_invalid",
             )
         return np.unique([place[sample] for sample in self.sample_ids]).astype(np.int64)
 
@@ -86,6 +88,7 @@ class TargetConfig(MethodConfig):
             except duckdb.Error as error:
                 raise UsageError(
                     f"target.where holds {self.where!r}, which is no SQL condition over the "
-                    f"columns of samples: {str(error).splitlines()[0]}"
+                    f"columns of samples: {str(error).splitlines()[0]}",
+                    code="target_invalid",
                 ) from error
         return np.asarray(found["__place"], np.int64)

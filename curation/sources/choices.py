@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from curation.sources.cells import check_depth, is_nothing, list_value
+from curation.sources.cell_values import check_depth, is_nothing, list_value
 from medsift.errors import InputError
 from medsift.options import LETTERS, letter_of, split_options, without_letters
 from medsift.text import shown
@@ -43,7 +43,10 @@ def read_options(cell: Any) -> list[Option]:
         return []
     options = _labelled(_items(value))
     if len(options) > len(LETTERS):
-        raise InputError(f"{len(options)} options; at most {len(LETTERS)} are read")
+        raise InputError(
+            f"{len(options)} options; at most {len(LETTERS)} are read",
+            code="options_unreadable",
+        )
     texts = without_letters([option.text for option in options])
     found = [Option(option.key, text) for option, text in zip(options, texts, strict=True)]
     keyed = [
@@ -62,7 +65,10 @@ def _items(value: Any) -> list[tuple[Any, Any]]:
     if isinstance(value, Mapping):
         return _of_object(value)
     if not isinstance(value, Sequence) or isinstance(value, (bytes, bytearray)):
-        raise InputError(f"options are neither a list nor an object: {shown(value)}")
+        raise InputError(
+            f"options are neither a list nor an object: {shown(value)}",
+            code="options_unreadable",
+        )
     return [_item(item) for item in value]
 
 
@@ -77,7 +83,8 @@ def _cut(text: str) -> list[str]:
             return parts
     raise InputError(
         f"options are neither a list nor an object: {shown(text)}; write a list, or put a line"
-        " break, | or ; between them"
+        " break, | or ; between them",
+        code="options_unreadable",
     )
 
 
@@ -88,7 +95,10 @@ def _of_object(value: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
         found = list(value[texts])
         named = [None] * len(found) if labels is None else value[labels]
         if not isinstance(named, (list, tuple)) or len(named) != len(found):
-            raise InputError(f"options have {len(found)} texts and other labels: {shown(named)}")
+            raise InputError(
+                f"options have {len(found)} texts and other labels: {shown(named)}",
+                code="options_unreadable",
+            )
         return list(zip(named, found, strict=True))
     return list(value.items())
 
@@ -101,11 +111,17 @@ def _item(item: Any) -> tuple[Any, Any]:
             return (None if labels is None else item[labels]), item[texts]
         if len(item) == 1:
             return next(iter(item.items()))
-        raise InputError(f"an option is an object without a text: {shown(item)}")
+        raise InputError(
+            f"an option is an object without a text: {shown(item)}",
+            code="options_unreadable",
+        )
     if isinstance(item, (list, tuple)):
         if len(item) == 2 and _key(item[0]) is not None:
             return item[0], item[1]
-        raise InputError(f"an option is a list: {shown(item)}")
+        raise InputError(
+            f"an option is a list: {shown(item)}",
+            code="options_unreadable",
+        )
     return None, item
 
 
@@ -118,7 +134,10 @@ def _labelled(items: Sequence[tuple[Any, Any]]) -> list[Option]:
     ]
     named = [option.key for option in options if option.key is not None]
     if len(set(named)) < len(named):
-        raise InputError(f"two options have one label: {shown(named)}")
+        raise InputError(
+            f"two options have one label: {shown(named)}",
+            code="options_unreadable",
+        )
     if options and all(key is not None and key.isdigit() for key in keys):
         return sorted(options, key=lambda option: int(option.key or 0))
     if options and all(key is not None and key.isalpha() for key in keys):
@@ -150,7 +169,10 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping) and (name := _first_key(value, TEXTS)) is not None:
         value = "" if is_nothing(value[name]) else value[name]
     if isinstance(value, (Mapping, list, tuple, bytes)):
-        raise InputError(f"an option is no text: {shown(value)}")
+        raise InputError(
+            f"an option is no text: {shown(value)}",
+            code="options_unreadable",
+        )
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value).strip()

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from curation.sources.cells import check_depth, is_nothing, list_value
-from curation.sources.faults import RowFault
-from curation.sources.marks import MARKER, MEDIA_UNREAD
+from curation.sources.cell_values import check_depth, is_nothing, list_value
+from curation.sources.picture_marks import MEDIA_UNREAD
 from curation.sources.pictures import MALFORMED, PICTURE_KEYS
+from curation.sources.row_faults import RowFault
 from medsift.errors import InputError
 from medsift.text import shown
+from medsift.vocabulary import IMAGE_MARK
 
 ROLE_NAMES: Final = {
     "human": "user",
@@ -57,13 +58,19 @@ def read_conversation(cell: Any) -> Chat:
     """
     value = list_value(cell)
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise InputError(f"a conversation must be a list of turns, not {shown(value)}")
+        raise InputError(
+            f"a conversation must be a list of turns, not {shown(value)}",
+            code="conversation_unreadable",
+        )
     check_depth(value)
     chat = Chat()
     unread: dict[str, None] = {}
     for place, turn in enumerate(value):
         if not isinstance(turn, Mapping):
-            raise InputError(f"turn {place} is not an object with a role and a content")
+            raise InputError(
+                f"turn {place} is not an object with a role and a content",
+                code="conversation_unreadable",
+            )
         role = _role(turn, place)
         _check_learned(turn, role, place)
         content = next((turn[key] for key in CONTENT_KEYS if turn.get(key) is not None), None)
@@ -100,7 +107,10 @@ def read_history(cell: Any) -> list[Turn] | None:
 def _role(turn: Mapping[str, Any], place: int) -> str:
     role = turn.get("role") or turn.get("from")
     if not isinstance(role, str):
-        raise InputError(f"turn {place} has neither `role` nor `from`")
+        raise InputError(
+            f"turn {place} has neither `role` nor `from`",
+            code="conversation_unreadable",
+        )
     name = role.strip().casefold()
     return ROLE_NAMES.get(name, name)
 
@@ -127,7 +137,10 @@ def _read_content(content: Any, place: int) -> tuple[str | None, list[Any]]:
     if isinstance(content, Mapping):
         content = [content]
     if isinstance(content, (bytes, bytearray)):
-        raise InputError(f"the content of turn {place} is bytes, not text: {shown(content)}")
+        raise InputError(
+            f"the content of turn {place} is bytes, not text: {shown(content)}",
+            code="conversation_unreadable",
+        )
     if not isinstance(content, Sequence):
         return None if is_nothing(content) else json.dumps(content, default=str), []
     texts: list[str] = []
@@ -149,19 +162,25 @@ def _read_part(part: Any, place: int) -> tuple[str, Any]:
     if isinstance(part, str):
         return part, None
     if not isinstance(part, Mapping):
-        raise InputError(f"turn {place} holds a part that is neither text nor an object")
+        raise InputError(
+            f"turn {place} holds a part that is neither text nor an object",
+            code="conversation_unreadable",
+        )
     kind = part.get("type") or ("text" if part.get("text") is not None else "image")
     if kind in TEXT_PARTS:
         text = part.get("text")
         if isinstance(text, (Mapping, list, tuple, bytes)):
-            raise InputError(f"turn {place} holds a text part that is no text: {shown(text)}")
+            raise InputError(
+                f"turn {place} holds a text part that is no text: {shown(text)}",
+                code="conversation_unreadable",
+            )
         return "" if is_nothing(text) else str(text), None
     if kind not in PICTURE_PARTS:
         raise RowFault(
             MEDIA_UNREAD,
             f"turn {place} holds a part of type {shown(kind)}; only text and image are read",
         )
-    return MARKER, _part_image(part, place)
+    return IMAGE_MARK, _part_image(part, place)
 
 
 def _part_image(part: Mapping[str, Any], place: int) -> Any:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from itertools import chain, islice
 from typing import Any, Final
 
-from curation.sources.batches import Bad
+from curation.sources.record_batches import Bad
 from medsift.errors import InputError
 
 Record = tuple[int, dict[str, Any] | Bad]
@@ -53,7 +53,13 @@ def records(stream: Any, name: str, separator: str | None, most: int) -> Iterato
 def _bounded(lines: Iterator[str], name: str, most: int) -> Iterator[str]:
     for place, line in enumerate(lines, 1):
         if len(line) > most:
-            raise InputError(f"{name}: line {place} has more than {most:,} letters (line_bytes)")
+            raise InputError(
+                f"{name}: line {place} has more than {most:,} letters (line_bytes)",
+                code="line_too_long",
+                file=name,
+                line=place,
+                most=most,
+            )
         yield line
 
 
@@ -61,7 +67,11 @@ def _dialect(head: str, name: str, separator: str | None) -> tuple[str, int]:
     """The separator, and how many lines stand before the header."""
     lines = list(io.StringIO(head, newline=""))
     if "\0" in head[:4] or head.startswith(WIDE):
-        raise InputError(f"{name}: the file is UTF-16; convert it to UTF-8")
+        raise InputError(
+            f"{name}: the file is UTF-16; convert it to UTF-8",
+            code="encoding_unknown",
+            file=name,
+        )
     if lines and (said := SAID.fullmatch(lines[0])):
         return separator or said[1], 1
     comments = 0
@@ -99,7 +109,11 @@ def _separator(lines: list[str], name: str) -> str:
     if len(sure) == 1:
         return sure[0]
     likely = " or ".join(repr(separator) for separator in sure or wide)
-    raise InputError(f"{name}: is {likely} the separator? Say which with separator")
+    raise InputError(
+        f"{name}: is {likely} the separator? Say which with separator",
+        code="separator_unclear",
+        file=name,
+    )
 
 
 def _header(rows: Any, name: str) -> tuple[list[str], int]:
@@ -107,13 +121,26 @@ def _header(rows: Any, name: str) -> tuple[list[str], int]:
     try:
         given = [cell.strip() for cell in next(rows, [])]
     except csv.Error as error:
-        raise InputError(f"{name}: the header cannot be read: {error}") from error
+        raise InputError(
+            f"{name}: the header cannot be read: {error}",
+            code="csv_header_unreadable",
+            file=name,
+        ) from error
     header = [cell or f"column{place}" for place, cell in enumerate(given)]
     twice = sorted({cell for cell in header if header.count(cell) > 1})
     if twice:
-        raise InputError(f"{name}: the header names {twice[0]!r} twice; give columns unique names")
+        raise InputError(
+            f"{name}: the header names {twice[0]!r} twice; give columns unique names",
+            code="csv_header_unreadable",
+            file=name,
+            column=twice[0],
+        )
     if any(_broken(cell) for cell in header):
-        raise InputError(f"{name}: the header is not UTF-8; convert the file to UTF-8")
+        raise InputError(
+            f"{name}: the header is not UTF-8; convert the file to UTF-8",
+            code="encoding_unknown",
+            file=name,
+        )
     return header, max((place for place, cell in enumerate(given, 1) if cell), default=0)
 
 
@@ -126,7 +153,10 @@ def _rows(rows: Any, name: str) -> Iterator[list[str] | str | None]:
             said = str(error)
             if "end of data" in said or "field limit" in said:
                 raise InputError(
-                    f"{name}: the quote opened on line {begun} never closes; close it"
+                    f"{name}: the quote opened on line {begun} never closes; close it",
+                    code="file_broken",
+                    file=name,
+                    line=begun,
                 ) from error
             yield said
             continue

@@ -50,7 +50,11 @@ def _parse(expression: str) -> Any:
     found = parser.execute("SELECT json_serialize_sql(?::VARCHAR)", [statement]).fetchone()
     tree = json.loads(found[0])
     if tree["error"]:
-        raise RecipeError(f"column expression {expression!r}: {tree['error_message']}")
+        raise RecipeError(
+            f"column expression {expression!r}: {tree['error_message']}",
+            code="expression_invalid",
+            expression=expression,
+        )
     node = tree["statements"][0]["node"]
     selected = node.get("select_list", [])
     clauses = ("modifiers", "where_clause", "group_expressions", "having", "qualify", "sample")
@@ -61,7 +65,11 @@ def _parse(expression: str) -> Any:
         or not plain
         or any(map(node.get, clauses))
     ):
-        raise RecipeError(f"column expression {expression!r} must be one SQL expression")
+        raise RecipeError(
+            f"column expression {expression!r} must be one SQL expression",
+            code="expression_invalid",
+            expression=expression,
+        )
     return selected[0]
 
 

@@ -54,7 +54,11 @@ def find(path: str, accepts: Callable[[str], bool]) -> list[InputFile]:
     """
     found = _find_remote(path, accepts) if is_remote(path) else _find_local(path, accepts)
     if not found:
-        raise InputError(f"nothing to read at {path!r}: no file in it has a format of this reader")
+        raise InputError(
+            f"nothing to read at {path!r}: no file in it has a format of this reader",
+            code="source_empty",
+            path=path,
+        )
     return sorted(found, key=lambda file: file.name)
 
 
@@ -114,7 +118,11 @@ def _find_local(path: str, accepts: Callable[[str], bool]) -> list[InputFile]:
         root = _fixed_part(local)
         matches = root.glob(str(local.relative_to(root)))
         return [_entry(item, root) for item in matches if not item.is_dir()]
-    raise InputError(f"nothing at {path!r}{_neighbour(local)}")
+    raise InputError(
+        f"nothing at {path!r}{_neighbour(local)}",
+        code="source_missing",
+        path=path,
+    )
 
 
 def _neighbour(missing: Path) -> str:
@@ -139,10 +147,18 @@ def _entry(item: Path, root: Path) -> InputFile:
         state = item.stat()
     except OSError as error:
         what = "a symbolic link to nothing" if item.is_symlink() else error.strerror
-        raise InputError(f"{str(item)!r} cannot be read: it is {what}") from error
+        raise InputError(
+            f"{str(item)!r} cannot be read: it is {what}",
+            code="file_unreadable",
+            path=str(item),
+        ) from error
     if not S_ISREG(state.st_mode):
         kind = next((name for test, name in KINDS if test(state.st_mode)), "no file")
-        raise InputError(f"{str(item)!r} is {kind}, not a file; write its content to one")
+        raise InputError(
+            f"{str(item)!r} is {kind}, not a file; write its content to one",
+            code="file_unreadable",
+            path=str(item),
+        )
     return InputFile(item.relative_to(root).as_posix(), str(item.absolute()), state.st_size)
 
 
@@ -158,7 +174,12 @@ def refuse_empty(source: str, path: str, files: Sequence[InputFile]) -> None:
     if is_remote(path) or local_path(path).is_dir():
         logger.warning("%s %r", said, empty[0])
         return
-    raise InputError(f"{path!r} holds no records in {empty[0]!r}: the file is empty; remove it")
+    raise InputError(
+        f"{path!r} holds no records in {empty[0]!r}: the file is empty; remove it",
+        code="file_empty",
+        path=path,
+        file=empty[0],
+    )
 
 
 def _fixed_part(pattern: Path) -> Path:
@@ -187,7 +208,11 @@ def _find_remote(path: str, accepts: Callable[[str], bool]) -> list[InputFile]:
         root, pattern = _split_pattern(inside)
         listing = store.get_file_info(fs.FileSelector(root, allow_not_found=True, recursive=True))
     except OSError as error:
-        raise InputError(f"cannot list {path!r}: {error}") from error
+        raise InputError(
+            f"cannot list {path!r}: {error}",
+            code="source_unlistable",
+            path=path,
+        ) from error
     chosen = [
         item
         for item in listing

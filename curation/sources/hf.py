@@ -11,15 +11,15 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from curation.sources.batches import Batch, find_column
+from curation.sources.build_rows import Place, build_rows
+from curation.sources.column_mapping import Mapper
 from curation.sources.files import InputFile, content_hash
-from curation.sources.mapping import Mapper
-from curation.sources.origin import SPLIT, OriginColumns, offered_schema, with_origin
+from curation.sources.path_columns import SPLIT, OriginColumns, offered_schema, with_origin
 from curation.sources.reader import Shard, Unread
-from curation.sources.rows import Place, build_rows
+from curation.sources.record_batches import Batch, find_column
 from curation.sources.sidecar_files import beside_columns
 from curation.sources.tabular import Columns, TabularReader, check_columns
-from curation.sources.unread import PEEKED, Look, unread_columns
+from curation.sources.unread_columns import PEEKED, Look, unread_columns
 from medsift import records
 from medsift.errors import InputError
 from medsift.images.blob_store import BlobStore
@@ -56,7 +56,12 @@ class HfReader(TabularReader):
             return files
         chosen = [file for file in files if file.name in parts]
         if not chosen:
-            raise InputError(f"{self.path!r}: no file of its splits has a format of this reader")
+            raise InputError(
+                f"{self.path!r}: no file of its splits has a format of this reader",
+                code="source_empty",
+                source=self.name,
+                path=self.path,
+            )
         return [file for file in chosen if self.split in (None, parts[file.name])]
 
     def places(self, files: Sequence[InputFile], silent: Sequence[str]) -> dict[str, OriginColumns]:
@@ -91,13 +96,17 @@ class HfReader(TabularReader):
             if (self.config, self.split, self.revision) != (None, None, None):
                 raise InputError(
                     f"source {self.name!r}: split, config and revision choose parts of a hub name"
-                    f" or of a copy of its repository, not of the files {self.path!r}"
+                    f" or of a copy of its repository, not of the files {self.path!r}",
+                    code="hub_option_unfit",
+                    source=self.name,
                 )
             return None
         if self.revision is not None:
             raise InputError(
                 f"source {self.name!r}: {self.path!r} is a folder, which has one revision alone;"
-                " leave revision out"
+                " leave revision out",
+                code="hub_option_unfit",
+                source=self.name,
             )
         return _repository_splits(str(folder.absolute()), self.config, self.split)
 
@@ -124,7 +133,12 @@ class HfReader(TabularReader):
             for start in range(0, len(data), step)
         ]
         if not shards:
-            raise InputError(f"dataset {self.path!r} holds no records")
+            raise InputError(
+                f"dataset {self.path!r} holds no records",
+                code="source_empty",
+                source=self.name,
+                path=self.path,
+            )
         return shards
 
     def unread(self) -> list[Unread]:
@@ -204,12 +218,22 @@ def _load(path: str, config: str | None, split: str | None, revision: str | None
             found = datasets.load_dataset(path, config, revision=revision)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         line = str(error).strip().split("\n")[0]
-        raise InputError(f"dataset {path!r} cannot be loaded: {line}") from error
+        raise InputError(
+            f"dataset {path!r} cannot be loaded: {line}",
+            code="dataset_unloadable",
+            dataset=path,
+        ) from error
     splits = dict(found) if isinstance(found, Mapping) else {str(found.split or "train"): found}
     if split is None:
         return splits
     if split not in splits:
-        raise InputError(f"dataset {path!r} has no split {split!r}; it has {sorted(splits)}")
+        raise InputError(
+            f"dataset {path!r} has no split {split!r}; it has {sorted(splits)}",
+            code="split_unknown",
+            dataset=path,
+            split=split,
+            known=sorted(splits),
+        )
     return {split: splits[split]}
 
 
@@ -220,7 +244,13 @@ def _repository_splits(folder: str, config: str | None, split: str | None) -> di
     """
     found = _data_files(folder, config)
     if split is not None and split not in found:
-        raise InputError(f"dataset {folder!r} has no split {split!r}; it has {sorted(found)}")
+        raise InputError(
+            f"dataset {folder!r} has no split {split!r}; it has {sorted(found)}",
+            code="split_unknown",
+            dataset=folder,
+            split=split,
+            known=sorted(found),
+        )
     speaks = split is not None or len(found) > 1 or _has_card(Path(folder))
     if not speaks:
         return None
@@ -230,7 +260,10 @@ def _repository_splits(folder: str, config: str | None, split: str | None) -> di
             if named.setdefault(file, part) != part:
                 raise InputError(
                     f"dataset {folder!r}: {file!r} is in the splits {named[file]!r} and {part!r};"
-                    " choose one with split"
+                    " choose one with split",
+                    code="split_unclear",
+                    dataset=folder,
+                    file=file,
                 )
     return named if split is None else {file: split for file in found[split]}
 
@@ -243,7 +276,11 @@ def _data_files(folder: str, config: str | None) -> dict[str, list[str]]:
         builder = datasets.load_dataset_builder(folder, config)
     except (OSError, ValueError, TypeError, datasets.exceptions.DatasetsError) as error:
         line = " ".join(str(error).split("Example of usage")[0].split())
-        raise InputError(f"dataset {folder!r}: {line or type(error).__name__}") from error
+        raise InputError(
+            f"dataset {folder!r}: {line or type(error).__name__}",
+            code="dataset_unloadable",
+            dataset=folder,
+        ) from error
     return {
         str(split): [Path(file).relative_to(folder).as_posix() for file in files]
         for split, files in (builder.config.data_files or {}).items()

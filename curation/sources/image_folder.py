@@ -11,11 +11,11 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from curation.sources.batches import Bad, Batch
+from curation.sources.build_rows import Place, build_rows
+from curation.sources.column_mapping import Mapper
+from curation.sources.file_formats import in_batches
 from curation.sources.files import InputFile, find, root_of
-from curation.sources.formats import in_batches
-from curation.sources.mapping import Mapper
-from curation.sources.origin import (
+from curation.sources.path_columns import (
     FILENAME,
     ROW_INDEX,
     SPLIT,
@@ -24,7 +24,7 @@ from curation.sources.origin import (
     origins,
 )
 from curation.sources.reader import Reader, Shard, Unread
-from curation.sources.rows import Place, build_rows
+from curation.sources.record_batches import Bad, Batch
 from curation.sources.suffixes import PICTURE_SUFFIXES
 from curation.sources.table import TableReader
 from curation.sources.tabular import Columns, check_columns

@@ -139,7 +139,9 @@ class ArraySplitter:
                 what = f"there is no list under {self.key!r}"
             raise InputError(
                 f"{self.name}: the JSON array is broken after {count} elements ({what});"
-                " repair the file or write it as JSON Lines"
+                " repair the file or write it as JSON Lines",
+                code="file_broken",
+                file=self.name,
             )
 
     def _look_behind(self, block: bytes) -> None:

@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from curation.sources.batches import Bad, parse_json
 from curation.sources.jsonfiles import BOM, WHITE, split_lines
+from curation.sources.record_batches import Bad, parse_json
 from medsift.errors import InputError
 
 Shape = Literal["json", "jsonl", "object", "columns"]
@@ -47,7 +47,11 @@ def check_encoding(head: bytes, name: str) -> None:
     if mark is None and len(head) > 3 and (head[0] == 0) != (head[1] == 0):
         mark = "UTF-16"
     if mark is not None:
-        raise InputError(f"{name}: the file is {mark}; convert it to UTF-8")
+        raise InputError(
+            f"{name}: the file is {mark}; convert it to UTF-8",
+            code="encoding_unknown",
+            file=name,
+        )
 
 
 def columns_of(stream: Any, shape: Shape) -> list[dict[str, Any]]:
@@ -100,7 +104,9 @@ def _of_object(stream: Any, name: str, lines: bool) -> Shape:
     if len(whole) > WHOLE_BYTES:
         raise InputError(
             f"{name}: one JSON object of more than {WHOLE_BYTES:,} bytes; say with records under"
-            " which key its list of records is, or write the file as JSON Lines"
+            " which key its list of records is, or write the file as JSON Lines",
+            code="json_shape_unknown",
+            file=name,
         )
     try:
         value = json.loads(whole.removeprefix(BOM))
@@ -109,7 +115,9 @@ def _of_object(stream: Any, name: str, lines: bool) -> Shape:
         if first in OPENING:
             raise InputError(
                 f"{name}: its objects run over several lines and are not one JSON value"
-                f" ({_line(error)}); write one object a line, or a list"
+                f" ({_line(error)}); write one object a line, or a list",
+                code="json_shape_unknown",
+                file=name,
             ) from error
         return "jsonl"
     shape: Shape = "object" if _is_record(value, lines) else _of_value(value, name)
@@ -133,7 +141,9 @@ def _of_value(value: Mapping[str, Any], name: str) -> Shape:
         shown = ", ".join(f"{key!r} ({len(value[key])})" for key in listed or value)
         raise InputError(
             f"{name}: one JSON object, no list of records; these keys hold lists of objects:"
-            f" {shown}; say which with records, for example records: {(listed or [*value])[0]}"
+            f" {shown}; say which with records, for example records: {(listed or [*value])[0]}",
+            code="json_shape_unknown",
+            file=name,
         )
     if all(isinstance(item, dict) and item for item in items):
         return _of_objects(value, name)
@@ -147,7 +157,9 @@ def _of_lists(value: Mapping[str, Any], name: str) -> Shape:
     shown = ", ".join(f"{key!r}: {count}" for key, count in lengths.items())
     raise InputError(
         f"{name}: one JSON object of lists of different lengths ({shown}); write a list of records"
-        " (pandas: orient='records')"
+        " (pandas: orient='records')",
+        code="json_shape_unknown",
+        file=name,
     )
 
 
@@ -159,7 +171,9 @@ def _of_objects(value: Mapping[str, Any], name: str) -> Shape:
     raise InputError(
         f"{name}: one JSON object of {len(value)} objects by key (the first is"
         f" {next(iter(value))!r}), no list of records; write a list of records (pandas:"
-        " orient='records')"
+        " orient='records')",
+        code="json_shape_unknown",
+        file=name,
     )
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.sources.batches import BATCH_BYTES, BATCH_ROWS, Bad, Batch, find_column
 from curation.sources.files import InputFile
 from curation.sources.reader import Shard
+from curation.sources.record_batches import BATCH_BYTES, BATCH_ROWS, Bad, Batch, find_column
 from curation.sources.sidecar_files import beside_columns
 from medsift.errors import InputError
 from medsift.storage.locations import open_input
@@ -21,7 +21,11 @@ def open_parquet(uri: str) -> Any:
     try:
         return pq.ParquetFile(pa.PythonFile(open_input(uri), "r"))
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{uri}: not a readable Parquet file: {_line(error)}") from error
+        raise InputError(
+            f"{uri}: not a readable Parquet file: {_line(error)}",
+            code="file_broken",
+            file=uri,
+        ) from error
 
 
 def group_shards(file: InputFile, shard_bytes: int) -> list[Shard]:
@@ -54,7 +58,11 @@ def batches(shard: Shard, columns: Collection[str]) -> Iterator[Batch]:
                 yield _checked(table, range(index, index + part.num_rows))
                 index += part.num_rows
         except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{shard.file}: broken Parquet data: {_line(error)}") from error
+            raise InputError(
+                f"{shard.file}: broken Parquet data: {_line(error)}",
+                code="file_broken",
+                file=shard.file,
+            ) from error
 
 
 def _batch_rows(metadata: Any, groups: list[int]) -> int:

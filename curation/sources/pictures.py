@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from curation.sources.cells import check_depth, is_nothing, list_value
-from curation.sources.faults import RowFault
+from curation.sources.cell_values import check_depth, is_nothing, list_value
+from curation.sources.row_faults import RowFault
 from curation.sources.suffixes import PICTURE_SUFFIXES
 from medsift.errors import InputError
 from medsift.images.blob_store import BlobStore

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from curation.sources.cells import is_nothing, list_value
-from curation.sources.faults import RowFault
-from curation.sources.marks import MEDIA_UNREAD
+from curation.sources.cell_values import is_nothing, list_value
+from curation.sources.picture_marks import MEDIA_UNREAD
+from curation.sources.row_faults import RowFault
 from curation.sources.sidecar_files import MEDIA, option_columns
 
 

@@ -10,15 +10,15 @@ from typing import ClassVar
 import pyarrow as pa
 from pydantic import Field
 
-from curation.sources.batches import find_column
+from curation.sources.build_rows import Place, build_rows
+from curation.sources.column_mapping import Mapper, has_target
+from curation.sources.file_formats import Format, Reading, cut, load, look, peek, suffix_format
 from curation.sources.files import InputFile, find, fingerprints, refuse_empty, root_of
-from curation.sources.formats import Format, Reading, cut, load, look, peek, suffix_format
 from curation.sources.jsonfiles import LINE_BYTES
-from curation.sources.mapping import Mapper, has_target
-from curation.sources.origin import SPLIT, OriginColumns, offered_schema, origins, with_origin
+from curation.sources.path_columns import SPLIT, OriginColumns, offered_schema, origins, with_origin
 from curation.sources.reader import Reader, Shard, Unread
-from curation.sources.rows import Place, build_rows
-from curation.sources.unread import Look, unread_columns
+from curation.sources.record_batches import find_column
+from curation.sources.unread_columns import Look, unread_columns
 from medsift import records
 from medsift.errors import InputError
 from medsift.images.blob_store import BlobStore
@@ -133,10 +133,19 @@ class TabularReader(Reader):
         looked = {file.name: look(file, self._reading()) for file in files if file.size}
         filled = {name: item for name, item in looked.items() if item.count}
         if not filled:
-            raise InputError(f"{self.path!r} holds no records; give files with at least one")
+            raise InputError(
+                f"{self.path!r} holds no records; give files with at least one",
+                code="source_empty",
+                source=self.name,
+                path=self.path,
+            )
         problems = [item.problem for item in filled.values()]
         if all(problems):
-            raise InputError(f"source {self.name!r}: {problems[0]}")
+            raise InputError(
+                f"source {self.name!r}: {problems[0]}",
+                code="records_unreadable",
+                source=self.name,
+            )
         mapped = SPLIT in self.expressions()
         silent = [
             name
@@ -166,7 +175,10 @@ def check_columns(
         if not any(has_target(target, columns, present) for target in choice):
             raise InputError(
                 f"source {source!r} has no {' or '.join(choice)}: map it under columns, from"
-                f" one of {', '.join(present) or 'no columns'}"
+                f" one of {', '.join(present) or 'no columns'}",
+                code="target_missing",
+                source=source,
+                targets=list(choice),
             )
 
 

@@ -84,7 +84,11 @@ def members(uri: str, name: str, limits: Limits) -> Iterator[Member]:
                 data = stream.read() if stream is not None else b""
                 yield Member(key, suffix.lower(), info.name, data, fault)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise InputError(f"{name}: the tar cannot be read to its end: {error}") from error
+        raise InputError(
+            f"{name}: the tar cannot be read to its end: {error}",
+            code="file_broken",
+            file=name,
+        ) from error
 
 
 def _check_end(info: tarfile.TarInfo, name: str, most: int) -> None:
@@ -92,7 +96,10 @@ def _check_end(info: tarfile.TarInfo, name: str, most: int) -> None:
     if info.offset_data + info.size > most:
         raise InputError(
             f"{name}: the tar unpacks to more than {most:,} bytes with member {info.name!r};"
-            " raise file_bytes if that is meant"
+            " raise file_bytes if that is meant",
+            code="file_too_large",
+            file=name,
+            most=most,
         )
 
 

@@ -13,18 +13,24 @@ from typing import Any, ClassVar, Final, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from curation.sources.batches import BATCH_BYTES, Bad, find_column, read_record, untyped_batch
+from curation.sources.build_rows import Place, build_rows
+from curation.sources.column_mapping import Mapper
 from curation.sources.files import InputFile, find, fingerprints, refuse_empty, root_of
 from curation.sources.jsonfiles import LINE_BYTES
-from curation.sources.mapping import Mapper
-from curation.sources.origin import SPLIT, OriginColumns, offered_schema, origins, with_origin
+from curation.sources.path_columns import SPLIT, OriginColumns, offered_schema, origins, with_origin
 from curation.sources.pictures import is_picture
 from curation.sources.reader import Reader, Shard, Unread
-from curation.sources.rows import Place, build_rows
+from curation.sources.record_batches import (
+    BATCH_BYTES,
+    Bad,
+    find_column,
+    read_record,
+    untyped_batch,
+)
 from curation.sources.suffixes import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 from curation.sources.tabular import Columns, check_columns
 from curation.sources.tarfiles import Limits, Member, members
-from curation.sources.unread import Look, unread_columns
+from curation.sources.unread_columns import Look, unread_columns
 from medsift import records
 from medsift.errors import InputError
 from medsift.images.blob_store import BlobStore
@@ -141,7 +147,12 @@ class WebDatasetReader(Reader):
                 if isinstance(item, TarSample):
                     names[file.name].update(dict.fromkeys(item.fields))
         if not count:
-            raise InputError(f"{self.path!r} holds no records; give tars with at least one")
+            raise InputError(
+                f"{self.path!r} holds no records; give tars with at least one",
+                code="source_empty",
+                source=self.name,
+                path=self.path,
+            )
         silent = [
             name
             for name, fields in names.items()

@@ -11,12 +11,12 @@ from collections import defaultdict
 import numpy as np
 import pyarrow as pa
 
-from curation.dedup.config import ImageCopyConfig
-from curation.dedup.schemas import GROUPS
 from curation.matching.image_copies import ImageSet, find_candidates
 from curation.matching.registration import agree, mirrored
+from curation.matching.settings import ImageCopyConfig
 from curation.neighbors import NeighborsConfig, Pairs, TileRunner, connected_components
 from medsift.arrays import Flags, Indices
+from medsift.records import GROUPS
 
 
 def find_slices(

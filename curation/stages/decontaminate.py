@@ -21,13 +21,13 @@ from curation.decontaminate import (
     with_originals,
 )
 from curation.decontaminate.index import fingerprint
-from curation.dedup import LEAKS
 from curation.matching.image_copies import image_set
 from curation.recipe import Recipe
 from curation.stage_outputs import StageOutputs, Upstream
 from curation.stages.stage import Stage, StageContext
 from medsift import records
 from medsift.errors import LedgerError
+from medsift.records import LEAKS
 from medsift.vocabulary import NEAR
 
 TRAIN: Final = "train"
@@ -97,7 +97,8 @@ def undecided(recipe: Recipe, outputs: StageOutputs) -> LedgerError | None:
         return None
     return LedgerError(
         f"{len(rows):,} rows are near a benchmark and unresolved, and decontaminate.unresolved is "
-        "stop: look at the review list of the report, then set it to keep or drop"
+        "stop: look at the review list of the report, then set it to keep or drop",
+        code="review_required",
     )
 
 
@@ -114,7 +115,12 @@ def _compare(context: StageContext, train: pa.Table) -> dict[str, Hits]:
         with context.timed(f"against {benchmark.name}", train.num_rows):
             named = replace(index, name=benchmark.name)
             found[benchmark.name] = find_hits(
-                train, images, named, recipe.decontaminate, recipe.dedup
+                train,
+                images,
+                named,
+                recipe.decontaminate,
+                recipe.dedup.image,
+                recipe.dedup.text.jaccard,
             )
     return found
 

@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from curation.current_samples import read_samples
-from curation.dedup import LEAKS, deduplicate
-from curation.dedup.schemas import CLUSTERS, CONFLICTS, GROUPS, SWEEP
+from curation.dedup import deduplicate
+from curation.dedup.schemas import CLUSTERS, CONFLICTS, SWEEP
 from curation.recipe import Recipe
 from curation.stage_outputs import Upstream
 from curation.stages.stage import Stage, StageContext
 from medsift import records
+from medsift.records import GROUPS, LEAKS
 
 
 class DedupStage(Stage):

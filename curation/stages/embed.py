@@ -20,6 +20,7 @@ from curation.stages.stage import Stage, StageContext
 from curation.unread import Census, encoded_census
 from medsift import records
 from medsift.execution import Tables
+from medsift.models.load_once import load_once
 from medsift.storage.table_cache import TableCache
 
 COUNTED_BEFORE: Final = 20_000
@@ -44,7 +45,7 @@ class EncodeTexts:
     @cached_property
     def encoder(self) -> Encoder:
         """The loaded models. Raises ModelError."""
-        return self.config.build()
+        return load_once(self.config)
 
     def __call__(self, texts: list[tuple[str, str]]) -> Iterator[Tables]:
         """Yield `vectors` for (content id, text) pairs, in their order."""

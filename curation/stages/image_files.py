@@ -73,7 +73,8 @@ def misplaced(ref: str, what: str) -> StorageError:
     return StorageError(
         f"{ref} {what} on node {socket.gethostname()}, but the machine that began the run saw it: "
         f"put {folder} on a disk that every node shares, leave the images alone while the run "
-        "looks at them, and run the same command again"
+        "looks at them, and run the same command again",
+        code="nodes_see_other_files",
     )
 
 
@@ -87,5 +88,6 @@ def check_unreadable(files: pa.Table, most_bytes: int) -> None:
             continue
         raise StorageError(
             f"{ref} could not be read on a worker, but the machine that began the run reads it: "
-            "give every node the same access, remove the unfinished stage, and run again"
+            "give every node the same access, remove the unfinished stage, and run again",
+            code="nodes_see_other_files",
         )

@@ -107,7 +107,8 @@ def check_columns_of_splits(samples: pa.Table, unread: Mapping[str, Sequence[Unr
                 raise InputError(
                     f"source {source!r}: the column {column.column!r}, which nothing reads, looks"
                     f" like splits ({', '.join(column.splits)}); say under columns what the rows"
-                    " are: an expression over it as split, or split: \"'train'\" for all"
+                    " are: an expression over it as split, or split: \"'train'\" for all",
+                    code="split_unknown",
                 )
 
 
@@ -128,5 +129,6 @@ def check_splits(samples: pa.Table) -> None:
     more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
     raise InputError(
         f"splits that are none of {', '.join(SPLITS)} (rows): {listed}{more}; say what each is"
-        f" under ingest.splits, for example {{{unknown[0][1]}: train}}, or map columns.split"
+        f" under ingest.splits, for example {{{unknown[0][1]}: train}}, or map columns.split",
+        code="split_unknown",
     )

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.sources.answers import FLAGS
+from curation.sources.build_rows import WARNED
 from curation.sources.reader import Reader, Unread
-from curation.sources.rows import WARNED
 from curation.stage_outputs import OutputTable, StageOutputs
 from medsift import records
 

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curation.current_samples import read_samples
-from curation.dedup import LEAKS
 from curation.matching.image_copies import image_set
 from curation.neighbors import TileRunner
 from curation.pool import stratum_names
@@ -22,6 +21,7 @@ from curation.stage_outputs import StageOutputs, Upstream
 from curation.stages.stage import Stage, StageContext
 from medsift import records
 from medsift.leakage_groups import components
+from medsift.records import LEAKS
 from medsift.split_assignment import assign_splits
 
 logger = logging.getLogger(__name__)

@@ -122,23 +122,29 @@ class _Pile:
             raise InputError(
                 f"benchmark {self.name!r}: {len(self.missing)} of "
                 f"{len(self.rows) + len(self.missing)} items lack an image; the first is "
-                f"{self.missing[0]}: complete the images, no item is asked without"
+                f"{self.missing[0]}: complete the images, no item is asked without",
+                code="benchmark_incomplete",
             )
         if not self.rows:
             why = "".join(f": {reason}" for reason in sorted(self.unusable))
-            raise InputError(f"benchmark {self.name!r} holds no item{why}; check path and split")
+            raise InputError(
+                f"benchmark {self.name!r} holds no item{why}; check path and split",
+                code="benchmark_unreadable",
+            )
         counted = Counter(row["item_id"] for row in self.rows)
         repeated = sorted(item for item, count in counted.items() if count > 1)
         if repeated:
             raise InputError(
                 f"benchmark {self.name!r}: {len(repeated)} item ids repeat, the first is "
-                f"{repeated[0]!r}: ids must tell items apart"
+                f"{repeated[0]!r}: ids must tell items apart",
+                code="benchmark_unreadable",
             )
         kinds = sorted({row["answer_type"] for row in self.rows} - set(ANSWER_TYPES))
         if kinds:
             raise InputError(
                 f"benchmark {self.name!r} has answer types {', '.join(kinds)}; allowed are "
-                f"{', '.join(ANSWER_TYPES)}"
+                f"{', '.join(ANSWER_TYPES)}",
+                code="benchmark_unreadable",
             )
 
 

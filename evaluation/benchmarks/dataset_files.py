@@ -72,7 +72,9 @@ class Published:
         except KeyError as error:
             raise FileNotFoundError(f"no {name} in {self.source}") from error
         except (OSError, zipfile.BadZipFile) as error:
-            raise StorageError(f"cannot read {name} of {self.source}: {error}") from error
+            raise StorageError(
+                f"cannot read {name} of {self.source}: {error}", code="benchmark_missing"
+            ) from error
 
     @cached_property
     def _packed(self) -> dict[str, tuple[zipfile.ZipFile, str]]:
@@ -81,7 +83,9 @@ class Published:
             try:
                 archive = zipfile.ZipFile(path)
             except (OSError, zipfile.BadZipFile) as error:
-                raise InputError(f"{path} is no whole zip archive: {error}") from error
+                raise InputError(
+                    f"{path} is no whole zip archive: {error}", code="benchmark_missing"
+                ) from error
             for name in filter(lambda name: not name.endswith("/"), archive.namelist()):
                 for alias in (name, name.removeprefix(f"{path.stem}/"), f"{path.stem}/{name}"):
                     found[alias] = (archive, name)
@@ -98,7 +102,10 @@ def open_published(source: str, revision: str | None, files: Sequence[str]) -> P
     if folder.is_dir():
         return Published(folder.absolute(), source=source)
     if folder.exists() or not HUB_NAME.fullmatch(source):
-        raise InputError(f"no folder at {source!r}: name one, or a hub name such as org/name")
+        raise InputError(
+            f"no folder at {source!r}: name one, or a hub name such as org/name",
+            code="benchmark_missing",
+        )
     return Published(_download(source, revision, files), source=source)
 
 
@@ -114,7 +121,8 @@ def _download(name: str, revision: str | None, files: Sequence[str]) -> Path:
         line = str(error).strip().split("\n")[0]
         raise InputError(
             f"data set {name!r} cannot be had: {line}; check the connection and your access, or "
-            "set path to a folder that holds a copy"
+            "set path to a folder that holds a copy",
+            code="benchmark_missing",
         ) from error
     return Path(folder)
 

@@ -69,7 +69,9 @@ def _size(ref: str) -> tuple[int, int]:
             turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in range(5, 9)
             return picture.size[::-1] if turned else picture.size
     except OSError as error:
-        raise InputError(f"{ref}: the picture's size cannot be read: {error}") from error
+        raise InputError(
+            f"{ref}: the picture's size cannot be read: {error}", code="benchmark_unreadable"
+        ) from error
 
 
 def _checked(data: bytes, ref: str) -> Shown | Absent:

@@ -77,7 +77,10 @@ class ManifestSplit(BenchmarkConfig):
         known: list[str] = runs["run_id"].to_pylist()
         run = self.run_id or (known[-1] if known else "")
         if run not in known:
-            raise InputError(f"{path} holds no run {run!r}; it has {', '.join(known) or 'none'}")
+            raise InputError(
+                f"{path} holds no run {run!r}; it has {', '.join(known) or 'none'}",
+                code="run_unknown",
+            )
         splits = ", ".join(map(quoted, stored_names(self.split)))
         sql = HELD_OUT.format(run=quoted(run), splits=splits)
         lines: list[dict[str, Any]] = query(path, sql).to_pylist()
@@ -85,7 +88,8 @@ class ManifestSplit(BenchmarkConfig):
             found = query(path, f"SELECT DISTINCT split FROM samples WHERE run_id = {quoted(run)}")
             splits = ", ".join(sorted(filter(None, found["split"].to_pylist())))
             raise InputError(
-                f"run {run} has no split {self.split!r}; it has {splits or 'none: make one'}"
+                f"run {run} has no split {self.split!r}; it has {splits or 'none: make one'}",
+                code="split_unknown",
             )
         return lines
 

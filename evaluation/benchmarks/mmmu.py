@@ -87,4 +87,6 @@ def _listed(published: str | None) -> list[str]:
     try:
         return [str(one) for one in ast.literal_eval(text)]
     except (ValueError, SyntaxError) as error:
-        raise InputError(f"{text[:60]!r} is no list of texts: {error}") from error
+        raise InputError(
+            f"{text[:60]!r} is no list of texts: {error}", code="benchmark_unreadable"
+        ) from error

@@ -78,7 +78,9 @@ def _regions(published: Published, picture: str, said: str) -> list[Box]:
             if _words(label) <= words
         ]
     except (ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{name} of {published.source!r} holds no boxes: {error}") from error
+        raise InputError(
+            f"{name} of {published.source!r} holds no boxes: {error}", code="benchmark_unreadable"
+        ) from error
 
 
 def _words(text: str) -> set[str]:

@@ -28,7 +28,8 @@ def find_files(published: Published, *patterns: str) -> list[str]:
     if not names:
         raise InputError(
             f"{published.source!r} holds no {' or '.join(patterns)}: name the folder that was "
-            "published, as it was"
+            "published, as it was",
+            code="benchmark_missing",
         )
     return names
 
@@ -48,16 +49,22 @@ def read_records(published: Published, name: str, needed: Collection[str]) -> It
     try:
         for record in readers[PurePosixPath(name).suffix.lower()](published, name):
             if not isinstance(record, Mapping):
-                raise InputError(f"{name} holds {type(record).__name__}, not records")
+                raise InputError(
+                    f"{name} holds {type(record).__name__}, not records",
+                    code="benchmark_unreadable",
+                )
             absent = [column for column in needed if column not in record]
             if absent:
                 raise InputError(
                     f"{name} of {published.source!r} lacks {', '.join(absent)}; it has "
-                    f"{', '.join(sorted(map(str, record)))}"
+                    f"{', '.join(sorted(map(str, record)))}",
+                    code="benchmark_unreadable",
                 )
             yield record
     except (ValueError, csv.Error, pa.ArrowException) as error:
-        raise InputError(f"{name} of {published.source!r} cannot be read: {error}") from error
+        raise InputError(
+            f"{name} of {published.source!r} cannot be read: {error}", code="benchmark_unreadable"
+        ) from error
 
 
 def text_of(value: Any) -> str:
@@ -74,7 +81,9 @@ def bytes_of(value: Any) -> bytes | None:
 def _json(published: Published, name: str) -> Iterator[Any]:
     found = json.loads(published.read(name).decode("utf-8-sig"))
     if not isinstance(found, list):
-        raise InputError(f"{name} of {published.source!r} is no list of records")
+        raise InputError(
+            f"{name} of {published.source!r} is no list of records", code="benchmark_unreadable"
+        )
     yield from found
 
 

@@ -154,7 +154,8 @@ class Tally:
         if item is None:
             raise UsageError(
                 f"{request.benchmark} {request.item_id} is none of the items that were counted; "
-                "build the baseline with all items that are asked"
+                "build the baseline with all items that are asked",
+                code="baseline_unfit",
             )
         kind = self._kind(item.kind)
         pool = self._pool(kind, item.options)

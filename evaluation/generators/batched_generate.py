@@ -12,9 +12,9 @@ from evaluation.generators.generator import GenerationConfig, Reply, Request
 from evaluation.generators.sampling import Sampling, request_seed
 from medsift.errors import InputError, ModelError
 from medsift.models.chat_format import SPEAKERS, Turn
-from medsift.models.image_text import MARK
 from medsift.models.language_model import UNBOUNDED
 from medsift.models.reserved_tokens import ReservedTokens
+from medsift.vocabulary import IMAGE_MARK
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -81,7 +81,8 @@ class Continuation:
         if getattr(model.config, "is_encoder_decoder", False):
             raise ModelError(
                 f"{type(model).__name__} does not continue its prompt but writes from a decoder "
-                "apart; name a model that continues text"
+                "apart; name a model that continues text",
+                code="model_unsuitable",
             )
         self.model = model
         self.asking = asking
@@ -115,7 +116,7 @@ class Continuation:
     def _spelled(self, request: Request) -> str | None:
         """The token of the model's own that a request's turns spell; marks of pictures are none."""
         marks = bool(request.pictures)
-        texts = [said.split(MARK) if marks else [said] for _, said in request.turns]
+        texts = [said.split(IMAGE_MARK) if marks else [said] for _, said in request.turns]
         return self.reserved.first([part for parts in texts for part in parts])
 
     def _settings(self, own: Any) -> Any:
@@ -150,7 +151,8 @@ class Continuation:
         if longest + self.config.max_new_tokens > self.context:
             raise InputError(
                 f"the prompt's {longest} tokens and {self.config.max_new_tokens} new ones are more "
-                f"than the model's {self.context}; ask for fewer tokens or smaller pictures"
+                f"than the model's {self.context}; ask for fewer tokens or smaller pictures",
+                code="prompt_too_long",
             )
         return inputs
 

@@ -86,7 +86,8 @@ class EndpointGenerator(GeneratorConfig):
         if not ADDRESS.fullmatch(url):
             raise RecipeError(
                 "the endpoint's url must be like http://host:8000/v1, without name, password, "
-                "query or fragment; its key is read from the variable that key_variable names"
+                "query or fragment; its key is read from the variable that key_variable names",
+                code="endpoint_url_invalid",
             )
         return url
 
@@ -96,12 +97,14 @@ class EndpointGenerator(GeneratorConfig):
         if not VARIABLE.fullmatch(variable):
             raise RecipeError(
                 "key_variable must name an environment variable, in capitals, digits and _; "
-                "the key itself stays out of recipes"
+                "the key itself stays out of recipes",
+                code="endpoint_key_invalid",
             )
         if never_sent(variable):
             raise RecipeError(
                 f"key_variable names ${variable}, which opens the data or the cluster of a run and "
-                "is never sent to an endpoint; name the variable of the endpoint's own key"
+                "is never sent to an endpoint; name the variable of the endpoint's own key",
+                code="endpoint_key_invalid",
             )
         return variable
 
@@ -193,7 +196,8 @@ class Endpoint:
         if problem.wait_s > LONGEST_WAIT_S:
             raise ModelError(
                 f"{self.config.url} answers {problem.words} and asks to wait "
-                f"{problem.wait_s:,.0f} s; run the same command again then"
+                f"{problem.wait_s:,.0f} s; run the same command again then",
+                code="endpoint_failed",
             )
         backoff = min(self.config.backoff_s * 2.0 ** min(attempt, 60), LONGEST_BACKOFF_S)
         return max(problem.wait_s, backoff * random.uniform(0.5, 1.0))
@@ -202,7 +206,8 @@ class Endpoint:
         if not problem.reached:
             raise ModelError(
                 f"{self.config.url} cannot be reached: {problem.words}; start the endpoint or "
-                "mend `url`, then run the same command again"
+                "mend `url`, then run the same command again",
+                code="endpoint_failed",
             )
         return Reply(None, error=problem.words)
 

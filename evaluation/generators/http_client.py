@@ -66,7 +66,8 @@ class Key:
         value = os.environ.get(variable, "").strip()
         if value and not SECRET.fullmatch(value):
             raise UsageError(
-                f"${variable} holds blanks or letters that no key has; set it to the key alone"
+                f"${variable} holds blanks or letters that no key has; set it to the key alone",
+                code="endpoint_key_invalid",
             )
         return cls(variable, value or None)
 
@@ -147,10 +148,13 @@ class Poster:
         told = complaint(found or {})
         words = self.key.hide(f"HTTP {status} {response.reason}{told and f': {told}'}")
         if 300 <= status < 400:
-            raise ModelError(f"{self.base} answers {words}; give the address it moved to as `url`")
+            raise ModelError(
+                f"{self.base} answers {words}; give the address it moved to as `url`",
+                code="endpoint_failed",
+            )
         if mend := REFUSED.get(status):
             mend = mend.replace("{key}", self.key.variable)
-            raise ModelError(f"{self.base} answers {words}; {mend}")
+            raise ModelError(f"{self.base} answers {words}; {mend}", code="endpoint_failed")
         again = status in BUSY or status >= 500
         return Problem(words, again, retry_after(response.headers.get("Retry-After")))
 

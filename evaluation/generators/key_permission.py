@@ -42,7 +42,8 @@ def check_permitted(variable: str, url: str) -> None:
     raise UsageError(
         f"the recipe would send ${variable} to {host}: "
         f"{'name' if never_sent(variable) else how} under key_variable one that is unset or meant "
-        "for it"
+        "for it",
+        code="endpoint_key_invalid",
     )
 
 

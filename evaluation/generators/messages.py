@@ -13,8 +13,8 @@ from evaluation.generators.http_client import Problem, complaint
 from evaluation.generators.image_text import scaled
 from medsift.errors import UsageError
 from medsift.models.chat_format import Turn
-from medsift.models.image_text import MARK
 from medsift.text import SURROGATE
+from medsift.vocabulary import IMAGE_MARK
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,15 +30,16 @@ def to_messages(
     image_format: ImageFormat,
     max_pixels: int | None = None,
 ) -> list[dict[str, Any]]:
-    """The turns as messages, each MARK in them the next of the pictures, as a data URL.
+    """The turns as messages, each mark in them the next of the pictures, as a data URL.
 
     Raises UsageError unless there are as many marks as pictures.
     """
-    marks = sum(content.count(MARK) for _, content in turns)
+    marks = sum(content.count(IMAGE_MARK) for _, content in turns)
     if marks != len(pictures):
         raise UsageError(
-            f"a request has {marks} marks for {len(pictures)} pictures; put one {MARK} a picture "
-            "into its turns"
+            f"a request has {marks} marks for {len(pictures)} pictures; put one {IMAGE_MARK} for"
+            " each picture into its turns",
+            code="samples_inconsistent",
         )
     urls = (data_url(picture, image_format, max_pixels) for picture in pictures)
     return [{"role": role, "content": _content(content, urls)} for role, content in turns]
@@ -91,10 +92,10 @@ def candidate_probabilities(logprobs: Any, candidates: Sequence[str]) -> tuple[f
 
 def _content(words: str, urls: Iterator[str]) -> str | list[dict[str, Any]]:
     """A turn's content: words alone, or words and pictures in order."""
-    if MARK not in words:
+    if IMAGE_MARK not in words:
         return words
     parts: list[dict[str, Any]] = []
-    for place, text in enumerate(words.split(MARK)):
+    for place, text in enumerate(words.split(IMAGE_MARK)):
         if place:
             parts.append({"type": "image_url", "image_url": {"url": next(urls)}})
         if text.strip():

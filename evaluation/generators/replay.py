@@ -54,7 +54,9 @@ class RecordedGenerator(GeneratorConfig):
             with self.path.open("rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
-            raise InputError(f"cannot read {self.path}: {error.strerror}; name a file") from error
+            raise InputError(
+                f"cannot read {self.path}: {error.strerror}; name a file", code="replies_unreadable"
+            ) from error
 
     def build(self, items: pa.Table) -> Generator:
         """Read the file.
@@ -71,7 +73,7 @@ class RecordedGenerator(GeneratorConfig):
             for variant in pc.unique(keys["variant"]).to_pylist():
                 find_variant(variant)
         except UsageError as error:
-            raise UsageError(f"{self.path}: {error}") from error
+            raise UsageError(f"{self.path}: {error}", code="replies_unreadable") from error
         return Recorded(table)
 
 
@@ -103,13 +105,21 @@ def read_replies(path: Path) -> pa.Table:
     elif path.suffix in LINES:
         table = _read_lines(path)
     else:
-        raise InputError(f"{path} is no file of replies; its name must end in .jsonl or .parquet")
+        raise InputError(
+            f"{path} is no file of replies; its name must end in .jsonl or .parquet",
+            code="replies_unreadable",
+        )
     for name in KEYS:
         if nulls := table[name].null_count:
             first = pc.index(pc.is_null(table[name]), True).as_py() + 1
-            raise InputError(f"{path}: {nulls:,} records have no {name}, first record {first}")
+            raise InputError(
+                f"{path}: {nulls:,} records have no {name}, first record {first}",
+                code="replies_unreadable",
+            )
     if not table.num_rows:
-        raise InputError(f"{path} holds no reply; record one for each item")
+        raise InputError(
+            f"{path} holds no reply; record one for each item", code="replies_unreadable"
+        )
     named = pc.fill_null(table["variant"], ORIGINAL)
     return table.set_column(table.column_names.index("variant"), "variant", named)
 
@@ -119,7 +129,9 @@ def _read_parquet(path: Path) -> pa.Table:
         return pq.read_table(path, partitioning=None)
     except (OSError, pa.ArrowException) as error:
         words = " ".join(str(error).split())
-        raise InputError(f"cannot read {path} as Parquet: {words}") from error
+        raise InputError(
+            f"cannot read {path} as Parquet: {words}", code="replies_unreadable"
+        ) from error
 
 
 def _columns_checked(path: Path, table: pa.Table) -> pa.Table:
@@ -130,13 +142,17 @@ def _columns_checked(path: Path, table: pa.Table) -> pa.Table:
         or not set(NEEDED) <= set(known)
         or not set(known) <= set(ALLOWED)
     ):
-        raise InputError(f"{path} has columns {', '.join(known)}; {_wanted()}")
+        raise InputError(
+            f"{path} has columns {', '.join(known)}; {_wanted()}", code="replies_unreadable"
+        )
     columns = []
     for name in ALLOWED:
         column = table[name] if name in known else pa.nulls(table.num_rows)
         kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
         if kind not in TEXTS:
-            raise InputError(f"{path}: column {name} holds {kind}; it must hold text")
+            raise InputError(
+                f"{path}: column {name} holds {kind}; it must hold text", code="replies_unreadable"
+            )
         columns.append(column.cast(COLUMNS.field(name).type))
     return pa.table(columns, schema=COLUMNS)
 
@@ -154,7 +170,8 @@ def _read_lines(path: Path) -> pa.Table:
         number, words = faults[0]
         raise InputError(
             f"{path}: {len(faults):,} lines are no replies, first line {number}: {words}; "
-            f"{_wanted()}"
+            f"{_wanted()}",
+            code="replies_unreadable",
         )
     return pa.Table.from_pylist(found, schema=COLUMNS)
 
@@ -165,7 +182,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         with path.open(encoding="utf-8-sig", newline="\n") as stream:
             yield from ((number, line) for number, line in enumerate(stream, 1) if line.strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path} as UTF-8 text: {error}") from error
+        raise InputError(
+            f"cannot read {path} as UTF-8 text: {error}", code="replies_unreadable"
+        ) from error
 
 
 def _record(line: str) -> dict[str, Any] | str:

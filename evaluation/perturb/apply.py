@@ -8,8 +8,8 @@ from typing import Final
 
 import pyarrow as pa
 
+from curation.matching.same_pictures import find_same
 from evaluation.perturb import FAMILIES
-from evaluation.perturb.copies import find_same
 from evaluation.perturb.image_swaps import Donors
 from evaluation.perturb.item import Item
 from evaluation.perturb.perturbation import Picture, Skip, Variant
@@ -59,11 +59,17 @@ def find_variant(name: str) -> Variant:
     """The one variant of a full name such as ``noise@2``. Raises UsageError when there is none."""
     family = BY_NAME.get(name.partition("@")[0])
     if family is None:
-        raise UsageError(f"there is no variant {name!r}; families are {', '.join(BY_NAME)}")
+        raise UsageError(
+            f"there is no variant {name!r}; families are {', '.join(BY_NAME)}",
+            code="variant_unknown",
+        )
     level = name[len(family.family) + 1 :]
     if (level.isdecimal() or name == family.family) and family.has(int(level or 0)):
         return family(int(level or 0))
-    raise UsageError(f"there is no variant {name!r}; of {family.family} there is {family.known()}")
+    raise UsageError(
+        f"there is no variant {name!r}; of {family.family} there is {family.known()}",
+        code="variant_unknown",
+    )
 
 
 def vary(items: pa.Table, variants: Sequence[Variant], seed: int) -> Varied:

@@ -110,17 +110,21 @@ def choose(
     runs = [str(line["run_id"]) for line in ask(connection, RUNS)]
     if not runs:
         raise ManifestError(
-            "the manifest holds no evaluation; make one with 'medsift evaluate RECIPE'"
+            "the manifest holds no evaluation; make one with 'medsift evaluate RECIPE'",
+            code="evaluation_unknown",
         )
     run = runs[0] if run_id is None else run_id
     if run not in runs:
-        raise ManifestError(f"run {run!r} has no evaluation; runs that have: {', '.join(runs)}")
+        raise ManifestError(
+            f"run {run!r} has no evaluation; runs that have: {', '.join(runs)}",
+            code="evaluation_unknown",
+        )
     known = [str(line["evaluation_id"]) for line in ask(connection, KNOWN, run=run)]
     chosen = known if evaluations is None else list(evaluations)
     unknown = sorted(set(chosen) - set(known))
     if unknown or not chosen:
         wrong = f"there is no evaluation {unknown[0]!r}" if unknown else "no evaluation is named"
-        raise ManifestError(f"{wrong}; run {run} has {', '.join(known)}")
+        raise ManifestError(f"{wrong}; run {run} has {', '.join(known)}", code="evaluation_unknown")
     return run, chosen
 
 

@@ -42,7 +42,8 @@ def check_coverage(predictions: pa.Table, items: pa.Table) -> None:
     if any(said):
         raise UsageError(
             f"{'; '.join(filter(None, said))}: predictions and items must be of one benchmark, "
-            "and an interrupted evaluation must be finished before it is scored"
+            "and an interrupted evaluation must be finished before it is scored",
+            code="predictions_incomplete",
         )
 
 
@@ -85,7 +86,8 @@ def _refuse_twice(counted: pa.Table, names: tuple[str, ...] | list[str], what: s
     if twice.num_rows:
         raise UsageError(
             f"{twice.num_rows:,} {what} stand there more than once, first "
-            f"{first_of(twice, names)}; pass each once"
+            f"{first_of(twice, names)}; pass each once",
+            code="predictions_incomplete",
         )
 
 

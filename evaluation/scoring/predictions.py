@@ -57,7 +57,10 @@ def score_predictions(table: pa.Table, protocol: str, items: pa.Table | None = N
 
 def _rules(protocol: str) -> Protocol:
     if protocol not in PROTOCOLS:
-        raise UsageError(f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}")
+        raise UsageError(
+            f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}",
+            code="protocol_unknown",
+        )
     return PROTOCOLS[protocol]
 
 
@@ -65,7 +68,8 @@ def _check_columns(table: pa.Table) -> None:
     missing = [name for name in READ if name not in table.column_names]
     if missing:
         raise UsageError(
-            f"predictions lack {', '.join(missing)}; they have {', '.join(table.column_names)}"
+            f"predictions lack {', '.join(missing)}; they have {', '.join(table.column_names)}",
+            code="predictions_incomplete",
         )
 
 
@@ -109,7 +113,10 @@ def _refuse(
 ) -> None:
     rows = table.select(list(ITEM)).filter(mask)
     if rows.num_rows:
-        raise error(f"{rows.num_rows:,} predictions {words}; first {first_of(rows)}")
+        raise error(
+            f"{rows.num_rows:,} predictions {words}; first {first_of(rows)}",
+            code="predictions_incomplete",
+        )
 
 
 def _rows(table: pa.Table) -> pa.Array:
@@ -140,7 +147,9 @@ def _joined(extra: str) -> str | None:
     try:
         listed = json.loads(extra).get("alternatives") or ()
     except (ValueError, AttributeError) as error:
-        raise InputError(f"extra {extra[:60]!r} is no JSON object: {error}") from error
+        raise InputError(
+            f"extra {extra[:60]!r} is no JSON object: {error}", code="benchmark_unreadable"
+        ) from error
     return APART.join(str(one) for one in listed if str(one).strip()) or None
 
 
@@ -175,7 +184,9 @@ def _score_each(rows: pa.Table, rules: Protocol) -> Iterator[Scored]:
         try:
             yield rules.score(item, reply or "")
         except InputError as error:
-            raise InputError(f"{benchmark} {item_id}: {error}") from error
+            raise InputError(
+                f"{benchmark} {item_id}: {error}", code="benchmark_unreadable"
+            ) from error
 
 
 def _with_scores(table: pa.Table, protocol: str, scored: list[Scored], places: Places) -> pa.Table:

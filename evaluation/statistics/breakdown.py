@@ -195,7 +195,8 @@ def _unparsed(table: pa.Table) -> Doubles:
     if status.null_count:
         raise UsageError(
             f"{status.null_count:,} of {table.num_rows:,} predictions have no parse_status; score "
-            "them first"
+            "them first",
+            code="predictions_incomplete",
         )
     found: Doubles = pc.equal(status.cast(pa.string()), _UNPARSED).to_numpy().astype(np.float64)
     return found
@@ -206,7 +207,10 @@ def _check_columns(table: pa.Table, facets: Sequence[Facet], metrics: Mapping[st
     missing = sorted(wanted - set(table.column_names))
     if missing:
         raise UsageError(
-            f"predictions lack {', '.join(missing)}; they have {', '.join(table.column_names)}"
+            f"predictions lack {', '.join(missing)}; they have {', '.join(table.column_names)}",
+            code="predictions_incomplete",
         )
     if _UNPARSED in metrics:
-        raise UsageError("metric 'unparsed' is always reported; give yours another name")
+        raise UsageError(
+            "metric 'unparsed' is always reported; give yours another name", code="metric_unknown"
+        )

@@ -67,7 +67,8 @@ def option_confidence(
     if given.ndim != 2 or right.shape != given.shape[:1]:
         raise UsageError(
             f"probabilities have shape {given.shape} and gold {right.shape}; they are (n, options) "
-            "and (n,)"
+            "and (n,)",
+            code="statistic_input_invalid",
         )
     known = np.where(np.isnan(given), -1.0, given)
     bad = (known < 0) & ~np.isnan(given)
@@ -100,9 +101,14 @@ def calibration(
     for name, column in (("confidence", promised), ("correct", right)):
         check_scores(name, column, len(codes), SHARE)
         if np.isnan(column).any():
-            raise UsageError(f"{int(np.isnan(column).sum()):,} values of {name} are missing")
+            raise UsageError(
+                f"{int(np.isnan(column).sum()):,} values of {name} are missing",
+                code="statistic_input_invalid",
+            )
     if bins < 1:
-        raise UsageError(f"bins {bins} is not allowed; it is at least 1")
+        raise UsageError(
+            f"bins {bins} is not allowed; it is at least 1", code="statistic_input_invalid"
+        )
     place = _places(promised, binning, bins)
     made, gaps, chance = [], 0.0, 0.0
     for number in range(bins):
@@ -120,7 +126,10 @@ def _places(confidence: Doubles, binning: Binning, bins: int) -> Indices:
     if binning == "equal_width":
         return np.minimum((confidence * bins).astype(np.int64), bins - 1)
     if binning != "equal_mass":
-        raise UsageError(f"binning {binning!r} is unknown; allowed: equal_mass, equal_width")
+        raise UsageError(
+            f"binning {binning!r} is unknown; allowed: equal_mass, equal_width",
+            code="statistic_input_invalid",
+        )
     _, value, counts = np.unique(confidence, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - (counts + 1) / 2
     places: Indices = (middle * bins / max(len(confidence), 1)).astype(np.int64)[value]
@@ -159,4 +168,7 @@ def _chance(confidence: Doubles, correct: Doubles, codes: Indices) -> float:
 
 def _refuse(bad: NDArray[np.bool_], what: str) -> None:
     if bad.any():
-        raise UsageError(f"{int(bad.sum()):,} items have {what}, first item {int(bad.argmax())}")
+        raise UsageError(
+            f"{int(bad.sum()):,} items have {what}, first item {int(bad.argmax())}",
+            code="statistic_input_invalid",
+        )

@@ -44,7 +44,8 @@ def cluster_ids(table: pa.Table) -> pa.ChunkedArray:
     if ids.null_count:
         raise UsageError(
             f"{ids.null_count:,} rows have neither patient_id, image_id nor item_id; intervals "
-            "are clustered by one of them: add it to the predictions"
+            "are clustered by one of them: add it to the predictions",
+            code="predictions_incomplete",
         )
     return ids
 
@@ -56,7 +57,10 @@ def number_clusters(ids: Sequence[Any] | NDArray[Any] | pa.Array | pa.ChunkedArr
     """
     given = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array(ids)
     if given.null_count:
-        raise UsageError(f"{given.null_count:,} of {len(given):,} cluster ids are null; name all")
+        raise UsageError(
+            f"{given.null_count:,} of {len(given):,} cluster ids are null; name all",
+            code="predictions_incomplete",
+        )
     whole = given.combine_chunks() if isinstance(given, pa.ChunkedArray) else given
     coded = pc.dictionary_encode(whole.cast(pa.string()))
     keys = [digest("cluster", name) for name in coded.dictionary.to_pylist()]

@@ -85,7 +85,8 @@ def _runs(name: str, arm: ArrayLike, n: int) -> Doubles:
     if np.isnan(runs).any():
         raise UsageError(
             f"the {name} model lacks {int(np.isnan(runs).any(0).sum()):,} of {n:,} scores; both "
-            "models must be scored on every item compared"
+            "models must be scored on every item compared",
+            code="models_not_comparable",
         )
     return runs
 

@@ -102,12 +102,16 @@ def intervals(
 def check_scores(name: str, scores: Doubles, n: int, bounds: Bounds) -> None:
     """Refuse scores (n,) of another length, or outside `bounds`. Raises UsageError."""
     if scores.shape != (n,):
-        raise UsageError(f"{name} has shape {scores.shape}; {n:,} rows have cluster ids")
+        raise UsageError(
+            f"{name} has shape {scores.shape}; {n:,} rows have cluster ids",
+            code="statistic_input_invalid",
+        )
     outside = (scores < bounds[0]) | (scores > bounds[1])
     if outside.any():
         raise UsageError(
             f"{name} holds {scores[outside][0]:g}; scores lie in [{bounds[0]:g}, {bounds[1]:g}], "
-            "NaN where there is none"
+            "NaN where there is none",
+            code="statistic_input_invalid",
         )
 
 

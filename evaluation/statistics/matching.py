@@ -22,7 +22,10 @@ def match_items(arms: Sequence[Sequence[pa.Table]], score: str) -> list[list[pa.
     and the first of them.
     """
     if not all(arms):
-        raise UsageError("a comparison needs predictions of both models; one has none")
+        raise UsageError(
+            "a comparison needs predictions of both models; one has none",
+            code="models_not_comparable",
+        )
     named = [(name, table) for name, arm in zip(NAMES, arms, strict=True) for table in arm]
     for name, table in named:
         _check_columns(name, table, score)
@@ -45,7 +48,8 @@ def _check_columns(name: str, table: pa.Table, score: str) -> None:
     if missing:
         raise UsageError(
             f"the {name} model's predictions lack {', '.join(missing)}; they have "
-            f"{', '.join(table.schema.names)}"
+            f"{', '.join(table.schema.names)}",
+            code="models_not_comparable",
         )
 
 
@@ -60,7 +64,10 @@ def _keys(table: pa.Table) -> pa.Array:
     joined = pc.binary_join_element_wise(*(part.cast(pa.string()) for part in parts), _APART)
     whole = joined.combine_chunks() if isinstance(joined, pa.ChunkedArray) else joined
     if whole.null_count:
-        raise UsageError(f"{whole.null_count:,} predictions name no benchmark or item; name all")
+        raise UsageError(
+            f"{whole.null_count:,} predictions name no benchmark or item; name all",
+            code="models_not_comparable",
+        )
     return whole
 
 
@@ -70,7 +77,8 @@ def _check_once(name: str, keys: pa.Array) -> None:
     if len(twice):
         raise UsageError(
             f"the {name} model replies {len(twice):,} times more than once to an item, first to "
-            f"{_shown(keys[int(twice[0])])}; pass one evaluation of each"
+            f"{_shown(keys[int(twice[0])])}; pass one evaluation of each",
+            code="models_not_comparable",
         )
 
 
@@ -87,7 +95,8 @@ def _check_same(name: str, expected: pa.Array, keys: pa.Array) -> None:
     if said:
         raise UsageError(
             f"against the first model's items, the {name} model {' and '.join(said)}; compare "
-            "models on the same items"
+            "models on the same items",
+            code="models_not_comparable",
         )
 
 
@@ -100,7 +109,8 @@ def _check_pictures(name: str, expected: pa.Table, table: pa.Table) -> None:
         item = table["item_id"][int(places[0])].as_py()
         raise UsageError(
             f"{len(places):,} items of the {name} model show another picture, first {item}; the "
-            "benchmark has changed between the two evaluations"
+            "benchmark has changed between the two evaluations",
+            code="models_not_comparable",
         )
 
 

@@ -30,7 +30,10 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
     for arm in scores:
         partial = arm[~np.isin(arm, (0.0, 1.0))]
         if len(partial):
-            raise UsageError(f"McNemar's test needs scores of 0 or 1; found {partial[0]:g}")
+            raise UsageError(
+                f"McNemar's test needs scores of 0 or 1; found {partial[0]:g}",
+                code="statistic_input_invalid",
+            )
     only_first = int((scores[0] > scores[1]).sum())
     only_second = int((scores[0] < scores[1]).sum())
     return McNemar(len(scores[0]), only_first, only_second, _two_sided(only_first, only_second))

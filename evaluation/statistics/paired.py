@@ -76,7 +76,8 @@ def check_margin(margin: float) -> None:
     """Refuse a margin outside (0, 1). Raises UsageError."""
     if not 0 < margin < 1:
         raise UsageError(
-            f"margin {margin:g} is not allowed; it is a share between 0 and 1: 0.02 for 2 points"
+            f"margin {margin:g} is not allowed; it is a share between 0 and 1: 0.02 for 2 points",
+            code="statistic_input_invalid",
         )
 
 

@@ -85,4 +85,6 @@ def shown_by(half_width: float) -> float:
 
 def _require(holds: bool, name: str, value: float, allowed: str) -> None:
     if not holds:
-        raise UsageError(f"{name} {value:g} is not allowed; it is {allowed}")
+        raise UsageError(
+            f"{name} {value:g} is not allowed; it is {allowed}", code="statistic_input_invalid"
+        )

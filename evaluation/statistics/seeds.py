@@ -102,7 +102,10 @@ def seeded_interval(
     for run in scores:
         check_scores("a run's score", run, len(codes), bounds)
     if np.isnan(scores).any():
-        raise UsageError("a run lacks scores; every run must be scored on every item")
+        raise UsageError(
+            "a run lacks scores; every run must be scored on every item",
+            code="statistic_input_invalid",
+        )
     arm, draws = sum_clusters(scores.T, codes), resampling or Resampling()
     [plain] = estimate(averaged(arm), draws, bounds)
     if plain.low is None or len(scores) == 1:

@@ -86,4 +86,8 @@ CODES: Final[dict[str, ErrorCode]] = {
         "A worker on another machine does not reach the folder of the training.",
         "Let checkpoints.storage name a folder or URL that every machine reaches.",
     ),
+    "nodes_see_other_files": ErrorCode(
+        "A node of the cluster sees other files than the machine that began the run.",
+        "Put data and run directory on a disk that every node shares.",
+    ),
 }

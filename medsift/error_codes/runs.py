@@ -63,4 +63,24 @@ CODES: Final[dict[str, ErrorCode]] = {
         "A column was named as a tag that MedSift does not have.",
         "Use one of the tags that the message lists.",
     ),
+    "work_unfinished": ErrorCode(
+        "Some pieces of a stage's work never finished.",
+        "Run the same command again; only what is missing is repeated.",
+    ),
+    "run_waits_for_review": ErrorCode(
+        "The run stopped because a person must look at its review list.",
+        "Set decontaminate.unresolved to keep or drop and curate again.",
+    ),
+    "ledger_unbalanced": ErrorCode(
+        "Rows were lost or decided twice.",
+        "Please report this run: it is a defect of MedSift.",
+    ),
+    "failures_above_tolerance": ErrorCode(
+        "More rows failed than the recipe tolerates.",
+        "Look at the view `why`, correct the rows, or raise failures.tolerance.",
+    ),
+    "review_required": ErrorCode(
+        "Rows are near a benchmark and a person must decide on them.",
+        "Look at the review list, then set decontaminate.unresolved to keep or drop.",
+    ),
 }

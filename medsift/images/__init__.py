@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from medsift.images.damage import ImageError
-from medsift.images.decoding import Decoded, decode
+from medsift.images.decoded import Decoded
+from medsift.images.decoding import decode
 from medsift.images.facts import facts, is_blank
 from medsift.images.settings import ImagesConfig
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
-from medsift.errors import StorageError
+from medsift.storage.atomic import atomic_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +21,6 @@ class BlobStore:
         target = self.root / name[:2] / name
         if target.exists():
             return str(target)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f".{name}.{uuid4().hex}.partial")
+        with atomic_file(target) as partial:
             partial.write_bytes(data)
-            partial.replace(target)
-        except OSError as error:
-            raise StorageError(f"cannot store an image under {self.root}: {error}") from error
         return str(target)

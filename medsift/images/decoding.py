@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -28,8 +27,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from medsift import records
 from medsift.images.damage import ImageError, foreign_bytes
+from medsift.images.decoded import Decoded, check_size
 from medsift.images.display import on_white, percentile_window, windowed, without_equal_channels
 from medsift.images.settings import ImagesConfig
 
@@ -93,47 +92,6 @@ WHITE_IS_ZERO: Final = 0
 # SampleFormat of TIFF.
 UNSIGNED, SIGNED, FLOATING, VOID = 1, 2, 3, 4
 READ_FORMS: Final = (UNSIGNED, SIGNED, FLOATING)
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """A picture in two forms: as a viewer shows it, and as it was stored.
-
-    `image` is upright, 8 bits, mode L or RGB. `stored` are the pixels that make up its identity:
-    uint8 (h, w) or (h, w, 3), or the deeper values of a 16-bit, float or DICOM picture, unscaled.
-    `mode` and `bit_depth` (bits a channel) describe the file.
-    """
-
-    image: Image.Image
-    stored: NDArray[np.generic]
-    mode: str
-    bit_depth: int
-    format: str
-    notes: tuple[str, ...]
-
-    @property
-    def image_id(self) -> str:
-        """SHA-256 over type, shape and values of the stored pixels, and how they are shown.
-
-        File format, compression level, metadata and a needless palette or copied grey channels
-        do not change it; one different pixel or another bit depth does. What is shown counts where
-        it is not what plain pixels of these values show: a DICOM window, table or palette, a
-        rescale that a table follows, and white for the lowest value.
-        """
-        pixels = self.stored.astype(self.stored.dtype.newbyteorder("<"), copy=False)
-        shape = "x".join(str(side) for side in pixels.shape)
-        parts = ["image", pixels.dtype.str, shape, pixels.tobytes()]
-        shown = np.asarray(self.image)
-        if not np.array_equal(shown, _shown_plainly(self.stored)):
-            parts += ["shown", self.image.mode, shown.tobytes()]
-        return records.digest(*parts)
-
-
-def _shown_plainly(stored: NDArray[np.generic]) -> NDArray[np.generic]:
-    """What a file that holds these values and says nothing else shows."""
-    if stored.dtype == np.uint8 or stored.ndim != 2:
-        return stored
-    return windowed(stored, *percentile_window(stored))
 
 
 def decode(data: bytes, name: str, config: ImagesConfig) -> Decoded:
@@ -204,22 +162,6 @@ def _foreign_kind(data: bytes) -> str | None:
     if data.endswith(TARGA_END):
         return "TGA"
     return next((kind for mark, kind in FOREIGN if data.startswith(mark)), None)
-
-
-def check_size(width: int, height: int, name: str, config: ImagesConfig) -> None:
-    """Refuse sizes outside the limits. Raises ImageError image_too_large, image_too_small."""
-    if width * height > config.max_pixels:
-        raise ImageError(
-            "image_too_large",
-            f"{name} is {width} x {height} pixels, at most {config.max_pixels} are allowed; "
-            "raise images.max_pixels if the file is trusted",
-        )
-    if min(width, height) < config.min_side:
-        raise ImageError(
-            "image_too_small",
-            f"{name} is {width} x {height} pixels, the shorter side must have at least "
-            f"{config.min_side}; lower images.min_side to keep it",
-        )
 
 
 def _extension(name: str) -> str:

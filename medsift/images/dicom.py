@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medsift.images.damage import ImageError, damaged, foreign_bytes, words
-from medsift.images.decoding import Decoded, check_size
+from medsift.images.decoded import Decoded, check_size
 from medsift.images.dicom_file import KIND, check_frame, read_dataset
 from medsift.images.display import percentile_window, to_bytes, windowed, without_equal_channels
 from medsift.images.settings import ImagesConfig

@@ -8,7 +8,7 @@ import zlib
 from typing import TYPE_CHECKING, Final
 
 from medsift.images.damage import ImageError, foreign_bytes
-from medsift.images.decoding import check_size
+from medsift.images.decoded import check_size
 from medsift.images.settings import ImagesConfig
 
 if TYPE_CHECKING:

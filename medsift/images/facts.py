@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from medsift import records
-from medsift.images.decoding import Decoded
+from medsift.images.decoded import Decoded
 from medsift.images.settings import ImagesConfig
 
 SHARPNESS_SIDE: Final = 256

@@ -43,25 +43,34 @@ def resolve(ref: str, image_root: str | None) -> str:
     backslash. Raises InputError when the reference escapes the root or cannot be served.
     """
     if "\0" in ref:
-        raise InputError(f"reference {shown(ref)} holds a NUL character")
+        raise InputError(
+            f"reference {shown(ref)} holds a NUL character", code="image_reference_invalid"
+        )
     kind = scheme(ref)
     if kind and kind != "file" and kind not in REMOTE:
         raise InputError(
-            f"reference {shown(ref)}: {kind}:// is not fetched; download the image first"
+            f"reference {shown(ref)}: {kind}:// is not fetched; download the image first",
+            code="image_reference_invalid",
         )
     if image_root is None:
-        raise InputError(f"reference {shown(ref)} has no image_root to stand under; set image_root")
+        raise InputError(
+            f"reference {shown(ref)} has no image_root to stand under; set image_root",
+            code="image_reference_invalid",
+        )
     try:
         if is_remote(image_root):
             return _under_url(ref, image_root)
         if is_remote(ref):
             raise InputError(
                 f"reference {shown(ref)} leads outside image_root {image_root!r}; make"
-                " image_root a URL"
+                " image_root a URL",
+                code="image_reference_invalid",
             )
         return _under_folder(ref, image_root)
     except ValueError as error:  # what the standard library says of "file://[x" and lone surrogates
-        raise InputError(f"reference {shown(ref)} is no path and no URL: {error}") from error
+        raise InputError(
+            f"reference {shown(ref)} is no path and no URL: {error}", code="image_reference_invalid"
+        ) from error
 
 
 class TooManyBytes(InputError):
@@ -106,7 +115,7 @@ def _opened(ref: str, limit: int | None) -> Iterator[Any]:
     except (FileNotFoundError, IsADirectoryError) as error:
         raise FileNotFoundError(f"no file at {ref!r}") from error
     except OSError as error:
-        raise StorageError(f"cannot read {ref!r}: {error}") from error
+        raise StorageError(f"cannot read {ref!r}: {error}", code="picture_unreadable") from error
 
 
 def _size(file: Any) -> int:
@@ -119,7 +128,8 @@ def _check_bytes(ref: str, size: int, limit: int | None) -> None:
     if limit is not None and size > limit:
         raise TooManyBytes(
             f"{ref} has {size} bytes or more, at most {limit} are read; raise images.max_bytes if "
-            "the file is trusted"
+            "the file is trusted",
+            code="image_too_large",
         )
 
 
@@ -154,7 +164,7 @@ def _under_folder(ref: str, image_root: str) -> str:
         there = (other for other in (target, *spellings) if other and os.path.exists(other))  # noqa: PTH110
         target = next(there, target)
     if target is None:
-        raise InputError(_outside(ref, root, plain, image_root))
+        raise InputError(_outside(ref, root, plain, image_root), code="image_reference_invalid")
     return target
 
 
@@ -206,7 +216,10 @@ def _under_url(ref: str, image_root: str) -> str:
     root = without_query(image_root).rstrip("/")
     plain = f"{root}/{ref}" if not scheme(ref) else ref
     if ref.startswith("/") or "?" in ref or not _normal(plain).startswith(root + "/"):
-        raise InputError(f"reference {shown(ref)} leads outside image_root {root!r}")
+        raise InputError(
+            f"reference {shown(ref)} leads outside image_root {root!r}",
+            code="image_reference_invalid",
+        )
     return with_query(_normal(plain), image_root)
 
 
@@ -229,7 +242,7 @@ def _remote_stat(ref: str) -> tuple[int, float]:
     try:
         found = store.get_file_info(path)
     except OSError as error:
-        raise StorageError(f"cannot look at {ref!r}: {error}") from error
+        raise StorageError(f"cannot look at {ref!r}: {error}", code="picture_unreadable") from error
     if not found.is_file:
         return -1, 0.0
     modified = found.mtime_ns

@@ -46,7 +46,10 @@ def register(con: DuckDBPyConnection, tables: Mapping[str, Source]) -> dict[str,
     for name, source in tables.items():
         if name not in BY_NAME or name == "runs":
             allowed = ", ".join(table for table in BY_NAME if table != "runs")
-            raise ManifestError(f"{name!r} is not a table to fill; allowed: {allowed}")
+            raise ManifestError(
+                f"{name!r} is not a table to fill; allowed: {allowed}",
+                code="manifest_table_invalid",
+            )
         view = f"given_{name}"
         if not _expose(con, view, source):
             continue
@@ -98,7 +101,8 @@ def _require(table: Table, given: Input) -> None:
     missing = sorted(required - set(given.types))
     if missing:
         raise ManifestError(
-            f"table {table.name!r} lacks {', '.join(missing)}; it has {', '.join(given.types)}"
+            f"table {table.name!r} lacks {', '.join(missing)}; it has {', '.join(given.types)}",
+            code="manifest_table_invalid",
         )
 
 

@@ -65,17 +65,18 @@ def _answer(con: DuckDBPyConnection, sql: str) -> pa.Table:
     try:
         return con.sql(sql).to_arrow_table()
     except duckdb.PermissionException as error:
-        raise ManifestError(f"{_REFUSED}, and no file is read") from error
+        raise ManifestError(f"{_REFUSED}, and no file is read", code="query_refused") from error
     except duckdb.InvalidInputException as error:
         refused = _REFUSED if "read-only" in str(error) else one_line(error)
-        raise ManifestError(refused) from error
+        raise ManifestError(refused, code="query_refused") from error
     except duckdb.OutOfMemoryException as error:
         raise ManifestError(
             f"the answer does not fit into memory: {one_line(error)}; ask for fewer rows or "
-            "columns, or aggregate"
+            "columns, or aggregate",
+            code="query_too_large",
         ) from error
     except duckdb.Error as error:
-        raise ManifestError(one_line(error)) from error
+        raise ManifestError(one_line(error), code="query_invalid") from error
 
 
 def _within(con: DuckDBPyConnection, work: Callable[[], pa.Table], seconds: float) -> pa.Table:
@@ -102,7 +103,8 @@ def _within(con: DuckDBPyConnection, work: Callable[[], pa.Table], seconds: floa
     if late:
         raise ManifestError(
             f"the statement ran for {seconds:g} s and was stopped; ask for less, or allow more "
-            "time (--seconds)"
+            "time (--seconds)",
+            code="query_too_slow",
         )
     result = outcome[0]
     if isinstance(result, BaseException):
@@ -115,18 +117,22 @@ def _refuse(con: DuckDBPyConnection, sql: str) -> None:
     try:
         sql.encode()
     except UnicodeEncodeError as error:
-        raise ManifestError(f"the statement is not UTF-8 at character {error.start}") from error
+        raise ManifestError(
+            f"the statement is not UTF-8 at character {error.start}", code="query_invalid"
+        ) from error
     try:
         statements = con.extract_statements(sql)
         kinds = [statement.type for statement in statements]
     except duckdb.Error as error:
-        raise ManifestError(one_line(error)) from error
+        raise ManifestError(one_line(error), code="query_invalid") from error
     except ValueError as error:  # a statement so new that the Python API has no name for it
-        raise ManifestError(_REFUSED) from error
+        raise ManifestError(_REFUSED, code="query_refused") from error
     if len(kinds) != 1:
-        raise ManifestError(f"{len(kinds)} statements given; a query is exactly one")
+        raise ManifestError(
+            f"{len(kinds)} statements given; a query is exactly one", code="query_refused"
+        )
     # PIVOT is the one reading statement that DuckDB calls MULTI.
     readable = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
     pivot = kinds[0] == duckdb.StatementType.MULTI and re.search(r"\bpivot", sql, re.IGNORECASE)
     if kinds[0] not in readable and not pivot:
-        raise ManifestError(f"{kinds[0].name} is refused: {_REFUSED}")
+        raise ManifestError(f"{kinds[0].name} is refused: {_REFUSED}", code="query_refused")

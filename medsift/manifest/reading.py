@@ -91,7 +91,9 @@ def in_one_line(path: Path) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         way_out = f"; {REBUILD}" if is_damaged(error) else ""
-        raise ManifestError(f"{path}: {one_line(error)}{way_out}") from error
+        raise ManifestError(
+            f"{path}: {one_line(error)}{way_out}", code="manifest_unreadable"
+        ) from error
 
 
 def read(path: Path, sql: str, bound: Mapping[str, Any] | Sequence[Any] | None = None) -> pa.Table:
@@ -114,12 +116,16 @@ def newest_version(path: Path) -> int:
 def attach(con: DuckDBPyConnection, path: Path, name: str) -> None:
     """Attach the file at `path` read-only. Raises ManifestError when it is not a database."""
     if not path.is_file():
-        raise ManifestError(f"there is no manifest at {path}; name the file or its run directory")
+        raise ManifestError(
+            f"there is no manifest at {path}; name the file or its run directory",
+            code="manifest_missing",
+        )
     try:
         con.execute(f"ATTACH {quoted(str(path))} AS {name} (READ_ONLY)")
     except duckdb.Error as error:
         raise ManifestError(
-            f"{path} is not a manifest, or a damaged one: {one_line(error)}; {REBUILD}"
+            f"{path} is not a manifest, or a damaged one: {one_line(error)}; {REBUILD}",
+            code="manifest_damaged",
         ) from error
 
 
@@ -176,13 +182,15 @@ def _check_version(con: DuckDBPyConnection, path: Path) -> int:
         newest = con.execute("SELECT max(schema_version) FROM runs").fetchall()[0][0]
     except duckdb.Error as error:
         raise ManifestError(
-            f"{path} is a database but not a manifest; `medsift curate` writes one"
+            f"{path} is a database but not a manifest; `medsift curate` writes one",
+            code="manifest_damaged",
         ) from error
     version = SCHEMA_VERSION if newest is None else int(newest)
     if not OLDEST_VERSION <= version <= SCHEMA_VERSION:
         raise ManifestError(
             f"{path} has manifest layout {version}, this MedSift reads {OLDEST_VERSION} to "
             f"{SCHEMA_VERSION}; "
-            "use the version named in runs.code_version or curate again into a new file"
+            "use the version named in runs.code_version or curate again into a new file",
+            code="manifest_version",
         )
     return version

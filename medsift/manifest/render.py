@@ -38,7 +38,10 @@ def render(table: pa.Table, format: Format, out: BinaryIO, width: int | None = N
     elif format in _WRITERS:
         _WRITERS[format](table, out)
     else:
-        raise ManifestError(f"format {format!r} is unknown; allowed: table, csv, json, parquet")
+        raise ManifestError(
+            f"format {format!r} is unknown; allowed: table, csv, json, parquet",
+            code="format_unknown",
+        )
 
 
 def _table(table: pa.Table, out: BinaryIO, width: int | None) -> None:
@@ -136,7 +139,9 @@ def _parquet(table: pa.Table, out: BinaryIO) -> None:
     try:
         pq.write_table(table, buffer, compression="zstd")
     except pa.ArrowNotImplementedError as error:
-        raise ManifestError(f"Parquet cannot hold this answer: {error}; cast to VARCHAR") from error
+        raise ManifestError(
+            f"Parquet cannot hold this answer: {error}; cast to VARCHAR", code="query_invalid"
+        ) from error
     out.write(buffer.getvalue())
 
 

@@ -89,5 +89,7 @@ def _resolve(
         names = ", ".join(line[0] for line in known) or "none"
         wanted = f"selection {selection!r}" if selection else "selection"
         of_run = f" of run {run_id}" if run_id else ""
-        raise ManifestError(f"{path} has no {wanted}{of_run}; it has {names}")
+        raise ManifestError(
+            f"{path} has no {wanted}{of_run}; it has {names}", code="selection_unknown"
+        )
     return newest[0][0], newest[0][1]

@@ -123,7 +123,8 @@ def append_tables(path: Path, run_id: str, tables: Mapping[str, Source]) -> None
     closed = sorted(set(tables) - set(open_to_more))
     if closed:
         raise ManifestError(
-            f"table {closed[0]!r} is written with its run; only {', '.join(open_to_more)} grow"
+            f"table {closed[0]!r} is written with its run; only {', '.join(open_to_more)} grow",
+            code="manifest_table_invalid",
         )
     newest_version(path)
     with replacing(path) as partial, _building(path, partial, tables) as (con, inputs):
@@ -160,13 +161,18 @@ def _building(
             yield con, inputs
     except duckdb.Error as error:
         if is_damaged(error):
-            raise ManifestError(f"{path} is damaged: {_first_line(error)}; {REBUILD}") from error
+            raise ManifestError(
+                f"{path} is damaged: {_first_line(error)}; {REBUILD}", code="manifest_damaged"
+            ) from error
         if _is_of_disk(error):
             raise StorageError(
                 f"cannot write {path}: {_first_line(error)}; "
-                "free some space or choose another folder"
+                "free some space or choose another folder",
+                code="disk_refused",
             ) from error
-        raise ManifestError(f"cannot build {path}: {_first_line(error)}") from error
+        raise ManifestError(
+            f"cannot build {path}: {_first_line(error)}", code="manifest_table_invalid"
+        ) from error
 
 
 def _is_of_disk(error: duckdb.Error) -> bool:
@@ -206,7 +212,9 @@ def _insert_run(con: DuckDBPyConnection, run: RunRecord) -> None:
 def _check_run(con: DuckDBPyConnection, path: Path, run_id: str) -> None:
     known = [line[0] for line in con.execute("SELECT run_id FROM runs ORDER BY 1").fetchall()]
     if run_id not in known:
-        raise ManifestError(f"{path} has no run {run_id!r}; it has {', '.join(known) or 'none'}")
+        raise ManifestError(
+            f"{path} has no run {run_id!r}; it has {', '.join(known) or 'none'}", code="run_unknown"
+        )
 
 
 def _utc(moment: datetime | None) -> datetime | None:

@@ -39,11 +39,14 @@ def with_adapter(model: Any, folder: Path, base: ModelConfig) -> Any:
         adapted, strange = quietly(lambda: _load(model, found))
     except (SafetensorError, ImportError, *DAMAGE) as error:
         words = " ".join(str(error).split())[:300]
-        raise ModelError(f"cannot load adapter {folder}: {words}; {_mend(base)}") from error
+        raise ModelError(
+            f"cannot load adapter {folder}: {words}; {_mend(base)}", code="adapter_unusable"
+        ) from error
     if strange:
         raise ModelError(
             f"{len(strange)} tensors of adapter {folder} and of the model do not match, the first "
-            f"is {strange[0]}; {_mend(base)}"
+            f"is {strange[0]}; {_mend(base)}",
+            code="adapter_unusable",
         )
     return adapted.eval()
 
@@ -69,16 +72,20 @@ def _checked(folder: Path, base: ModelConfig) -> Path:
     if absent:
         raise ModelError(
             f"no adapter at {folder}: it lacks {absent[0]}; name a folder that PEFT's "
-            "save_pretrained wrote, as `medsift train` does"
+            "save_pretrained wrote, as `medsift train` does",
+            code="adapter_unusable",
         )
     try:
         named = str(json.loads((found / SETTINGS).read_text(encoding="utf-8")).get(BASE) or "")
     except (OSError, ValueError, AttributeError) as error:
-        raise ModelError(f"cannot read {found / SETTINGS}: {error}; train it again") from error
+        raise ModelError(
+            f"cannot read {found / SETTINGS}: {error}; train it again", code="adapter_unusable"
+        ) from error
     if named and isinstance(base, PretrainedConfig) and _is_other(named, base):
         raise ModelError(
             f"adapter {folder} was trained on {named!r}, not on {base.model!r}; {_mend(base)}, or "
-            f"correct {BASE} in its {SETTINGS} if both are the same"
+            f"correct {BASE} in its {SETTINGS} if both are the same",
+            code="adapter_unusable",
         )
     return found
 

@@ -87,7 +87,10 @@ class Framing:
         """What stands before an answer when nothing was asked: the heading of its turn."""
         example = self.chat([("user", "?")])
         if example is None:
-            raise ModelError("the model's chat template refuses a question; name a chat model")
+            raise ModelError(
+                "the model's chat template refuses a question; name a chat model",
+                code="chat_template_unusable",
+            )
         heading = example.removeprefix(self.chat([("user", "?")], ask=False) or "")
         ids, begin = self._encode([heading])[0], self.tokenizer.bos_token_id
         if self._encode([example])[0][0] == begin and ids[:1] != [begin]:
@@ -95,6 +98,7 @@ class Framing:
         if not ids:
             raise ModelError(
                 "the model's chat template puts nothing before an answer, so that an answer alone "
-                "has no likelihood; name a model whose template opens the assistant's turn"
+                "has no likelihood; name a model whose template opens the assistant's turn",
+                code="chat_template_unusable",
             )
         return ids

@@ -78,7 +78,8 @@ def _checked() -> Path:
     if importlib.util.find_spec("gguf") is None:
         raise ModelError(
             "package gguf, which reads the embedded language model, is not installed; "
-            'run pip install "medsift[embedded]"'
+            'run pip install "medsift[embedded]"',
+            code="package_missing",
         )
     return verified(packaged_file(PACKAGE, FILE), SHA256)
 

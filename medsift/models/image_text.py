@@ -15,6 +15,7 @@ from medsift.models.language_model import ImageTextModel
 from medsift.models.likelihood import AnswerHead
 from medsift.models.reserved_tokens import ReservedTokens
 from medsift.text import MARKER
+from medsift.vocabulary import IMAGE_MARK
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,14 +25,13 @@ logger = logging.getLogger(__name__)
 
 IMAGE_TEXT_VERSION: Final = 2
 """Raised when equal samples are put to the model otherwise."""
-MARK: Final = "<image>"
 """Where a picture stands in a turn."""
 CPU_BATCH: Final = 1
 GPU_BATCH: Final = 8
 
 
 class Illustrated(NamedTuple):
-    """An answer, the turns before it with a MARK for each picture, and the pictures (RGB)."""
+    """An answer, the turns before it with a mark for each picture, and the pictures (RGB)."""
 
     turns: Sequence[Turn]
     answer: str
@@ -51,7 +51,8 @@ class ImageTextPrompts:
         if not hasattr(self.processor, "image_processor"):
             raise ModelError(
                 f"model {loaded.name!r} has no processor of pictures; name a folder that also holds"
-                " preprocessor_config.json, as processor.save_pretrained writes it"
+                " preprocessor_config.json, as processor.save_pretrained writes it",
+                code="model_unsuitable",
             )
         self.tokenizer = loaded.processor.tokenizer
         if self.tokenizer.pad_token is None:
@@ -64,7 +65,7 @@ class ImageTextPrompts:
         if self.chats:
             return self.chat(turns, with_image=with_image)
         mark = f"{self.processor.image_token}\n" if with_image else ""
-        words = [SPEAKERS[role] + content.replace(MARK, mark) for role, content in turns]
+        words = [SPEAKERS[role] + content.replace(IMAGE_MARK, mark) for role, content in turns]
         return "\n".join([*words, ASK])
 
     def chat(
@@ -159,7 +160,7 @@ class ImageTextLikelihood:
         """The token of the model's own that each sample's texts spell; None where there is none."""
         return [
             self.reserved.first(
-                [part for _, said in one.turns for part in said.split(MARK)] + [one.answer]
+                [part for _, said in one.turns for part in said.split(IMAGE_MARK)] + [one.answer]
             )
             for one in samples
         ]
@@ -220,7 +221,7 @@ class ImageTextLikelihood:
 def _parts(content: str, with_image: bool) -> list[dict[str, str]]:
     """A turn as a chat template takes it: its pictures and texts in order."""
     found: list[dict[str, str]] = []
-    for place, text in enumerate(content.split(MARK)):
+    for place, text in enumerate(content.split(IMAGE_MARK)):
         if place and with_image:
             found.append({"type": "image"})
         if text.strip():
@@ -229,11 +230,11 @@ def _parts(content: str, with_image: bool) -> list[dict[str, str]]:
 
 
 def marked(turns: Sequence[Turn], pictures: int) -> tuple[Turn, ...]:
-    """Turns with one MARK a picture: where they stand, if their number is right, else first."""
-    standing = [(role, MARKER.sub(MARK, content).strip()) for role, content in turns]
-    if sum(content.count(MARK) for _, content in standing) == pictures:
+    """Turns with one mark a picture: where they stand, if their number is right, else first."""
+    standing = [(role, MARKER.sub(IMAGE_MARK, content).strip()) for role, content in turns]
+    if sum(content.count(IMAGE_MARK) for _, content in standing) == pictures:
         return tuple(standing)
     bare = [(role, MARKER.sub("", content).strip()) for role, content in turns]
     asks = [role for role, _ in bare].index("user")
-    bare[asks] = ("user", MARK * pictures + bare[asks][1])
+    bare[asks] = ("user", IMAGE_MARK * pictures + bare[asks][1])
     return tuple(bare)

@@ -47,7 +47,8 @@ class AnswerHead:
         if layer is None:
             raise ModelError(
                 f"{type(model).__name__} has no output layer over a vocabulary; name a model that "
-                "continues text"
+                "continues text",
+                code="model_unsuitable",
             )
         self.model = model
         self.here = threading.local()

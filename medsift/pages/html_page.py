@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from medsift.pages.number_format import clock, number, share, similarity
-from medsift.storage.parts import written_whole
+from medsift.storage.atomic import atomic_file
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -74,7 +74,7 @@ def write_page(output: Path, page: str) -> None:
     Raises:
         StorageError: `output` cannot be written.
     """
-    with written_whole(output, "name another --output") as partial:
+    with atomic_file(output, "name another --output") as partial:
         partial.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 

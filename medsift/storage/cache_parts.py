@@ -8,18 +8,16 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 from medsift.errors import StorageError
+from medsift.storage.atomic import PARTIAL, atomic_file
 
 logger = logging.getLogger(__name__)
 Place = tuple[Path, int]
 """A part and one of its row groups."""
 SUFFIX: Final = ".parquet"
-PARTIAL: Final = ".partial"
 # A file system notes times in steps: a folder that changed this lately is listed once more.
 SETTLED_NS: Final = 2_000_000_000
 ABANDONED_SECONDS: Final = 3_600.0
@@ -44,18 +42,8 @@ class PartFolder:
         target = self.root / name[:2] / f"{name}{SUFFIX}"
         if _holds(target, data):
             return
-        writer = f"{socket.gethostname()}.{os.getpid()}"
-        partial = target.with_name(f".{name}.{uuid4().hex}.{writer}{PARTIAL}")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(target, "choose another cache_dir", "cache_unusable") as partial:
             partial.write_bytes(data)
-            partial.replace(target)
-        except OSError as error:
-            with suppress(OSError):
-                partial.unlink()
-            raise StorageError(
-                f"cannot write {target}: {error}; free some space or choose another cache_dir"
-            ) from error
 
     def new(self) -> Iterator[Path]:
         """Parts that came since the last look, in order. Raises StorageError for a bad folder."""
@@ -84,7 +72,9 @@ class PartFolder:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise StorageError(f"cannot read the cache {self.root}: {error}") from error
+            raise StorageError(
+                f"cannot read the cache {self.root}: {error}", code="cache_unusable"
+            ) from error
         return [self.root, *sorted(inner)]
 
     def _changed(self, folder: Path) -> list[Path]:
@@ -101,7 +91,9 @@ class PartFolder:
                     elif entry.name.endswith(SUFFIX) and not entry.name.startswith("."):
                         found.append(Path(entry.path))
         except OSError as error:
-            raise StorageError(f"cannot read the cache {folder}: {error}") from error
+            raise StorageError(
+                f"cannot read the cache {folder}: {error}", code="cache_unusable"
+            ) from error
         if time.time_ns() - moved > SETTLED_NS:
             self._listed[folder] = moved
         return [part for part in found if part not in self._seen]

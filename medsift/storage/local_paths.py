@@ -42,7 +42,7 @@ def require_local(place: Path) -> None:
     """Raise UsageError for a path that was written as a URL."""
     url = url_of(place)
     if url is not None:
-        raise UsageError(refusal(url))
+        raise UsageError(refusal(url), code="path_not_local")
 
 
 LocalPath = Annotated[Path, BeforeValidator(_on_disk)]
@@ -62,7 +62,9 @@ def with_local_paths(command: Callable[..., Any]) -> Callable[..., Any]:
             for one in value if isinstance(value, list | tuple) else (value,):
                 url = url_of(one) if isinstance(one, Path) else None
                 if url is not None:
-                    raise UsageError(f"--{name.replace('_', '-')}: {refusal(url)}")
+                    raise UsageError(
+                        f"--{name.replace('_', '-')}: {refusal(url)}", code="path_not_local"
+                    )
         return command(*args, **options)
 
     return checked

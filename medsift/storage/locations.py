@@ -54,7 +54,8 @@ def filesystem(url: str) -> tuple[Any, str]:
     if parts.scheme.lower() not in REMOTE:
         raise InputError(
             f"{url!r} is not readable: use a local path, file:// or one of "
-            + ", ".join(f"{name}://" for name in REMOTE)
+            + ", ".join(f"{name}://" for name in REMOTE),
+            code="location_unsupported",
         )
     return _connect(
         parts.scheme.lower(), parts.netloc, _query(parts.scheme.lower(), parts.query)
@@ -66,7 +67,8 @@ def refuse_secrets(location: str) -> str:
     if SECRET.search(location):
         raise InputError(
             f"{without_secrets(location)!r} holds credentials, which a recipe and its results would"
-            " keep; give them to the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) instead"
+            " keep; give them to the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)",
+            code="credentials_in_recipe",
         )
     return location
 
@@ -104,7 +106,7 @@ def open_input(location: str) -> Any:
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError) as error:
         raise FileNotFoundError(f"no file at {location!r}") from error
     except OSError as error:
-        raise StorageError(f"cannot read {location!r}: {error}") from error
+        raise StorageError(f"cannot read {location!r}: {error}", code="file_unreadable") from error
 
 
 def _require_regular(path: Path) -> None:
@@ -112,7 +114,9 @@ def _require_regular(path: Path) -> None:
     mode = path.stat().st_mode
     for special, kind in SPECIAL.items():
         if special(mode):
-            raise StorageError(f"{str(path)!r} is a {kind}, not a file; remove it from the data")
+            raise StorageError(
+                f"{str(path)!r} is a {kind}, not a file; remove it from the data", code="not_a_file"
+            )
 
 
 def _query(kind: str, query: str) -> str:
@@ -137,5 +141,7 @@ def _connect(kind: str, bucket: str, query: str) -> Any:
     try:
         store, _ = fs.FileSystem.from_uri(f"{kind}://{bucket}/{suffix}")
     except (OSError, ValueError) as error:
-        raise StorageError(f"cannot reach {kind}://{bucket}: {error}") from error
+        raise StorageError(
+            f"cannot reach {kind}://{bucket}: {error}", code="store_unreachable"
+        ) from error
     return store

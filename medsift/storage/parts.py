@@ -7,9 +7,8 @@ the file, never another value.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medsift.errors import StorageError
-from medsift.storage.disk import way_out
+from medsift.storage.atomic import atomic_file
 
 CHECKED: Final[dict[str, Any]] = {"compression": "zstd", "write_page_checksum": True}
 """How every Parquet file of ours is written."""
@@ -28,31 +27,11 @@ def write_table(table: pa.Table, path: Path) -> None:
     write_tables([table], table.schema, path)
 
 
-@contextmanager
-def written_whole(path: Path, mend: str = "choose another --run-dir") -> Iterator[Path]:
-    """Yield a name beside `path`; what was written there becomes `path`, or nothing is left.
-
-    `mend` is what the user may do instead of freeing space.
-
-    Raises:
-        StorageError: the disk refuses.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise StorageError(f"cannot write {path}: {error}; {way_out(error, mend)}") from error
-
-
 def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> int:
     """Stream tables of one schema into one Parquet file, atomically; return its rows."""
     rows = 0
     with (
-        written_whole(path) as partial,
+        atomic_file(path) as partial,
         pq.ParquetWriter(partial, schema, **CHECKED) as writer,
     ):
         for table in tables:
@@ -63,7 +42,7 @@ def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> i
 
 def write_json(value: Mapping[str, Any], path: Path) -> None:
     """Write a JSON file atomically. Raises StorageError when the disk refuses."""
-    with written_whole(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_text(json.dumps(value, indent=1, sort_keys=True), encoding="utf-8")
 
 
@@ -98,7 +77,8 @@ def undamaged(path: Path) -> Iterator[None]:
     except (OSError, pa.ArrowException) as error:
         raise StorageError(
             f"{path} is damaged or gone: {' '.join(str(error).split())}; run the same "
-            "`medsift curate` again, which notices that and works its stage again"
+            "`medsift curate` again, which notices that and works its stage again",
+            code="stage_damaged",
         ) from error
 
 

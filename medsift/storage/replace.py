@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from medsift.errors import StorageError
-from medsift.storage.disk import way_out
+from medsift.storage.atomic import named_refusals
 from medsift.storage.lock_file import open_lock
 
 
@@ -23,7 +22,7 @@ def replacing(path: Path) -> Iterator[Path]:
     refuses.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
+    with named_refusals(path, "choose another folder"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with open_lock(path.with_name(f".{path.name}.lock")) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -33,10 +32,6 @@ def replacing(path: Path) -> Iterator[Path]:
                 _settle(partial, path)
             finally:
                 _sweep(path)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error}; {way_out(error, 'choose another folder')}"
-        ) from error
 
 
 def spill_folder(partial: Path) -> Path:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from medsift.errors import StorageError, UsageError
-from medsift.storage.disk import way_out
+from medsift.storage.atomic import next_step
 from medsift.storage.local_paths import require_local
 from medsift.storage.lock_file import open_lock
 
@@ -31,16 +31,20 @@ def claimed(run_dir: Path, *, wait: bool = False, what: str = "run or selection"
         # DuckDB looks for the log of a database "a?b/m.duckdb" under "a.wal?b/m.duckdb".
         raise UsageError(
             f"{str(run_dir)!r} holds a question mark, under which DuckDB keeps no database; "
-            "choose another --run-dir"
+            "choose another --run-dir",
+            code="run_directory_busy",
         )
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         lock = open_lock(run_dir / "lock")
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise UsageError(f"cannot use {run_dir} as run directory: {error}") from error
+        raise UsageError(
+            f"cannot use {run_dir} as run directory: {error}", code="run_directory_unusable"
+        ) from error
     except OSError as error:
         raise StorageError(
-            f"cannot write to {run_dir}: {error}; {way_out(error, 'choose another --run-dir')}"
+            f"cannot write to {run_dir}: {error}; {next_step(error, 'choose another --run-dir')}",
+            code="run_directory_busy",
         ) from error
     with lock:
         _hold(lock.fileno(), run_dir, wait, what)
@@ -53,7 +57,8 @@ def _hold(lock: int, run_dir: Path, wait: bool, what: str) -> None:
     except BlockingIOError as error:
         if not wait:
             raise UsageError(
-                f"another {what} is at work in {run_dir}: wait for it, or choose another --run-dir"
+                f"another {what} is at work in {run_dir}: wait for it, or choose another --run-dir",
+                code="run_directory_busy",
             ) from error
         logger.warning("another %s is at work in %s: waiting for it", what, run_dir)
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -68,7 +68,8 @@ class TableCache:
             return pa.concat_tables(found)
         except pa.ArrowInvalid as error:
             raise StorageError(
-                f"parts of {self.folder} hold different columns: {error}; delete the folder"
+                f"parts of {self.folder} hold different columns: {error}; delete the folder",
+                code="cache_unusable",
             ) from error
 
     def append(self, table: pa.Table) -> None:
@@ -78,7 +79,8 @@ class TableCache:
         """
         if self.key not in table.column_names:
             raise UsageError(
-                f"a table of {table.column_names} has no column {self.key!r}; add it before caching"
+                f"a table of {table.column_names} has no column {self.key!r}; add it first",
+                code="cache_unusable",
             )
         if table.num_rows == 0:
             return
@@ -126,7 +128,8 @@ class TableCache:
         # Arrow's own verdicts on content are errors without a number; a disk's have one.
         if isinstance(error, OSError) and error.errno is not None:
             raise StorageError(
-                f"cannot read cache part {part}: {words}; make it readable, or choose another cache"
+                f"cannot read cache part {part}: {words}; make it readable, or name another cache",
+                code="cache_unusable",
             ) from error
         logger.warning("cache part %s is damaged (%s): removed, to be computed again", part, words)
         self._forget(part)
@@ -134,7 +137,8 @@ class TableCache:
             part.unlink(missing_ok=True)
         except OSError as refused:
             raise StorageError(
-                f"cannot remove the damaged cache part {part}: {refused}; delete that file"
+                f"cannot remove the damaged cache part {part}: {refused}; delete that file",
+                code="cache_unusable",
             ) from refused
 
     def _forget(self, part: Path) -> None:

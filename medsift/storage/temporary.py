@@ -14,5 +14,6 @@ def check_temporary_folder() -> None:
     except OSError as error:
         raise StorageError(
             f"there is no usable temporary folder ({error.strerror}); free some space there, or "
-            "set TMPDIR to a folder that can be written"
+            "set TMPDIR to a folder that can be written",
+            code="disk_refused",
         ) from error

@@ -32,14 +32,13 @@ def evaluation_recipe(
 
     settings = _settings(options)
     if named is not None:
-        given = load_evaluation(recipe_path(named), overrides)
-        return recipe_yaml.validated(EvaluationRecipe, given.model_dump(mode="json") | settings)
-    lacking = [name for name in ("models", "benchmarks") if name not in settings]
-    if lacking:
+        loaded = load_evaluation(recipe_path(named), overrides)
+        return recipe_yaml.validated(EvaluationRecipe, loaded.model_dump(mode="json") | settings)
+    if "models" not in settings or "benchmarks" not in settings:
         raise UsageError(
             "name a RECIPE, or at least one --model and one --benchmark", code="command_invalid"
         )
-    name = "-".join(["eval", *(one["kind"] for one in settings["benchmarks"])])
+    name = "-".join(["eval", *(benchmark["kind"] for benchmark in settings["benchmarks"])])
     return recipe_yaml.validated(EvaluationRecipe, {"name": name} | settings, overrides)
 
 
@@ -73,7 +72,7 @@ def write_page(manifest: Path, run_id: str) -> Path:
 
 
 def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Recipe settings of the options that were given. Raises UsageError."""
+    """Return the recipe settings of the options that were given. Raises UsageError."""
     from medsift.errors import UsageError
 
     adapter, models = options["adapter"], options["models"]
@@ -90,7 +89,7 @@ def _settings(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _model(name: str, adapter: Path | None) -> dict[str, Any]:
-    """Settings of a model as the command line names it."""
+    """Return the settings of a model as the command line names it."""
     if name in BASELINES:
         return {"kind": name}
     more = {"adapter": str(adapter)} if adapter is not None else {}
@@ -105,6 +104,6 @@ def _model(name: str, adapter: Path | None) -> dict[str, Any]:
 
 
 def _benchmark(named: str) -> dict[str, Any]:
-    """Settings of a benchmark as the command line names it: KIND or KIND=PATH."""
+    """Return the settings of a benchmark named as KIND or KIND=PATH."""
     kind, _, path = named.partition("=")
     return {"kind": kind, "path": path} if path else {"kind": kind}

@@ -35,8 +35,8 @@ def training_recipe(
     }
     settings = {key: value for key, value in settings.items() if value}
     if named is not None:
-        given = load_training(recipe_path(named), overrides)
-        return recipe_yaml.validated(TrainingRecipe, given.model_dump(mode="json") | settings)
+        loaded = load_training(recipe_path(named), overrides)
+        return recipe_yaml.validated(TrainingRecipe, loaded.model_dump(mode="json") | settings)
     if "run" not in settings or "base" not in settings:
         raise UsageError(
             "name a RECIPE, or a --run-dir that has a selection and a --base",

@@ -5,19 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from ray_jobs.commands.options import RunPath
-
-
-class Format(StrEnum):
-    """The formats of a comparison."""
-
-    table = "table"
-    json = "json"
+from ray_jobs.commands.options import RunPath, TableOrJson
 
 
 def compare(
@@ -25,8 +17,8 @@ def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="Name of a selection.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Name of another selection.")],
     style: Annotated[
-        Format, typer.Option("--format", help="Format of the comparison.")
-    ] = Format.table,
+        TableOrJson, typer.Option("--format", help="Format of the comparison.")
+    ] = TableOrJson.table,
     run_id: Annotated[
         str | None,
         typer.Option(
@@ -39,10 +31,10 @@ def compare(
     from ray_jobs.cli_args import manifest_path
     from ray_jobs.console import ignore_broken_pipe
 
-    found = compare_selections(manifest_path(run_dir), (first, second), run_id)
+    comparison = compare_selections(manifest_path(run_dir), (first, second), run_id)
     with ignore_broken_pipe():
-        if style is Format.json:
-            typer.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+        if style is TableOrJson.json:
+            typer.echo(json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False))
         else:
             width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-            typer.echo(comparison_table(found, width), nl=False)
+            typer.echo(comparison_table(comparison, width), nl=False)

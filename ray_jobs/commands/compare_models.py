@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ray_jobs.commands.options import TableOrJson
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from evaluation.compare_models import ComparedModels
-
-
-class Format(StrEnum):
-    """The formats of a comparison."""
-
-    table = "table"
-    json = "json"
 
 
 def compare_models(
@@ -44,8 +38,8 @@ def compare_models(
     ] = "score",
     variant: Annotated[str, typer.Option("--variant", help="Variant to compare.")] = "original",
     style: Annotated[
-        Format, typer.Option("--format", help="Format of the comparison.")
-    ] = Format.table,
+        TableOrJson, typer.Option("--format", help="Format of the comparison.")
+    ] = TableOrJson.table,
 ) -> None:
     """Compare two models item by item: difference, its interval by image, and two verdicts.
 
@@ -57,7 +51,7 @@ def compare_models(
 
     comparisons = compare(_predictions(first), _predictions(second), margin, metric, variant)
     with ignore_broken_pipe():
-        if style is Format.json:
+        if style is TableOrJson.json:
             lines = [comparison.line() for comparison in comparisons]
             head = {"first": first, "second": second, "margin": margin, "metric": metric}
             typer.echo(json.dumps(head | {"lines": lines}, indent=2))

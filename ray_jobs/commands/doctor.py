@@ -1,4 +1,4 @@
-"""`medsift doctor`: what this machine has, and the mend for what it lacks."""
+"""Define `medsift doctor`, which checks the machine and names a fix for what is missing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def doctor(
 ) -> None:
     """Check versions, devices, FAISS, Ray, token, weights, disk and memory.
 
-    Each line is OK, WARN or FAIL, with the mend. The exit status is 1 when one of them is FAIL.
+    Each line is OK, WARN or FAIL, with a fix. The exit status is 1 when one of them is FAIL.
     """
     from rich.console import Console
     from rich.text import Text
@@ -50,8 +50,8 @@ def doctor(
             typer.echo(json.dumps(asdict(finding)))
             continue
         line = Text().append(f"{finding.status:<5}", STYLES[finding.status])
-        line.append(f"{finding.subject:<18}{finding.found}")
+        line.append(f"{finding.subject:<18}{finding.detail}")
         console.print(line)
-        if finding.mend:
-            console.print(Text(f"{'':<5}{'':<18}mend: {finding.mend}"))
+        if finding.fix:
+            console.print(Text(f"{'':<5}{'':<18}fix: {finding.fix}"))
     raise typer.Exit(1 if failed else 0)

@@ -29,7 +29,7 @@ def export(
     ] = None,
 ) -> None:
     """Write the selected samples for training, with Croissant metadata, and print how many."""
-    from curation.exports import export as write
+    from curation.exports.write_export import export as write
     from ray_jobs.cli_args import manifest_path
 
     exported = write(manifest_path(run_dir), style, output, selection)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class TableOrJson(StrEnum):
+    """The formats of an answer for people and for programs."""
+
+    table = "table"
+    json = "json"
+
 
 RecipeFile = Annotated[
     str,

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from math import ceil
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ray_jobs.commands.options import TableOrJson
+
 if TYPE_CHECKING:
     from evaluation.statistics import Benchmark
-
-
-class Format(StrEnum):
-    """The formats of the answer."""
-
-    table = "table"
-    json = "json"
 
 
 def power(
@@ -47,7 +41,9 @@ def power(
             show_default=False,
         ),
     ] = None,
-    style: Annotated[Format, typer.Option("--format", help="Format of the answer.")] = Format.table,
+    style: Annotated[
+        TableOrJson, typer.Option("--format", help="Format of the answer.")
+    ] = TableOrJson.table,
 ) -> None:
     """Compute what a benchmark can show: the error of one model, the smallest gain between two.
 
@@ -69,7 +65,7 @@ def power(
         n=n, clusters=n if clusters is None else clusters, icc=icc, rho=rho, baseline=baseline
     )
     figures = _figures(plan, margin)
-    if style is Format.json:
+    if style is TableOrJson.json:
         typer.echo(json.dumps(figures))
         return
     for line in _lines(plan, figures):

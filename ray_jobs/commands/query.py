@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -54,6 +51,7 @@ def query(
     Views: selected_samples, funnel, why, coverage, duplicates, conflicts, leaks, timings.
     """
     from medsift.manifest import render
+    from medsift.storage.atomic import atomic_file
     from ray_jobs.cli_args import manifest_path
     from ray_jobs.console import ignore_broken_pipe, print_error
 
@@ -63,7 +61,10 @@ def query(
         print_error("the statement was stopped", "interrupted")
         raise typer.Exit(130) from None
     if output is not None:
-        with _created(output) as file:
+        with (
+            atomic_file(output, "choose another --output", "output_unwritable") as partial,
+            partial.open("wb") as file,
+        ):
             render(table, style.value, file)
         return
     with ignore_broken_pipe():
@@ -88,23 +89,3 @@ def _ask(manifest: Path, sql: str, seconds: float, memory: str | None) -> pa.Tab
         )
     with memory_ceiling(size):
         return ask(manifest, sql, f"{size}B", seconds)
-
-
-@contextmanager
-def _created(output: Path) -> Iterator[BinaryIO]:
-    """A new file that appears under its name only once it is whole. Raises StorageError."""
-    from medsift.errors import StorageError
-
-    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            yield file
-        partial.replace(output)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {output}: {error.strerror}; choose another --output",
-            code="path_unwritable",
-            path=str(output),
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)

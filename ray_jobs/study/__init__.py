@@ -1,1 +1,1 @@
-"""A study: full data, selections and baselines trained, evaluated and held against each other."""
+"""Study whether a small set is enough: train, evaluate and compare selections and full data."""

@@ -1,4 +1,4 @@
-"""A study in the manifest: trials as they finish, and in the end what they add up to."""
+"""Store a study in the manifest: each trial as it finishes, and at the end the results."""
 
 from __future__ import annotations
 
@@ -60,16 +60,16 @@ TRIALS: Final = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """A trial with its evaluation, stored; or `error`, why it has none."""
+class FinishedTrial:
+    """A stored trial with its evaluation, or with the `error` that left it without one."""
 
     planned: PlannedTrial
     evaluation_id: str | None
     error: str | None = None
 
 
-def find_finished_trial(plan: StudyPlan, trial: PlannedTrial) -> Finished | None:
-    """The trial as an earlier study left it in the manifest, None where anything is missing."""
+def find_finished_trial(plan: StudyPlan, trial: PlannedTrial) -> FinishedTrial | None:
+    """Return the trial as an earlier study stored it; None where anything is missing."""
     if trial.training is not None and not finished(trial.training):
         return None
     [model] = trial.evaluation.models
@@ -81,16 +81,16 @@ def find_finished_trial(plan: StudyPlan, trial: PlannedTrial) -> Finished | None
         [plan.run.run_id, evaluation, trial.evaluation.protocol],
     )
     asked = {bench.name: bench.varied.num_rows for bench in plan.benches}
-    there = dict(zip(lines["benchmark"].to_pylist(), lines["asked"].to_pylist(), strict=True))
-    if there != asked or pc.sum(lines["unanswered"]).as_py():
+    stored = dict(zip(lines["benchmark"].to_pylist(), lines["asked"].to_pylist(), strict=True))
+    if stored != asked or pc.sum(lines["unanswered"]).as_py():
         return None
-    return Finished(trial, evaluation)
+    return FinishedTrial(trial, evaluation)
 
 
-def store_trial(plan: StudyPlan, trial: PlannedTrial, evaluated: Evaluated) -> Finished:
-    """Take in training and evaluation of a trial.
+def store_trial(plan: StudyPlan, trial: PlannedTrial, evaluated: Evaluated) -> FinishedTrial:
+    """Store training and evaluation of a trial.
 
-    Raises LedgerError, once all is stored, when too many requests have no reply; ManifestError or
+    Raises LedgerError, after storing all, when too many requests have no reply; ManifestError or
     StorageError.
     """
     run = plan.run
@@ -101,11 +101,11 @@ def store_trial(plan: StudyPlan, trial: PlannedTrial, evaluated: Evaluated) -> F
     if trial.training is not None:
         renew_card(trial.training)
     check_answered([evaluated], trial.evaluation.failures.tolerance)
-    return Finished(trial, evaluated.evaluation_id)
+    return FinishedTrial(trial, evaluated.evaluation_id)
 
 
 def store_failed_trial(trial: PlannedTrial, started: datetime) -> None:
-    """Take in how far the training of a failed trial came. Raises ManifestError or StorageError."""
+    """Store how far the training of a failed trial came. Raises ManifestError or StorageError."""
     if trial.training is None:
         return
     if finished(trial.training):
@@ -114,23 +114,23 @@ def store_failed_trial(trial: PlannedTrial, started: datetime) -> None:
         store_failed(trial.training, started)
 
 
-def read_trial(plan: StudyPlan, done: Finished) -> Trial:
-    """A finished trial with its predictions. Raises ManifestError."""
+def read_trial(plan: StudyPlan, done: FinishedTrial) -> Trial:
+    """Return a finished trial with its predictions. Raises ManifestError."""
     assert done.evaluation_id is not None
-    one, run = done.planned, plan.run
+    trial, run = done.planned, plan.run
     predictions = read_evaluation(run.manifest, run.run_id, done.evaluation_id, "predictions")
-    return Trial(one.arm, one.budget, one.samples, one.seed, predictions)
+    return Trial(trial.arm, trial.budget, trial.samples, trial.seed, predictions)
 
 
 def store_study(
-    plan: StudyPlan, trials: Sequence[Finished], results: pa.Table, started: datetime
+    plan: StudyPlan, trials: Sequence[FinishedTrial], results: pa.Table, started: datetime
 ) -> None:
     """Write the study, its trials and its results. Raises ManifestError or StorageError."""
     ids = pa.array([plan.study_id] * results.num_rows, pa.string())
     tables = {
-        "studies": pa.Table.from_pylist([_study_line(plan, trials, started)], schema=STUDIES),
+        "studies": pa.Table.from_pylist([_study_row(plan, trials, started)], schema=STUDIES),
         "study_trials": pa.Table.from_pylist(
-            [_trial_line(plan, one) for one in trials], schema=TRIALS
+            [_trial_row(plan, trial) for trial in trials], schema=TRIALS
         ),
         "study_results": results.append_column("study_id", ids),
     }
@@ -138,8 +138,10 @@ def store_study(
         append_tables(plan.run.manifest, plan.run.run_id, tables)
 
 
-def _study_line(plan: StudyPlan, trials: Sequence[Finished], started: datetime) -> dict[str, Any]:
-    recipe, failed = plan.recipe, sum(one.error is not None for one in trials)
+def _study_row(
+    plan: StudyPlan, trials: Sequence[FinishedTrial], started: datetime
+) -> dict[str, Any]:
+    recipe, failed = plan.recipe, sum(trial.error is not None for trial in trials)
     return {
         "study_id": plan.study_id,
         "name": recipe.name,
@@ -159,19 +161,19 @@ def _study_line(plan: StudyPlan, trials: Sequence[Finished], started: datetime) 
     }
 
 
-def _trial_line(plan: StudyPlan, one: Finished) -> dict[str, Any]:
-    planned = one.planned
+def _trial_row(plan: StudyPlan, trial: FinishedTrial) -> dict[str, Any]:
+    planned = trial.planned
     return {
         "study_id": plan.study_id,
         "arm": planned.arm,
         "budget": planned.budget,
         "samples": planned.samples,
         "seed": planned.seed,
-        "status": "failed" if one.error is not None else "done",
-        "error": one.error,
+        "status": "failed" if trial.error is not None else "done",
+        "error": trial.error,
         "selection": planned.selection,
         "training_id": planned.training.training_id if planned.training else None,
-        "evaluation_id": one.evaluation_id,
+        "evaluation_id": trial.evaluation_id,
     }
 
 

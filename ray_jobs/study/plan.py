@@ -1,4 +1,4 @@
-"""What a study will do, worked out before it begins: its selections, trainings and evaluations."""
+"""Plan a study before it begins: its selections, trainings and evaluations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NO_BUDGET: Final = "0"
 
 @dataclass(frozen=True, slots=True)
 class PlannedTrial:
-    """A trial to come. One without a training is the untrained model."""
+    """A planned trial: a training and its evaluation; without a training, the untrained model."""
 
     arm: str
     budget: str
@@ -41,18 +41,18 @@ class PlannedTrial:
 
     @property
     def name(self) -> str:
-        """The name of its training and of its model in tables."""
+        """Name of the training, and of its model in tables."""
         return self.evaluation.models[0].name
 
     @property
     def selection(self) -> str | None:
-        """The selection that it is trained on."""
+        """Name of the selection to train on."""
         return self.training.selection if self.training else None
 
 
 @dataclass(frozen=True, slots=True)
 class StudyPlan:
-    """Everything about a study but its outcome."""
+    """All that is known about a study before its first trial."""
 
     study_id: str
     recipe: StudyRecipe
@@ -62,29 +62,30 @@ class StudyPlan:
 
     @property
     def folder(self) -> Path:
-        """Where the study keeps its page."""
+        """Folder of the study's page."""
         return self.run.run_dir / "studies" / self.recipe.name
 
     @property
     def contaminated(self) -> bool | None:
-        """Whether any training was allowed despite leaks; None where nobody looked."""
-        told = [one.training.verdict.contaminated for one in self.trials if one.training]
-        return None if None in told else any(told)
+        """Whether any training is allowed despite leaks; None where one is unchecked."""
+        verdicts = [trial.training.verdict for trial in self.trials if trial.training]
+        contaminated = [verdict.contaminated for verdict in verdicts]
+        return None if None in contaminated else any(contaminated)
 
 
 def make_plan(recipe: StudyRecipe, executor: Executor) -> StudyPlan:
-    """Read the benchmarks, make the selections that the run lacks, and pass the gate.
+    """Read the benchmarks, make the selections that the run lacks, and check for leaks.
 
     Raises:
-        UsageError: a budget as large as the pool, a selection's name that is taken, a protocol
-            that has no rules for a benchmark.
-        LedgerError: the gate is closed for a selection; see `pass_gate`.
+        UsageError: a budget is as large as the pool, another selection has the name of one, or
+            the protocol has no rules for a benchmark.
+        LedgerError: a selection may contain a benchmark; see `pass_gate`.
         MedSiftError: as `open_run`, `open_benches`, `ensure_selections` and `open_training` do.
     """
     run = open_run(recipe.run)
     planner = _Planner(recipe, run, takes_images(recipe.training.base))
     benches = open_benches(planner.evaluation({"kind": "majority"}))
-    pool = _pool(run)
+    pool = _pool_size(run)
     _check_budgets(recipe, pool)
     samples = ensure_selections(run.run_dir, _selections(recipe), executor)
     trials = [planner.untrained()]
@@ -94,45 +95,50 @@ def make_plan(recipe: StudyRecipe, executor: Executor) -> StudyPlan:
                 name = selection_name(recipe, arm, settings, budget, seed)
                 trials.append(planner.trained(arm, str(budget), samples[name], seed, name))
     trials += [planner.trained(FULL, FULL_BUDGET, pool, seed, EVERYTHING) for seed in recipe.seeds]
-    return StudyPlan(_identity(recipe, run, benches, trials), recipe, run, benches, trials)
+    return StudyPlan(_study_id(recipe, run, benches, trials), recipe, run, benches, trials)
 
 
 def selection_name(
     recipe: StudyRecipe, arm: str, settings: StudyArm, budget: BudgetConfig, seed: int
 ) -> str:
-    """The name of a trial's selection; all seeds share one that is no draw."""
+    """Return the name of a trial's selection; all seeds share one that is not random."""
     shared = f"{recipe.name}.{arm}.{_slug(str(budget))}"
-    return f"{shared}.s{seed}" if settings.drawn else shared
+    return f"{shared}.s{seed}" if settings.is_random else shared
 
 
 @dataclass(frozen=True, slots=True)
 class _Planner:
-    """Makes the trials of a study."""
+    """Build the trials of a study."""
 
     recipe: StudyRecipe
     run: FinishedRun
     sees: bool
 
     def untrained(self) -> PlannedTrial:
-        """The model before training."""
+        """Return the trial of the model before training."""
         label = f"{self.recipe.name}.{UNTRAINED}"
-        asked = self.evaluation(self.generator(label))
-        return PlannedTrial(UNTRAINED, NO_BUDGET, 0, self.recipe.seed, None, asked)
+        evaluation = self.evaluation(self.generator(label))
+        return PlannedTrial(UNTRAINED, NO_BUDGET, 0, self.recipe.seed, None, evaluation)
 
     def trained(
         self, arm: str, budget: str, samples: int, seed: int, selection: str
     ) -> PlannedTrial:
-        """A model trained on a selection. Raises as `open_training` does."""
-        within = f".{_slug(budget)}" if arm != FULL else ""
-        name = f"{self.recipe.name}.{arm}{within}.s{seed}"
-        given = {"name": name, "seed": seed, "run": self.run.run_dir, "run_id": self.run.run_id}
-        whole = self.recipe.training.trial(**given, selection=selection)
-        training = open_training(training_with_absolute_paths(whole, Path.cwd()))
-        asked = self.evaluation(self.generator(name, training))
-        return PlannedTrial(arm, budget, samples, seed, training, asked)
+        """Return the trial of a model trained on a selection. Raises as `open_training` does."""
+        of_budget = f".{_slug(budget)}" if arm != FULL else ""
+        name = f"{self.recipe.name}.{arm}{of_budget}.s{seed}"
+        recipe = self.recipe.training.trial(
+            name=name,
+            seed=seed,
+            run=self.run.run_dir,
+            run_id=self.run.run_id,
+            selection=selection,
+        )
+        training = open_training(training_with_absolute_paths(recipe, Path.cwd()))
+        evaluation = self.evaluation(self.generator(name, training))
+        return PlannedTrial(arm, budget, samples, seed, training, evaluation)
 
     def evaluation(self, model: dict[str, Any]) -> EvaluationRecipe:
-        """How a model is asked."""
+        """Return the recipe that evaluates a model."""
         return self.recipe.evaluation.trial(
             name=self.recipe.name,
             seed=self.recipe.seed,
@@ -142,7 +148,7 @@ class _Planner:
         )
 
     def generator(self, label: str, training: Training | None = None) -> dict[str, Any]:
-        """Settings of the generator that answers with a training's result, or with the base."""
+        """Return the settings of the generator of a training's result, or of the base model."""
         return generator_settings(
             label,
             self.recipe.training,
@@ -153,22 +159,22 @@ class _Planner:
 
 
 def _selections(recipe: StudyRecipe) -> list[SelectionConfig]:
-    """Every selection once."""
-    found: dict[str, SelectionConfig] = {}
+    """Return every selection of the study once."""
+    selections: dict[str, SelectionConfig] = {}
     for arm, settings in recipe.all_arms.items():
         for budget in recipe.budgets:
             for seed in recipe.seeds:
                 name = selection_name(recipe, arm, settings, budget, seed)
-                own = seed if settings.drawn else recipe.seed
-                found.setdefault(name, settings.selection(name, budget, own))
-    return list(found.values())
+                own_seed = seed if settings.is_random else recipe.seed
+                selections.setdefault(name, settings.selection(name, budget, own_seed))
+    return list(selections.values())
 
 
-def _pool(run: FinishedRun) -> int:
-    """Samples of full data."""
+def _pool_size(run: FinishedRun) -> int:
+    """Return the number of samples of full data."""
     sql = "SELECT selected FROM selection_settings WHERE run_id = $1 AND selection = $2"
-    found = read(run.manifest, sql, [run.run_id, EVERYTHING])["selected"].to_pylist()
-    return int(found[0]) if found else 0
+    sizes = read(run.manifest, sql, [run.run_id, EVERYTHING])["selected"].to_pylist()
+    return int(sizes[0]) if sizes else 0
 
 
 def _check_budgets(recipe: StudyRecipe, pool: int) -> None:
@@ -184,14 +190,14 @@ def _check_budgets(recipe: StudyRecipe, pool: int) -> None:
             )
 
 
-def _identity(
+def _study_id(
     recipe: StudyRecipe, run: FinishedRun, benches: Sequence[Bench], trials: Sequence[PlannedTrial]
 ) -> str:
-    """The same recipe on the same samples and benchmarks is the same study."""
-    trained = [one.training.fingerprint for one in trials if one.training]
+    """Return the study's id: the same recipe, samples and benchmarks are the same study."""
+    trained = [trial.training.fingerprint for trial in trials if trial.training]
     asked = [[bench.name, bench.benchmark.content_hash] for bench in benches]
-    whole = records.fingerprint([recipe.decisive(), run.run_id, trained, asked])
-    return f"{recipe.name}-{whole[:ID_DIGITS]}"
+    fingerprint = records.fingerprint([recipe.decisive(), run.run_id, trained, asked])
+    return f"{recipe.name}-{fingerprint[:ID_DIGITS]}"
 
 
 def _slug(budget: str) -> str:

@@ -1,4 +1,4 @@
-"""The recipe of a study: which small sets are held against full data, on what, and how often."""
+"""Define the recipe of a study: which small sets are compared with full data, and how."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PER_TRIAL_KEYS: Final = frozenset({"name", "seed", "run", "run_id", "selection"}
 
 
 class StudyArm(Config):
-    """A way to select, at every budget of the study."""
+    """Settings of an arm: one way to select, at every budget of the study."""
 
     method: AnyMethod = FacilityLocationConfig()
     quotas: QuotasConfig | None = None
@@ -37,12 +37,12 @@ class StudyArm(Config):
     image_tokens: int = Field(0, ge=0)
 
     @property
-    def drawn(self) -> bool:
-        """Whether the seed alone decides, so that every trial has a draw of its own."""
+    def is_random(self) -> bool:
+        """Whether the seed alone decides, so that every trial needs a selection of its own."""
         return isinstance(self.method, RandomConfig | StratifiedRandomConfig)
 
     def selection(self, name: str, budget: BudgetConfig, seed: int) -> SelectionConfig:
-        """The arm's selection at a budget."""
+        """Return the arm's selection at a budget."""
         settings = self.model_dump() | {"name": name, "budget": budget.model_dump(), "seed": seed}
         return SelectionConfig.model_validate(settings)
 
@@ -61,7 +61,7 @@ BASELINE_ARMS: Final = dict(
 
 
 class StudyTraining(TrainingRecipe):
-    """How every trial is trained: a training recipe without what differs between trials."""
+    """Settings of every training: a training recipe without what differs between trials."""
 
     name: str = "trial"
     run: LocalPath = Path()
@@ -71,23 +71,23 @@ class StudyTraining(TrainingRecipe):
         refuse_keys(self, PER_TRIAL_KEYS)
         if self.early_stopping is not None:
             raise ValueError(
-                "early_stopping would end trials after other steps; leave it out, so that they "
+                "early_stopping would end trials after different steps; leave it out, so that all "
                 "take the same"
             )
         if self.checkpoints.storage is not None and is_remote(self.checkpoints.storage):
-            raise ValueError("checkpoints.storage is a folder here: trials write to a disk")
+            raise ValueError("checkpoints.storage must be a folder: trials write to a disk")
         return self
 
     def trial(self, **given: Any) -> TrainingRecipe:
-        """The recipe of a trial, given what differs."""
+        """Return the recipe of a trial, given what differs."""
         return TrainingRecipe.model_validate(dump_without(self, PER_TRIAL_KEYS) | given)
 
 
 class StudyCompute(Config):
-    """Where trials run, and with what each; never decides what comes out."""
+    """Settings of where trials run, and with which resources; they never change a result."""
 
     ray: bool = True
-    """Run trials as Ray tasks (a local Ray if there is no cluster); false is one after another."""
+    """Run trials as Ray tasks (on a local Ray without a cluster), or one after another."""
     workers: int | None = Field(None, ge=1)
     """CPUs of a local Ray; all of them when not given."""
     cpus_per_trial: int = Field(1, ge=1)
@@ -101,29 +101,29 @@ class StudyCompute(Config):
 
 
 class StudyRecipe(Config):
-    """A whole study. Every arm is trained at every budget with every seed, full data once a seed.
+    """Settings of a study. Every arm is trained at every budget, and full data once, per seed.
 
     The baselines `random`, `stratified_random` and `longest` are always among the arms.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     seed: int = Field(0, ge=0)
-    """Of variants, and of selections that are no draw."""
+    """Seed of variants, and of selections that are not random."""
     run: LocalPath
-    """Run directory that was curated; selections, trainings and results are added to it."""
+    """Directory of a curated run; selections, trainings and results are added to it."""
     cache: LocalPath | None = None
-    """Folder of replies and pictures that evaluations share; when not given, beside the run."""
+    """Folder of replies and pictures that evaluations share; next to the run when not given."""
     training: StudyTraining
     evaluation: TrainedEvaluation
     arms: dict[str, StudyArm] = Field(default_factory=lambda: {"facility_location": StudyArm()})
     budgets: tuple[BudgetConfig, ...] = Field(min_length=1)
-    """Counts or shares of the pool."""
+    """Sizes of the small sets, as counts or shares of the pool."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """One trial each: of training, and of the draws of random selections."""
+    """Seeds of trainings and of random selections: one trial each."""
     allow_few_seeds: bool = False
     """Accept fewer than three seeds; the result then says so."""
     margin: float = Field(gt=0.0, lt=1.0)
-    """How much worse than full data still counts as no worse: 0.03 is 3 points."""
+    """Largest loss against full data that still counts as no worse: 0.03 is 3 points."""
     equalise: Literal["steps", "epochs"]
     """What all trainings have in common: `training.steps`, or the passes over their own set."""
     compute: StudyCompute = StudyCompute()
@@ -135,15 +135,15 @@ class StudyRecipe(Config):
 
     @field_validator("arms")
     @classmethod
-    def _arms_have_names_of_their_own(cls, arms: dict[str, StudyArm]) -> dict[str, StudyArm]:
-        taken = (FULL, UNTRAINED, *BASELINES)
+    def _arms_have_free_names(cls, arms: dict[str, StudyArm]) -> dict[str, StudyArm]:
+        reserved = (FULL, UNTRAINED, *BASELINES)
         for name in arms:
-            if name in taken:
-                raise ValueError(f"{name!r} is always there; taken are {', '.join(taken)}")
+            if name in reserved:
+                raise ValueError(f"{name!r} is always an arm; reserved are {', '.join(reserved)}")
             if not NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no name: letters, digits, _ and - make one")
+                raise ValueError(f"{name!r} is not a name: use letters, digits, _ and -")
         if not arms:
-            raise ValueError("name at least one arm; the baselines are there anyway")
+            raise ValueError("name at least one arm besides the baselines")
         return arms
 
     @field_validator("budgets")
@@ -155,7 +155,7 @@ class StudyRecipe(Config):
             if budget.tokens is not None or budget.auto is not None:
                 raise ValueError(f"{budget} differs between arms; give counts or shares: 500, 10%")
             if budget.fraction == 1.0:
-                raise ValueError("100% is full data, which is always there")
+                raise ValueError("100% is full data, which is always an arm")
             if budgets.count(budget) > 1:
                 raise ValueError(f"{budget} is given twice")
         return budgets
@@ -171,8 +171,8 @@ class StudyRecipe(Config):
     def _parts_agree(self) -> StudyRecipe:
         if len(self.seeds) < FEW_SEEDS and not self.allow_few_seeds:
             raise ValueError(
-                f"{len(self.seeds)} seeds say little of what another would give; give three or "
-                "more, or allow_few_seeds: true, which the result then says"
+                f"{len(self.seeds)} seeds say little about another seed; give three or more, or "
+                "allow_few_seeds: true, and the result says so"
             )
         if (self.equalise == "steps") != (self.training.steps is not None):
             raise ValueError(
@@ -182,22 +182,22 @@ class StudyRecipe(Config):
 
     @property
     def all_arms(self) -> dict[str, StudyArm]:
-        """The arms that are studied, then the baselines."""
+        """All arms: those of the recipe, then the baselines."""
         return {**self.arms, **BASELINE_ARMS}
 
     @property
     def cache_dir(self) -> Path:
-        """The folder of shared replies and pictures."""
+        """Folder of shared replies and pictures."""
         return self.cache if self.cache is not None else self.run.absolute().parent / "cache"
 
     def resolved(self) -> dict[str, Any]:
-        """The recipe with every default written out, as JSON-able values that make it again."""
-        told = self.model_dump(mode="json", exclude={"training", "evaluation"})
+        """Return the recipe with every default written out, as JSON-able values that load again."""
+        settings = self.model_dump(mode="json", exclude={"training", "evaluation"})
         parts = {
             "training": dump_without(self.training, PER_TRIAL_KEYS),
             "evaluation": dump_without(self.evaluation, OUTER_KEYS),
         }
-        return told | parts
+        return settings | parts
 
     def decisive(self) -> dict[str, Any]:
         """Return what decides the result: all settings but places and compute."""
@@ -207,5 +207,5 @@ class StudyRecipe(Config):
 
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyRecipe:
-    """The recipe of a YAML file; see `recipe_yaml.load`. Raises RecipeError."""
+    """Load the recipe of a study; see `recipe_yaml.load`. Raises RecipeError."""
     return recipe_yaml.load(StudyRecipe, path, overrides)

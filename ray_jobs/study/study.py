@@ -1,4 +1,4 @@
-"""A study from its recipe to its page: what is there is taken, the rest is tried, all is stored."""
+"""Run a study from its recipe to its page: reuse what is finished, try the rest, store all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from medsift.storage.run_lock import claimed
 from ray_jobs.actions.curate import executor
 from ray_jobs.sharing import check_nodes
 from ray_jobs.study.manifest_io import (
-    Finished,
+    FinishedTrial,
     find_finished_trial,
     read_trial,
     store_failed_trial,
@@ -42,29 +42,29 @@ Outcomes = Callable[
 
 @dataclass(frozen=True, slots=True)
 class StudyResult:
-    """What a study leaves behind."""
+    """The results of a study, and where they are."""
 
     study_id: str
     run_id: str
     manifest: Path
     page: Path
     results: pa.Table
-    trials: tuple[Finished, ...]
+    trials: tuple[FinishedTrial, ...]
 
     @property
-    def failed(self) -> list[Finished]:
+    def failed(self) -> list[FinishedTrial]:
         """Trials without a result."""
-        return [one for one in self.trials if one.error is not None]
+        return [trial for trial in self.trials if trial.error is not None]
 
 
 def run_study(recipe: StudyRecipe, ray: bool, listener: Listener) -> StudyResult:
-    """Carry out a study; a trial that fails leaves the others be, and stands in the result.
+    """Run all trials of a study; one that fails does not stop the others, and is listed as failed.
 
-    A study begun before goes on: finished trials are taken from the manifest, one cut short goes
-    on from its checkpoint. Only this process writes the manifest.
+    A study started earlier continues: finished trials are read from the manifest, an interrupted
+    one resumes from its checkpoint. Only this process writes the manifest.
 
     Raises:
-        UsageError: the study is at work elsewhere already, or as `make_plan` does.
+        UsageError: another process runs this study, or as `make_plan` does.
         LedgerError: no trial has a result, or as `make_plan` does.
         MedSiftError: as `make_plan` does, and where the manifest cannot be written.
     """
@@ -83,15 +83,15 @@ def run_study(recipe: StudyRecipe, ray: bool, listener: Listener) -> StudyResult
             return run_trials_on_ray(trials, benches, recipe.compute)
 
         trials = _try_all(plan, on_ray if ray else run_trials_locally, listener)
-        done = [read_trial(plan, one) for one in trials if one.error is None]
+        done = [read_trial(plan, trial) for trial in trials if trial.error is None]
         if not done:
             raise LedgerError(
                 f"all {len(trials)} trials failed, the first: {trials[0].error}",
                 code="trials_failed",
                 failed=len(trials),
             )
-        asked = recipe.evaluation
-        results = study_results(done, recipe.margin, asked.facets, asked.resampling)
+        facets, resampling = recipe.evaluation.facets, recipe.evaluation.resampling
+        results = study_results(done, recipe.margin, facets, resampling)
         store_study(plan, trials, results, started)
         run = plan.run
         page = write_study_page(run.manifest, plan.folder / PAGE, run.run_id, plan.study_id)
@@ -112,14 +112,14 @@ def check_complete(result: StudyResult) -> None:
         )
 
 
-def _try_all(plan: StudyPlan, outcomes: Outcomes, listener: Listener) -> list[Finished]:
-    """Every trial, in the order of the plan."""
-    found: dict[str, Finished] = {}
+def _try_all(plan: StudyPlan, outcomes: Outcomes, listener: Listener) -> list[FinishedTrial]:
+    """Return every trial with its outcome, in the order of the plan."""
+    finished: dict[str, FinishedTrial] = {}
 
-    def told(one: Finished, reused: bool) -> None:
-        found[one.planned.name] = one
-        listener(TrialFinished(one.planned.name, reused, one.error))
-        listener(StageAdvanced(plan.recipe.name, len(found)))
+    def finish(trial: FinishedTrial, reused: bool) -> None:
+        finished[trial.planned.name] = trial
+        listener(TrialFinished(trial.planned.name, reused, trial.error))
+        listener(StageAdvanced(plan.recipe.name, len(finished)))
 
     listener(StageStarted(plan.recipe.name, len(plan.trials), "trials"))
     left = []
@@ -128,26 +128,26 @@ def _try_all(plan: StudyPlan, outcomes: Outcomes, listener: Listener) -> list[Fi
         if before is None:
             left.append(trial)
         else:
-            told(before, reused=True)
+            finish(before, reused=True)
     for trial, outcome in outcomes(left, plan.benches):
-        told(_taken_in(plan, trial, outcome), reused=False)
-    return [found[trial.name] for trial in plan.trials]
+        finish(_store(plan, trial, outcome), reused=False)
+    return [finished[trial.name] for trial in plan.trials]
 
 
-def _taken_in(plan: StudyPlan, trial: PlannedTrial, outcome: Outcome) -> Finished:
-    """The trial, stored, whatever came of it."""
+def _store(plan: StudyPlan, trial: PlannedTrial, outcome: Outcome) -> FinishedTrial:
+    """Store a trial with its result or its error, and return it."""
     if isinstance(outcome, MedSiftError):
-        return _lost(trial, outcome)
+        return _store_failure(trial, outcome)
     try:
         return store_trial(plan, trial, outcome)
     except LedgerError as problem:
-        return _lost(trial, problem)
+        return _store_failure(trial, problem)
 
 
-def _lost(trial: PlannedTrial, problem: MedSiftError) -> Finished:
+def _store_failure(trial: PlannedTrial, problem: MedSiftError) -> FinishedTrial:
     try:
         store_failed_trial(trial, now())
     except MedSiftError as further:
-        # What is wrong with the trial may also be wrong with what it leaves.
-        logger.warning("the manifest does not hold how far %s came: %s", trial.name, further)
-    return Finished(trial, None, " ".join(str(problem).split()))
+        # The fault of the trial may also affect the files that it left.
+        logger.warning("the manifest does not list how far %s came: %s", trial.name, further)
+    return FinishedTrial(trial, None, " ".join(str(problem).split()))

@@ -1,10 +1,10 @@
-"""One trial: a model trained and evaluated, here or as a Ray task, which writes no manifest."""
+"""Run a trial: train and evaluate a model, locally or as a Ray task; no manifest is written."""
 
 from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from evaluation.build_predictions import Bench
@@ -24,11 +24,11 @@ from training.training_id import CHECKPOINTS, Training
 logger = logging.getLogger(__name__)
 
 Outcome = Evaluated | MedSiftError
-"""What became of a trial: its evaluation, or why there is none."""
+"""The outcome of a trial: its evaluation, or the error that left it without one."""
 
 
-def carry_out(trial: PlannedTrial, benches: Sequence[Bench]) -> Evaluated:
-    """Train, unless that is done, from the newest checkpoint on; then ask about every item.
+def run_trial(trial: PlannedTrial, benches: Sequence[Bench]) -> Evaluated:
+    """Train from the newest checkpoint on, unless that is done; then evaluate on every item.
 
     Raises MedSiftError as training and evaluation do.
     """
@@ -41,10 +41,10 @@ def carry_out(trial: PlannedTrial, benches: Sequence[Bench]) -> Evaluated:
 def run_trials_locally(
     trials: Sequence[PlannedTrial], benches: Sequence[Bench]
 ) -> Iterator[tuple[PlannedTrial, Outcome]]:
-    """Every trial with its outcome, one after another in this process."""
+    """Yield every trial with its outcome, one after another in this process."""
     for trial in trials:
         try:
-            yield trial, carry_out(trial, benches)
+            yield trial, run_trial(trial, benches)
         except MedSiftError as problem:
             yield trial, problem
 
@@ -52,23 +52,23 @@ def run_trials_locally(
 def run_trials_on_ray(
     trials: Sequence[PlannedTrial], benches: Sequence[Bench], compute: StudyCompute
 ) -> Iterator[tuple[PlannedTrial, Outcome]]:
-    """Every trial with its outcome, as they finish, on the Ray that this process is connected to.
+    """Yield every trial with its outcome, in the order in which Ray tasks finish.
 
-    A worker that dies is replaced, and goes on from the checkpoint. Tasks are taken back when
-    the caller stops asking.
+    A worker that dies is replaced, and resumes from the checkpoint. Tasks are cancelled when the
+    caller stops iterating.
     """
     import ray
 
-    held = ray.put(list(benches))
-    cpus, gpus = _share(compute)
-    call: Any = ray.remote(num_cpus=cpus, num_gpus=gpus)(_carry_out_there)
-    under_way: dict[Any, PlannedTrial] = {call.remote(trial, held): trial for trial in trials}
+    stored = ray.put(list(benches))
+    cpus, gpus = _resources(compute)
+    call: Any = ray.remote(num_cpus=cpus, num_gpus=gpus)(_run_trial_as_task)
+    running: dict[Any, PlannedTrial] = {call.remote(trial, stored): trial for trial in trials}
     try:
-        while under_way:
-            [done], _ = ray.wait(list(under_way), num_returns=1)
-            yield under_way.pop(done), _outcome(done)
+        while running:
+            [done], _ = ray.wait(list(running), num_returns=1)
+            yield running.pop(done), _outcome(done)
     finally:
-        for task in under_way:
+        for task in running:
             ray.cancel(task, force=True)
 
 
@@ -80,23 +80,23 @@ def _train(training: Training) -> None:
         work(training, keeper, Alone(), training.folder, silent, now())
 
 
-def _carry_out_there(
+def _run_trial_as_task(
     trial: PlannedTrial, benches: Sequence[Bench]
 ) -> tuple[Evaluated | None, bytes | None]:
-    """The evaluation, or our error as a value: Ray keeps only the text of what a task raises."""
+    """Return the evaluation, or a MedSiftError as a value: Ray keeps only the text of an error."""
     try:
-        return carry_out(trial, benches), None
+        return run_trial(trial, benches), None
     except MedSiftError as problem:
         return None, pickle.dumps(problem)
 
 
 def _outcome(task: Any) -> Outcome:
-    """What a task came to. A worker that died again and again fails its trial alone."""
+    """Return the outcome of a task. A worker that keeps dying fails only its own trial."""
     import ray
     from ray.exceptions import RayError
 
     try:
-        found, problem = ray.get(task)
+        evaluated, problem = ray.get(task)
     except RayError as error:
         logger.debug("a trial ended unexpectedly", exc_info=error)
         reason = " ".join(str(error).split())[-300:]
@@ -104,18 +104,15 @@ def _outcome(task: Any) -> Outcome:
             f"its worker ended: {reason}; run the same command to try it again",
             code="workers_lost",
         )
-    if problem is not None:
-        ours: MedSiftError = pickle.loads(problem)
-        return ours
-    evaluated: Evaluated = found
-    return evaluated
+    outcome: Outcome = evaluated if problem is None else pickle.loads(problem)
+    return outcome
 
 
-def _share(compute: StudyCompute) -> tuple[float, float]:
-    """CPUs and GPUs of a trial."""
+def _resources(compute: StudyCompute) -> tuple[float, float]:
+    """Return the CPUs and GPUs of a trial."""
     from ray_jobs.executor import cluster_resources, worker_share
 
-    held: Mapping[str, float] = cluster_resources()
     if compute.gpus_per_trial is not None:
         return float(compute.cpus_per_trial), compute.gpus_per_trial
-    return worker_share(Resources(cpus=compute.cpus_per_trial, accelerated=True), held)
+    needs = Resources(cpus=compute.cpus_per_trial, accelerated=True)
+    return worker_share(needs, cluster_resources())

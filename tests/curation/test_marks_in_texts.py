@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from curation.current_samples import read_samples
-from curation.exports import export
+from curation.exports.write_export import export
 from curation.pipeline import RunResult, curate
 from curation.recipe import parse_recipe
 from curation.stages.embed import distinct_texts

@@ -81,9 +81,9 @@ def test_a_rule_changes_the_fingerprint():
         (["failures.tolerance=-1"], "failures.tolerance: -1 is not valid"),
         (["sources=[]"], "sources: [] is not valid"),
         (["name=../up"], "name: '../up' is not valid"),
-        (["sources.1.name=x"], "'1' is no index from 0 to 0"),
+        (["sources.1.name=x"], "'1' is not a number from 0 to 0"),
         (["nonsense"], "not of the form a.b=value"),
-        (["seed.deeper.still=1"], "lies under a value"),
+        (["seed.deeper.still=1"], "is under a value"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(overrides, words):

@@ -83,7 +83,7 @@ def test_an_output_that_cannot_be_written_is_one_line_and_status_3(run_dir, capf
     target = tmp_path / "absent" / "answer.csv"
     assert run(["query", str(run_dir), SQL, "--format", "csv", "--output", str(target)]) == 3
     said = capfd.readouterr()
-    assert "cannot write" in said.err
+    assert said.err.startswith("error[output_unwritable]: ")
     assert said.err.count("\n") == 1
 
 

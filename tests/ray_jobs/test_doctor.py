@@ -1,4 +1,4 @@
-"""The doctor's findings are true, name a mend when something is wrong, and show no secret."""
+"""The doctor's findings are true, name a fix when something is wrong, and show no secret."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_this_machine_has_what_medsift_declares():
 def test_a_package_is_held_against_its_bound(requirement, status):
     finding = doctor._package(requirement)
     assert finding.status == status
-    assert bool(finding.mend) == (status != "OK")
+    assert bool(finding.fix) == (status != "OK")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_full_disk_is_noticed(monkeypatch, tmp_path, free, status):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     finding = doctor.disk(tmp_path)
     assert finding.status == status
-    assert bool(finding.mend) == (status != "OK")
+    assert bool(finding.fix) == (status != "OK")
 
 
 def test_memory_is_that_of_the_machine_or_less():
@@ -59,7 +59,7 @@ def test_the_token_is_named_by_its_place_only(monkeypatch):
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     monkeypatch.setenv("RAY_AUTH_TOKEN", "s3cret-not-for-eyes")
     finding = doctor.token()
-    assert finding.found == "found in $RAY_AUTH_TOKEN"
+    assert finding.detail == "found in $RAY_AUTH_TOKEN"
     monkeypatch.setenv("RAY_AUTH_TOKEN", "")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/nowhere/token")
     assert doctor.token().status == "FAIL"
@@ -69,8 +69,8 @@ def test_a_cluster_that_is_not_there_fails_with_a_mend(monkeypatch, tmp_path):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     [finding] = doctor.ray(tmp_path)
     assert finding.status == "FAIL"
-    assert "127.0.0.1:1" in finding.found
-    assert "RAY_ADDRESS" in finding.mend
+    assert "127.0.0.1:1" in finding.detail
+    assert "RAY_ADDRESS" in finding.fix
 
 
 @pytest.mark.slow
@@ -81,6 +81,6 @@ def test_the_command_prints_every_finding_and_starts_a_ray(monkeypatch, capsys):
     by_subject = {finding["subject"]: finding for finding in findings}
     assert {"python", "torch", "faiss", "embedded weights", "disk", "memory"} <= set(by_subject)
     assert by_subject["embedded weights"]["status"] == "OK"
-    assert "1 CPUs" in by_subject["ray"]["found"]
+    assert "1 CPUs" in by_subject["ray"]["detail"]
     assert by_subject["shared folder"]["status"] == "OK"
     assert status == int(any(finding["status"] == "FAIL" for finding in findings))

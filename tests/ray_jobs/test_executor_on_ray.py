@@ -17,7 +17,7 @@ def doubles(item):
 
 
 def refuses(item):
-    raise InputError(f"cannot read {item}", item=item)
+    raise InputError(f"cannot read {item}", code="file_unreadable", item=item)
 
 
 def contents(folder):
@@ -46,7 +46,7 @@ def test_run_keeps_the_order_of_items(ray_session):
 def test_run_hands_on_an_error_of_ours_after_the_results_before_it(ray_session):
     def refuse(number):
         if number == 2:
-            raise InputError(f"cannot read {number}", number=number)
+            raise InputError(f"cannot read {number}", code="file_unreadable", number=number)
         return number
 
     results = iter(RayExecutor().run(refuse, range(40)))

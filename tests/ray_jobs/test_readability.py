@@ -43,15 +43,15 @@ compute: {{ray: false}}
 def test_the_doctor_counts_the_first_texts_of_a_recipe(recipe: Path) -> None:
     finding = check_texts(str(recipe))
     assert finding.status == "WARN"
-    assert "4 of the first 6 distinct texts" in finding.found
-    assert "(cjk 2, hangul 2)" in finding.found
-    assert finding.mend
+    assert "4 of the first 6 distinct texts" in finding.detail
+    assert "(cjk 2, hangul 2)" in finding.detail
+    assert finding.fix
 
 
 def test_the_doctor_is_content_with_english(recipe: Path) -> None:
     rows = recipe.with_name("rows.jsonl")
     rows.write_text(rows.read_text(encoding="utf-8").splitlines()[0], encoding="utf-8")
-    assert (check_texts(str(recipe)).status, check_texts(str(recipe)).mend) == ("OK", "")
+    assert (check_texts(str(recipe)).status, check_texts(str(recipe)).fix) == ("OK", "")
 
 
 def test_the_doctor_names_a_recipe_that_is_not_there(tmp_path: Path) -> None:

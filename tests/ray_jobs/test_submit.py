@@ -68,7 +68,7 @@ def test_an_interpreter_without_the_dependencies_is_one_line(tmp_path, described
     )
     assert done.returncode == 2
     [said] = done.stderr.splitlines()
-    assert said.startswith(f"error: {python} has no ")
+    assert said.startswith(f"error[interpreter_unfit]: {python} has no ")
     assert "typer" in said
     assert "--python" in said
 
@@ -227,7 +227,7 @@ def test_a_job_joins_the_cluster_it_runs_in(head):
 
 @pytest.mark.cluster
 @pytest.mark.parametrize(("token", "words"), [(None, "none was found"), ("x" * 36, "refuses")])
-def test_a_missing_or_wrong_token_is_one_line_with_the_mend(head, token, words):
+def test_a_missing_or_wrong_token_is_one_line_with_the_fix(head, token, words):
     done = submitted(FOLLOWED.format(program=""), head, token)
     assert done.returncode == 1
     assert done.stderr.count("error: ") == 1
@@ -285,7 +285,7 @@ def test_a_job_under_an_interpreter_without_the_dependencies_ends_in_one_line(he
     )
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    said = [line for line in done.stdout.splitlines() if "error: " in line]
+    said = [line for line in done.stdout.splitlines() if "error[interpreter_unfit]: " in line]
     assert len(said) == 1
     assert f"{python} has no " in said[0]
     assert "typer" in said[0]

@@ -274,8 +274,8 @@ def test_people_see_the_example_once_and_what_comes_next(
 
 
 BAD: dict[str, tuple[list[str], int, str]] = {
-    "nothing named": ([], 2, "name a RECIPE, or a --run-dir that has a selection and a --base"),
-    "no such recipe": (["absent"], 2, "no recipe at absent"),
+    "nothing named": ([], 2, "[command_invalid]"),
+    "no such recipe": (["absent"], 2, "[recipe_missing]"),
     "no run": (["--run-dir", "gone", "--base", "qwen"], 2, "there is no manifest at"),
     "no selection": (["--selection", "small"], 2, "has no selection 'small'; it has chosen"),
     "no model": (["--base", "./gone"], 3, "no model at"),

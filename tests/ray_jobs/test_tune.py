@@ -90,9 +90,9 @@ def test_what_is_wrong_with_a_part_is_said_before_anything_runs(
 ):
     run = tmp_path / "run"
     for changed, words in (
-        ({"training": str(tmp_path / "none.yaml")}, "no recipe at"),
-        ({"curation": "phantom"}, "name a YAML file or one of"),
-        ({"evaluation": {"benchmarks": []}}, "evaluation.benchmarks"),
+        ({"training": str(tmp_path / "none.yaml")}, "[recipe_missing]"),
+        ({"curation": "phantom"}, "[recipe_missing]"),
+        ({"evaluation": {"benchmarks": []}}, "[recipe_invalid]"),
     ):
         said = medsift("tune", written(**changed), "--local", "--run-dir", run)
         assert said.code == 2

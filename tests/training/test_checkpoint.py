@@ -10,6 +10,7 @@ import torch
 
 from medsift.errors import ModelError, StorageError
 from medsift.models.adapters import with_adapter
+from medsift.storage.atomic import atomic_folder
 from tests.training.conftest import recipe
 from tests.vision_models import llava, saved
 from training.base_model import Base, load_base
@@ -23,7 +24,6 @@ from training.checkpoint import (
     read_state,
     restore,
     unwanted,
-    whole_folder,
 )
 from training.recipe import TrainingRecipe
 from training.trainable import prepare_model, trained_parameters
@@ -118,14 +118,14 @@ def test_a_damaged_checkpoint_is_named_with_its_mend(llama: Path, tmp_path: Path
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path):
     place = tmp_path / "step-000001"
-    with suppress(KeyboardInterrupt), whole_folder(place) as partial:
+    with suppress(KeyboardInterrupt), atomic_folder(place) as partial:
         (partial / "half").write_text("x")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
-    with whole_folder(place) as partial:
+    with atomic_folder(place) as partial:
         (partial / "all").write_text("x")
     assert [path.name for path in place.iterdir()] == ["all"]
-    with whole_folder(place) as partial:
+    with atomic_folder(place) as partial:
         (partial / "new").write_text("x")
     assert [path.name for path in place.iterdir()] == ["new"]
 
@@ -134,7 +134,7 @@ def test_a_disk_that_refuses_is_a_storage_error(tmp_path: Path):
     (tmp_path / "file").write_text("x")
     with (
         pytest.raises(StorageError, match=r"choose another checkpoints\.storage"),
-        whole_folder(tmp_path / "file" / "step-000001"),
+        atomic_folder(tmp_path / "file" / "step-000001"),
     ):
         pass
 

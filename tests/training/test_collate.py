@@ -100,7 +100,7 @@ def test_a_picture_that_vanishes_or_changes_stops_with_one_line(collator: Collat
 def test_feeding_keeps_the_order_and_raises_where_it_belongs():
     def make(batch: Batch):
         if batch.members == [4]:
-            raise StorageError("gone")
+            raise StorageError("gone", code="picture_changed")
         return batch.members[0]
 
     source = feed(make, [alone(place) for place in range(8)])

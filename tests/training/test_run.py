@@ -160,7 +160,7 @@ def test_a_result_that_the_manifest_refuses_is_said_to_be_there(
     qwen: Path, run: Path, done: Done, monkeypatch: pytest.MonkeyPatch
 ):
     def refuse(*given: Any) -> None:
-        raise StorageError("the disk is full")
+        raise StorageError("the disk is full", code="disk_refused")
 
     shutil.copytree(done.run / "trainings", run / "trainings")
     monkeypatch.setattr("training.manifest_io.append_tables", refuse)

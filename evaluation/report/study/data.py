@@ -158,7 +158,8 @@ def choose(
         names = ", ".join(str(line["study_id"]) for line in known) or "none"
         wanted = f"no study {study!r}" if study is not None else "no study"
         raise ManifestError(
-            f"the manifest holds {wanted}; it has {names}: make one with 'medsift study RECIPE'"
+            f"the manifest holds {wanted}; it has {names}: make one with 'medsift study RECIPE'",
+            code="study_unknown",
         )
     return str(found[0]["run_id"]), str(found[0]["study_id"])
 

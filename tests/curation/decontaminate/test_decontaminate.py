@@ -27,8 +27,8 @@ from curation.decontaminate import (
     with_originals,
     write_index,
 )
-from curation.dedup import DedupConfig
 from curation.matching.image_copies import image_set
+from curation.matching.settings import ImageCopyConfig
 from medsift import records
 from medsift.errors import InputError, UsageError
 from medsift.storage.vectors import ContentVectors
@@ -95,7 +95,7 @@ def hits(
     lines: list[dict[str, Any]], pictures: dict[str, Image.Image], index: BenchmarkIndex
 ) -> Hits:
     pool = image_set(facts(pictures), alike(pictures))
-    return find_hits(table(lines), pool, index, DecontaminateConfig(), DedupConfig())
+    return find_hits(table(lines), pool, index, DecontaminateConfig(), ImageCopyConfig(), 0.85)
 
 
 @pytest.fixture(scope="module")

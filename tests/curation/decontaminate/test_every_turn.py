@@ -22,8 +22,8 @@ from curation.decontaminate import (
     write_index,
 )
 from curation.decontaminate.passages import item_passages, sample_passages
-from curation.dedup import DedupConfig
 from curation.matching.image_copies import image_set
+from curation.matching.settings import ImageCopyConfig
 from curation.neighbors.shingles import canonical
 from medsift import records
 from medsift.errors import InputError
@@ -82,7 +82,9 @@ def index_of(*talks: Talk) -> BenchmarkIndex:
 def verdicts(index: BenchmarkIndex, **talks: Talk) -> dict[str, str]:
     lines = [row(name, talk) for name, talk in talks.items()]
     pool = image_set(NO_PICTURES, NO_VECTORS)
-    return find_hits(table(lines), pool, index, DecontaminateConfig(), DedupConfig()).worst
+    return find_hits(
+        table(lines), pool, index, DecontaminateConfig(), ImageCopyConfig(), 0.85
+    ).worst
 
 
 def pair(question: str, answer: str) -> Talk:
@@ -182,14 +184,16 @@ def test_short_exchanges_of_a_talk_say_nothing() -> None:
     index = index_of([*pair(Q, A), *thanks])
     lines = [row("x", pair("What causes flu?", "A virus.") + thanks, ())]
     pool = image_set(NO_PICTURES, NO_VECTORS)
-    assert not find_hits(table(lines), pool, index, DecontaminateConfig(), DedupConfig()).worst
+    assert not find_hits(
+        table(lines), pool, index, DecontaminateConfig(), ImageCopyConfig(), 0.85
+    ).worst
 
 
 def test_a_short_item_is_met_inside_a_longer_talk_without_a_picture() -> None:
     index = index_of(pair("What causes flu?", "A virus."))
     lines = [row("x", OTHER + pair("what causes flu", "a virus") + OTHER, ())]
     pool = image_set(NO_PICTURES, NO_VECTORS)
-    found = find_hits(table(lines), pool, index, DecontaminateConfig(), DedupConfig())
+    found = find_hits(table(lines), pool, index, DecontaminateConfig(), ImageCopyConfig(), 0.85)
     assert found.worst == {"x": SAME_TEXT}
 
 
@@ -248,7 +252,8 @@ def test_equal_words_are_met_exactly_where_a_slow_search_meets_them(
             image_set(NO_PICTURES, NO_VECTORS),
             made,
             DecontaminateConfig(),
-            DedupConfig(),
+            ImageCopyConfig(),
+            0.85,
         ).leaks.to_pylist()
     }
     assert ("same_text" in kinds) == equal_passages(*talks)

@@ -16,9 +16,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 from curation.decontaminate import DecontaminateConfig, Hits, build_index, find_hits, images, placed
 from curation.decontaminate.placed import find_placed
 from curation.decontaminate.placements import contents
-from curation.dedup import DedupConfig
-from curation.dedup.config import ImageCopyConfig
 from curation.matching.image_copies import image_set
+from curation.matching.settings import ImageCopyConfig
 from curation.phantoms.cases import draw_case
 from curation.phantoms.images import paint, to_bytes
 from medsift import records
@@ -150,7 +149,7 @@ def hits(pool: dict[str, Picture], bench: dict[str, Picture]) -> Hits:
         "bench", samples(bench), facts(bench), strangers(bench, axis=0), "e", gram=13
     )
     mine = image_set(facts(pool), strangers(pool, axis=1))
-    return find_hits(samples(pool), mine, index, DecontaminateConfig(), DedupConfig())
+    return find_hits(samples(pool), mine, index, DecontaminateConfig(), ImageCopyConfig(), 0.85)
 
 
 @pytest.fixture(scope="module")

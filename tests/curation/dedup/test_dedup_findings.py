@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from curation.dedup import DedupConfig, DedupResult, deduplicate
-from curation.dedup.conflicts import chosen
 from curation.dedup.leaks import stricter
+from curation.matching.lettered_options import chosen
 from medsift import records
 from medsift.storage.vectors import ContentVectors
 from medsift.text import normalise_answer

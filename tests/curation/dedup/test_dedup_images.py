@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from curation.dedup.config import ImageCopyConfig
 from curation.matching.image_copies import Copies, ImageSet, find_copies, image_set, pair_similarity
+from curation.matching.settings import ImageCopyConfig
 from curation.neighbors import NeighborsConfig, Pairs, iter_hamming
 from medsift import records
 from medsift.storage.vectors import ContentVectors

@@ -6,10 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation.dedup.config import SampleConfig, SemanticConfig
+from curation.dedup.config import SemanticConfig
 from curation.dedup.samples import Pictures
 from curation.dedup.semantic import joint_vectors
 from curation.matching.image_copies import image_set
+from curation.matching.settings import SampleConfig
 from curation.matching.text_match import Conversations, compare, read_conversations
 from medsift import records
 from medsift.storage.vectors import ContentVectors

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from curation.exports import export
 from curation.exports.licences import hub_licences, licence_url
+from curation.exports.write_export import export
 
 
 @pytest.fixture(scope="module")

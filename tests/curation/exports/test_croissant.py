@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from curation.exports import FORMATS, export, hf
+from curation.exports import FORMATS, hf
 from curation.exports.croissant import CONTEXT
+from curation.exports.write_export import export
 from medsift.manifest import read
 
 

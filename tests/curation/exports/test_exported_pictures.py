@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageCms
 
-from curation.exports import export
+from curation.exports.write_export import export
 from medsift.errors import InputError, ManifestError, UsageError
 from medsift.images import ImagesConfig, decode
 from tests.curation.exports.conftest import image_id
@@ -246,9 +246,9 @@ def test_a_picture_of_more_pixels_than_the_run_allows_is_refused_unread(
 
 def test_an_export_that_the_manifest_cannot_note_says_that_it_is_there(odd, tmp_path, monkeypatch):
     def refuse(*given: Any) -> None:
-        raise ManifestError("the disk is full")
+        raise ManifestError("the disk is full", code="manifest_unreadable")
 
-    monkeypatch.setattr("curation.exports.append_tables", refuse)
+    monkeypatch.setattr("curation.exports.write_export.append_tables", refuse)
     with pytest.raises(ManifestError, match=r"complete in .*out.*no note of it: the disk is full"):
         export(odd, "messages", tmp_path / "out")
     assert len((tmp_path / "out").read_text().splitlines()) == len(KINDS)

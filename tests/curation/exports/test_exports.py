@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from curation.exports import FORMATS, export
+from curation.exports import FORMATS
+from curation.exports.write_export import export
 from medsift.errors import InputError, ManifestError, StorageError, UsageError
 from medsift.manifest import RunRecord, read, write_manifest
 

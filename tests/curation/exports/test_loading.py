@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from curation.exports import export
+from curation.exports.write_export import export
 from curation.sources.hf import HfReader
 from medsift.images.blob_store import BlobStore
 from medsift.manifest import selected

@@ -210,7 +210,7 @@ class NeedyConfig(ScorerConfig):
     kind: Literal["needy"]
 
     def fingerprint(self) -> Any:
-        raise ModelError("no model at nowhere; install it")
+        raise ModelError("no model at nowhere; install it", code="model_unloadable")
 
 
 def needy(recipe: Recipe) -> Recipe:

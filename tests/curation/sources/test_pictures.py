@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from curation.sources.cells import list_value
+from curation.sources.cell_values import list_value
 from curation.sources.conversations import read_conversation
-from curation.sources.faults import RowFault
 from curation.sources.pictures import looks_like_picture, pictures_of, store_image
+from curation.sources.row_faults import RowFault
 from medsift.images.blob_store import BlobStore
 from tests.curation.sources.every_format import FORMATS, read
 

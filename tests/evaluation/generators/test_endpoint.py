@@ -22,8 +22,8 @@ from evaluation.generators.messages import candidate_probabilities, data_url, to
 from evaluation.records import ITEMS
 from medsift.config import Config
 from medsift.errors import ModelError, RecipeError, UsageError
-from medsift.models.image_text import MARK
 from medsift.recipe_yaml import validated
+from medsift.vocabulary import IMAGE_MARK
 
 KEY = "sk-not-for-eyes-0123456789"
 VARIABLE = "MEDSIFT_TEST_KEY"
@@ -297,7 +297,7 @@ def opened(url):
 
 def test_pictures_stand_where_their_marks_do(served, config):
     first, second = noise(5, 3), noise(4, 4, "L")
-    turns = (("user", f"{MARK}Before {MARK} and after?"),)
+    turns = (("user", f"{IMAGE_MARK}Before {IMAGE_MARK} and after?"),)
     asked = Request("b", "i", "original", turns, (first, second))
     config().build(NO_ITEMS).generate([asked])
     parts = served.requests[0]["messages"][0]["content"]
@@ -313,7 +313,7 @@ def test_pictures_stand_where_their_marks_do(served, config):
 @pytest.mark.parametrize("marks", [0, 1, 3])
 def test_marks_without_a_picture_are_refused(marks):
     with pytest.raises(UsageError, match=f"{marks} marks for 2 pictures"):
-        to_messages((("user", MARK * marks + "q"),), [noise(2, 2)] * 2, "png")
+        to_messages((("user", IMAGE_MARK * marks + "q"),), [noise(2, 2)] * 2, "png")
 
 
 @pytest.mark.parametrize("size", [(640, 480), (3, 2000), (10, 10)])

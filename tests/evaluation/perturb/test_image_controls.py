@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from curation.matching.same_pictures import find_same
 from evaluation.perturb.apply import find_variant, show, vary
-from evaluation.perturb.copies import find_same
 from evaluation.perturb.image_swaps import Donors
 from evaluation.perturb.perturbation import Skip
 from evaluation.records import ITEMS

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from curation.sources.faults import RowFault
+from curation.sources.row_faults import RowFault
 from medsift.text import shown
+from medsift.vocabulary import IMAGE_MARK
 
-MARKER: Final = "<image>"
 MARK_UNREAD: Final = "picture_mark_unread"
 MEDIA_UNREAD: Final = "malformed_messages"
 TALK: Final = "{name}: {mark} is part of the sentence, not a mark"
@@ -63,11 +63,12 @@ class Marks:
             return text
         self._check_media(text, name)
         found = _PICTURE.sub(self._mark, text)
-        rest = _STRANGE.search(found.replace(MARKER, ""))
+        rest = _STRANGE.search(found.replace(IMAGE_MARK, ""))
         if rest is not None:
             raise RowFault(
                 MARK_UNREAD,
-                f"{name}: a picture mark that is not read: {shown(rest.group())}; write {MARKER}",
+                f"{name}: a picture mark that is not read: {shown(rest.group())};"
+                f" write {IMAGE_MARK}",
             )
         return found
 
@@ -80,12 +81,13 @@ class Marks:
                 raise RowFault(
                     MARK_UNREAD,
                     f"mark {match.group()!r} is picture {self.seen + 1} of the text; number the"
-                    f" pictures from 1 in the order in which they first appear, or write {MARKER}",
+                    " pictures from 1 in the order in which they first appear, or write"
+                    f" {IMAGE_MARK}",
                 )
         elif match["path"] is not None:
             self.paths.append(match["path"].strip())
         self.seen += 1
-        return MARKER
+        return IMAGE_MARK
 
     def _check_media(self, text: str, name: str) -> None:
         for match in _MEDIA.finditer(text):

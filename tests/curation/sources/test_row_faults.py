@@ -10,10 +10,10 @@ import pytest
 from benchmarks import fuzz_rows
 from curation import ingest as ingesting
 from curation.ingest import IngestConfig, ingest
-from curation.sources import rows as building
-from curation.sources.faults import FOREIGN, UNREADABLE
+from curation.sources import build_rows as building
 from curation.sources.llava import LlavaReader
 from curation.sources.messages import MessagesReader
+from curation.sources.row_faults import FOREIGN, UNREADABLE
 from curation.sources.table import TableReader
 from medsift import records
 from tests.curation.sources.every_format import FORMATS, read, rows_of

@@ -32,7 +32,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from curation.sources.batches import Batch, find_column, string_array
+from curation.sources.record_batches import Batch, find_column, string_array
 from medsift.errors import InputError
 from medsift.vocabulary import Split, split_of
 
@@ -183,7 +183,11 @@ def _splits(
     found = {name: _said(source, name, item, spoken) for name, item in words.items()}
     base = root.split("?")[0].rstrip("/").rpartition("/")[2]
     if names and not any(found.values()) and _may_be_held_out(base):
-        raise InputError(_question(source, f"the folder {base!r}", base))
+        raise InputError(
+            _question(source, f"the folder {base!r}", base),
+            code="split_unclear",
+            source=source,
+        )
     return found
 
 
@@ -233,7 +237,12 @@ def _said(source: str, name: str, words: _Words, spoken: Mapping[str, set[str]])
     maybe -= sure
     if maybe or len(sure) > 1:
         which = " or ".join(sorted(sure | maybe))
-        raise InputError(_question(source, f"the file {name!r}", which))
+        raise InputError(
+            _question(source, f"the file {name!r}", which),
+            code="split_unclear",
+            source=source,
+            file=name,
+        )
     return split_of(next(iter(sure))) if sure else None
 
 

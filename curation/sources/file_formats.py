@@ -13,9 +13,16 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 
 from curation.sources import csvfiles, jsonfiles, jsonshapes, parquetfiles
-from curation.sources.batches import BATCH_BYTES, BATCH_ROWS, Bad, Batch, read_record, untyped_batch
 from curation.sources.files import InputFile
 from curation.sources.reader import Kind, Shard
+from curation.sources.record_batches import (
+    BATCH_BYTES,
+    BATCH_ROWS,
+    Bad,
+    Batch,
+    read_record,
+    untyped_batch,
+)
 from medsift.errors import InputError
 from medsift.storage.locations import open_input, without_query
 
@@ -71,7 +78,11 @@ def format_of(name: str, uri: str, reading: Reading) -> Kind:
     found = suffix_format(name) if declared == "auto" else declared
     if found is None:
         raise InputError(
-            f"{name}: no format known for this suffix; set format to one of {sorted(set(SUFFIXES))}"
+            f"{name}: no format known for this suffix; set format to one of "
+            f"{', '.join(sorted(set(SUFFIXES)))}",
+            code="source_format_unknown",
+            file=name,
+            known=sorted(set(SUFFIXES)),
         )
     if found not in ("json", "jsonl"):
         return found
@@ -173,9 +184,17 @@ def opened(uri: str) -> Iterator[Any]:
             with gzip.open(raw) as stream:
                 yield stream
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{name}: the gzip packing is broken ({error}); fetch it again") from error
+        raise InputError(
+            f"{name}: the gzip packing is broken ({error}); fetch it again",
+            code="file_broken",
+            file=name,
+        ) from error
     except OSError as error:
-        raise InputError(f"{name}: cannot be read: {error}") from error
+        raise InputError(
+            f"{name}: cannot be read: {error}",
+            code="file_unreadable",
+            path=name,
+        ) from error
 
 
 def _is_gzip(uri: str) -> bool:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.sources.batches import Batch
-from curation.sources.mapping import Mapper
+from curation.sources.column_mapping import Mapper
+from curation.sources.record_batches import Batch
 from curation.sources.table import TableReader
 from medsift.errors import RecipeError
 from medsift.images.blob_store import BlobStore

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.sources.arrays import as_values, is_bytes, is_container, is_list, without_nan
-from curation.sources.batches import Bad, Batch, find_column
+from curation.sources.arrow_values import as_values, is_bytes, is_container, is_list, without_nan
 from curation.sources.expressions import column_names, engine, unrepeatable
-from curation.sources.failing import failing_rows, mapping_fault
+from curation.sources.failed_expressions import failing_rows, mapping_fault
 from curation.sources.files import nearest
+from curation.sources.record_batches import Bad, Batch, find_column
 from curation.sources.sidecar_files import beside_columns
 from medsift.errors import InputError, RecipeError
 from medsift.records import TAGS
@@ -106,11 +106,17 @@ class Mapper:
                     if whole is not None:
                         raise RecipeError(
                             f"columns.{target} = {whole!r} is a column's name, not SQL; write"
-                            f" '{quoted(whole)}'"
+                            f" '{quoted(whole)}'",
+                            code="expression_invalid",
+                            target=target,
                         )
                     raise InputError(
                         f"columns.{target} names {name!r}, which the input does not have"
-                        f"{nearest(name, present)} (it has: {', '.join(present) or 'nothing'})"
+                        f"{nearest(name, present)} (it has: {', '.join(present) or 'nothing'})",
+                        code="source_column_unknown",
+                        target=target,
+                        column=name,
+                        known=present,
                     )
         _check_targets(self.named)
         _check_repeatable(self.named)
@@ -280,12 +286,18 @@ class Mapper:
             select = _as_text(target, text, plain=target in PLAIN)
             rows = self.connection.sql(f"SELECT {select} FROM batch").fetchall()
         except duckdb.Error as error:
-            raise RecipeError(f"columns.{target} = {text!r} cannot run: {_line(error)}") from error
+            raise RecipeError(
+                f"columns.{target} = {text!r} cannot run: {_line(error)}",
+                code="expression_invalid",
+                target=target,
+            ) from error
         finally:
             self.connection.unregister("batch")
         if rows:
             raise RecipeError(
-                f"columns.{target} = {text!r} is an aggregate; write an expression over one row"
+                f"columns.{target} = {text!r} is an aggregate; write an expression over one row",
+                code="expression_invalid",
+                target=target,
             )
 
 
@@ -297,7 +309,9 @@ def _check_repeatable(columns: Mapping[str, str]) -> None:
         if (what := unrepeatable(text)) is not None:
             raise RecipeError(
                 f"columns.{target} = {text!r} uses {what!r}, whose value would depend on more"
-                " than the row; write an expression over one row"
+                " than the row; write an expression over one row",
+                code="expression_invalid",
+                target=target,
             )
 
 
@@ -317,7 +331,11 @@ def _names_of(target: str, text: str) -> frozenset[str]:
     except RecipeError as error:
         plain = text.strip()
         hint = f"; for a column of that name write '{quoted(plain)}'" if WORDS.match(plain) else ""
-        raise RecipeError(f"columns.{target}: {error}{hint}") from error
+        raise RecipeError(
+            f"columns.{target}: {error}{hint}",
+            code="expression_invalid",
+            target=target,
+        ) from error
 
 
 def _check_targets(columns: Mapping[str, str]) -> None:
@@ -326,7 +344,12 @@ def _check_targets(columns: Mapping[str, str]) -> None:
     for target in columns:
         meant = target.strip().casefold()
         if meant in names and target not in names:
-            raise RecipeError(f"columns.{target}: targets are in lower case; write {meant}")
+            raise RecipeError(
+                f"columns.{target}: targets are in lower case; write {meant}",
+                code="target_misspelled",
+                target=target,
+                meant=meant,
+            )
 
 
 def _kinds(batch: Batch, column: str | None) -> Mapping[int, str]:

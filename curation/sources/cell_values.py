@@ -8,7 +8,7 @@ import math
 import re
 from typing import Any, Final
 
-from curation.sources.batches import too_deep, whole_text
+from curation.sources.record_batches import too_deep, whole_text
 from medsift.errors import InputError
 from medsift.text import shown
 
@@ -57,7 +57,10 @@ def json_value(value: Any) -> Any:
     try:
         found = json.loads(value, parse_constant=lambda _: None)
     except RecursionError as error:
-        raise InputError(f"{shown(value)} is nested too deeply") from error
+        raise InputError(
+            f"{shown(value)} is nested too deeply",
+            code="value_nested_too_deeply",
+        ) from error
     except ValueError:
         return value
     if _SURROGATE.search(value):
@@ -82,14 +85,20 @@ def list_value(value: Any) -> Any:
 def check_depth(value: Any) -> None:
     """Raise InputError where lists and objects stand in each other more than 32 deep."""
     if too_deep(value, DEEPEST):
-        raise InputError(f"a cell is nested more than {DEEPEST} deep")
+        raise InputError(
+            f"a cell is nested more than {DEEPEST} deep",
+            code="value_nested_too_deeply",
+        )
 
 
 def _parsed(text: str, written: str) -> Any:
     try:
         return json.loads(text)
     except RecursionError as error:
-        raise InputError(f"{shown(written)} is nested too deeply") from error
+        raise InputError(
+            f"{shown(written)} is nested too deeply",
+            code="value_nested_too_deeply",
+        ) from error
     except ValueError:
         return written
 

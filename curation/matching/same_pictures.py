@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from curation.dedup.config import ImageCopyConfig
 from curation.matching.image_copies import HASH_BITS, ImageSet, find_copies
+from curation.matching.settings import ImageCopyConfig
 from curation.neighbors import NeighborsConfig
 from medsift.errors import StorageError
 from medsift.images import ImageError, ImagesConfig, decode

@@ -11,13 +11,13 @@ from typing import Any, Final
 import pyarrow as pa
 
 from curation.sources.answers import AnswerIndex, choose
-from curation.sources.batches import Bad, whole_text
-from curation.sources.cells import is_nothing, list_value
+from curation.sources.cell_values import is_nothing, list_value
+from curation.sources.column_mapping import ALIASES, CONTENT, Mapped
 from curation.sources.conversations import Chat, Turn, read_conversation, read_history
-from curation.sources.faults import FOREIGN, RowFault, bad_row
-from curation.sources.mapping import ALIASES, CONTENT, Mapped
-from curation.sources.marks import Marks, turn_names
+from curation.sources.picture_marks import Marks, turn_names
 from curation.sources.pictures import MALFORMED, pictures_of, store_image
+from curation.sources.record_batches import Bad, whole_text
+from curation.sources.row_faults import FOREIGN, RowFault, bad_row
 from curation.sources.sidecar_values import check_media, options_beside, value_beside
 from medsift import records
 from medsift.errors import InputError

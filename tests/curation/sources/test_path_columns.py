@@ -19,7 +19,7 @@ from curation.sources.hf import HfReader
 from curation.sources.image_folder import ImageFolderReader
 from curation.sources.llava import LlavaReader
 from curation.sources.messages import MessagesReader
-from curation.sources.origin import folders_of, origins, partitions
+from curation.sources.path_columns import folders_of, origins, partitions
 from curation.sources.table import TableReader
 from curation.sources.webdataset import WebDatasetReader
 from medsift.errors import InputError

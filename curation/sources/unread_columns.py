@@ -8,13 +8,13 @@ from typing import Final
 
 import pyarrow as pa
 
-from curation.sources.arrays import as_values, is_container
-from curation.sources.batches import find_column
-from curation.sources.cells import is_nothing
+from curation.sources.arrow_values import as_values, is_container
+from curation.sources.cell_values import is_nothing
+from curation.sources.column_mapping import Mapper, has_target
 from curation.sources.conversations import read_history
-from curation.sources.mapping import Mapper, has_target
 from curation.sources.pictures import looks_like_picture
 from curation.sources.reader import Unread
+from curation.sources.record_batches import find_column
 from curation.sources.sidecar_files import CHAT_ONLY, PAIR_ONLY, beside_columns
 from medsift.vocabulary import split_of
 

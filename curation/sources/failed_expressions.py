@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.sources.batches import Bad
+from curation.sources.record_batches import Bad
 
 SHOWN: Final = 80
 

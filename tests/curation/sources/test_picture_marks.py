@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from curation.sources.faults import RowFault
-from curation.sources.marks import MARK_UNREAD, MARKER, MEDIA_UNREAD, Marks
+from curation.sources.picture_marks import MARK_UNREAD, MEDIA_UNREAD, Marks
+from curation.sources.row_faults import RowFault
+from medsift.vocabulary import IMAGE_MARK
 from tests.curation.sources.every_format import FORMATS, asked, read
 
 
@@ -27,7 +28,7 @@ def settled(*texts):
 )
 def test_every_known_mark_is_the_one_mark(mark):
     (text,), marks = settled(f"{mark}\nWhat is it?")
-    assert text == f"{MARKER}\nWhat is it?"
+    assert text == f"{IMAGE_MARK}\nWhat is it?"
     assert (marks.seen, marks.paths) == (1, [])
 
 
@@ -42,12 +43,12 @@ def test_a_path_inside_the_mark_is_the_picture(kind, tmp_path):
         return
     root = tmp_path.resolve() / "img"
     assert row["images"] == [str(root / "a/one.png"), str(root / "two b.png")]
-    assert asked(row) == f"{MARKER}\n{MARKER}\nCompare"
+    assert asked(row) == f"{IMAGE_MARK}\n{IMAGE_MARK}\nCompare"
 
 
 def test_numbered_marks_stand_in_order_and_later_ones_are_mentions():
     texts, marks = settled("<image_1> and <image_2>: is <image 2> worse?", "see <image1>")
-    assert texts == [f"{MARKER} and {MARKER}: is image 2 worse?", "see image 1"]
+    assert texts == [f"{IMAGE_MARK} and {IMAGE_MARK}: is image 2 worse?", "see image 1"]
     assert marks.seen == 2
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from curation.sources.batches import Bad
+from curation.sources.record_batches import Bad
 
 # The work on one row reads data that nobody checked: values of any type and shape, text in any
 # state. What Python raises over such a value is one of these, wherever in that work it happens,
