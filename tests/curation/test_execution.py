@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from medsift.errors import StorageError
 from medsift.execution import LocalExecutor, begin_stream, pack
 from medsift.storage.parts import count_rows, parts, read_folder
+from tests.expect import raises_code
 
 SCHEMA = pa.schema([("number", pa.int64())])
 
@@ -59,7 +59,7 @@ def test_an_interrupted_stream_repeats_only_unfinished_items(tmp_path):
 
 def test_a_disk_that_refuses_is_one_storage_error_and_leaves_no_part(tmp_path):
     (tmp_path / "squares").write_text("a file where a folder must go")
-    with pytest.raises(StorageError, match="cannot write under"):
+    with raises_code("disk_refused", path=str(tmp_path)):
         LocalExecutor().stream([[1]], lambda: squares, tmp_path, lambda rows: None)
     assert not list(tmp_path.glob("finished/*"))
 

@@ -107,8 +107,8 @@ def test_the_doctor_reports_the_files(decoys):
     assert others.keys() == set(ROOMS) - {"ray_jobs"}
     finding = doctor.package_names(decoys)
     assert finding.status == "WARN"
-    assert finding.mend
-    assert all(path in finding.found for path in others.values())
+    assert finding.fix
+    assert all(path in finding.detail for path in others.values())
 
 
 def test_the_doctor_is_content_without_them(tmp_path):

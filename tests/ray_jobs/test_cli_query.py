@@ -80,7 +80,8 @@ def test_a_statement_that_is_refused_is_one_line_and_status_2(run_dir, capfd, sq
 
 
 def test_an_output_that_cannot_be_written_is_one_line_and_status_3(run_dir, capfd, tmp_path):
-    target = tmp_path / "absent" / "answer.csv"
+    (tmp_path / "file").write_text("")
+    target = tmp_path / "file" / "answer.csv"
     assert run(["query", str(run_dir), SQL, "--format", "csv", "--output", str(target)]) == 3
     said = capfd.readouterr()
     assert said.err.startswith("error[output_unwritable]: ")

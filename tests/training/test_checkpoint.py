@@ -11,6 +11,7 @@ import torch
 from medsift.errors import ModelError, StorageError
 from medsift.models.adapters import with_adapter
 from medsift.storage.atomic import atomic_folder
+from tests.expect import raises_code
 from tests.training.conftest import recipe
 from tests.vision_models import llava, saved
 from training.base_model import Base, load_base
@@ -133,7 +134,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path):
 def test_a_disk_that_refuses_is_a_storage_error(tmp_path: Path):
     (tmp_path / "file").write_text("x")
     with (
-        pytest.raises(StorageError, match=r"choose another checkpoints\.storage"),
+        raises_code("disk_refused"),
         atomic_folder(tmp_path / "file" / "step-000001"),
     ):
         pass

@@ -12,6 +12,7 @@ from PIL import Image
 from curation.encoders import embedded
 from curation.encoders.embedded import EmbeddedConfig, EmbeddedEncoder
 from medsift.errors import ModelError
+from medsift.models.efficientnet import image_weights
 
 WORDS = [
     "is",
@@ -50,7 +51,7 @@ def test_folded_model_equals_the_packages_own(encoder: EmbeddedEncoder) -> None:
     from efficientnet_lite_pytorch import EfficientNet
 
     original = EfficientNet.from_pretrained(
-        "efficientnet-lite0", weights_path=str(embedded.image_weights())
+        "efficientnet-lite0", weights_path=str(image_weights())
     ).eval()
     pixels = pictures(3)
     with torch.inference_mode():

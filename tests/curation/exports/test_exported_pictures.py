@@ -19,6 +19,7 @@ from curation.exports.write_export import export
 from medsift.errors import InputError, ManifestError, UsageError
 from medsift.images import ImagesConfig, decode
 from tests.curation.exports.conftest import image_id
+from tests.expect import raises_code
 
 FORMATS = ("hf", "llava", "messages", "sharegpt", "webdataset")
 BY_PATH = ("llava", "messages", "sharegpt")
@@ -249,6 +250,6 @@ def test_an_export_that_the_manifest_cannot_note_says_that_it_is_there(odd, tmp_
         raise ManifestError("the disk is full", code="manifest_unreadable")
 
     monkeypatch.setattr("curation.exports.write_export.append_tables", refuse)
-    with pytest.raises(ManifestError, match=r"complete in .*out.*no note of it: the disk is full"):
+    with raises_code("manifest_unreadable"):
         export(odd, "messages", tmp_path / "out")
     assert len((tmp_path / "out").read_text().splitlines()) == len(KINDS)

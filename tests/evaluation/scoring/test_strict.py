@@ -97,6 +97,8 @@ def test_markdown_does_not_count(item, reply, dress):
     line = " ".join(reply.split())
     # "> 5 cm" is a comparison and no quotation, a lone "-" a sign and no bullet.
     assume(line and not (dress.startswith(">") and line[:1].isdigit()))
+    # Before reasoning that never ends, the mark is all that was answered.
+    assume(not line.startswith("<think>"))
     assert verdict(item, dress.format(line)) == verdict(item, line)
 
 
