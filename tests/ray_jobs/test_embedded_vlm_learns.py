@@ -78,6 +78,7 @@ def trained(run: Path) -> Training:
     return train_here(TrainingRecipe.model_validate(wanted)).training
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_loss_falls(trained: Training):
     losses = [line["loss"] for line in read_lines(trained.folder / STEPS)]
@@ -85,6 +86,7 @@ def test_the_loss_falls(trained: Training):
     assert np.mean(losses[-8:]) < np.mean(losses[:8]) / 2
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_with_the_right_picture_it_answers_better_than_with_another_or_none(
     run: Path, trained: Training, tmp_path: Path

@@ -34,6 +34,7 @@ from training.run import train_here
 from training.training_id import CHECKPOINTS, open_training
 
 
+@pytest.mark.nightly
 @pytest.mark.ray
 def test_two_workers_one_killed_end_as_one_that_accumulates_twice(
     ray_session: None,
@@ -77,6 +78,7 @@ def bucket(object_store: str) -> str:
     return f"s3://trainings/all?{server}"
 
 
+@pytest.mark.nightly
 @pytest.mark.ray
 def test_begun_here_it_goes_on_with_pictures_from_ray_data_and_after_an_error_here_again(
     ray_session: None, qwen: Path, run: Path, uninterrupted: Path

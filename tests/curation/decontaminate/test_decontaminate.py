@@ -104,6 +104,7 @@ def radiographs(vqa_rad: Path) -> dict[str, Image.Image]:
     return {path.stem: Image.open(path).convert("L") for path in files}
 
 
+@pytest.mark.nightly
 def test_altered_copies_of_benchmark_pictures_are_confirmed_and_nothing_else(
     radiographs: dict[str, Image.Image],
 ) -> None:

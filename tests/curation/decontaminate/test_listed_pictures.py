@@ -160,6 +160,7 @@ def halves(vqa_rad: Path) -> tuple[dict[str, Picture], dict[str, Picture]]:
     return dict(list(pictures.items())[::2]), dict(list(pictures.items())[1::2])
 
 
+@pytest.mark.nightly
 def test_altered_real_pictures_are_listed_without_help_of_an_encoder(halves) -> None:
     bench = dict(list(halves[0].items())[::5])
     pool = {
@@ -180,6 +181,7 @@ def test_altered_real_pictures_are_listed_without_help_of_an_encoder(halves) -> 
     assert not any("mirrored" in row for row, _ in confirmed)
 
 
+@pytest.mark.nightly
 def test_few_of_other_real_pictures_are_listed(halves) -> None:
     bench, pool = halves
     found = hits(pool, bench)

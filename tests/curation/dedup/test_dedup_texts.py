@@ -98,6 +98,7 @@ def test_the_survivors_are_those_of_a_comparison_with_every_earlier_row(seed: in
     assert 2 < len(kept) < len(lines)
 
 
+@pytest.mark.nightly
 def test_a_wording_that_thousands_share_costs_no_more_than_its_rows() -> None:
     text = " ".join(WORDS)
     spelled = [text.replace("sana", f"sana{',' * row}") for row in range(7_000)]
@@ -106,6 +107,7 @@ def test_a_wording_that_thousands_share_costs_no_more_than_its_rows() -> None:
     assert set(result.decisions["reason"].to_pylist()) == {"near_text"}
 
 
+@pytest.mark.nightly
 def test_thousands_of_reports_that_differ_in_a_number_all_stay_without_a_comparison() -> None:
     report = " ".join(WORDS * 4)
     lines = [line(row, f"{report} measures {row} mm") for row in range(3_000)]

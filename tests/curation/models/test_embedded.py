@@ -33,6 +33,7 @@ NEXT = (
 )
 
 
+@pytest.mark.nightly
 def test_weights_tokens_and_template_are_those_of_transformers_own_reader() -> None:
     ours = EmbeddedModelConfig().build()
     assert weights_of(ours.model) == WEIGHTS

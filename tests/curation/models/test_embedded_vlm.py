@@ -201,6 +201,7 @@ def test_gradients_reach_projector_and_places_and_never_the_frozen_tower(
     assert {name for name, _ in trained.named_parameters()} == freed.keys()
 
 
+@pytest.mark.nightly
 def test_gradient_checkpointing_changes_nothing(made: ImageTextModel, trained: Any) -> None:
     given = inputs(made.processor, QUESTIONS, "a lung")
     plain = gradients(trained, given)
@@ -233,6 +234,7 @@ def shown(case: Case) -> Image.Image:
     return Image.fromarray(to_bytes(paint(case, 0)))
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_adapters_learn_beside_the_whole_projector_and_load_again(
     made: ImageTextModel, folder: Path, tmp_path: Path

@@ -145,6 +145,7 @@ def test_ratio_by_hand() -> None:
     np.testing.assert_array_equal(ratio(losses), [0.5, 1.5, np.nan, np.nan])
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_real_answers_are_likelier_after_their_own_questions(
     medical_text: Path, tmp_path: Path

@@ -21,6 +21,7 @@ from tests.curation.scoring.test_language import (  # noqa: F401 - fixtures
 )
 
 
+@pytest.mark.nightly
 @pytest.mark.ray
 def test_a_worker_of_ray_finds_the_same_losses(
     saved: TransformersModelConfig,

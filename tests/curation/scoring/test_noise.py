@@ -21,7 +21,11 @@ from medsift.execution import LocalExecutor
 
 ALIGNMENT = AlignmentConfig(kind="alignment")
 LABEL_NOISE = LabelNoiseConfig(kind="label_noise")
-SEEDS = [11, pytest.param(12, marks=pytest.mark.slow), pytest.param(13, marks=pytest.mark.slow)]
+SEEDS = [
+    11,
+    pytest.param(12, marks=pytest.mark.nightly),
+    pytest.param(13, marks=pytest.mark.nightly),
+]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -135,6 +139,7 @@ def test_the_less_likely_an_answer_the_likelier_it_is_wrong() -> None:
     assert probability_wrong(odds([p], [2]), rate=0.1)[0] == pytest.approx(wrong, abs=0.005)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_real_pictures_that_were_exchanged_fall_behind(
     vqa_rad, vectors, tmp_path, make_context

@@ -106,6 +106,7 @@ def test_the_published_split_reads_whole(vqa_rad, tmp_path):
         assert (result.rows_in, result.samples.num_rows) == (count, count)
 
 
+@pytest.mark.nightly
 def test_medquad_streams_from_gzip(medical_text, tmp_path):
     columns = {"task_type": "qtype", "language": "'en'", "collection": "collection", "id": "id"}
     path = str(medical_text / "medquad_answered.jsonl.gz")

@@ -30,7 +30,7 @@ def covered(simulation, groups, kind, mean, icc):
     return 100 * np.mean((low <= mean) & (mean <= high))
 
 
-@pytest.mark.parametrize("groups", [63, 203])
+@pytest.mark.parametrize("groups", [63, pytest.param(203, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("mean", [0.5, 0.9])
 def test_many_clusters_cover_93_to_97_percent(simulated, groups, mean):
     simulation = simulated(seed=10)
@@ -54,7 +54,7 @@ def test_twenty_clusters_with_rare_wrong_answers_err_on_the_side_of_caution(simu
             assert 93 <= covered(simulation, 20, kind, 0.9, icc) <= 98.5, (icc, kind)
 
 
-@pytest.mark.parametrize("groups", [20, 63, 203])
+@pytest.mark.parametrize("groups", [20, 63, pytest.param(203, marks=pytest.mark.nightly)])
 def test_a_few_clusters_that_hold_most_items_are_not_trusted_too_far(simulated, groups):
     # A bootstrap-t covers 87% here: in many sets none of the large clusters is wrong.
     simulation = simulated(seed=15)
@@ -63,7 +63,7 @@ def test_a_few_clusters_that_hold_most_items_are_not_trusted_too_far(simulated, 
             assert 93 <= covered(simulation, groups, "pareto", mean, icc) <= 99, (mean, icc)
 
 
-@pytest.mark.parametrize("groups", [63, 203])
+@pytest.mark.parametrize("groups", [63, pytest.param(203, marks=pytest.mark.nightly)])
 def test_differences_cover_93_to_97_percent(simulated, groups):
     simulation = simulated(seed=13)
     for apart, gain, icc in ((0.1, 0.04, 0.0), (0.1, 0.04, 0.6), (0.3, 0.0, 0.3)):
@@ -74,7 +74,7 @@ def test_differences_cover_93_to_97_percent(simulated, groups):
             assert 93 <= 100 * held.mean() <= 97, (apart, icc, kind)
 
 
-@pytest.mark.parametrize("groups", [63, 203])
+@pytest.mark.parametrize("groups", [63, pytest.param(203, marks=pytest.mark.nightly)])
 def test_differences_over_uneven_clusters_err_on_the_side_of_caution(simulated, groups):
     # The bootstrap covers down to 88% here.
     simulation = simulated(seed=16)
