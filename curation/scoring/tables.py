@@ -61,14 +61,17 @@ def signed_weights(config: ScoresConfig) -> dict[str, float]:
 def _check(scorer: str, values: Doubles, n: int) -> None:
     if values.shape != (n,):
         raise InputError(
-            f"scorer {scorer!r} gave {values.shape} values for {n} samples", code="score_invalid"
+            f"scorer {scorer!r} gave {values.shape} values for {n} samples",
+            code="score_invalid",
+            scorer=scorer,
         )
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
         raise InputError(
             f"scorer {scorer!r} gave {len(infinite)} infinite values, the first at sample "
-            f"{infinite[0]}; NaN stands for a missing one",
+            f"{infinite[0]}; NaN means a missing one",
             code="score_invalid",
+            scorer=scorer,
         )
 
 

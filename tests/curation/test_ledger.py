@@ -8,7 +8,7 @@ import pytest
 from curation import ledger
 from curation.ledger import Balance
 from medsift import records
-from medsift.errors import LedgerError
+from tests.expect import raises_code
 
 ROWS = pa.schema([("row_id", pa.string())])
 
@@ -26,21 +26,21 @@ def test_every_row_kept_or_decided_once_passes():
 
 
 @pytest.mark.parametrize(
-    ("read", "kept", "decided", "words"),
+    ("read", "kept", "decided", "row"),
     [
-        (rows("a", "b"), rows("a"), dropped(), "have no fate.*'b'"),
-        (rows("a"), rows("a"), dropped("z"), "were never read.*'z'"),
-        (rows("a", "b"), rows("a", "b"), dropped("a"), "'a' was decided 2 times"),
-        (rows("a", "a"), rows("a"), dropped(), "'a' was read 2 times"),
+        (rows("a", "b"), rows("a"), dropped(), "b"),
+        (rows("a"), rows("a"), dropped("z"), "z"),
+        (rows("a", "b"), rows("a", "b"), dropped("a"), "a"),
+        (rows("a", "a"), rows("a"), dropped(), "a"),
     ],
 )
-def test_a_lost_invented_or_twice_judged_row_is_refused(read, kept, decided, words):
-    with pytest.raises(LedgerError, match=words):
+def test_a_lost_invented_or_twice_judged_row_is_refused(read, kept, decided, row):
+    with raises_code("ledger_unbalanced", row_id=row):
         ledger.check_rows(read, kept, decided)
 
 
 def test_a_stage_that_loses_a_row_is_named():
-    with pytest.raises(LedgerError, match=r"stage images is unbalanced: 3 rows in"):
+    with raises_code("ledger_unbalanced", stage="images"):
         ledger.check_stage(Balance("images", 3, 1, 1, 0))
 
 
@@ -50,5 +50,5 @@ def test_failures_count_against_the_tolerance(failed, allowed):
     if allowed:
         ledger.check_tolerance(balances, 100, 0.02)
     else:
-        with pytest.raises(LedgerError, match=r"3 of 100 rows failed \(3.00%\)"):
+        with raises_code("failures_above_tolerance", failed=3, rows=100):
             ledger.check_tolerance(balances, 100, 0.02)

@@ -23,9 +23,10 @@ from curation.scoring.tables import score_tables
 from curation.stage_outputs import Upstream
 from curation.stages import STAGES
 from curation.stages.score import ScoreStage, check_models
-from medsift.errors import InputError, ModelError, RecipeError, UsageError
+from medsift.errors import ModelError, RecipeError
 from medsift.execution import LocalExecutor
 from medsift.manifest import read
+from tests.expect import raises_code
 
 SCORED = (
     "scores.scorers=[{kind: image_quality}, {kind: text_quality}, {kind: alignment},"
@@ -178,7 +179,7 @@ def test_what_decides_a_score_decides_the_fingerprint(phantom_recipe, override) 
 def test_a_null_stratum_is_refused_in_one_line(phantom_run, phantom_recipe, tmp_path) -> None:
     shutil.copytree(phantom_run.run_dir, tmp_path / "run")
     recipe = phantom_recipe(SCORED, "strata=[license]")
-    with pytest.raises(UsageError, match="'license' is null in all") as caught:
+    with raises_code("stratum_tag_empty", tag="license") as caught:
         curate(recipe, tmp_path / "run", LocalExecutor())
     assert "\n" not in str(caught.value)
 
@@ -199,7 +200,7 @@ def test_vectors_that_are_not_finite_are_refused_in_one_line(
         replace(outputs, folder=part.parents[2] / outputs.folder.name)
         for outputs in phantom_run.upstream.values()
     ]
-    with pytest.raises(InputError, match="has norm") as caught:
+    with raises_code("vectors_invalid") as caught:
         load_pool(Upstream(copied), ("modality",), shared_space=False)
     assert "\n" not in str(caught.value)
 
@@ -221,15 +222,15 @@ def needy(recipe: Recipe) -> Recipe:
 def test_a_model_that_cannot_be_had_stops_a_run_before_it_starts(phantom_recipe, tmp_path) -> None:
     recipe = needy(phantom_recipe())
     for early in (lambda: check_models(recipe), lambda: ScoreStage().settings(recipe, {})):
-        with pytest.raises(ModelError, match="no model at nowhere"):
+        with raises_code("model_unloadable"):
             early()
     check_models(phantom_recipe(SCORED))
 
 
 def test_a_scorer_that_gives_infinite_or_too_few_values_is_named(noisy) -> None:
     n = len(noisy.pool)
-    for values, words in ((np.full(n, np.inf), "infinite"), (np.zeros(3), r"\(3,\) values")):
-        with pytest.raises(InputError, match=f"'broken' gave .*{words}"):
+    for values in (np.full(n, np.inf), np.zeros(3)):
+        with raises_code("score_invalid", scorer="broken"):
             score_tables(noisy.pool, {"broken": values}, ScoresConfig())
 
 

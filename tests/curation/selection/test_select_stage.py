@@ -8,9 +8,9 @@ import random
 import pytest
 
 from curation.pipeline import curate
-from medsift.errors import UsageError
 from medsift.execution import LocalExecutor
 from medsift.manifest import read, selected
+from tests.expect import raises_code
 
 KINDS = (
     "facility_location",
@@ -135,12 +135,12 @@ def test_a_second_run_reuses_the_selections(run, phantom_recipe):
 
 def test_a_run_whose_selection_cannot_be_made_writes_no_manifest(phantom_recipe, tmp_path):
     recipe = phantom_recipe('selections=[{"name": "much", "budget": 100000}]')
-    with pytest.raises(UsageError, match="100000 samples"):
+    with raises_code("budget_invalid"):
         curate(recipe, tmp_path, LocalExecutor())
     assert not (tmp_path / "manifest.duckdb").exists()
 
 
 def test_a_stratum_tag_that_is_null_everywhere_is_refused(phantom_recipe, tmp_path):
     recipe = phantom_recipe('selections=[{"name": "a", "budget": 5}]', "strata=[study_id]")
-    with pytest.raises(UsageError, match="'study_id' is null in all"):
+    with raises_code("stratum_tag_empty", tag="study_id"):
         curate(recipe, tmp_path, LocalExecutor())
