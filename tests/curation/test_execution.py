@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from medsift.execution import LocalExecutor, begin_stream, pack
 from medsift.storage.parts import count_rows, parts, read_folder
@@ -140,3 +145,45 @@ def test_the_plan_knows_the_rows_of_a_slice_and_not_the_table_around_it(tmp_path
     assert (tmp_path / "plan.json").read_bytes() == before
     begin_stream(slices(640, 64)[1:2], tmp_path)
     assert (tmp_path / "plan.json").read_bytes() != before
+
+
+class Killed(BaseException):
+    """Acts as a kill signal: nothing catches it."""
+
+
+def dies_after(groups: int):
+    """Return a worker that dies before it has yielded one more than `groups` groups of tables."""
+    left = groups
+
+    def worker(item):
+        nonlocal left
+        for tables in squares(item):
+            if left == 0:
+                raise Killed
+            left -= 1
+            yield tables
+
+    return worker
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    numbers=st.lists(st.integers(0, 9), min_size=1, max_size=8),
+    sizes=st.lists(st.integers(1, 4), min_size=2, max_size=4),
+    kills=st.lists(st.integers(0, 8), max_size=4),
+)
+def test_killed_anywhere_and_cut_otherwise_equals_uninterrupted(numbers, sizes, kills):
+    """Kill at every group of tables, then start again with the same or with other items."""
+
+    def cut(size):
+        return [numbers[start : start + size] for start in range(0, len(numbers), size)]
+
+    with TemporaryDirectory() as folder:
+        out = Path(folder)
+        for attempt, groups in enumerate(kills):
+            items = cut(sizes[attempt % len(sizes)])
+            with suppress(Killed):
+                LocalExecutor().stream(items, partial(dies_after, groups), out, lambda rows: None)
+        LocalExecutor().stream(cut(sizes[-1]), lambda: squares, out, lambda rows: None)
+        assert read(out) == [number * number for number in numbers]
+        assert not list(out.rglob("*.partial"))
