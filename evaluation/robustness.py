@@ -1,4 +1,4 @@
-"""What variants do to a model: drop, flips, worst case, rotations, and whether it looks.
+"""Measure what variants do to a model: drop, flips, worst case, rotations, and whether it looks.
 
 All from scored predictions, one line an item and variant; no model, no benchmark. Every figure is
 a mean over items with its interval by cluster, in the manifest's table `metrics`:

@@ -1,4 +1,4 @@
-"""What a training is: the same recipe on the same samples is the same one, with the same id."""
+"""Identify a training: the same recipe on the same samples has the same id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What selections are made of, asked of the manifest by SQL; answers are small at any size."""
+"""Describe selections by SQL over the manifest; answers are small at any size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an encoder is: pictures and texts to unit vectors, the same vector whatever the batch."""
+"""Define an encoder: pictures and texts to unit vectors, the same vector whatever the batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the report says, asked of the manifest; every answer is small whatever the run's size."""
+"""Read the report's figures from the manifest; every answer is small whatever the run's size."""
 
 from __future__ import annotations
 

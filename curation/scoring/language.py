@@ -1,4 +1,4 @@
-"""How likely answers are, with their question and without: what `ifd` and `perplexity` share.
+"""Compute how likely answers are with and without their question, for `ifd` and `perplexity`.
 
 Each distinct (conversation, answer) is put to a language model once, whichever scorers ask and in
 how many runs: losses are cached under the model's identity, and streamed so that a killed stage

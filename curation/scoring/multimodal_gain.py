@@ -1,4 +1,4 @@
-"""How much an answer's likelihood gains by the picture: what text alone cannot teach."""
+"""Score how much an answer's likelihood gains by the picture: what text alone cannot teach."""
 
 from __future__ import annotations
 

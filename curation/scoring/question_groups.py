@@ -1,4 +1,4 @@
-"""Who asks the same, and who answers the same: the classes that heads learn."""
+"""Group samples that ask the same, and answers that say the same: the classes that heads learn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well a subset stands for the pool, and what mass each of its samples stands for."""
+"""Measure how well a subset represents the pool, and what mass each of its samples represents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a method of selection is: settings that name it, and an order of picks within quotas."""
+"""Define a method of selection: settings that name it, and an order of picks within quotas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the place of a file says about its records: its name, partition keys, and its split.
+"""Read columns from a file's path: its name, partition keys, and its split.
 
 Every reader offers `filename` (the file below the source's root) and `row_index` (the record's
 place in it, from 0) as columns, and a folder `key=value` as a column `key`. Where a record has a

@@ -1,4 +1,4 @@
-"""How probable short answers are as the beginning of a reply."""
+"""Compute how probable short answers are as the beginning of a reply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What answers questions: models, endpoints, recordings and baselines behind one protocol."""
+"""Define a generator: models, endpoints, recordings and baselines that answer questions."""
 
 from __future__ import annotations
 

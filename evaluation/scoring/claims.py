@@ -1,4 +1,4 @@
-"""What a reply claims of each option: asserted, denied, or merely listed.
+"""Read what a reply claims of each option: asserted, denied, or merely listed.
 
 Works on text in which every mention of an option is one character (`mentions`). The text is cut
 into clauses, so that a negation reaches no further than its own clause. An option counts as

@@ -1,4 +1,4 @@
-"""What is wrong with a manifest that somebody else wrote or changed, when a command fails on it.
+"""Find what is wrong with somebody else's manifest, when a command fails on it.
 
 A manifest of ours keeps its layout, its JSON and its keys. One that does not is to blame for what a
 command then runs into; one that does leaves the blame with us.

@@ -1,4 +1,4 @@
-"""What a language model is here: loaded weights, the tokenizer or processor that feeds them."""
+"""Define a loaded language model: its weights, and the tokenizer or processor that feeds them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page tells, asked of the manifest: a study, its trials, their curves, the results."""
+"""Read the study page's figures from the manifest: trials, curves and results."""
 
 from __future__ import annotations
 
