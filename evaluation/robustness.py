@@ -87,7 +87,7 @@ def robustness(
     Args:
         scored: predictions with `parsed` and `score` and what names a cluster.
         resampling: draws and seed of the bootstrap.
-        removed: the control that stands for a removed picture in the four-way table.
+        removed: the control that represents a removed picture in the four-way table.
 
     Raises UsageError where an item has no original reply, is answered twice, lacks some of its
     rotations, or a variant is unknown.

@@ -115,7 +115,7 @@ class AnswerLosses:
 
 
 def losses_fingerprint(model: LanguageModelConfig, max_tokens: int) -> str:
-    """Identity of losses. Raises ModelError when the model cannot be had."""
+    """Identity of losses. Raises ModelError when the model cannot be loaded."""
     versions = [LOSSES_VERSION, FRAMING_VERSION, DIGITS]
     return records.fingerprint(["answer losses", versions, model.fingerprint(), max_tokens])
 

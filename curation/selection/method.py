@@ -55,7 +55,7 @@ class Candidates:
 
     @cached_property
     def mass(self) -> Indices:
-        """Input rows (n,) that each sample stands for."""
+        """Input rows (n,) that each sample represents."""
         return np.rint(self.pool.mass).astype(np.int64)
 
     @cached_property

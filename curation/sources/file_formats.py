@@ -151,7 +151,7 @@ def look(file: InputFile, reading: Reading) -> Looked:
 
 
 def in_batches(records: Iterable[Record], columns: Sequence[str]) -> Iterator[Batch]:
-    """Gather records into batches of strings, the unreadable ones beside the others."""
+    """Gather records into batches of strings, the unreadable ones next to the others."""
     good: list[tuple[int, dict[str, Any]]] = []
     bad: list[Bad] = []
     size = 0

@@ -96,7 +96,7 @@ class GeneratorConfig(Config):
     def fingerprint(self) -> str:
         """Identity of the replies: model, adapter and all settings that can change a reply.
 
-        Does not load the model. Raises ModelError when it cannot be had.
+        Does not load the model. Raises ModelError when it cannot be loaded.
         """
         raise NotImplementedError
 

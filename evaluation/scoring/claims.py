@@ -194,7 +194,7 @@ def _read_group(group: str, before: str, behind: str, claims: Claims, *, opens: 
         # "Lateral to the spleen" says where the answer lies.
         claims.landmarks |= places
     elif ALSO.match(behind):
-        # "B too": one more answer beside another.
+        # "B too": one more answer next to another.
         claims.asserted |= places
         claims.beside = True
     elif len(places) > 1:

@@ -36,7 +36,7 @@ ALWAYS_GIVEN: Final = {
     "samples": ("messages", "images", "place"),
     "selections": ("place", "created_at"),
 }
-"""What every run writes, beside the columns that are required of whoever writes a table."""
+"""What every run writes, next to the columns that are required of whoever writes a table."""
 REFERENCES: Final = (
     *((table.name, ("run_id",), "runs") for table in TABLES[1:]),
     ("samples", ("run_id", "row_id"), "rows"),

@@ -1,4 +1,4 @@
-"""`medsift select` adds to a finished run, whole or not at all, and repeats no work."""
+"""`medsift select` adds to a finished run, completely or not at all, and repeats no work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sharded weights take the same steps as whole ones, and a killed training goes on with them."""
+"""Sharded weights take the same steps as whole ones, and a killed training continues with them."""
 
 from __future__ import annotations
 

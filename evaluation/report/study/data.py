@@ -107,7 +107,7 @@ class Bench:
 
     @property
     def variants(self) -> list[str]:
-        """Variants beside the original."""
+        """Variants next to the original."""
         return sorted({str(line["variant"]) for line in self.results} - {ORIGINAL})
 
     @property

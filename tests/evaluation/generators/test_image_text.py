@@ -1,4 +1,4 @@
-"""Vision-language models: replies are those of a plain loop, whatever stands beside them."""
+"""Vision-language models: replies are those of a plain loop, whatever stands next to them."""
 
 from __future__ import annotations
 
