@@ -55,7 +55,7 @@ def merge(result: Path, output: Path, tolerance: float = TOLERANCE) -> Merged:
     Raises:
         UsageError: the training was a full one, or `output` is taken.
         InputError: there is no such result.
-        ModelError: base or adapter cannot be loaded, the base is another than the adapter was trained
+        ModelError: base or adapter cannot be loaded, the base is another than the one trained
             on, or logits differ by more than `tolerance`; nothing is left behind then.
     """
     told = read_lineage(result)
