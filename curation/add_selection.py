@@ -157,6 +157,7 @@ def _check_selected(run: FinishedRun) -> None:
             f"run {run.run_id} stopped for a person to look at its review list; set "
             "decontaminate.unresolved to keep or drop and curate again",
             code="run_waits_for_review",
+            run=run.run_id,
         )
 
 
@@ -192,6 +193,7 @@ def _check_equal(
                 f"run {run.run_id} has another selection {config.name!r} already, with other "
                 "settings; choose another name, or take the change back",
                 code="selection_name_taken",
+                selection=config.name,
             )
 
 
@@ -226,6 +228,8 @@ def _next_ordinal(run: FinishedRun, name: str, replace: bool) -> int:
             f"run {run.run_id} has a selection {name!r} already (taken: {taken}); choose another "
             "--name, or --replace it",
             code="selection_name_taken",
+            selection=name,
+            taken=names,
         )
     return len({*names, EVERYTHING} - {name})
 

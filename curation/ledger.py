@@ -47,6 +47,7 @@ def check_stage(balance: Balance) -> None:
             f"stage {balance.stage} is unbalanced: {balance.rows_in} rows in, but {balance.kept} "
             f"kept + {balance.dropped} dropped + {balance.failed} failed; please report this run",
             code="ledger_unbalanced",
+            stage=balance.stage,
         )
 
 
@@ -64,6 +65,7 @@ def check_rows(rows: pa.Table, kept: pa.Table, decisions: pa.Table) -> None:
             raise LedgerError(
                 f"{len(found)} rows {words}, the first is {found[0].as_py()!r}",
                 code="ledger_unbalanced",
+                row_id=found[0].as_py(),
             )
 
 
@@ -75,6 +77,8 @@ def check_tolerance(balances: Sequence[Balance], rows: int, tolerance: float) ->
             f"{failed} of {rows} rows failed ({failed / rows:.2%}), more than failures.tolerance "
             f"{tolerance:.2%} allows; see the view 'why', correct the rows or raise it",
             code="failures_above_tolerance",
+            failed=failed,
+            rows=rows,
         )
 
 
@@ -85,6 +89,7 @@ def _refuse_repeats(verb: str, ids: pa.ChunkedArray) -> None:
         raise LedgerError(
             f"row {worst['values']!r} was {verb} {worst['counts']} times; rows have one fate",
             code="ledger_unbalanced",
+            row_id=worst["values"],
         )
 
 

@@ -225,6 +225,7 @@ def end_stream(items: Sequence[Any], out: Path) -> None:
             f"{len(missing)} of {len(items)} pieces of work under {out} never finished, the first "
             f"is number {missing[0]}; run the same command again",
             code="work_unfinished",
+            missing=missing,
         )
 
 

@@ -48,5 +48,7 @@ def _read(path: Path) -> KnnGraph:
             return KnnGraph(held["index"], held["similarity"], method, float(held["recall"]))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise StorageError(
-            f"{path} is damaged: {error}; delete it and run again", code="graph_damaged"
+            f"{path} is damaged: {error}; delete it and run again",
+            code="graph_damaged",
+            path=str(path),
         ) from error

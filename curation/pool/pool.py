@@ -138,6 +138,8 @@ def stratum_names(samples: pa.Table, tags: Sequence[str]) -> list[str]:
                 f"stratum tag {tag!r} is null in all {samples.num_rows} samples; "
                 f"tags with values: {', '.join(known) or 'none'}: change `strata` in the recipe",
                 code="stratum_tag_empty",
+                tag=tag,
+                known=known,
             )
     return strata_of(samples, tags)
 

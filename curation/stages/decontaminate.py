@@ -99,6 +99,7 @@ def undecided(recipe: Recipe, outputs: StageOutputs) -> LedgerError | None:
         f"{len(rows):,} rows are near a benchmark and unresolved, and decontaminate.unresolved is "
         "stop: look at the review list of the report, then set it to keep or drop",
         code="review_required",
+        rows=len(rows),
     )
 
 

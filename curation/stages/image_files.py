@@ -75,6 +75,7 @@ def misplaced(ref: str, what: str) -> StorageError:
         f"put {folder} on a disk that every node shares, leave the images alone while the run "
         "looks at them, and run the same command again",
         code="nodes_see_other_files",
+        ref=ref,
     )
 
 
@@ -90,4 +91,5 @@ def check_unreadable(files: pa.Table, most_bytes: int) -> None:
             f"{ref} could not be read on a worker, but the machine that began the run reads it: "
             "give every node the same access, remove the unfinished stage, and run again",
             code="nodes_see_other_files",
+            ref=ref,
         )

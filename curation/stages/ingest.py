@@ -109,6 +109,8 @@ def check_columns_of_splits(samples: pa.Table, unread: Mapping[str, Sequence[Unr
                     f" like splits ({', '.join(column.splits)}); say under columns what the rows"
                     " are: an expression over it as split, or split: \"'train'\" for all",
                     code="split_unknown",
+                    source=source,
+                    column=column.column,
                 )
 
 
@@ -131,4 +133,5 @@ def check_splits(samples: pa.Table) -> None:
         f"splits that are none of {', '.join(SPLITS)} (rows): {listed}{more}; say what each is"
         f" under ingest.splits, for example {{{unknown[0][1]}: train}}, or map columns.split",
         code="split_unknown",
+        splits={f"{source}: {split}": count for source, split, count in unknown},
     )

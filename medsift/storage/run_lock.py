@@ -32,19 +32,23 @@ def claimed(run_dir: Path, *, wait: bool = False, what: str = "run or selection"
         raise UsageError(
             f"{str(run_dir)!r} holds a question mark, under which DuckDB keeps no database; "
             "choose another --run-dir",
-            code="run_directory_busy",
+            code="run_directory_unusable",
+            path=str(run_dir),
         )
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         lock = open_lock(run_dir / "lock")
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
         raise UsageError(
-            f"cannot use {run_dir} as run directory: {error}", code="run_directory_unusable"
+            f"cannot use {run_dir} as run directory: {error}",
+            code="run_directory_unusable",
+            path=str(run_dir),
         ) from error
     except OSError as error:
         raise StorageError(
             f"cannot write to {run_dir}: {error}; {next_step(error, 'choose another --run-dir')}",
-            code="run_directory_busy",
+            code="disk_refused",
+            path=str(run_dir),
         ) from error
     with lock:
         _hold(lock.fileno(), run_dir, wait, what)
@@ -59,6 +63,7 @@ def _hold(lock: int, run_dir: Path, wait: bool, what: str) -> None:
             raise UsageError(
                 f"another {what} is at work in {run_dir}: wait for it, or choose another --run-dir",
                 code="run_directory_busy",
+                path=str(run_dir),
             ) from error
         logger.warning("another %s is at work in %s: waiting for it", what, run_dir)
         fcntl.flock(lock, fcntl.LOCK_EX)
