@@ -5,9 +5,6 @@ from __future__ import annotations
 import fcntl
 import random
 import shutil
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,10 +12,11 @@ from curation.phantoms import PhantomSet
 from curation.pipeline import RunResult, curate
 from curation.stages import STAGES
 from medsift.errors import LedgerError, UsageError
-from medsift.execution import LocalExecutor, Resources, Worker
+from medsift.execution import LocalExecutor
 from medsift.manifest import read
 from medsift.progress import Event, StageFinished
 from medsift.storage.run_lock import claimed
+from tests.fakes import Killed, KilledExecutor
 
 NAMES = [stage.name for stage in STAGES if stage.name != "filter"]
 
@@ -40,41 +38,6 @@ def dropped(run: RunResult) -> list[tuple[str, str]]:
         "ORDER BY ALL"
     )
     return [tuple(line.values()) for line in read(run.manifest, sql).to_pylist()]
-
-
-class Killed(BaseException):
-    """Stands for a kill signal: nothing catches it."""
-
-
-class KilledExecutor:
-    """Works like the local executor until `items` items are done, then dies."""
-
-    def __init__(self, items: int) -> None:
-        self.left = items
-
-    def stream(
-        self,
-        items: Sequence[Any],
-        make: Callable[[], Worker],
-        out: Path,
-        advance: Callable[[int], None],
-        resources: Resources | None = None,
-    ) -> None:
-        def mortal() -> Worker:
-            worker = make()
-
-            def call(item):
-                if self.left == 0:
-                    raise Killed
-                self.left -= 1
-                yield from worker(item)
-
-            return call
-
-        LocalExecutor().stream(items, mortal, out, advance)
-
-    def run(self, function, items):
-        return LocalExecutor().run(function, items)
 
 
 def test_every_row_has_exactly_one_fate(phantom_run, phantoms: PhantomSet):
