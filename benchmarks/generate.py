@@ -1,4 +1,4 @@
-"""Replies of the embedded language model: tokens a second beside a plain batched `generate` loop.
+"""Replies of the embedded language model: tokens a second next to a plain batched `generate` loop.
 
 Run: python benchmarks/generate.py [--questions 48] [--batch 8] [--tokens 32] [--rounds 3]
 [--data FILE].

@@ -1,4 +1,4 @@
-"""IFD on real question–answer pairs: samples a second beside a plain batched transformers loop.
+"""IFD on real question–answer pairs: samples a second next to a plain batched transformers loop.
 
 Run: python benchmarks/ifd.py [--samples 256] [--batch 16] [--dtype float32] [--data FILE].
 

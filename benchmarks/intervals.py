@@ -4,7 +4,7 @@
 
 Time and memory are of `breakdown` alone, in a process that holds the table already. `--coverage`
 prints how often the intervals of simulated sets hold the truth: right or wrong items whose
-chance differs by cluster (beta-binomial), beside the percentile bootstrap.
+chance differs by cluster (beta-binomial), next to the percentile bootstrap.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The method `target` at pools that double: seconds and memory, beside whole rankings.
+"""The method `target` at pools that double: seconds and memory, next to whole rankings.
 
     python benchmarks/target.py [--rows 20000 40000 80000] [--targets 400]
 

@@ -1,4 +1,4 @@
-"""Near-duplicate texts with planted copies: ours beside semhash, one process each.
+"""Near-duplicate texts with planted copies: ours next to semhash, one process each.
 
     python benchmarks/texts.py [--rows 20000] [--repeat 3]
     python benchmarks/texts.py --doubling [--largest 1600]

@@ -1,4 +1,4 @@
-"""The training loop beside a bare PyTorch loop: steps a second, losses, waiting for data.
+"""The training loop next to a bare PyTorch loop: steps a second, losses, waiting for data.
 
 Run: python benchmarks/train.py [--steps 8] [--rounds 3] [--samples 2] [--alone].
 

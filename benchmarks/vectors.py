@@ -1,4 +1,4 @@
-"""Near-duplicate vectors with planted copies: ours beside FAISS and semhash, one process each.
+"""Near-duplicate vectors with planted copies: ours next to FAISS and semhash, one process each.
 
     python benchmarks/vectors.py [--rows 20000 100000] [--repeat 3]
 

@@ -38,7 +38,7 @@ def inspect(
 ) -> tuple[dict[str, Any], Image.Image | None]:
     """All ``IMAGES`` fields of one file, and the picture as shown (8 bits, L or RGB).
 
-    `data` of None stands for a file that is not there. What cannot be decoded has `error` (a
+    `data` of None represents a file that is not there. What cannot be decoded has `error` (a
     reason code), `detail`, no facts and no picture; a missing file has the byte hash "".
     """
     line: dict[str, Any] = dict.fromkeys(records.IMAGES.names)

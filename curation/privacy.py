@@ -1,4 +1,4 @@
-"""What may tell who a patient is: identifiers in texts, and names burned into pictures.
+"""Find what may identify a patient: identifiers in texts, and names burned into pictures.
 
 Everything here flags and drops nothing: a finding is a note that a person should look at.
 """

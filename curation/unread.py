@@ -1,4 +1,4 @@
-"""How many texts an encoder cannot read, by script: counted before and after it encodes them."""
+"""Count the texts that an encoder cannot read, by script, before and after it encodes them."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def compare_models(
 
     Args:
         first: predictions of the model that is to be no worse.
-        second: predictions of the model it is held against.
+        second: predictions of the model it is compared with.
         margin: how much worse still counts as no worse, in (0, 1).
         metric: column to compare, in [0, 1]; rows where it is null for both are left out.
         variant: the variant compared.

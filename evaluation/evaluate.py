@@ -90,13 +90,13 @@ def evaluate(
     Raises:
         UsageError: a protocol without rules for a benchmark, an unknown facet or variant.
         InputError: a benchmark that cannot be read, or lacks pictures.
-        ModelError: a model that cannot be had.
+        ModelError: a model that cannot be loaded.
         LedgerError: more requests without a reply than tolerated; the results are stored.
         StorageError: the disk refuses, or a picture is gone.
     """
     run = home(recipe.run_dir.absolute(), recipe.name)
     for config in recipe.models:
-        config.fingerprint()  # a model that cannot be had is refused before the first request
+        config.fingerprint()  # a model that cannot be loaded is refused before the first request
     benches = open_benches(recipe)
     found = []
     for config in recipe.models:
@@ -144,7 +144,7 @@ def model_evaluation_id(
 
 
 def asking(recipe: EvaluationRecipe) -> dict[str, Any]:
-    """What decides the replies beside the model and the items."""
+    """What decides the replies next to the model and the items."""
     return {"prompts": recipe.prompts.model_dump(mode="json"), "seed": recipe.seed}
 
 

@@ -1,4 +1,4 @@
-"""Where an adapter comes from: what training left beside it."""
+"""Read where an adapter comes from, as its training wrote it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What MedEvalKit's tables say once its judge is on, faults included, beside plain means."""
+"""Compute what MedEvalKit's tables say once its judge is on, next to plain means."""
 
 from __future__ import annotations
 

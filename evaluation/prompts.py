@@ -36,7 +36,7 @@ INSTRUCTIONS: Final = MappingProxyType(
 
 
 class PromptConfig(Config):
-    """How items are asked. Small changes here move scores: the settings stand beside results."""
+    """How items are asked. Small changes here move scores: the settings stand next to results."""
 
     system: str | None = None
     """What a system turn says; None for no such turn."""

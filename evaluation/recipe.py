@@ -51,7 +51,7 @@ class EvaluationRecipe(Config):
     runs: LocalPath = Path("medsift-runs")
     """Folder of run directories; without `run`, results go to `runs/name`."""
     run: LocalPath | None = None
-    """Run directory whose manifest takes predictions and metrics, beside what it curated."""
+    """Run directory whose manifest takes predictions and metrics, next to what it curated."""
     cache: LocalPath | None = None
     """Folder of replies and pictures that evaluations share; `runs/cache` when not given."""
     models: tuple[AnyGenerator, ...] = Field(min_length=1)

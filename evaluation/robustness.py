@@ -1,4 +1,4 @@
-"""What variants do to a model: drop, flips, worst case, rotations, and whether it looks.
+"""Measure what variants do to a model: drop, flips, worst case, rotations, and whether it looks.
 
 All from scored predictions, one line an item and variant; no model, no benchmark. Every figure is
 a mean over items with its interval by cluster, in the manifest's table `metrics`:
@@ -87,7 +87,7 @@ def robustness(
     Args:
         scored: predictions with `parsed` and `score` and what names a cluster.
         resampling: draws and seed of the bootstrap.
-        removed: the control that stands for a removed picture in the four-way table.
+        removed: the control that represents a removed picture in the four-way table.
 
     Raises UsageError where an item has no original reply, is answered twice, lacks some of its
     rotations, or a variant is unknown.

@@ -1,6 +1,6 @@
 """Is the small set enough? Trials of several arms, budgets and seeds become a study's results.
 
-An arm is a way to select. Beside those that are studied stand the baselines at the same budgets,
+An arm is a way to select. Next to those that are studied stand the baselines at the same budgets,
 the model trained on everything (`full`) and the one that was not trained at all (`untrained`).
 """
 
@@ -266,7 +266,7 @@ class _Bench:
 
 
 def rivals(arm: str) -> list[tuple[str, str]]:
-    """The arms that an arm is held against, and by which test."""
+    """The arms that an arm is compared with, and by which test."""
     if arm == UNTRAINED:
         return []
     if arm == FULL:

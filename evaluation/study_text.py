@@ -1,4 +1,4 @@
-"""What a study's results say: sentences that claim no more than the intervals, and one table."""
+"""Put a study's results into sentences that claim no more than the intervals, and one table."""
 
 from __future__ import annotations
 

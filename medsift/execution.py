@@ -1,4 +1,4 @@
-"""How work is spread: items go to workers, each item's output is a set of Parquet parts.
+"""Spread work over workers: items go in, each item's output is a set of Parquet parts.
 
 A worker is made once per process and then called with one item at a time; it yields groups of
 tables (name → table). An item's parts appear together with its marker, so a killed stage repeats

@@ -24,7 +24,7 @@ _DEGREE: Final = re.compile("(?<=\\d)([^\\S\n]?)[\u00ba\u02da]")
 _NOT_SHOWN: Final = re.compile(
     "[\u00ad\u0640\u200b\u2060\ufeff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufe00-\ufe0f]"
 )
-# Signs that are written in more than one way, each with the one that stands for all of them.
+# Signs that are written in more than one way, each with the one that represents all of them.
 _SPELLED: Final = {
     **dict.fromkeys(("+/-", "+/\u2212", "+-", "±"), " ± "),
     **dict.fromkeys((">=", "≧", "⩾", "≥"), " ≥ "),

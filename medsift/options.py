@@ -38,7 +38,7 @@ def letter_of(option: str) -> str | None:
 def without_letters(options: Sequence[str]) -> list[str]:
     """Options in order, each without the letter or number of its own place, where they carry them.
 
-    "A. fumigatus" beside "E. coli" carries no letter: either every option has that of its place,
+    "A. fumigatus" next to "E. coli" carries no letter: either every option has that of its place,
     or every one but one of at least three ("None of the above" is often written without).
     """
     for prefix, labels in (

@@ -4,7 +4,7 @@ Three tables travel between stages:
 
 * ``ROWS``     what a reader yields: one line per record of an input file, readable or not;
 * ``SAMPLES``  valid rows: chat messages, references to images, tags;
-* ``IMAGES``   one line per distinct picture with its facts (vectors travel beside it).
+* ``IMAGES``   one line per distinct picture with its facts (vectors travel next to it).
 
 Every stage also yields ``DECISIONS``: one line per row it dropped or failed.
 """
@@ -32,7 +32,7 @@ MESSAGES: Final = pa.list_(pa.struct([("role", pa.string()), ("content", pa.stri
 TAG_FIELDS: Final = [pa.field(tag, pa.string()) for tag in TAGS]
 
 # `index` is the record's place in its file, from 0. `images` are references: an absolute path or
-# a URL. `extra` is a JSON object of the recipe's further columns. `notes` say what was mended
+# a URL. `extra` is a JSON object of the recipe's further columns. `notes` say what was corrected
 # ("answer: integer read as text"). A row that could not be read has `error` (a reason code)
 # and `detail` (words), and null content.
 ROWS: Final = pa.schema(

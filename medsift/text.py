@@ -20,7 +20,7 @@ TOKEN: Final = re.compile(r"[a-z]+\d[a-z\d]*|\d[\d,]*(?:\.\d+)?|[a-z]+(?:'t)?|[\
 
 
 def clean(text: str) -> tuple[str, list[str]]:
-    """Text without control characters, tabs as spaces, Unicode NFC, stripped; and what was mended.
+    """Return text cleaned (no control characters, tabs as spaces, NFC, stripped), and the changes.
 
     Line breaks stay, as a single line feed each. Leading and trailing white space goes unnoted.
     """

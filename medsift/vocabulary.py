@@ -68,5 +68,5 @@ SplitName = Annotated[str, AfterValidator(plain_split)]
 
 
 def stored_names(split: str) -> list[str]:
-    """The words that stand for a split in a manifest: older runs wrote `val` for `validation`."""
+    """The words that represent a split in a manifest: older runs wrote `val` for `validation`."""
     return [split, "val"] if split == "validation" else [split]

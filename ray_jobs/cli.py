@@ -222,7 +222,7 @@ def _refuse(error: TyperException) -> int:
 def main() -> NoReturn:
     """Run the console script: the command line of this process."""
     status = run(sys.argv[1:])
-    engine = sys.modules.get("medsift.manifest.query")
+    engine = sys.modules.get("medsift.manifest.locked_query")
     if engine is not None and engine.left_behind():
         # A statement inside one long function call ends only with the process.
         sys.stdout.flush()

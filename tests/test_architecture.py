@@ -37,7 +37,7 @@ class Import(NamedTuple):
 
 
 def room_table(page: str) -> dict[str, set[str]]:
-    """Room → what it may import beside itself, as the first table of the page says."""
+    """Room → what it may import next to itself, as the first table of the page says."""
     rows = re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|$", page, re.MULTILINE)
     return {room: set(re.findall(r"`([\w.]+)`", allowed)) for room, allowed in rows}
 

@@ -84,7 +84,7 @@ class Base:
 def load_base(config: AnyBase, precision: Precision, full: bool, quantised: bool = False) -> Base:
     """Load a base whose frozen weights are held in `precision`, those that learn in float32.
 
-    Raises ModelError where it cannot be had or has no chat template, UsageError for 4 bits
+    Raises ModelError where it cannot be loaded or has no chat template, UsageError for 4 bits
     without a GPU.
     """
     if quantised and best_device() == "cpu":

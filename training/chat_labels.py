@@ -3,7 +3,7 @@
 A conversation is put through the model's chat template whole, and once up to each answer. The
 tokens of the shorter text must begin the tokens of the longer one; what lies between is the answer.
 Nothing is searched for in text. Where a template writes earlier answers in another way once the
-chat goes on, these are context and not learned.
+chat continues, these are context and not learned.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class ChatEncoder:
     def _spelled(self, samples: Sequence[Sample]) -> list[str | None]:
         """The reserved token that each sample's turns spell, if any.
 
-        A mark that stands for a picture is none. Without pictures a model that sees takes it for
+        A mark that represents a picture is none. Without pictures a model that sees takes it for
         one all the same, and then looks for what is not there.
         """
         texts, owners = [], []
@@ -215,7 +215,7 @@ class ChatEncoder:
         """The answers whose place in the whole chat is sure; Refused where none is.
 
         The chat up to an answer, and with it, have to begin the whole chat: in letters, else the
-        template writes earlier turns anew as a chat goes on, and in tokens.
+        template writes earlier turns anew as a chat continues, and in tokens.
         """
         count, whole, runs = len(framed.pictures), ids[-1], []
         for place, pictures in enumerate(framed.pictures):

@@ -1,4 +1,4 @@
-"""What a training is resumed from: weights, optimiser and counters, written whole or not at all.
+"""Save and resume a training: weights, optimiser and counters, written completely or not at all.
 
 The learning rate, the order of samples and all random numbers (dropout) follow from the step, so
 that nothing else has to be kept. Tensors lie in safetensors, under the names of their weights.

@@ -37,7 +37,7 @@ class Verdict:
 
 
 class _Objection(NamedTuple):
-    """A reason against training, what mends it, and the rows that it is about, each in words."""
+    """A reason against training, what fixes it, and the rows that it is about, each in words."""
 
     reason: str
     mend: str
@@ -45,7 +45,7 @@ class _Objection(NamedTuple):
 
 
 def pass_gate(manifest: Path, run_id: str, selection: str, recipe: TrainingRecipe) -> Verdict:
-    """The verdict on a selection that is held against the recipe's benchmarks.
+    """The verdict on a selection that is compared with the recipe's benchmarks.
 
     Raises:
         LedgerError: a benchmark was not compared, or selected samples are near one and unresolved
@@ -73,7 +73,7 @@ def pass_gate(manifest: Path, run_id: str, selection: str, recipe: TrainingRecip
 def _objections(
     manifest: Path, run_id: str, selection: str, benchmark: str
 ) -> Iterator[_Objection]:
-    """What speaks against training on a selection that is held against one benchmark."""
+    """What speaks against training on a selection that is compared with one benchmark."""
     unchecked = _unchecked(manifest, run_id, benchmark)
     if unchecked is not None:
         yield _Objection(*unchecked, {})

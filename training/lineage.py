@@ -1,4 +1,4 @@
-"""Where a result comes from, as ``lineage.json`` next to it says; nothing has to be guessed."""
+"""Write and read ``lineage.json``, which says where a result comes from."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The training loop: steps, measurements, checkpoints, and an end that can be trusted.
 
 It knows nothing of who runs it: alone, or as one of a `Fleet`. Killed at any moment and started
-again it goes on from the newest checkpoint, and on a CPU ends with the same bits.
+again it continues from the newest checkpoint, and on a CPU ends with the same bits.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Kept(NamedTuple):
 
 
 def write_drops(dropped: Sequence[Drop], folder: Path) -> None:
-    """Keep the ledger of samples that are left out beside the curves. Raises StorageError."""
+    """Keep the ledger of samples that are left out next to the curves. Raises StorageError."""
     write_table(ledger(dropped), folder / DROPS)
 
 

@@ -50,12 +50,12 @@ def merge(result: Path, output: Path, tolerance: float = TOLERANCE) -> Merged:
 
     Merging is done in float32; weights are saved in the numbers that the base is stored in. The
     folder is loaded again, and its logits on a few prompts, one with a picture where the model
-    sees, are held against those of base and adapter.
+    sees, are compared with those of base and adapter.
 
     Raises:
         UsageError: the training was a full one, or `output` is taken.
         InputError: there is no such result.
-        ModelError: base or adapter cannot be had, the base is another than the adapter was trained
+        ModelError: base or adapter cannot be loaded, the base is another than the one trained
             on, or logits differ by more than `tolerance`; nothing is left behind then.
     """
     told = read_lineage(result)

@@ -1,4 +1,4 @@
-"""What a reader of a result has to know beside its figures, one sentence each."""
+"""Write the sentences that a reader of a result needs next to its figures."""
 
 from __future__ import annotations
 

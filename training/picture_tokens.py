@@ -1,4 +1,4 @@
-"""How many tokens a picture takes in a chat, and whether a chat shows all of its pictures."""
+"""Count the tokens of a picture in a chat, and check that a chat shows all of its pictures."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def prepare(
     Raises:
         ManifestError: there is no such selection.
         InputError: nothing can be trained on, pictures vanished, or held-out samples leak.
-        ModelError: the model cannot be had, or cannot be trained in this way.
+        ModelError: the model cannot be loaded, or cannot be trained in this way.
         RecipeError, UsageError: the recipe does not fit the model, the samples or the machine.
     """
     _check_machine(recipe)

@@ -35,7 +35,7 @@ class LoraConfig(Config):
     targets: str = ALL_LINEAR
     """`all-linear` of the language model, or a regular expression that fits whole module names."""
     also: tuple[str, ...] | None = None
-    """Modules trained whole beside the adapters, by the end of their names.
+    """Modules trained whole next to the adapters, by the end of their names.
 
     When not given, the projector of the embedded model, which starts from random numbers.
     """
@@ -171,7 +171,7 @@ class CheckpointsConfig(Config):
     every: int | None = Field(100, ge=1)
     """Optimiser steps between checkpoints; the end always has one."""
     keep: int = Field(2, ge=1)
-    """Newest checkpoints that stay; the best on the held-out split stays beside them."""
+    """Newest checkpoints that stay; the best on the held-out split stays next to them."""
     storage: str | None = None
     """Folder or URL of trainings; `trainings` in the run directory when not given."""
 
@@ -186,7 +186,7 @@ class EarlyStoppingConfig(Config):
 
 
 class LogConfig(Config):
-    """Where the curves go, beside JSON Lines and the manifest."""
+    """Where the curves go, next to JSON Lines and the manifest."""
 
     every: int = Field(1, ge=1)
     """Optimiser steps to a line."""
@@ -258,7 +258,7 @@ class TrainingRecipe(Config):
     log: LogConfig = LogConfig()
     workers: WorkersConfig = WorkersConfig()
     benchmarks: tuple[str, ...] = ()
-    """Benchmarks that the result will be held against: nothing of theirs may be trained on."""
+    """Benchmarks that the result will be compared with: nothing of theirs may be trained on."""
     leaks: Literal["refuse", "drop"] = "refuse"
     """Selected samples that are in a benchmark, or near one and unresolved: do not train, or leave
     them out."""
@@ -289,7 +289,7 @@ class TrainingRecipe(Config):
 
     @property
     def whole_modules(self) -> tuple[str, ...]:
-        """Modules trained whole beside adapters."""
+        """Modules trained whole next to adapters."""
         if self.lora.also is not None or self.lora.full:
             return self.lora.also or ()
         return (PROJECTOR,) if self.base.kind == "embedded_vlm" else ()

@@ -1,4 +1,4 @@
-"""What a training reads of a manifest, as Arrow tables: rows to learn from, rows to measure on.
+"""Read a manifest for training, as Arrow tables: rows to learn from, rows to measure on.
 
 A worker far from the manifest is handed the same tables as Parquet.
 """

@@ -47,7 +47,7 @@ def train_here(recipe: TrainingRecipe, listener: Listener = silent) -> Trained:
     """Train in this process, and write result and manifest; what is there already is not redone.
 
     A recipe of several workers takes the same steps here as there. Killed and started again, a
-    training goes on from its newest checkpoint.
+    training continues from its newest checkpoint.
 
     Raises:
         UsageError: checkpoints would be remote, or another process is at work on this training.
@@ -123,7 +123,7 @@ def work(
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """Opens the places of the curves, once it is known where a training goes on from."""
+    """Opens the places of the curves, once it is known where a training continues from."""
 
     training: Training
     prepared: Prepared

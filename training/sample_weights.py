@@ -1,4 +1,4 @@
-"""How much each sample counts: its selection weight, and its share of a mixture."""
+"""Compute how much each sample counts: its selection weight, and its share of a mixture."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Sample:
 
     @property
     def stratum(self) -> str:
-        """The group that it stands for."""
+        """The group that it represents."""
         return self.tags["stratum"] or ""
 
 

@@ -1,4 +1,4 @@
-"""What a step cost: rates, the share of the device's arithmetic that was used, peak memory."""
+"""Measure the cost of a step: rates, the share of the device's arithmetic, peak memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training is: the same recipe on the same samples is the same one, with the same id."""
+"""Identify a training: the same recipe on the same samples has the same id."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def open_training(recipe: TrainingRecipe) -> Training:
     Raises:
         ManifestError: there is no such selection.
         LedgerError: the gate is closed; see `pass_gate`.
-        ModelError: the base cannot be had.
+        ModelError: the base cannot be loaded.
     """
     manifest = manifest_of(recipe.run).absolute()
     run_id, selection = resolve_selection(manifest, recipe.selection, recipe.run_id)

@@ -1,4 +1,4 @@
-"""What selections are made of, asked of the manifest by SQL; answers are small at any size."""
+"""Describe selections by SQL over the manifest; answers are small at any size."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Comparison:
     Attributes:
         run_id: the run.
         names: the selections.
-        profiles: a line a selection: method, budget, samples, weight (input rows stood for),
+        profiles: a line a selection: method, budget, samples, weight (input rows represented),
             strata (with a sample), text_only, tokens (estimated, pictures for nothing), images
             (different ones), per_image_mean and per_image_max (samples an image), coverage and
             objective (null where the method has none), and lengths of question and answer in

@@ -63,7 +63,7 @@ def match_images(
 
     Candidates are near by hash or cosine; registered pixels confirm, as among the pool's own
     copies, and a mirrored picture is no copy. What shows a benchmark's picture in part, padded,
-    turned, mirrored, inverted, through another window, marked or beside others is near and stays
+    turned, mirrored, inverted, through another window, marked or next to others is near and stays
     unresolved, and so is what an embedding and whole miniatures find alike.
     """
     exact = _equal(pool, index)

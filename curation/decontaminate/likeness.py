@@ -1,4 +1,4 @@
-"""How much two parts of pictures show the same, whatever their grey levels mean.
+"""Measure how alike two parts of pictures are, whatever their grey levels mean.
 
 The parts are registered by their local contrast, then one's grey levels are put in place of the
 other's by the curve that fits best: a gamma, another window and an inversion are such curves.

@@ -1,4 +1,4 @@
-"""What a conversation says, passage by passage, as digests that can be compared and shared."""
+"""Digest a conversation passage by passage, so that digests can be compared and shared."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class _Best:
 
     @classmethod
     def none(cls, count: int, most: int) -> _Best:
-        """Nothing yet; -1 stands for no picture."""
+        """Nothing yet; -1 represents no picture."""
         return cls(
             np.full((count, most), -np.inf, np.float32),
             np.full((count, most), -1, np.int64),

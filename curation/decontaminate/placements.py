@@ -1,4 +1,4 @@
-"""Where in one picture another may lie: parts, turns and mirror images compared by their edges.
+"""Find where in one picture another may be placed, compared by their edges.
 
 A picture is described by the directions of its edges in 8 × 8 cells, the double of each angle, so
 that brightness, contrast, gamma, window and inversion count for little (Bigün and Granlund,

@@ -1,4 +1,4 @@
-"""Duplicates: who survives, whom it stands for, and what only looks like a duplicate."""
+"""Duplicates: who survives, whom it represents, and what only looks like a duplicate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups of duplicates and who stands for them."""
+"""Groups of duplicates and who represents them."""
 
 from __future__ import annotations
 

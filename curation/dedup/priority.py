@@ -1,4 +1,4 @@
-"""Who survives: the order in which samples are kept when only one of two may stay."""
+"""Order samples by priority: which one is kept when only one of two may stay."""
 
 from __future__ import annotations
 

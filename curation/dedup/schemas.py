@@ -1,4 +1,4 @@
-"""What the duplicate search takes and gives: vectors in, schemas out."""
+"""Declare the inputs and outputs of the duplicate search: reasons, schemas, result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each threshold on image cosine would drop, before anything is dropped."""
+"""Count what each threshold on image cosine would drop, before anything is dropped."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ TOKEN_LENGTHS: Final = (8, 16, 24, 32, 48, 64, 96, 128, 192, MAX_TOKENS)
 TOKENS_PER_BATCH: Final = 512
 UNKNOWN: Final = "[UNK]"
 CONTINUED: Final = "##"
-"""How a piece begins that goes on with a word."""
+"""How a piece begins that continues with a word."""
 POOLING: Final = "pooler."
 """Weights of a layer that mean pooling does not want."""
 
@@ -157,7 +157,7 @@ def load_reader() -> TextReader:
 
 
 class TextModel:
-    """MiniLM in batches of fixed lengths and sizes; raises ModelError when it cannot be had."""
+    """MiniLM in batches of fixed lengths and sizes; raises ModelError when it cannot be loaded."""
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         from safetensors.torch import load_file

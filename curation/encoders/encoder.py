@@ -1,4 +1,4 @@
-"""What an encoder is: pictures and texts to unit vectors, the same vector whatever the batch."""
+"""Define an encoder: pictures and texts to unit vectors, the same vector whatever the batch."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Encoder(Reader, Protocol):
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors (n, text_dimension) of texts, zero where `reads` is false.
 
-        A vector stands for the whole of its text, however long.
+        A vector represents the whole of its text, however long.
         """
         ...
 
@@ -72,5 +72,5 @@ class EncoderConfig(Config):
         raise NotImplementedError
 
     def build(self) -> Encoder:
-        """Load the model. Raises ModelError naming the weights and the mend."""
+        """Load the model. Raises ModelError naming the weights and the fix."""
         raise NotImplementedError

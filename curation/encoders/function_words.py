@@ -14,7 +14,7 @@ _ENGLISH: Final = (
     "can could should would will may you your between seen shown show"
 )
 # Without words that English has as well (die, in, was, on, me, no, per, met), Latin of medicine
-# (os, et, non, del, von) and what stands for something in lower case (ng, er, av, im, um, wo).
+# (os, et, non, del, von) and what represents something in lower case (ng, er, av, im, um, wo).
 _FOREIGN: Final = (
     # German
     "der das dem ein eine einen einem einer eines und oder ist sind nicht kein keine keinen mit "

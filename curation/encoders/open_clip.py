@@ -92,10 +92,10 @@ class OpenClipConfig(EncoderConfig):
 
 
 class OpenClipEncoder:
-    """A loaded open_clip model; raises ModelError when it cannot be had.
+    """A loaded open_clip model; raises ModelError when it cannot be loaded.
 
     Batches have one fixed shape: on one device with one batch size, a vector is the same
-    whatever stands beside it.
+    whatever stands next to it.
     """
 
     shared_space = OpenClipConfig.shared_space
@@ -243,7 +243,7 @@ def _picture_steps(preprocess: Any) -> list[Callable[[Any], Any]]:
 
 
 def _load(config: OpenClipConfig, device: str) -> Any:
-    """The model in evaluation mode. Raises ModelError naming the weights and the mend."""
+    """The model in evaluation mode. Raises ModelError naming the weights and the fix."""
     import pickle
 
     import open_clip

@@ -59,7 +59,7 @@ class TextReader:
         return cls(scripts, alphabet, tokens, unknown, limit, clean, frozenset(marks))
 
     def reads(self, texts: Sequence[str]) -> Flags:
-        """Whether a vector of each text (n,) would stand for all that it says.
+        """Whether a vector of each text (n,) would represent all that it says.
 
         It would not where the text
         - has a letter, vowel sign or digit of a script that the vocabulary has no words of (a

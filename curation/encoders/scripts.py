@@ -14,7 +14,7 @@ SIGNS: Final = "signs"
 HAN: Final = "cjk"
 LEAST_PIECES: Final = 256
 LEAST_IDEOGRAPHS: Final = 2_000
-# Letters that stand for themselves in any text: units, ordinals, exponents, blackboard letters.
+# Letters that represent themselves in any text: units, ordinals, exponents, blackboard letters.
 _SYMBOLIC: Final = frozenset(
     {"micro", "superscript", "subscript", "modifier", "feminine", "masculine", "double-struck"}
 )

@@ -72,7 +72,7 @@ def _cleaning(tokenizer: Any) -> Callable[[str], str]:
 
 
 def plain_pieces(pieces: Sequence[str]) -> list[str]:
-    """Pieces of a vocabulary as the text that they stand for; those of single bytes are left out.
+    """Pieces of a vocabulary as the text that they represent; those of single bytes are left out.
 
     They are read as bytes, WordPiece or SentencePiece, by what is in the vocabulary.
     """

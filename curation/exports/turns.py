@@ -1,4 +1,4 @@
-"""Where a sample's pictures stand in its conversation, and the facts that travel along."""
+"""Place a sample's pictures in its conversation, and list the facts that travel along."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a medical text says, in the languages that have a list of words: sameness and contrast."""
+"""The meaning of medical texts in the languages that have a word list."""
 
 from __future__ import annotations
 

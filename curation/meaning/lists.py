@@ -27,7 +27,7 @@ class WordLists:
     noun and the participle of a state to one concept.
 
     Of words that say something in some places only (`places.py`), `objects` are the picture and the
-    patient and `asks` the words after which they are asked for; `can` says nothing beside one of
+    patient and `asks` the words after which they are asked for; `can` says nothing next to one of
     `seen`, nor does `have` of the patient, nor `on` before a side or a picture. Around one of
     `joints` two parts may stand in either order, and a concept of `free` anywhere. `objects_by` are
     the words or endings that mark what something is done to.

@@ -1,4 +1,4 @@
-"""What a text is made of, for comparing texts by what they share."""
+"""Cut texts into shingles, for comparing texts by what they share."""
 
 from __future__ import annotations
 

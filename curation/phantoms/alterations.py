@@ -1,4 +1,4 @@
-"""What may happen to a picture's file: copies, mirrors, names burned in, damage."""
+"""Alter a picture's file: copies, mirrors, names burned in, damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a phantom shows: the facts that decide its questions, drawn before any pixel."""
+"""Draw the facts that a phantom shows, which decide its questions, before any pixel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well scores rank planted noise: wrong answers by label noise, wrong pictures by alignment."""
+"""Measure how well scores rank planted noise: wrong answers and wrong pictures."""
 
 from __future__ import annotations
 

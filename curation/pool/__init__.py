@@ -1,4 +1,4 @@
-"""What scorers and selectors look at: candidates for training, their vectors, their neighbours."""
+"""The pool: candidates for training, their vectors and their neighbours."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Pool:
 
     `samples` (n) are SAMPLES rows. `images` are IMAGES facts of distinct pictures, without
     miniatures, with the copy group as `group_id`. `mass` (n,) counts the input rows that a sample
-    stands for, itself included; `strata` (n) name its stratum.
+    represents, itself included; `strata` (n) name its stratum.
     """
 
     samples: pa.Table

@@ -1,4 +1,4 @@
-"""What the report says, asked of the manifest; every answer is small whatever the run's size."""
+"""Read the report's figures from the manifest; every answer is small whatever the run's size."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def choose_run(connection: duckdb.DuckDBPyConnection, run_id: str | None) -> str
         raise ManifestError(
             f"run {run_id!r} is not in the manifest; it holds {', '.join(known)}",
             code="run_unknown",
-            run=run_id,
+            run_id=run_id,
             known=known,
         )
     return run_id

@@ -53,7 +53,7 @@ def write_report(manifest: Path, run_id: str | None, output: Path) -> Path:
 
 
 def _content(facts: Facts) -> dict[str, Any]:
-    """What the template shows beside the facts themselves."""
+    """What the template shows next to the facts themselves."""
     return {
         "figures": draw(facts),
         "totals": totals(facts),

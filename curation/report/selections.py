@@ -1,4 +1,4 @@
-"""What the report says of selections: their strata, their curves, and how they compare."""
+"""Describe selections in the report: their strata, their curves, and how they compare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How crowded a sample's surroundings are."""
+"""Score how crowded a sample's neighbourhood is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of an answer's difficulty its question leaves: instruction-following difficulty."""
+"""Score instruction-following difficulty: how hard an answer stays given its question."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well a sample's pictures are made, compared with pictures of the same modality."""
+"""Score how well a sample's pictures are made, compared with pictures of the same modality."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How likely answers are, with their question and without: what `ifd` and `perplexity` share.
+"""Compute how likely answers are with and without their question, for `ifd` and `perplexity`.
 
 Each distinct (conversation, answer) is put to a language model once, whichever scorers ask and in
 how many runs: losses are cached under the model's identity, and streamed so that a killed stage
@@ -115,7 +115,7 @@ class AnswerLosses:
 
 
 def losses_fingerprint(model: LanguageModelConfig, max_tokens: int) -> str:
-    """Identity of losses. Raises ModelError when the model cannot be had."""
+    """Identity of losses. Raises ModelError when the model cannot be loaded."""
     versions = [LOSSES_VERSION, FRAMING_VERSION, DIGITS]
     return records.fingerprint(["answer losses", versions, model.fingerprint(), max_tokens])
 

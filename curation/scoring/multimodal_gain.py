@@ -1,4 +1,4 @@
-"""How much an answer's likelihood gains by the picture: what text alone cannot teach."""
+"""Score how much an answer's likelihood gains by the picture: what text alone cannot teach."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class IllustratedExchange(NamedTuple):
 
 
 def gains_fingerprint(model: AnyImageTextModel, max_answer_tokens: int) -> str:
-    """Identity of gains. Raises ModelError when the model cannot be had."""
+    """Identity of gains. Raises ModelError when the model cannot be loaded."""
     identity = [IMAGE_TEXT_VERSION, DECIMALS, model.fingerprint(), max_answer_tokens]
     return records.fingerprint(["answer gains", *identity])
 

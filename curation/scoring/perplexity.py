@@ -1,4 +1,4 @@
-"""How surprising an answer is to a language model that has seen its question."""
+"""Score how surprising an answer is to a language model that has seen its question."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who asks the same, and who answers the same: the classes that heads learn."""
+"""Group samples that ask the same, and answers that say the same: the classes that heads learn."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Asked:
 
     `question` (n,) numbers questions of one meaning, whatever their wording and options, `NONE`
     where no other is like it. `answer` (n,) numbers answers in normal form, a letter as the option
-    it stands for. `offered` holds the answers that a question lets choose from, or none.
+    it represents. `offered` holds the answers that a question lets choose from, or none.
     """
 
     question: Indices
@@ -65,7 +65,7 @@ def _parse(question: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _answers(pool: Pool, questions: Sequence[str]) -> list[str]:
-    """Answers in normal form; of a closed one that goes on after "yes" or "no", that word."""
+    """Answers in normal form; of a closed one that continues after "yes" or "no", that word."""
     answers = pool.samples["answer"].to_pylist()
     types = pool.samples["answer_type"].to_pylist()
     known: dict[tuple[str, str, bool], str] = {}

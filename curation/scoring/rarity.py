@@ -1,4 +1,4 @@
-"""How alone a sample is among its neighbours."""
+"""Score how far a sample is from its neighbours."""
 
 from __future__ import annotations
 

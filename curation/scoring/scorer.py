@@ -1,4 +1,4 @@
-"""What a scorer is: settings that name it, and one value for each sample of a pool."""
+"""Define a scorer: settings that name it, and one value for each sample of a pool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How rare a sample's kind is: the surprise of its stratum."""
+"""Score how rare a sample's stratum is: its surprise."""
 
 from __future__ import annotations
 

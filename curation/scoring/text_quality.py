@@ -1,4 +1,4 @@
-"""How well a sample's words are made: seven ways to be bad, in English and Chinese."""
+"""Score how well a sample's words are made: seven faults, in English and Chinese."""
 
 from __future__ import annotations
 

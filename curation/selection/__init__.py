@@ -1,4 +1,4 @@
-"""Selection: the smallest subset that stands for the pool, and honest baselines beside it."""
+"""Selection: the smallest subset that represents the pool, and honest baselines next to it."""
 
 from __future__ import annotations
 

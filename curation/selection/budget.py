@@ -1,4 +1,4 @@
-"""How large a selection is: samples, a share of the pool, tokens, or what a coverage needs."""
+"""Settings of a selection's size: samples, a share, tokens, or a coverage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well a subset stands for the pool, and what mass each of its samples stands for."""
+"""Measure how well a subset represents the pool, and what mass each of its samples represents."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def curve(values: Similarities, mass: Indices, order: Indices, sizes: Indices) -
 
 
 def weights(values: Similarities, mass: Indices, strata: Indices, order: Indices) -> Doubles:
-    """The mass (m,) that each chosen sample of `order` (m,) stands for; it sums to the pool's.
+    """The mass (m,) that each chosen sample of `order` (m,) represents; it sums to the pool's.
 
     Each sample of the pool gives its mass to the chosen sample it is most similar to, of equals
     the first of the order; a chosen one keeps its own. The mass of samples without a chosen

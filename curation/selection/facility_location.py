@@ -24,8 +24,8 @@ class FacilityLocationConfig(MethodConfig):
     subset selection: Wei, Iyer and Bilmes 2015; DELIFT, arXiv 2411.04425.
 
     Quality weighs on the candidate: a poor sample q_j < 1 serves its neighbours less, so a better
-    neighbour stands for them all, while a region where all are poor is still served. On the client
-    it would thin out poor regions but leave to chance which sample stands for them. All strata
+    neighbour represents them all, while a region where all are poor is still served. On the client
+    it would thin out poor regions but leave to chance which sample represents them. All strata
     compete in one objective, so what one stratum covers in another is not paid for twice.
     """
 

@@ -1,4 +1,4 @@
-"""What selection reads of a run: its pool, its neighbour graph, its scores."""
+"""Load what selection reads of a run: its pool, its neighbour graph, its scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a method of selection is: settings that name it, and an order of picks within quotas."""
+"""Define a method of selection: settings that name it, and an order of picks within quotas."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Candidates:
 
     @cached_property
     def mass(self) -> Indices:
-        """Input rows (n,) that each sample stands for."""
+        """Input rows (n,) that each sample represents."""
         return np.rint(self.pool.mass).astype(np.int64)
 
     @cached_property

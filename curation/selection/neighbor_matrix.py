@@ -1,4 +1,4 @@
-"""Who can stand for whom: the pool's neighbour graph as a sparse matrix of whole numbers."""
+"""Hold the pool's neighbour graph as a sparse matrix of whole numbers."""
 
 from __future__ import annotations
 

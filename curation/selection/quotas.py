@@ -1,4 +1,4 @@
-"""How many samples each stratum gives: shares, floors, and where an unfilled share goes."""
+"""Divide a budget among strata: shares, floors, and where an unfilled share goes."""
 
 from __future__ import annotations
 

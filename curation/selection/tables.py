@@ -39,7 +39,7 @@ def selection_table(selection: Selection, candidates: Candidates) -> pa.Table:
 def settings_table(
     selection: Selection, pool: int, ordinal: int, created_at: datetime | None = None
 ) -> pa.Table:
-    """SETTINGS: one line. `created_at` is UTC, without a zone; null stands for the run's start."""
+    """SETTINGS: one line. `created_at` is UTC, without a zone; null represents the run's start."""
     objective = selection.objective
     line = {
         "selection": selection.config.name,

@@ -1,4 +1,4 @@
-"""What a sample costs a trainer, without a tokenizer."""
+"""Estimate what a sample costs a trainer, without a tokenizer."""
 
 from __future__ import annotations
 

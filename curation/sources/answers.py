@@ -46,7 +46,7 @@ def choose(
 
     The options are listed as ``A. …`` on lines of their own, unless the question lists them with
     letters. An answer that is an option's label (letter or number) becomes its letter here, one
-    that is an option's text stays. A number beside options without numbers is a place in the list
+    that is an option's text stays. A number next to options without numbers is a place in the list
     only where the recipe says from where it counts. Anything else stays as it is and is flagged.
     Raises InputError for options that cannot be read.
     """

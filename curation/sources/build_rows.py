@@ -47,7 +47,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record after mapping: its targets, the columns beside them, and its own pictures.
+    """One record after mapping: its targets, the columns next to them, and its own pictures.
 
     `named` are the targets that the recipe maps; `members` are the names of `own`.
     """

@@ -1,4 +1,4 @@
-"""Cells whose text stands for a value: JSON, and what Python and NumPy print for lists."""
+"""Cells whose text represents a value: JSON, and what Python and NumPy print for lists."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def is_nothing(value: object) -> bool:
 
 
 def json_value(value: Any) -> Any:
-    """The list or object that JSON text stands for; anything else, and broken JSON, as it is.
+    """The list or object that JSON text represents; anything else, and broken JSON, as it is.
 
     Halves of UTF-16 pairs inside it become U+FFFD. Raises InputError for more levels than
     published data has.
@@ -69,7 +69,7 @@ def json_value(value: Any) -> Any:
 
 
 def list_value(value: Any) -> Any:
-    """The list or object that a text stands for in JSON or as Python or NumPy prints it.
+    """The list or object that a text represents in JSON or as Python or NumPy prints it.
 
     ``"['a.png', 'b.png']"``, ``"['a' 'b']"`` and ``"{'text': array([...], dtype=object)}"`` are
     what a table keeps of lists when it is written as CSV. Other values come back as they are.

@@ -46,7 +46,7 @@ def automatic(
 ) -> dict[str, str]:
     """The recipe's `columns` and, for each target it lacks, the input column of the same name.
 
-    A conversation stands for question and answer, so naming one keeps the other from being found.
+    A conversation represents question and answer, so naming one keeps the other from being found.
     What a reader implies says nothing of the kind: its columns may be absent.
     """
     found = {**(implied or {}), **columns}
@@ -87,7 +87,7 @@ class Mapper:
         by_fold: dict[str, str] = {}
         for names in self.used.values():
             for name in sorted(names):
-                # DuckDB does not see case, so one spelling stands for all: the recipe's.
+                # DuckDB does not see case, so one spelling represents all: the recipe's.
                 by_fold.setdefault(name.casefold(), name)
         self.needed = sorted(by_fold.values())
         self.connection = engine().cursor()

@@ -31,7 +31,7 @@ LEARN_KEYS: Final = ("loss", "train", "weight", "loss_scale", "trainable")
 NOT_LEARNED: Final = "turn_not_learned"
 TEXT_PARTS: Final = ("text", "input_text", "output_text")
 PICTURE_PARTS: Final = ("image", "image_url", "input_image", "image_path")
-# What a picture part may say beside the picture, without changing which one it is.
+# What a picture part may say next to the picture, without changing which one it is.
 PART_SETTINGS: Final = frozenset(
     {"type", "text", "detail", "index", "min_pixels", "max_pixels", "resized_height"}
     | {"resized_width", "cache_control", "width", "height", "mime_type", "media_type", "id"}

@@ -78,11 +78,11 @@ def format_of(name: str, uri: str, reading: Reading) -> Kind:
     found = suffix_format(name) if declared == "auto" else declared
     if found is None:
         raise InputError(
-            f"{name}: no format known for this suffix; set format to one of "
-            f"{', '.join(sorted(set(SUFFIXES)))}",
+            f"{name}: no format known for this suffix; set format to one of"
+            f" {sorted(set(SUFFIXES.values()))}",
             code="source_format_unknown",
             file=name,
-            known=sorted(set(SUFFIXES)),
+            known=sorted(set(SUFFIXES.values())),
         )
     if found not in ("json", "jsonl"):
         return found
@@ -151,7 +151,7 @@ def look(file: InputFile, reading: Reading) -> Looked:
 
 
 def in_batches(records: Iterable[Record], columns: Sequence[str]) -> Iterator[Batch]:
-    """Gather records into batches of strings, the unreadable ones beside the others."""
+    """Gather records into batches of strings, the unreadable ones next to the others."""
     good: list[tuple[int, dict[str, Any]]] = []
     bad: list[Bad] = []
     size = 0

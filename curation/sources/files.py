@@ -151,6 +151,7 @@ def _entry(item: Path, root: Path) -> InputFile:
             f"{str(item)!r} cannot be read: it is {what}",
             code="file_unreadable",
             path=str(item),
+            kind=what,
         ) from error
     if not S_ISREG(state.st_mode):
         kind = next((name for test, name in KINDS if test(state.st_mode)), "no file")
@@ -158,6 +159,7 @@ def _entry(item: Path, root: Path) -> InputFile:
             f"{str(item)!r} is {kind}, not a file; write its content to one",
             code="file_unreadable",
             path=str(item),
+            kind=kind,
         )
     return InputFile(item.relative_to(root).as_posix(), str(item.absolute()), state.st_size)
 

@@ -106,6 +106,7 @@ class HfReader(TabularReader):
                 f"source {self.name!r}: {self.path!r} is a folder, which has one revision alone;"
                 " leave revision out",
                 code="hub_option_unfit",
+                option="revision",
                 source=self.name,
             )
         return _repository_splits(str(folder.absolute()), self.config, self.split)

@@ -1,4 +1,4 @@
-"""A folder of pictures with captions: a text file beside each, or one table for all."""
+"""A folder of pictures with captions: a text file next to each, or one table for all."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def _is_picture(name: str) -> bool:
 
 
 def _is_metadata(name: str) -> bool:
-    """Whether a file is the table that the `datasets` library reads beside pictures."""
+    """Whether a file is the table that the `datasets` library reads next to pictures."""
     return PurePosixPath(name).name in METADATA
 
 
@@ -205,7 +205,7 @@ def _with_row_index(batch: Batch) -> Batch:
 
 
 def _folder(name: str) -> str:
-    """A name that stands for every picture of a picture's folder."""
+    """A name that represents every picture of a picture's folder."""
     return str(PurePosixPath(name).parent / "*")
 
 

@@ -142,6 +142,7 @@ class ArraySplitter:
                 " repair the file or write it as JSON Lines",
                 code="file_broken",
                 file=self.name,
+                key=self.key,
             )
 
     def _look_behind(self, block: bytes) -> None:

@@ -1,4 +1,4 @@
-"""How a JSON file holds its records: as lines, as an array, under a key, or as columns.
+"""Recognise how a JSON file holds its records: as lines, as an array, under a key, or as columns.
 
 Raises InputError with the true cause for a file that holds them in none of these ways.
 """

@@ -1,4 +1,4 @@
-"""OpenAI and ShareGPT chats: `messages` or `conversations`, pictures beside or inside them."""
+"""OpenAI and ShareGPT chats: `messages` or `conversations`, pictures next to or inside them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the place of a file says about its records: its name, partition keys, and its split.
+"""Read columns from a file's path: its name, partition keys, and its split.
 
 Every reader offers `filename` (the file below the source's root) and `row_index` (the record's
 place in it, from 0) as columns, and a folder `key=value` as a column `key`. Where a record has a
@@ -13,7 +13,7 @@ files and folders below the root, by one careful rule:
   it where another file differs in that word alone (`slake_train.json`). `train` needs no such
   file, since records without a split are for training as well;
 * a held-out word anywhere else (`lab_test.csv` alone, `dev2.json`, `val2017/`, `testmini.json`, a
-  folder `fold=test`, `x-te.json` beside `x-tr.json`, two words that differ, the root itself named
+  folder `fold=test`, `x-te.json` next to `x-tr.json`, two words that differ, the root itself named
   `test`) is asked about: the source is refused until `columns.split` says what it holds.
 
 Words end where their case does (`slakeTest.json`), at digits (`test1k`) and at signs.

@@ -1,4 +1,4 @@
-"""Marks that stand for pictures, films and sounds in a text, as the many formats write them."""
+"""Marks that represent pictures, films and sounds in a text, as the many formats write them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reader is: settings that know how to cut their files into shards and read one shard."""
+"""Define a reader: settings that know how to cut their files into shards and read one shard."""
 
 from __future__ import annotations
 

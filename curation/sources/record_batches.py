@@ -108,7 +108,7 @@ def untyped_batch(
     """The `columns` of JSON-like records as strings, so that batches never disagree about a type.
 
     Scalars become their text, nested values JSON text. A column is the key so spelled, else the
-    only key of the record that differs from it by case. Columns that are read beside the targets
+    only key of the record that differs from it by case. Columns that are read next to the targets
     come along.
     """
     known = {name.casefold() for name in columns}

@@ -1,4 +1,4 @@
-"""What a foreign record can do to its own row, and to no other."""
+"""Contain the fault of a foreign record to its own row."""
 
 from __future__ import annotations
 

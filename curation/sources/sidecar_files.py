@@ -15,7 +15,7 @@ _OPTION: Final = re.compile(
 
 
 def beside_columns(names: Iterable[str]) -> list[str]:
-    """Of an input's columns those that are read beside the targets, in their order."""
+    """Of an input's columns those that are read next to the targets, in their order."""
     listed = list(names)
     options = set(option_columns(listed).values())
     known = {*MEDIA, *CHAT_ONLY, *PAIR_ONLY}

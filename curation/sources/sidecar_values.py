@@ -1,4 +1,4 @@
-"""What the columns beside the targets say of a row: options one by one, films, earlier turns."""
+"""Read the columns next to the targets of a row: options one by one, films, earlier turns."""
 
 from __future__ import annotations
 

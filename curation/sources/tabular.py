@@ -1,4 +1,4 @@
-"""What readers of records in files share: find the files, check the columns, read a shard."""
+"""Read records in files: find the files, check the columns, read a shard."""
 
 from __future__ import annotations
 

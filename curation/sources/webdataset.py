@@ -56,7 +56,7 @@ class WebDatasetReader(Reader):
 
     A picture is a member whose suffix is a picture's (`png`; formats that are not decoded too, so
     that their rows fail), numbered or called `image`, `img`, `view` and the like. One of another
-    name (`mask.png`) is noted and left out beside such a picture; alone it fails the record, as
+    name (`mask.png`) is noted and left out next to such a picture; alone it fails the record, as
     films and sounds do. `pictures` says instead which suffixes are read, with or without numbers
     before them, and no others.
     """

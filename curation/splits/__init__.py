@@ -1,4 +1,4 @@
-"""Who may be trained on: splits that share no picture, no case and no patient."""
+"""Splits that share no picture, no case and no patient."""
 
 from __future__ import annotations
 

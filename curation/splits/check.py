@@ -1,4 +1,4 @@
-"""What the splits that a source came with share."""
+"""Find what the splits that a source came with share."""
 
 from __future__ import annotations
 

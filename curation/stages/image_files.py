@@ -1,4 +1,4 @@
-"""What is behind every reference: a digest of its bytes, or the reason why there is none."""
+"""Hash the file behind every reference, or give the reason why there is none."""
 
 from __future__ import annotations
 

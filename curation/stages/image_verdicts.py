@@ -71,7 +71,7 @@ def _blank(share: pa.ChunkedArray, config: ImagesConfig) -> pa.ChunkedArray:
 
 
 def write_lookups(found: pa.Table, samples: Sequence[Path], folder: Path) -> list[Path]:
-    """Write beside every part of samples the verdicts on its own references; return the files.
+    """Write next to every part of samples the verdicts on its own references; return the files.
 
     A worker reads what its part needs; no task carries the pictures of the whole run.
     """

@@ -1,4 +1,4 @@
-"""What ingest has to say about each source: columns not read, answers that fit no option."""
+"""Warn about each source: columns that are not read, answers that fit no option."""
 
 from __future__ import annotations
 

@@ -25,10 +25,10 @@ from medsift.arrays import Doubles
 
 
 def check_models(recipe: Recipe) -> None:
-    """Make sure, without loading them, that the models of all scorers can be had.
+    """Make sure, without loading them, that the models of all scorers can be loaded.
 
     Raises:
-        ModelError: one that cannot, with the mend.
+        ModelError: one that cannot, with the fix.
     """
     for scorer in recipe.scores.scorers:
         scorer.fingerprint()
@@ -53,7 +53,7 @@ class ScoreStage(Stage):
         """Scorers with their models, weights, strata, the neighbour graph and the seed.
 
         Raises:
-            ModelError: a scorer's model cannot be had.
+            ModelError: a scorer's model cannot be loaded.
         """
         if not recipe.scores.scorers:
             return {"scorers": []}

@@ -1,4 +1,4 @@
-"""What a benchmark's settings are: where its files lie, and how they become items."""
+"""Define a benchmark: settings that say where its files are, and how they become items."""
 
 from __future__ import annotations
 

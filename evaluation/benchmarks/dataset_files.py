@@ -20,7 +20,7 @@ HUB_NAME: Final = re.compile(r"[\w.-]+/[\w.-]+")
 class Published:
     """Files of one folder and of the zip archives in it, all by their path from the folder.
 
-    What an archive holds counts as lying beside the archive, and in a folder of the archive's
+    What an archive holds counts as lying next to the archive, and in a folder of the archive's
     name: it makes no difference whether archives were unpacked, or where. Unpacked files go
     before packed ones.
     """

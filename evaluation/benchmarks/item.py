@@ -34,7 +34,7 @@ Box = tuple[float, float, float, float]
 class Entry:
     """One item as published.
 
-    `item_id` of None stands for a digest of pictures, question and gold. `boxes` are regions on
+    `item_id` of None represents a digest of pictures, question and gold. `boxes` are regions on
     the first picture: left, top, right, bottom in pixels of the picture as shown. An item
     without pictures is refused unless `text_only`.
     """

@@ -22,7 +22,7 @@ MISSPELT: Final = {"PRSE": "PRES", "ATRIB": "ATTRIB"}
 class VqaRad(BenchmarkConfig):
     """451 questions on 203 pictures; in the hub's copy without types, organs and regions.
 
-    The public file's slips are mended: spaces after answer types, tabs, misspelt question types.
+    The public file's slips are corrected: spaces after answer types, tabs, misspelt question types.
     """
 
     kind: Literal["vqa_rad"] = "vqa_rad"

@@ -24,7 +24,7 @@ class CausalGenerator(LocalGeneratorConfig):
     looks: ClassVar[bool] = False
 
     def fingerprint(self) -> str:
-        """Identity of the replies. Raises ModelError when model or adapter cannot be had."""
+        """Identity of the replies. Raises ModelError when model or adapter cannot be loaded."""
         return records.fingerprint([self.kind, FRAMING_VERSION, *self.identity()])
 
     def build(self, items: pa.Table) -> Generator:

@@ -36,7 +36,7 @@ TOP_TOKENS: Final = 20
 """First tokens whose likelihood is asked for: the most that is commonly allowed."""
 LONGEST_BACKOFF_S: Final = 60.0
 LONGEST_WAIT_S: Final = 600.0
-"""An endpoint that asks to wait longer ends the evaluation, which goes on where it stopped."""
+"""An endpoint that asks to wait longer ends the evaluation, which continues where it stopped."""
 ADDRESS: Final = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#@]*)?", re.IGNORECASE)
 VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 OURS: Final = ("model", "messages", "stream", "n")

@@ -1,4 +1,4 @@
-"""How probable short answers are as the beginning of a reply."""
+"""Compute how probable short answers are as the beginning of a reply."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Candidates:
 def spellings(candidate: str) -> list[str]:
     """How a reply may begin with a candidate: after a space or not; words also in lower case.
 
-    And capitalised. A letter stands for itself alone: "a" is an article.
+    And capitalised. A letter represents itself alone: "a" is an article.
     """
     cases = {candidate}
     if len(candidate) > 1:

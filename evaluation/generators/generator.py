@@ -1,4 +1,4 @@
-"""What answers questions: models, endpoints, recordings and baselines behind one protocol."""
+"""Define a generator: models, endpoints, recordings and baselines that answer questions."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class GeneratorConfig(Config):
     def fingerprint(self) -> str:
         """Identity of the replies: model, adapter and all settings that can change a reply.
 
-        Does not load the model. Raises ModelError when it cannot be had.
+        Does not load the model. Raises ModelError when it cannot be loaded.
         """
         raise NotImplementedError
 

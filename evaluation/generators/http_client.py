@@ -32,7 +32,7 @@ REFUSED: Final = {
     403: "set ${key} to a key that may use the model, where the requests are sent",
     404: "check `url`, which mostly ends in /v1, and the name of the model",
 }
-"""What no other request would be spared, and the mend."""
+"""What no other request would be spared, and the fix."""
 SECONDS: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 SECRET: Final = re.compile(r"[!-~]+")
 

@@ -30,7 +30,7 @@ class ImageTextGenerator(LocalGeneratorConfig):
     """Larger pictures are scaled down to so many pixels before the model's processor sees them."""
 
     def fingerprint(self) -> str:
-        """Identity of the replies. Raises ModelError when model or adapter cannot be had."""
+        """Identity of the replies. Raises ModelError when model or adapter cannot be loaded."""
         settings = [self.kind, IMAGE_TEXT_VERSION, self.max_pixels]
         return records.fingerprint([*settings, *self.identity()])
 

@@ -1,4 +1,4 @@
-"""What generators that load a model have in common: adapter, generation, batches."""
+"""Share what generators that load a model have in common: adapter, generation, batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose picture may stand in for whose."""
+"""Choose whose picture replaces whose."""
 
 from __future__ import annotations
 

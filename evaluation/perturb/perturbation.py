@@ -1,4 +1,4 @@
-"""What a variant is: one fixed way to change an item, its question or its pictures."""
+"""Define a variant: one fixed way to change an item, its question or its pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page tells, asked of the manifest: evaluations with their metrics and reliability."""
+"""Read the page's figures from the manifest: evaluations with their metrics and reliability."""
 
 from __future__ import annotations
 

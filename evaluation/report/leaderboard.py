@@ -1,4 +1,4 @@
-"""Who is ahead on a benchmark, if the intervals let anybody say so."""
+"""Rank models on a benchmark, as far as the intervals allow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a model stands up to variants: score, drop and flips of each, and what sums them up."""
+"""Show how a model withstands variants: score, drop and flips of each, and their summary."""
 
 from __future__ import annotations
 

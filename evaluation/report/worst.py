@@ -82,7 +82,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A wrong or unparsed reply beside its question.
+    """A wrong or unparsed reply next to its question.
 
     `picture` is a data URI or None, then `missing` says why; an item without pictures has neither.
     `said` and `right` are probabilities of the answer given and of the right one, where known.

@@ -1,4 +1,4 @@
-"""What a reply claims of each option: asserted, denied, or merely listed.
+"""Read what a reply claims of each option: asserted, denied, or merely listed.
 
 Works on text in which every mention of an option is one character (`mentions`). The text is cut
 into clauses, so that a negation reaches no further than its own clause. An option counts as
@@ -194,7 +194,7 @@ def _read_group(group: str, before: str, behind: str, claims: Claims, *, opens: 
         # "Lateral to the spleen" says where the answer lies.
         claims.landmarks |= places
     elif ALSO.match(behind):
-        # "B too": one more answer beside another.
+        # "B too": one more answer next to another.
         claims.asserted |= places
         claims.beside = True
     elif len(places) > 1:

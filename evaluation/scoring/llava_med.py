@@ -1,7 +1,7 @@
 """`llava-med`: the rules of LLaVA-Med v1 as its paper's tables were made (June 2023).
 
 The headline of open answers is token recall. A closed reply that says yes or no without the gold
-answer leaves the mean, so `score` is null; upstream mended that on 2023-12-11. Column `contains`
+answer leaves the mean, so `score` is null; upstream corrected that on 2023-12-11. Column `contains`
 holds what it counts since: 1 where the gold answer stands anywhere in the reply.
 
 Not reproduced: its table of contractions ("isnt"), which acts on both sides alike, BLEU-2 and 3,

@@ -258,5 +258,5 @@ HEAD: Final = re.compile(rf"(\A|(?<=[\n.;!?。]))(\s*{MARK})\s?:(?=\s?\w)")
 
 
 def _join(text: str) -> str:
-    """A letter and the option's own text beside it are one mention."""
+    """A letter and the option's own text next to it are one mention."""
     return HEAD.sub(rf"\1\2{LED} ", OWN_TEXT.sub(r"\1\2 ", text))

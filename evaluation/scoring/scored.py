@@ -1,4 +1,4 @@
-"""What every protocol shares: an item as a scorer sees it, its verdict, and the known faults."""
+"""Define what every protocol shares: an item, its verdict, and the known faults."""
 
 from __future__ import annotations
 

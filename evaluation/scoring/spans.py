@@ -1,4 +1,4 @@
-"""Where a reply may state its answer: boxes, tags, JSON, "the answer is", else the whole reply.
+"""Find where a reply may state its answer: boxes, tags, JSON, "the answer is", or all.
 
 Every pattern here is linear in the reply's length, whatever the reply holds.
 """

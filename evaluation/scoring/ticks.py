@@ -1,4 +1,4 @@
-"""Ticks and crosses beside options, read as a verdict on the option they stand at."""
+"""Ticks and crosses next to options, read as a verdict on the option they stand at."""
 
 from __future__ import annotations
 

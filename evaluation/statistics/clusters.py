@@ -1,4 +1,4 @@
-"""What an interval resamples: pictures, or patients where they are known.
+"""Choose what an interval resamples: pictures, or patients where they are known.
 
 Questions about one picture are not independent, so that n questions carry less than n answers'
 worth of evidence. Rows are summed by cluster once; everything else works on those sums.

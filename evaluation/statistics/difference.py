@@ -1,4 +1,4 @@
-"""How far apart two models are on the same items, with its error: items, pictures and seeds."""
+"""Measure how far apart two models are on the same items, with the error."""
 
 from __future__ import annotations
 

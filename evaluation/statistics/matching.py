@@ -72,7 +72,7 @@ def _keys(table: pa.Table) -> pa.Array:
 
 
 def _check_once(name: str, keys: pa.Array) -> None:
-    """Sorted keys: none stands beside its like."""
+    """Sorted keys: none stands next to its like."""
     twice = np.flatnonzero(pc.equal(keys[1:], keys[:-1]).to_numpy(zero_copy_only=False))
     if len(twice):
         raise UsageError(

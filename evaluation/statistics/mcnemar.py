@@ -23,7 +23,7 @@ class McNemar:
 def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
     """Test right or wrong (n,), (n,) of two models (McNemar 1947, exact binomial form).
 
-    Items count as independent, which questions about one picture are not: beside a clustered
+    Items count as independent, which questions about one picture are not: next to a clustered
     interval it says how few items decide. Raises UsageError for scores other than 0 and 1.
     """
     scores = [np.asarray(arm, np.float64) for arm in (first, second)]

@@ -1,4 +1,4 @@
-"""What difference a benchmark can show before anyone runs it.
+"""Compute which difference a benchmark can show before anyone runs it.
 
 Closed forms for the mean of n right-or-wrong items: variance p(1-p)/n, times Kish's design effect
 1 + (m-1) icc for m items a cluster (Kish 1965, section 5.4), times 2(1-rho) for the difference of

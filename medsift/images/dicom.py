@@ -26,7 +26,7 @@ class _Header:
     """What a file says about its pixels, as plain values: `bits` stored a channel, 0 if unsaid.
 
     `window` is centre, width and function of the first usable window; `padding` the stored value
-    that stands for no pixel.
+    that represents no pixel.
     """
 
     columns: int

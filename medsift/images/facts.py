@@ -1,4 +1,4 @@
-"""What is measured on a decoded picture, all from one grey version of it."""
+"""Measure a decoded picture, all from one grey version of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recipe may say about pictures."""
+"""Settings of which pictures are read and which are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a manifest that somebody else wrote or changed, when a command fails on it.
+"""Find what is wrong with somebody else's manifest, when a command fails on it.
 
 A manifest of ours keeps its layout, its JSON and its keys. One that does not is to blame for what a
 command then runs into; one that does leaves the blame with us.
@@ -36,7 +36,7 @@ ALWAYS_GIVEN: Final = {
     "samples": ("messages", "images", "place"),
     "selections": ("place", "created_at"),
 }
-"""What every run writes, beside the columns that are required of whoever writes a table."""
+"""What every run writes, next to the columns that are required of whoever writes a table."""
 REFERENCES: Final = (
     *((table.name, ("run_id",), "runs") for table in TABLES[1:]),
     ("samples", ("run_id", "row_id"), "rows"),

@@ -89,7 +89,7 @@ def source_files(source: Source) -> list[str]:
 
 
 def _matches(path: Path) -> list[str]:
-    """The files of a glob pattern; a plain path stands for itself, there or not."""
+    """The files of a glob pattern; a plain path represents itself, there or not."""
     if path.exists() or not any(mark in str(path) for mark in "*?["):
         return [str(path)]
     root = Path(path.anchor)

@@ -61,7 +61,7 @@ class RunRecord:
 
 
 def write_manifest(path: Path, tables: Mapping[str, Source], run: RunRecord) -> None:
-    """Write `run` into the manifest at `path`, beside the runs that are there already.
+    """Write `run` into the manifest at `path`, next to the runs that are there already.
 
     Args:
         path: the manifest; created, or replaced atomically. Readers keep the old file.

@@ -1,4 +1,4 @@
-"""How a model is asked: the tokens before an answer, and the answer's own.
+"""Format a conversation for a model: the tokens before an answer, and the answer's own.
 
 Prompt and answer are encoded apart and joined as tokens, so that where the answer begins is known
 and never searched for.

@@ -1,4 +1,4 @@
-"""What a language model is here: loaded weights, the tokenizer or processor that feeds them."""
+"""Define a loaded language model: its weights, and the tokenizer or processor that feeds them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ModelConfig(Config):
     def fingerprint(self) -> str:
         """Identity of the model: equal settings and weights, equal digest.
 
-        Does not load it. Raises ModelError when it cannot be had.
+        Does not load it. Raises ModelError when it cannot be loaded.
         """
         raise NotImplementedError
 
@@ -57,7 +57,7 @@ class LanguageModelConfig(ModelConfig):
     """Settings of a causal language model."""
 
     def build(self) -> LanguageModel:
-        """Load the model. Raises ModelError naming what is missing and the mend."""
+        """Load the model. Raises ModelError naming what is missing and the fix."""
         raise NotImplementedError
 
 

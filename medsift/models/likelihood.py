@@ -1,4 +1,4 @@
-"""How likely answers are under a language model: mean negative log-likelihood of their tokens.
+"""Compute how likely answers are under a language model: mean negative log-likelihood.
 
 Sequences are padded on the right, to a length that only their own decides: later tokens never
 reach earlier ones, so no mask is needed. On a CPU, where each batch runs on one thread, a loss is

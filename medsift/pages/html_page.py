@@ -36,7 +36,7 @@ def render(
     Args:
         template: extends ``base.html``; its folder is searched before our own.
         content: what the template names.
-        filters: beside those of ``FILTERS``.
+        filters: next to those of ``FILTERS``.
         styles: style sheets after the one that all pages share.
         draws: whether there is a figure, so that plotly.js is needed.
     """
@@ -69,7 +69,7 @@ def _templates(folder: Path, filters: tuple[tuple[str, Callable[..., Any]], ...]
 
 
 def write_page(output: Path, page: str) -> None:
-    """Write a page in place of an older one, whole or not at all.
+    """Write a page in place of an older one, completely or not at all.
 
     Raises:
         StorageError: `output` cannot be written.

@@ -24,7 +24,7 @@ def url_of(place: object) -> str | None:
 
 
 def refusal(url: str) -> str:
-    """Why a URL cannot stand for a folder here, and what can."""
+    """Why a URL cannot represent a folder here, and what can."""
     return (
         f"{url!r} is a URL: runs, caches and outputs are written to a folder of a disk, which all "
         "nodes of a cluster share; name one"

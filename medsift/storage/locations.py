@@ -1,4 +1,4 @@
-"""Where files live: local paths and URLs of pyarrow filesystems behind the same few calls."""
+"""Open files by local path or URL, behind the same few calls."""
 
 from __future__ import annotations
 

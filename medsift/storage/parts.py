@@ -1,4 +1,4 @@
-"""Parquet on disk: parts that appear whole or not at all, and folders of parts read as one.
+"""Parquet on disk: parts that appear completely or not at all, and folders of parts read as one.
 
 Every page carries a checksum that is verified when it is read: a flipped bit is an error that names
 the file, never another value.

@@ -1,4 +1,4 @@
-"""A file that is replaced whole or not at all, while readers keep the old one."""
+"""A file that is replaced completely or not at all, while readers keep the old one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from medsift.storage.lock_file import open_lock
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a new name beside `path`; on success what was written there becomes `path`.
+    """Yield a new name next to `path`; on success what was written there becomes `path`.
 
     A lock file makes a second writer wait. Leftovers of a killed writer are removed. On any
     failure the new file is removed and `path` is as it was. Raises StorageError when the disk

@@ -1,4 +1,4 @@
-"""What a finished file held: its size and checksum, so that damage shows before it is used."""
+"""Record size and checksum of finished files, so that damage shows before they are used."""
 
 from __future__ import annotations
 

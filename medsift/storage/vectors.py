@@ -1,4 +1,4 @@
-"""Vectors by the content that they stand for."""
+"""Vectors by the content that they represent."""
 
 from __future__ import annotations
 

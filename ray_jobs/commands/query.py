@@ -77,7 +77,7 @@ def _ask(manifest: Path, sql: str, seconds: float, memory: str | None) -> pa.Tab
     """Answer within the limits. Raises ManifestError, or UsageError for an invalid size."""
     from medsift.errors import UsageError
     from medsift.manifest import query as ask
-    from medsift.manifest.query import half_of_memory
+    from medsift.manifest.locked_query import half_of_memory
     from ray_jobs.memory import memory_ceiling, parse_bytes
 
     size = half_of_memory() if memory is None else parse_bytes(memory)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from medsift.execution import LocalExecutor, begin_stream, pack
 from medsift.storage.parts import count_rows, parts, read_folder
 from tests.expect import raises_code
+from tests.fakes import Killed
 
 SCHEMA = pa.schema([("number", pa.int64())])
 
@@ -145,10 +146,6 @@ def test_the_plan_knows_the_rows_of_a_slice_and_not_the_table_around_it(tmp_path
     assert (tmp_path / "plan.json").read_bytes() == before
     begin_stream(slices(640, 64)[1:2], tmp_path)
     assert (tmp_path / "plan.json").read_bytes() != before
-
-
-class Killed(BaseException):
-    """Acts as a kill signal: nothing catches it."""
 
 
 def dies_after(groups: int):

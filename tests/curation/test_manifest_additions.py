@@ -1,4 +1,4 @@
-"""A run written again keeps what was added to it, whatever stands beside it in the file."""
+"""A run written again keeps what was added to it, whatever stands next to it in the file."""
 
 from __future__ import annotations
 

@@ -6,9 +6,7 @@ import fcntl
 import json
 import random
 import shutil
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,11 +14,12 @@ from curation.phantoms import PhantomSet
 from curation.pipeline import RunResult, curate, run_stages
 from curation.stages import STAGES
 from curation.stages.stage import StagesDone
-from medsift.execution import LocalExecutor, Resources, Worker
+from medsift.execution import LocalExecutor
 from medsift.manifest import read
 from medsift.progress import Event, StageFinished
 from medsift.storage.run_lock import claimed
 from tests.expect import raises_code
+from tests.fakes import Killed, KilledExecutor
 
 NAMES = [stage.name for stage in STAGES if stage.name != "filter"]
 
@@ -38,43 +37,6 @@ def selected_ids(run: RunResult | StagesDone) -> list[str]:
 def dropped(run: RunResult | StagesDone) -> list[tuple[str, str]]:
     decisions = run.upstream.dedup.decisions.read(["sample_id", "reason"])
     return sorted(tuple(line.values()) for line in decisions.to_pylist())
-
-
-class Killed(BaseException):
-    """Acts as a kill signal: nothing catches it."""
-
-
-class KilledExecutor:
-    """Works like the local executor until `items` items of one stream are done, then dies."""
-
-    def __init__(self, stream: str, items: int) -> None:
-        self.stream_name = stream
-        self.left = items
-
-    def stream(
-        self,
-        items: Sequence[Any],
-        make: Callable[[], Worker],
-        out: Path,
-        advance: Callable[[int], None],
-        resources: Resources | None = None,
-    ) -> None:
-        def mortal() -> Worker:
-            worker = make()
-
-            def call(item):
-                if self.left == 0:
-                    raise Killed
-                self.left -= 1
-                yield from worker(item)
-
-            return call
-
-        here = out.name.partition("-")[0] == self.stream_name
-        LocalExecutor().stream(items, mortal if here else make, out, advance)
-
-    def run(self, function, items):
-        return LocalExecutor().run(function, items)
 
 
 @pytest.fixture
@@ -139,7 +101,7 @@ def test_killed_and_started_again_equals_uninterrupted(
     stream, items, phantom_run, phantom_recipe, tmp_path
 ):
     with pytest.raises(Killed):
-        run_stages(phantom_recipe(), tmp_path, KilledExecutor(stream, items))
+        run_stages(phantom_recipe(), tmp_path, KilledExecutor(items, stream))
     resumed = run_stages(phantom_recipe(), tmp_path, LocalExecutor())
     assert selection(resumed) == selection(phantom_run)
 
@@ -156,7 +118,7 @@ def test_a_killed_run_continues_with_other_batches_or_shards(
     stream, before, after, phantom_run, phantom_recipe, tmp_path
 ):
     with pytest.raises(Killed):
-        run_stages(phantom_recipe(before), tmp_path, KilledExecutor(stream, 1))
+        run_stages(phantom_recipe(before), tmp_path, KilledExecutor(1, stream))
     resumed = run_stages(phantom_recipe(after), tmp_path, LocalExecutor())
     assert resumed.stages[0].balance.rows_in == phantom_run.stages[0].balance.rows_in
     assert selection(resumed) == selection(phantom_run)

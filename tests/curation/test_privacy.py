@@ -35,8 +35,8 @@ from curation.privacy import (
 )
 from curation.recipe import parse_recipe
 from medsift import records
-from medsift.errors import ModelError
 from medsift.images import ImagesConfig, decode
+from tests.expect import raises_code
 
 needs_reader = pytest.mark.skipif(
     importlib.util.find_spec("rapidocr_onnxruntime") is None,
@@ -169,7 +169,7 @@ def test_any_size_becomes_one_that_is_cheap_to_read(width: int, height: int) -> 
 
 def test_a_missing_package_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "rapidocr_onnxruntime", None)
-    with pytest.raises(ModelError, match=r"medsift\[privacy\]") as caught:
+    with raises_code("package_missing", package="rapidocr-onnxruntime") as caught:
         TextReader()
     assert "\n" not in str(caught.value)
 

@@ -80,7 +80,7 @@ def test_who_never_looks_loses_nothing_without_the_picture(baselines):
 
 
 def test_calibration_is_reported_where_there_are_probabilities(baselines, run_recipe, tmp_path):
-    from tests.local_models import causal, saved_causal
+    from tests.tiny_models import causal, saved_causal
 
     model = saved_causal(causal(), tmp_path / "model").model_dump()
     generation = {"max_new_tokens": 2}

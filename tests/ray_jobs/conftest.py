@@ -182,7 +182,7 @@ def _lines(rows: Sequence[Row]) -> bytes:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small vision-language model that says a letter, often of the options."""
-    from tests.vision_models import llava, saved, seeded
+    from tests.tiny_models import llava, saved, seeded
 
     folder = tmp_path_factory.mktemp("tiny")
     model, processor = seeded(llava)

@@ -13,7 +13,7 @@ import yaml
 from evaluation.inference import REPLIES
 from evaluation.scoring import PROTOCOLS
 from medsift.manifest import read
-from tests.local_models import causal, saved_causal
+from tests.tiny_models import causal, saved_causal
 
 ITEMS = 60
 

@@ -1,4 +1,4 @@
-"""`medsift select` adds to a finished run, whole or not at all, and repeats no work."""
+"""`medsift select` adds to a finished run, completely or not at all, and repeats no work."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from curation.add_selection import add_selection, parse_selection
 from medsift.manifest import read
+from tests.fakes import Killed
 
 
 @pytest.fixture
@@ -128,9 +129,6 @@ def test_a_run_whose_folders_are_gone_is_refused(run_dir, medsift):
 
 @pytest.mark.parametrize("place", ["insert", "_finish"])
 def test_killed_while_writing_the_manifest_is_as_it_was(run_dir, monkeypatch, place):
-    class Killed(BaseException):
-        """Stands for a signal: nothing catches it."""
-
     def die(*arguments):
         raise Killed
 

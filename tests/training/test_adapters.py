@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from medsift.errors import ModelError, RecipeError, UsageError
+from tests.tiny_models import llava, saved
 from tests.training.conftest import recipe
-from tests.vision_models import llava, saved
 from training.base_model import Base, PretrainedBase, load_base
 from training.recipe import OptimiserConfig, TrainingRecipe
 from training.trainable import (

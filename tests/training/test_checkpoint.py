@@ -12,8 +12,8 @@ from medsift.errors import ModelError, StorageError
 from medsift.models.adapters import with_adapter
 from medsift.storage.atomic import atomic_folder
 from tests.expect import raises_code
+from tests.tiny_models import llava, saved
 from tests.training.conftest import recipe
-from tests.vision_models import llava, saved
 from training.base_model import Base, load_base
 from training.checkpoint import (
     ADAPTER,

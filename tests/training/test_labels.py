@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from medsift.errors import InputError, ModelError
+from tests.tiny_models import idefics, llava, saved
 from tests.training.conftest import CHAT
-from tests.vision_models import idefics, llava, saved
 from training.base_model import Base, PretrainedBase, load_base
 from training.chat_labels import IGNORED, ChatEncoder, Encoded, Refused
 from training.encode_dataset import encode_samples, ledger, longest_allowed

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from medsift.errors import ModelError, UsageError
 from medsift.progress import StepLine
+from tests.fakes import Killed
 from tests.training.conftest import asked, draw, recipe, write_run
 from training.checkpoint import TRAINED, FolderKeeper, State, checkpoints, read_state
 from training.logs import STEPS, Journal, read_lines
@@ -35,10 +36,6 @@ SAME = (
     "tokens",
     "supervised_tokens",
 )
-
-
-class Killed(BaseException):
-    """As a signal would: nothing in between may catch it."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Sharded weights take the same steps as whole ones, and a killed training goes on with them."""
+"""Sharded weights take the same steps as whole ones, and a killed training continues with them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from medsift.progress import StepLine, TrainingBegun
+from tests.fakes import Killed
 from tests.training.conftest import MakeRun, asked, draw, recipe
 from training.checkpoint import FolderKeeper
 from training.distributed import Alone, Fleet, ProcessGroup
@@ -18,10 +19,6 @@ from training.prepare import Prepared
 from training.run import now, work
 from training.sharding import shard, sharded, whole
 from training.training_id import CHECKPOINTS, open_training
-
-
-class Killed(BaseException):
-    """As a signal would: nothing in between may catch it."""
 
 
 @pytest.fixture

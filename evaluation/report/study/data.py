@@ -1,4 +1,4 @@
-"""What the page tells, asked of the manifest: a study, its trials, their curves, the results."""
+"""Read the study page's figures from the manifest: trials, curves and results."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Bench:
 
     @property
     def variants(self) -> list[str]:
-        """Variants beside the original."""
+        """Variants next to the original."""
         return sorted({str(line["variant"]) for line in self.results} - {ORIGINAL})
 
     @property

@@ -69,7 +69,7 @@ def _page(facts: Facts) -> str:
 
 
 def budgets(groups: Sequence[Group]) -> dict[str, list[Group]]:
-    """Budgets with the arms that have them, and full data beside."""
+    """Budgets with the arms that have them, and full data next to."""
     full = [group for group in groups if group.arm == FULL]
     names = dict.fromkeys(group.budget for group in groups if group.arm not in (FULL, UNTRAINED))
     return {

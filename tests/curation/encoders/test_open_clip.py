@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from curation.encoders import AnyEncoder, EmbeddedConfig, OpenClipConfig
 from curation.encoders.open_clip import OpenClipEncoder, best_batch_size
-from medsift.errors import ModelError
+from tests.expect import raises_code
 
 MODEL = {
     "embed_dim": 24,
@@ -114,17 +114,17 @@ def test_fingerprint_follows_the_weights_not_the_place(folder: Path, tmp_path: P
 def test_models_that_cannot_be_had_are_named_with_a_mend(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ModelError, match=r"near are ViT-B-16"):
+    with raises_code("encoder_unknown", model="ViT-B-166"):
         OpenClipConfig(model="ViT-B-166").build()
-    with pytest.raises(ModelError, match=r"needs encoder.pretrained; allowed are"):
+    with raises_code("encoder_weights_unnamed", model="ViT-B-16"):
         OpenClipConfig(model="ViT-B-16").build()
-    with pytest.raises(ModelError, match=r"open_clip_model.safetensors"):
+    with raises_code("encoder_folder_incomplete", path=str(tmp_path)):
         OpenClipConfig(model=f"local-dir:{tmp_path}").build()
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "open_clip_config.json").write_bytes((folder / "open_clip_config.json").read_bytes())
     (broken / "open_clip_model.safetensors").write_bytes(b"\x08" + b"\x00" * 20)
-    with pytest.raises(ModelError, match=r"cannot load encoder.model"):
+    with raises_code("encoder_unloadable", model=f"local-dir:{broken}"):
         OpenClipConfig(model=f"local-dir:{broken}", device="cpu").build()
 
 
@@ -135,13 +135,13 @@ def test_a_hub_model_without_a_network_names_the_local_way(
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ModelError, match=r"local-dir:/path"):
+    with raises_code("encoder_unloadable", model="hf-hub:nobody/nothing"):
         OpenClipConfig(model="hf-hub:nobody/nothing", device="cpu").build()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_cuda_without_a_gpu_is_refused(folder: Path) -> None:
-    with pytest.raises(ModelError, match="auto or cpu"):
+    with raises_code("gpu_missing"):
         OpenClipConfig(model=f"local-dir:{folder}", device="cuda").build()
 
 
@@ -160,7 +160,7 @@ def test_batch_size_doubles_until_memory_or_gain_ends() -> None:
     assert best_batch_size(saturating) == 128
     assert best_batch_size(small_memory) == 64
     assert best_batch_size(float) == 1024
-    with pytest.raises(ModelError, match="batch_size"):
+    with raises_code("gpu_memory_too_small"):
         best_batch_size(none)
 
 

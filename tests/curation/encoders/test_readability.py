@@ -24,7 +24,7 @@ from curation.encoders.long_texts import fitting_parts
 from curation.encoders.readability import TextReader
 from curation.encoders.scripts import main_script, scripts_read
 from curation.encoders.vocabularies import plain_pieces, reader_of
-from medsift.errors import ModelError
+from tests.expect import raises_code
 
 UNREAD: dict[str, tuple[str, str]] = {
     "cjk": ("图中有肺结核吗？", "图中有肺腺癌吗？"),
@@ -212,7 +212,7 @@ def test_what_cleaning_takes_away_makes_a_text_unread() -> None:
 
 
 def test_a_tokenizer_that_cannot_be_looked_at_is_refused() -> None:
-    with pytest.raises(ModelError, match="whose vocabulary cannot be looked at"):
+    with raises_code("tokenizer_unsupported", tokenizer="object"):
         reader_of(object())
 
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from curation.exports.write_export import export
-from medsift.errors import InputError, ManifestError, UsageError
+from medsift.errors import ManifestError
 from medsift.images import ImagesConfig, decode
 from tests.curation.exports.conftest import image_id
 from tests.expect import raises_code
@@ -213,7 +213,7 @@ def test_pictures_named_by_path_lie_beside_the_file_and_are_described(odd, kinds
     urls = {one["contentUrl"] for one in described["distribution"]}
     assert urls == {"out.json", *(f"out.json.pictures/{name}" for name in drawn)}
     (tmp_path / "out.json").unlink()
-    with pytest.raises(UsageError, match=r"out\.json\.pictures.*is not empty"):
+    with raises_code("export_output_in_the_way", path=str(tmp_path / "out.json.pictures")):
         export(odd, format, tmp_path / "out.json", record=False)
 
 
@@ -229,7 +229,7 @@ def test_a_picture_that_changed_since_the_run_is_refused(
         Image.fromarray(np.asarray(colour()) // 2).save(picture)
     else:
         dicom(picture, PixelData=grey(np.uint16, 900).tobytes())
-    with pytest.raises(InputError, match="shows another picture than in the run") as refused:
+    with raises_code("export_picture_changed") as refused:
         export(manifest, format, tmp_path / "out", record=False)
     assert "\n" not in str(refused.value)
     assert [path for path in tmp_path.iterdir() if "out" in path.name] == []
@@ -241,7 +241,7 @@ def test_a_picture_of_more_pixels_than_the_run_allows_is_refused_unread(
     picture = Path(shutil.copy(kinds / "grey.png", tmp_path / "a.png"))
     manifest = write_selection(tmp_path / "m.duckdb", [question(picture)])
     Image.new("1", (20_000, 20_000)).save(picture)
-    with pytest.raises(InputError, match="image_too_large"):
+    with raises_code("export_picture_unreadable"):
         export(manifest, "messages", tmp_path / "out", record=False)
 
 
@@ -250,6 +250,9 @@ def test_an_export_that_the_manifest_cannot_note_says_that_it_is_there(odd, tmp_
         raise ManifestError("the disk is full", code="manifest_unreadable")
 
     monkeypatch.setattr("curation.exports.write_export.append_tables", refuse)
-    with raises_code("manifest_unreadable"):
+    with raises_code("manifest_unreadable") as caught:
         export(odd, "messages", tmp_path / "out")
+    # Both the place of the complete export and what refused are named.
+    assert str(tmp_path / "out") in str(caught.value)
+    assert "the disk is full" in str(caught.value)
     assert len((tmp_path / "out").read_text().splitlines()) == len(KINDS)

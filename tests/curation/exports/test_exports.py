@@ -13,8 +13,9 @@ from PIL import Image
 
 from curation.exports import FORMATS
 from curation.exports.write_export import export
-from medsift.errors import InputError, ManifestError, StorageError, UsageError
+from medsift.errors import ManifestError
 from medsift.manifest import RunRecord, read, write_manifest
+from tests.expect import raises_code
 
 EVERY = pytest.mark.parametrize("format", sorted(FORMATS))
 
@@ -56,7 +57,7 @@ def test_an_output_in_the_way_is_refused_and_left_alone(manifest, tmp_path, form
     (tmp_path / "full" / "mine").write_text("x")
     (tmp_path / "file").write_text("mine")
     for name in ("full", "file"):
-        with pytest.raises(UsageError, match="--output"):
+        with raises_code("export_output_in_the_way", path=str(tmp_path / name)):
             export(manifest, format, tmp_path / name)
     assert tree(tmp_path) == {"full/mine": b"x", "file": b"mine"}
     empty = tmp_path / "empty"
@@ -74,21 +75,21 @@ def test_metadata_that_describes_no_file_any_more_is_replaced(manifest, tmp_path
 
 
 def test_wrong_names_are_refused_with_what_is_there(manifest, tmp_path):
-    with pytest.raises(UsageError, match="'tfrecord' is unknown; allowed: messages"):
+    with raises_code("export_format_unknown", format="tfrecord", known=list(FORMATS)):
         export(manifest, "tfrecord", tmp_path / "x")
     with pytest.raises(ManifestError, match=r"has no selection 'big'; it has small \(run run-a\)"):
         export(manifest, "messages", tmp_path / "x", "big")
 
 
 @pytest.mark.parametrize("format", ["hf", "webdataset"])
-@pytest.mark.parametrize("damage", ["gone", "not_an_image"])
-def test_a_picture_that_is_gone_leaves_nothing_half_written(manifest, tmp_path, format, damage):
+@pytest.mark.parametrize("code", ["export_picture_missing", "export_picture_unreadable"])
+def test_a_picture_that_is_gone_leaves_nothing_half_written(manifest, tmp_path, format, code):
     refs = read(manifest, "SELECT images[1].ref AS ref FROM samples WHERE sample_id = 'id4'")
     there = Path(refs["ref"][0].as_py())
     data = there.read_bytes()
-    there.unlink() if damage == "gone" else there.write_text("words")
+    there.unlink() if code == "export_picture_missing" else there.write_text("words")
     try:
-        with pytest.raises(InputError, match=r"sample id4: (no file at|not_an_image)"):
+        with raises_code(code, sample="id4"):
             export(manifest, format, tmp_path / "out")
     finally:
         there.write_bytes(data)
@@ -102,7 +103,7 @@ def test_a_disk_that_refuses_leaves_nothing_half_written(manifest, tmp_path, for
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", refuse)
-    with pytest.raises(StorageError, match="No space left"):
+    with raises_code("output_unwritable", path=str(tmp_path / "out")):
         export(manifest, format, tmp_path / "out", record=False)
     assert list(tmp_path.iterdir()) == []
 

@@ -11,7 +11,7 @@ import torch
 from medsift.errors import ModelError
 from medsift.models import EmbeddedModelConfig, TransformersModelConfig
 from medsift.models.adapters import adapter_fingerprint, with_adapter
-from tests.local_models import causal, saved_adapter, saved_causal
+from tests.tiny_models import causal, saved_adapter, saved_causal
 
 IDS = torch.arange(4, 40).view(2, 18)
 

@@ -1,4 +1,4 @@
-"""Models by folder or hub name: their identity, and one clear line where they cannot be had."""
+"""Models by folder or hub name: their identity, and one clear line where they cannot be loaded."""
 
 from __future__ import annotations
 

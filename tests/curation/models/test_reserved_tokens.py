@@ -12,7 +12,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
 from medsift.models.reserved_tokens import ReservedTokens
-from tests.vision_models import llava, qwen, tokenizer
+from tests.tiny_models import llava, qwen, tokenizer
 
 WORDS = ["<unk>", "is", "it", "clear", "lung", "!", "<", ">", "[", "]"]
 

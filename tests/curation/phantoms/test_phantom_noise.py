@@ -15,7 +15,7 @@ from curation.phantoms.defects import KEPT, Plan, plan_set
 from curation.phantoms.noise import plant_noise
 from curation.phantoms.questions import LETTERS, answer_on, ask
 from medsift import records
-from medsift.errors import UsageError
+from tests.expect import raises_code
 
 # Rows, truth and pictures of 40 images from seed 5, as they were before noise could be asked for.
 GOLDEN = "40c83d49777ac1b1ea0c7f1c0aba1e1decfc7f9fae84cb03681a442e6bcd91b4"
@@ -123,9 +123,9 @@ def test_what_does_not_arise_on_a_picture_has_no_answer_there() -> None:
 
 
 def test_more_noise_than_sound_rows_is_refused() -> None:
-    with pytest.raises(UsageError, match="1000 rows of kind mismatched were asked for"):
+    with raises_code("phantom_rows_too_few", kind="mismatched", asked=1000):
         noisy_plan(40, 0, 0, 1000)
-    with pytest.raises(UsageError, match="1000 rows of kind wrong_answer were asked for"):
+    with raises_code("phantom_rows_too_few", kind="wrong_answer", asked=1000):
         noisy_plan(40, 0, 1000, 0)
 
 
@@ -137,13 +137,13 @@ def test_a_set_with_noise_is_another_set(tmp_path) -> None:
     for line in made.samples.read_text(encoding="utf-8").splitlines():
         image = made.images / json.loads(line)["image"]
         assert image.exists() or truth["missing_image"]
-    with pytest.raises(UsageError, match="not this phantom set"):
+    with raises_code("phantom_folder_in_the_way"):
         make_phantoms(tmp_path / "set", images=16, seed=1)
 
 
 @pytest.mark.parametrize("bad", [{"wrong_answers": -1}, {"mismatched": -1}])
 def test_less_than_no_noise_is_refused(tmp_path, bad) -> None:
-    with pytest.raises(UsageError, match="at least 0"):
+    with raises_code("phantom_option_invalid", option=next(iter(bad)), least=0):
         make_phantoms(tmp_path / "out", images=16, seed=0, **bad)
     assert not (tmp_path / "out").exists()
 

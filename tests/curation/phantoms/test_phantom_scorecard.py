@@ -8,7 +8,7 @@ import pytest
 
 from curation.phantoms import scorecard
 from curation.phantoms.defects import COPIES, TRUTH, Plan, plan_set
-from medsift.errors import InputError
+from tests.expect import raises_code
 
 Fate = dict[int, tuple[str, str | None]]
 
@@ -137,5 +137,5 @@ def test_a_flagged_row_must_be_kept_and_flagged(plan: Plan, truth: pa.Table, per
 
 def test_a_row_without_a_fate_is_an_error(truth: pa.Table, perfect: Fate) -> None:
     del perfect[truth.column("row_index")[0].as_py()]
-    with pytest.raises(InputError, match="has no fate"):
+    with raises_code("fate_missing"):
         _score(truth, perfect)

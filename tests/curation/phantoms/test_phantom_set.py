@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from curation.phantoms import PhantomSet, make_phantoms
 from curation.phantoms.defects import COPIES, FAILED, ON_BASE, ON_OWN, TRUTH, plan_set
-from medsift.errors import UsageError
+from tests.expect import raises_code
 
 
 @pytest.fixture(scope="module")
@@ -240,10 +240,10 @@ def test_a_set_that_is_there_is_returned_and_anything_else_is_refused(
     before = phantoms.samples.stat().st_mtime_ns
     assert make_phantoms(phantoms.root, images=40, seed=5) == phantoms
     assert phantoms.samples.stat().st_mtime_ns == before
-    with pytest.raises(UsageError, match="not this phantom set"):
+    with raises_code("phantom_folder_in_the_way", path=str(phantoms.root)):
         make_phantoms(phantoms.root, images=40, seed=6)
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match="not empty"):
+    with raises_code("phantom_folder_in_the_way", path=str(tmp_path)):
         make_phantoms(tmp_path, images=40, seed=5)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
@@ -251,6 +251,6 @@ def test_a_set_that_is_there_is_returned_and_anything_else_is_refused(
 @pytest.mark.parametrize("bad", [{"images": 15}, {"seed": -1}, {"workers": 0}])
 def test_impossible_orders_are_refused(tmp_path: Path, bad: dict[str, int]) -> None:
     order = {"images": 16, "seed": 0, "workers": 1, **bad}
-    with pytest.raises(UsageError, match="at least"):
+    with raises_code("phantom_option_invalid", option=next(iter(bad))):
         make_phantoms(tmp_path / "out", **order)
     assert not (tmp_path / "out").exists()

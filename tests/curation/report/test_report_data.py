@@ -21,6 +21,7 @@ from medsift.errors import ManifestError, StorageError
 from medsift.manifest import open_manifest
 from medsift.pages.number_format import clock, number, share, similarity
 from medsift.pages.thumbnail import thumbnail
+from tests.expect import raises_code
 
 
 def facts_of(manifest: Path) -> Facts:
@@ -182,7 +183,7 @@ def test_newest_run_is_reported_unless_named(
 
 
 def test_unknown_run_is_refused_with_those_there_are(full_manifest: Path, tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"run 'nope' is not in the manifest; .*run-1"):
+    with raises_code("run_unknown", run_id="nope"):
         write_report(full_manifest, "nope", tmp_path / "report.html")
     assert not list(tmp_path.iterdir())
 

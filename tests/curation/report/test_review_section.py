@@ -153,7 +153,7 @@ def test_a_browser_shows_the_pictures_side_by_side(
     )
     assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     pixels = np.asarray(Image.open(shot).convert("RGB")).astype(int)
-    # The only miniature is of one grey; beside it, on the same rows, is the pool's picture.
+    # The only miniature is of one grey; next to it, on the same rows, is the pool's picture.
     rows, columns = np.nonzero((pixels == 90).all(2))
     top, bottom, left, right = rows.min(), rows.max(), columns.min(), columns.max()
     assert min(bottom - top, right - left) > 120

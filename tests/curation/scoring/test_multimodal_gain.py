@@ -23,7 +23,7 @@ from medsift.images import ImagesConfig, decode
 from medsift.images.curated import read_picture
 from medsift.models import ImageTextModelConfig
 from medsift.models.image_text import Illustrated, ImageTextLikelihood, marked
-from tests.vision_models import Make, idefics, llava, picture, qwen, saved, seeded
+from tests.tiny_models import Make, idefics, llava, picture, qwen, saved, seeded
 
 COLOURS = {"red": (220, 20, 20), "green": (20, 220, 20), "blue": (20, 20, 220)}
 Pixels = NDArray[np.uint8]

@@ -77,7 +77,7 @@ def planted_samples(n: int, seed: int) -> pa.Table:
 
 @pytest.fixture(scope="session")
 def make_candidates() -> CandidatesMaker:
-    """Candidates of n samples; each stands for one to four input rows."""
+    """Candidates of n samples; each represents one to four input rows."""
 
     def make(n: int = 200, seed: int = 0, neighbors: int = 8, **config: Any) -> Candidates:
         rng = np.random.default_rng(seed)

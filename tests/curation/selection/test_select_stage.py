@@ -1,4 +1,4 @@
-"""Selections of a whole run: in the manifest beside `kept`, the same whatever the order of rows."""
+"""Selections of a whole run: next to `kept` in the manifest, whatever the order of rows."""
 
 from __future__ import annotations
 

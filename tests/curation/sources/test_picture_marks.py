@@ -38,7 +38,7 @@ def test_a_path_inside_the_mark_is_the_picture(kind, tmp_path):
     settings = {} if kind == "tar" else {"image_root": str(tmp_path / "img")}
     items = [{"question": question, "answer": "worse"}]
     (row,) = read(tmp_path, kind, items, **settings)
-    if kind == "tar":  # a tar's rows have no folder of pictures beside them
+    if kind == "tar":  # a tar's rows have no folder of pictures next to them
         assert row["error"] == "reference_escapes"
         return
     root = tmp_path.resolve() / "img"

@@ -8,6 +8,7 @@ from curation.sources.table import TableReader
 from medsift.errors import InputError, StorageError
 from medsift.images.blob_store import BlobStore
 from medsift.images.references import read_bytes, resolve, stat
+from tests.expect import raises_code
 
 
 @pytest.fixture
@@ -142,5 +143,5 @@ def test_tables_and_pictures_are_read_from_an_object_store(bucket, tmp_path, pat
 def test_the_environment_can_name_the_endpoint(bucket, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{bucket}")
     assert read_bytes("s3://medical/img/one.png") == b"png"
-    with pytest.raises(InputError, match="no file in it"):
+    with raises_code("source_empty", path="s3://medical/nowhere"):
         TableReader(name="s", path="s3://medical/nowhere").shards()

@@ -18,9 +18,9 @@ from curation.ingest import IngestConfig, ingest
 from curation.sources.suffixes import IMAGE_SUFFIXES, UNDECODED_SUFFIXES
 from curation.sources.webdataset import WebDatasetReader, samples
 from medsift import records
-from medsift.errors import InputError
 from medsift.images.blob_store import BlobStore
 from medsift.images.decoding import EXTENSIONS
+from tests.expect import raises_code
 
 PAIR = json.dumps({"question": "q", "answer": "a"}).encode()
 
@@ -142,7 +142,7 @@ def test_records_and_texts_beyond_their_limits_fail_alone(tmp_path):
 
 def test_a_packed_tar_beyond_its_limit_is_refused_in_one_line(tmp_path):
     path = tar(tmp_path / "x.tar.gz", [("1.json", PAIR), ("1.png", b"\0" * 500_000)], "w:gz")
-    with pytest.raises(InputError, match="file_bytes") as caught:
+    with raises_code("file_too_large", most=100_000) as caught:
         rows_of(path, tmp_path, file_bytes=100_000)
     assert "\n" not in str(caught.value)
     plain = tar(tmp_path / "x.tar", [("1.json", PAIR), ("1.png", b"\0" * 500_000)])
@@ -154,7 +154,7 @@ def test_a_header_that_unpacks_to_a_huge_name_is_refused(tmp_path):
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 2 << 20
     data = info.tobuf(tarfile.GNU_FORMAT) + b"x" * info.size
     (tmp_path / "x.tar.gz").write_bytes(gzip.compress(data + b"\0" * 1024))
-    with pytest.raises(InputError, match="a header of"):
+    with raises_code("file_broken", file="x.tar.gz"):
         rows_of(tmp_path / "x.tar.gz", tmp_path)
 
 

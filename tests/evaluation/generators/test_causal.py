@@ -19,8 +19,7 @@ from evaluation.records import ITEMS
 from medsift.errors import ModelError
 from medsift.models import EmbeddedModelConfig, LanguageModel
 from tests.evaluation.generators.conftest import asked
-from tests.local_models import CHAT, END, causal, saved_adapter, saved_causal
-from tests.vision_models import tokenizer
+from tests.tiny_models import CHAT, END, causal, saved_adapter, saved_causal, tokenizer
 
 QUESTIONS = [f"{'is there ' * times}a nodule?" for times in (0, 1, 3, 0, 9, 2, 5)]
 NO_ITEMS = ITEMS.empty_table()

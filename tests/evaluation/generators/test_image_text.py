@@ -1,4 +1,4 @@
-"""Vision-language models: replies are those of a plain loop, whatever stands beside them."""
+"""Vision-language models: replies are those of a plain loop, whatever stands next to them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,17 @@ from evaluation.generators.image_text import scaled
 from evaluation.prompts import YES_NO
 from evaluation.records import ITEMS
 from tests.evaluation.generators.conftest import asked
-from tests.local_models import saved_adapter, write_letters
-from tests.vision_models import Make, idefics, llava, picture, qwen, saved, seeded
+from tests.tiny_models import (
+    Make,
+    idefics,
+    llava,
+    picture,
+    qwen,
+    saved,
+    saved_adapter,
+    seeded,
+    write_letters,
+)
 
 FAMILIES = pytest.mark.parametrize("make", [llava, idefics, qwen])
 NO_ITEMS = ITEMS.empty_table()

@@ -8,7 +8,7 @@ import torch
 
 from evaluation.generators.sampling import Sampling, request_seed
 from tests.evaluation.generators.conftest import asked
-from tests.vision_models import picture
+from tests.tiny_models import picture
 
 LOGITS = torch.tensor([0.0, 1.0, 2.0, -1.0, -torch.inf])
 

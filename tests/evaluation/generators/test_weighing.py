@@ -12,7 +12,7 @@ from tokenizers.pre_tokenizers import Metaspace
 from transformers import PreTrainedTokenizerFast
 
 from evaluation.generators.first_token_probs import Candidates, spellings
-from tests.vision_models import tokenizer
+from tests.tiny_models import tokenizer
 
 VOCABULARY = ["?", "yes", "▁yes", "Yes", "▁Yes", "no", "▁no", "No", "▁No", "▁a", "▁A", "▁B", "▁"]
 

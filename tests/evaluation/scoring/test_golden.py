@@ -1,4 +1,4 @@
-"""Known replies under every protocol: published faults reproduced, the right verdict beside them.
+"""Known replies under every protocol: published faults reproduced, the right verdict next to them.
 
 `python tests/evaluation/scoring/test_golden.py` writes the tables of docs/scoring.md anew.
 """

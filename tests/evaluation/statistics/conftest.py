@@ -16,7 +16,7 @@ class Simulated:
     def sizes(self, kind, shape):
         """Items a cluster: one number, as in VQA-RAD's test set (2.2), geometric (5), or Pareto.
 
-        Of the last a few hold most items: up to 60 beside many of 1 to 3.
+        Of the last a few hold most items: up to 60 next to many of 1 to 3.
         """
         if kind == "vqa_rad":
             return 1 + self.rng.poisson(1.22, shape)

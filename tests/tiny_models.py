@@ -1,4 +1,4 @@
-"""Small real vision-language models with random weights, of three families, and pictures."""
+"""Build small real models with random weights: language, and three vision-language families."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from transformers import (
     Idefics3ImageProcessor,
     Idefics3Processor,
     LlamaConfig,
+    LlamaForCausalLM,
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaProcessor,
@@ -32,9 +33,9 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from medsift.models import ImageTextModelConfig
+from medsift.models import ImageTextModelConfig, TransformersModelConfig
 
-CHAT = (
+PICTURE_CHAT = (
     "{% for turn in messages %}<s>{{ turn['role'] }}: {% for part in turn['content'] %}"
     "{{ 'MARK' if part['type'] == 'image' else part['text'] }}{% endfor %}</s>{% endfor %}"
     "{% if add_generation_prompt %}<s>assistant: {% endif %}"
@@ -77,7 +78,7 @@ def tokenizer(mark: str = "<image>", *further: str) -> PreTrainedTokenizerFast:
     )
 
 
-def llava(template: str | None = CHAT) -> tuple[Any, Any]:
+def llava(template: str | None = PICTURE_CHAT) -> tuple[Any, Any]:
     """A fixed number of tokens a picture."""
     words = tokenizer()
     size = {"height": 16, "width": 16}
@@ -107,7 +108,7 @@ def idefics() -> tuple[Any, Any]:
     pictures = Idefics3ImageProcessor(
         size={"longest_edge": 32}, max_image_size={"longest_edge": 16}, do_image_splitting=True
     )
-    template = CHAT.replace("MARK", "<image>")
+    template = PICTURE_CHAT.replace("MARK", "<image>")
     processor = Idefics3Processor(pictures, words, image_seq_len=1, chat_template=template)
     config = Idefics3Config(
         vision_config=VISION,
@@ -127,7 +128,7 @@ def qwen() -> tuple[Any, Any]:
     pictures = Qwen2VLImageProcessor(
         min_pixels=28 * 28, max_pixels=56 * 56, patch_size=14, merge_size=2
     )
-    template = CHAT.replace("MARK", "<|vision_start|><|image_pad|><|vision_end|>")
+    template = PICTURE_CHAT.replace("MARK", "<|vision_start|><|image_pad|><|vision_end|>")
     processor = Qwen2VLProcessor(pictures, words, Qwen2VLVideoProcessor(), chat_template=template)
     rotary = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10_000.0}
     config = Qwen2VLConfig(
@@ -166,3 +167,56 @@ def seeded(make: Make) -> tuple[Any, Any]:
 def picture(seed: int, width: int = 40, height: int = 28) -> Image.Image:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3))
     return Image.fromarray(pixels.astype(np.uint8))
+
+
+END = "<|end|>"
+CHAT = (
+    "{% for turn in messages %}<s>{{ turn['role'] }}: {{ turn['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<s>assistant: {% endif %}"
+)
+PRINTED = range(33, 127)
+
+
+def causal(template: str | None = CHAT, seed: int = 0, **shape: Any) -> tuple[Any, Any]:
+    """A model and a tokenizer of one token a byte, whose turns end with a token of their own."""
+    torch.manual_seed(seed)
+    words = tokenizer("<image>", END)
+    words.chat_template = template
+    config = LlamaConfig(vocab_size=len(words), **{**TEXT, **shape})
+    model = LlamaForCausalLM(config).eval()
+    end = words.convert_tokens_to_ids(END if template else "</s>")
+    write_letters(model, words, end)
+    with torch.no_grad():
+        model.get_output_embeddings().weight[end] *= 1.5
+    return model, words
+
+
+def write_letters(model: Any, words: Any, *ends: int) -> None:
+    """Nothing is written but printed letters and ends: texts tell tokens apart."""
+    letters = {words.convert_tokens_to_ids(chr(code)) for code in PRINTED}
+    others = sorted(set(range(len(words))) - letters - {*ends})
+    model.generation_config.suppress_tokens = others
+
+
+def saved_causal(made: tuple[Any, Any], folder: Path) -> TransformersModelConfig:
+    for part in made:
+        part.save_pretrained(folder)
+    return TransformersModelConfig(model=str(folder))
+
+
+def saved_adapter(
+    model: Any, folder: Path, base: str | None, seed: int = 0, **settings: Any
+) -> Path:
+    """A LoRA adapter with random weights, saved; the model itself is spoiled by it."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    layers = {"target_modules": ["q_proj", "v_proj"], "init_lora_weights": False}
+    adapted = get_peft_model(model, LoraConfig(r=2, **layers, **settings))
+    with torch.no_grad():
+        for name, weights in adapted.named_parameters():
+            if "modules_to_save" in name:
+                weights.normal_(std=0.2)
+    adapted.peft_config["default"].base_model_name_or_path = base
+    adapted.save_pretrained(folder, save_embedding_layers=False)
+    return folder
