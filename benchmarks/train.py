@@ -78,11 +78,11 @@ def training(folder: Path, steps: int, samples: int) -> TrainingRecipe:
             "run": folder / "run",
             "base": {"kind": "embedded_vlm"},
             "data": {"weights": "none"},
-            "optimiser": {"lr": RATE, "schedule": "constant", "warmup": 0.0},
-            "batches": {"samples": samples, "accumulation": BATCHES},
+            "optimiser": {"lr": RATE, "schedule": "constant", "warmup_ratio": 0.0},
+            "batches": {"samples": samples, "grad_accumulation_steps": BATCHES},
             "steps": WARM_UP + steps,
             "precision": "float32",
-            "checkpoints": {"every": None},
+            "checkpoints": {"interval_steps": None},
         }
     )
 
@@ -224,7 +224,7 @@ def placed(recipe: TrainingRecipe, folder: Path, workers: int) -> TrainingRecipe
     """The training with its files in a folder of its own, its batches dealt to workers."""
     settings = recipe.resolved()
     settings["workers"]["count"] = workers
-    settings["batches"]["accumulation"] = BATCHES // workers
+    settings["batches"]["grad_accumulation_steps"] = BATCHES // workers
     settings["checkpoints"]["storage"] = str(folder)
     return TrainingRecipe.model_validate(settings)
 

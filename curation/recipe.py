@@ -135,7 +135,8 @@ class Recipe(Config):
 
     def fingerprint(self) -> str:
         """Digest of what decides the result: places and compute are left out."""
-        return fingerprint(self.model_dump(mode="json", exclude={"runs", "cache", "compute"}))
+        settings = self.model_dump(mode="json", exclude={"runs", "cache", "compute"})
+        return fingerprint(self.with_first_names(settings))
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -197,7 +197,8 @@ def _check_enough(workers: WorkersConfig, kind: str, resources: dict[str, float]
         further = " besides the one that decodes" if workers.streams and kind == "CPU" else ""
         raise UsageError(
             f"{wanted} workers need as many {kind}s, and this machine has {available}{further}; "
-            f"lower workers.count (and raise batches.accumulation), or set {ADDRESS} to a cluster",
+            f"lower workers.count (and raise batches.grad_accumulation_steps), or set {ADDRESS} to "
+            "a cluster",
             code="workers_too_many",
             wanted=wanted,
             available=available,
@@ -265,7 +266,8 @@ def _error_to_raise(error: Any) -> Exception:
     reason = one_line((deaths or failures)[0])[:300]
     return ModelError(
         f"workers were lost more often than workers.restarts allows; the last reported: {reason}; "
-        "if memory ran out, lower batches.tokens or data.max_pixels, then run the command again",
+        "if memory ran out, lower batches.max_tokens or data.max_pixels, then run the command "
+        "again",
         code="workers_lost",
     )
 

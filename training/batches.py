@@ -143,7 +143,7 @@ class Epochs:
         if not (self.config.grouped or self.config.packing):
             yield order
             return
-        window = self.config.samples * WINDOW
+        window = self.config.max_samples * WINDOW
         for start in range(0, len(order), window):
             group = order[start : start + window]
             yield group[np.argsort(-self.lengths[group], kind="stable")]
@@ -177,7 +177,9 @@ def _padded(order: Indices, lengths: Indices, config: BatchesConfig) -> Iterator
     longest = 0
     for place in order.tolist():
         reach = max(longest, int(lengths[place]))
-        if rows and (len(rows) == config.samples or reach * (len(rows) + 1) > config.tokens):
+        if rows and (
+            len(rows) == config.max_samples or reach * (len(rows) + 1) > config.max_tokens
+        ):
             yield Batch(tuple(rows))
             rows, reach = [], int(lengths[place])
         rows.append((place,))
@@ -193,10 +195,10 @@ def _packed(order: Indices, lengths: Indices, config: BatchesConfig) -> Iterator
     for place in order.tolist():
         length = int(lengths[place])
         fits = (b for b, left in enumerate(room) if left >= length)
-        here = next((b for b in fits if len(bins[b]) < config.samples), None)
+        here = next((b for b in fits if len(bins[b]) < config.max_samples), None)
         if here is None:
             bins.append([])
-            room.append(config.tokens)
+            room.append(config.max_tokens)
             here = len(bins) - 1
         bins[here].append(place)
         room[here] -= length

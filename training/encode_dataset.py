@@ -102,6 +102,6 @@ def _nobody(dropped: Sequence[Drop]) -> str:
     because = f" ({one.detail})" if one.detail else ""
     return (
         f"none of {len(dropped)} samples can be trained on: {told}; the first is "
-        f"{one.row_id}{measured}{because}: raise data.max_tokens and batches.tokens, or select "
+        f"{one.row_id}{measured}{because}: raise data.max_tokens and batches.max_tokens, or select "
         "others"
     )

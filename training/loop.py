@@ -145,11 +145,15 @@ class Trainer:
     def _finish_step(self, taken: Taken) -> None:
         """Measure, log and keep what is due."""
         measured = self._measure()
-        if measured is not None or self._due(self.recipe.log.every):
+        if measured is not None or self._due(self.recipe.log.interval_steps):
             self._log(taken, measured)
         stopping = self.recipe.early_stopping is not None
         better = measured is not None and self.state.best_step == self.state.step
-        if self._due(self.recipe.checkpoints.every) or self._stale() or (stopping and better):
+        if (
+            self._due(self.recipe.checkpoints.interval_steps)
+            or self._stale()
+            or (stopping and better)
+        ):
             decisive, optimiser = self.prepared.decisive, self.stepper.optimiser
             self.keeper.keep(Snapshot.of(self.prepared.model, optimiser, self.state, decisive))
             self.fleet.barrier()
@@ -163,11 +167,11 @@ class Trainer:
         held, config = self.prepared.held_out, self.recipe.data.held_out
         if held is None or config is None:
             return None
-        if not self._due(config.every or self.recipe.checkpoints.every):
+        if not self._due(config.interval_steps or self.recipe.checkpoints.interval_steps):
             return None
         loss = held_out_loss(self.prepared, held, self.fleet)
         stopping = self.recipe.early_stopping
-        self.state = self.state.measured(loss, stopping.delta if stopping else 0.0)
+        self.state = self.state.measured(loss, stopping.min_delta if stopping else 0.0)
         return loss
 
     def _stale(self) -> bool:

@@ -41,7 +41,7 @@ def _advice(recipe: TrainingRecipe, device: str, step: int, micro: Micro | None)
         changes = ["train adapters instead of lora.full" if recipe.lora.full else "lower lora.rank"]
         return _line(step, "the optimiser's moments", device, changes)
     rows, width = micro.inputs["input_ids"].shape
-    changes = [f"lower batches.tokens (now {recipe.batches.tokens})"]
+    changes = [f"lower batches.max_tokens (now {recipe.batches.max_tokens})"]
     if "pixel_values" in micro.inputs:
         changes.append(f"lower data.max_pixels (now {recipe.data.max_pixels or 'without limit'})")
     if not recipe.gradient_checkpointing:

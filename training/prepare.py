@@ -159,7 +159,7 @@ def _training_material(
     samples: Sequence[Sample],
     weights: Doubles,
 ) -> Material:
-    limit = longest_allowed(base, recipe.data.max_tokens, recipe.batches.tokens)
+    limit = longest_allowed(base, recipe.data.max_tokens, recipe.batches.max_tokens)
     encodings = encode_samples(encoder, samples, weights, limit)
     drawn = recipe.data.weights == "sampling"
     plan = Plan(
@@ -187,7 +187,7 @@ def _held_out_material(
     """
     if not samples:
         return None, ()
-    limit = longest_allowed(base, recipe.data.max_tokens, recipe.batches.tokens)
+    limit = longest_allowed(base, recipe.data.max_tokens, recipe.batches.max_tokens)
     ones = np.ones(len(samples))
     encodings = encode_samples(encoder, samples, ones, limit, some=bool(recipe.early_stopping))
     if not encodings.samples:

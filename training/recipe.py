@@ -26,6 +26,8 @@ PROJECTOR: Final = "multi_modal_projector"
 class LoraConfig(Config):
     """Which weights learn: low-rank adapters (Hu et al. 2021, arXiv 2106.09685), or all of them."""
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {"also": "modules_to_save"}
+
     full: bool = False
     """Train the weights themselves instead of adapters."""
     rank: int = Field(16, ge=1)
@@ -34,7 +36,7 @@ class LoraConfig(Config):
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     targets: str = ALL_LINEAR
     """`all-linear` of the language model, or a regular expression that fits whole module names."""
-    also: tuple[str, ...] | None = None
+    modules_to_save: tuple[str, ...] | None = None
     """Modules trained whole next to the adapters, by the end of their names.
 
     When not given, the projector of the embedded model, which starts from random numbers.
@@ -89,13 +91,15 @@ class MixtureConfig(Config):
 class HeldOutConfig(Config):
     """Samples that are measured and never learned from; they share no picture with training."""
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {"every": "interval_steps"}
+
     share: float | None = Field(None, gt=0.0, lt=1.0)
     """Share of the selection to hold out, in whole groups."""
     split: SplitName | None = None
     """Or the samples of this split of the run, for example ``validation``."""
     level: Level = "patient"
     """What must not be cut: pictures and their copies; with `case` studies, `patient` patients."""
-    every: int | None = Field(None, ge=1)
+    interval_steps: int | None = Field(None, ge=1)
     """Optimiser steps between measurements; None is at every checkpoint. The end always counts."""
 
     @model_validator(mode="after")
@@ -127,19 +131,26 @@ class DataConfig(Config):
 class OptimiserConfig(Config):
     """AdamW (arXiv 1711.05101) with a warm-up."""
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {
+        "also_lr": "modules_to_save_lr",
+        "warmup": "warmup_ratio",
+        "final": "min_lr_ratio",
+        "clip": "max_grad_norm",
+    }
+
     lr: float = Field(1e-4, gt=0.0)
-    also_lr: float | None = Field(None, gt=0.0)
-    """Of the modules that `lora.also` trains whole; `lr` when not given."""
+    modules_to_save_lr: float | None = Field(None, gt=0.0)
+    """Of the modules that `lora.modules_to_save` trains whole; `lr` when not given."""
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = Field(1e-8, gt=0.0)
     weight_decay: float = Field(0.0, ge=0.0)
     """Not on biases and norms."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup: float = Field(0.03, ge=0.0, le=1.0)
+    warmup_ratio: float = Field(0.03, ge=0.0, le=1.0)
     """Share of the steps over which the rate rises from 0."""
-    final: float = Field(0.0, ge=0.0, le=1.0)
+    min_lr_ratio: float = Field(0.0, ge=0.0, le=1.0)
     """Share of `lr` that is left at the end."""
-    clip: float | None = Field(1.0, gt=0.0)
+    max_grad_norm: float | None = Field(1.0, gt=0.0)
     """Largest norm of the gradient."""
 
     @field_validator("betas")
@@ -151,13 +162,19 @@ class OptimiserConfig(Config):
 
 
 class BatchesConfig(Config):
-    """How samples are put together. A step is `accumulation` batches of every worker."""
+    """Settings of batches. A step is `grad_accumulation_steps` batches of every worker."""
 
-    tokens: int = Field(8192, ge=1)
+    renamed_keys: ClassVar[Mapping[str, str]] = {
+        "tokens": "max_tokens",
+        "samples": "max_samples",
+        "accumulation": "grad_accumulation_steps",
+    }
+
+    max_tokens: int = Field(8192, ge=1)
     """Most tokens of one batch on one device, padding included."""
-    samples: int = Field(16, ge=1)
+    max_samples: int = Field(16, ge=1)
     """Most samples of one batch."""
-    accumulation: int = Field(1, ge=1)
+    grad_accumulation_steps: int = Field(1, ge=1)
     """Batches of a worker that make up a step."""
     grouped: bool = True
     """Put samples of like length together, which saves padding."""
@@ -168,7 +185,9 @@ class BatchesConfig(Config):
 class CheckpointsConfig(Config):
     """What is kept to resume from and to evaluate."""
 
-    every: int | None = Field(100, ge=1)
+    renamed_keys: ClassVar[Mapping[str, str]] = {"every": "interval_steps"}
+
+    interval_steps: int | None = Field(100, ge=1)
     """Optimiser steps between checkpoints; the end always has one."""
     keep: int = Field(2, ge=1)
     """Newest checkpoints that stay; the best on the held-out split stays next to them."""
@@ -179,16 +198,20 @@ class CheckpointsConfig(Config):
 class EarlyStoppingConfig(Config):
     """End when the held-out loss no longer falls; the best checkpoint is then the result."""
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {"delta": "min_delta"}
+
     patience: int = Field(3, ge=1)
     """Measurements in a row without a new best."""
-    delta: float = Field(0.0, ge=0.0)
+    min_delta: float = Field(0.0, ge=0.0)
     """Nats a token by which a new best must be lower."""
 
 
 class LogConfig(Config):
     """Where the curves go, next to JSON Lines and the manifest."""
 
-    every: int = Field(1, ge=1)
+    renamed_keys: ClassVar[Mapping[str, str]] = {"every": "interval_steps"}
+
+    interval_steps: int = Field(1, ge=1)
     """Optimiser steps to a line."""
     tensorboard: bool = True
     mlflow: str | None = None
@@ -290,8 +313,8 @@ class TrainingRecipe(Config):
     @property
     def whole_modules(self) -> tuple[str, ...]:
         """Modules trained whole next to adapters."""
-        if self.lora.also is not None or self.lora.full:
-            return self.lora.also or ()
+        if self.lora.modules_to_save is not None or self.lora.full:
+            return self.lora.modules_to_save or ()
         return (PROJECTOR,) if self.base.kind == "embedded_vlm" else ()
 
     def resolved(self) -> dict[str, Any]:
@@ -305,15 +328,15 @@ class TrainingRecipe(Config):
         """
         left_out = {"run", "log", "checkpoints", "workers", "benchmarks", "leaks"}
         left_out |= {"allow_contaminated"}
-        held = self.model_dump(mode="json", exclude=left_out)
-        held["base"] = self.base.fingerprint()
-        del held["batches"]["accumulation"]
-        return held | {"batches_per_step": self.batches_per_step}
+        settings = self.with_first_names(self.model_dump(mode="json", exclude=left_out))
+        settings["base"] = self.base.fingerprint()
+        del settings["batches"]["accumulation"]
+        return settings | {"batches_per_step": self.batches_per_step}
 
     @property
     def batches_per_step(self) -> int:
         """Batches of one optimiser step, of all workers together."""
-        return self.batches.accumulation * self.workers.count
+        return self.batches.grad_accumulation_steps * self.workers.count
 
     @property
     def held_out_split(self) -> str | None:

@@ -141,7 +141,7 @@ class Stepper:
         """Norm of the gradient before it is scaled down to the largest that is allowed."""
         import torch
 
-        limit = math.inf if self.config.clip is None else self.config.clip
+        limit = math.inf if self.config.max_grad_norm is None else self.config.max_grad_norm
         norm = float(whole(torch.nn.utils.clip_grad_norm_(self.parameters, limit)))
         if not math.isfinite(norm):
             raise ModelError(

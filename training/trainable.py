@@ -66,7 +66,11 @@ def parameter_groups(
     groups: dict[tuple[float, float], list[Parameter]] = {}
     for name, parameter in trained_parameters(model).items():
         also = any(f".{module}." in f".{name}." for module in whole)
-        rate = config.also_lr if also and config.also_lr is not None else config.lr
+        rate = (
+            config.modules_to_save_lr
+            if also and config.modules_to_save_lr is not None
+            else config.lr
+        )
         decay = config.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     return [
@@ -97,7 +101,7 @@ def check_gradients(model: Any, vision: str) -> None:
     if silent:
         raise ModelError(
             f"{len(silent)} of the trained weights got no gradient, the first is {silent[0]}; "
-            "narrow lora.targets and lora.also to what the model uses",
+            "narrow lora.targets and lora.modules_to_save to what the model uses",
             code="weights_without_gradient",
         )
     seen = [part.grad for part in trained.values() if id(part) in inside]
@@ -185,8 +189,8 @@ def _check_whole(base: Base, whole: tuple[str, ...]) -> None:
     for module in whole:
         if not any(f".{name}".endswith(f".{module}") for name in names):
             raise RecipeError(
-                f"lora.also names {module!r}, which {base.name} does not have; its parts are "
-                f"{', '.join(name for name in names if name and name.count('.') <= 1)}",
+                f"lora.modules_to_save names {module!r}, which {base.name} does not have; its "
+                f"parts are {', '.join(name for name in names if name and name.count('.') <= 1)}",
                 code="trainable_parts_invalid",
             )
 
@@ -204,8 +208,8 @@ def _check_tower(model: Any, vision: str) -> None:
     learning = list(trained_parameters(tower))
     if vision == "frozen" and learning:
         raise RecipeError(
-            f"lora.targets or lora.also reach into the vision tower ({learning[0]}); set vision: "
-            "trained, or narrow them",
+            f"lora.targets or lora.modules_to_save reach into the vision tower ({learning[0]}); "
+            "set vision: trained, or narrow them",
             code="trainable_parts_invalid",
         )
     if vision == "trained" and not learning:

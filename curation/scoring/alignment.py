@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Final, Literal
 
 import numpy as np
 from pydantic import Field
@@ -27,12 +28,17 @@ TEMPERATURES: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
 class AlignmentConfig(ScorerConfig):
     """Settings of `alignment`; they matter only where the encoder has no shared space."""
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {
+        "least": "min_group_size",
+        "question": "question_cosine",
+    }
+
     kind: Literal["alignment"]
     folds: int = Field(5, ge=2, le=100)
     """Parts of the pool that are judged by the rest in turn."""
-    least: int = Field(10, ge=2)
+    min_group_size: int = Field(10, ge=2)
     """Samples that must ask the same before their answers are compared."""
-    question: float = Field(0.88, gt=0.0, le=1.0)
+    question_cosine: float = Field(0.88, gt=0.0, le=1.0)
     """Cosine of question vectors from which wordings without a contrast mean the same."""
     ridge: float = Field(1.0, gt=0.0)
     """Strength of the prior of an answer, in pictures."""
@@ -50,8 +56,8 @@ class AlignmentConfig(ScorerConfig):
             found = centred_cosine(pool.vectors)
         else:
             shown = look_at(pool, self.folds, context.seed)
-            asked = read_questions(pool, self.question)
-            odds = answer_odds(shown, asked, ridge=self.ridge, least=self.least)
+            asked = read_questions(pool, self.question_cosine)
+            odds = answer_odds(shown, asked, ridge=self.ridge, least=self.min_group_size)
             found = text_gain(pool, shown, context.seed)
             # What other pictures with this very question say, where there are enough of them.
             found = found + np.nan_to_num(np.log(odds.seen) - np.log(odds.prior), nan=0.0)

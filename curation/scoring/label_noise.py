@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Final, Literal
 
 import numpy as np
@@ -21,16 +22,22 @@ class LabelNoiseConfig(ScorerConfig):
     """Settings of `label_noise`: how likely the given answer is wrong, so lower is better."""
 
     higher_is_better: ClassVar[bool] = False
+    renamed_keys: ClassVar[Mapping[str, str]] = {
+        "least": "min_group_size",
+        "question": "question_cosine",
+        "rate": "noise_rate",
+    }
+
     kind: Literal["label_noise"]
     folds: int = Field(5, ge=2, le=100)
     """Parts of the pool that are judged by the rest in turn."""
-    least: int = Field(10, ge=2)
+    min_group_size: int = Field(10, ge=2)
     """Samples that must ask the same before any of them is judged."""
-    question: float = Field(0.88, gt=0.0, le=1.0)
+    question_cosine: float = Field(0.88, gt=0.0, le=1.0)
     """Cosine of question vectors from which wordings without a contrast mean the same."""
     ridge: float = Field(1.0, gt=0.0)
     """Strength of the prior, in pictures."""
-    rate: float = Field(0.05, gt=0.0, lt=1.0)
+    noise_rate: float = Field(0.05, gt=0.0, lt=1.0)
     """Share of wrong answers to expect before looking."""
 
     def score(self, context: ScoringContext) -> Doubles:
@@ -40,11 +47,11 @@ class LabelNoiseConfig(ScorerConfig):
         Chuang 2021, arXiv 1911.00068, section 3).
         """
         shown = look_at(context.pool, self.folds, context.seed)
-        asked = read_questions(context.pool, self.question)
-        odds = answer_odds(shown, asked, ridge=self.ridge, least=self.least)
+        asked = read_questions(context.pool, self.question_cosine)
+        odds = answer_odds(shown, asked, ridge=self.ridge, least=self.min_group_size)
         types = context.pool.samples["answer_type"].to_pylist()
         exact = np.array([kind in EXACT_ANSWERS for kind in types], bool)
-        return np.where(exact, np.round(probability_wrong(odds, self.rate), DECIMALS), np.nan)
+        return np.where(exact, np.round(probability_wrong(odds, self.noise_rate), DECIMALS), np.nan)
 
 
 def probability_wrong(odds: AnswerOdds, rate: float) -> Doubles:

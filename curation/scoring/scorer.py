@@ -53,7 +53,7 @@ class ScorerConfig(Config):
         Does not load a model. Raises ModelError when a model cannot be found, so that a run is
         refused before it starts.
         """
-        return self.model_dump(mode="json")
+        return self.with_first_names(self.model_dump(mode="json"))
 
     def score(self, context: ScoringContext) -> Doubles:
         """One value (n,) for each sample of `context.pool`, NaN where there is none.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -19,7 +20,7 @@ from medsift.arrays import Indices
 
 
 class DeitaConfig(MethodConfig):
-    """Score order; a sample is skipped where its cosine to a selected one is above `threshold`.
+    """Score order; a sample is skipped where its cosine to a selected one is above `max_cosine`.
 
     Liu et al. 2024, "What makes good data for alignment?" (arXiv 2312.15685), whose score is
     complexity · quality; here it is the quality percentile, and the vector is the joint one.
@@ -27,13 +28,15 @@ class DeitaConfig(MethodConfig):
     compared at equal budgets. `gain` is the score.
     """
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {"threshold": "max_cosine"}
+
     kind: Literal["deita"] = "deita"
-    threshold: float = Field(default=0.9, gt=0.0, lt=1.0)
+    max_cosine: float = Field(default=0.9, gt=0.0, lt=1.0)
 
     def picker(self, context: SelectionContext) -> Picker:
         """Find the pairs above the threshold once; then walk down the scores."""
         candidates, groups = context.candidates, context.groups
-        above = float(np.nextafter(self.threshold, 2.0))
+        above = float(np.nextafter(self.max_cosine, 2.0))
         run = context.executor.run
         config = candidates.neighbors
         spread = config.runner(len(candidates), run)

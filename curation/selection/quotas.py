@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -42,13 +42,15 @@ class Groups:
 class QuotasConfig(Config):
     """What share of a selection each stratum gets."""
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {"floor": "min_per_stratum"}
+
     kind: Literal["proportional", "equal", "temperature", "weights", "none"] = "proportional"
     """By size, all alike, by size^(1 / temperature), as given, or no quotas at all."""
     temperature: float = Field(default=2.0, gt=0.0)
     """1 is proportional; the higher, the nearer to equal."""
     weights: dict[str, float] = Field(default_factory=dict)
     """Weight of each stratum by its name; one that is not named gets rows when these are full."""
-    floor: int = Field(default=1, ge=0)
+    min_per_stratum: int = Field(default=1, ge=0)
     """Samples that each stratum of some weight gets at least, as far as it has them."""
 
     @model_validator(mode="before")
@@ -74,7 +76,7 @@ class QuotasConfig(Config):
             UsageError: a stratum named in `weights` that the pool does not have, a budget above
                 the pool's size, or weights that all lie on strata that are not there.
         """
-        return allocate(groups.sizes, self.shares(groups), budget, self.floor)
+        return allocate(groups.sizes, self.shares(groups), budget, self.min_per_stratum)
 
     def shares(self, groups: Groups) -> Doubles:
         """Weight (g,) of each group.

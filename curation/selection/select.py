@@ -142,9 +142,10 @@ def _first(reached: Callable[[int], bool], most: int) -> int:
 def _fingerprint(candidates: Candidates, config: SelectionConfig, quality: Doubles) -> str:
     """Digest of what decides the selection: settings, pool and scores."""
     graph = candidates.graph
+    settings = config.model_dump(mode="json", exclude={"name", "quality"})
     return fingerprint(
         {
-            "selection": config.model_dump(mode="json", exclude={"name", "quality"}),
+            "selection": config.with_first_names(settings),
             "graph": candidates.config.model_dump(mode="json"),
             "pool": digest(*candidates.sample_ids, candidates.mass.tobytes()),
             "neighbours": digest(graph.index.tobytes(), graph.similarity.tobytes()),

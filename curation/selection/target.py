@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -26,12 +27,14 @@ class TargetConfig(MethodConfig):
 
     usual_quotas: ClassVar[QuotasConfig] = QuotasConfig(kind="none")
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {"most": "max_targets"}
+
     kind: Literal["target"] = "target"
     where: str | None = None
     """SQL condition over the columns of samples, such as `modality = 'ct'`."""
     sample_ids: tuple[str, ...] = ()
     """Or the targets themselves."""
-    most: int = Field(default=1_000, ge=1)
+    max_targets: int = Field(default=1_000, ge=1)
     """Targets at most: each is compared with the whole pool."""
 
     @model_validator(mode="after")
@@ -56,10 +59,10 @@ class TargetConfig(MethodConfig):
         """Places of the targets in the pool. Raises UsageError."""
         samples = context.candidates.pool.samples
         found = self._where(samples) if self.where is not None else self._named(context)
-        if not 1 <= len(found) <= self.most:
+        if not 1 <= len(found) <= self.max_targets:
             raise UsageError(
                 f"the method `target` has {len(found)} targets in a pool of {samples.num_rows}; "
-                f"choose 1 to {self.most} by `where` or `sample_ids`",
+                f"choose 1 to {self.max_targets} by `where` or `sample_ids`",
                 code="target_invalid",
             )
         return found

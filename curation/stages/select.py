@@ -53,7 +53,9 @@ class SelectStage(Stage):
         settings: dict[str, Any] = {"selection": EVERYTHING, "strata": list(recipe.strata)}
         if recipe.selections:
             settings |= {
-                "selections": [one.model_dump(mode="json") for one in recipe.selections],
+                "selections": [
+                    one.with_first_names(one.model_dump(mode="json")) for one in recipe.selections
+                ],
                 "graph": recipe.graph.model_dump(mode="json"),
                 "neighbors": recipe.neighbors.model_dump(mode="json", exclude={"spread_above"}),
                 "seed": recipe.seed,

@@ -66,8 +66,8 @@ CODES: Final[dict[str, ErrorCode]] = {
     ),
     "workers_too_many": ErrorCode(
         "The machine has fewer CPUs or GPUs than the training asks for workers.",
-        "Lower workers.count and raise batches.accumulation by the same factor, or set RAY_ADDRESS"
-        " to a larger cluster.",
+        "Lower workers.count and raise batches.grad_accumulation_steps by the same factor, or set"
+        " RAY_ADDRESS to a larger cluster.",
     ),
     "workers_not_started": ErrorCode(
         "Ray Train could not start the workers of a training.",
@@ -75,8 +75,8 @@ CODES: Final[dict[str, ErrorCode]] = {
     ),
     "workers_lost": ErrorCode(
         "Worker processes died, more often than the recipe allows.",
-        "Look for a shortage of memory, lower batches.tokens or data.max_pixels, and run the same"
-        " command again: it resumes from the newest checkpoint.",
+        "Look for a shortage of memory, lower batches.max_tokens or data.max_pixels, and run the"
+        " same command again: it resumes from the newest checkpoint.",
     ),
     "training_storage_failed": ErrorCode(
         "The folder or object store of a training does not read or write.",

@@ -185,7 +185,7 @@ def test_scores_that_need_the_meaning_of_a_text_are_null_where_it_is_not_known(
 
 
 def test_label_noise_goes_by_equal_normal_forms_in_any_language(pool: Pool, tmp_path: Any) -> None:
-    found = LabelNoiseConfig(kind="label_noise", least=5).score(context(pool, tmp_path))
+    found = LabelNoiseConfig(kind="label_noise", min_group_size=5).score(context(pool, tmp_path))
     assert np.isfinite(found).all()
     # The same pictures, questions and answers in either language: the same estimates.
     order = np.lexsort((pool.samples["row_id"].to_pylist(), chinese(pool)))

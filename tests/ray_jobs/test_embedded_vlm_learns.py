@@ -29,9 +29,9 @@ TASK, ANSWER_TYPE = "modality", "open"
 TRAINING: dict[str, Any] = {
     "base": {"kind": "embedded_vlm", "side": 2},
     "steps": 24,
-    "batches": {"samples": 4},
+    "batches": {"max_samples": 4},
     "lora": {"rank": 8, "alpha": 16},
-    "optimiser": {"lr": 1e-3, "also_lr": 3e-3, "warmup": 0.1},
+    "optimiser": {"lr": 1e-3, "modules_to_save_lr": 3e-3, "warmup_ratio": 0.1},
     "log": {"tensorboard": False},
 }
 LOST = """

@@ -62,9 +62,9 @@ def settings(**more: Any) -> dict[str, Any]:
     return {
         "steps": STEPS_IN_ALL,
         "lora": {"rank": 2, "alpha": 4},
-        "batches": {"samples": 1, "accumulation": 2},
+        "batches": {"max_samples": 1, "grad_accumulation_steps": 2},
         "optimiser": {"lr": 1e-2},
-        "checkpoints": {"every": 2},
+        "checkpoints": {"interval_steps": 2},
         "log": {"tensorboard": False},
         **more,
     }
@@ -310,7 +310,7 @@ def test_bad_input_is_one_line(
     (tmp_path / "qwen").symlink_to(qwen)
     words, code, told = BAD[name]
     usual = ["--run-dir", "run", "--base", "qwen"] if words and words[0].startswith("--") else []
-    given = [*usual, *words, "--set", "steps=3", "--set", "optimiser.warmup=0"]
+    given = [*usual, *words, "--set", "steps=3", "--set", "optimiser.warmup_ratio=0"]
     if name in ("nothing named", "no such recipe"):
         given = words
     check_refused(medsift("train", *given, "--local"), code, told)

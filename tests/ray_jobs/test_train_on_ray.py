@@ -53,7 +53,9 @@ def test_two_workers_one_killed_end_as_one_that_accumulates_twice(
             victims[0].kill()
 
     two = settings(
-        batches={"samples": 1}, workers={"count": 2}, checkpoints={"storage": bucket, "every": 2}
+        batches={"max_samples": 1},
+        workers={"count": 2},
+        checkpoints={"storage": bucket, "interval_steps": 2},
     )
     done = train_on_ray(recipe(run, qwen, **two), watch)
     begun = [event for event in heard if isinstance(event, TrainingBegun)]

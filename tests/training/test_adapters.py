@@ -93,8 +93,8 @@ def test_a_projector_learns_whole_at_its_own_rate(tmp_path: Path):
     saved(llava(), tmp_path)
     _, model, made = prepared(
         tmp_path,
-        lora={"also": ["multi_modal_projector"]},
-        optimiser={"lr": 1e-3, "also_lr": 1e-4, "weight_decay": 0.1},
+        lora={"modules_to_save": ["multi_modal_projector"]},
+        optimiser={"lr": 1e-3, "modules_to_save_lr": 1e-4, "weight_decay": 0.1},
     )
     projector = [name for name in trained_parameters(model) if "projector" in name]
     assert projector
@@ -102,8 +102,10 @@ def test_a_projector_learns_whole_at_its_own_rate(tmp_path: Path):
     groups = parameter_groups(model, made.optimiser, made.whole_modules)
     told = {(group["lr"], group["weight_decay"]): len(group["params"]) for group in groups}
     assert told == {(1e-3, 0.1): 28, (1e-4, 0.1): 2, (1e-4, 0.0): 2}
-    with pytest.raises(RecipeError, match=r"lora\.also names 'projektor', which .* does not have"):
-        prepared(tmp_path, lora={"also": ["projektor"]})
+    with pytest.raises(
+        RecipeError, match=r"lora\.modules_to_save names 'projektor', which .* does not have"
+    ):
+        prepared(tmp_path, lora={"modules_to_save": ["projektor"]})
 
 
 def test_full_training_frees_all_but_the_tower(qwen: Path):

@@ -16,8 +16,8 @@ from training.recipe import BatchesConfig
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=60)
 CONFIGS = st.builds(
     BatchesConfig,
-    tokens=st.integers(40, 200),
-    samples=st.integers(1, 7),
+    max_tokens=st.integers(40, 200),
+    max_samples=st.integers(1, 7),
     grouped=st.booleans(),
     packing=st.booleans(),
 )
@@ -25,7 +25,7 @@ CONFIGS = st.builds(
 
 def plan(lengths, config=None, **settings) -> Plan:
     given = {"seed": 3, "per_step": 2, "epochs": 1.0} | settings
-    return Plan(np.array(lengths), config or BatchesConfig(tokens=100, samples=4), **given)
+    return Plan(np.array(lengths), config or BatchesConfig(max_tokens=100, max_samples=4), **given)
 
 
 def all_batches(one: Plan) -> list[Batch]:
@@ -40,8 +40,8 @@ def test_an_epoch_sees_every_sample_once_within_the_budgets(lengths, config, epo
     seen = Counter(place for batch in batches for place in batch.members)
     assert seen == {place: epochs for place in range(len(lengths))}
     for batch in batches:
-        assert cost(batch, one.lengths) <= config.tokens
-        assert 1 <= len(batch.members) <= config.samples
+        assert cost(batch, one.lengths) <= config.max_tokens
+        assert 1 <= len(batch.members) <= config.max_samples
         assert len(batch.rows) == 1 or all(len(row) == 1 for row in batch.rows)
 
 
@@ -88,7 +88,7 @@ def test_grouping_saves_padding_and_the_costliest_batch_leads():
     lengths = np.random.default_rng(0).integers(5, 100, 200)
     padding = {}
     for grouped in (True, False):
-        config = BatchesConfig(tokens=400, samples=8, grouped=grouped)
+        config = BatchesConfig(max_tokens=400, max_samples=8, grouped=grouped)
         batches = all_batches(plan(lengths, config))
         costs = [cost(batch, lengths) for batch in batches]
         padding[grouped] = sum(costs) - lengths.sum()
@@ -98,7 +98,7 @@ def test_grouping_saves_padding_and_the_costliest_batch_leads():
 
 def test_packed_rows_are_nearly_full():
     lengths = np.random.default_rng(0).integers(5, 60, 400)
-    config = BatchesConfig(tokens=400, samples=64, packing=True)
+    config = BatchesConfig(max_tokens=400, max_samples=64, packing=True)
     batches = all_batches(plan(lengths, config))
     assert lengths.sum() / (400 * len(batches)) > 0.95
 

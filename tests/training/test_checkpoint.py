@@ -61,7 +61,7 @@ def test_peft_loads_the_adapter_of_a_checkpoint(
     if kind == "projector":
         folder = tmp_path_factory.mktemp("llava")
         saved(llava(), folder)
-        lora = {"also": ["multi_modal_projector"]}
+        lora = {"modules_to_save": ["multi_modal_projector"]}
     made, base, model = trained(folder, lora=lora)
     place = tmp_path_factory.mktemp("checkpoint")
     snapshot(model).write(place)

@@ -90,17 +90,17 @@ def final(folder: Path) -> dict[str, bytes]:
 RESUMED: dict[str, dict[str, Any]] = {
     "adapters": {
         "lora": {"dropout": 0.2, "rank": 4},
-        "data": {"held_out": {"share": 0.2, "every": 3}},
-        "batches": {"samples": 2, "accumulation": 2},
+        "data": {"held_out": {"share": 0.2, "interval_steps": 3}},
+        "batches": {"max_samples": 2, "grad_accumulation_steps": 2},
     },
     "vision, drawn": {
         "lora": {"dropout": 0.1, "rank": 4, "dora": True},
         "vision": "trained",
         "gradient_checkpointing": True,
         "data": {"weights": "sampling"},
-        "batches": {"samples": 3},
+        "batches": {"max_samples": 3},
     },
-    "full, packed": {"lora": {"full": True}, "batches": {"tokens": 128, "packing": True}},
+    "full, packed": {"lora": {"full": True}, "batches": {"max_tokens": 128, "packing": True}},
 }
 
 
@@ -110,7 +110,7 @@ def test_killed_and_started_again_ends_with_the_same_bits(
 ):
     settings = RESUMED[kind] | {
         "steps": 8,
-        "checkpoints": {"every": 2},
+        "checkpoints": {"interval_steps": 2},
         "log": {"tensorboard": False},
     }
     made = recipe(pictured, qwen, **settings)
@@ -166,12 +166,12 @@ def test_however_a_step_is_cut_it_is_the_same_step(qwen: Path, tmp_path: Path):
             for k, file in enumerate(files)
         ],
     )
-    optimiser = {"warmup": 0.0, "epsilon": 1e-3}
+    optimiser = {"warmup_ratio": 0.0, "epsilon": 1e-3}
     cuts = [
-        {"samples": 4},
-        {"samples": 1, "accumulation": 4},
-        {"samples": 2, "accumulation": 2},
-        {"samples": 4, "packing": True, "tokens": 512},
+        {"max_samples": 4},
+        {"max_samples": 1, "grad_accumulation_steps": 4},
+        {"max_samples": 2, "grad_accumulation_steps": 2},
+        {"max_samples": 4, "packing": True, "max_tokens": 512},
     ]
     steps = [
         one_step(run, qwen, tmp_path / str(k), batches=cut, optimiser=optimiser)
@@ -215,8 +215,8 @@ def test_workers_together_take_the_steps_of_one(qwen: Path, pictured: Path, tmp_
     workers = 3
     settings = {
         "epochs": 1.5,
-        "batches": {"samples": 2, "accumulation": 4},
-        "data": {"held_out": {"share": 0.2, "every": 1}},
+        "batches": {"max_samples": 2, "grad_accumulation_steps": 4},
+        "data": {"held_out": {"share": 0.2, "interval_steps": 1}},
         "optimiser": {"epsilon": 1e-3},
         "log": {"tensorboard": False},
     }
@@ -254,7 +254,7 @@ def test_a_small_set_is_learned(qwen: Path, pictured: Path, tmp_path: Path):
         qwen,
         steps=16,
         optimiser={"lr": 3e-2},
-        batches={"samples": 8},
+        batches={"max_samples": 8},
         log={"tensorboard": False},
     )
     session(made, tmp_path / "a")
@@ -278,9 +278,9 @@ def test_a_loss_that_is_no_number_stops_and_names_step_and_samples(
         pictured,
         qwen,
         steps=6,
-        optimiser={"lr": 1e30, "warmup": 0.0},
-        batches={"samples": 2},
-        checkpoints={"every": 1},
+        optimiser={"lr": 1e30, "warmup_ratio": 0.0},
+        batches={"max_samples": 2},
+        checkpoints={"interval_steps": 1},
         log={"tensorboard": False},
     )
     with pytest.raises(ModelError, match=r"the (loss|gradient) of step 2 is no number") as stopped:
@@ -296,13 +296,13 @@ def test_out_of_memory_says_what_to_change(qwen: Path, pictured: Path, tmp_path:
         return torch.empty(1 << 50)
 
     monkeypatch.setattr(Objective, "total", too_much)
-    made = recipe(pictured, qwen, steps=1, log={"tensorboard": False}, batches={"tokens": 300})
+    made = recipe(pictured, qwen, steps=1, log={"tensorboard": False}, batches={"max_tokens": 300})
     with pytest.raises(ModelError) as stopped:
         session(made, tmp_path / "a")
     told = str(stopped.value)
     assert "out of memory in step 1 on" in told
     assert "the peak was" in told
-    assert "lower batches.tokens (now 300), or lower data.max_pixels" in told
+    assert "lower batches.max_tokens (now 300), or lower data.max_pixels" in told
     assert "gradient_checkpointing: true" in told
 
 
@@ -311,10 +311,10 @@ def test_early_stopping_ends_with_the_best_weights(qwen: Path, pictured: Path, t
         pictured,
         qwen,
         steps=40,
-        optimiser={"lr": 0.5, "schedule": "constant", "warmup": 0.0},
-        data={"held_out": {"share": 0.3, "every": 1}},
+        optimiser={"lr": 0.5, "schedule": "constant", "warmup_ratio": 0.0},
+        data={"held_out": {"share": 0.3, "interval_steps": 1}},
         early_stopping={"patience": 2},
-        checkpoints={"every": None, "keep": 1},
+        checkpoints={"interval_steps": None, "keep": 1},
         log={"tensorboard": False},
     )
     prepared, outcome = session(made, tmp_path / "a")
@@ -346,7 +346,11 @@ def test_the_newest_checkpoints_stay_and_half_written_ones_do_not_count(
     llama: Path, worded: Path, tmp_path: Path
 ):
     made = recipe(
-        worded, llama, steps=5, checkpoints={"every": 1, "keep": 2}, log={"tensorboard": False}
+        worded,
+        llama,
+        steps=5,
+        checkpoints={"interval_steps": 1, "keep": 2},
+        log={"tensorboard": False},
     )
     session(made, tmp_path / "a")
     folder = tmp_path / "a" / "checkpoints"
@@ -358,7 +362,7 @@ def test_the_newest_checkpoints_stay_and_half_written_ones_do_not_count(
 
 def test_samples_are_fed_while_the_model_works(qwen: Path, pictured: Path, tmp_path: Path):
     seen: list[StepLine] = []
-    made = recipe(pictured, qwen, steps=6, log={"tensorboard": False, "every": 2})
+    made = recipe(pictured, qwen, steps=6, log={"tensorboard": False, "interval_steps": 2})
     session(made, tmp_path / "a", watch=seen.append)
     assert [line.step for line in seen] == [2, 4, 6]
     for line in seen:

@@ -31,7 +31,7 @@ def result(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = write_run(folder / "run", [asked("is it clear?", "yes", picture)])
     settings: dict[str, Any] = {
         "lora": {"rank": 2},
-        "optimiser": {"lr": 1e-2, "warmup": 0.0},
+        "optimiser": {"lr": 1e-2, "warmup_ratio": 0.0},
         "steps": 3,
         "log": {"tensorboard": False},
     }

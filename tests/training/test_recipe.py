@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from medsift import recipe_yaml
 from medsift.errors import RecipeError
-from training.recipe import load_training, parse_training
+from tests.expect import raises_code
+from training.recipe import TrainingRecipe, load_training, parse_training
 
 GOOD = """
 name: tiny
@@ -69,8 +74,8 @@ def test_a_recipe_is_read_from_a_file_with_overrides(tmp_path: Path):
     ("override", "same"),
     [
         ("run=elsewhere", True),
-        ("log.every=5", True),
-        ("checkpoints.every=7", True),
+        ("log.interval_steps=5", True),
+        ("checkpoints.interval_steps=7", True),
         ("workers.gpus=false", True),
         ("workers.count=2", False),
         ("seed=1", False),
@@ -84,8 +89,8 @@ def test_places_and_logs_decide_nothing(override, same):
 
 
 def test_two_workers_are_one_that_accumulates_twice():
-    two = parse_training(GOOD, ["workers.count=2", "batches.accumulation=3"])
-    one = parse_training(GOOD, ["batches.accumulation=6"])
+    two = parse_training(GOOD, ["workers.count=2", "batches.grad_accumulation_steps=3"])
+    one = parse_training(GOOD, ["batches.grad_accumulation_steps=6"])
     assert two.batches_per_step == one.batches_per_step == 6
     assert two.decisive() == one.decisive()
 
@@ -94,4 +99,55 @@ def test_the_projector_of_the_embedded_model_learns_unless_told_otherwise():
     assert parse_training(GOOD).whole_modules == ()
     seeing = parse_training(GOOD, ["base.kind=embedded_vlm"])
     assert seeing.whole_modules == ("multi_modal_projector",)
-    assert parse_training(GOOD, ["base.kind=embedded_vlm", "lora.also=[]"]).whole_modules == ()
+    none = parse_training(GOOD, ["base.kind=embedded_vlm", "lora.modules_to_save=[]"])
+    assert none.whole_modules == ()
+
+
+RENAMED = {
+    "lora.also": ("lora.modules_to_save", ["lm_head"]),
+    "optimiser.also_lr": ("optimiser.modules_to_save_lr", 0.5),
+    "optimiser.warmup": ("optimiser.warmup_ratio", 0.25),
+    "optimiser.final": ("optimiser.min_lr_ratio", 0.125),
+    "optimiser.clip": ("optimiser.max_grad_norm", 2.0),
+    "batches.tokens": ("batches.max_tokens", 99),
+    "batches.samples": ("batches.max_samples", 7),
+    "batches.accumulation": ("batches.grad_accumulation_steps", 3),
+    "data.held_out.every": ("data.held_out.interval_steps", 11),
+    "checkpoints.every": ("checkpoints.interval_steps", 13),
+    "early_stopping.delta": ("early_stopping.min_delta", 0.75),
+    "log.every": ("log.interval_steps", 17),
+}
+"""Keys of earlier versions, their names today, and a value that is not the usual one."""
+
+
+def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe's settings with these values at dotted paths."""
+    settings = yaml.safe_load(GOOD) | {"data": {"held_out": {"share": 0.1}}, "early_stopping": {}}
+    for path, value in values.items():
+        *above, key = path.split(".")
+        reduce(lambda group, name: group.setdefault(name, {}), above, settings)[key] = value
+    return settings
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_an_old_key_is_refused_with_its_name_today(old: str) -> None:
+    today, value = RENAMED[old]
+    with raises_code("recipe_invalid", paths=[old]) as caught:
+        recipe_yaml.validated(TrainingRecipe, settings_of({old: value}))
+    assert repr(today.rpartition(".")[2]) in str(caught.value)
+
+
+def test_a_stored_recipe_of_an_earlier_version_is_the_same_training() -> None:
+    stored = TrainingRecipe.from_stored(settings_of({old: v for old, (_, v) in RENAMED.items()}))
+    named = TrainingRecipe.model_validate(settings_of(dict(RENAMED.values())))
+    assert stored == named
+
+
+def test_names_of_today_make_no_other_training() -> None:
+    """Ids of trainings are digests of these names, so they stay those of the first version."""
+    decisive = parse_training(GOOD, ["data.held_out.share=0.1", "early_stopping={}"]).decisive()
+    assert set(decisive["batches"]) == {"tokens", "samples", "grouped", "packing"}
+    assert {"also_lr", "warmup", "final", "clip"} < set(decisive["optimiser"])
+    assert "also" in decisive["lora"]
+    assert "every" in decisive["data"]["held_out"]
+    assert set(decisive["early_stopping"]) == {"patience", "delta"}

@@ -28,8 +28,8 @@ from training.training_id import CHECKPOINTS, open_training
 
 QUICK: dict[str, Any] = {
     "lora": {"rank": 2, "alpha": 4},
-    "batches": {"samples": 2},
-    "checkpoints": {"every": 2},
+    "batches": {"max_samples": 2},
+    "checkpoints": {"interval_steps": 2},
     "log": {"tensorboard": False},
     "steps": 3,
 }
@@ -169,7 +169,7 @@ def test_a_result_that_the_manifest_refuses_is_said_to_be_there(
 
 
 def test_a_training_that_fails_is_stored_with_its_curve(qwen: Path, run: Path):
-    broken = recipe(run, qwen, **QUICK | {"optimiser": {"lr": 1e30, "warmup": 0.0}})
+    broken = recipe(run, qwen, **QUICK | {"optimiser": {"lr": 1e30, "warmup_ratio": 0.0}})
     with pytest.raises(ModelError, match="is no number"):
         train_here(broken)
     [line] = ask(run, "SELECT status, steps, adapter FROM trainings")
@@ -184,9 +184,9 @@ def test_the_same_training_has_the_same_name_however_it_is_cut(qwen: Path, run: 
         return open_training(recipe(run, qwen, **QUICK | more)).training_id
 
     assert plain.startswith("tiny-")
-    assert name(log={"every": 7}) == name(selection="chosen", run_id="one") == plain
+    assert name(log={"interval_steps": 7}) == name(selection="chosen", run_id="one") == plain
     two = name(workers={"count": 2, "strategy": "fsdp"})
-    assert two == name(batches={"samples": 2, "accumulation": 2}) != plain
+    assert two == name(batches={"max_samples": 2, "grad_accumulation_steps": 2}) != plain
     assert len({plain, name(seed=1), name(steps=4), name(lora={"rank": 4})}) == 4
 
 

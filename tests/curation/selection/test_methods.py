@@ -180,7 +180,7 @@ def test_deita_walks_down_the_scores_and_skips_what_it_has(candidates, threshold
             if row not in order and left[made.groups.code[row]] and not near:
                 order.append(int(row))
                 left[made.groups.code[row]] -= 1
-    picked = DeitaConfig(threshold=threshold).picker(made)(counts)
+    picked = DeitaConfig(max_cosine=threshold).picker(made)(counts)
     assert picked.order.tolist() == order
     assert picked.gain.tolist() == made.quality[order].tolist()
 
@@ -309,7 +309,7 @@ def test_targets_named_by_sql_are_those_named_by_id(candidates):
         ({"where": "modality = 'pet'"}, "0 targets"),
         ({"where": "no_such_column = 1"}, "no SQL condition"),
         ({"where": "modality FROM read_csv('/etc/passwd')"}, "no SQL condition"),
-        ({"where": "true", "most": 10}, "200 targets"),
+        ({"where": "true", "max_targets": 10}, "200 targets"),
         ({"sample_ids": ["nobody"]}, "'nobody' is no sample"),
     ],
 )

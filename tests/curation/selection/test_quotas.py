@@ -90,8 +90,8 @@ GROUPS = Groups.of(["b"] * 64 + ["a"] * 16 + ["c"] * 4)
         ({"kind": "equal"}, [9, 8, 4]),
         ({"kind": "temperature", "temperature": 2.0}, [6, 12, 3]),
         ({"kind": "temperature", "temperature": 1.0}, [4, 16, 1]),
-        ({"kind": "weights", "weights": {"a": 2, "c": 1}, "floor": 0}, [16, 1, 4]),
-        ({"kind": "weights", "weights": {"a": 2, "b": 1}, "floor": 0}, [14, 7, 0]),
+        ({"kind": "weights", "weights": {"a": 2, "c": 1}, "min_per_stratum": 0}, [16, 1, 4]),
+        ({"kind": "weights", "weights": {"a": 2, "b": 1}, "min_per_stratum": 0}, [14, 7, 0]),
     ],
 )
 def test_kinds_of_quotas(config, counts):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from curation.add_selection import parse_selection
 from curation.pool.graph import joint_vectors
-from curation.recipe import parse_recipe
+from curation.recipe import Recipe, parse_recipe
 from curation.selection import (
     Scores,
     SelectionConfig,
@@ -29,6 +29,7 @@ from curation.selection.quality import quality_of
 from curation.selection.tokens import estimated_tokens
 from medsift.errors import InputError, RecipeError, UsageError
 from medsift.execution import LocalExecutor
+from tests.expect import raises_code
 
 NO_SCORES = Scores(None)
 
@@ -303,6 +304,44 @@ def test_a_resolved_recipe_with_selections_is_the_same_recipe():
     recipe = parse_recipe(RECIPE + "  [{name: a, budget: 20%, quotas: equal}]")
     again = parse_recipe(json.dumps(recipe.resolved()))
     assert again == recipe
+
+
+@pytest.mark.parametrize(
+    ("group", "settings", "path", "today"),
+    [
+        ("selections", {"method": {"kind": "target", "where": "true", "most": 9}}, "method.most",
+         "max_targets"),
+        ("selections", {"method": {"kind": "deita", "threshold": 0.5}}, "method.threshold",
+         "max_cosine"),
+        ("selections", {"quotas": {"floor": 3}}, "quotas.floor", "min_per_stratum"),
+        ("scorers", {"kind": "label_noise", "least": 9}, "least", "min_group_size"),
+        ("scorers", {"kind": "label_noise", "question": 0.5}, "question", "question_cosine"),
+        ("scorers", {"kind": "label_noise", "rate": 0.5}, "rate", "noise_rate"),
+        ("scorers", {"kind": "alignment", "least": 9}, "least", "min_group_size"),
+        ("scorers", {"kind": "alignment", "question": 0.5}, "question", "question_cosine"),
+    ],
+)  # fmt: skip
+def test_an_old_key_is_refused_in_a_recipe_and_read_in_a_stored_one(group, settings, path, today):
+    """A fingerprint is made of the first names, so that a better name makes no other run."""
+    recipe = parse_recipe(RECIPE + "  []").resolved()
+    if group == "selections":
+        recipe["selections"] = [{"name": "a", "budget": "20%"} | settings]
+    else:
+        recipe["scores"] = {"scorers": [settings]}
+    place = "selections.0" if group == "selections" else "scores.scorers.0"
+    with raises_code("recipe_invalid", paths=[f"{place}.{path}"]) as caught:
+        parse_recipe(json.dumps(recipe))
+    assert repr(today) in str(caught.value)
+    stored = Recipe.from_stored(recipe)
+    assert parse_recipe(json.dumps(stored.resolved())) == stored
+    config = stored.selections[0] if group == "selections" else stored.scores.scorers[0]
+    now, first = config.model_dump(mode="json"), config.model_dump(mode="json")
+    first = config.with_first_names(first)
+    *above, key = path.split(".")
+    for name in above:
+        now, first = now[name], first[name]
+    assert first.keys() - now.keys() >= {key}
+    assert now[today] == first[key] not in (None, 1, 0.05)
 
 
 SETTINGS = {
