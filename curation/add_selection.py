@@ -30,7 +30,7 @@ from medsift.vocabulary import MANIFEST_NAME
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What was added to which run."""
+    """A selection that was added to a run."""
 
     run_id: str
     selection: Selection
@@ -38,22 +38,25 @@ class Added:
 
     @property
     def strata_covered(self) -> int:
-        """Strata with a selected sample."""
+        """Number of strata with a selected sample."""
         return len(set(self.candidates.strata.code[self.selection.order].tolist()))
 
 
 def parse_selection(settings: Mapping[str, Any], overrides: Sequence[str] = ()) -> SelectionConfig:
-    """Settings of a selection, with `a.b=value` overrides; a bare key may be one of the method's.
+    """Return the settings of a selection, with `a.b=value` overrides.
+
+    A key that is none of the selection's own is one of its method's.
 
     Raises:
         UsageError: an override that is not of the form, or settings that are not valid.
     """
-    given = {key: value for key, value in settings.items() if value is not None}
-    whole: dict[str, Any] = deepcopy(given)
+    merged: dict[str, Any] = deepcopy(
+        {key: value for key, value in settings.items() if value is not None}
+    )
     for override in overrides:
-        _set(whole, override)
+        _set(merged, override)
     try:
-        return SelectionConfig.model_validate(whole)
+        return SelectionConfig.model_validate(merged)
     except ValidationError as error:
         raise UsageError(
             f"selection: {explain(error, SelectionConfig)}", code="selection_invalid"
@@ -69,15 +72,15 @@ def _set(settings: dict[str, Any], override: str) -> None:
     keys = dotted.split(".")
     if keys[0] not in SelectionConfig.model_fields:
         keys = ["method", *keys]
-    place = settings
+    owner = settings
     for key in keys[:-1]:
-        place = place.setdefault(key, {})
-        if not isinstance(place, dict):
+        owner = owner.setdefault(key, {})
+        if not isinstance(owner, dict):
             raise UsageError(
                 f"--set {override!r}: {key!r} holds a value, not keys", code="selection_invalid"
             )
     try:
-        place[keys[-1]] = yaml.safe_load(text)
+        owner[keys[-1]] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UsageError(
             f"--set {override!r}: the value is not YAML", code="selection_invalid"
@@ -113,10 +116,10 @@ def ensure_selections(
     configs: Sequence[SelectionConfig],
     executor: Executor = LocalExecutor(),  # noqa: B008 - frozen
 ) -> dict[str, int]:
-    """Samples by name of selections that the newest run has or is given now, all in one go.
+    """Make the selections that the newest run lacks; return the number of samples of each, by name.
 
-    They stand behind all others, so that the newest selection stays what it was. One that is
-    there must have been made with equal settings: it is taken as it is.
+    They are added as the oldest, so that the newest selection stays what it was. One that the run
+    has already must have been made with equal settings and is left as it is.
 
     Raises:
         UsageError: a name is taken by another selection, or one cannot be made from the pool.
@@ -126,12 +129,14 @@ def ensure_selections(
     with claimed(run_dir, wait=True):
         run = open_run(run_dir)
         _check_selected(run)
-        held = _held(run)
+        known = _known_selections(run)
         wanted = [resolved(config, run.recipe.seed) for config in configs]
-        _check_equal(run, wanted, held)
-        lacking = [config for config in wanted if config.name not in held]
-        made = _make_last(run, lacking, held, executor) if lacking else {}
-        return {one.name: made.get(one.name) or held[one.name].samples for one in wanted}
+        _check_equal(run, wanted, known)
+        lacking = [config for config in wanted if config.name not in known]
+        made = _make_oldest(run, lacking, known, executor) if lacking else {}
+        return {
+            config.name: made.get(config.name) or known[config.name].samples for config in wanted
+        }
 
 
 def _add(run: FinishedRun, config: SelectionConfig, replace: bool, executor: Executor) -> Added:
@@ -161,8 +166,8 @@ def _check_selected(run: FinishedRun) -> None:
         )
 
 
-class _Held(NamedTuple):
-    """A selection of the run: place, moment, samples and settings."""
+class _KnownSelection(NamedTuple):
+    """A selection that the run has: its place, moment, samples and settings."""
 
     ordinal: int
     made: datetime
@@ -170,13 +175,13 @@ class _Held(NamedTuple):
     settings: Mapping[str, Any]
 
 
-def _held(run: FinishedRun) -> dict[str, _Held]:
+def _known_selections(run: FinishedRun) -> dict[str, _KnownSelection]:
     sql = (
         "SELECT selection, ordinal, created_at, selected, settings FROM selection_settings "
         "WHERE run_id = $1"
     )
     return {
-        name: _Held(ordinal or 0, made, samples, json.loads(settings))
+        name: _KnownSelection(ordinal or 0, made, samples, json.loads(settings))
         for name, ordinal, made, samples, settings in (
             line.values() for line in read(run.manifest, sql, [run.run_id]).to_pylist()
         )
@@ -184,10 +189,10 @@ def _held(run: FinishedRun) -> dict[str, _Held]:
 
 
 def _check_equal(
-    run: FinishedRun, wanted: Sequence[SelectionConfig], held: Mapping[str, _Held]
+    run: FinishedRun, wanted: Sequence[SelectionConfig], known: Mapping[str, _KnownSelection]
 ) -> None:
     for config in wanted:
-        there = held.get(config.name)
+        there = known.get(config.name)
         if there is not None and there.settings != config.model_dump(mode="json"):
             raise UsageError(
                 f"run {run.run_id} has another selection {config.name!r} already, with other "
@@ -197,16 +202,16 @@ def _check_equal(
             )
 
 
-def _make_last(
+def _make_oldest(
     run: FinishedRun,
     configs: Sequence[SelectionConfig],
-    held: Mapping[str, _Held],
+    known: Mapping[str, _KnownSelection],
     executor: Executor,
 ) -> dict[str, int]:
-    """Make selections whose places and moments are before all held; their samples by name."""
+    """Make selections that are older than all of the run; return their samples by name."""
     candidates, scores = _candidates(run, executor), read_scores(run.upstream)
-    first = min(one.ordinal for one in held.values())
-    oldest = min(one.made for one in held.values())
+    first = min(selection.ordinal for selection in known.values())
+    oldest = min(selection.made for selection in known.values())
     parts, samples = [], {}
     for before, config in zip(range(len(configs), 0, -1), configs, strict=True):
         found = select(candidates, scores, config, run.recipe.seed, executor)
@@ -219,7 +224,7 @@ def _make_last(
 
 
 def _next_ordinal(run: FinishedRun, name: str, replace: bool) -> int:
-    """Place after the run's other selections. Raises UsageError when the name is taken."""
+    """Return the place after the run's other selections; UsageError when the name is taken."""
     sql = "SELECT DISTINCT selection FROM selections WHERE run_id = $1 ORDER BY 1"
     names: list[str] = read(run.manifest, sql, [run.run_id])["selection"].to_pylist()
     if name in names and not replace:

@@ -36,7 +36,7 @@ class Seen(NamedTuple):
 def inspect(
     ref: str, data: bytes | None, config: ImagesConfig
 ) -> tuple[dict[str, Any], Image.Image | None]:
-    """All ``IMAGES`` fields of one file, and the picture as shown (8 bits, L or RGB).
+    """Return all ``IMAGES`` fields of one file, and the picture as shown (8 bits, L or RGB).
 
     `data` of None represents a file that is not there. What cannot be decoded has `error` (a
     reason code), `detail`, no facts and no picture; a missing file has the byte hash "".
@@ -73,7 +73,7 @@ class ImagePass:
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
 
     def __call__(self, refs: pa.Table) -> pa.Table:
-        """``IMAGES`` lines and `vector` (null with an error) for a table of `ref`, in order."""
+        """Return ``IMAGES`` lines and `vector` (null with an error) of a table of `ref`."""
         names: list[str] = refs["ref"].to_pylist()
         pieces = [names[start : start + self.piece] for start in range(0, len(names), self.piece)]
         lines: list[dict[str, Any]] = []
@@ -119,7 +119,7 @@ class ImagePass:
 def _table(
     lines: Sequence[dict[str, Any]], vectors: Sequence[Vectors | None], dimension: int
 ) -> pa.Table:
-    """``IMAGES`` with a `vector` column of fixed-size lists."""
+    """Return ``IMAGES`` with a `vector` column of fixed-size lists."""
     table = pa.Table.from_pylist(list(lines), schema=records.IMAGES)
     blank = np.zeros(dimension, np.float32)
     rows = [blank if vector is None else vector for vector in vectors]

@@ -141,10 +141,10 @@ def _cleaned(turns: Sequence[Turn], notes: list[str]) -> list[dict[str, str]]:
     first = next(place for place, turn in enumerate(turns) if turn["role"] == "user")
     found = []
     for place, turn in enumerate(turns):
-        text, mended = clean(turn["content"] or "")
+        text, corrections = clean(turn["content"] or "")
         name = {first: "question", len(turns) - 1: "answer"}.get(place, f"turn {place}")
         flags = [TEXT_NOTE] if identifiers(text) else []
-        notes += [f"{name}: {note}" for note in (*mended, *flags)]
+        notes += [f"{name}: {note}" for note in (*corrections, *flags)]
         found.append({"role": turn["role"], "content": text})
     return found
 
@@ -220,7 +220,7 @@ def _answer_type(
 
 
 def infer_answer_type(question: str, answer: str, options: bool = False) -> str:
-    """`closed` for a yes or no (English, Chinese), `choice` for listed options, else `open`."""
+    """Return `closed` for a yes or no (English, Chinese), `choice` for options, else `open`."""
     if options:
         return "choice"
     if normalise_answer(answer) in YES_NO:

@@ -1,4 +1,4 @@
-"""The promise that no row is lost: every row kept, dropped or failed, exactly once."""
+"""Check the promise that no row is lost: each is kept, dropped or failed, exactly once."""
 
 from __future__ import annotations
 

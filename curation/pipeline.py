@@ -97,8 +97,8 @@ def run_stages(
 
     Args:
         recipe: The sources, rules and seed.
-        run_dir: Where the stages keep their tables; another run or selection there is waited for
-            by nobody: it is refused.
+        run_dir: Where the stages keep their tables; a directory that another process uses is
+            refused.
         executor: How the work is spread.
         listener: Called with every event of the run.
         until: The last stage to run; all of them when not given.

@@ -14,7 +14,7 @@ from medsift.images.blob_store import BlobStore
 
 
 def first_texts(recipe: Recipe, rows: int) -> list[str]:
-    """Distinct canonical texts of about the first `rows` rows of each source that become samples.
+    """Return the distinct canonical texts of about the first `rows` rows of each source.
 
     Pictures that come as bytes pass through a folder that is removed again.
 

@@ -1,4 +1,4 @@
-"""The map of a pool: its vectors in two dimensions, the same every time."""
+"""Draw the map of a pool: its vectors in two dimensions, the same every time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def principal_plane(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Coordinates (n, 2) of vectors (n, d) on their two principal axes.
+    """Return the coordinates (n, 2) of vectors (n, d) on their two principal axes.
 
     Each axis points to where its largest loading is positive, which fixes the sign that an
     eigenvector leaves open. Fewer than two rows or dimensions give zeros.
@@ -26,7 +26,7 @@ def principal_plane(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _leading(symmetric: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """The two eigenvectors (d, 2) of the largest eigenvalues, the largest first."""
+    """Return the two eigenvectors (d, 2) of the largest eigenvalues, the largest first."""
     from scipy.linalg import eigh  # type: ignore[import-untyped]
 
     size = len(symmetric)
@@ -36,9 +36,9 @@ def _leading(symmetric: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 
 def _spanned(centred: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The same axes of fewer rows than dimensions, from the smaller matrix of rows by rows.
+    """Return the axes for fewer rows than dimensions, from the smaller matrix of rows by rows.
 
-    One along which nothing varies is any that is orthogonal to the other.
+    Where nothing varies along the second axis, any axis orthogonal to the first serves.
     """
     wide = centred.astype(np.float64)
     axes: NDArray[np.float64] = np.linalg.qr(wide.T @ _leading(wide @ wide.T)).Q

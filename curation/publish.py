@@ -43,6 +43,8 @@ def publish(
 ) -> tuple[Path, Path]:
     """Write the manifest and the report of finished stages; return their paths.
 
+    The caller keeps the run directory locked (`medsift.storage.run_lock`), as `curate` does.
+
     Args:
         recipe: What the stages carried out.
         run_dir: Where both files go.
@@ -110,10 +112,10 @@ def _images(upstream: Upstream) -> pa.Table:
     groups = {line["image_id"]: line["group_id"] for line in lines}
     places = _map(upstream.images.vectors.read_vectors())
     ids = facts["image_id"].to_pylist()
-    here = [places[image] for image in ids]
+    points = [places[image] for image in ids]
     facts = facts.append_column("group_id", pa.array([groups[image] for image in ids], pa.string()))
-    facts = facts.append_column("x", pa.array([x for x, _ in here], pa.float32()))
-    return facts.append_column("y", pa.array([y for _, y in here], pa.float32()))
+    facts = facts.append_column("x", pa.array([x for x, _ in points], pa.float32()))
+    return facts.append_column("y", pa.array([y for _, y in points], pa.float32()))
 
 
 def _map(content: ContentVectors) -> dict[str, tuple[float, float]]:

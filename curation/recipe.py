@@ -91,12 +91,12 @@ class Recipe(Config):
         for tag in strata:
             if tag not in records.TAGS:
                 close = difflib.get_close_matches(tag, records.TAGS, n=1)
-                mend = (
+                remedy = (
                     f"did you mean {close[0]!r}?"
                     if close
                     else f"allowed: {', '.join(records.TAGS)}"
                 )
-                raise ValueError(f"{tag!r} is no tag; {mend}")
+                raise ValueError(f"{tag!r} is no tag; {remedy}")
             if strata.count(tag) > 1:
                 raise ValueError(f"tag {tag!r} is listed twice; keep one of them")
         return strata
@@ -130,7 +130,7 @@ class Recipe(Config):
         return self.cache if self.cache is not None else self.runs / "cache"
 
     def resolved(self) -> dict[str, Any]:
-        """The recipe with every default written out, as JSON-able values."""
+        """Return the recipe with every default written out, as JSON-able values."""
         return self.model_dump(mode="json")
 
     def fingerprint(self) -> str:
@@ -140,10 +140,10 @@ class Recipe(Config):
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of a YAML file; see `yaml_recipe.load`. Raises RecipeError."""
+    """Return the recipe of a YAML file; see `yaml_recipe.load`. Raises RecipeError."""
     return yaml_recipe.load(Recipe, path, overrides)
 
 
 def parse_recipe(text: str, overrides: Sequence[str] = (), *, origin: str = "recipe") -> Recipe:
-    """As `load_recipe`, from YAML text."""
+    """Return the recipe of YAML text, as `load_recipe` does of a file."""
     return yaml_recipe.parse(Recipe, text, overrides, origin=origin)

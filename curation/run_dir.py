@@ -35,7 +35,7 @@ def _require_complete(outputs: StageOutputs) -> None:
         problem = broken(folder, marker.files)
     if problem is not None:
         raise StorageError(
-            f"{problem}; run the same `medsift curate` again, which works that stage again",
+            f"{problem}; run the same `medsift curate` again, which makes that stage anew",
             code="stage_damaged",
         )
 

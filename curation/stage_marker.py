@@ -28,7 +28,7 @@ class StageMarker(Config):
 
 
 def read_marker(folder: Path) -> StageMarker | None:
-    """The marker of a stage; None where it is gone, damaged or of another version."""
+    """Return the marker of a stage; None where it is gone, damaged or of another version."""
     try:
         return StageMarker.model_validate_json((folder / MARKER).read_bytes())
     except (OSError, ValidationError):

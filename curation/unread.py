@@ -71,7 +71,7 @@ class Census:
 
 
 def census_of(measures: Sequence[Mapping[str, Any]]) -> Census:
-    """The count that MEASURES lines of the embed stage hold; nothing where there are none."""
+    """Return the count in MEASURES lines of the embed stage; nothing where there are none."""
     value = {str(line["name"]): int(line["value"]) for line in measures}
     unread = {
         name.removeprefix(IN_SCRIPT): count

@@ -111,7 +111,7 @@ class PartWriter:
         return max(self.rows.values(), default=0)
 
     def finished_rows(self) -> int | None:
-        """Rows of an item that is finished and whole; None where it is to be worked."""
+        """Return the rows of an item that is finished and whole; None where it has yet to run."""
         if not self.marker.exists():
             return None
         try:
@@ -211,7 +211,7 @@ def _table(data: bytes) -> pa.Table:
 
 
 def pack(item: Any) -> bytes:
-    """An item as `pickle.loads` reads it, in bytes that grow with the item alone."""
+    """Return an item as `pickle.loads` reads it, in bytes that grow with the item alone."""
     buffer = io.BytesIO()
     _Packer(buffer).dump(item)
     return buffer.getvalue()

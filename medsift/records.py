@@ -118,7 +118,7 @@ GROUPS: Final = pa.schema([pa.field("image_id", pa.string()), pa.field("group_id
 
 
 def vectors_schema(dimension: int) -> pa.Schema:
-    """Schema of a vector table: a content id and a unit float32 vector of `dimension`."""
+    """Return the schema of a vector table: a content id, a unit float32 vector of `dimension`."""
     return pa.schema(
         [
             pa.field("content_id", pa.string(), nullable=False),
@@ -128,7 +128,7 @@ def vectors_schema(dimension: int) -> pa.Schema:
 
 
 def digest(*parts: str | bytes) -> str:
-    """SHA-256 over length-prefixed parts, as hex: ("a", "bc") and ("ab", "c") differ."""
+    """Return the SHA-256 over length-prefixed parts, as hex: ("a", "bc") and ("ab", "c") differ."""
     state = hashlib.sha256()
     for part in parts:
         data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
@@ -138,7 +138,7 @@ def digest(*parts: str | bytes) -> str:
 
 
 def fingerprint(value: Any) -> str:
-    """Digest of a JSON-able value, independent of key order."""
+    """Return the digest of a JSON-able value, independent of key order."""
     return digest(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str))
 
 
@@ -148,23 +148,23 @@ def row_id(source: str, file: str, index: int) -> str:
 
 
 def canonical_text(text: str) -> str:
-    """Text as identity sees it: Unicode NFC, runs of white space folded to one space."""
+    """Return the text as identity sees it: Unicode NFC, runs of white space folded to one space."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def text_id(text: str) -> str:
-    """Content id of a text (after `canonical_text`)."""
+    """Return the content id of a text (after `canonical_text`)."""
     return digest("text", canonical_text(text))
 
 
 def sample_id(image_ids: Sequence[str], messages: Iterable[Mapping[str, str]]) -> str:
-    """Content id of a sample: its pictures in order and its canonical messages; no tags."""
+    """Return the content id of a sample: its pictures in order and its messages; no tags."""
     turns = [f"{turn['role']}\n{canonical_text(turn['content'])}" for turn in messages]
     return digest("sample", str(len(image_ids)), *image_ids, *turns)
 
 
 def empty(schema: pa.Schema) -> pa.Table:
-    """A table of `schema` without rows."""
+    """Return a table of `schema` without rows."""
     return schema.empty_table()
 
 
@@ -180,7 +180,7 @@ def decision(
     threshold: float | None = None,
     detail: str | None = None,
 ) -> dict[str, Any]:
-    """One ledger entry as a mapping that `decisions` turns into Arrow."""
+    """Return one ledger entry as a mapping that `decisions` turns into Arrow."""
     return {
         "row_id": row,
         "sample_id": sample,
@@ -195,5 +195,5 @@ def decision(
 
 
 def decisions(entries: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Ledger entries as a ``DECISIONS`` table."""
+    """Return ledger entries as a ``DECISIONS`` table."""
     return pa.Table.from_pylist([dict(entry) for entry in entries], schema=DECISIONS)

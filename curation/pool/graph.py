@@ -62,7 +62,7 @@ class KnnGraph:
 
 
 def joint_vectors(vectors: SampleVectors, config: GraphConfig) -> Floats:
-    """Unit vectors (n, d) of the weighted, mean-centred parts.
+    """Return unit vectors (n, d) of the weighted, mean-centred parts.
 
     Each part is centred on its pool mean first: vectors of one encoder share a direction, which
     would make everything alike (Mu and Viswanath 2018, "All-but-the-Top", first step). A part that

@@ -43,9 +43,9 @@ def stored_graph(path: Path, make: Callable[[], KnnGraph]) -> KnnGraph:
 
 def _read(path: Path) -> KnnGraph:
     try:
-        with np.load(path) as held:
-            method: Method = "exact" if str(held["method"]) == "exact" else "ivf"
-            return KnnGraph(held["index"], held["similarity"], method, float(held["recall"]))
+        with np.load(path) as arrays:
+            method: Method = "exact" if str(arrays["method"]) == "exact" else "ivf"
+            return KnnGraph(arrays["index"], arrays["similarity"], method, float(arrays["recall"]))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise StorageError(
             f"{path} is damaged: {error}; delete it and run again",

@@ -51,11 +51,11 @@ class SampleVectors:
 
         What their vectors would say of such a sample is not known.
         """
-        found = np.zeros(len(self.image), bool)
+        unread = np.zeros(len(self.image), bool)
         for letters in (self.question_letters, self.answer_letters):
             if letters is not None:
-                found |= letters.any(axis=1)
-        return found
+                unread |= letters.any(axis=1)
+        return unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ def _vectors(samples: pa.Table, upstream: Upstream, shared_space: bool) -> Sampl
 def sample_vectors(
     samples: pa.Table, images: ContentVectors, texts: ContentVectors, *, shared_space: bool
 ) -> SampleVectors:
-    """Vectors of SAMPLES rows from those of their pictures and texts.
+    """Return the vectors of SAMPLES rows from those of their pictures and texts.
 
     Raises:
         UsageError: a picture or text has no vector.
@@ -186,15 +186,15 @@ def sample_vectors(
     """
     for known in (images, texts):
         check_vectors(known.matrix)
-    asked, told = samples["question"].to_pylist(), samples["answer"].to_pylist()
-    question, answer = _text_vectors(asked, texts), _text_vectors(told, texts)
+    questions, answers = samples["question"].to_pylist(), samples["answer"].to_pylist()
+    question, answer = _text_vectors(questions, texts), _text_vectors(answers, texts)
     return SampleVectors(
         image=_image_means(samples["images"].to_pylist(), images),
         question=question,
         answer=answer,
         shared_space=shared_space,
-        question_letters=_letters(asked, question),
-        answer_letters=_letters(told, answer),
+        question_letters=_letters(questions, question),
+        answer_letters=_letters(answers, answer),
     )
 
 

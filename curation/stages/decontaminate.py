@@ -52,7 +52,7 @@ class DecontaminateStage(Stage):
     outputs: ClassVar[Mapping[str, pa.Schema]] = {"leaks_found": LEAKS, "reviews": REVIEWS}
 
     def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
-        """The rules, and the content of every index."""
+        """Return the rules, and the content of every index."""
         config = recipe.decontaminate
         if not config.benchmarks:
             return {"benchmarks": []}
@@ -104,7 +104,7 @@ def undecided(recipe: Recipe, outputs: StageOutputs) -> LedgerError | None:
 
 
 def _compare(context: StageContext, train: pa.Table) -> dict[str, Hits]:
-    """Benchmark → what of the training rows meets it."""
+    """Return, by benchmark, the training rows that meet it."""
     recipe, seen = context.recipe, context.upstream.images
     facts = seen.images.read()
     shown = {image for images in train["images"].to_pylist() for image in images or ()}
@@ -127,7 +127,7 @@ def _compare(context: StageContext, train: pa.Table) -> dict[str, Hits]:
 
 
 def _reviews(context: StageContext, found: Mapping[str, Hits]) -> pa.Table:
-    """What a person should look at, with the benchmark's originals where they are at hand."""
+    """Return what a person should look at, with the benchmark's originals where there are any."""
     lists = [REVIEWS.empty_table()]
     for benchmark in context.recipe.decontaminate.benchmarks:
         reviews = found[benchmark.name].reviews
@@ -147,7 +147,7 @@ def _with_originals(
 def _decisions(
     train: pa.Table, found: Mapping[str, Hits], config: DecontaminateConfig
 ) -> list[dict[str, Any]]:
-    """One entry for each row that the recipe drops, for its first benchmark in the recipe."""
+    """Return one entry for each row to drop, for its first benchmark in the recipe."""
     ids = dict(zip(train["row_id"].to_pylist(), train["sample_id"].to_pylist(), strict=True))
     entries: dict[str, dict[str, Any]] = {}
     for name, hits in found.items():

@@ -32,7 +32,7 @@ class DedupStage(Stage):
     }
 
     def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
-        """Thresholds, priorities, search settings and the seed."""
+        """Return thresholds, priorities, search settings and the seed."""
         return {
             "dedup": recipe.dedup.model_dump(mode="json"),
             "neighbors": recipe.neighbors.model_dump(mode="json", exclude={"spread_above"}),
@@ -68,7 +68,7 @@ class DedupStage(Stage):
 
 
 def measures(stats: Mapping[str, Any]) -> pa.Table:
-    """The counts and recalls of a search as lines (name, threshold, value, note).
+    """Return the counts and recalls of a search as lines (name, threshold, value, note).
 
     A mapping's lines are named "name inner"; where it maps cosines, they have that threshold. How
     a search was made is the note of its recall.
@@ -88,7 +88,7 @@ def _lines(stats: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _under(name: str, line: dict[str, Any]) -> dict[str, Any]:
-    """The line of an inner mapping, with the outer name before its own."""
+    """Return the line of an inner mapping, with the outer name before its own."""
     inner: str = line["name"]
     if inner[0].isdecimal():
         return line | {"name": name, "threshold": float(inner)}

@@ -28,7 +28,7 @@ COUNTED_BEFORE: Final = 20_000
 
 
 def text_fingerprint(config: EncoderConfig) -> str:
-    """Identity of an encoder's text vectors. Raises ModelError."""
+    """Return the identity of an encoder's text vectors. Raises ModelError."""
     return records.fingerprint([config.fingerprint(), READING_VERSION])
 
 
@@ -52,12 +52,12 @@ class EncodeTexts:
         known = self.cache.lookup([content for content, _ in texts])
         have = set(known["content_id"].to_pylist()) if known.num_rows else set()
         new = [(content, text) for content, text in texts if content not in have]
-        found = [known] if known.num_rows else []
+        tables = [known] if known.num_rows else []
         if new:
             encoded = self._encode(new)
             self.cache.append(encoded)
-            found.append(encoded)
-        yield {"vectors": pa.concat_tables(found).sort_by("content_id")}
+            tables.append(encoded)
+        yield {"vectors": pa.concat_tables(tables).sort_by("content_id")}
 
     def _encode(self, texts: list[tuple[str, str]]) -> pa.Table:
         vectors = self.encoder.encode_texts([text for _, text in texts])
@@ -79,7 +79,7 @@ class EmbedStage(Stage):
     }
 
     def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
-        """The identity of the text vectors."""
+        """Return the identity of the text vectors."""
         return {"encoder": text_fingerprint(recipe.encoder)}
 
     def run(self, context: StageContext) -> None:
@@ -117,7 +117,7 @@ class EmbedStage(Stage):
 
 
 def distinct_texts(upstream: Upstream) -> dict[str, str]:
-    """Content id → canonical text of every turn, question and answer of every sample.
+    """Return content id → canonical text of every turn, question and answer of every sample.
 
     A question is its turn without the marks of its pictures, so that it is a text of its own where
     a mark stands behind or inside it.

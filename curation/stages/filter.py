@@ -27,14 +27,14 @@ class FilterRows:
         """Yield `decisions`; a row goes for the first filter that refuses it."""
         ids, sample_ids = samples["row_id"].to_pylist(), samples["sample_id"].to_pylist()
         entries: dict[int, dict[str, Any]] = {}
-        for one in self.filters:
-            for place, drop in one.drops(samples).items():
+        for row_filter in self.filters:
+            for place, drop in row_filter.drops(samples).items():
                 if place not in entries:
                     entries[place] = records.decision(
                         ids[place],
                         FilterStage.name,
                         records.DROPPED,
-                        f"filter:{one.name}",
+                        f"filter:{row_filter.name}",
                         sample=sample_ids[place],
                         value=drop.value,
                         detail=drop.detail,
@@ -55,7 +55,7 @@ class FilterStage(Stage):
 
     def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
         """Return the filters. Raises RecipeError when one does not fit the columns."""
-        return [one.fingerprint() for one in recipe.filters]
+        return [row_filter.fingerprint() for row_filter in recipe.filters]
 
     def run(self, context: StageContext) -> None:
         """Write `decisions`."""

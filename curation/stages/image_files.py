@@ -68,7 +68,7 @@ class HashFiles:
 
 
 def misplaced(ref: str, what: str) -> StorageError:
-    """The error of a node that sees another file than the machine which began the run."""
+    """Return the error of a node that sees another file than the machine which began the run."""
     folder = ref.rpartition("/")[0] or "/"
     return StorageError(
         f"{ref} {what} on node {socket.gethostname()}, but the machine that began the run saw it: "

@@ -35,7 +35,7 @@ FACTS: Final = ("content_id", "image_id", "blank_share", "notes", "error", "deta
 
 
 def verdicts(files: pa.Table, facts: pa.Table, config: ImagesConfig) -> pa.Table:
-    """`VERDICTS` of every reference of `files`, in their order.
+    """Return `VERDICTS` of every reference of `files`, in their order.
 
     Args:
         files: FILES, one line a reference.
@@ -65,7 +65,7 @@ def verdicts(files: pa.Table, facts: pa.Table, config: ImagesConfig) -> pa.Table
 
 
 def _blank(share: pa.ChunkedArray, config: ImagesConfig) -> pa.ChunkedArray:
-    """Whether each picture is dropped as blank, as `medsift.images.is_blank` says of one."""
+    """Return whether each picture is dropped as blank, as `medsift.images.is_blank` says of one."""
     above = pc.greater_equal(share.cast(pa.float64()), config.blank_share)
     return pc.fill_null(pc.and_(above, pa.scalar(config.drop_blank)), False)
 

@@ -50,22 +50,22 @@ class InspectImages:
 
     @cached_property
     def image_pass(self) -> ImagePass:
-        """What looks at pictures. Raises ModelError."""
+        """The pass that decodes and encodes pictures. Raises ModelError."""
         return ImagePass(self.images, self.encoder)
 
     def __call__(self, files: pa.Table) -> Iterator[Tables]:
         """Yield `inspected` for a table of (content_id, ref), in the order of content ids."""
         known = self.cache.lookup(files["content_id"].to_pylist())
         new = files.filter(pc.invert(pc.is_in(files["content_id"], known["content_id"])))
-        found = [known] if known.num_rows else []
+        tables = [known] if known.num_rows else []
         if new.num_rows:
             seen = self._look(new)
             self.cache.append(seen)
-            found.append(seen)
-        table = pa.concat_tables(found, promote_options="default").sort_by("content_id")
+            tables.append(seen)
+        table = pa.concat_tables(tables, promote_options="default").sort_by("content_id")
         # The cache knows contents, not places: another run may have seen them elsewhere.
-        place = table.column_names.index("ref")
-        yield {"inspected": table.set_column(place, "ref", files.sort_by("content_id")["ref"])}
+        column = table.column_names.index("ref")
+        yield {"inspected": table.set_column(column, "ref", files.sort_by("content_id")["ref"])}
 
     def _look(self, files: pa.Table) -> pa.Table:
         """Decode and encode; raises StorageError for a file that changed since it was hashed."""
@@ -81,7 +81,7 @@ class InspectImages:
 
 @dataclass(slots=True)
 class _Looked:
-    """What the last look at the files of an ingest folder saw."""
+    """The files that the last look at the references of an ingest folder saw."""
 
     ingest: Path
     files: list[tuple[str, int, float]]
@@ -102,7 +102,7 @@ class ImagesStage(Stage):
         self._looked: _Looked | None = None
 
     def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
-        """Image rules, the encoder, and size and time of change of every referenced file."""
+        """Return image rules, the encoder, and size and time of change of every referenced file."""
         files = stat(distinct_refs(upstream))
         self._looked = _Looked(_read_from(upstream), files)
         return {
@@ -121,7 +121,7 @@ class ImagesStage(Stage):
             self._publish(context, files)
 
     def _seen(self, upstream: Upstream) -> list[Seen]:
-        """Every reference with its size, as `settings` has just seen it; it looks once a run."""
+        """Return every reference with its size, as `settings` has just seen it: one look a run."""
         looked, self._looked = self._looked, None
         if looked is None or looked.ingest != _read_from(upstream):
             looked = _Looked(_read_from(upstream), stat(distinct_refs(upstream)))
@@ -153,9 +153,9 @@ class ImagesStage(Stage):
 
     def _publish(self, context: StageContext, files: pa.Table) -> None:
         inspected = context.folder / "pass" / "inspected"
-        found = verdicts(files, read_facts(inspected, FACTS), context.recipe.images)
+        judged = verdicts(files, read_facts(inspected, FACTS), context.recipe.images)
         given = context.upstream.ingest.samples.parts()
-        lookups = write_lookups(found, given, context.folder / "resolve" / "verdicts")
+        lookups = write_lookups(judged, given, context.folder / "resolve" / "verdicts")
         items = list(zip(given, lookups, strict=True))
         context.executor.stream(items, ResolveSamples, context.folder, _ignore)
         chosen = _write_images(inspected, context.outputs.images)
@@ -164,7 +164,7 @@ class ImagesStage(Stage):
 
 
 def encoder_resources() -> Resources:
-    """A worker that loads a model: on a GPU where the machines that do the work have one."""
+    """Return what a worker that loads a model needs: a GPU where the machines have one."""
     return Resources(accelerated=True, lasting=True)
 
 
@@ -173,7 +173,7 @@ def _read_from(upstream: Upstream) -> Path:
 
 
 def distinct_refs(upstream: Upstream) -> list[str]:
-    """Every image reference of the ingested samples, sorted."""
+    """Return every image reference of the ingested samples, sorted."""
     refs: set[str] = set()
     for table in upstream.ingest.samples.read_parts(["refs"]):
         refs.update(pc.unique(pc.list_flatten(table["refs"])).to_pylist())
@@ -181,13 +181,13 @@ def distinct_refs(upstream: Upstream) -> list[str]:
 
 
 def read_facts(inspected: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Facts of the inspected pictures (IMAGES and `content_id`), without their vectors."""
+    """Read the facts of the inspected pictures (IMAGES and `content_id`), without their vectors."""
     schema = pa.schema([pa.field("content_id", pa.string()), *records.IMAGES])
     return read_folder(inspected, schema, columns)
 
 
 def _distinct_contents(files: pa.Table) -> pa.Table:
-    """One (content_id, ref) for every distinct content, sorted, with the smallest ref."""
+    """Return one (content_id, ref) for every distinct content, sorted, with the smallest ref."""
     readable = files.filter(pc.is_valid(files["content_id"]))
     grouped = readable.group_by("content_id").aggregate([("ref", "min")])
     return (
@@ -223,4 +223,4 @@ def _write_vectors(part: Path, chosen: pa.Array, target: Path) -> None:
 
 
 def _ignore(rows: int) -> None:
-    """Rows of the small steps are not reported."""
+    """Report nothing: the small steps are not shown to people."""

@@ -24,7 +24,7 @@ ROW_FACTS = pa.schema(
     [records.ROWS.field(name) for name in ("row_id", "source", "file", "index", "notes")]
 )
 SPLIT_OF_SOURCE = ["source", "split"]
-SHOWN = 10
+MAX_LISTED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,12 @@ class ReadShard:
 
 def _row_facts(rows: pa.Table, samples: pa.Table) -> pa.Table:
     """``ROW_FACTS`` of the rows; one that became a sample has that sample's notes."""
-    mended = dict(zip(samples["row_id"].to_pylist(), samples["notes"].to_pylist(), strict=True))
+    sample_notes = dict(
+        zip(samples["row_id"].to_pylist(), samples["notes"].to_pylist(), strict=True)
+    )
     read = zip(rows["row_id"].to_pylist(), rows["notes"].to_pylist(), strict=True)
     notes = pa.array(
-        [mended.get(row, note) for row, note in read], records.ROWS.field("notes").type
+        [sample_notes.get(row, note) for row, note in read], records.ROWS.field("notes").type
     )
     facts = rows.select(ROW_FACTS.names)
     return facts.set_column(facts.schema.get_field_index("notes"), "notes", notes).cast(ROW_FACTS)
@@ -69,7 +71,7 @@ class IngestStage(Stage):
     }
 
     def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
-        """The readers' fingerprints (settings and content of their files) and the row rules."""
+        """Return the readers' fingerprints (settings and content of files) and the row rules."""
         return {
             "sources": [source.fingerprint() for source in recipe.sources],
             "ingest": recipe.ingest.model_dump(mode="json"),
@@ -127,8 +129,10 @@ def check_splits(samples: pa.Table) -> None:
     )
     if not unknown:
         return
-    listed = "; ".join(f"{source}: {split!r} ({count})" for source, split, count in unknown[:SHOWN])
-    more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+    listed = "; ".join(
+        f"{source}: {split!r} ({count})" for source, split, count in unknown[:MAX_LISTED]
+    )
+    more = f" and {len(unknown) - MAX_LISTED} more" if len(unknown) > MAX_LISTED else ""
     raise InputError(
         f"splits that are none of {', '.join(SPLITS)} (rows): {listed}{more}; say what each is"
         f" under ingest.splits, for example {{{unknown[0][1]}: train}}, or map columns.split",

@@ -68,7 +68,7 @@ def _of_columns(
 
 
 def _noted(rows: OutputTable) -> dict[str, Counter[str]]:
-    """How many rows of each source carry a note that a reader should look at."""
+    """Count, by source, the rows with a note that a reader should look at."""
     found: dict[str, Counter[str]] = {}
     for table in rows.read_parts(["source", "notes"]):
         parents = pc.list_parent_indices(table["notes"])
@@ -85,7 +85,7 @@ def _noted(rows: OutputTable) -> dict[str, Counter[str]]:
 
 
 def _pictures(samples: OutputTable) -> dict[str, tuple[int, int]]:
-    """The samples of each source, and how many of them have a picture."""
+    """Count, by source, the samples and those of them that have a picture."""
     found: dict[str, tuple[int, int]] = {}
     for table in samples.read_parts(["source", "refs"]):
         has = pc.cast(pc.greater(pc.list_value_length(table["refs"]), 0), pa.int64())

@@ -50,7 +50,7 @@ class ScoreStage(Stage):
     decides: ClassVar[bool] = False
 
     def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
-        """Scorers with their models, weights, strata, the neighbour graph and the seed.
+        """Return the scorers with their models, weights, strata, the neighbour graph and the seed.
 
         Raises:
             ModelError: a scorer's model cannot be loaded.
@@ -111,17 +111,17 @@ def _graph(pool: Pool, context: StageContext) -> KnnGraph:
 
 
 class _Progress:
-    """Counts a scorer's samples, whether or not it tells of them itself."""
+    """Counts a scorer's samples, whether or not it reports them itself."""
 
     def __init__(self, total: int, advance: Callable[[int], None]) -> None:
         self.left = total
         self.advance = advance
 
     def __call__(self, samples: int) -> None:
-        told = min(samples, self.left)
-        self.left -= told
-        self.advance(told)
+        counted = min(samples, self.left)
+        self.left -= counted
+        self.advance(counted)
 
     def finish(self) -> None:
-        """Tell of the samples that are left."""
+        """Report the samples that are left."""
         self(self.left)

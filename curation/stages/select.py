@@ -49,7 +49,7 @@ class SelectStage(Stage):
     decides: ClassVar[bool] = False
 
     def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
-        """The selections, and what their neighbours and strata are; scores are upstream."""
+        """Return the selections, and what decides neighbours and strata; scores are upstream."""
         settings: dict[str, Any] = {"selection": EVERYTHING, "strata": list(recipe.strata)}
         if recipe.selections:
             settings |= {
@@ -101,7 +101,7 @@ def _select(context: StageContext) -> None:
 def select_everything(
     samples: pa.Table, decisions: pa.Table, strata: Sequence[str] = records.STRATUM_TAGS
 ) -> pa.Table:
-    """All training samples as a selection: rank by sample id, weight = rows represented."""
+    """Return all training samples as a selection: rank by sample id, weight = rows represented."""
     samples = samples.filter(pc.equal(pc.fill_null(samples["split"], TRAIN), TRAIN))
     columns = list(dict.fromkeys(["sample_id", "row_id", *strata]))
     ordered = samples.select(columns).sort_by([("sample_id", "ascending"), ("row_id", "ascending")])
@@ -121,7 +121,7 @@ def select_everything(
 
 
 def _settings(everything: pa.Table, samples: pa.Table, recipe: Recipe) -> pa.Table:
-    """The line of the selection of everything: it covers itself."""
+    """Return the line of the selection of everything: it covers itself."""
     rows = pc.is_in(samples["row_id"], everything["row_id"].combine_chunks())
     count = everything.num_rows
     line = {

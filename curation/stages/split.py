@@ -41,7 +41,7 @@ class SplitStage(Stage):
     }
 
     def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
-        """Level, shares, strata and the seed, where new splits are wanted."""
+        """Return level, shares, strata and the seed, where new splits are wanted."""
         if recipe.splits.assign is None:
             return {"assign": None}
         splits = recipe.splits.model_dump(mode="json")
@@ -75,7 +75,7 @@ class SplitStage(Stage):
         context.advance(samples.num_rows)
 
     def _linked(self, context: StageContext, samples: pa.Table, groups: pa.Table) -> pa.Table:
-        """The groups with neighbouring slices in one; how many were linked is measured."""
+        """Return the groups with neighbouring slices in one; write how many were linked."""
         with context.timed("slices", groups.num_rows):
             linked, pairs = slice_groups(
                 samples, groups, context.recipe, context.upstream.images, context.executor.run
@@ -93,7 +93,7 @@ def slice_groups(
     seen: StageOutputs,
     run: TileRunner | None = None,
 ) -> tuple[pa.Table, int]:
-    """Copy groups in which neighbouring slices are one, and the pairs of pictures that link them.
+    """Return copy groups that join neighbouring slices, and the number of pairs that link them.
 
     `seen` has the outputs of the stage `images`. Nothing is linked where no slices are sought.
     """
@@ -108,7 +108,7 @@ def slice_groups(
 
 
 def _warn_of_large(labels: NDArray[np.int64], share: float) -> None:
-    """Say so when one group holds more samples than the smallest split should get."""
+    """Warn when one group holds more samples than the smallest split should get."""
     largest = int(np.unique(labels, return_counts=True)[1].max(initial=0))
     if largest > share * len(labels):
         logger.warning(

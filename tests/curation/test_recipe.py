@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,10 +15,10 @@ from curation.ingest import ingest
 from curation.recipe import load_recipe, parse_recipe
 from curation.stages.ingest import check_splits
 from evaluation.recipe import load_evaluation
-from medsift.errors import RecipeError
 from medsift.images.blob_store import BlobStore
 from ray_jobs.actions.tune import load_tuning
 from ray_jobs.study.recipe import load_study
+from tests.expect import raises_code
 from training.recipe import load_training
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
@@ -29,12 +30,12 @@ encoder: {kind: embedded}
 """
 
 
-def refused(text: str, *overrides: str) -> str:
-    with pytest.raises(RecipeError) as caught:
+def refuse(code: str, text: str, *overrides: str) -> dict[str, Any]:
+    """Expect a recipe to be refused with this code, in one line; return the error's values."""
+    with raises_code(code) as caught:
         parse_recipe(text, overrides)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+    assert "\n" not in str(caught.value)
+    return caught.value.values
 
 
 LOADERS = {
@@ -69,53 +70,73 @@ def test_a_rule_changes_the_fingerprint():
 
 
 @pytest.mark.parametrize(
-    ("overrides", "words"),
+    ("override", "path"),
     [
-        (["sed=1"], "sed: unknown key; did you mean 'seed'?"),
-        (["dedup.image.cosin=0.9"], "dedup.image.cosin: unknown key; did you mean 'cosine'?"),
-        (["sources.0.colums={}"], "sources.0.colums: unknown key; did you mean 'columns'?"),
-        (["sources.0.reader=tabel"], "'table'"),
-        (["encoder.kind=clip"], "'open_clip'"),
-        (["dedup.image.cosine=1.5"], "dedup.image.cosine: 1.5 is not valid"),
-        (["seed=many"], "seed: 'many' is not valid"),
-        (["failures.tolerance=-1"], "failures.tolerance: -1 is not valid"),
-        (["sources=[]"], "sources: [] is not valid"),
-        (["name=../up"], "name: '../up' is not valid"),
-        (["sources.1.name=x"], "'1' is not a number from 0 to 0"),
-        (["nonsense"], "not of the form a.b=value"),
-        (["seed.deeper.still=1"], "is under a value"),
+        ("sed=1", "sed"),
+        ("dedup.image.cosin=0.9", "dedup.image.cosin"),
+        ("sources.0.colums={}", "sources.0.colums"),
+        ("sources.0.reader=tabel", "sources.0"),
+        ("encoder.kind=clip", "encoder"),
+        ("dedup.image.cosine=1.5", "dedup.image.cosine"),
+        ("seed=many", "seed"),
+        ("failures.tolerance=-1", "failures.tolerance"),
+        ("sources=[]", "sources"),
+        ("name=../up", "name"),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_is_allowed(overrides, words):
+def test_a_wrong_setting_is_named(override, path):
     settings = yaml.safe_load(GOOD) | {"seed": 3}
-    assert words in refused(yaml.safe_dump(settings), *overrides)
+    assert refuse("recipe_invalid", yaml.safe_dump(settings), override) == {"paths": [path]}
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("sed=1", "did you mean 'seed'?"),
+        ("dedup.image.cosin=0.9", "did you mean 'cosine'?"),
+        ("sources.0.colums={}", "did you mean 'columns'?"),
+        ("encoder.kind=clip", "'open_clip'"),
+        ("dedup.image.cosine=1.5", "1.5"),
+    ],
+)
+def test_the_line_names_the_value_or_what_is_allowed(override, words):
+    with raises_code("recipe_invalid") as caught:
+        parse_recipe(yaml.safe_dump(yaml.safe_load(GOOD) | {"seed": 3}), [override])
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("override", ["sources.1.name=x", "nonsense", "seed.deeper.still=1"])
+def test_an_override_that_names_no_setting_is_refused(override):
+    text = yaml.safe_dump(yaml.safe_load(GOOD) | {"seed": 3})
+    assert refuse("recipe_override_invalid", text, override)["override"] == override
 
 
 def test_a_missing_key_is_named():
-    assert "encoder: this key is required" in refused(GOOD.replace("encoder: {kind: embedded}", ""))
+    text = GOOD.replace("encoder: {kind: embedded}", "")
+    assert refuse("recipe_invalid", text) == {"paths": ["encoder"]}
 
 
 def test_a_key_given_twice_is_refused():
-    assert "'name' is given twice" in refused(GOOD + "name: other\n")
+    refuse("recipe_unreadable", GOOD + "name: other\n")
 
 
 def test_two_sources_of_one_name_are_refused():
     settings = yaml.safe_load(GOOD)
     settings["sources"] *= 2
-    assert "two sources are named 'one'" in refused(yaml.safe_dump(settings))
+    assert refuse("recipe_invalid", yaml.safe_dump(settings)) == {"paths": ["sources"]}
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "just words", ""])
 def test_yaml_that_is_no_mapping_is_refused(text):
-    assert "a recipe is a mapping of keys" in refused(text)
+    refuse("recipe_unreadable", text)
 
 
 def test_broken_yaml_is_refused():
-    assert "is not YAML" in refused("a: [1\nb: }")
+    refuse("recipe_unreadable", "a: [1\nb: }")
 
 
 def test_a_recipe_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(RecipeError, match=r"no recipe at .*nothing\.yaml"):
+    with raises_code("recipe_missing"):
         load_recipe(tmp_path / "nothing.yaml")
 
 
@@ -125,7 +146,8 @@ def test_variables_are_filled_in_and_a_missing_one_is_named(monkeypatch):
     monkeypatch.setenv("NO_SUCH_PLACE", "there")
     assert parse_recipe(GOOD, ["runs=${NO_SUCH_PLACE:here}"]).runs == Path("there")
     monkeypatch.delenv("NO_SUCH_PLACE")
-    assert "environment variable NO_SUCH_PLACE" in refused(GOOD, "runs=${NO_SUCH_PLACE}")
+    values = refuse("environment_variable_missing", GOOD, "runs=${NO_SUCH_PLACE}")
+    assert values == {"name": "NO_SUCH_PLACE"}
 
 
 def write_published(folder: Path) -> None:
