@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from evaluation.generators import Generator, GeneratorConfig, Reply, Request
 from evaluation.perturb.apply import find_variant, show
@@ -104,7 +105,7 @@ class AskModel:
         replies = self.generator.generate([self._request(one) for one in item])
         table = replies_table([one.request_id for one in item], replies)
         if self.cache is not None:
-            self.cache.append(table.filter(pa.compute.is_null(table["error"])))
+            self.cache.append(table.filter(pc.is_null(table["error"])))
         yield {"replies": table}
 
     def _request(self, asked: Asked) -> Request:

@@ -80,14 +80,21 @@ def find_evaluation(manifest: Path, wanted: str | None) -> Mapping[str, Any]:
     """
     known = known_evaluations(manifest)
     found = [line for line in known if wanted is None or _means(wanted, line)]
-    names = ", ".join(line["evaluation_id"] for line in known) or "none"
+    ids = [str(line["evaluation_id"]) for line in known]
+    names = ", ".join(ids) or "none"
     if not found:
         raise ManifestError(
-            f"{manifest} has no evaluation {wanted!r}; it has {names}", code="evaluation_unknown"
+            f"{manifest} has no evaluation {wanted!r}; it has {names}",
+            code="evaluation_unknown",
+            evaluation=wanted,
+            known=ids,
         )
     if wanted is None and len(found) > 1:
         raise ManifestError(
-            f"{manifest} has several evaluations: name one of {names}", code="evaluation_unknown"
+            f"{manifest} has several evaluations: name one of {names}",
+            code="evaluation_unknown",
+            evaluation=None,
+            known=ids,
         )
     return found[0]
 

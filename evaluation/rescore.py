@@ -57,6 +57,7 @@ def rescore_all(manifest: Path, protocol: str | None = None) -> list[Rescored]:
         raise ManifestError(
             f"{manifest} has no evaluation; make one with `medsift evaluate`",
             code="evaluation_unknown",
+            known=[],
         )
     newest = [line for line in known if line["run_id"] == known[0]["run_id"]]
     return [_score_again(manifest, line, protocol) for line in newest]

@@ -198,6 +198,8 @@ class Endpoint:
                 f"{self.config.url} answers {problem.words} and asks to wait "
                 f"{problem.wait_s:,.0f} s; run the same command again then",
                 code="endpoint_failed",
+                url=self.config.url,
+                wait_s=problem.wait_s,
             )
         backoff = min(self.config.backoff_s * 2.0 ** min(attempt, 60), LONGEST_BACKOFF_S)
         return max(problem.wait_s, backoff * random.uniform(0.5, 1.0))
@@ -206,8 +208,10 @@ class Endpoint:
         if not problem.reached:
             raise ModelError(
                 f"{self.config.url} cannot be reached: {problem.words}; start the endpoint or "
-                "mend `url`, then run the same command again",
+                "correct `url`, then run the same command again",
                 code="endpoint_failed",
+                url=self.config.url,
+                reached=False,
             )
         return Reply(None, error=problem.words)
 

@@ -151,10 +151,17 @@ class Poster:
             raise ModelError(
                 f"{self.base} answers {words}; give the address it moved to as `url`",
                 code="endpoint_failed",
+                url=self.base,
+                status=status,
             )
-        if mend := REFUSED.get(status):
-            mend = mend.replace("{key}", self.key.variable)
-            raise ModelError(f"{self.base} answers {words}; {mend}", code="endpoint_failed")
+        if remedy := REFUSED.get(status):
+            remedy = remedy.replace("{key}", self.key.variable)
+            raise ModelError(
+                f"{self.base} answers {words}; {remedy}",
+                code="endpoint_failed",
+                url=self.base,
+                status=status,
+            )
         again = status in BUSY or status >= 500
         return Problem(words, again, retry_after(response.headers.get("Retry-After")))
 

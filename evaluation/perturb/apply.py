@@ -62,6 +62,7 @@ def find_variant(name: str) -> Variant:
         raise UsageError(
             f"there is no variant {name!r}; families are {', '.join(BY_NAME)}",
             code="variant_unknown",
+            variant=name,
         )
     level = name[len(family.family) + 1 :]
     if (level.isdecimal() or name == family.family) and family.has(int(level or 0)):
@@ -69,6 +70,7 @@ def find_variant(name: str) -> Variant:
     raise UsageError(
         f"there is no variant {name!r}; of {family.family} there is {family.known()}",
         code="variant_unknown",
+        variant=name,
     )
 
 

@@ -89,7 +89,7 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that the page tells, except the worst items."""
+    """Everything the page shows, except the worst items."""
 
     run_id: str
     benches: Sequence[Bench]
@@ -112,24 +112,33 @@ def choose(
         raise ManifestError(
             "the manifest holds no evaluation; make one with 'medsift evaluate RECIPE'",
             code="evaluation_unknown",
+            known=[],
         )
     run = runs[0] if run_id is None else run_id
     if run not in runs:
         raise ManifestError(
             f"run {run!r} has no evaluation; runs that have: {', '.join(runs)}",
             code="evaluation_unknown",
+            run=run,
+            known=runs,
         )
     known = [str(line["evaluation_id"]) for line in ask(connection, KNOWN, run=run)]
     chosen = known if evaluations is None else list(evaluations)
     unknown = sorted(set(chosen) - set(known))
     if unknown or not chosen:
         wrong = f"there is no evaluation {unknown[0]!r}" if unknown else "no evaluation is named"
-        raise ManifestError(f"{wrong}; run {run} has {', '.join(known)}", code="evaluation_unknown")
+        raise ManifestError(
+            f"{wrong}; run {run} has {', '.join(known)}",
+            code="evaluation_unknown",
+            run=run,
+            unknown=unknown,
+            known=known,
+        )
     return run, chosen
 
 
 def read_facts(connection: DuckDBPyConnection, run_id: str, chosen: Sequence[str]) -> Facts:
-    """Ask the manifest for what the page tells about evaluations of a run."""
+    """Read from the manifest what the page shows about evaluations of a run."""
     bound = {"run": run_id, "chosen": list(chosen)}
     lines = ask(connection, EVALUATIONS, **bound)
     metrics = _by_key(ask(connection, METRICS, **bound))

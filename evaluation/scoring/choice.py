@@ -52,7 +52,7 @@ def right_options(gold: str, options: tuple[str, ...]) -> frozenset[int]:
     if not found:
         raise InputError(
             f"gold answer {gold!r} is neither a letter of the {len(options)} options nor the text "
-            "of one; mend the benchmark",
+            "of one; correct the benchmark",
             code="benchmark_unreadable",
         )
     return found

@@ -85,11 +85,11 @@ def _check_items(table: pa.Table, rules: Protocol) -> None:
         f"protocol {rules.name} has rules for; choose another protocol or leave them out",
         UsageError,
     )
-    _refuse(table, pc.is_null(table["gold"]), "have no gold answer; mend the benchmark")
+    _refuse(table, pc.is_null(table["gold"]), "have no gold answer; correct the benchmark")
     _refuse(
         table,
         pc.and_(pc.equal(kind, "choice"), pc.equal(sizes, 0)),
-        "are choices without options; mend the benchmark or store the options",
+        "are choices without options; correct the benchmark or store the options",
     )
     _refuse(
         table,
@@ -101,7 +101,7 @@ def _check_items(table: pa.Table, rules: Protocol) -> None:
     _refuse(
         table,
         pc.is_in(_rows(table), value_set=pc.unique(pc.list_parent_indices(options).filter(bad))),
-        "have an option that is null or holds the control character U+001F; mend the benchmark",
+        "have an option that is null or holds the control character U+001F; correct the benchmark",
     )
 
 

@@ -33,6 +33,7 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
             raise UsageError(
                 f"McNemar's test needs scores of 0 or 1; found {partial[0]:g}",
                 code="statistic_input_invalid",
+                value=float(partial[0]),
             )
     only_first = int((scores[0] > scores[1]).sum())
     only_second = int((scores[0] < scores[1]).sum())

@@ -78,6 +78,8 @@ def check_margin(margin: float) -> None:
         raise UsageError(
             f"margin {margin:g} is not allowed; it is a share between 0 and 1: 0.02 for 2 points",
             code="statistic_input_invalid",
+            name="margin",
+            value=margin,
         )
 
 

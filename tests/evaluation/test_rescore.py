@@ -10,7 +10,8 @@ import pytest
 
 from evaluation.manifest_io import find_evaluation
 from evaluation.rescore import rescore, rescore_all
-from medsift.errors import ManifestError, UsageError
+from medsift.errors import UsageError
+from tests.expect import raises_code
 from tests.training.conftest import asked, write_run
 
 
@@ -35,7 +36,7 @@ def test_without_a_name_every_evaluation_is_scored_again(baselines):
 
 def test_a_run_without_an_evaluation_is_one_line(tmp_path):
     run = write_run(tmp_path / "run", [asked("is it clear?", "yes")])
-    with pytest.raises(ManifestError, match="no evaluation; make one with `medsift evaluate`"):
+    with raises_code("evaluation_unknown", known=[]):
         rescore_all(run / "manifest.duckdb")
 
 
@@ -57,10 +58,11 @@ def test_a_name_may_be_a_model_or_the_beginning_of_an_id(baselines):
 
 
 def test_a_name_that_means_nothing_or_too_much_is_refused(baselines):
-    with pytest.raises(ManifestError, match="has no evaluation 'gpt'; it has"):
+    with raises_code("evaluation_unknown", evaluation="gpt"):
         rescore(baselines.manifest, "gpt")
-    with pytest.raises(ManifestError, match="has several evaluations: name one of"):
+    with raises_code("evaluation_unknown", evaluation=None) as caught:
         rescore(baselines.manifest)
+    assert len(caught.value.values["known"]) == len(baselines.models)
 
 
 def test_no_torch_is_loaded(baselines):

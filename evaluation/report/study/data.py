@@ -125,7 +125,7 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that the page tells."""
+    """Everything the page shows."""
 
     study: Line
     trials: Sequence[Line]
@@ -160,12 +160,14 @@ def choose(
         raise ManifestError(
             f"the manifest holds {wanted}; it has {names}: make one with 'medsift study RECIPE'",
             code="study_unknown",
+            study=study,
+            known=[str(line["study_id"]) for line in known],
         )
     return str(found[0]["run_id"]), str(found[0]["study_id"])
 
 
 def read_facts(connection: DuckDBPyConnection, run_id: str, study_id: str) -> Facts:
-    """Ask the manifest for what the page tells about a study."""
+    """Read from the manifest what the page shows about a study."""
     bound = {"run": run_id, "study": study_id}
     [study] = ask(connection, STUDY, **bound)
     results = sorted(ask(connection, RESULTS, **bound), key=_order)

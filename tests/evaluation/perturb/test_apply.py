@@ -9,7 +9,7 @@ import pytest
 from evaluation.perturb import FAMILIES
 from evaluation.perturb.apply import VARIED, find_variant, find_variants, vary
 from evaluation.records import ITEMS
-from medsift.errors import UsageError
+from tests.expect import raises_code
 
 
 def table(*rows):
@@ -90,7 +90,7 @@ def test_a_family_means_all_its_levels_and_nothing_twice(make_item):
     ],
 )
 def test_an_unknown_variant_is_one_line_that_says_what_there_is(name, said):
-    with pytest.raises(UsageError, match="there is no variant") as error:
+    with raises_code("variant_unknown", variant=name) as error:
         find_variants([name], table())
     assert said in str(error.value)
     assert "\n" not in str(error.value)

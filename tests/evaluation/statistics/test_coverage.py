@@ -1,6 +1,7 @@
-"""Nominal 95% holds the truth in 93 to 97% of simulated sets.
+"""Intervals of nominal 95% cover the truth in 93 to 97% of simulated sets.
 
-`benchmarks/intervals.py --coverage` prints more of the same, and what it costs to use percentiles.
+`make test` simulates a few cells on either side of each boundary between the methods; the whole
+grid is nightly. `benchmarks/intervals.py --coverage` prints more, also of percentile intervals.
 """
 
 from __future__ import annotations
@@ -23,14 +24,38 @@ KINDS = (5, "vqa_rad", "geometric")
 
 
 def covered(simulation, groups, kind, mean, icc):
-    """Share of sets, in percent, whose interval holds the mean; the truth is the same in all."""
+    """Return the percentage of simulated sets whose interval covers the true mean."""
     sizes = simulation.sizes(kind, (groups, SETS[groups]))
     data = ClusterSums(simulation.right(sizes, mean, icc), sizes.astype(float))
     low, high = ends(data, Resampling(draws=999))
     return 100 * np.mean((low <= mean) & (mean <= high))
 
 
-@pytest.mark.parametrize("groups", [63, pytest.param(203, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(
+    ("groups", "kind", "mean", "icc", "highest"),
+    [
+        (20, 5, 0.5, 0.6, 97),
+        (20, "vqa_rad", 0.5, 0.2, 97),
+        # Rare wrong answers and few clusters: caution is allowed, as in the nightly grid.
+        (20, "geometric", 0.9, 0.6, 98.5),
+        (63, "vqa_rad", 0.9, 0.2, 97),
+        (63, "geometric", 0.5, 0.6, 97),
+        (20, "pareto", 0.9, 0.6, 99),
+        (63, "pareto", 0.95, 0.2, 99),
+    ],
+)
+def test_intervals_cover_the_mean(simulated, groups, kind, mean, icc, highest):
+    assert 93 <= covered(simulated(seed=10), groups, kind, mean, icc) <= highest
+
+
+@pytest.mark.parametrize(("kind", "highest"), [("vqa_rad", 97), ("pareto", 99)])
+def test_intervals_cover_the_difference(simulated, kind, highest):
+    # Simulated with a gain and a dependence within clusters, where the methods differ most.
+    assert 93 <= covered_gains(simulated(seed=13), 63, kind, 0.1, 0.04, 0.6) <= highest
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("groups", [63, 203])
 @pytest.mark.parametrize("mean", [0.5, 0.9])
 def test_many_clusters_cover_93_to_97_percent(simulated, groups, mean):
     simulation = simulated(seed=10)
@@ -39,6 +64,7 @@ def test_many_clusters_cover_93_to_97_percent(simulated, groups, mean):
             assert 93 <= covered(simulation, groups, kind, mean, icc) <= 97, (icc, kind)
 
 
+@pytest.mark.nightly
 def test_twenty_clusters_cover_93_to_97_percent_where_wrong_answers_are_not_rare(simulated):
     simulation = simulated(seed=11)
     for icc in ICCS:
@@ -46,6 +72,7 @@ def test_twenty_clusters_cover_93_to_97_percent_where_wrong_answers_are_not_rare
             assert 93 <= covered(simulation, 20, kind, 0.5, icc) <= 97, (icc, kind)
 
 
+@pytest.mark.nightly
 def test_twenty_clusters_with_rare_wrong_answers_err_on_the_side_of_caution(simulated):
     # Of 40 items 4 are wrong: all right comes up so often that no interval can miss it.
     simulation = simulated(seed=12)
@@ -54,7 +81,8 @@ def test_twenty_clusters_with_rare_wrong_answers_err_on_the_side_of_caution(simu
             assert 93 <= covered(simulation, 20, kind, 0.9, icc) <= 98.5, (icc, kind)
 
 
-@pytest.mark.parametrize("groups", [20, 63, pytest.param(203, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("groups", [20, 63, 203])
 def test_a_few_clusters_that_hold_most_items_are_not_trusted_too_far(simulated, groups):
     # A bootstrap-t covers 87% here: in many sets none of the large clusters is wrong.
     simulation = simulated(seed=15)
@@ -63,30 +91,36 @@ def test_a_few_clusters_that_hold_most_items_are_not_trusted_too_far(simulated, 
             assert 93 <= covered(simulation, groups, "pareto", mean, icc) <= 99, (mean, icc)
 
 
-@pytest.mark.parametrize("groups", [63, pytest.param(203, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("groups", [63, 203])
 def test_differences_cover_93_to_97_percent(simulated, groups):
     simulation = simulated(seed=13)
     for apart, gain, icc in ((0.1, 0.04, 0.0), (0.1, 0.04, 0.6), (0.3, 0.0, 0.3)):
         for kind in KINDS:
-            sizes = simulation.sizes(kind, (groups, SETS[groups]))
-            gains = simulation.net_gains(sizes, apart, gain, icc)
-            held = np.abs(gains.sum(0) / sizes.sum(0) - gain) <= half_widths(gains, sizes)
-            assert 93 <= 100 * held.mean() <= 97, (apart, icc, kind)
+            percent = covered_gains(simulation, groups, kind, apart, gain, icc)
+            assert 93 <= percent <= 97, (apart, icc, kind)
 
 
-@pytest.mark.parametrize("groups", [63, pytest.param(203, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("groups", [63, 203])
 def test_differences_over_uneven_clusters_err_on_the_side_of_caution(simulated, groups):
     # The bootstrap covers down to 88% here.
     simulation = simulated(seed=16)
     for apart, gain, icc in ((0.1, 0.04, 0.0), (0.1, 0.04, 0.6), (0.3, 0.0, 0.3)):
-        sizes = simulation.sizes("pareto", (groups, SETS[groups]))
-        gains = simulation.net_gains(sizes, apart, gain, icc)
-        held = np.abs(gains.sum(0) / sizes.sum(0) - gain) <= half_widths(gains, sizes)
-        assert 93 <= 100 * held.mean() <= 99, (apart, icc)
+        percent = covered_gains(simulation, groups, "pareto", apart, gain, icc)
+        assert 93 <= percent <= 99, (apart, icc)
+
+
+def covered_gains(simulation, groups, kind, apart, gain, icc):
+    """Return the percentage of simulated sets whose interval covers the true gain."""
+    sizes = simulation.sizes(kind, (groups, SETS[groups]))
+    gains = simulation.net_gains(sizes, apart, gain, icc)
+    covers = np.abs(gains.sum(0) / sizes.sum(0) - gain) <= half_widths(gains, sizes)
+    return 100 * covers.mean()
 
 
 def half_widths(gains, sizes):
-    """Half widths of the intervals of sets of clusters (G, sets), each by the method that fits."""
+    """Return the half width of each set's interval by its method; arrays are (clusters, sets)."""
     fit = fit_clusters(ClusterSums(gains, sizes.astype(float)))
     few = fit.effective < len(sizes) / 2
     variance = np.where(few, steadied_variance(fit), resampled_variance(fit, Resampling(draws=499)))

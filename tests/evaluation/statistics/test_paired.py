@@ -15,6 +15,7 @@ from scipy.stats import binomtest
 from evaluation.statistics import difference, mcnemar, non_inferiority, paired, superiority
 from evaluation.statistics.difference import Difference
 from medsift.errors import UsageError
+from tests.expect import raises_code
 
 
 def rescored(table, seed, right=0.7):
@@ -69,7 +70,7 @@ def test_mcnemar_is_the_sum_over_all_coin_tosses():
 
 
 def test_mcnemar_refuses_shares():
-    with pytest.raises(UsageError, match=r"scores of 0 or 1; found 0\.5"):
+    with raises_code("statistic_input_invalid", value=0.5):
         mcnemar([0.5, 1], [0, 1])
 
 
@@ -147,10 +148,10 @@ def test_items_that_do_not_match_are_refused_by_count_and_id(predictions, change
 
 @pytest.mark.parametrize("margin", [0, -0.02, 1, 2, float("nan")])
 def test_a_margin_that_is_no_share_is_refused(predictions, margin):
-    with pytest.raises(UsageError, match="margin"):
+    with raises_code("statistic_input_invalid", name="margin"):
         paired(predictions(20), predictions(20), margin=margin)
 
 
 def test_a_model_without_predictions_is_refused(predictions):
-    with pytest.raises(UsageError, match="one has none"):
+    with raises_code("models_not_comparable"):
         paired(predictions(20), [], margin=0.02)
