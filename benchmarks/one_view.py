@@ -50,8 +50,8 @@ def one_view(rows: int, seed: int = 0) -> Any:
 
 def dedup(rows: int) -> str:
     """Find the candidates among `rows` pictures past the limit of exact search."""
-    from curation.dedup.config import ImageCopyConfig
     from curation.matching.image_copies import find_candidates
+    from curation.matching.settings import ImageCopyConfig
     from curation.neighbors import NeighborsConfig
 
     found = find_candidates(one_view(rows), ImageCopyConfig(), NeighborsConfig(exact_up_to=0))
@@ -64,7 +64,7 @@ def leaks(rows: int) -> str:
 
     from curation.decontaminate.images import _candidates
     from curation.decontaminate.index import BenchmarkIndex
-    from curation.dedup.config import ImageCopyConfig
+    from curation.matching.settings import ImageCopyConfig
 
     pool, bench = one_view(rows), one_view(rows, seed=0)
     none = pa.table({})

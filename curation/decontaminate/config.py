@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -31,6 +32,11 @@ class DecontaminateConfig(Config):
     unresolved stand side by side in the report's review list too.
     """
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {
+        "least_words": "min_words",
+        "gram": "ngram_words",
+    }
+
     benchmarks: tuple[BenchmarkConfig, ...] = ()
     confirmed: Fate = "drop"
     """Rows that show a benchmark's image, or repeat its words."""
@@ -49,12 +55,12 @@ class DecontaminateConfig(Config):
     near_candidates: int = Field(8, ge=1)
     """Benchmark pictures whose parts are compared with a picture of the pool: the most promising
     by the directions of their edges."""
-    least_words: int = Field(12, ge=1)
+    min_words: int = Field(12, ge=1)
     """Words that a question and answer must have for their text alone to be a hit.
 
     Short questions are asked about many pictures; a sample without a picture is always compared.
     """
-    gram: int = Field(13, ge=2)
+    ngram_words: int = Field(13, ge=2)
     """Words of a run that, when shared, makes texts near (Brown et al. 2020, appendix C)."""
 
     @field_validator("benchmarks")

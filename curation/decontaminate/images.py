@@ -79,7 +79,8 @@ def match_images(
     thumbs = np.concatenate([pool.thumbs, _thumbs(index)])
     right = theirs + len(pool.ids)
     found = agree(thumbs, mine, right)
-    confirmed = (found.correlation >= copies.correlation) & (found.detail >= copies.detail)
+    confirmed = found.correlation >= copies.registered_correlation
+    confirmed &= found.detail >= copies.detail_correlation
     turned = np.zeros(len(mine), bool)
     turned[confirmed] = mirrored(thumbs, mine[confirmed], right[confirmed], found.detail[confirmed])
     near = ~confirmed & (found.correlation >= config.near_correlation)
@@ -134,7 +135,7 @@ def _candidates(
         (pool.bits, _bits(index), near_hash),
         (pool.vectors, their_vectors, config.cosine),
     ):
-        best = Shortlisted(config.partners)
+        best = Shortlisted(config.candidates_per_image)
         for pairs in _near(ours, other, threshold):
             seen = np.ones(len(pairs), np.float32)
             if index.confirms:

@@ -167,7 +167,7 @@ def _by_words(
     """
     book = _Book.of(index)
     for row, line in enumerate(samples.select(["images", *TURNS]).to_pylist()):
-        for own in sample_passages(turns_of(line), config.gram):
+        for own in sample_passages(turns_of(line), config.ngram_words):
             for place, kind, similarity, verdict in _met(
                 own, not line["images"], book, config, jaccard
             ):
@@ -197,7 +197,7 @@ def _met(
             yield place, "near_text", shared / union, SAME_TEXT
     for place, shared in book.grams.shared(own.grams):
         share = shared / int(book.grams.sizes[place])
-        all_of_it = share == 1.0 and book.words[place] >= config.least_words
+        all_of_it = share == 1.0 and book.words[place] >= config.min_words
         yield place, LONG_RUN, share, SAME_TEXT if all_of_it else NEAR
 
 
@@ -210,7 +210,7 @@ def _telling(
     picture; a short exchange of a long talk, such as thanks, says nothing.
     """
     short_item = bare and book.bare[place] and book.entire[place]
-    return bool(short_item) or min(own.words, book.words[place]) >= config.least_words
+    return bool(short_item) or min(own.words, book.words[place]) >= config.min_words
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,13 +14,15 @@ from medsift.config import Config
 class TextConfig(Config):
     """When two samples without a picture are near-duplicates."""
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {"shingle": "shingle_words", "pairs": "max_pairs"}
+
     jaccard: float = Field(0.85, gt=0.0, le=1.0)
     """Jaccard similarity of the word shingles of whole conversations."""
-    shingle: int = Field(3, ge=1, le=10)
+    shingle_words: int = Field(3, ge=1, le=10)
     """Words of a shingle."""
     permutations: int = Field(128, ge=8, le=4096)
     """MinHash values of a text."""
-    pairs: int = Field(20_000_000, ge=1)
+    max_pairs: int = Field(20_000_000, ge=1)
     """Most pairs of texts that are compared; more end the run, as texts from one template can."""
 
 

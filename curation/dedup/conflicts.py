@@ -43,7 +43,7 @@ def find_conflicts(
     for left, right in _in_same_group(rows, talks.shape, pictures, copies):
         apart = answer[left] != answer[right]
         left, right = left[apart], right[apart]
-        same = _same_question(talks, question[left], question[right], config.question)
+        same = _same_question(talks, question[left], question[right], config.question_cosine)
         left, right = left[same], right[same]
         against = _exclude_each_other(talks, left, right)
         parts.append((left[against], right[against]))

@@ -48,16 +48,16 @@ def text_links(
     pairs = near_texts(
         [talks.whole(row) for row in words.first.tolist()],
         threshold=config.text.jaccard,
-        shingle=config.text.shingle,
+        shingle=config.text.shingle_words,
         permutations=config.text.permutations,
         seed=seed,
         copies="all",
         within=_by_meaning(words.first, talks),
-        limit=config.text.pairs,
+        limit=config.text.max_pairs,
     )
     left, right = words.first[pairs.left], words.first[pairs.right]
     same = talks.shape[left] == talks.shape[right]
-    same[same] = _same_turns(talks, left[same], right[same], config.sample.question)
+    same[same] = _same_turns(talks, left[same], right[same], config.sample.question_cosine)
     near = pairs.where(same)
     parts = [
         *_facing(words, near.left, near.right, near.similarity),

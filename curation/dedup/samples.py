@@ -93,7 +93,7 @@ def sample_links(
             np.where(similarity < 1.0, REASONS.index(IMAGE_COPY), REASONS.index(SAME_SAMPLE)),
             REASONS.index(PARAPHRASE),
         ).astype(np.int64)
-        detail = np.where(similarity < 1.0, config.image.detail, 1.0)
+        detail = np.where(similarity < 1.0, config.image.detail_correlation, 1.0)
         links = Links(
             left,
             right,

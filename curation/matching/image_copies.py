@@ -101,7 +101,7 @@ def find_copies(
     compared, mirrors = len(candidates.left), turned
     group = connected_components(n, pairs) if n else np.empty(0, np.int64)
     # Only a family of more copies than partners fills the lists of all its own.
-    while n and np.bincount(group).max() > config.partners:
+    while n and np.bincount(group).max() > config.candidates_per_image:
         across = find_candidates(images, config, neighbors, run, group)
         more, turned = _confirmed(images.thumbs, across.left, across.right, config)
         compared += len(across.left)
@@ -134,7 +134,8 @@ def _confirmed(
 ) -> tuple[Pairs, int]:
     """The pairs that pixels confirm, and how many they would but for a mirrored picture."""
     found = agree(thumbs, left, right)
-    alike = (found.correlation >= config.correlation) & (found.detail >= config.detail)
+    alike = found.correlation >= config.registered_correlation
+    alike &= found.detail >= config.detail_correlation
     left, right, detail = left[alike], right[alike], found.detail[alike]
     turned = mirrored(thumbs, left, right, detail)
     pairs = Pairs.of(left[~turned], right[~turned], detail[~turned].astype(np.float64))
@@ -187,7 +188,11 @@ def find_candidates(
         _search(images.vectors, config.cosine, neighbors, run),
     )
     for search in searches:
-        best = Shortlisted(config.partners) if group is None else Bridges(config.partners, group)
+        best = (
+            Shortlisted(config.candidates_per_image)
+            if group is None
+            else Bridges(config.candidates_per_image, group)
+        )
         for pairs, share in search:
             best.add(pairs, correlate(glance, pairs))
             counted, recall = counted + len(pairs), min(recall, share)

@@ -190,7 +190,10 @@ def _in_meaning(
     open_answer = (role == "a") & ~talks.exact[left[pairs]] & ~talks.exact[right[pairs]]
     question = (role == "u") & (talks.options[one] == talks.options[other])
     found.same[pairs[~(open_answer | question)]] = False
-    for asked, threshold in ((question, config.question), (open_answer, config.answer)):
+    for asked, threshold in (
+        (question, config.question_cosine),
+        (open_answer, config.answer_cosine),
+    ):
         here = pairs[asked]
         a, b = one[asked], other[asked]
         cosine = text_cosine(talks, talks.text[a], talks.text[b])

@@ -189,7 +189,7 @@ def check_candidates(count: int, limit: int) -> None:
     if count > limit:
         raise UsageError(
             f"{count} pairs of texts look alike, more than the limit of {limit}: "
-            "raise the threshold, or the limit (dedup.text.pairs in a recipe), or take the shared "
-            "template out of the texts",
+            "raise the threshold or the limit (dedup.text.max_pairs in a recipe), or remove the "
+            "shared template from the texts",
             code="too_many_pairs",
         )

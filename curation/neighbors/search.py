@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,9 +24,13 @@ Method = Literal["exact", "ivf"]
 class NeighborsConfig(Config):
     """How similar pairs are searched."""
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {"limit": "max_pairs"}
+
     exact_up_to: int = Field(default=200_000, ge=0, description="rows searched exactly")
     tile: int = Field(default=PAIR_TILE, ge=16, le=65_536, description="rows of one tile")
-    limit: int = Field(default=PAIR_LIMIT, ge=1, description="pairs held at most, 24 bytes each")
+    max_pairs: int = Field(
+        default=PAIR_LIMIT, ge=1, description="pairs kept in memory at most, 24 bytes each"
+    )
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     nlist: int | None = Field(default=None, ge=1, description="cells; None: 4 * sqrt(rows)")
     nprobe: int = Field(default=32, ge=1, description="cells searched for each row")
@@ -34,6 +39,10 @@ class NeighborsConfig(Config):
     spread_above: int = Field(
         default=50_000, ge=0, description="rows whose tiles become tasks; changes no result"
     )
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that may change a result, for the fingerprint of a stage."""
+        return self.with_first_names(self.model_dump(mode="json", exclude={"spread_above"}))
 
     def runner(self, rows: int, run: TileRunner | None) -> TileRunner | None:
         """Return `run` for a search over more than `spread_above` rows, else None: stay here.
@@ -74,9 +83,9 @@ def find_pairs(
 
     Raises:
         InputError: vectors that are not float32, two-dimensional, finite and unit (or zero).
-        UsageError: a threshold out of range, or more than `config.limit` pairs.
+        UsageError: a threshold out of range, or more than `config.max_pairs` pairs.
     """
-    device, limit = config.device, config.limit
+    device, limit = config.device, config.max_pairs
     if len(vectors) <= config.exact_up_to:
         found = pairs_above(
             vectors, threshold, tile=config.tile, device=device, limit=limit, run=run

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 from pydantic import Field, field_validator
 
@@ -15,13 +17,15 @@ from medsift.vocabulary import plain_split
 class SplitsConfig(Config):
     """Whether samples keep the split of their source or get a new one, and what may not be cut."""
 
+    renamed_keys: ClassVar[Mapping[str, str]] = {"slices": "slice_correlation"}
+
     assign: Level | None = None
     """Give every sample a new split that cuts no group of this level; null keeps the source's."""
     shares: dict[str, float] = Field(
         default={"train": 0.8, "validation": 0.1, "test": 0.1}, min_length=1
     )
     """Share of the samples that each split should get."""
-    slices: float | None = Field(0.97, ge=PROMISING, le=1.0)
+    slice_correlation: float | None = Field(0.97, ge=PROMISING, le=1.0)
     """Correlation of registered miniatures from which two pictures of one size and modality count
     as neighbouring slices of one body, which no split cuts; null links copies alone.
 

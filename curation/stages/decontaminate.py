@@ -56,10 +56,13 @@ class DecontaminateStage(Stage):
         config = recipe.decontaminate
         if not config.benchmarks:
             return {"benchmarks": []}
+        copies = recipe.dedup.image
         encoder = recipe.encoder.fingerprint()
         return {
-            "rules": config.model_dump(mode="json", exclude={"benchmarks"}),
-            "images": recipe.dedup.image.model_dump(mode="json"),
+            "rules": config.with_first_names(
+                config.model_dump(mode="json", exclude={"benchmarks"})
+            ),
+            "images": copies.with_first_names(copies.model_dump(mode="json")),
             "jaccard": recipe.dedup.text.jaccard,
             "benchmarks": [
                 [benchmark.name, fingerprint(read_index(benchmark.index, encoder)), benchmark.run]

@@ -34,8 +34,8 @@ class DedupStage(Stage):
     def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
         """Return thresholds, priorities, search settings and the seed."""
         return {
-            "dedup": recipe.dedup.model_dump(mode="json"),
-            "neighbors": recipe.neighbors.model_dump(mode="json", exclude={"spread_above"}),
+            "dedup": recipe.dedup.with_first_names(recipe.dedup.model_dump(mode="json")),
+            "neighbors": recipe.neighbors.identity(),
             "seed": recipe.seed,
         }
 

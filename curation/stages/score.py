@@ -62,7 +62,7 @@ class ScoreStage(Stage):
             "weights": recipe.scores.weights,
             "strata": list(recipe.strata),
             "graph": recipe.graph.model_dump(mode="json"),
-            "neighbors": recipe.neighbors.model_dump(mode="json", exclude={"spread_above"}),
+            "neighbors": recipe.neighbors.identity(),
             "seed": recipe.seed,
         }
 

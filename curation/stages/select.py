@@ -57,7 +57,7 @@ class SelectStage(Stage):
                     one.with_first_names(one.model_dump(mode="json")) for one in recipe.selections
                 ],
                 "graph": recipe.graph.model_dump(mode="json"),
-                "neighbors": recipe.neighbors.model_dump(mode="json", exclude={"spread_above"}),
+                "neighbors": recipe.neighbors.identity(),
                 "seed": recipe.seed,
             }
         return settings

@@ -44,10 +44,11 @@ class SplitStage(Stage):
         """Return level, shares, strata and the seed, where new splits are wanted."""
         if recipe.splits.assign is None:
             return {"assign": None}
-        splits = recipe.splits.model_dump(mode="json")
+        splits = recipe.splits.with_first_names(recipe.splits.model_dump(mode="json"))
         settings = {"splits": splits, "strata": list(recipe.strata), "seed": recipe.seed}
-        if recipe.splits.slices is not None:
-            settings["images"] = recipe.dedup.image.model_dump(mode="json")
+        if recipe.splits.slice_correlation is not None:
+            copies = recipe.dedup.image
+            settings["images"] = copies.with_first_names(copies.model_dump(mode="json"))
         return settings
 
     def run(self, context: StageContext) -> None:
@@ -59,7 +60,7 @@ class SplitStage(Stage):
         samples = read_samples(context.upstream)
         context.begin(samples.num_rows, "samples")
         groups = dedup.groups.read()
-        if recipe.splits.slices is not None:
+        if recipe.splits.slice_correlation is not None:
             groups = self._linked(context, samples, groups)
         labels = components(samples, groups, recipe.splits.assign)
         _warn_of_large(labels, min(recipe.splits.shares.values()))
@@ -97,12 +98,12 @@ def slice_groups(
 
     `seen` has the outputs of the stage `images`. Nothing is linked where no slices are sought.
     """
-    if recipe.splits.slices is None or not groups.num_rows:
+    if recipe.splits.slice_correlation is None or not groups.num_rows:
         return groups, 0
     facts = seen.images.read()
     facts = facts.filter(pc.is_in(facts["image_id"], groups["image_id"].combine_chunks()))
     images = image_set(facts, seen.vectors.read_vectors())
-    threshold, copies = recipe.splits.slices, recipe.dedup.image
+    threshold, copies = recipe.splits.slice_correlation, recipe.dedup.image
     slices = find_slices(images, facts, samples, threshold, copies, recipe.neighbors, run)
     return with_slices(groups, images.ids, slices), len(slices)
 
@@ -113,7 +114,8 @@ def _warn_of_large(labels: NDArray[np.int64], share: float) -> None:
     if largest > share * len(labels):
         logger.warning(
             "one group that no split may cut holds %s of %s samples, and the smallest split should "
-            "get %s: if neighbouring slices link too much, raise splits.slices or set it to null",
+            "get %s: if neighbouring slices link too much, raise splits.slice_correlation or set "
+            "it to null",
             f"{largest:,}",
             f"{len(labels):,}",
             f"{share:.0%}",

@@ -51,7 +51,7 @@ def index(
         upstream.images.images.read(),
         upstream.images.vectors.read_vectors(),
         run.recipe.encoder.fingerprint(),
-        gram=run.recipe.decontaminate.gram,
+        gram=run.recipe.decontaminate.ngram_words,
         thumbs=thumbs,
     )
     write_index(built, output)

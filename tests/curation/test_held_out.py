@@ -133,7 +133,7 @@ def test_new_splits_share_no_image(split_run):
 
 
 def test_another_threshold_of_slices_repeats_no_stage_before_the_split(phantom_recipe, split_run):
-    other = phantom_recipe("splits.assign=image", "splits.slices=null")
+    other = phantom_recipe("splits.assign=image", "splits.slice_correlation=null")
     result = curate(other, split_run.run_dir, LocalExecutor())
     reused = [stage.stage for stage in result.stages if stage.reused]
     assert reused == ["ingest", "images", "embed", "dedup"]
@@ -144,7 +144,7 @@ name: bodies
 sources: [{{name: s, reader: table, path: {folder}/rows.jsonl, image_root: {folder}}}]
 encoder: {{kind: embedded}}
 strata: [task_type]
-splits: {{assign: image, shares: {{train: 0.5, test: 0.5}}, slices: {slices}}}
+splits: {{assign: image, shares: {{train: 0.5, test: 0.5}}, slice_correlation: {slices}}}
 """
 
 

@@ -91,7 +91,7 @@ def test_a_second_run_reuses_every_stage_and_changes_no_byte(phantom_run, phanto
 
 
 def test_a_changed_rule_repeats_only_what_depends_on_it(phantom_recipe, copied_run):
-    recipe = phantom_recipe("dedup.sample.question=0.99")
+    recipe = phantom_recipe("dedup.sample.question_cosine=0.99")
     again = run_stages(recipe, copied_run, LocalExecutor())
     assert [stage.stage for stage in again.stages if stage.reused] == ["ingest", "images", "embed"]
 

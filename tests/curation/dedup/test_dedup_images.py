@@ -201,7 +201,7 @@ def test_hashes_are_searched_exactly_past_the_limit_of_exact_search() -> None:
 def test_pictures_of_one_view_are_searched_however_many_pairs_are_near(exact_up_to: int) -> None:
     pictures = {f"{seed}": blob(seed) for seed in range(40)} | {"copy": jpeg(blob(0))}
     images = pool(pictures, one_vector=True)
-    few = NeighborsConfig(exact_up_to=exact_up_to, limit=1, nprobe=1_000)
+    few = NeighborsConfig(exact_up_to=exact_up_to, max_pairs=1, nprobe=1_000)
     found = find_copies(images, ImageCopyConfig(), few)
     assert found.candidates >= len(pictures) * (len(pictures) - 1) // 2
     pairs = zip(found.pairs.left.tolist(), found.pairs.right.tolist(), strict=True)

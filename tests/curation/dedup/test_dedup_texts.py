@@ -65,7 +65,7 @@ def survivors(lines: list[dict[str, Any]]) -> set[str]:
 
 def near(one: str, other: str, config: DedupConfig) -> bool:
     shingles = [
-        shingles_of(canonical(f"{QUESTION}\n{answer}"), config.text.shingle)
+        shingles_of(canonical(f"{QUESTION}\n{answer}"), config.text.shingle_words)
         for answer in (one, other)
     ]
     same = alike(read_meaning(one, "en"), read_meaning(other, "en"))
@@ -111,5 +111,5 @@ def test_a_wording_that_thousands_share_costs_no_more_than_its_rows() -> None:
 def test_thousands_of_reports_that_differ_in_a_number_all_stay_without_a_comparison() -> None:
     report = " ".join(WORDS * 4)
     lines = [line(row, f"{report} measures {row} mm") for row in range(3_000)]
-    config = DedupConfig(text={"pairs": 1})
+    config = DedupConfig(text={"max_pairs": 1})
     assert run(lines, config).kept.num_rows == len(lines)

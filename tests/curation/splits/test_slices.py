@@ -23,7 +23,7 @@ from medsift import records
 from medsift.leakage_groups import components
 from medsift.storage.vectors import ContentVectors
 
-THRESHOLD = SplitsConfig().slices
+THRESHOLD = SplitsConfig().slice_correlation
 assert THRESHOLD is not None
 
 
