@@ -93,7 +93,7 @@ def test_llava_conversations_with_one_many_or_no_pictures(tmp_path, name):
 
 def test_llava_without_conversations_is_refused(tmp_path):
     path = write_lines(tmp_path / "x.jsonl", [{"question": "q", "answer": "a"}])
-    with raises_code("target_missing", targets=["messages"]):
+    with raises_code("source_column_unknown"):
         LlavaReader(name="l", path=path).shards()
 
 

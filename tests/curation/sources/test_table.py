@@ -193,7 +193,7 @@ def test_csv_faults_cost_one_row_each(tmp_path):
         ("x.csv", b'question,answer\nq,"never\nq,a\n', "file_broken"),
         ("x.csv", b"question,question\nq,a\n", "csv_header_unreadable"),
         ("x.csv", b"question,answer\n", "source_empty"),
-        ("x.jsonl", b"", "source_empty"),
+        ("x.jsonl", b"", "file_empty"),
         ("x.jsonl", b"\n \n", "source_empty"),
         ("x.json", b"[]", "source_empty"),
         ("x.parquet", b"not parquet", "file_broken"),

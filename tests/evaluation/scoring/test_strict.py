@@ -88,6 +88,7 @@ def test_case_does_not_count(item, reply, change):
 @settings(deadline=None)
 @given(ITEMS, REPLIES, st.text(" \t\n", max_size=4), st.text(" \t\n", max_size=4))
 def test_surrounding_space_does_not_count(item, reply, before, behind):
+    assume(not reply.endswith("\\"))  # before a blank it is LaTeX's own blank
     assert strict(item, before + reply + behind) == strict(item, reply)
 
 
