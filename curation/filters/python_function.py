@@ -51,6 +51,7 @@ class PythonFunction(RowFilter):
         for place, row in enumerate(samples.select(COLUMNS).to_pylist()):
             try:
                 answer = function(row)
+            # No list of what a user's function may raise is complete; the row's id is what helps.
             except Exception as error:
                 raise InputError(
                     f"filter {self.name!r} raised {type(error).__name__} on row "

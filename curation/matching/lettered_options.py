@@ -63,8 +63,8 @@ NOT_SPACE: Final = re.compile(r"\S")
 
 def chosen(question: str, answer: str) -> str:
     """An answer in normal form; "B" and "(B) left" become "left" where the question offers it."""
-    told = normalise_answer(answer)
+    normal = normalise_answer(answer)
     for letter, words in choices(question):
-        if told in (letter, words, f"{letter} {words}"):
+        if normal in (letter, words, f"{letter} {words}"):
             return words
-    return told
+    return normal
