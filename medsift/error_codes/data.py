@@ -2,193 +2,103 @@
 
 from __future__ import annotations
 
-from typing import Final
+from medsift.error_codes.code import read_codes
 
-from medsift.error_codes.code import ErrorCode
-
-CODES: Final[dict[str, ErrorCode]] = {
-    "source_missing": ErrorCode(
-        "There is no file, folder or glob match at the path of a source.",
-        "Correct the source's path; the message names the nearest existing name.",
-    ),
-    "source_empty": ErrorCode(
-        "A source has no file that its reader can read, or its files hold no records.",
-        "Point path at files of a format that the reader lists, with at least one record.",
-    ),
-    "source_unlistable": ErrorCode(
-        "The folder or bucket of a source cannot be listed.",
-        "Check the URL, the credentials and the network.",
-    ),
-    "source_format_unknown": ErrorCode(
-        "The suffix of a file does not say in which format it is.",
-        "Set format to one of the values that the message lists.",
-    ),
-    "file_empty": ErrorCode(
-        "A file that the source names has no byte.",
-        "Fetch the file again, or remove it.",
-    ),
-    "file_unreadable": ErrorCode(
-        "A file cannot be opened, or is a link to nothing, a pipe or a device.",
-        "Correct the permissions, or write its content to a plain file.",
-    ),
-    "file_broken": ErrorCode(
-        "A file is cut short, or its JSON, CSV, Parquet, gzip or tar structure is damaged.",
-        "Fetch the file again, or repair it at the place that the message names.",
-    ),
-    "file_too_large": ErrorCode(
-        "A packed tar unpacks to more than file_bytes.",
-        "Raise file_bytes if the size is meant.",
-    ),
-    "encoding_unknown": ErrorCode(
-        "A file is not UTF-8.",
-        "Convert it, for example with iconv -f UTF-16 -t UTF-8.",
-    ),
-    "json_shape_unknown": ErrorCode(
-        "A JSON file does not hold a list of records, and none can be guessed.",
-        "Name the key of the list with records, or write a list or one object a line.",
-    ),
-    "line_too_long": ErrorCode(
-        "A line of a CSV file has more letters than line_bytes.",
-        "Close the quote that is open, or raise line_bytes.",
-    ),
-    "separator_unclear": ErrorCode(
-        "Two separators fit a CSV file equally well.",
-        "Set separator.",
-    ),
-    "csv_header_unreadable": ErrorCode(
-        "The header of a CSV file is broken, or names one column twice.",
-        "Give every column a name of its own.",
-    ),
-    "records_unreadable": ErrorCode(
-        "None of the first records of a source can be read.",
-        "Correct the format; the message names what is wrong with the first record.",
-    ),
-    "source_column_unknown": ErrorCode(
-        "An expression under columns names a column that the files do not have.",
-        "Use one of the columns that the message lists.",
-    ),
-    "target_missing": ErrorCode(
-        "A source has no question, answer or conversation.",
-        "Map the target under columns, from one of the columns that the message lists.",
-    ),
-    "target_misspelled": ErrorCode(
-        "A target under columns is written in another case.",
-        "Write it in lower case.",
-    ),
-    "expression_invalid": ErrorCode(
-        "An expression under columns is not one SQL expression over the columns of one row.",
-        "Correct the expression; quote a column name with spaces: '\"my column\"'.",
-    ),
-    "split_unclear": ErrorCode(
-        "The name of a file or folder may say a held-out split, but not clearly.",
-        "Say it with columns.split, for example split: \"'test'\".",
-    ),
-    "split_unknown": ErrorCode(
-        "A data set has no split of that name.",
-        "Use one of the splits that the message lists.",
-    ),
-    "hub_option_unfit": ErrorCode(
-        "split, config or revision was given for files that have no such parts.",
-        "Leave the option out, or name the data set by its hub name or a copy of its repository.",
-    ),
-    "dataset_unloadable": ErrorCode(
-        "A Hugging Face data set cannot be loaded.",
-        "Check its name, the network and access rights, or download it and give the folder.",
-    ),
-    "value_nested_too_deeply": ErrorCode(
-        "A value has more levels of lists and objects than published data has.",
-        "Write it flatter.",
-    ),
-    "options_unreadable": ErrorCode(
-        "The options of a choice question are not a list or object of texts.",
-        "Write a list of texts, or an object of label and text.",
-    ),
-    "conversation_unreadable": ErrorCode(
-        "A conversation is not a list of turns with a role and a content.",
-        "Write [{role, content}, …] or [{from, value}, …].",
-    ),
-    "export_format_unknown": ErrorCode(
-        "There is no export format of that name.",
-        "Use one of the formats that the message lists.",
-    ),
-    "export_output_in_the_way": ErrorCode(
-        "The output of an export exists already, or is a file where a folder is written.",
-        "Name another --output, or remove the old one.",
-    ),
-    "export_picture_missing": ErrorCode(
-        "A picture of the selection is no longer where the run read it.",
-        "Put the file back, or curate again.",
-    ),
-    "export_picture_unreadable": ErrorCode(
-        "A picture of the selection cannot be decoded any more, or exceeds the run's limits.",
-        "Put the old file back, or curate again.",
-    ),
-    "export_picture_changed": ErrorCode(
-        "A picture of the selection shows other pixels than in the run.",
-        "Put the old file back, or curate again.",
-    ),
-    "output_unwritable": ErrorCode(
-        "An output cannot be written; nothing half-written remains.",
-        "Free some space, correct the permissions, or choose another output.",
-    ),
-    "phantom_option_invalid": ErrorCode(
-        "An option of the phantom set is below its least value.",
-        "Raise it to the value that the message names.",
-    ),
-    "phantom_folder_in_the_way": ErrorCode(
-        "The folder of a phantom set holds something else.",
-        "Name a new folder, or remove the old one.",
-    ),
-    "phantom_rows_too_few": ErrorCode(
-        "A phantom set has too few rows free of other defects for the noise asked for.",
-        "Ask for fewer noisy rows, or for more images.",
-    ),
-    "fate_missing": ErrorCode(
-        "A row of the phantom truth has no fate in the table to score.",
-        "Give the fate of every row of samples.jsonl, the kept ones too.",
-    ),
-    "picture_changed": ErrorCode(
-        "A picture is gone, or shows other pixels than when it was curated.",
-        "Put it back, or curate again without it.",
-    ),
-    "picture_unreadable": ErrorCode(
-        "A picture cannot be read from its disk or store.",
-        "Check the permissions and the connection.",
-    ),
-    "image_reference_invalid": ErrorCode(
-        "A record names a picture outside `image_root`, or by no path and no URL.",
-        "Set `image_root` to the folder or URL that holds the pictures.",
-    ),
-    "image_missing": ErrorCode(
-        "A file that a row names is not there; the row fails with this reason.",
-        "Add the file or remove the row.",
-    ),
-    "image_unreadable": ErrorCode(
-        "A picture's file cannot be read; the row fails with this reason.",
-        "Check the permissions of the file.",
-    ),
-    "image_empty": ErrorCode(
-        "A picture's file has no bytes; the row fails with this reason.",
-        "Copy the file again.",
-    ),
-    "not_an_image": ErrorCode(
-        "A file is no picture of a known format; the row fails with this reason.",
-        "Convert it to JPEG, PNG, TIFF, BMP, WebP, GIF or DICOM.",
-    ),
-    "image_truncated": ErrorCode(
-        "A picture's file ends too early or is damaged; the row fails with this reason.",
-        "Copy the file again.",
-    ),
-    "image_too_large": ErrorCode(
-        "A picture has more pixels or bytes than allowed; the row fails with this reason.",
-        "Raise `images.max_pixels` or `images.max_bytes` if the file is trusted.",
-    ),
-    "image_too_small": ErrorCode(
-        "A picture's shorter side is below the limit; the row fails with this reason.",
-        "Lower `images.min_side` to keep it.",
-    ),
-    "image_unsupported": ErrorCode(
-        "A picture is of a kind that is not read; the row fails with this reason.",
-        "See docs/images.md for what is read.",
-    ),
-}
+CODES = read_codes("""
+source_missing: There is no file, folder or glob match at the path of a source.
+  Do: Correct the source's path; the message names the nearest existing name.
+source_empty: A source has no file that its reader can read, or its files hold no records.
+  Do: Point path at files of a format that the reader lists, with at least one record.
+source_unlistable: The folder or bucket of a source cannot be listed.
+  Do: Check the URL, the credentials and the network.
+source_format_unknown: The suffix of a file does not say in which format it is.
+  Do: Set format to one of the values that the message lists.
+file_empty: A file that the source names has no byte.
+  Do: Fetch the file again, or remove it.
+file_unreadable: A file cannot be opened, or is a link to nothing, a pipe or a device.
+  Do: Correct the permissions, or write its content to a plain file.
+file_broken: A file is cut short, or its JSON, CSV, Parquet, gzip or tar structure is damaged.
+  Do: Fetch the file again, or repair it at the place that the message names.
+file_too_large: A packed tar unpacks to more than file_bytes.
+  Do: Raise file_bytes if the size is meant.
+encoding_unknown: A file is not UTF-8.
+  Do: Convert it, for example with iconv -f UTF-16 -t UTF-8.
+json_shape_unknown: A JSON file does not hold a list of records, and none can be guessed.
+  Do: Name the key of the list with records, or write a list or one object a line.
+line_too_long: A line of a CSV file has more letters than line_bytes.
+  Do: Close the quote that is open, or raise line_bytes.
+separator_unclear: Two separators fit a CSV file equally well.
+  Do: Set separator.
+csv_header_unreadable: The header of a CSV file is broken, or names one column twice.
+  Do: Give every column a name of its own.
+records_unreadable: None of the first records of a source can be read.
+  Do: Correct the format; the message names what is wrong with the first record.
+source_column_unknown: An expression under columns names a column that the files do not have.
+  Do: Use one of the columns that the message lists.
+target_missing: A source has no question, answer or conversation.
+  Do: Map the target under columns, from one of the columns that the message lists.
+target_misspelled: A target under columns is written in another case.
+  Do: Write it in lower case.
+expression_invalid: An expression under columns is not one SQL expression over the columns of one
+    row.
+  Do: Correct the expression; quote a column name with spaces: '"my column"'.
+split_unclear: The name of a file or folder may say a held-out split, but not clearly.
+  Do: Say it with columns.split, for example split: "'test'".
+split_unknown: A data set has no split of that name.
+  Do: Use one of the splits that the message lists.
+hub_option_unfit: split, config or revision was given for files that have no such parts.
+  Do: Leave the option out, or name the data set by its hub name or a copy of its repository.
+dataset_unloadable: A Hugging Face data set cannot be loaded.
+  Do: Check its name, the network and access rights, or download it and give the folder.
+value_nested_too_deeply: A value has more levels of lists and objects than published data has.
+  Do: Write it flatter.
+options_unreadable: The options of a choice question are not a list or object of texts.
+  Do: Write a list of texts, or an object of label and text.
+conversation_unreadable: A conversation is not a list of turns with a role and a content.
+  Do: Write [{role, content}, …] or [{from, value}, …].
+export_format_unknown: There is no export format of that name.
+  Do: Use one of the formats that the message lists.
+export_output_in_the_way: The output of an export exists already, or is a file where a folder is
+    written.
+  Do: Name another --output, or remove the old one.
+export_picture_missing: A picture of the selection is no longer where the run read it.
+  Do: Put the file back, or curate again.
+export_picture_unreadable: A picture of the selection cannot be decoded any more, or exceeds the
+    run's limits.
+  Do: Put the old file back, or curate again.
+export_picture_changed: A picture of the selection shows other pixels than in the run.
+  Do: Put the old file back, or curate again.
+output_unwritable: An output cannot be written; nothing half-written remains.
+  Do: Free some space, correct the permissions, or choose another output.
+phantom_option_invalid: An option of the phantom set is below its least value.
+  Do: Raise it to the value that the message names.
+phantom_folder_in_the_way: The folder of a phantom set holds something else.
+  Do: Name a new folder, or remove the old one.
+phantom_rows_too_few: A phantom set has too few rows free of other defects for the noise asked
+    for.
+  Do: Ask for fewer noisy rows, or for more images.
+fate_missing: A row of the phantom truth has no fate in the table to score.
+  Do: Give the fate of every row of samples.jsonl, the kept ones too.
+picture_changed: A picture is gone, or shows other pixels than when it was curated.
+  Do: Put it back, or curate again without it.
+picture_unreadable: A picture cannot be read from its disk or store.
+  Do: Check the permissions and the connection.
+image_reference_invalid: A record names a picture outside `image_root`, or by no path and no URL.
+  Do: Set `image_root` to the folder or URL that holds the pictures.
+image_missing: A file that a row names is not there; the row fails with this reason.
+  Do: Add the file or remove the row.
+image_unreadable: A picture's file cannot be read; the row fails with this reason.
+  Do: Check the permissions of the file.
+image_empty: A picture's file has no bytes; the row fails with this reason.
+  Do: Copy the file again.
+not_an_image: A file is no picture of a known format; the row fails with this reason.
+  Do: Convert it to JPEG, PNG, TIFF, BMP, WebP, GIF or DICOM.
+image_truncated: A picture's file ends too early or is damaged; the row fails with this reason.
+  Do: Copy the file again.
+image_too_large: A picture has more pixels or bytes than allowed; the row fails with this reason.
+  Do: Raise `images.max_pixels` or `images.max_bytes` if the file is trusted.
+image_too_small: A picture's shorter side is below the limit; the row fails with this reason.
+  Do: Lower `images.min_side` to keep it.
+image_unsupported: A picture is of a kind that is not read; the row fails with this reason.
+  Do: See docs/images.md for what is read.
+""")
