@@ -1,4 +1,4 @@
-"""Define the base of every typed setting: frozen, complete, no unknown keys."""
+"""Define the base class of all settings: frozen, complete, without unknown keys."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class Config(BaseModel):
 
     @classmethod
     def from_stored(cls, settings: Mapping[str, Any]) -> Self:
-        """Return settings that an earlier version may have stored, under its names of the keys.
+        """Return settings that an earlier version may have stored, with its old keys renamed.
 
-        A recipe that somebody writes is refused instead: what is read again later has to say what
-        it means. Raises pydantic's ValidationError.
+        A recipe that a person writes is refused instead, because it will be read again later.
+        Raises pydantic's ValidationError.
         """
         return cls.model_validate(settings, context=_STORED)
 
     def with_first_names(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a dump of these settings under the first name that each key had.
+        """Return a dump of these settings in which each key has the first name it ever had.
 
-        Fingerprints are taken of such a dump, so that a better name makes no other run, training
-        or study of the same settings.
+        Fingerprints are taken of such a dump, so that renaming a key does not change the identity
+        of a run, training or study.
         """
         first = {today: earlier for earlier, today in reversed(list(self.renamed_keys.items()))}
         return {

@@ -1,4 +1,4 @@
-"""Group rows that links connect, directly or through others."""
+"""Find groups of rows that are connected by links, directly or through other rows."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class UsageError(MedSiftError):
 
 
 class RecipeError(UsageError):
-    """A recipe that does not validate: names the path, the value and what is allowed."""
+    """A recipe that does not validate; the message names the path, the value, what is allowed."""
 
 
 class InputError(MedSiftError):
@@ -85,12 +85,12 @@ class StorageError(MedSiftError):
 
 
 class ManifestError(MedSiftError):
-    """A manifest or a statement on it that cannot be served."""
+    """A manifest that cannot be read, or a statement on it that cannot be answered."""
 
     exit_code = 2
 
 
 class LedgerError(MedSiftError):
-    """Rows unaccounted for or left to a person, or more failures than the recipe tolerates."""
+    """Rows without a fate or for a person to decide, or more failures than the recipe allows."""
 
     exit_code = 4

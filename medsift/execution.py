@@ -40,10 +40,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What one worker needs: `cpus` as Ray counts them.
+    """The resources of one worker: `cpus` as Ray counts them.
 
-    A `lasting` worker is costly to make (it loads a model) and is kept for many items. An
-    `accelerated` one has a GPU to itself wherever there are GPUs, with the CPUs that feed it.
+    A `lasting` worker is costly to make (it loads a model) and is reused for many items. An
+    `accelerated` worker has a GPU to itself wherever there are GPUs, and the CPUs that feed it.
     """
 
     cpus: float = 1.0
@@ -71,7 +71,7 @@ class Executor(Protocol):
 
 
 class Marker(Config):
-    """What an item's marker says: rows by table, and the seals of its parts under `out`."""
+    """The content of an item's marker: rows by table, and the seals of its parts under `out`."""
 
     rows: dict[str, int]
     files: dict[str, Seal]
@@ -101,17 +101,21 @@ class PartWriter:
                     for name, table in tables.items():
                         self._append(name, table)
             with self._disk():
-                self._publish()
+                for name, writer in self.writers.items():
+                    writer.close()
+                    self._partial(name).replace(self._part(name))
             finished = True
         finally:
             if not finished:
-                self._discard()
-        made = seals(self.out, [self._part(name) for name in self.rows])
-        write_json(Marker(rows=self.rows, files=made).model_dump(mode="json"), self.marker)
+                for name in self.rows:
+                    self._partial(name).unlink(missing_ok=True)
+        files = seals(self.out, [self._part(name) for name in self.rows])
+        # The marker comes last: an item without one is repeated.
+        write_json(Marker(rows=self.rows, files=files).model_dump(mode="json"), self.marker)
         return max(self.rows.values(), default=0)
 
     def finished_rows(self) -> int | None:
-        """Return the rows of an item that is finished and whole; None where it has yet to run."""
+        """Return the rows of a finished, undamaged item; None where it has to run."""
         if not self.marker.exists():
             return None
         try:
@@ -127,7 +131,7 @@ class PartWriter:
         return None
 
     def _disk(self) -> AbstractContextManager[None]:
-        """Name our own disk where it refuses; the worker's errors are its own."""
+        """Report what the disk refuses as ours; the worker's own OSErrors pass unchanged."""
         return named_refusals(self.out, "change --run-dir")
 
     def _append(self, name: str, table: pa.Table) -> None:
@@ -139,15 +143,6 @@ class PartWriter:
         self.writers[name].write_table(table)
         self.rows[name] += table.num_rows
 
-    def _publish(self) -> None:
-        for name, writer in self.writers.items():
-            writer.close()
-            self._partial(name).replace(self._part(name))
-
-    def _discard(self) -> None:
-        for name in self.rows:
-            self._partial(name).unlink(missing_ok=True)
-
     def _part(self, name: str) -> Path:
         return self.out / name / f"{self.stem}.parquet"
 
@@ -158,33 +153,30 @@ class PartWriter:
 def begin_stream(items: Sequence[Any], out: Path) -> None:
     """Make sure that the parts under `out` belong to these items, cut as they are now.
 
-    Parts are known by their item's ordinal. When an interrupted stream cut its work otherwise
-    (other batch sizes, other shards), its parts are removed and all items run again; so what else
-    a stage writes under `out`, it writes after its stream.
+    Parts are known by their item's ordinal. When an interrupted stream had other batch sizes or
+    shards, its parts are removed and all items run again; a stage therefore writes its other
+    tables under `out` after its stream.
     """
     plan = digest(*(_identity(item) for item in items))
     path = out / "plan.json"
     if path.exists():
-        if _known_plan(path) == plan:
+        try:
+            note = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            note = None  # a damaged note counts as another plan
+        if isinstance(note, dict) and note.get("plan") == plan:
             return
         logger.warning("%s was begun with other batches or shards: it starts again", out)
-        _remove_parts(out)
+        for part in [*out.glob("*/part-*.parquet"), *out.glob("finished/*.json")]:
+            part.unlink()
+        path.unlink(missing_ok=True)
     write_json({"plan": plan, "items": len(items)}, path)
 
 
-def _known_plan(path: Path) -> str | None:
-    """The plan that was noted; None where the note is damaged, which counts as another plan."""
-    try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return note.get("plan") if isinstance(note, dict) else None
-
-
 def _identity(item: Any) -> str | bytes:
-    """An item as bytes that are equal in every process; pickled settings hold a set, which is not.
+    """Return an item as bytes that are equal in every process.
 
-    Only tuples are looked into.
+    Pickled settings are not, because they contain a set. Only tuples are searched for settings.
     """
     if isinstance(item, tuple):
         return digest(*(_identity(part) for part in item))
@@ -194,10 +186,10 @@ def _identity(item: Any) -> str | bytes:
 
 
 class _Packer(pickle.Pickler):
-    """Pickles Arrow tables by their rows: a slice does not carry the table it was cut from."""
+    """Pickle the rows of an Arrow table only: a slice does not carry the table it was cut from."""
 
     def reducer_override(self, value: Any) -> Any:
-        """How to pickle `value`, where that is not the usual way."""
+        """Return how to pickle a table; everything else is pickled as usual."""
         if not isinstance(value, pa.Table):
             return NotImplemented
         sink = pa.BufferOutputStream()
@@ -211,7 +203,7 @@ def _table(data: bytes) -> pa.Table:
 
 
 def pack(item: Any) -> bytes:
-    """Return an item as `pickle.loads` reads it, in bytes that grow with the item alone."""
+    """Pickle an item; the size depends on the item's own rows alone."""
     buffer = io.BytesIO()
     _Packer(buffer).dump(item)
     return buffer.getvalue()
@@ -229,17 +221,10 @@ def end_stream(items: Sequence[Any], out: Path) -> None:
         )
 
 
-def _remove_parts(out: Path) -> None:
-    """Remove every part directly under `out`'s tables, with or without a marker, and the plan."""
-    for path in [*out.glob("*/part-*.parquet"), *out.glob("finished/*.json")]:
-        path.unlink()
-    (out / "plan.json").unlink(missing_ok=True)
-
-
 def run_item(worker: Worker, item: Any, out: Path, ordinal: int) -> int:
     """Run one item to its parts and marker; return its rows.
 
-    An item already finished is skipped where its parts are what they were when it was.
+    An item that is finished is skipped where its parts are unchanged since.
     """
     writer = PartWriter(out, ordinal)
     rows = writer.finished_rows()

@@ -1,8 +1,8 @@
-"""Groups of samples that no split may cut: one picture, one case, one patient."""
+"""Find groups of samples that no split may separate: one picture, one case, one patient."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -18,32 +18,26 @@ _TAG_OF_LEVEL: Final = {"case": "study_id", "patient": "patient_id"}
 
 
 def components(samples: pa.Table, groups: pa.Table, level: Level) -> Indices:
-    """Label (n,) of each sample: equal where something of this level, or below, connects them.
+    """Return a label (n,) of each sample, equal where this level or a lower one connects them.
 
     `image` connects samples that show one picture, or pictures of one group (`groups`: image_id,
     group_id; copies, and neighbouring slices where they were sought), or that have no picture and
-    the same words; `case` also those of one study of one source, `patient` also those of one
-    patient. Connections chain. A label is the first member's place.
+    the same words. `case` also connects samples of one study of one source, `patient` also those
+    of one patient. Connections chain. A label is the row of the first member.
     """
     n = samples.num_rows
+    if not n:
+        return np.empty(0, np.int64)
     keys = [_image_keys(samples, groups), _text_keys(samples)]
     for wider in LEVELS[1 : LEVELS.index(level) + 1]:
         keys.append(_tag_keys(samples, _TAG_OF_LEVEL[wider]))
-    left, right = _links(keys)
-    return connected_components(n, left, right) if n else np.empty(0, np.int64)
-
-
-def _links(keys: Sequence[Iterator[tuple[int, str]]]) -> tuple[Indices, Indices]:
-    """Each sample with the first that has the same key."""
+    # Linking each sample to the first of its key is enough: components join the rest.
     links: list[tuple[int, int]] = []
     for column in keys:
         first: dict[str, int] = {}
-        for sample, key in column:
-            other = first.setdefault(key, sample)
-            if other != sample:
-                links.append((other, sample))
-    pairs = np.unique(np.array(links, np.int64).reshape(-1, 2), axis=0)
-    return pairs[:, 0], pairs[:, 1]
+        links += [(first.setdefault(key, sample), sample) for sample, key in column]
+    pairs = np.array(links, np.int64).reshape(-1, 2)
+    return connected_components(n, pairs[:, 0], pairs[:, 1])
 
 
 def _image_keys(samples: pa.Table, groups: pa.Table) -> Iterator[tuple[int, str]]:
@@ -62,8 +56,8 @@ def _text_keys(samples: pa.Table) -> Iterator[tuple[int, str]]:
 
 
 def _tag_keys(samples: pa.Table, tag: str) -> Iterator[tuple[int, str]]:
-    """Ids are numbered by each source for itself: two sources may use one for two patients."""
     columns = (samples[name].to_pylist() for name in ("source", tag))
+    # Each source numbers its patients by itself: one id in two sources may be two patients.
     for sample, (source, value) in enumerate(zip(*columns, strict=True)):
         if value:
             yield sample, f"{source}\n{value}"

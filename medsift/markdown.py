@@ -1,4 +1,4 @@
-"""Values of a data set inside Markdown: shown as they are, never read as marks, links or tags."""
+"""Write values of a data set in Markdown, so that they are not read as marks, links or tags."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 
 
 def plain(text: str) -> str:
-    """Text that Markdown shows as it is, on one line; it may stand in a cell of a table."""
+    """Return text that Markdown shows unchanged, on one line; also in a cell of a table."""
     shown = UNSEEN.sub("", " ".join(text.split()))
     marked = MARKS.sub(lambda sign: f"\\{sign.group()}", shown)
     return re.sub(r"[&<>]", lambda sign: _ENTITIES[sign.group()], marked)
 
 
 def code(text: str) -> str:
-    """Text as a code span on one line, in more backticks than it holds itself."""
+    """Return text as a code span on one line, within more backticks than it contains itself."""
     shown = UNSEEN.sub("", " ".join(text.split()))
     if "|" in shown or not shown:
         # A bar would end a table's cell even inside of a span.

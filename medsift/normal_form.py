@@ -1,10 +1,10 @@
-"""The normal form of an answer: its words, numbers and signs, without spelling's accidents.
+"""Bring an answer into normal form: its words, numbers and signs, each in one spelling.
 
 Duplicates, contradictions and scores compare answers in this one form. Letters, marks, digits and
 everything that Unicode calls a symbol stay, and so does punctuation that acts as a sign: a minus,
-the hyphen of a range, a decimal point, a slash between numbers, per cent. Only punctuation proper
-goes. Two texts are equal where nothing but case, width, white space, punctuation and a spelling
-listed here parts them.
+the hyphen of a range, a decimal point, a slash between numbers, per cent. All other punctuation is
+removed. Two texts have one normal form where they differ only in case, width, white space,
+punctuation and the spellings listed here.
 """
 
 from __future__ import annotations
@@ -84,23 +84,18 @@ _NUMBERS: Final = {word: str(at) for at, word in enumerate(_NUMBER_WORDS.split()
 
 
 def answer_words(text: str) -> tuple[str, ...]:
-    """Words, numbers and signs of an answer in order, each folded to its one spelling.
+    """Return the words, numbers and signs of an answer in order, each in its one spelling.
 
-    A number carries its minus, decimals and range ("−2.5", "5-10", "1/2"); any other sign is a
+    A number includes its minus, decimals and range ("−2.5", "5-10", "1/2"); any other sign is a
     word of its own ("her2", "+"). Empty for a text of punctuation only.
     """
     folded = fold(text)
     if "-" in folded:
         folded = _RANGE.sub("-", folded)
         folded = _HYPHENS.sub(_read_hyphen, folded)
-    tokens = TOKEN.findall(_without_punctuation(folded))
-    return tuple(_NUMBERS.get(token, token) for token in _with_signs(tokens))
-
-
-def _with_signs(tokens: list[str]) -> list[str]:
-    """Tokens with a minus that follows no word, and the wave of a range, joined to their number."""
+    # A minus that follows no word, and the tilde of a range, are joined to their number.
     joined: list[str] = []
-    for token in tokens:
+    for token in TOKEN.findall(_without_punctuation(folded)):
         sign = joined[-1] if joined and token[0].isdigit() else ""
         before = joined[-2][-1] if len(joined) > 1 else ""
         if sign == MINUS and not before.isalnum():
@@ -109,16 +104,16 @@ def _with_signs(tokens: list[str]) -> list[str]:
             joined[-2:] = [f"{joined[-2]}-{token}"]
         else:
             joined.append(token)
-    return joined
+    return tuple(_NUMBERS.get(token, token) for token in joined)
 
 
 def normal_form(text: str) -> str:
-    """An answer's words joined by spaces; a text of punctuation only stays as it is, folded."""
+    """Return an answer's words joined by spaces; a text of punctuation only is just folded."""
     return " ".join(answer_words(text)) or " ".join(fold(text).split())
 
 
 def fold(text: str) -> str:
-    """Text with case, width and composed characters folded, and signs in their one spelling."""
+    """Return text with case, width and composed characters folded, each sign in one spelling."""
     if not text.isascii():
         text = _FRACTION.sub(" ", _DEGREE.sub(r"\1°", _NOT_SHOWN.sub("", text)))
         text = _EXPONENT.sub(lambda match: "^" + match[1].translate(_SUPERSCRIPT), text)
@@ -128,21 +123,14 @@ def fold(text: str) -> str:
         text = _GREEK.sub(_name_greek, "".join(map(_plain_digit, text)))
     text = _BULLETS[1].sub("", _BULLETS[0].sub("", text.lower()))
     text = _SIGN.sub(lambda match: _SPELLED[match[0]], text)
-    text = _XRAY.sub("xray", _APOSTROPHE.sub("", _INITIALS.sub(_join_initials, text)))
-    text = _LEADING_POINT.sub("0.", _THOUSANDS.sub(_join_thousands, text))
-    return _TIMES.sub(" x ", text)
-
-
-def _join_initials(match: re.Match[str]) -> str:
-    return match[0].replace(".", "")
-
-
-def _join_thousands(match: re.Match[str]) -> str:
-    return match[1] + match[2].replace(",", "")
+    text = _INITIALS.sub(lambda match: match[0].replace(".", ""), text)
+    text = _XRAY.sub("xray", _APOSTROPHE.sub("", text))
+    text = _THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
+    return _TIMES.sub(" x ", _LEADING_POINT.sub("0.", text))
 
 
 def _name_greek(match: re.Match[str]) -> str:
-    """The name of a Greek letter that stands alone; micro before a unit stays a letter."""
+    """Return the name of a Greek letter; micro before a unit stays a letter."""
     if match[0] not in _GREEK_NAMES:
         return match[0]
     apart = " " if match.string[: match.start()][-1:].isalpha() else ""
@@ -155,10 +143,10 @@ def _plain_digit(char: str) -> str:
 
 
 def _read_hyphen(match: re.Match[str]) -> str:
-    """What a run of hyphens means where it stands: a range, a sign, or nothing.
+    """Return what a run of hyphens means: a range, a minus, or nothing.
 
-    A sign stands before a number or behind a word ("-2", "ER-", "(-)"); a hyphen inside a word, a
-    dash between words and a ruled line are punctuation.
+    A minus is before a number or behind a word ("-2", "ER-", "(-)"); a hyphen inside a word, a dash
+    between words and a ruled line are punctuation.
     """
     text, start, stop = match.string, match.start(), match.end()
     before, after = text[start - 1 : start], text[stop : stop + 1]
@@ -176,19 +164,11 @@ def _read_hyphen(match: re.Match[str]) -> str:
 
 
 def _without_punctuation(text: str) -> str:
-    """Text with punctuation proper and control characters as spaces."""
-    last = len(text) - 1
+    """Return text with spaces for control characters and for punctuation that is no sign."""
+    padded = f" {text} "
     return "".join(
-        char
-        if _stays(char)
-        or (
-            char in _INSIDE
-            and 0 < place < last
-            and text[place - 1].isdigit()
-            and text[place + 1].isdigit()
-        )
-        else " "
-        for place, char in enumerate(text)
+        char if _stays(char) or (char in _INSIDE and before.isdigit() and after.isdigit()) else " "
+        for before, char, after in zip(padded, text, padded[2:], strict=False)
     )
 
 

@@ -1,4 +1,4 @@
-"""The options of a choice question: letters taken off, put on, and looked for in a text."""
+"""Read and write the options of a choice question: take letters off, put them on, find them."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ _MARK: Final = re.compile(
 
 
 def without_letter(option: str, letter: str) -> str:
-    """An option without the letter it was published with: "A: liver" is "liver"."""
-    found = _PREFIX.match(option)
-    if found is None or found[1].upper() != letter:
+    """Return an option without the letter it was published with: "A: liver" is "liver"."""
+    match = _PREFIX.match(option)
+    if match is None or match[1].upper() != letter:
         return option.strip()
-    return option[found.end() :].strip()
+    return option[match.end() :].strip()
 
 
 def letter_of(option: str) -> str | None:
-    """The letter that an option begins with, in upper case, or None."""
-    found = _PREFIX.match(option)
-    return found[1].upper() if found else None
+    """Return the letter that an option begins with, in upper case, or None."""
+    match = _PREFIX.match(option)
+    return match[1].upper() if match else None
 
 
 def without_letters(options: Sequence[str]) -> list[str]:
-    """Options in order, each without the letter or number of its own place, where they carry them.
+    """Return options in order, without the letter or number of their position where they have it.
 
-    "A. fumigatus" next to "E. coli" carries no letter: either every option has that of its place,
-    or every one but one of at least three ("None of the above" is often written without).
+    "A. fumigatus" next to "E. coli" has no letter: either every option has the one of its position,
+    or all but one of at least three ("None of the above" is often written without).
     """
     for prefix, labels in (
         (_PREFIX, LETTERS),
-        (_NUMBER, [str(place) for place in range(1, len(options) + 1)]),
+        (_NUMBER, [str(number) for number in range(1, len(options) + 1)]),
     ):
         matches = [prefix.match(option) for option in options]
         own = [
@@ -52,14 +52,14 @@ def without_letters(options: Sequence[str]) -> list[str]:
         ]
         if sum(own) >= max(2, len(options) - (len(options) > 2)):
             return [
-                option[match.end() :].strip() if match and mine else option.strip()
-                for option, match, mine in zip(options, matches, own, strict=True)
+                option[match.end() :].strip() if match and is_own else option.strip()
+                for option, match, is_own in zip(options, matches, own, strict=True)
             ]
     return [option.strip() for option in options]
 
 
 def split_options(text: str) -> tuple[str, list[str]]:
-    """A question's stem and the lettered options after it, or the text itself and none.
+    """Return a question's stem and the lettered options after it, or the text itself and none.
 
     Options are "(A) …", "A) …", "A. …", "A: …" or "a) …", in a line or on lines of their own,
     from A without a gap, and at least two.
@@ -76,20 +76,20 @@ def split_options(text: str) -> tuple[str, list[str]]:
         if len(run) > 1:
             ends = [following.start() for following in run[1:]] + [len(text)]
             options = [
-                text[one.end() : end].strip(" \t\r\n,;，；")
-                for one, end in zip(run, ends, strict=True)
+                text[start.end() : end].strip(" \t\r\n,;，；")
+                for start, end in zip(run, ends, strict=True)
             ]
             return text[: mark.start()].strip(), options
     return text, []
 
 
 def lettered(options: Sequence[str]) -> str:
-    """Options as a question lists them, one a line: `A. …`."""
+    """Return options as a question lists them, one per line: `A. …`."""
     return "\n".join(f"{letter}. {text}" for letter, text in zip(LETTERS, options, strict=False))
 
 
 def folded(text: str) -> str:
-    """A text as options are compared: case, width and white space aside, no full stop at its end.
+    """Return a text for comparing options: case, width, white space and a final stop are folded.
 
     Signs stay, since "ER+" and "ER-" are two options.
     """

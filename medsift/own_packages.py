@@ -44,8 +44,12 @@ def put_first() -> None:
     """
     for name in ROOMS:
         loaded = sys.modules.get(name)
-        path = None if loaded is None else _path_of(loaded)
-        if loaded is not None and not _is_own(path, name):
+        if loaded is None:
+            continue
+        # A folder without `__init__.py` has no file.
+        folder = next(iter(getattr(loaded, "__path__", ())), None)
+        path = getattr(loaded, "__file__", None) or folder
+        if not _is_own(path, name):
             raise hidden_error(name, path or name, f"is loaded as {name!r}")
     if OwnPackagesFinder not in sys.meta_path:
         sys.meta_path.insert(0, OwnPackagesFinder)
@@ -88,12 +92,6 @@ def worker_hook() -> Callable[[], None]:
         own_packages.put_first()
 
     return medsift_packages_first
-
-
-def _path_of(module: ModuleType) -> str | None:
-    # A folder without `__init__.py` has no file.
-    folders = list(getattr(module, "__path__", ()))
-    return getattr(module, "__file__", None) or next(iter(folders), None)
 
 
 def _is_own(path: str | None, name: str) -> bool:

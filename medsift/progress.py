@@ -1,7 +1,7 @@
 """Define the events that a run reports while it works, and the listener that receives them.
 
-The class name of an event is its name in JSON, in lower case with underscores: renaming a class
-changes what machines read.
+The class name of an event, in lower case with underscores, is its name in JSON: renaming a class
+changes what programs read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class StageStarted:
-    """A stage begins; `total` is the number of units it will report, if known."""
+    """A stage starts; `total` is the number of units it will report, if known."""
 
     stage: str
     total: int | None
@@ -65,7 +65,7 @@ class RunFinished:
 class TrainingBegun:
     """A training starts or resumes. `example` is one chat with the learned part marked.
 
-    `notes` are what a reader of the result has to know, such as that no benchmark was compared.
+    `notes` say what limits the result, such as that its samples were compared with no benchmark.
     """
 
     training_id: str
@@ -82,8 +82,8 @@ class TrainingBegun:
 class StepLine:
     """One logged step: the columns of `training_steps`, and how long it waited for data.
 
-    `data_wait` is a share of the time since the last line. Only times and memory differ between a
-    training and the same one interrupted.
+    `data_wait` is a share of the time since the last line. An interrupted and resumed training has
+    the same lines as an uninterrupted one, except for times and memory.
     """
 
     step: int
@@ -119,7 +119,7 @@ class TrainingFinished:
 
 @dataclass(frozen=True, slots=True)
 class TrialFinished:
-    """A trial of a study ends; `reused` where an earlier study had finished it."""
+    """A trial of a study ends; `reused` where it was finished before."""
 
     trial: str
     reused: bool

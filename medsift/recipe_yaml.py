@@ -1,4 +1,4 @@
-"""Load YAML as a typed recipe: overrides, environment variables, errors in one line."""
+"""Load YAML as a typed recipe, with overrides, environment variables and errors in one line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,19 @@ def load(model: type[Model], path: Path, overrides: Sequence[str] = ()) -> Model
 
     Raises RecipeError naming the path in the recipe, the value and what is allowed.
     """
-    return parse(model, _read(path), overrides, origin=str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise RecipeError(
+            f"no recipe at {path}; name a YAML file, or see recipes/",
+            code="recipe_missing",
+            path=str(path),
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(
+            f"cannot read the recipe {path}: {error}", code="recipe_unreadable", path=str(path)
+        ) from error
+    return parse(model, text, overrides, origin=str(path))
 
 
 def parse(
@@ -51,7 +63,7 @@ def validated(
     *,
     origin: str = "recipe",
 ) -> Model:
-    """Return the recipe of settings, which the overrides change first. Raises RecipeError."""
+    """Return the recipe of settings after the overrides have changed them. Raises RecipeError."""
     for override in overrides:
         _override(settings, override)
     try:
@@ -64,76 +76,40 @@ def validated(
         ) from error
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise RecipeError(
-            f"no recipe at {path}; name a YAML file, or see recipes/", code="recipe_missing"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(
-            f"cannot read the recipe {path}: {error}", code="recipe_unreadable"
-        ) from error
-
-
 def _override(settings: dict[str, Any], override: str) -> None:
     """Set one dotted path, for example `dedup.image.cosine=0.97` or `sources.0.path=x`."""
     dotted, separator, text = override.partition("=")
     if not separator or not dotted:
-        raise RecipeError(
-            f"--set {override!r} is not of the form a.b=value",
-            code="recipe_override_invalid",
-            override=override,
-        )
+        raise _override_error(override, " is not of the form a.b=value")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise RecipeError(
-            f"--set {override!r}: the value is not YAML",
-            code="recipe_override_invalid",
-            override=override,
-        ) from error
+        raise _override_error(override, ": the value is not YAML") from error
     *parents, last = dotted.split(".")
     owner: Any = settings
     for key in parents:
-        owner = _descend(owner, key, override)
-    if isinstance(owner, list):
-        owner[_index(owner, last, override)] = value
-    elif isinstance(owner, dict):
-        owner[last] = value
-    else:
-        raise RecipeError(
-            f"--set {override!r}: {'.'.join(parents)} is a value and has no keys",
-            code="recipe_override_invalid",
-            override=override,
-        )
-
-
-def _descend(owner: Any, key: str, override: str) -> Any:
-    """Return what is under a key, made where there is nothing. Raises RecipeError."""
-    if isinstance(owner, list):
-        return owner[_index(owner, key, override)]
-    if isinstance(owner, dict):
-        if owner.get(key) is None:
+        step = _key_in(owner, key, override)
+        if isinstance(owner, dict) and owner.get(key) is None:
             owner[key] = {}
-        return owner[key]
-    raise RecipeError(
-        f"--set {override!r}: {key!r} is under a value that has no keys",
-        code="recipe_override_invalid",
-        override=override,
-    )
+        owner = owner[step]
+    owner[_key_in(owner, last, override)] = value
 
 
-def _index(items: list[Any], key: str, override: str) -> int:
-    """Return the place in a list that a key names. Raises RecipeError."""
-    if not key.isdigit() or int(key) >= len(items):
-        raise RecipeError(
-            f"--set {override!r}: {key!r} is not a number from 0 to {len(items) - 1}",
-            code="recipe_override_invalid",
-            override=override,
-        )
+def _key_in(owner: Any, key: str, override: str) -> str | int:
+    """Return a key of a mapping, or the index in a list that it names. Raises RecipeError."""
+    if isinstance(owner, dict):
+        return key
+    if not isinstance(owner, list):
+        raise _override_error(override, f": {key!r} is under a value that has no keys")
+    if not key.isdigit() or int(key) >= len(owner):
+        raise _override_error(override, f": {key!r} is not a number from 0 to {len(owner) - 1}")
     return int(key)
+
+
+def _override_error(override: str, problem: str) -> RecipeError:
+    return RecipeError(
+        f"--set {override!r}{problem}", code="recipe_override_invalid", override=override
+    )
 
 
 def _fill(value: Any, variables: Mapping[str, str]) -> Any:
@@ -148,22 +124,19 @@ def _fill(value: Any, variables: Mapping[str, str]) -> Any:
 
 
 def _variable(match: re.Match[str], variables: Mapping[str, str]) -> str:
-    """Return the value of one `${VAR:default}`. Raises RecipeError without either."""
     name, default = match.group(1), match.group(2)
-    if name in variables:
-        return variables[name]
-    if default is None:
+    if name not in variables and default is None:
         raise RecipeError(
             f"the recipe needs the environment variable {name}: set it, or give it a default "
             f"as in ${{{name}:default}}",
             code="environment_variable_missing",
             name=name,
         )
-    return default
+    return variables.get(name, default)
 
 
 class _NoRepeatsLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice: YAML would keep the last one without notice."""
+    """Load YAML and refuse a key given twice, of which YAML would keep the last without notice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()

@@ -1,12 +1,12 @@
-"""Arrow schemas, identifiers and the vocabulary that every stage shares.
+"""Define the Arrow schemas, identifiers and words that every stage shares.
 
-Three tables travel between stages:
+Three tables pass between stages:
 
-* ``ROWS``     what a reader yields: one line per record of an input file, readable or not;
+* ``ROWS``     the output of a reader: one row per record of an input file, readable or not;
 * ``SAMPLES``  valid rows: chat messages, references to images, tags;
-* ``IMAGES``   one line per distinct picture with its facts (vectors travel next to it).
+* ``IMAGES``   one row per distinct picture with its facts (its vector is in another table).
 
-Every stage also yields ``DECISIONS``: one line per row it dropped or failed.
+Every stage also writes ``DECISIONS``: one row for each row that it dropped or failed.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ FAILED: Final = "failed"
 MESSAGES: Final = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 TAG_FIELDS: Final = [pa.field(tag, pa.string()) for tag in TAGS]
 
-# `index` is the record's place in its file, from 0. `images` are references: an absolute path or
-# a URL. `extra` is a JSON object of the recipe's further columns. `notes` say what was corrected
-# ("answer: integer read as text"). A row that could not be read has `error` (a reason code)
-# and `detail` (words), and null content.
+# `index` counts the records of a file from 0. `images` are references: absolute paths or URLs.
+# `extra` is a JSON object of the recipe's further columns. `notes` say what was corrected
+# ("answer: integer read as text"). A row that could not be read has `error` (a reason code) and
+# `detail` (words), and null content.
 ROWS: Final = pa.schema(
     [
         pa.field("row_id", pa.string(), nullable=False),
@@ -148,7 +148,7 @@ def row_id(source: str, file: str, index: int) -> str:
 
 
 def canonical_text(text: str) -> str:
-    """Return the text as identity sees it: Unicode NFC, runs of white space folded to one space."""
+    """Return the text that an id is made of: Unicode NFC, white space folded to one space."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
@@ -158,7 +158,7 @@ def text_id(text: str) -> str:
 
 
 def sample_id(image_ids: Sequence[str], messages: Iterable[Mapping[str, str]]) -> str:
-    """Return the content id of a sample: its pictures in order and its messages; no tags."""
+    """Return the content id of a sample: of its pictures in order and its messages, not of tags."""
     turns = [f"{turn['role']}\n{canonical_text(turn['content'])}" for turn in messages]
     return digest("sample", str(len(image_ids)), *image_ids, *turns)
 

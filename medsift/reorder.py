@@ -1,8 +1,8 @@
-"""Rows of a table in another order, however many bytes of text or pictures they hold.
+"""Sort or pick the rows of a table of any size in bytes.
 
 Arrow's usual text and binary arrays count bytes in 32 bits: joining chunks or taking rows across
-them ends with an error past 2 GiB. Here rows move in arrays that count in 64 bits, and come back
-in chunks of the usual types that are each well below that.
+them fails above 2 GiB. Here rows move in arrays that count in 64 bits, and are returned in chunks
+of the usual types that are each well below that.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Key = tuple[str, str]
 
 
 def sorted_rows(table: pa.Table, keys: Sequence[str], chunk_bytes: int = CHUNK_BYTES) -> pa.Table:
-    """`table` in ascending order of the columns `keys`, first by the first; a stable sort.
+    """Return `table` in ascending order of the columns `keys`, by the first of them first; stable.
 
     A table below `chunk_bytes` has one chunk afterwards, a larger one several.
     """
@@ -28,7 +28,7 @@ def sorted_rows(table: pa.Table, keys: Sequence[str], chunk_bytes: int = CHUNK_B
 
 
 def taken_rows(table: pa.Table, places: Any, chunk_bytes: int = CHUNK_BYTES) -> pa.Table:
-    """The rows at `places` (integers) in their order, a place as often as it is given.
+    """Return the rows at `places` (integers) in their order; a place may be given repeatedly.
 
     A result below `chunk_bytes` has one chunk, a larger one several.
     """
@@ -47,7 +47,7 @@ def taken_rows(table: pa.Table, places: Any, chunk_bytes: int = CHUNK_BYTES) -> 
 
 
 def widened(table: pa.Table) -> pa.Table:
-    """`table` with 64-bit offsets in every text and binary column, nested ones too."""
+    """Return `table` with 64-bit offsets in every text and binary column, nested ones too."""
     fields = [field.with_type(_wide(field.type)) for field in table.schema]
     return table.cast(pa.schema(fields, table.schema.metadata))
 
@@ -65,9 +65,9 @@ def _wide(kind: pa.DataType) -> pa.DataType:
 
 
 def _taken(table: pa.Table, indices: pa.Array, chunk_bytes: int) -> Iterator[pa.Table]:
-    """The rows at `indices` in order, in pieces of which none above `chunk_bytes` has two rows.
+    """Yield the rows at `indices` in order; a piece above `chunk_bytes` is one single row.
 
-    A piece owns its bytes: a cast looks at all that an array holds, not at a slice of it.
+    A piece owns its bytes, because a cast reads the whole array and not a slice of it.
     """
     piece = table.take(indices)
     if piece.nbytes <= chunk_bytes or len(indices) == 1:

@@ -1,4 +1,4 @@
-"""Foreign text on a terminal, which would obey the control characters in it."""
+"""Make foreign text safe for a terminal, which would obey the control characters in it."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def escaped(text: str) -> str:
-    r"""The text with its control characters written out, such as ``\x1b``."""
+    r"""Return the text with its control characters written out, such as ``\x1b``."""
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)

@@ -1,4 +1,4 @@
-"""One text's facts: cleaning, normal forms for comparison, and the words that must not differ."""
+"""Clean a text, bring it into normal form, and find the words that must not differ."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def clean(text: str) -> tuple[str, list[str]]:
     if text.isascii() and text.isprintable():
         return text.strip(), []
     notes: list[str] = []
-    for pattern, replacement, note in _MENDS:
+    for pattern, replacement, note in _CORRECTIONS:
         text, count = pattern.subn(replacement, text)
         if count and note is not None:
             notes.append(note)
@@ -38,7 +38,7 @@ def clean(text: str) -> tuple[str, list[str]]:
 
 
 def normalise_answer(text: str) -> str:
-    """An answer as comparison sees it: case, width, punctuation, space and spelling folded.
+    """Return the normal form of an answer: case, width, punctuation, space and spelling folded.
 
     Signs, numbers, units and symbols stay: "HER2+" is not "HER2-", "≥ 5 cm" not "≤ 5 cm".
     """
@@ -46,36 +46,36 @@ def normalise_answer(text: str) -> str:
 
 
 def normalise_question(text: str) -> str:
-    """A question as comparison sees it: like an answer, without ``<image>`` markers."""
+    """Return the normal form of a question, without its ``<image>`` markers."""
     return normalise_answer(MARKER.sub(" ", text))
 
 
 def is_cjk(text: str) -> bool:
-    """Whether the text holds Chinese, Japanese or Korean characters."""
+    """Return whether the text contains Chinese, Japanese or Korean characters."""
     return CJK.search(text) is not None
 
 
 def protected_tokens(text: str) -> Counter[str]:
-    """The words of a text that carry clinical meaning on their own, in canonical form, counted.
+    """Count the words of a text that have a clinical meaning of their own, in canonical form.
 
-    Numbers and codes such as L4 or T2 count; words as `PROTECTED` maps them; sides and negation
-    in Chinese by character.
+    These are numbers, codes such as L4 or T2, the words of `PROTECTED`, and in Chinese the
+    characters for sides and negation.
     """
     folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
     folded = _XRAY.sub("xray", MARKER.sub(" ", folded))
-    found = (_canonical(token) for token in TOKEN.findall(folded))
-    return Counter(token for token in found if token is not None)
+    canonical = (_canonical(token) for token in TOKEN.findall(folded))
+    return Counter(token for token in canonical if token is not None)
 
 
 def contrast(a: str, b: str) -> bool:
-    """Whether two texts differ in a protected word, so that likeness must not merge them."""
+    """Return whether two texts differ in a protected word, which similarity must not overrule."""
     return protected_tokens(a) != protected_tokens(b)
 
 
 def _canonical(token: str) -> str | None:
     if token[0].isdigit():
-        whole = token.replace(",", "")
-        return f"{float(whole):.12g}" if len(whole) < 16 else whole
+        number = token.replace(",", "")
+        return f"{float(number):.12g}" if len(number) < 16 else number
     if token in PROTECTED:
         return PROTECTED[token]
     if token.endswith("n't"):
@@ -86,7 +86,7 @@ def _canonical(token: str) -> str | None:
 
 
 _XRAY: Final = re.compile(r"\bx[\s-]?rays?\b")
-_MENDS: Final = (
+_CORRECTIONS: Final = (
     (SURROGATE, "\ufffd", "broken characters replaced"),
     (re.compile(r"\r\n?|[\x85\u2028\u2029]"), "\n", None),
     (re.compile(r"\t"), " ", "tabs replaced"),
@@ -195,7 +195,7 @@ PROTECTED: Final[dict[str, str]] = {
 
 
 def shown(value: object) -> str:
-    """A value for a message: at most about 120 characters of it, and how many there are."""
+    """Return a value as a message quotes it: at most about 120 characters, and their number."""
     if isinstance(value, (str, bytes)) and len(value) > MAX_SHOWN:
         unit = "characters" if isinstance(value, str) else "bytes"
         return f"{value[:MAX_SHOWN]!r}… ({len(value):,} {unit})"

@@ -1,11 +1,11 @@
-"""Explain validation errors in a line each: the path, the value, what is allowed, the near key."""
+"""Explain validation errors in one line each: path, value, what is allowed, the nearest key."""
 
 from __future__ import annotations
 
 import difflib
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
@@ -27,7 +27,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def invalid_paths(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """Return the dotted path of each problem, in order; `recipe` for the whole."""
+    """Return the dotted path of each problem, in order; `recipe` for the recipe itself."""
     return [_dotted(model, problem["loc"]) for problem in _problems(error, model)]
 
 
@@ -39,11 +39,24 @@ def _problems(error: ValidationError, model: type[BaseModel]) -> list[ErrorDetai
         for problem in problems
         if problem["type"] == "extra_forbidden"
     }
-    return [one for one in problems if one["type"] != "missing" or one["loc"] not in renamed]
+    return [
+        problem
+        for problem in problems
+        if problem["type"] != "missing" or problem["loc"] not in renamed
+    ]
 
 
 def _dotted(model: type[BaseModel], location: Sequence[int | str]) -> str:
-    return ".".join(str(part) for part in _without_tags(model, location)) or "recipe"
+    """Return the path of a location without the tags that pydantic adds for a union."""
+    parts = []
+    for depth, part in enumerate(location):
+        owners = _owners(model, location[:depth])
+        is_key = any(part in owner.model_fields for owner in owners)
+        # An index is no tag, even where a union is chosen by the literal 0 or 1.
+        is_tag = isinstance(part, str) and any(_is_tag(owner, part) for owner in owners)
+        if is_key or not is_tag:
+            parts.append(str(part))
+    return ".".join(parts) or "recipe"
 
 
 def _explain_problem(problem: ErrorDetails, model: type[BaseModel]) -> str:
@@ -55,24 +68,22 @@ def _explain_problem(problem: ErrorDetails, model: type[BaseModel]) -> str:
             return f"{path}: this key is now called {today!r}; rename it"
         owners = _owners(model, location[:-1])
         names = sorted({name for owner in owners for name in owner.model_fields})
-        return f"{path}: unknown key{_nearest(str(location[-1]), names)}"
+        close = difflib.get_close_matches(str(location[-1]), names, n=1, cutoff=0.6)
+        remedy = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(names)}"
+        return f"{path}: unknown key; {remedy}"
     if problem["type"] == "missing":
         return f"{path}: this key is required"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{path}: {_short(problem['input'])} is not valid: {message}"
+    value, message = repr(problem["input"]), problem["msg"].removeprefix("Value error, ")
+    value = value if len(value) <= 60 else value[:57] + "..."
+    return f"{path}: {value} is not valid: {message}"
 
 
 def _name_today(problem: ErrorDetails, model: type[BaseModel]) -> str | None:
-    """Return the name today of a key of an earlier version, where an owner lists it."""
+    """Return the present name of an earlier version's key; None for another unknown key."""
     *above, key = problem["loc"]
     owners = _owners(model, above)
     renames = (owner.renamed_keys for owner in owners if issubclass(owner, Config))
     return next((names[str(key)] for names in renames if str(key) in names), None)
-
-
-def _nearest(key: str, names: Sequence[str]) -> str:
-    close = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else f"; allowed: {', '.join(names)}"
 
 
 def _owners(model: type[BaseModel], location: Sequence[int | str]) -> list[type[BaseModel]]:
@@ -92,16 +103,6 @@ def _owners(model: type[BaseModel], location: Sequence[int | str]) -> list[type[
     return owners
 
 
-def _without_tags(model: type[BaseModel], location: Sequence[int | str]) -> Iterator[int | str]:
-    """Yield the location without the tags that pydantic adds for a discriminated union."""
-    for depth, part in enumerate(location):
-        owners = _owners(model, location[:depth])
-        is_key = any(part in owner.model_fields for owner in owners)
-        if isinstance(part, str) and not is_key and any(_is_tag(owner, part) for owner in owners):
-            continue
-        yield part
-
-
 def _is_tag(owner: type[BaseModel], part: int | str) -> bool:
     """Return whether `part` is the literal by which a union chooses `owner`."""
     return any(
@@ -118,8 +119,3 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if typing.get_origin(annotation) is None and not isinstance(annotation, types.UnionType):
         return []
     return [model for inner in typing.get_args(annotation) for model in _models_in(inner)]
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

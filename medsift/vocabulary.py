@@ -1,4 +1,4 @@
-"""Words that every room shares: splits and how others spell them, file names, verdicts."""
+"""Define the words that every package shares: splits and their spellings, file names, verdicts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 MANIFEST_NAME: Final = "manifest.duckdb"
 """The file of a run directory that holds its manifest."""
 LINEAGE_NAME: Final = "lineage.json"
-"""The file of a training result that says where it comes from."""
+"""The file of a training result with its base model, recipe and selection."""
 IMAGE_MARK: Final = "<image>"
 """The mark of a picture in the text of a turn."""
 NEAR: Final = "near, unresolved"
@@ -26,7 +26,7 @@ TAGS: Final = (
     "study_id",
     "license",
 )
-"""What a record may say of itself."""
+"""Properties that a record may state."""
 STRATUM_TAGS: Final = ("modality", "task_type", "answer_type")
 """Tags that name a sample's stratum unless the recipe says otherwise."""
 
@@ -54,12 +54,12 @@ SPELLINGS: Final[dict[str, Split]] = {
 
 
 def split_of(word: str) -> Split | None:
-    """The split that a word spells, in any case; None for a word of another vocabulary."""
+    """Return the split that a word means, in any case; None for another word."""
     return SPELLINGS.get(word.strip().casefold())
 
 
 def plain_split(word: str) -> str:
-    """The split that a word spells, else the word itself, so that `val` names `validation`."""
+    """Return the split that a word means (`val` is `validation`), else the word itself."""
     return split_of(word) or word
 
 
@@ -68,5 +68,5 @@ SplitName = Annotated[str, AfterValidator(plain_split)]
 
 
 def stored_names(split: str) -> list[str]:
-    """The words that represent a split in a manifest: older runs wrote `val` for `validation`."""
+    """Return the names of a split in a manifest: older runs wrote `val` for `validation`."""
     return [split, "val"] if split == "validation" else [split]

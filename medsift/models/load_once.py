@@ -1,11 +1,17 @@
-"""Load an encoder or a model once per process, for everyone who only reads it."""
+"""Load an encoder or a model once per process, for all code that only reads it."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any, Protocol, TypeVar
+import threading
+from typing import Any, Final, Protocol, TypeVar
 
 Loaded = TypeVar("Loaded", covariant=True)
+
+MOST_KEPT: Final = 4
+"""An encoder, its successor and two scorers' models are the most that one run uses."""
+_kept: dict[tuple[Any, Any], Any] = {}
+# Reentrant, because a model may load the parts that it is made of.
+_lock = threading.RLock()
 
 
 class Loadable(Protocol[Loaded]):
@@ -21,18 +27,27 @@ class Loadable(Protocol[Loaded]):
 
 
 def load_once(settings: Loadable[Loaded]) -> Loaded:
-    """Return what the settings load, shared by all who ask in this process.
+    """Return what the settings load, shared by all callers in this process.
 
-    Whoever changes a model (training, adapters, generation settings) calls `build` for a copy of
-    its own. Raises ModelError as `build` does.
+    At most `MOST_KEPT` models are kept, those used last. Code that changes a model (training,
+    adapters, generation settings) calls `build` for a copy of its own. Raises ModelError as `build`
+    does.
     """
     # The fingerprint covers the weights: a folder whose content changed is loaded again.
-    frozen: Any = settings
-    loaded: Loaded = _load(frozen, settings.fingerprint())
+    key = settings, settings.fingerprint()
+    # Loading inside the lock lets a second thread wait for the model instead of loading it twice.
+    with _lock:
+        loaded: Loaded = _kept.pop(key) if key in _kept else settings.build()
+        _kept[key] = loaded
+        while len(_kept) > MOST_KEPT:
+            del _kept[next(iter(_kept))]
     return loaded
 
 
-# An encoder, its successor and two scorers' models are the most that one run uses.
-@lru_cache(maxsize=4)
-def _load(settings: Any, fingerprint: str) -> Any:
-    return settings.build()
+def forget_models() -> None:
+    """Let go of every model that `load_once` keeps, so that its memory can be used again.
+
+    A notebook calls it between two large models. Code that still uses a model keeps it alive.
+    """
+    with _lock:
+        _kept.clear()
