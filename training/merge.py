@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from medsift.errors import InputError, ModelError, UsageError
 from medsift.models.adapters import with_adapter
-from medsift.models.language_model import quietly
+from medsift.models.language_model import silence_transformers
 from medsift.storage.atomic import atomic_folder
 from medsift.vocabulary import IMAGE_MARK, LINEAGE_NAME
 from training.base_model import AnyBase, Base, PretrainedBase, load_base
@@ -85,7 +85,8 @@ def merge(result: Path, output: Path, tolerance: float = TOLERANCE) -> Merged:
 
 
 def _save(model: Any, folder: Path) -> None:
-    quietly(lambda: model.save_pretrained(folder))
+    with silence_transformers():
+        model.save_pretrained(folder)
 
 
 def _base_of(told: Mapping[str, Any], result: Path) -> AnyBase:

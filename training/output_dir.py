@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medsift.models.language_model import quietly
+from medsift.models.language_model import silence_transformers
 from medsift.storage.atomic import atomic_file, atomic_folder
 from medsift.vocabulary import LINEAGE_NAME
 from training.card import evaluation_of, model_card
@@ -53,7 +53,8 @@ def write_result(
         if hasattr(prepared.model, "peft_config"):
             save_adapter(prepared.model, weights, partial)
         else:
-            quietly(lambda: prepared.model.save_pretrained(partial, state_dict=dict(weights)))
+            with silence_transformers():
+                prepared.model.save_pretrained(partial, state_dict=dict(weights))
         (base.processor or base.tokenizer).save_pretrained(partial)
         (partial / CARD).write_text(model_card(told, ()), encoding="utf-8")
         text = json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False)

@@ -7,7 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from medsift.errors import ModelError, RecipeError
-from medsift.models.language_model import quietly
+from medsift.models.language_model import silence_transformers
 from training.base_model import Base
 from training.recipe import ALL_LINEAR, LoraConfig, OptimiserConfig, TrainingRecipe
 from training.sharding import whole
@@ -138,7 +138,8 @@ def _adapted(base: Base, recipe: TrainingRecipe, tower: Module | None) -> Any:
         with warnings.catch_warnings():
             # PEFT asks a question of transformers that goes by a newer name there.
             warnings.simplefilter("ignore", FutureWarning)
-            return quietly(lambda: get_peft_model(base.model, settings))
+            with silence_transformers():
+                return get_peft_model(base.model, settings)
     except ValueError as error:
         words = " ".join(str(error).split())[:300]
         raise RecipeError(

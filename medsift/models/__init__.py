@@ -1,4 +1,4 @@
-"""Models a recipe may name: causal language models, and models of pictures and text."""
+"""List the models that a recipe may name: causal language models, and image-text models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AnyLanguageModel = Annotated[
 
 
 def _kind(model: Any) -> Any:
-    """The kind that settings name; without one, a model that transformers loads."""
+    """Return the kind that settings name; without one, a model that transformers loads."""
     if isinstance(model, dict):
         return model.get("kind", "transformers")
     return getattr(model, "kind", None)

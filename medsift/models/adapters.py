@@ -1,4 +1,4 @@
-"""Adapters that PEFT saved (LoRA and its kin): their identity, and a model with one in place."""
+"""Identify and load adapters that PEFT saved, such as LoRA."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from medsift import records
 from medsift.errors import ModelError
-from medsift.models.language_model import ModelConfig, quietly
+from medsift.models.language_model import ModelConfig, silence_transformers
 from medsift.models.pretrained import DAMAGE, PretrainedConfig, is_hub_name
 from medsift.models.weight_files import file_digest
 
@@ -18,86 +18,85 @@ BASE: Final = "base_model_name_or_path"
 
 
 def adapter_fingerprint(folder: Path, base: ModelConfig) -> str:
-    """Identity of an adapter by its files' digests; loads nothing.
+    """Return the identity of an adapter, from its files' digests; nothing is loaded.
 
     Raises ModelError when there is none in the folder, or when it names another model than `base`.
     """
-    found = _checked(folder, base)
-    return records.fingerprint([[part, file_digest(found / part)] for part in PARTS])
+    local = _check_folder(folder, base)
+    return records.fingerprint([[part, file_digest(local / part)] for part in PARTS])
 
 
 def with_adapter(model: Any, folder: Path, base: ModelConfig) -> Any:
-    """A loaded model with an adapter in place, in evaluation mode; changes the model itself.
+    """Put an adapter into a loaded model, which changes, and return it in evaluation mode.
 
     Raises ModelError when there is no adapter in the folder, it names another model than `base`,
-    or its weights are not exactly those that this model has places for.
+    or its weights are not exactly those that fit into this model.
     """
     from safetensors import SafetensorError
 
-    found = _checked(folder, base)
+    local = _check_folder(folder, base)
     try:
-        adapted, strange = quietly(lambda: _load(model, found))
+        from peft import PeftModel
+
+        mapping = getattr(model, "_checkpoint_conversion_mapping", None)
+        with silence_transformers(), warnings.catch_warnings():
+            # PEFT only warns of tensors that do not fit; they are refused below.
+            warnings.simplefilter("ignore")
+            adapted = PeftModel.from_pretrained(model, str(local))
+        with silence_transformers():
+            # Only loading it once more reports which tensors have no counterpart.
+            report = adapted.load_adapter(str(local), "default", key_mapping=mapping)
     except (SafetensorError, ImportError, *DAMAGE) as error:
         words = " ".join(str(error).split())[:300]
-        raise ModelError(
-            f"cannot load adapter {folder}: {words}; {_mend(base)}", code="adapter_unusable"
-        ) from error
-    if strange:
-        raise ModelError(
-            f"{len(strange)} tensors of adapter {folder} and of the model do not match, the first "
-            f"is {strange[0]}; {_mend(base)}",
-            code="adapter_unusable",
+        raise _error(f"cannot load adapter {folder}: {words}; {_remedy(base)}", folder) from error
+    unmatched = sorted([*report.missing_keys, *report.unexpected_keys])
+    if unmatched:
+        raise _error(
+            f"{len(unmatched)} tensors of adapter {folder} and of the model do not match, the "
+            f"first is {unmatched[0]}; {_remedy(base)}",
+            folder,
+            tensor=unmatched[0],
         )
     return adapted.eval()
 
 
-def _load(model: Any, folder: Path) -> tuple[Any, list[str]]:
-    """The adapted model, and the tensors that it or the adapter lacks."""
-    from peft import PeftModel
-
-    mapping = getattr(model, "_checkpoint_conversion_mapping", None)
-    with warnings.catch_warnings():
-        # What it would warn of is refused below.
-        warnings.simplefilter("ignore")
-        adapted = PeftModel.from_pretrained(model, str(folder))
-    # Only loading once more tells which tensors found no place.
-    told = adapted.load_adapter(str(folder), "default", key_mapping=mapping)
-    return adapted, sorted([*told.missing_keys, *told.unexpected_keys])
-
-
-def _checked(folder: Path, base: ModelConfig) -> Path:
-    """The adapter's folder. Raises ModelError."""
-    found = folder.expanduser()
-    absent = [part for part in PARTS if not (found / part).is_file()]
+def _check_folder(folder: Path, base: ModelConfig) -> Path:
+    """Return the adapter's folder. Raises ModelError."""
+    local = folder.expanduser()
+    absent = [part for part in PARTS if not (local / part).is_file()]
     if absent:
-        raise ModelError(
+        raise _error(
             f"no adapter at {folder}: it lacks {absent[0]}; name a folder that PEFT's "
             "save_pretrained wrote, as `medsift train` does",
-            code="adapter_unusable",
+            folder,
+            missing=absent[0],
         )
     try:
-        named = str(json.loads((found / SETTINGS).read_text(encoding="utf-8")).get(BASE) or "")
+        named = str(json.loads((local / SETTINGS).read_text(encoding="utf-8")).get(BASE) or "")
     except (OSError, ValueError, AttributeError) as error:
-        raise ModelError(
-            f"cannot read {found / SETTINGS}: {error}; train it again", code="adapter_unusable"
-        ) from error
+        raise _error(f"cannot read {local / SETTINGS}: {error}; train it again", folder) from error
     if named and isinstance(base, PretrainedConfig) and _is_other(named, base):
-        raise ModelError(
-            f"adapter {folder} was trained on {named!r}, not on {base.model!r}; {_mend(base)}, or "
-            f"correct {BASE} in its {SETTINGS} if both are the same",
-            code="adapter_unusable",
+        raise _error(
+            f"adapter {folder} was trained on {named!r}, not on {base.model!r}; {_remedy(base)}, "
+            f"or correct {BASE} in its {SETTINGS} if both are the same",
+            folder,
+            base=named,
         )
-    return found
+    return local
 
 
 def _is_other(named: str, base: PretrainedConfig) -> bool:
-    """Whether two models surely differ: folders that are both here, or names on the hub."""
+    """Return whether two models surely differ: folders that both exist, or names on the hub."""
     if Path(named).expanduser().is_dir() and Path(base.model).expanduser().is_dir():
         return base.model_copy(update={"model": named}).fingerprint() != base.fingerprint()
     both_on_hub = is_hub_name(named) and is_hub_name(base.model)
     return both_on_hub and named.lower() != base.model.lower()
 
 
-def _mend(base: ModelConfig) -> str:
-    given = base.model if isinstance(base, PretrainedConfig) else "the embedded one"
-    return f"name the model that it was trained on instead of {given}"
+def _remedy(base: ModelConfig) -> str:
+    named = base.model if isinstance(base, PretrainedConfig) else "the embedded one"
+    return f"name the model that it was trained on instead of {named}"
+
+
+def _error(message: str, folder: Path, **values: str) -> ModelError:
+    return ModelError(message, code="adapter_unusable", adapter=str(folder), **values)

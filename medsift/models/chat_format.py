@@ -1,7 +1,7 @@
 """Format a conversation for a model: the tokens before an answer, and the answer's own.
 
-Prompt and answer are encoded apart and joined as tokens, so that where the answer begins is known
-and never searched for.
+Prompt and answer are encoded separately and joined as tokens, so that the start of the answer is
+known and need not be searched for.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from medsift.errors import ModelError
 
 FRAMING_VERSION: Final = 2
-"""Raised when equal texts give other tokens, or are refused."""
+"""Raised when equal texts give other tokens, or are newly refused."""
 ASK: Final = "Answer:"
 SPEAKERS: Final = {"system": "", "user": "Question: ", "assistant": "Answer: "}
 
@@ -22,7 +22,7 @@ Turn = tuple[str, str]
 
 
 class Tokens(NamedTuple):
-    """A whole sequence, and the place in it where the answer begins."""
+    """A sequence of tokens, and the position where the answer starts."""
 
     ids: list[int]
     start: int
@@ -39,52 +39,12 @@ class Framing:
 
     @cached_property
     def opening(self) -> list[int]:
-        """Tokens before an answer when nothing was asked. Raises ModelError where there are none.
+        """Return the tokens before an answer to no question: the heading of its turn.
 
-        A template may refuse a question, or open no turn for the answer.
+        Raises ModelError where the template refuses a question or opens no turn for the answer.
         """
-        return self._chat_opening() if self.chats else self.first + self._encode([ASK])[0]
-
-    def prompt(self, turns: Sequence[Turn]) -> str | None:
-        """What stands before the answer to some turns; None where the template refuses them."""
         if not self.chats:
-            return "\n".join([*(SPEAKERS[role] + words for role, words in turns), ASK])
-        return self.chat(turns)
-
-    def prompts(self, conversations: Sequence[Sequence[Turn]]) -> list[list[int] | None]:
-        """Tokens before the answer to each conversation, None where the template refuses it."""
-        texts = [self.prompt(turns) for turns in conversations]
-        encoded = iter(self._encode([text for text in texts if text is not None]))
-        return [None if text is None else self.first + next(encoded) for text in texts]
-
-    def answers(self, texts: Sequence[str]) -> list[list[int]]:
-        """Tokens of each answer, without the end of the turn."""
-        return self._encode([text if self.chats else f" {text}" for text in texts])
-
-    def chat(self, turns: Sequence[Turn], *, ask: bool = True) -> str | None:
-        """Turns in the model's template, an answer's heading after them where one is asked for.
-
-        None where the template refuses them.
-        """
-        from jinja2 import TemplateError
-
-        messages = [{"role": role, "content": content} for role, content in turns]
-        try:
-            text: str = self.tokenizer.apply_chat_template(
-                messages, add_generation_prompt=ask, tokenize=False
-            )
-        except TemplateError:
-            return None
-        return text
-
-    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        if not texts:
-            return []
-        found: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-        return found
-
-    def _chat_opening(self) -> list[int]:
-        """What stands before an answer when nothing was asked: the heading of its turn."""
+            return self.first + self._encode([ASK])[0]
         example = self.chat([("user", "?")])
         if example is None:
             raise ModelError(
@@ -101,4 +61,42 @@ class Framing:
                 "has no likelihood; name a model whose template opens the assistant's turn",
                 code="chat_template_unusable",
             )
+        return ids
+
+    def prompt(self, turns: Sequence[Turn]) -> str | None:
+        """Return the text before the answer to some turns; None where the template refuses them."""
+        if not self.chats:
+            return "\n".join([*(SPEAKERS[role] + words for role, words in turns), ASK])
+        return self.chat(turns)
+
+    def prompts(self, conversations: Sequence[Sequence[Turn]]) -> list[list[int] | None]:
+        """Return the tokens before each conversation's answer; None where it is refused."""
+        texts = [self.prompt(turns) for turns in conversations]
+        encoded = iter(self._encode([text for text in texts if text is not None]))
+        return [None if text is None else self.first + next(encoded) for text in texts]
+
+    def answers(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the tokens of each answer, without the end of the turn."""
+        return self._encode([text if self.chats else f" {text}" for text in texts])
+
+    def chat(self, turns: Sequence[Turn], *, ask: bool = True) -> str | None:
+        """Return turns in the model's template, with `ask` also the heading of an answer.
+
+        Returns None where the template refuses them.
+        """
+        from jinja2 import TemplateError
+
+        messages = [{"role": role, "content": content} for role, content in turns]
+        try:
+            text: str = self.tokenizer.apply_chat_template(
+                messages, add_generation_prompt=ask, tokenize=False
+            )
+        except TemplateError:
+            return None
+        return text
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        ids: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         return ids

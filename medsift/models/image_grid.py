@@ -1,7 +1,7 @@
-"""A picture as a grid of features: a convolutional network that transformers can save and load.
+"""Define a vision tower that turns a picture into a grid of features, for use in transformers.
 
-It is the vision tower of the offline vision-language model (see `embedded_vlm`), which otherwise is
-LLaVA as transformers has it. Importing this file imports torch; `register` makes it known.
+It belongs to the offline vision-language model (see `embedded_vlm`), which is otherwise the LLaVA
+of transformers. Importing this file imports torch; `register` lets transformers save and load it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ImageGridConfig(PreTrainedConfig):  # type: ignore[misc]
-    """Which network of timm's, and into how many cells its last feature map is pooled."""
+    """Settings of the tower: a network of timm, and the cells that its features are pooled to."""
 
     model_type = "medsift_image_grid"
 
@@ -33,15 +33,15 @@ class ImageGridConfig(PreTrainedConfig):  # type: ignore[misc]
 
     @property
     def hidden_size(self) -> int:
-        """Width of a cell: its features, then where it is."""
+        """The length of a cell: its features and its position."""
         return self.channels + self.side**2
 
 
 class ImageGridModel(PreTrainedModel):  # type: ignore[misc]
-    """Its normalisation is folded into convolutions: training has no statistics to move.
+    """A convolutional network whose normalisation is folded into its convolutions.
 
-    A cell is its features, standardised, followed by its place as a one-hot vector: the first
-    layer of a projector learns a position for each cell from it.
+    So training moves no running statistics. A cell is its standardised features followed by its
+    position as a one-hot vector, from which a projector's first layer learns position embeddings.
     """
 
     config_class = ImageGridConfig
@@ -56,19 +56,19 @@ class ImageGridModel(PreTrainedModel):  # type: ignore[misc]
         self.post_init()
 
     def forward(self, pixel_values: Tensor, **kwargs: Any) -> BaseModelOutput:
-        """Cells (n, side * side, channels + side * side), row by row, of pictures (n, 3, h, w)."""
+        """Return the cells (n, side², channels + side²), row by row, of pictures (n, 3, h, w)."""
         side = self.config.side
-        # On a CPU convolutions take half the time with channels last.
+        # Convolutions on a CPU take half the time with channels last.
         pixels = pixel_values.contiguous(memory_format=torch.channels_last)
         grid = self.network.forward_features(pixels)
         cells = adaptive_avg_pool2d(grid, side).flatten(2).transpose(1, 2)
         features = layer_norm(cells, cells.shape[-1:])
         places = torch.eye(side * side, dtype=cells.dtype, device=cells.device)
-        found = torch.cat([features, places.expand(len(cells), -1, -1)], dim=-1)
-        return BaseModelOutput(last_hidden_state=found, hidden_states=(found,))
+        output = torch.cat([features, places.expand(len(cells), -1, -1)], dim=-1)
+        return BaseModelOutput(last_hidden_state=output, hidden_states=(output,))
 
 
 def register() -> None:
-    """Let transformers build this tower inside the models it loads; again changes nothing."""
+    """Let transformers build this tower inside the models it loads; may be called again."""
     AutoConfig.register(ImageGridConfig.model_type, ImageGridConfig, exist_ok=True)
     AutoModel.register(ImageGridConfig, ImageGridModel, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Models that see pictures: how they are asked, and how likely answers are to them."""
+"""Prompt models of pictures and text, and compute how likely answers are under them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-
 IMAGE_TEXT_VERSION: Final = 2
-"""Raised when equal samples are put to the model otherwise."""
-"""Where a picture stands in a turn."""
+"""Raised when the model input of equal samples changes."""
 CPU_BATCH: Final = 1
 GPU_BATCH: Final = 8
 
@@ -39,10 +37,10 @@ class Illustrated(NamedTuple):
 
 
 class ImageTextPrompts:
-    """Turns and pictures as a loaded model takes them, put together by its own processor.
+    """Build a loaded model's inputs from turns and pictures, with its own processor.
 
-    The chat template of the processor, or of its tokenizer, has the word; a model without one is
-    asked in plain words, `Question:` and `Answer:`. Raises ModelError without a processor.
+    The chat template is that of the processor, or else of its tokenizer; a model without one is
+    prompted in plain words, `Question:` and `Answer:`. Raises ModelError without a processor.
     """
 
     def __init__(self, loaded: ImageTextModel) -> None:
@@ -50,9 +48,10 @@ class ImageTextPrompts:
         self.processor = loaded.processor
         if not hasattr(self.processor, "image_processor"):
             raise ModelError(
-                f"model {loaded.name!r} has no processor of pictures; name a folder that also holds"
+                f"model {loaded.name!r} has no processor of pictures; name a folder that also has"
                 " preprocessor_config.json, as processor.save_pretrained writes it",
                 code="model_unsuitable",
+                model=loaded.name,
             )
         self.tokenizer = loaded.processor.tokenizer
         if self.tokenizer.pad_token is None:
@@ -61,7 +60,7 @@ class ImageTextPrompts:
         self.chats = bool(template)
 
     def prompt(self, turns: Sequence[Turn], *, with_image: bool = True) -> str | None:
-        """What stands before the answer; None where the template refuses the turns."""
+        """Return the text before the answer; None where the template refuses the turns."""
         if self.chats:
             return self.chat(turns, with_image=with_image)
         mark = f"{self.processor.image_token}\n" if with_image else ""
@@ -71,9 +70,9 @@ class ImageTextPrompts:
     def chat(
         self, turns: Sequence[Turn], *, with_image: bool = True, ask: bool = True
     ) -> str | None:
-        """Turns in the model's template, an answer's heading after them where one is asked for.
+        """Return turns in the model's template, with `ask` also the heading of an answer.
 
-        None where the template refuses them.
+        Returns None where the template refuses them.
         """
         from jinja2 import TemplateError
 
@@ -92,21 +91,22 @@ class ImageTextPrompts:
     def inputs(
         self, prompts: Sequence[str], pictures: Sequence[Sequence[Image]] | None
     ) -> dict[str, Any]:
-        """Model inputs of prompts, padded on the left. A template has put special tokens in."""
-        how: dict[str, Any] = {
+        """Return the model inputs of prompts, padded on the left."""
+        options: dict[str, Any] = {
             "padding": True,
             "padding_side": "left",
             "return_tensors": "pt",
+            # A chat template has already added the special tokens.
             "add_special_tokens": not self.chats,
         }
         if pictures is None or not any(pictures):
-            # Processors do not take a batch that shows nothing.
-            return dict(self.tokenizer(list(prompts), **how))
-        shown = [list(one) for one in pictures]
-        return dict(self.processor(text=list(prompts), images=shown, **how))
+            # Processors refuse a batch without a picture.
+            return dict(self.tokenizer(list(prompts), **options))
+        images = [list(of_prompt) for of_prompt in pictures]
+        return dict(self.processor(text=list(prompts), images=images, **options))
 
     def on_device(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Inputs where the model is, pixels in its arithmetic."""
+        """Return inputs on the model's device, pixels in its number format."""
         device, dtype = self.loaded.device, self.loaded.model.dtype
         return {
             name: value.to(device, dtype) if value.is_floating_point() else value.to(device)
@@ -115,12 +115,12 @@ class ImageTextPrompts:
 
 
 class ImageTextLikelihood:
-    """Log-probabilities of answers under a loaded model.
+    """Compute log-probabilities of answers under a loaded model; for one thread at a time.
 
-    A batch's prompts are padded on the left by the model's own processor, which also puts in the
-    tokens of pictures; answers follow as tokens, padded on the right. One sample at a time (as on
-    a CPU) nothing is padded; in batches, values in float32 agree to about 1e-4. Models keep
-    places of one pass for the next: not for several threads at once.
+    A batch's prompts are padded on the left by the model's own processor, which also inserts the
+    tokens of pictures; answers follow as tokens, padded on the right. With one sample at a time (as
+    on a CPU) nothing is padded; in batches, values in float32 agree to about 1e-4. Models keep the
+    positions of one pass for the next, so that threads would disturb each other.
     """
 
     def __init__(
@@ -134,44 +134,57 @@ class ImageTextLikelihood:
         self.batch_size = batch_size or (CPU_BATCH if loaded.device == "cpu" else GPU_BATCH)
 
     def answer_logprob(self, samples: Sequence[Illustrated], with_image: bool) -> Doubles:
-        """Mean log p (n,) in nats of each answer's tokens, of at most `max_answer_tokens`.
+        """Return the mean log p (n,) in nats of each answer's first `max_answer_tokens` tokens.
 
         NaN where the chat template refuses the conversation or the processor its pictures, where
-        the answer has no tokens, or where a text spells a token of the model's own.
+        the answer has no tokens, or where a text spells a reserved token.
         """
-        prompts = [self.asking.prompt(one.turns, with_image=with_image) for one in samples]
-        answers = self._answers([sample.answer for sample in samples])
+        prompts = [self.asking.prompt(sample.turns, with_image=with_image) for sample in samples]
+        answers: list[list[int]] = []
+        if samples:
+            space = "" if self.asking.chats else " "
+            texts = [space + sample.answer for sample in samples]
+            encoded = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+            answers = [ids[: self.max_answer_tokens] for ids in encoded]
         spelled = self.spelled(samples)
-        asked = [
-            place
-            for place, ids in enumerate(answers)
-            if ids and prompts[place] is not None and spelled[place] is None
+        order = [
+            index
+            for index, ids in enumerate(answers)
+            if ids and prompts[index] is not None and spelled[index] is None
         ]
-        asked.sort(key=lambda place: len(answers[place]))
-        found = np.full(len(samples), np.nan)
-        for start in range(0, len(asked), self.batch_size):
-            batch = asked[start : start + self.batch_size]
-            pictures = [samples[place].pictures for place in batch] if with_image else None
-            told = [prompts[place] or "" for place in batch]
-            found[batch] = self._asked(told, pictures, [answers[place] for place in batch])
-        return found
+        # Answers of similar length share a batch, which then has little padding.
+        order.sort(key=lambda index: len(answers[index]))
+        logprobs = np.full(len(samples), np.nan)
+        for start in range(0, len(order), self.batch_size):
+            batch = order[start : start + self.batch_size]
+            pictures = [samples[index].pictures for index in batch] if with_image else None
+            logprobs[batch] = self._batch_logprob(
+                [prompts[index] or "" for index in batch],
+                pictures,
+                [answers[index] for index in batch],
+            )
+        return logprobs
 
     def spelled(self, samples: Sequence[Illustrated]) -> list[str | None]:
-        """The token of the model's own that each sample's texts spell; None where there is none."""
+        """Return the reserved token that each sample's texts spell; None where there is none."""
         return [
             self.reserved.first(
-                [part for _, said in one.turns for part in said.split(IMAGE_MARK)] + [one.answer]
+                [part for _, content in sample.turns for part in content.split(IMAGE_MARK)]
+                + [sample.answer]
             )
-            for one in samples
+            for sample in samples
         ]
 
-    def _asked(
+    def _batch_logprob(
         self,
         prompts: Sequence[str],
         pictures: Sequence[Sequence[Image]] | None,
         answers: Sequence[list[int]],
     ) -> Doubles:
-        """Log-probabilities (n,); where one prompt is refused, each is asked alone and that NaN."""
+        """Return log-probabilities (n,), NaN for a prompt that the processor refuses.
+
+        A refusal is for a whole batch, whose prompts are then tried one by one.
+        """
         try:
             inputs = self.asking.inputs(prompts, pictures)
         except ValueError as error:
@@ -179,37 +192,26 @@ class ImageTextLikelihood:
                 logger.warning("not scored: %s", " ".join(str(error).split()))
                 return np.array([np.nan])
             alone = [
-                self._asked([prompt], pictures and [pictures[place]], [answers[place]])
-                for place, prompt in enumerate(prompts)
+                self._batch_logprob([prompt], pictures and [pictures[index]], [answers[index]])
+                for index, prompt in enumerate(prompts)
             ]
             return np.concatenate(alone)
-        return self._logprob(inputs, answers)
-
-    def _answers(self, texts: Sequence[str]) -> list[list[int]]:
-        """Tokens of answers, their beginnings where they are long."""
-        if not texts:
-            return []
-        words = [text if self.asking.chats else f" {text}" for text in texts]
-        encoded = self.tokenizer(words, add_special_tokens=False)["input_ids"]
-        return [ids[: self.max_answer_tokens] for ids in encoded]
-
-    def _logprob(self, inputs: dict[str, Any], answers: Sequence[list[int]]) -> Doubles:
         width = inputs["input_ids"].shape[1]
         spans = [(width, width + len(ids)) for ids in answers]
-        return -self.head.losses(self.asking.on_device(self._followed(inputs, answers)), spans)
+        return -self.head.losses(self.asking.on_device(self._append(inputs, answers)), spans)
 
-    def _followed(self, inputs: dict[str, Any], answers: Sequence[list[int]]) -> dict[str, Any]:
-        """Inputs with answers after the prompts: whatever is as long as a prompt grows by them."""
+    def _append(self, inputs: dict[str, Any], answers: Sequence[list[int]]) -> dict[str, Any]:
+        """Return inputs with answers after the prompts; every input of a prompt's shape grows."""
         import torch
 
         shape = inputs["input_ids"].shape
         longest = max(len(ids) for ids in answers)
         tail = torch.full((shape[0], longest), int(self.tokenizer.pad_token_id))
-        shown = torch.zeros_like(tail)
+        mask = torch.zeros_like(tail)
         for row, ids in enumerate(answers):
             tail[row, : len(ids)] = torch.tensor(ids)
-            shown[row, : len(ids)] = 1
-        tails = {"input_ids": tail, "attention_mask": shown}
+            mask[row, : len(ids)] = 1
+        tails = {"input_ids": tail, "attention_mask": mask}
         return {
             name: torch.cat([value, tails.get(name, torch.zeros_like(tail)).to(value.dtype)], 1)
             if value.shape == shape
@@ -219,22 +221,22 @@ class ImageTextLikelihood:
 
 
 def _parts(content: str, with_image: bool) -> list[dict[str, str]]:
-    """A turn as a chat template takes it: its pictures and texts in order."""
-    found: list[dict[str, str]] = []
-    for place, text in enumerate(content.split(IMAGE_MARK)):
-        if place and with_image:
-            found.append({"type": "image"})
+    """Return the pictures and texts of a turn in order, as a chat template takes them."""
+    parts: list[dict[str, str]] = []
+    for index, text in enumerate(content.split(IMAGE_MARK)):
+        if index and with_image:
+            parts.append({"type": "image"})
         if text.strip():
-            found.append({"type": "text", "text": text.strip()})
-    return found
+            parts.append({"type": "text", "text": text.strip()})
+    return parts
 
 
 def marked(turns: Sequence[Turn], pictures: int) -> tuple[Turn, ...]:
-    """Turns with one mark a picture: where they stand, if their number is right, else first."""
-    standing = [(role, MARKER.sub(IMAGE_MARK, content).strip()) for role, content in turns]
-    if sum(content.count(IMAGE_MARK) for _, content in standing) == pictures:
-        return tuple(standing)
+    """Return turns with one mark per picture: as in the text if their number fits, else first."""
+    unchanged = [(role, MARKER.sub(IMAGE_MARK, content).strip()) for role, content in turns]
+    if sum(content.count(IMAGE_MARK) for _, content in unchanged) == pictures:
+        return tuple(unchanged)
     bare = [(role, MARKER.sub("", content).strip()) for role, content in turns]
-    asks = [role for role, _ in bare].index("user")
-    bare[asks] = ("user", IMAGE_MARK * pictures + bare[asks][1])
+    question = [role for role, _ in bare].index("user")
+    bare[question] = ("user", IMAGE_MARK * pictures + bare[question][1])
     return tuple(bare)

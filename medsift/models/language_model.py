@@ -1,15 +1,16 @@
-"""Define a loaded language model: its weights, and the tokenizer or processor that feeds them."""
+"""Define a loaded language model: its weights, and its tokenizer or processor."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from medsift.config import Config
 
 Precision = Literal["auto", "float32", "bfloat16"]
-"""Arithmetic of a model; `auto` is what its weights are stored in, on every device."""
+"""Number format of a model's arithmetic; `auto` is the one that its weights are stored in."""
 
 UNBOUNDED: Final = 1 << 30
 
@@ -25,7 +26,7 @@ class LanguageModel:
 
     @property
     def context(self) -> int:
-        """Most tokens of a sequence; `UNBOUNDED` where the model names no limit."""
+        """The most tokens of a sequence; `UNBOUNDED` where the model names no limit."""
         return int(getattr(self.model.config, "max_position_embeddings", None) or UNBOUNDED)
 
 
@@ -43,12 +44,13 @@ class ModelConfig(Config):
     """Settings of a model; subclasses add a `kind: Literal[...]` tag, the identity and `build`."""
 
     dtype: Precision = "auto"
-    """Arithmetic; part of the identity, as bfloat16 moves every number a little."""
+    """Number format of the arithmetic; `auto` is the one that the weights are stored in. It is part
+    of the identity, as bfloat16 changes every number a little."""
 
     def fingerprint(self) -> str:
-        """Identity of the model: equal settings and weights, equal digest.
+        """Return the identity of the model, without loading it: of its settings and weights.
 
-        Does not load it. Raises ModelError when it cannot be loaded.
+        Raises ModelError when the model cannot be loaded.
         """
         raise NotImplementedError
 
@@ -62,21 +64,22 @@ class LanguageModelConfig(ModelConfig):
 
 
 def best_device() -> str:
-    """`cuda` where torch sees a GPU, else `cpu`."""
+    """Return `cuda` where torch can use a GPU, else `cpu`."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def quietly(load: Callable[[], Any]) -> Any:
-    """What `load` gives, without transformers' bars and advice on the terminal."""
+@contextmanager
+def silence_transformers() -> Iterator[None]:
+    """Keep the progress bars and advice of transformers off the terminal inside the block."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        return load()
+        yield
     finally:
         logging.set_verbosity(level)
         if bars:

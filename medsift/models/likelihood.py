@@ -1,9 +1,9 @@
 """Compute how likely answers are under a language model: mean negative log-likelihood.
 
-Sequences are padded on the right, to a length that only their own decides: later tokens never
-reach earlier ones, so no mask is needed. On a CPU, where each batch runs on one thread, a loss is
-bitwise the same whatever the batch around it and however many threads there are. On a GPU kernels
-are chosen by a batch's shape; losses then agree to some 1e-5 of themselves.
+Sequences are padded on the right, to a length that depends on their own length only: later tokens
+never influence earlier ones, so no mask is needed. On a CPU, where each batch runs on one thread, a
+loss is bitwise the same in any batch and with any number of threads. On a GPU kernels are chosen by
+a batch's shape; losses then agree to a relative 1e-5.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import torch
 
 
-# On a CPU small batches stay in its cache; on a GPU the logits of 150,000 words must fit.
+# On a CPU small batches fit into its cache; on a GPU the logits of 150,000 words must fit.
 CPU_TOKENS: Final = 512
 GPU_TOKENS: Final = 8192
 LENGTH_STEP: Final = 8
@@ -36,10 +36,10 @@ LEAST_ROWS: Final = 16
 
 
 class AnswerHead:
-    """Losses of chosen tokens; the model's output layer works at their places alone.
+    """Compute losses of chosen tokens; the output layer is evaluated at their positions only.
 
-    Most of a sequence is prompt, and logits are as wide as the vocabulary. What a model does to
-    its logits afterwards (scales, caps) still happens. Safe to use from several threads.
+    Most of a sequence is prompt, and logits are as wide as the vocabulary. Scales and caps that a
+    model applies to its logits are still applied. Safe to use from several threads.
     """
 
     def __init__(self, model: Any) -> None:
@@ -51,11 +51,16 @@ class AnswerHead:
                 code="model_unsuitable",
             )
         self.model = model
-        self.here = threading.local()
-        layer.register_forward_pre_hook(self._cut)
+        self.local = threading.local()
+
+        def cut(layer: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+            chosen = getattr(self.local, "chosen", None)
+            return None if chosen is None else (inputs[0][chosen].unsqueeze(0), *inputs[1:])
+
+        layer.register_forward_pre_hook(cut)
 
     def losses(self, inputs: dict[str, Any], spans: Sequence[tuple[int, int]]) -> Doubles:
-        """Mean -log p (b,) of the tokens `ids[row, start:stop]`, one non-empty span a row."""
+        """Return the mean -log p (b,) of `ids[row, start:stop]`, a non-empty span for each row."""
         import torch
 
         rows, places = _positions(spans)
@@ -66,27 +71,23 @@ class AnswerHead:
             chosen = logits.gather(1, ids[row, place].unsqueeze(1)).squeeze(1)
             losses = (logits.logsumexp(dim=1) - chosen).double().cpu().numpy()
         counts = np.array([stop - start for start, stop in spans])
-        asked = int(counts.sum())
-        total = np.bincount(rows[:asked], losses[:asked], minlength=len(spans))
+        unpadded = int(counts.sum())
+        total = np.bincount(rows[:unpadded], losses[:unpadded], minlength=len(spans))
         mean: Doubles = total.astype(np.float64) / counts
         return mean
 
     @contextmanager
     def only(self, row: torch.Tensor, place: torch.Tensor) -> Iterator[None]:
-        """Within, this thread's logits are (1, n, words): those of n places."""
-        self.here.chosen = row, place
+        """Compute only the logits (1, n, words) of n positions on this thread, inside the block."""
+        self.local.chosen = row, place
         try:
             yield
         finally:
-            self.here.chosen = None
-
-    def _cut(self, layer: Any, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        chosen = getattr(self.here, "chosen", None)
-        return None if chosen is None else (given[0][chosen].unsqueeze(0), *given[1:])
+            self.local.chosen = None
 
 
 class AnswerLikelihood:
-    """Answer losses under a language model; `batch_tokens` bounds a batch, padding included."""
+    """Compute answer losses; `batch_tokens` limits a batch, padding included."""
 
     def __init__(self, language: LanguageModel, batch_tokens: int | None = None) -> None:
         import torch
@@ -98,51 +99,48 @@ class AnswerLikelihood:
         self.pool = single_threaded_pool(torch.get_num_threads()) if on_cpu else None
 
     def losses(self, sequences: Sequence[Tokens]) -> Doubles:
-        """Mean -log p (n,) in nats of each sequence's tokens from its `start` (>= 1) on.
+        """Return the mean -log p (n,) in nats of each sequence's tokens from `start` (>= 1) on.
 
-        The sum over an answer's tokens of -log p(token | all before it), over their number; NaN
-        for an answer without tokens.
+        This is the sum over an answer's tokens of -log p(token | all before it), divided by their
+        number; NaN for an answer without tokens.
         """
-        found = np.full(len(sequences), np.nan)
-        batches = self._batches(sequences)
-        members = [[sequences[place] for place in batch] for batch in batches]
+        lengths = [self._padded(sequence) for sequence in sequences]
+        answered = [row for row, tokens in enumerate(sequences) if len(tokens.ids) > tokens.start]
+        # The longest batches start first, so that no thread is left with one at the end.
+        answered.sort(key=lambda row: -lengths[row])
+        batches: list[list[int]] = []
+        for length, group in groupby(answered, lambda row: lengths[row]):
+            rows, size = list(group), max(1, self.batch_tokens // length)
+            batches += [rows[start : start + size] for start in range(0, len(rows), size)]
+        members = [[sequences[row] for row in batch] for batch in batches]
         run = map if self.pool is None else self.pool.map
-        for batch, losses in zip(batches, run(self._batch, members), strict=True):
-            found[batch] = losses
-        return found
+        losses = np.full(len(sequences), np.nan)
+        for batch, of_batch in zip(batches, run(self._batch_losses, members), strict=True):
+            losses[batch] = of_batch
+        return losses
 
-    def _batches(self, sequences: Sequence[Tokens]) -> list[list[int]]:
-        """Places of sequences that are padded to one length, longest first."""
-        lengths = [self._padded(one) for one in sequences]
-        asked = [place for place, one in enumerate(sequences) if len(one.ids) > one.start]
-        asked.sort(key=lambda place: -lengths[place])
-        batches = []
-        for length, group in groupby(asked, lambda place: lengths[place]):
-            alike, size = list(group), max(1, self.batch_tokens // length)
-            batches += [alike[start : start + size] for start in range(0, len(alike), size)]
-        return batches
+    def _padded(self, sequence: Tokens) -> int:
+        length = len(sequence.ids)
+        return min(padded_length(length), max(self.language.context, length))
 
-    def _padded(self, one: Tokens) -> int:
-        return min(padded_length(len(one.ids)), max(self.language.context, len(one.ids)))
-
-    def _batch(self, sequences: Sequence[Tokens]) -> Doubles:
+    def _batch_losses(self, sequences: Sequence[Tokens]) -> Doubles:
         import torch
 
         ids = np.zeros((len(sequences), self._padded(sequences[0])), np.int64)
-        for row, one in enumerate(sequences):
-            ids[row, : len(one.ids)] = one.ids
-        given = {"input_ids": torch.from_numpy(ids).to(self.language.device)}
-        return self.head.losses(given, [(one.start, len(one.ids)) for one in sequences])
+        for row, sequence in enumerate(sequences):
+            ids[row, : len(sequence.ids)] = sequence.ids
+        inputs = {"input_ids": torch.from_numpy(ids).to(self.language.device)}
+        return self.head.losses(inputs, [(tokens.start, len(tokens.ids)) for tokens in sequences])
 
 
 def padded_length(length: int) -> int:
-    """The next multiple of 8, from 129 on of 16, from 257 on of 32, and so on."""
+    """Return the next multiple of 8, above 128 of 16, above 256 of 32, and so on."""
     step = max(LENGTH_STEP, 1 << max(0, (length - 1).bit_length() - 4))
     return -(-length // step) * step
 
 
 def _positions(spans: Sequence[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row and place (n) of every token of some spans, the last repeated up to LEAST_ROWS."""
+    """Return row and position (n) of every token of the spans, the last repeated to LEAST_ROWS."""
     rows = np.repeat(np.arange(len(spans)), [stop - start for start, stop in spans])
     places = np.concatenate([np.arange(start, stop) for start, stop in spans])
     short = (0, max(0, LEAST_ROWS - len(rows)))

@@ -1,9 +1,8 @@
-"""Any model that transformers can load: a folder, or a name on the hub. Safetensors only."""
+"""Load any model that transformers supports, from a folder or the hub; safetensors only."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -17,7 +16,7 @@ from medsift.models.language_model import (
     LanguageModelConfig,
     ModelConfig,
     best_device,
-    quietly,
+    silence_transformers,
 )
 from medsift.models.weight_files import file_digest
 
@@ -28,40 +27,46 @@ DAMAGE: Final = (OSError, RuntimeError, ValueError, KeyError, TypeError, Attribu
 
 
 class PretrainedConfig(ModelConfig):
-    """Where a transformers model comes from. Code that a model brings along is never run."""
+    """Settings of a transformers model. Code that comes with a model is never run."""
 
     kind: Literal["transformers"] = "transformers"
     model: str = Field(min_length=1)
     """Folder of a saved model, or `owner/name` on the hub."""
     revision: str | None = None
-    """Branch, tag or commit on the hub; only for names."""
+    """Branch, tag or commit on the hub, by default the main branch; only for names."""
 
     def fingerprint(self) -> str:
-        """Identity: digests of a folder's files, or name and commit on the hub.
+        """Return the identity: digests of a folder's files, or name and commit on the hub.
 
         Raises ModelError where there is no such folder, or the hub and its cache know no such name.
         """
         folder = _folder(self)
-        identity: Any = _digests(folder) if folder else [self.model, _commit(self)]
+        identity: Any = [self.model, _commit(self)]
+        if folder:
+            files = sorted(path for path in folder.glob("*") if path.suffix in IDENTITY_SUFFIXES)
+            identity = [[path.name, file_digest(path)] for path in files]
         return records.fingerprint([self.kind, self.dtype, identity])
 
     def architecture(self) -> Any:
-        """The model's own config, read without its weights. Raises ModelError."""
+        """Return the model's own config, read without its weights. Raises ModelError."""
         from transformers import AutoConfig
 
         place, source = self._source()
         try:
-            return quietly(lambda: AutoConfig.from_pretrained(place, **source))
+            with silence_transformers():
+                return AutoConfig.from_pretrained(place, **source)
         except DAMAGE as error:
             words = " ".join(str(error).split())[:300]
             raise ModelError(
-                f"cannot read the config of model {self.model!r}: {words}", code="model_unloadable"
+                f"cannot read the config of model {self.model!r}: {words}",
+                code="model_unloadable",
+                model=self.model,
             ) from error
 
     def _source(self) -> tuple[str, dict[str, Any]]:
-        """Folder or name, and how it is fetched. Raises ModelError.
+        """Return folder or name, and the options to load it with. Raises ModelError.
 
-        From here on transformers also knows the architecture that is ours.
+        Our own architecture is registered with transformers first.
         """
         from medsift.models.image_grid import register
 
@@ -73,33 +78,43 @@ class PretrainedConfig(ModelConfig):
     def _load(
         self, model_class: Any, tokenizer_class: Any, **settings: Any
     ) -> tuple[Any, Any, str]:
-        """Model, made with further `settings`, tokenizer or processor, and device.
+        """Load model and tokenizer or processor, and return them with the device.
 
-        Raises ModelError.
+        `settings` are further options of the model. Raises ModelError.
         """
         from safetensors import SafetensorError
 
         (place, source), device = self._source(), best_device()
         try:
-            model, told = quietly(
-                lambda: model_class.from_pretrained(
+            with silence_transformers():
+                model, report = model_class.from_pretrained(
                     place,
-                    dtype=_dtype(self.dtype),
+                    dtype=self.dtype,
                     use_safetensors=True,
                     output_loading_info=True,
                     **source,
                     **settings,
                 )
-            )
-            tokenizer = quietly(lambda: tokenizer_class.from_pretrained(place, **source))
+                tokenizer = tokenizer_class.from_pretrained(place, **source)
         except (SafetensorError, ImportError, *DAMAGE) as error:
             words = " ".join(str(error).split())[:300]
             raise ModelError(
                 f"cannot load model {self.model!r} with transformers: {words}; name a folder with "
                 "config.json, safetensors weights and tokenizer, or such a model on the hub",
                 code="model_unloadable",
+                model=self.model,
             ) from error
-        _check_complete(self.model, told)
+        # transformers would fill missing weights with random numbers.
+        absent = sorted(report["missing_keys"])
+        if absent:
+            raise ModelError(
+                f"the weights of model {self.model!r} lack {len(absent)} tensors, the first is "
+                f"{absent[0]}; name a model with all of them: one saved for this use, not a part "
+                "of another",
+                code="model_unloadable",
+                model=self.model,
+                tensor=absent[0],
+            )
         return model.eval().to(device), tokenizer, device
 
 
@@ -125,52 +140,29 @@ class ImageTextModelConfig(PretrainedConfig):
         return ImageTextModel(self.model, model, processor, device)
 
 
-def _check_complete(name: str, told: Mapping[str, Any]) -> None:
-    """Refuse weights that transformers would make up at random. Raises ModelError."""
-    absent = sorted(told["missing_keys"])
-    if absent:
-        raise ModelError(
-            f"the weights of model {name!r} lack {len(absent)} tensors, the first is {absent[0]}; "
-            "name a model with all of them: one saved for this use, not a part of another",
-            code="model_unloadable",
-        )
-
-
-def _dtype(name: str) -> Any:
-    import torch
-
-    return {"auto": "auto", "float32": torch.float32, "bfloat16": torch.bfloat16}[name]
-
-
 def _folder(config: PretrainedConfig) -> Path | None:
-    """The folder that holds the model, None for a name on the hub. Raises ModelError."""
+    """Return the folder of the model, or None for a name on the hub. Raises ModelError."""
     path = Path(config.model).expanduser()
     if is_hub_name(config.model):
         return None
-    held = {file.suffix for file in path.glob("*")} if path.is_dir() else set()
-    if WEIGHTS not in held or not (path / "config.json").is_file():
+    if not any(path.glob(f"*{WEIGHTS}")) or not (path / "config.json").is_file():
         raise ModelError(
-            f"no model at {path}; a folder must hold config.json and {WEIGHTS} weights: save one "
-            "there with save_pretrained, or correct `model`",
+            f"no model at {path}; a folder must contain config.json and {WEIGHTS} weights: save "
+            "one there with save_pretrained, or correct `model`",
             code="model_unloadable",
+            model=config.model,
         )
     return path
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether a model is on the hub: it may be a name there, and nothing here is called so."""
-    may_be = not name.startswith((".", "~", os.sep)) and name.count("/") <= 1
-    return may_be and not Path(name).exists()
-
-
-def _digests(folder: Path) -> list[list[str]]:
-    """Name and SHA-256 of the files that make up a local model."""
-    files = sorted(path for path in folder.glob("*") if path.suffix in IDENTITY_SUFFIXES)
-    return [[path.name, file_digest(path)] for path in files]
+    """Return whether a model is named on the hub: the name is valid there and no local path."""
+    is_valid = not name.startswith((".", "~", os.sep)) and name.count("/") <= 1
+    return is_valid and not Path(name).exists()
 
 
 def _commit(config: PretrainedConfig) -> str:
-    """The commit that a name means: asked of the hub, or of its cache where it is not reached.
+    """Return the commit of a name, from the hub, or from its cache where it cannot be reached.
 
     Raises ModelError where neither knows it.
     """
@@ -178,7 +170,7 @@ def _commit(config: PretrainedConfig) -> str:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        # The smallest file there is: what comes back is a folder named after the commit.
+        # The smallest file is enough: the folder that is returned is named after the commit.
         known = snapshot_download(
             config.model, revision=config.revision, allow_patterns=["config.json"]
         )
@@ -186,8 +178,9 @@ def _commit(config: PretrainedConfig) -> str:
         words = " ".join(str(error).split())[:200]
         at = f" at revision {config.revision!r}" if config.revision else ""
         raise ModelError(
-            f"cannot have model {config.model!r}{at}: {words}; check the name and the network, or "
-            "let `model` name a folder that holds config.json and safetensors weights",
+            f"cannot find model {config.model!r}{at}: {words}; check the name and the network, or "
+            "let `model` name a folder with config.json and safetensors weights",
             code="model_unloadable",
+            model=config.model,
         ) from error
     return Path(known).name

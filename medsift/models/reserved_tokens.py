@@ -1,8 +1,8 @@
-"""Tokens that a model reads as structure, and texts that spell one of them.
+"""Find texts that spell a token which a model reads as structure.
 
 A tokenizer does not know who wrote `<|im_end|>`: in a question it ends the turn as the template's
 own does, and a picture's token asks the processor for a picture that is not there. Such a text
-cannot be put to the model as it is.
+cannot be given to the model.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 BRACKETED: Final = re.compile(r"[<\[{(]\S*[>\])}]")
 SIGNS: Final = frozenset("<>[]{}|｜")
-# Tokens that vocabularies keep for text: parts of HTML, and thoughts that answers may hold.
+# Tokens in vocabularies that are text: parts of HTML, and marks of thoughts in answers.
 OF_TEXT: Final = re.compile(
     r"</?(?:table|caption|thead|tbody|tfoot|tr|th|td|h[1-6]|blockquote|sub|sup|code|strong|em|b|i"
     r"|u|ul|ol|li|p|br|think|thinking)/?>"
@@ -24,10 +24,10 @@ OF_TEXT: Final = re.compile(
 class ReservedTokens:
     """The tokens of a tokenizer, and of the processor around it, that no text may spell.
 
-    All that the tokenizer calls special, and of its other added tokens those in brackets; added
-    words (a domain's vocabulary), runs of blanks, HTML and thoughts are text, and so is a plain
-    sign that serves as padding. A text spells a token when it holds it letter by letter, or when
-    the tokenizer reads it as one after its own normalisation.
+    These are all special tokens, and of the other added tokens those in brackets. Added words (a
+    domain's vocabulary), runs of blanks, HTML and thoughts are text, and so is a plain sign that is
+    used as padding. A text spells a token when it contains it letter by letter, or when the
+    tokenizer reads it as one after its own normalisation.
     """
 
     def __init__(self, tokenizer: Any, processor: Any = None) -> None:
@@ -35,34 +35,32 @@ class ReservedTokens:
         self.processor = processor
 
     def spelled(self, texts: Sequence[str]) -> list[str | None]:
-        """The first reserved token that each text spells; None where there is none."""
+        """Return the first reserved token that each text spells; None where there is none."""
         if not texts:
             return []
-        found = [self._written(text) for text in texts]
-        open_places = [place for place, token in enumerate(found) if token is None]
-        if self._ids and open_places:
-            asked = [texts[place] for place in open_places]
-            encoded = self.tokenizer(asked, add_special_tokens=False)["input_ids"]
-            for place, ids in zip(open_places, encoded, strict=True):
-                read = next((one for one in ids if one in self._ids), None)
-                found[place] = None if read is None else self._ids[read]
-        return found
+        matches = [self._pattern.search(text) if self._pattern else None for text in texts]
+        tokens = [None if match is None else match.group() for match in matches]
+        remaining = [index for index, token in enumerate(tokens) if token is None]
+        if self._ids and remaining:
+            batch = [texts[index] for index in remaining]
+            encoded = self.tokenizer(batch, add_special_tokens=False)["input_ids"]
+            for index, ids in zip(remaining, encoded, strict=True):
+                tokens[index] = next(
+                    (self._ids[token] for token in ids if token in self._ids), None
+                )
+        return tokens
 
     def has(self, token: int) -> bool:
-        """Whether a token is one of them."""
+        """Return whether a token id is reserved."""
         return token in self._ids
 
     def first(self, texts: Iterable[str]) -> str | None:
-        """The first reserved token that any of some texts spells."""
+        """Return the first reserved token that any of the texts spells."""
         return next((token for token in self.spelled(list(texts)) if token is not None), None)
-
-    def _written(self, text: str) -> str | None:
-        match = self._pattern.search(text) if self._pattern is not None else None
-        return None if match is None else match.group()
 
     @cached_property
     def _ids(self) -> dict[int, str]:
-        """Reserved tokens by id. Letters that a vocabulary lacks are `unk`, and no mark."""
+        """Reserved tokens by id, without `unk`, as which unknown letters are read."""
         reserved = {
             number: str(token.content)
             for number, token in getattr(self.tokenizer, "added_tokens_decoder", {}).items()
@@ -79,8 +77,14 @@ class ReservedTokens:
     def _pattern(self) -> re.Pattern[str] | None:
         """Any reserved token, the longest first: a token may begin another."""
         unknown = str(self.tokenizer.unk_token or "")
-        marks = {*self._ids.values(), *_of_processor(self.processor)}
-        marks |= {unknown} if _is_mark(unknown, special=True) else set()
+        # A processor replaces these texts by the tokens of a picture, film or sound.
+        attributes = vars(self.processor) if self.processor is not None else {}
+        marks = {
+            str(value)
+            for name, value in attributes.items()
+            if name.endswith("_token") and _is_mark(str(value))
+        }
+        marks |= {*self._ids.values()} | ({unknown} if _is_mark(unknown, special=True) else set())
         ordered = sorted(marks, key=lambda mark: (-len(mark), mark))
         return re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
@@ -89,13 +93,3 @@ def _is_mark(token: str, special: bool = False) -> bool:
     if special:
         return not SIGNS.isdisjoint(token)
     return bool(BRACKETED.fullmatch(token)) and not OF_TEXT.fullmatch(token)
-
-
-def _of_processor(processor: Any) -> set[str]:
-    """Texts that a processor replaces by a picture's, film's or sound's own tokens."""
-    held = vars(processor) if processor is not None else {}
-    return {
-        str(value)
-        for name, value in held.items()
-        if name.endswith("_token") and _is_mark(str(value))
-    }

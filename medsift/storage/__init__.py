@@ -1,1 +1,1 @@
-"""Files of a run: atomic writes, Parquet parts, seals, locks, caches and remote locations."""
+"""Read and write a run's files: atomic writes, Parquet parts, seals, locks, caches, locations."""

@@ -1,7 +1,7 @@
 """Write files and folders that appear complete or not at all.
 
-What is written goes to a hidden name next to its place and is renamed at the end. A writer that is
-killed leaves that hidden name behind, and never half a file.
+A file is written under a hidden name in the same folder and renamed at the end. A writer that is
+killed leaves that hidden file behind, and never half a file under the real name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from uuid import uuid4
 from medsift.errors import StorageError
 
 PARTIAL: Final = ".partial"
-"""How the name of something unfinished ends."""
+"""Suffix of everything unfinished."""
 RUN_DIR: Final = "choose another --run-dir"
 _FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _CLOSED: Final = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
@@ -27,7 +27,7 @@ _CLOSED: Final = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
 
 @contextmanager
 def atomic_file(path: Path, otherwise: str = RUN_DIR, code: str = "disk_refused") -> Iterator[Path]:
-    """Yield a hidden name next to `path`; what was written there becomes `path`.
+    """Yield a hidden name next to `path`; the file written there is renamed to `path`.
 
     Args:
         path: The file, whose folder is made where it is missing. An older one is replaced.
@@ -53,10 +53,10 @@ def atomic_file(path: Path, otherwise: str = RUN_DIR, code: str = "disk_refused"
 def atomic_folder(
     path: Path, otherwise: str = RUN_DIR, code: str = "disk_refused"
 ) -> Iterator[Path]:
-    """Yield a new hidden folder next to `path`; as it is at the end, it becomes `path`.
+    """Yield a new hidden folder next to `path`; at the end it is renamed to `path`.
 
-    An older folder is replaced, for which there is a moment without one. Arguments and errors are
-    those of `atomic_file`.
+    An older folder is removed just before, so that for a moment there is none. Arguments and errors
+    are those of `atomic_file`.
     """
     partial = partial_name(path)
     with named_refusals(path, otherwise, code):
@@ -72,7 +72,7 @@ def atomic_folder(
 
 @contextmanager
 def named_refusals(path: Path, otherwise: str, code: str = "disk_refused") -> Iterator[None]:
-    """Turn what the disk refuses inside the block into a StorageError that names `path`."""
+    """Turn an OSError inside the block into a StorageError that names `path`."""
     try:
         yield
     except OSError as error:
@@ -86,7 +86,7 @@ def named_refusals(path: Path, otherwise: str, code: str = "disk_refused") -> It
 def partial_name(path: Path) -> Path:
     """Return a hidden name next to `path` that no other writer uses.
 
-    It ends in host and process, so that a sweep can tell whether its writer still runs.
+    It ends in host and process, so that a clean-up can find out whether the writer still runs.
     """
     writer = f"{socket.gethostname()}.{os.getpid()}"
     return path.with_name(f".{path.name}.{uuid4().hex}.{writer}{PARTIAL}")

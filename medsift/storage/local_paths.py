@@ -1,4 +1,4 @@
-"""Places that are written to: folders of a disk, never URLs, which would become folder names."""
+"""Refuse URLs where a folder on a disk is needed: Path would make a folder name of them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ URL: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/{1,2}")
 
 
 def url_of(place: object) -> str | None:
-    """The URL that a path or text was written as, or None where it is a place on a disk."""
+    """Return the URL that a path or text was written as, or None where it is a path on a disk."""
     text = str(place)
-    found = URL.match(text) if isinstance(place, str | Path) else None
-    return None if found is None else f"{found[1]}://{text[found.end() :]}"
+    match = URL.match(text) if isinstance(place, str | Path) else None
+    return None if match is None else f"{match[1]}://{text[match.end() :]}"
 
 
-def refusal(url: str) -> str:
-    """Why a URL cannot represent a folder here, and what can."""
+def _refusal(url: str) -> str:
+    """Return why a URL cannot be used here, and what can."""
     return (
         f"{url!r} is a URL: runs, caches and outputs are written to a folder of a disk, which all "
         "nodes of a cluster share; name one"
@@ -34,7 +34,7 @@ def refusal(url: str) -> str:
 def _on_disk(value: Any) -> Any:
     url = url_of(value)
     if url is not None:
-        raise ValueError(refusal(url))
+        raise ValueError(_refusal(url))
     return value
 
 
@@ -42,7 +42,7 @@ def require_local(place: Path) -> None:
     """Raise UsageError for a path that was written as a URL."""
     url = url_of(place)
     if url is not None:
-        raise UsageError(refusal(url), code="path_not_local")
+        raise UsageError(_refusal(url), code="path_not_local", path=url)
 
 
 LocalPath = Annotated[Path, BeforeValidator(_on_disk)]
@@ -50,20 +50,20 @@ LocalPath = Annotated[Path, BeforeValidator(_on_disk)]
 
 
 def with_local_paths(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`command` as it is, but for one line of refusal where a path among its arguments is a URL.
+    """Return `command` so that it refuses a URL among the paths of its arguments in one line.
 
-    Raises:
-        UsageError: naming the argument.
+    It then raises UsageError, which names the argument.
     """
 
     @wraps(command)
     def checked(*args: Any, **options: Any) -> Any:
         for name, value in options.items():
-            for one in value if isinstance(value, list | tuple) else (value,):
-                url = url_of(one) if isinstance(one, Path) else None
+            for item in value if isinstance(value, list | tuple) else (value,):
+                url = url_of(item) if isinstance(item, Path) else None
                 if url is not None:
+                    option = f"--{name.replace('_', '-')}"
                     raise UsageError(
-                        f"--{name.replace('_', '-')}: {refusal(url)}", code="path_not_local"
+                        f"{option}: {_refusal(url)}", code="path_not_local", option=option, path=url
                     )
         return command(*args, **options)
 

@@ -1,4 +1,4 @@
-"""Open files by local path or URL, behind the same few calls."""
+"""Open files by local path or URL with the same few functions."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ SPECIAL: Final = {
 
 
 def scheme(location: str) -> str:
-    """The URL scheme of a location in lower case, empty for a path."""
+    """Return the URL scheme of a location in lower case, empty for a path."""
     head, mark, _ = location.partition("://")
     return head.lower() if mark and head.replace("+", "").isalnum() else ""
 
 
 def is_remote(location: str) -> bool:
-    """Whether a location is a URL of an object store rather than a local file."""
+    """Return whether a location is a URL of an object store rather than a local file."""
     return scheme(location) not in ("", "file")
 
 
 def local_path(location: str) -> Path:
-    """The path of a local location, which may be written as a ``file://`` URL."""
+    """Return the path of a local location, which may be written as a ``file://`` URL."""
     if scheme(location) == "file":
         return Path(unquote(urlsplit(location).path))
     return Path(location)
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """The pyarrow filesystem of a remote URL and the path inside it.
+    """Return the pyarrow filesystem of a remote URL and the path inside it.
 
     ``?endpoint_override=…&scheme=…&region=…`` choose an S3 server; without them the environment's
     AWS_ENDPOINT_URL does. Raises InputError for a scheme that pyarrow does not serve.
@@ -57,13 +57,13 @@ def filesystem(url: str) -> tuple[Any, str]:
             + ", ".join(f"{name}://" for name in REMOTE),
             code="location_unsupported",
         )
-    return _connect(
-        parts.scheme.lower(), parts.netloc, _query(parts.scheme.lower(), parts.query)
-    ), (parts.netloc + parts.path).rstrip("/")
+    kind = parts.scheme.lower()
+    store = _connect(kind, parts.netloc, _query(kind, parts.query))
+    return store, (parts.netloc + parts.path).rstrip("/")
 
 
 def refuse_secrets(location: str) -> str:
-    """`location`; raises InputError, without saying it, when it holds a user and a password."""
+    """Return `location`; raise InputError, without printing it, if it has a user and password."""
     if SECRET.search(location):
         raise InputError(
             f"{without_secrets(location)!r} holds credentials, which a recipe and its results would"
@@ -74,34 +74,40 @@ def refuse_secrets(location: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """`text` with the user and password of every URL in it hidden."""
+    """Return `text` with the user and password of every URL in it hidden."""
     return SECRET.sub(r"\1***@", text)
 
 
 def with_query(url: str, like: str) -> str:
-    """`url` with the query of the URL `like`: files of one store share its endpoint."""
+    """Return `url` with the query of the URL `like`: files of one store share its endpoint."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(query=urlsplit(like).query))
 
 
 def without_query(url: str) -> str:
-    """`url` up to its query."""
+    """Return `url` without its query."""
     return urlunsplit(urlsplit(url)._replace(query=""))
 
 
 def open_input(location: str) -> Any:
     """Open a location for reading, with ``seek`` and ``read``, as a binary file.
 
-    A pipe, a device or a socket is refused unopened: it may give bytes without end, or none ever.
-
-    Raises FileNotFoundError when it is not there and StorageError when the store refuses.
+    Raises FileNotFoundError when it is not there and StorageError when the store refuses, or for a
+    pipe, a device or a socket, which may give bytes without end, or none ever.
     """
     try:
         if is_remote(location):
             store, path = filesystem(location)
             return store.open_input_file(path)
         local = local_path(location)
-        _require_regular(local)
+        mode = local.stat().st_mode
+        for is_special, kind in SPECIAL.items():
+            if is_special(mode):
+                raise StorageError(
+                    f"{str(local)!r} is a {kind}, not a file; remove it from the data",
+                    code="not_a_file",
+                    path=str(local),
+                )
         return local.open("rb")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError) as error:
         raise FileNotFoundError(f"no file at {location!r}") from error
@@ -109,20 +115,11 @@ def open_input(location: str) -> Any:
         raise StorageError(f"cannot read {location!r}: {error}", code="file_unreadable") from error
 
 
-def _require_regular(path: Path) -> None:
-    """Raise StorageError for a special file; a folder is left to the call that opens it."""
-    mode = path.stat().st_mode
-    for special, kind in SPECIAL.items():
-        if special(mode):
-            raise StorageError(
-                f"{str(path)!r} is a {kind}, not a file; remove it from the data", code="not_a_file"
-            )
-
-
 def _query(kind: str, query: str) -> str:
+    """Return a URL's query with the defaults of this environment."""
     settings = dict(parse_qsl(query))
     if kind in GOOGLE:
-        # Its client would ask an unreachable server again for a quarter of an hour.
+        # Its client would retry an unreachable server for a quarter of an hour.
         settings.setdefault("retry_limit_seconds", GIVEN_UP_AFTER)
         return urlencode(settings)
     endpoint = os.environ.get("AWS_ENDPOINT_URL")

@@ -1,4 +1,4 @@
-"""Lock files: opened without following a link or waiting for a pipe, and never emptied."""
+"""Open lock files without following a link, waiting for a pipe or emptying them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ NEVER_FOLLOWED = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def open_lock(path: Path) -> IO[bytes]:
-    """Open a lock file for `flock`, made if need be; what stands in it is left as it is.
+    """Open a lock file for `flock`; it is created where it is missing, and its content stays.
 
-    A run directory may come from anyone: a link in the lock's place would name a file outside,
-    and the opening of a pipe would wait for ever. Raises OSError for both, as for any refusal.
+    A run directory may come from anyone: a link of that name would point to a file outside, and
+    opening a pipe would wait for ever. Raises OSError for both, as for any refusal.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | NEVER_FOLLOWED, 0o666)
     if not stat.S_ISREG(os.fstat(handle).st_mode):

@@ -1,7 +1,7 @@
-"""Parquet on disk: parts that appear completely or not at all, and folders of parts read as one.
+"""Write Parquet parts that appear completely or not at all, and read a folder of them as one table.
 
-Every page carries a checksum that is verified when it is read: a flipped bit is an error that names
-the file, never another value.
+Every page has a checksum that is verified when it is read: a flipped bit is an error that names the
+file, never another value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from medsift.errors import StorageError
 from medsift.storage.atomic import atomic_file
 
 CHECKED: Final[dict[str, Any]] = {"compression": "zstd", "write_page_checksum": True}
-"""How every Parquet file of ours is written."""
+"""The options of every Parquet file that MedSift writes."""
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -30,10 +30,7 @@ def write_table(table: pa.Table, path: Path) -> None:
 def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> int:
     """Stream tables of one schema into one Parquet file, atomically; return its rows."""
     rows = 0
-    with (
-        atomic_file(path) as partial,
-        pq.ParquetWriter(partial, schema, **CHECKED) as writer,
-    ):
+    with atomic_file(path) as partial, pq.ParquetWriter(partial, schema, **CHECKED) as writer:
         for table in tables:
             writer.write_table(table.cast(schema))
             rows += table.num_rows
@@ -47,12 +44,12 @@ def write_json(value: Mapping[str, Any], path: Path) -> None:
 
 
 def parts(folder: Path) -> list[Path]:
-    """The Parquet parts of a folder, in order; none where it does not exist."""
+    """Return the Parquet parts of a folder, in order; none where it does not exist."""
     return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
 
 
 def count_rows(folder: Path) -> int:
-    """Rows in a folder of parts, read from their footers. Raises StorageError for a damaged one."""
+    """Count the rows of a folder's parts from their footers. Raises StorageError for damage."""
     rows = 0
     for path in parts(folder):
         with undamaged(path):
@@ -61,7 +58,7 @@ def count_rows(folder: Path) -> int:
 
 
 def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """One part, or all parts of a folder, its pages verified. Raises StorageError for damage."""
+    """Read one part, or all parts of a folder, verified. Raises StorageError for damage."""
     names = None if columns is None else list(columns)
     with undamaged(path):
         return pq.read_table(
@@ -71,28 +68,29 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 @contextmanager
 def undamaged(path: Path) -> Iterator[None]:
-    """Name the file in whatever Arrow raises about it, as StorageError."""
+    """Turn an error of Arrow inside the block into a StorageError that names the file."""
     try:
         yield
     except (OSError, pa.ArrowException) as error:
         raise StorageError(
             f"{path} is damaged or gone: {' '.join(str(error).split())}; run the same "
-            "`medsift curate` again, which notices that and works its stage again",
+            "`medsift curate` again, which notices that and runs its stage again",
             code="stage_damaged",
+            path=str(path),
         ) from error
 
 
 def read_tables(
     folder: Path, schema: pa.Schema, columns: Sequence[str] | None = None
 ) -> Iterator[pa.Table]:
-    """One table a part, cast to `schema` (or the named columns of it)."""
+    """Yield one table per part, cast to `schema` or to the named columns of it."""
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
     for path in parts(folder):
         yield read_part(path, wanted.names).cast(wanted)
 
 
 def read_folder(folder: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
-    """All parts of a folder as one table; an empty one where there are none."""
+    """Read all parts of a folder as one table; an empty one where there are none."""
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
     tables = list(read_tables(folder, schema, columns))
     return pa.concat_tables(tables) if tables else wanted.empty_table()

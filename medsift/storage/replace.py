@@ -1,4 +1,4 @@
-"""A file that is replaced completely or not at all, while readers keep the old one."""
+"""Replace a file completely or not at all, while readers keep the old one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 
 from medsift.storage.atomic import named_refusals
 from medsift.storage.lock_file import open_lock
+from medsift.storage.seals import sync
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a new name next to `path`; on success what was written there becomes `path`.
+    """Yield a new name next to `path`; on success the file written there is renamed to `path`.
 
     A lock file makes a second writer wait. Leftovers of a killed writer are removed. On any
     failure the new file is removed and `path` is as it was. Raises StorageError when the disk
@@ -29,30 +30,21 @@ def replacing(path: Path) -> Iterator[Path]:
             _sweep(path)
             try:
                 yield partial
-                _settle(partial, path)
+                # The bytes before the name: after a power cut the name never means half a file.
+                sync(partial)
+                partial.replace(path)
+                sync(path.parent)
             finally:
                 _sweep(path)
 
 
 def spill_folder(partial: Path) -> Path:
-    """Where a writer of `partial` may spill; removed with it."""
+    """Return the folder where the writer of `partial` may spill; it is removed with `partial`."""
     return partial.with_name(f"{partial.name}.spill")
 
 
-def _settle(partial: Path, path: Path) -> None:
-    """Bring the file to the disk, then give it its name."""
-    for target, rename in ((partial, True), (path.parent, False)):
-        handle = os.open(target, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        if rename:
-            target.replace(path)
-
-
 def _sweep(path: Path) -> None:
-    """Remove partial files of `path`: whoever holds the lock is the only writer."""
+    """Remove unfinished files of `path`; the process with the lock is the only writer."""
     for leftover in path.parent.iterdir():
         name = leftover.name.removeprefix(f"{path.name}.")
         if name == leftover.name or ".partial" not in name:

@@ -1,4 +1,4 @@
-"""One writer at a time in a run directory."""
+"""Lock a run directory, so that only one process writes to it at a time."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def claimed(run_dir: Path, *, wait: bool = False, what: str = "run or selection") -> Iterator[None]:
-    """Hold a run directory, made if need be; the claim ends with the process, however it ends.
+    """Lock a run directory inside the block; it is created where it is missing.
 
-    With `wait`, a directory that another process holds is waited for. `what` is at work in it.
+    The lock ends with the process, however that ends. With `wait`, a directory that another process
+    has locked is waited for. `what` names the work in messages.
 
     Raises:
-        UsageError: another process holds it and `wait` is off, or it cannot be a run directory.
+        UsageError: another process has locked it and `wait` is off, or it cannot be used.
         StorageError: the disk refuses.
     """
     require_local(run_dir)
     if "?" in str(run_dir.absolute()):
         # DuckDB looks for the log of a database "a?b/m.duckdb" under "a.wal?b/m.duckdb".
         raise UsageError(
-            f"{str(run_dir)!r} holds a question mark, under which DuckDB keeps no database; "
+            f"{str(run_dir)!r} contains a question mark, where DuckDB cannot keep a database; "
             "choose another --run-dir",
             code="run_directory_unusable",
             path=str(run_dir),
@@ -51,19 +52,16 @@ def claimed(run_dir: Path, *, wait: bool = False, what: str = "run or selection"
             path=str(run_dir),
         ) from error
     with lock:
-        _hold(lock.fileno(), run_dir, wait, what)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if not wait:
+                raise UsageError(
+                    f"another {what} is at work in {run_dir}: wait for it, or choose another "
+                    "--run-dir",
+                    code="run_directory_busy",
+                    path=str(run_dir),
+                ) from error
+            logger.warning("another %s is at work in %s: waiting for it", what, run_dir)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _hold(lock: int, run_dir: Path, wait: bool, what: str) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        if not wait:
-            raise UsageError(
-                f"another {what} is at work in {run_dir}: wait for it, or choose another --run-dir",
-                code="run_directory_busy",
-                path=str(run_dir),
-            ) from error
-        logger.warning("another %s is at work in %s: waiting for it", what, run_dir)
-        fcntl.flock(lock, fcntl.LOCK_EX)

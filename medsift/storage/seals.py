@@ -1,4 +1,4 @@
-"""Record size and checksum of finished files, so that damage shows before they are used."""
+"""Record size and checksum of finished files, so that damage is found before they are used."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PIECE: Final = 1 << 20
 
 
 class Seal(Config):
-    """Size in bytes and CRC-32 of a file: enough for accidents, no proof against forgery."""
+    """Size in bytes and CRC-32 of a file: enough against accidents, no proof against forgery."""
 
     size: int = Field(ge=0)
     crc32: int = Field(ge=0)
 
 
 def seal(path: Path) -> Seal:
-    """The seal of a file as it is now; reads it whole, piece by piece."""
+    """Compute the seal of a file as it is now; it is read completely, piece by piece."""
     size = checksum = 0
     with path.open("rb") as file:
         while piece := file.read(PIECE):
@@ -33,12 +33,12 @@ def seal(path: Path) -> Seal:
 
 
 def seals(root: Path, paths: Iterable[Path]) -> dict[str, Seal]:
-    """The seals of `paths` by their names under `root`, in the order of the names."""
+    """Return the seals of `paths` by their names under `root`, in the order of the names."""
     return {str(path.relative_to(root)): seal(path) for path in sorted(paths)}
 
 
 def broken(root: Path, expected: Mapping[str, Seal]) -> str | None:
-    """The first file under `root` that is gone or not what it was, and how; None if all are."""
+    """Return which file under `root` is gone or changed, and how; None where none is."""
     for name, known in expected.items():
         path = root / name
         try:
@@ -53,18 +53,18 @@ def broken(root: Path, expected: Mapping[str, Seal]) -> str | None:
 
 
 def make_durable(folder: Path) -> None:
-    """Push every file under `folder`, and the folders' own entries, to the disk.
+    """Write every file under `folder`, and the folders' own entries, through to the disk.
 
-    A marker written after that never outlives, over a power cut, what it speaks for.
+    After a power cut, a marker written later is then never there without its files.
     """
-    for place, _, names in os.walk(folder):
+    for inner, _, names in os.walk(folder):
         for name in names:
-            sync(Path(place) / name)
-        sync(Path(place))
+            sync(Path(inner) / name)
+        sync(Path(inner))
 
 
 def sync(path: Path) -> None:
-    """Push one file or folder to the disk."""
+    """Write one file or folder through to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

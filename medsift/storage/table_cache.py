@@ -1,9 +1,9 @@
-"""Tables kept between runs, found again by content id: a new batch computes only what is new.
+"""Keep computed rows between runs, by content id, so that only new content is computed.
 
 A cache is a folder of Parquet parts under the fingerprint of what computed them. Parts are named
-by the digest of their bytes, appear whole, and are never changed: any number of writers may append
-at once. A part that is no longer what its name says is removed with a warning, and what it held is
-computed again.
+by the digest of their bytes, appear complete, and are never changed: any number of writers may
+append at once. A part whose bytes no longer fit its name is removed with a warning, and its rows
+are computed again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medsift.errors import StorageError, UsageError
-from medsift.storage.cache_parts import PartFolder, Place
+from medsift.storage.cache_parts import PartFolder, RowGroup
 from medsift.storage.parts import CHECKED
 
 logger = logging.getLogger(__name__)
@@ -27,48 +27,47 @@ ROW_GROUP: Final = 1024
 class TableCache:
     """Rows by a content id, in `root/fingerprint`.
 
-    `key` names the id's column. Rows of one id are taken to be equal; one of them is used. Ids and
-    the places of their rows are held in memory, some 200 bytes each.
+    `key` names the id's column. Rows of one id are assumed to be equal; one of them is used. Ids
+    and the row groups of their rows are kept in memory, some 200 bytes each.
     """
 
     def __init__(self, root: Path, fingerprint: str, key: str = "content_id") -> None:
         self.folder = root / fingerprint
         self.key = key
         self._parts = PartFolder(self.folder)
-        self._places: dict[str, Place] = {}
+        self._row_groups: dict[str, RowGroup] = {}
 
     def lookup(self, ids: Sequence[str]) -> pa.Table:
-        """Cached rows of `ids`, each id at most once; ids without a row are left out.
+        """Return the cached rows of `ids`, each id at most once; ids without a row are left out.
 
-        Only row groups that hold a wanted id are read, one at a time, and new parts are looked for
-        only when an id is not known. An empty cache gives a table of no rows and the key column
+        Only row groups with a wanted id are read, one at a time, and new parts are looked for only
+        when an id is not known. An empty cache gives a table without rows, of the key column
         alone. Raises StorageError for a folder that cannot be read.
         """
-        found = []
+        tables = []
         wanted = set(ids)
         while wanted:
-            if any(content not in self._places for content in wanted):
+            if any(content not in self._row_groups for content in wanted):
                 self._refresh()
-            groups: dict[Place, set[str]] = {}
+            groups: dict[RowGroup, set[str]] = {}
             for content in wanted:
-                place = self._places.get(content)
-                if place is not None:
-                    groups.setdefault(place, set()).add(content)
-            # What a damaged part held is looked for once more: another part may hold it too.
+                if content in self._row_groups:
+                    groups.setdefault(self._row_groups[content], set()).add(content)
+            # The rows of a damaged part are looked for once more: another part may have them too.
             wanted = set()
-            for place, contents in sorted(groups.items()):
-                rows = self._rows(place, contents)
+            for group, contents in sorted(groups.items()):
+                rows = self._read(group, contents)
                 if rows is None:
                     wanted |= contents
                 else:
-                    found.append(rows)
-        if not found:
+                    tables.append(rows)
+        if not tables:
             return pa.table({self.key: pa.array([], pa.string())})
         try:
-            return pa.concat_tables(found)
+            return pa.concat_tables(tables)
         except pa.ArrowInvalid as error:
             raise StorageError(
-                f"parts of {self.folder} hold different columns: {error}; delete the folder",
+                f"parts of {self.folder} have different columns: {error}; delete the folder",
                 code="cache_unusable",
             ) from error
 
@@ -89,22 +88,22 @@ class TableCache:
         self._parts.put(sink.getvalue().to_pybytes())
 
     def _refresh(self) -> None:
-        """Learn the ids of parts that came since the last look; vectors are not read."""
+        """Read the ids of new parts; vectors are not read."""
         for part in self._parts.new():
             try:
                 with self._open(part) as file:
                     for group in range(file.num_row_groups):
                         keys = file.read_row_group(group, columns=[self.key])[self.key]
                         for content in keys.to_pylist():
-                            self._places.setdefault(content, (part, group))
+                            self._row_groups.setdefault(content, (part, group))
             except FileNotFoundError:
                 continue  # removed as damaged by another process
             except (OSError, pa.ArrowException, KeyError, UnicodeDecodeError) as error:
                 self._give_up(part, error)
 
-    def _rows(self, place: Place, wanted: set[str]) -> pa.Table | None:
-        """The wanted rows of one row group; None where their part is damaged or gone."""
-        part, group = place
+    def _read(self, row_group: RowGroup, wanted: set[str]) -> pa.Table | None:
+        """Return the wanted rows of one row group; None where their part is damaged or gone."""
+        part, group = row_group
         try:
             if not self._parts.intact(part):
                 raise pa.ArrowInvalid("its bytes are not those that its name says")
@@ -117,7 +116,15 @@ class TableCache:
         except (OSError, pa.ArrowException) as error:
             self._give_up(part, error)
             return None
-        return _first_of_each(_item_named(rows), self.key, wanted)
+        # Parquet renames the items of lists: with the names of fresh tables, rows out of the cache
+        # are written in the same bytes as rows just computed.
+        fields = [field.with_type(_named(field.type)) for field in rows.schema]
+        rows = rows.cast(pa.schema(fields, rows.schema.metadata))
+        first: dict[str, int] = {}
+        for row, content in enumerate(rows[self.key].to_pylist()):
+            if content in wanted:
+                first.setdefault(content, row)
+        return rows.take(pa.array(list(first.values()), pa.int64()))
 
     def _open(self, part: Path) -> pq.ParquetFile:
         return pq.ParquetFile(part, page_checksum_verification=True)
@@ -125,7 +132,7 @@ class TableCache:
     def _give_up(self, part: Path, error: Exception) -> None:
         """Remove a damaged part. Raises StorageError where it is the disk that refuses."""
         words = " ".join(str(error).split())
-        # Arrow's own verdicts on content are errors without a number; a disk's have one.
+        # Errors of Arrow about the content have no errno, errors of the disk have one.
         if isinstance(error, OSError) and error.errno is not None:
             raise StorageError(
                 f"cannot read cache part {part}: {words}; make it readable, or name another cache",
@@ -142,28 +149,11 @@ class TableCache:
             ) from refused
 
     def _forget(self, part: Path) -> None:
-        self._places = {key: place for key, place in self._places.items() if place[0] != part}
-        # Ids of that part that others hold as well are learned again.
+        self._row_groups = {
+            content: group for content, group in self._row_groups.items() if group[0] != part
+        }
+        # Other parts may have the same ids, so that all are listed again.
         self._parts.forget()
-
-
-def _first_of_each(rows: pa.Table, key: str, wanted: set[str]) -> pa.Table:
-    taken: set[str] = set()
-    places = []
-    for place, content in enumerate(rows[key].to_pylist()):
-        if content in wanted and content not in taken:
-            taken.add(content)
-            places.append(place)
-    return rows.take(pa.array(places, pa.int64()))
-
-
-def _item_named(table: pa.Table) -> pa.Table:
-    """The table with its lists' items named as fresh tables name them; Parquet renames them.
-
-    So what comes out of the cache is written in the same bytes as what was just computed.
-    """
-    fields = [field.with_type(_named(field.type)) for field in table.schema]
-    return table.cast(pa.schema(fields, table.schema.metadata))
 
 
 def _named(kind: pa.DataType) -> pa.DataType:

@@ -1,4 +1,4 @@
-"""The folder for temporary files, looked at before any work."""
+"""Check the folder for temporary files before any work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vectors by the content that they represent."""
+"""Read vectors and the ids of their contents."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ class ContentVectors:
     matrix: Floats
 
     def rows(self, wanted: Sequence[str], what: str) -> Floats:
-        """The vectors (len(wanted), d) of some contents.
+        """Return the vectors (len(wanted), d) of contents; `what` names them in the message.
 
         Raises:
             UsageError: a content has no vector.
         """
-        place = {content: row for row, content in enumerate(self.ids)}
-        missing = [content for content in wanted if content not in place]
+        row_of = {content: row for row, content in enumerate(self.ids)}
+        missing = [content for content in wanted if content not in row_of]
         if missing:
             raise UsageError(
                 f"{len(missing)} of {len(wanted)} {what} have no vector, the first is "
                 f"{missing[0]!r}; embed every one of them first",
                 code="vectors_missing",
             )
-        picked = np.array([place[content] for content in wanted], dtype=np.int64)
+        picked = np.array([row_of[content] for content in wanted], dtype=np.int64)
         return self.matrix[picked] if len(picked) else np.zeros((0, self.matrix.shape[1]), "f4")
 
 
 def vector_parts(folder: Path) -> Iterator[tuple[list[str], Floats]]:
-    """Content ids and vectors (m, d) of each file of a folder that has any."""
+    """Yield content ids and vectors (m, d) of each non-empty file of a folder."""
     for path in parts(folder):
         table = read_part(path)
         if table.num_rows:
@@ -50,7 +50,7 @@ def vector_parts(folder: Path) -> Iterator[tuple[list[str], Floats]]:
 
 
 def read_vectors(folder: Path) -> ContentVectors:
-    """Every (content id, vector) of a folder once, sorted by content id."""
+    """Read every (content id, vector) of a folder once, sorted by content id."""
     tables = [read_part(path) for path in parts(folder)]
     if not any(table.num_rows for table in tables):
         return ContentVectors(ids=[], matrix=np.zeros((0, 0), dtype=np.float32))
