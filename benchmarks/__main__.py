@@ -1,7 +1,7 @@
-"""The CPU benchmarks of the README's table, each in a process of its own: `python -m benchmarks`.
+"""Run the CPU benchmarks of docs/benchmarks.md, each in its own process: `python -m benchmarks`.
 
-Those that show how one step grows (`images_stage`, `one_view`, `offsets`, `target`, `replies`) and
-the fuzzers (`fuzz_pictures`, `fuzz_rows`) run by name.
+Those that show how one step grows (`one_view`, `offsets`, `replies`) and the fuzzers
+(`fuzz_pictures`, `fuzz_rows`) run by name.
 """
 
 from __future__ import annotations
@@ -10,27 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-CPU = (
-    "vectors",
-    "texts",
-    "sameness",
-    "selection",
-    "images",
-    "embedding",
-    "ifd",
-    "generate",
-    "manifest",
-    "intervals",
-    "scoring",
-    "readers",
-    "train",
-    "whole_run",
-)
+CPU = "vectors texts sameness selection images embedding ifd generate manifest intervals scoring"
+CPU += " readers train whole_run"
 
 
 def main() -> None:
     """Run them in order; stop at the first that fails."""
-    for name in CPU:
+    for name in CPU.split():
         print(f"\n== benchmarks/{name}.py", flush=True)
         subprocess.run([sys.executable, str(Path(__file__).with_name(f"{name}.py"))], check=True)
 

@@ -1,4 +1,4 @@
-"""A further selection of a finished run, from the vectors and scores that the run left behind."""
+"""Add a selection to a finished run, made from the vectors and scores of that run."""
 
 from __future__ import annotations
 
@@ -45,16 +45,14 @@ class Added:
 def parse_selection(settings: Mapping[str, Any], overrides: Sequence[str] = ()) -> SelectionConfig:
     """Return the settings of a selection, with `a.b=value` overrides.
 
-    A key that is none of the selection's own is one of its method's.
+    A key that is no key of the selection is one of its method.
 
     Raises:
-        UsageError: an override that is not of the form, or settings that are not valid.
+        UsageError: an override is not of that form, or the settings are not valid.
     """
-    merged: dict[str, Any] = deepcopy(
-        {key: value for key, value in settings.items() if value is not None}
-    )
+    merged = deepcopy({key: value for key, value in settings.items() if value is not None})
     for override in overrides:
-        _set(merged, override)
+        _override(merged, override)
     try:
         return SelectionConfig.model_validate(merged)
     except ValidationError as error:
@@ -63,12 +61,11 @@ def parse_selection(settings: Mapping[str, Any], overrides: Sequence[str] = ()) 
         ) from error
 
 
-def _set(settings: dict[str, Any], override: str) -> None:
+def _override(settings: dict[str, Any], override: str) -> None:
     dotted, separator, text = override.partition("=")
+    code = "selection_invalid"
     if not separator or not dotted:
-        raise UsageError(
-            f"--set {override!r} is not of the form key=value", code="selection_invalid"
-        )
+        raise UsageError(f"--set {override!r} is not of the form key=value", code=code)
     keys = dotted.split(".")
     if keys[0] not in SelectionConfig.model_fields:
         keys = ["method", *keys]
@@ -76,15 +73,11 @@ def _set(settings: dict[str, Any], override: str) -> None:
     for key in keys[:-1]:
         owner = owner.setdefault(key, {})
         if not isinstance(owner, dict):
-            raise UsageError(
-                f"--set {override!r}: {key!r} holds a value, not keys", code="selection_invalid"
-            )
+            raise UsageError(f"--set {override!r}: {key!r} is a value and has no keys", code=code)
     try:
         owner[keys[-1]] = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UsageError(
-            f"--set {override!r}: the value is not YAML", code="selection_invalid"
-        ) from error
+        raise UsageError(f"--set {override!r}: the value is not YAML", code=code) from error
 
 
 def add_selection(
@@ -94,10 +87,16 @@ def add_selection(
     replace: bool = False,
     executor: Executor = LocalExecutor(),  # noqa: B008 - frozen
 ) -> Added:
-    """Select from the newest run of a run directory; the manifest takes the selection whole or not.
+    """Add a selection to the newest run of a run directory, completely or not at all.
 
-    Vectors, neighbours and scores are those of the run; nothing is encoded or scored again. A run
-    or selection that is at work in the directory is waited for: the run it ends with is the newest.
+    Vectors, neighbours and scores are those of the run; nothing is encoded or scored again. Another
+    run or selection in the directory is waited for, and the newest run is then looked up.
+
+    Args:
+        run_dir: The run directory.
+        config: Settings of the selection.
+        replace: Replace a selection of the same name.
+        executor: How the work is spread.
 
     Raises:
         UsageError: the name is taken (unless `replace`), or the selection cannot be made from the
@@ -106,9 +105,16 @@ def add_selection(
         InputError: a folder of the run is gone.
         StorageError: the disk refuses.
     """
-    newest_version(run_dir / MANIFEST_NAME)  # a claim would make the directory
+    newest_version(run_dir / MANIFEST_NAME)  # refused before the lock would create the directory
     with claimed(run_dir, wait=True):
-        return _add(open_run(run_dir), config, replace, executor)
+        run = open_run(run_dir)
+        _check_selected(run)
+        ordinal = _next_ordinal(run, config.name, replace)
+        candidates = _candidates(run, executor)
+        added = select(candidates, read_scores(run.upstream), config, run.recipe.seed, executor)
+        now = datetime.now(UTC).replace(tzinfo=None)
+        append_tables(run.manifest, run.run_id, _tables(added, candidates, ordinal, now))
+        return Added(run.run_id, added, candidates)
 
 
 def ensure_selections(
@@ -116,10 +122,10 @@ def ensure_selections(
     configs: Sequence[SelectionConfig],
     executor: Executor = LocalExecutor(),  # noqa: B008 - frozen
 ) -> dict[str, int]:
-    """Make the selections that the newest run lacks; return the number of samples of each, by name.
+    """Make the selections that the newest run lacks; return name → number of samples of each.
 
-    They are added as the oldest, so that the newest selection stays what it was. One that the run
-    has already must have been made with equal settings and is left as it is.
+    They are added as the oldest ones, so that the newest selection stays the newest. A selection
+    that the run has already must have equal settings and is not changed.
 
     Raises:
         UsageError: a name is taken by another selection, or one cannot be made from the pool.
@@ -131,22 +137,20 @@ def ensure_selections(
         _check_selected(run)
         known = _known_selections(run)
         wanted = [resolved(config, run.recipe.seed) for config in configs]
-        _check_equal(run, wanted, known)
+        for config in wanted:
+            same_name = known.get(config.name)
+            if same_name is not None and same_name.settings != config.model_dump(mode="json"):
+                raise UsageError(
+                    f"run {run.run_id} has another selection {config.name!r} already, with other "
+                    "settings; choose another name, or take the change back",
+                    code="selection_name_taken",
+                    selection=config.name,
+                )
         lacking = [config for config in wanted if config.name not in known]
         made = _make_oldest(run, lacking, known, executor) if lacking else {}
         return {
             config.name: made.get(config.name) or known[config.name].samples for config in wanted
         }
-
-
-def _add(run: FinishedRun, config: SelectionConfig, replace: bool, executor: Executor) -> Added:
-    _check_selected(run)
-    ordinal = _next_ordinal(run, config.name, replace)
-    candidates = _candidates(run, executor)
-    found = select(candidates, read_scores(run.upstream), config, run.recipe.seed, executor)
-    now = datetime.now(UTC).replace(tzinfo=None)
-    append_tables(run.manifest, run.run_id, _tables(found, candidates, ordinal, now))
-    return Added(run.run_id, found, candidates)
 
 
 def _candidates(run: FinishedRun, executor: Executor) -> Candidates:
@@ -167,7 +171,7 @@ def _check_selected(run: FinishedRun) -> None:
 
 
 class _KnownSelection(NamedTuple):
-    """A selection that the run has: its place, moment, samples and settings."""
+    """A selection that the run has: its ordinal, time, number of samples and settings."""
 
     ordinal: int
     made: datetime
@@ -183,23 +187,9 @@ def _known_selections(run: FinishedRun) -> dict[str, _KnownSelection]:
     return {
         name: _KnownSelection(ordinal or 0, made, samples, json.loads(settings))
         for name, ordinal, made, samples, settings in (
-            line.values() for line in read(run.manifest, sql, [run.run_id]).to_pylist()
+            row.values() for row in read(run.manifest, sql, [run.run_id]).to_pylist()
         )
     }
-
-
-def _check_equal(
-    run: FinishedRun, wanted: Sequence[SelectionConfig], known: Mapping[str, _KnownSelection]
-) -> None:
-    for config in wanted:
-        there = known.get(config.name)
-        if there is not None and there.settings != config.model_dump(mode="json"):
-            raise UsageError(
-                f"run {run.run_id} has another selection {config.name!r} already, with other "
-                "settings; choose another name, or take the change back",
-                code="selection_name_taken",
-                selection=config.name,
-            )
 
 
 def _make_oldest(
@@ -208,23 +198,23 @@ def _make_oldest(
     known: Mapping[str, _KnownSelection],
     executor: Executor,
 ) -> dict[str, int]:
-    """Make selections that are older than all of the run; return their samples by name."""
+    """Make selections that are older than all of the run; return name → number of samples."""
     candidates, scores = _candidates(run, executor), read_scores(run.upstream)
     first = min(selection.ordinal for selection in known.values())
     oldest = min(selection.made for selection in known.values())
     parts, samples = [], {}
     for before, config in zip(range(len(configs), 0, -1), configs, strict=True):
-        found = select(candidates, scores, config, run.recipe.seed, executor)
-        samples[config.name] = len(found.order)
+        selection = select(candidates, scores, config, run.recipe.seed, executor)
+        samples[config.name] = len(selection.order)
         made = oldest - timedelta(microseconds=before)
-        parts.append(_tables(found, candidates, first - before, made))
+        parts.append(_tables(selection, candidates, first - before, made))
     tables = {name: pa.concat_tables([part[name] for part in parts]) for name in parts[0]}
     append_tables(run.manifest, run.run_id, tables)
     return samples
 
 
 def _next_ordinal(run: FinishedRun, name: str, replace: bool) -> int:
-    """Return the place after the run's other selections; UsageError when the name is taken."""
+    """Return the ordinal after the run's other selections. Raises UsageError for a taken name."""
     sql = "SELECT DISTINCT selection FROM selections WHERE run_id = $1 ORDER BY 1"
     names: list[str] = read(run.manifest, sql, [run.run_id])["selection"].to_pylist()
     if name in names and not replace:
@@ -240,10 +230,10 @@ def _next_ordinal(run: FinishedRun, name: str, replace: bool) -> int:
 
 
 def _tables(
-    found: Selection, candidates: Candidates, ordinal: int, made: datetime
+    selection: Selection, candidates: Candidates, ordinal: int, made: datetime
 ) -> dict[str, pa.Table]:
     return {
-        "selections": selection_table(found, candidates),
-        "curves": curve_table(found),
-        "selection_settings": settings_table(found, len(candidates), ordinal, made),
+        "selections": selection_table(selection, candidates),
+        "curves": curve_table(selection),
+        "selection_settings": settings_table(selection, len(candidates), ordinal, made),
     }

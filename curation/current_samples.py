@@ -1,8 +1,7 @@
-"""Read the samples that are left: written once, then changed and dropped by what stages noted.
+"""Read the samples that are left after some stages, with the changes that stages made.
 
-The first stage writes the samples. A later stage never copies them: its `updates` say which columns
-it set, its `decisions` which rows it dropped or failed. This is the one place that puts them
-together.
+The first stage writes the samples. A later stage never copies them: its `updates` have the columns
+that it set, its `decisions` the rows that it dropped or failed. Only this file combines them.
 """
 
 from __future__ import annotations
@@ -44,9 +43,9 @@ def sample_parts(
 
 
 class WrittenSamples:
-    """Files of the samples that are left, for readers that take files alone; then removed.
+    """Write the samples that are left to temporary files, for readers that need files.
 
-    A pool of any size passes through them one part at a time.
+    One part is in memory at a time.
     """
 
     def __init__(self, upstream: Upstream, folder: Path, *, left: Upstream | None = None) -> None:
@@ -85,25 +84,19 @@ def _current(table: pa.Table, names: Sequence[str], upstream: Upstream, left: Up
 
 
 def _updated(table: pa.Table, updates: pa.Table, columns: Sequence[str]) -> pa.Table:
-    """Set columns where an update names the row; other rows keep what they have."""
-    place = pc.index_in(table["row_id"], updates["row_id"].combine_chunks())
-    if place.null_count == len(place):
+    """Set columns where an update names the row; other rows keep their values."""
+    row = pc.index_in(table["row_id"], updates["row_id"].combine_chunks())
+    if row.null_count == len(row):
         return table
+    rows = pa.array(range(len(row)), pa.int64())
+    # Rows are picked from the new and old values together, since if_else takes no nested type in
+    # some Arrow releases.
+    pick = pc.if_else(pc.is_valid(row), rows, pc.add(rows, len(row)))
     for name in columns:
-        value = updates[name].combine_chunks().take(place)
-        if place.null_count:
-            value = _choose(pc.is_valid(place), value, table[name])
-        at = table.schema.get_field_index(name)
-        table = table.set_column(at, records.SAMPLES.field(name), value)
+        value = updates[name].combine_chunks().take(row)
+        if row.null_count:
+            new = value.chunks if isinstance(value, pa.ChunkedArray) else [value]
+            value = pa.concat_arrays([*new, *table[name].chunks]).take(pick)
+        column = table.schema.get_field_index(name)
+        table = table.set_column(column, records.SAMPLES.field(name), value)
     return table
-
-
-def _choose(updated: pa.ChunkedArray, new: pa.Array, old: pa.ChunkedArray) -> pa.Array:
-    # Lists are chosen by their places: if_else takes no nested type of every Arrow release.
-    both = pa.concat_arrays([*_arrays(new), *_arrays(old)])
-    rows = pa.array(range(len(old)), pa.int64())
-    return both.take(pc.if_else(updated, rows, pc.add(rows, len(old))))
-
-
-def _arrays(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
-    return column.chunks if isinstance(column, pa.ChunkedArray) else [column]

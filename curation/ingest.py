@@ -1,4 +1,4 @@
-"""Stage 1: rows become samples, or ledger entries that say why not; each row on its own."""
+"""Turn rows into samples, or into ledger entries with the reason; each row by itself."""
 
 from __future__ import annotations
 
@@ -25,21 +25,18 @@ Turn = Mapping[str, Any]
 
 
 class IngestConfig(Config):
-    """Rules that a row must keep to be a sample."""
+    """Rules that a row must meet to become a sample."""
 
     max_chars: int = Field(default=200_000, ge=1)
-    """Most characters that a sample's messages may hold together."""
+    """Most characters in all messages of a sample together; a longer row is dropped."""
     splits: dict[str, Split] = Field(default_factory=dict)
-    """What splits of another name are, for example `train_sft: train`. `train`, `validation`,
-    `test` and their usual spellings (`val`, `dev`, `training` …) are known without it."""
+    """Meaning of other split names, for example `train_sft: train`. `train`, `validation`, `test`
+    and their usual spellings (`val`, `dev`, `training` …) are known without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:
-    """Samples (``SAMPLES``, without sample and image ids) and the decisions on all other rows.
-
-    `rows_in` is the number of samples and decisions together.
-    """
+    """Samples (``SAMPLES``, without sample and image ids) and the decisions on all other rows."""
 
     samples: pa.Table
     decisions: pa.Table
@@ -48,7 +45,7 @@ class IngestResult:
 
 @dataclass(eq=False)
 class _Refusal(Exception):
-    """A row that is no sample; never leaves this file."""
+    """A row that is no sample; caught in this file."""
 
     action: str
     reason: str
@@ -58,7 +55,7 @@ class _Refusal(Exception):
 
 
 def ingest(rows: pa.Table, config: IngestConfig) -> IngestResult:
-    """Turn ``ROWS`` into samples; what becomes of a row depends on that row alone."""
+    """Turn ``ROWS`` into samples; the fate of a row depends on that row alone."""
     samples: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
     for row in rows.to_pylist():
@@ -95,15 +92,21 @@ def _sample(row: Mapping[str, Any], config: IngestConfig) -> dict[str, Any]:
         raise _Refusal(records.FAILED, row["error"], row["detail"])
     raw = row["messages"] or []
     _check_roles([turn["role"] for turn in raw])
-    _check_length(raw, config.max_chars)
+    length = sum(len(turn["content"] or "") for turn in raw)
+    if length > config.max_chars:
+        raise _Refusal(records.DROPPED, "too_long", None, float(length), float(config.max_chars))
     notes = list(row["notes"] or [])
     refs = [ref for ref in row["images"] or [] if ref]
-    turns = _settle_markers(_cleaned(raw, notes), len(refs), notes)
+    turns = _settle_markers(_clean_turns(raw, notes), len(refs), notes)
     _check_contents(raw, turns)
     answer = turns[-1]["content"]
     tags = {tag: _tag(tag, row[tag]) for tag in records.TAGS}
-    tags["split"] = _split(tags["split"], config.splits)
-    question = _question(turns)
+    if tags["split"] is not None:
+        named = {word.casefold(): split for word, split in config.splits.items()}
+        tags["split"] = named.get(tags["split"].casefold(), plain_split(tags["split"]))
+    question = next(turn["content"] for turn in turns if turn["role"] == "user")
+    if IMAGE_MARK in question:
+        question = question.replace(IMAGE_MARK, " ").strip()
     tags["answer_type"] = _answer_type(row, tags["answer_type"], question, answer, notes)
     return {
         "sample_id": None,
@@ -126,35 +129,32 @@ def _check_roles(roles: Sequence[str | None]) -> None:
         raise _Refusal(records.FAILED, "missing_question", "the row has no turns")
     wanted = ["user", "assistant"] * (len(talk) // 2)
     if list(talk) != wanted:
-        said = ", ".join(str(role) for role in roles[:8])
-        detail = f"turns are {said}; wanted: system at most first, then user and assistant by turns"
+        listed = ", ".join(str(role) for role in roles[:8])
+        detail = (
+            f"turns are {listed}; wanted: system at most first, then user and assistant by turns"
+        )
         raise _Refusal(records.FAILED, "bad_turns", detail)
 
 
-def _check_length(turns: Sequence[Turn], most: int) -> None:
-    length = sum(len(turn["content"] or "") for turn in turns)
-    if length > most:
-        raise _Refusal(records.DROPPED, "too_long", None, float(length), float(most))
-
-
-def _cleaned(turns: Sequence[Turn], notes: list[str]) -> list[dict[str, str]]:
-    first = next(place for place, turn in enumerate(turns) if turn["role"] == "user")
-    found = []
-    for place, turn in enumerate(turns):
+def _clean_turns(turns: Sequence[Turn], notes: list[str]) -> list[dict[str, str]]:
+    """Return the turns with clean texts; `notes` gets what was corrected or looks identifying."""
+    first = next(index for index, turn in enumerate(turns) if turn["role"] == "user")
+    cleaned = []
+    for index, turn in enumerate(turns):
         text, corrections = clean(turn["content"] or "")
-        name = {first: "question", len(turns) - 1: "answer"}.get(place, f"turn {place}")
+        name = {first: "question", len(turns) - 1: "answer"}.get(index, f"turn {index}")
         flags = [TEXT_NOTE] if identifiers(text) else []
         notes += [f"{name}: {note}" for note in (*corrections, *flags)]
-        found.append({"role": turn["role"], "content": text})
-    return found
+        cleaned.append({"role": turn["role"], "content": text})
+    return cleaned
 
 
 def _settle_markers(
     turns: list[dict[str, str]], images: int, notes: list[str]
 ) -> list[dict[str, str]]:
-    """Drop markers that only say "the pictures come first", so that equal samples stay equal.
+    """Remove markers that only put all pictures first, so that equal samples stay equal.
 
-    Markers that place each picture inside the talk stay where they are.
+    Markers that place each picture inside the text stay.
     """
     markers = sum(turn["content"].count(IMAGE_MARK) for turn in turns)
     if markers > images:
@@ -179,14 +179,9 @@ def _check_contents(raw: Sequence[Turn], turns: Sequence[Mapping[str, str]]) -> 
     if not talk[-1]["content"]:
         empty = not raw[-1]["content"]
         raise _Refusal(records.DROPPED, "empty_answer" if empty else "blank_answer")
-    for place, turn in enumerate(talk):
+    for index, turn in enumerate(talk):
         if not turn["content"]:
-            raise _Refusal(records.FAILED, "bad_turns", f"turn {place} ({turn['role']}) is empty")
-
-
-def _question(turns: Sequence[Mapping[str, str]]) -> str:
-    first = next(turn["content"] for turn in turns if turn["role"] == "user")
-    return first.replace(IMAGE_MARK, " ").strip() if IMAGE_MARK in first else first
+            raise _Refusal(records.FAILED, "bad_turns", f"turn {index} ({turn['role']}) is empty")
 
 
 def _tag(name: str, value: str | None) -> str | None:
@@ -195,13 +190,6 @@ def _tag(name: str, value: str | None) -> str | None:
     text, _ = clean(value)
     folded = " ".join(text.split())
     return (folded.lower() if name in LOWERED else folded) or None
-
-
-def _split(name: str | None, given: Mapping[str, Split]) -> str | None:
-    if name is None:
-        return None
-    named = {word.casefold(): split for word, split in given.items()}
-    return named.get(name.casefold(), plain_split(name))
 
 
 def _answer_type(

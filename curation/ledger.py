@@ -1,4 +1,4 @@
-"""Check the promise that no row is lost: each is kept, dropped or failed, exactly once."""
+"""Check that no row is lost: each is kept, dropped or failed, exactly once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from medsift.errors import LedgerError
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """Where the rows that entered a stage went."""
+    """The fates of the rows that entered a stage, counted."""
 
     stage: str
     rows_in: int
@@ -60,12 +60,12 @@ def check_rows(rows: pa.Table, kept: pa.Table, decisions: pa.Table) -> None:
     _refuse_repeats("decided", fates)
     missing = rows.filter(pc.invert(pc.is_in(rows["row_id"], fates)))["row_id"]
     strange = pc.filter(fates, pc.invert(pc.is_in(fates, rows["row_id"].combine_chunks())))
-    for words, found in (("have no fate", missing), ("were never read", strange)):
-        if len(found):
+    for problem, ids in (("have no fate", missing), ("were never read", strange)):
+        if len(ids):
             raise LedgerError(
-                f"{len(found)} rows {words}, the first is {found[0].as_py()!r}",
+                f"{len(ids)} rows {problem}, the first is {ids[0].as_py()!r}",
                 code="ledger_unbalanced",
-                row_id=found[0].as_py(),
+                row_id=ids[0].as_py(),
             )
 
 
@@ -84,8 +84,7 @@ def check_tolerance(balances: Sequence[Balance], rows: int, tolerance: float) ->
 
 def _refuse_repeats(verb: str, ids: pa.ChunkedArray) -> None:
     if pc.count_distinct(ids).as_py() != len(ids):
-        counts = pc.value_counts(ids)
-        worst = max(counts.to_pylist(), key=lambda line: line["counts"])
+        worst = max(pc.value_counts(ids).to_pylist(), key=lambda row: row["counts"])
         raise LedgerError(
             f"row {worst['values']!r} was {verb} {worst['counts']} times; rows have one fate",
             code="ledger_unbalanced",

@@ -1,11 +1,11 @@
-"""Run the stages of a recipe in order, each under its fingerprint, reused when nothing changed."""
+"""Run the stages of a recipe in order; a stage whose fingerprint is unchanged is reused."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """The files of a run, and how its rows fared."""
+    """The files of a run and its stages."""
 
     run_id: str
     run_dir: Path
@@ -55,7 +55,7 @@ class RunResult:
     report: Path
     stages: tuple[FinishedStage, ...]
     warnings: tuple[str, ...] = ()
-    """What people should know about the result, reused stages included."""
+    """Limits of the result that people should know, also of reused stages."""
 
     @property
     def upstream(self) -> Upstream:
@@ -72,7 +72,7 @@ def curate(
         ModelError: a scorer's model cannot be loaded; before anything runs.
         UsageError: a benchmark's index cannot be compared; before anything runs.
         LedgerError: a stage's rows do not add up; or, after the manifest is written, a row has no
-            fate, more rows failed than the recipe tolerates, or a person must decide on some.
+            fate, more rows failed than the recipe allows, or a person must decide on some.
         InputError, StorageError: as stages meet them.
     """
     started = datetime.now(UTC)
@@ -122,7 +122,7 @@ def run_stages(
 
 @contextmanager
 def _run_directory(recipe: Recipe, run_dir: Path) -> Iterator[Path]:
-    """Lock the run directory for this process, after what can be refused at once was checked."""
+    """Check what can be refused at once, then lock the run directory for this process."""
     require_local(run_dir)
     check_models(recipe)
     check_indexes(recipe)
@@ -147,18 +147,15 @@ def _run_stages(
         waiting = undecided(recipe, done.outputs)
         if waiting is not None or stage.name == until:
             break
-    problem = _verdict(recipe, finished) or waiting
+    problem = _find_problem(recipe, finished) or waiting
     run_id = records.digest(recipe.fingerprint(), finished[-1].fingerprint)[:12]
-    return StagesDone(run_id, tuple(finished), problem, _warnings(recipe, finished))
-
-
-def _warnings(recipe: Recipe, stages: Sequence[FinishedStage]) -> tuple[str, ...]:
-    """What people should know of the result: texts that the encoder could not read."""
-    embed = next((done.outputs for done in stages if done.stage == "embed"), None)
-    if embed is None:
-        return ()
-    unread = census_of(embed.measures.read().to_pylist()).sentence(recipe.encoder.label)
-    return () if unread is None else (unread,)
+    unread = None
+    for done in finished:
+        if done.stage == "embed":
+            census = census_of(done.outputs.measures.read().to_pylist())
+            unread = census.sentence(recipe.encoder.label)
+    warnings = () if unread is None else (unread,)
+    return StagesDone(run_id, tuple(finished), problem, warnings)
 
 
 def _finish(
@@ -169,7 +166,7 @@ def _finish(
     executor: Executor,
     listener: Listener,
 ) -> FinishedStage:
-    """Return a stage as an earlier run left it, else run it."""
+    """Return a stage as an earlier run finished it, or run it."""
     upstream = Upstream([done.outputs for done in finished])
     fingerprint = records.fingerprint(
         {
@@ -181,9 +178,16 @@ def _finish(
     )
     folder = run_dir / "stages" / f"{stage.name}-{fingerprint[:16]}"
     outputs = StageOutputs(stage.name, folder, stage.outputs, fingerprint, stage.decides)
-    done = _load(outputs)
-    if done is not None:
-        return done
+    reused = _load(outputs)
+    if reused is not None:
+        return reused
+    done = 0
+
+    def advance(rows: int) -> None:
+        nonlocal done
+        done += rows
+        listener(StageAdvanced(stage.name, done))
+
     context = StageContext(
         recipe=recipe,
         run_dir=run_dir,
@@ -192,21 +196,17 @@ def _finish(
         upstream=upstream,
         executor=executor,
         begin=lambda total, unit: listener(StageStarted(stage.name, total, unit)),
-        advance=_counter(stage.name, listener),
+        advance=advance,
         warn=lambda message: listener(StageWarned(stage.name, message)),
         open_run=lambda path: open_run(path).upstream,
     )
-    return _run(stage, context, finished)
-
-
-def _run(stage: Stage, context: StageContext, finished: Sequence[FinishedStage]) -> FinishedStage:
-    """Run a stage and mark it done; parts of an interrupted run are kept and finished."""
-    outputs = context.outputs
     start = time.perf_counter()
     stage.run(context)
-    _sweep(outputs.folder)
+    # Killed runs of the stage may have left unfinished files; their finished parts were used.
+    for leftover in outputs.folder.rglob(".*.partial"):
+        leftover.unlink(missing_ok=True)
     seconds = time.perf_counter() - start
-    left = read_samples(Upstream([*context.upstream.values(), outputs]), ["row_id"])
+    left = read_samples(Upstream([*upstream.values(), outputs]), ["row_id"])
     rows_in = finished[-1].balance.kept if finished else outputs.rows.count()
     balance = ledger.measure(stage.name, rows_in, left.num_rows, outputs.decisions.read())
     ledger.check_stage(balance)
@@ -214,27 +214,10 @@ def _run(stage: Stage, context: StageContext, finished: Sequence[FinishedStage])
     return FinishedStage(outputs, balance, seconds, False, tuple(context.operators))
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what killed runs of the stage left half written."""
-    for leftover in folder.rglob(".*.partial"):
-        leftover.unlink(missing_ok=True)
-
-
-def _counter(stage: str, listener: Listener) -> Callable[[int], None]:
-    done = 0
-
-    def advance(rows: int) -> None:
-        nonlocal done
-        done += rows
-        listener(StageAdvanced(stage, done))
-
-    return advance
-
-
 def _mark(
     outputs: StageOutputs, balance: Balance, seconds: float, operators: list[Operator]
 ) -> None:
-    """Write the done-marker, once all that it vouches for is on the disk."""
+    """Write the done-marker, after all files that it lists are on the disk."""
     folder = outputs.folder
     done = StageMarker(
         fingerprint=outputs.fingerprint,
@@ -247,21 +230,23 @@ def _mark(
         files=seals(folder, folder.rglob("*.parquet")),
     )
     try:
-        folder.mkdir(parents=True, exist_ok=True)  # a stage with nothing to say wrote no file
+        folder.mkdir(parents=True, exist_ok=True)  # a stage that decided nothing wrote no file
         make_durable(folder)
         write_json(done.model_dump(mode="json"), folder / MARKER)
         sync(folder / MARKER)
         sync(folder)
     except OSError as error:
         raise StorageError(
-            f"cannot finish {folder}: {error}; free some space", code="disk_refused"
+            f"cannot finish {folder}: {error}; free some space",
+            code="disk_refused",
+            path=str(folder),
         ) from error
 
 
 def _load(outputs: StageOutputs) -> FinishedStage | None:
-    """Return the stage as an earlier run left it, or None if it is not complete.
+    """Return the stage as an earlier run finished it, or None if it is not complete.
 
-    A stage whose marker or files are not what they were when it ended is removed, to run again.
+    A stage whose marker or files have changed since it ended is removed, and runs again.
     """
     folder = outputs.folder
     marker = folder / MARKER
@@ -278,12 +263,12 @@ def _load(outputs: StageOutputs) -> FinishedStage | None:
         shutil.rmtree(folder)
         return None
     balance = Balance(outputs.stage, done.rows_in, done.kept, done.dropped, done.failed)
-    operators = tuple(Operator(*line) for line in done.operators)
+    operators = tuple(Operator(*operator) for operator in done.operators)
     return FinishedStage(outputs, balance, done.seconds, True, operators)
 
 
-def _verdict(recipe: Recipe, stages: Sequence[FinishedStage]) -> LedgerError | None:
-    """Return the reason why this run does not count, if there is one."""
+def _find_problem(recipe: Recipe, stages: Sequence[FinishedStage]) -> LedgerError | None:
+    """Return why this run does not count: rows without a fate, or too many that failed."""
     upstream = Upstream([done.outputs for done in stages])
     rows = stages[0].outputs.rows.read(["row_id"])
     kept = read_samples(upstream, ["row_id"])

@@ -1,6 +1,6 @@
 """Find what may identify a patient: identifiers in texts, and names burned into pictures.
 
-Everything here flags and drops nothing: a finding is a note that a person should look at.
+A finding becomes a note that a person should look at; no row is dropped for it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ TEXT_NOTE: Final = "possible identifier in the text"
 IDENTITY_NOTE: Final = "possible identity burned in"
 BURNED_NOTE: Final = "burned-in text"
 
-# Sides of the pictures that the reader sees: its time grows with the area, and below 512 pixels
-# it takes the small letters of small pictures for other ones.
+# Sides of the pictures that the reader gets: its time grows with the area, and below 512 pixels
+# it misreads the small letters of small pictures.
 SHORTEST, LONGEST, LEAST = 512, 960, 128
 LEAST_SCORE: Final = 0.6
 LEAST_LETTERS: Final = 3
@@ -53,9 +53,9 @@ _IDENTIFIERS: Final = re.compile(
     r"(?:\([2-9]\d{2}\)\s?|[2-9]\d{2}[.-])[2-9]\d{2}[.-]\d{4}(?![\w-])"
     r"|(?<!\w)\+[1-9]\d{0,2}[\s.-]\d{1,4}(?:[\s.-]\d{2,4}){2,5}(?![\w-]))"
 )
-# No identifier is without one of these; most texts are, and need no closer look.
+# Every identifier has one of these; most texts have none, and need no closer look.
 _GATE: Final = re.compile(r"[\^@]|\+\d|\d{3}|\d[/.-]\d{1,2}[/.-]\d{2}")
-# A reader takes ^ for ~ and O for 0, loses spaces, and may run a name into the date behind it.
+# A reader mistakes ^ for ~ and O for 0, loses spaces, and may join a name and the date behind it.
 # Scanners also write FAMILY,GIVEN and bare record numbers of seven digits or more.
 _READ: Final = (
     re.compile(r"[A-Z0-9'-]{2,}\s?[\^~]\s?[A-Z0-9'-]{2,}|\b[A-Z'-]{3,},\s?[A-Z'-]{3,}"),
@@ -69,11 +69,11 @@ _READ: Final = (
 
 
 def identifiers(text: str) -> list[str]:
-    """The parts of a text that may tell who a patient is, in their order.
+    """Return the parts of a text that may identify a patient, in order.
 
-    Found are DICOM names (``DOE^JANE``), labelled record numbers (``MRN 0012345``), dates of
+    These are DICOM names (``DOE^JANE``), labelled record numbers (``MRN 0012345``), dates of
     birth, e-mail addresses, telephone and social security numbers. Bare dates, years and names
-    in plain prose are not.
+    in plain prose are not found.
     """
     if _GATE.search(text) is None:
         return []
@@ -81,34 +81,31 @@ def identifiers(text: str) -> list[str]:
 
 
 def is_identifying(read: str) -> bool:
-    """Whether text read from a picture looks like a name, a date or a labelled number.
+    """Return whether text read from a picture looks like a name, a date or a labelled number.
 
-    More is taken for identifying than in `identifiers`: scanners write little but that.
+    The rule is wider than that of `identifiers`, because scanners write little else.
     """
     return any(pattern.search(read) for pattern in _READ)
 
 
 def burned_in_notes(lines: list[str]) -> list[str]:
-    """Notes on the lines of text read from one picture: what identifies first, then the rest."""
-    groups = (
-        (IDENTITY_NOTE, [line for line in lines if is_identifying(line)]),
-        (BURNED_NOTE, [line for line in lines if not is_identifying(line)]),
-    )
-    return [f"{note}: {_quoted(found)}" for note, found in groups if found]
-
-
-def _quoted(lines: list[str]) -> str:
-    whole = " ".join(lines)
-    return repr(whole if len(whole) <= MOST_QUOTED else whole[: MOST_QUOTED - 1] + "…")
+    """Return notes on the lines of text in one picture: what identifies first, then the rest."""
+    notes = []
+    for note, wanted in ((IDENTITY_NOTE, True), (BURNED_NOTE, False)):
+        text = " ".join(line for line in lines if is_identifying(line) == wanted)
+        if text:
+            quoted = text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 1] + "…"
+            notes.append(f"{note}: {quoted!r}")
+    return notes
 
 
 class TextReader:
-    """Reads upright text in pictures with PP-OCRv4, whose weights RapidOCR's wheel ships.
+    """Read upright text in pictures with PP-OCRv4, whose weights RapidOCR's wheel contains.
 
-    What is read depends on the picture alone: each thread has its own single-threaded models,
-    and each picture goes through them by itself. Upside-down and vertical text may be missed.
+    The text depends on the picture alone: each thread has its own single-threaded models, and each
+    picture is read by itself. Upside-down and vertical text may be missed.
 
-    Raises ModelError when the package is not there.
+    Raises ModelError when the package is not installed.
     """
 
     def __init__(self) -> None:
@@ -124,20 +121,10 @@ class TextReader:
         self.of_thread = threading.local()
 
     def lines(self, image: Image.Image) -> list[str]:
-        """Lines of `image` (mode L or RGB), from top to bottom; single letters are left out."""
-        pixels = np.asarray(as_read(image))[:, :, ::-1]
-        found, _ = self._engine()(np.ascontiguousarray(pixels), use_cls=False)
-        texts = [str(text) for _, text, score in found or () if float(score) >= LEAST_SCORE]
-        return [text for text in texts if sum(map(str.isalnum, text)) >= LEAST_LETTERS]
-
-    def notes(self, image: Image.Image) -> list[str]:
-        """`burned_in_notes` of a picture."""
-        return burned_in_notes(self.lines(image))
-
-    def _engine(self) -> Any:
+        """Return the lines of three or more letters in `image` (mode L or RGB), from the top."""
         engine = getattr(self.of_thread, "engine", None)
         if engine is None:
-            # Sizes are settled in `as_read`; 32 keeps the package from scaling once more.
+            # `as_read` has scaled the picture; 32 keeps the package from scaling it again.
             engine = self.package.RapidOCR(
                 intra_op_num_threads=1,
                 inter_op_num_threads=1,
@@ -146,11 +133,18 @@ class TextReader:
                 text_score=LEAST_SCORE,
             )
             self.of_thread.engine = engine
-        return engine
+        pixels = np.asarray(as_read(image))[:, :, ::-1]
+        boxes, _ = engine(np.ascontiguousarray(pixels), use_cls=False)
+        texts = [str(text) for _, text, score in boxes or () if float(score) >= LEAST_SCORE]
+        return [text for text in texts if sum(map(str.isalnum, text)) >= LEAST_LETTERS]
+
+    def notes(self, image: Image.Image) -> list[str]:
+        """Return the `burned_in_notes` of a picture."""
+        return burned_in_notes(self.lines(image))
 
 
 def as_read(image: Image.Image) -> Image.Image:
-    """The picture in RGB, scaled to sides of SHORTEST to LONGEST pixels, long strips padded.
+    """Return the picture in RGB, scaled to sides of SHORTEST to LONGEST pixels, strips padded.
 
     Its shorter side has at least SHORTEST unless the longer would then pass LONGEST.
     """

@@ -1,8 +1,9 @@
-"""The end of a run: its stages' Parquet becomes a manifest, and the manifest a page."""
+"""Write the manifest of a run from its stages' Parquet, and the report from the manifest."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -10,17 +11,17 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from curation.current_samples import WrittenSamples
-from curation.projection import principal_plane
 from curation.recipe import Recipe
 from curation.report import write_report
 from curation.stage_outputs import Upstream
 from curation.stages import STAGES
 from curation.stages.stage import FinishedStage, StagesDone
+from medsift.arrays import Doubles, Floats
 from medsift.manifest import BY_NAME, RunRecord, write_manifest
 from medsift.manifest.schema import arrow_schema
-from medsift.storage.vectors import ContentVectors
 from medsift.vocabulary import MANIFEST_NAME
 
 REPORT_NAME: Final = "report.html"
@@ -46,10 +47,10 @@ def publish(
     The caller keeps the run directory locked (`medsift.storage.run_lock`), as `curate` does.
 
     Args:
-        recipe: What the stages carried out.
-        run_dir: Where both files go.
+        recipe: The recipe of the run.
+        run_dir: The folder of both files.
         done: The stages, as `run_stages` returns them.
-        started: When the run began; the manifest keeps it.
+        started: The time when the run began, for the manifest.
 
     Raises:
         StorageError: the disk refuses.
@@ -70,7 +71,7 @@ def publish(
         seed=recipe.seed,
     )
     upstream = done.upstream
-    # Every row that became a sample is listed with its tags, whatever later stages made of it.
+    # Every row that became a sample is listed with its tags, also if a later stage dropped it.
     with WrittenSamples(upstream, run_dir, left=upstream.through("images")) as samples:
         write_manifest(manifest, {"samples": samples, **manifest_tables(done.stages)}, run)
     write_report(manifest, done.run_id, report)
@@ -106,46 +107,66 @@ def manifest_tables(stages: Sequence[FinishedStage]) -> dict[str, Any]:
 
 
 def _images(upstream: Upstream) -> pa.Table:
-    """Return image facts with the copy group and the place on the map."""
+    """Return image facts with the copy group and the coordinates on the map of the pool."""
     facts = upstream.images.images.read().drop_columns(["thumb", "error", "detail"])
-    lines = upstream.dedup.groups.read(["image_id", "group_id"]).to_pylist()
-    groups = {line["image_id"]: line["group_id"] for line in lines}
-    places = _map(upstream.images.vectors.read_vectors())
     ids = facts["image_id"].to_pylist()
-    points = [places[image] for image in ids]
-    facts = facts.append_column("group_id", pa.array([groups[image] for image in ids], pa.string()))
-    facts = facts.append_column("x", pa.array([x for x, _ in points], pa.float32()))
-    return facts.append_column("y", pa.array([y for _, y in points], pa.float32()))
-
-
-def _map(content: ContentVectors) -> dict[str, tuple[float, float]]:
-    """Return image id → coordinates on the two principal axes of all image vectors."""
+    groups = upstream.dedup.groups.read(["image_id", "group_id"])
+    group = dict(zip(groups["image_id"].to_pylist(), groups["group_id"].to_pylist(), strict=True))
+    facts = facts.append_column("group_id", pa.array([group[image] for image in ids], pa.string()))
+    content = upstream.images.vectors.read_vectors()
     plane = principal_plane(np.asarray(content.matrix))
-    return {image: (float(x), float(y)) for image, (x, y) in zip(content.ids, plane, strict=True)}
+    for axis, name in enumerate("xy"):
+        position = dict(zip(content.ids, plane[:, axis].tolist(), strict=True))
+        values = pa.array([position[image] for image in ids], pa.float32())
+        facts = facts.append_column(name, values)
+    return facts
 
 
 def _stages(stages: Sequence[FinishedStage]) -> pa.Table:
-    lines = [
+    rows = [
         {
             "ordinal": ordinal,
-            "stage": stage.stage,
-            "rows_in": stage.balance.rows_in,
-            "kept": stage.balance.kept,
-            "dropped": stage.balance.dropped,
-            "failed": stage.balance.failed,
+            **asdict(stage.balance),
             "seconds": stage.seconds,
             "reused": stage.reused,
             "fingerprint": stage.fingerprint,
         }
         for ordinal, stage in enumerate(stages)
     ]
-    return pa.Table.from_pylist(lines)
+    return pa.Table.from_pylist(rows)
 
 
 def _operators(stages: Sequence[FinishedStage]) -> pa.Table:
-    lines = [
-        {"stage": stage.stage, "operator": op.operator, "seconds": op.seconds, "rows": op.rows}
-        for stage in stages
-        for op in stage.operators
-    ]
-    return pa.Table.from_pylist(lines, schema=arrow_schema("operators"))
+    rows = [{"stage": stage.stage, **asdict(op)} for stage in stages for op in stage.operators]
+    return pa.Table.from_pylist(rows, schema=arrow_schema("operators"))
+
+
+def principal_plane(vectors: Floats) -> Floats:
+    """Return the coordinates (n, 2) of vectors (n, d) on their two principal axes.
+
+    Each axis points to where its largest loading is positive, which fixes the sign that an
+    eigenvector leaves open. Fewer than two rows or dimensions give zeros.
+    """
+    count, dimension = vectors.shape
+    if count < 2 or dimension < 2:
+        return np.zeros((count, 2), dtype=np.float32)
+    centred = vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    if dimension <= count:
+        plane = _leading(centred.T @ centred)
+    else:
+        # Fewer rows than dimensions: the matrix of rows by rows is smaller. Where nothing varies
+        # along the second axis, QR completes it by any orthogonal one.
+        wide = centred.astype(np.float64)
+        plane = np.linalg.qr(wide.T @ _leading(wide @ wide.T)).Q
+    largest = np.abs(plane).argmax(axis=0)
+    plane = plane * np.sign(plane[largest, [0, 1]])
+    return np.asarray(centred @ plane.astype(np.float32), np.float32)
+
+
+def _leading(symmetric: NDArray[np.floating[Any]]) -> Doubles:
+    """Return the two eigenvectors (d, 2) of the largest eigenvalues, the largest first."""
+    from scipy.linalg import eigh  # type: ignore[import-untyped]
+
+    size = len(symmetric)
+    _, axes = eigh(symmetric.astype(np.float64), subset_by_index=(size - 2, size - 1))
+    return np.asarray(axes[:, ::-1])

@@ -1,4 +1,4 @@
-"""The recipe: everything that decides a run, as one frozen, validated value."""
+"""Define the recipe: everything that decides a run, as one frozen, validated value."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from curation.decontaminate.config import DecontaminateConfig
 from curation.dedup.config import DedupConfig
@@ -29,40 +29,46 @@ from medsift.storage.local_paths import LocalPath
 
 
 class FailuresConfig(Config):
-    """When a run with failed rows still counts."""
+    """Settings that say when a run with failed rows is refused."""
 
     tolerance: float = Field(0.02, ge=0.0, le=1.0)
-    """Share of all rows that may fail."""
+    """Share of all rows that may fail; with more, the run ends with exit status 4."""
 
 
 class ComputeConfig(Config):
-    """Where the work runs; never decides what is kept."""
+    """Settings of where and in which portions the work runs; they never decide what is kept."""
 
     ray: bool = True
     """Use Ray (a local one if there is no cluster); false runs in this process."""
     workers: int | None = Field(None, ge=1)
     """CPUs of a local Ray; all of them when not given. A user's own cluster is never resized."""
     rows_per_batch: int = Field(1_000, ge=1)
-    """Texts per unit of work."""
+    """Texts, or samples of a filter, that a worker processes at a time."""
     images_per_batch: int = Field(64, ge=1)
-    """Images per unit of work: decoded, hashed and encoded together."""
+    """Images that a worker decodes, hashes and encodes at a time."""
 
 
 class Recipe(Config):
     """A whole run: sources, rules and seed. Two equal recipes on equal data keep equal rows."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Name of the run, which is also that of its directory: letters, digits, `_`, `.` and `-`."""
     seed: int = Field(0, ge=0)
+    """Seed of everything that is drawn: new splits, random selections, clusterings."""
     runs: LocalPath = Path("medsift-runs")
     """Folder of run directories; a run without --run-dir goes to `runs/name`."""
     cache: LocalPath | None = None
     """Folder of vectors that runs share; `runs/cache` when not given."""
     sources: list[SourceConfig] = Field(min_length=1)
+    """Data to read, each with a name of its own; `reader` says which layout it has."""
     ingest: IngestConfig = IngestConfig()
+    """Rules that a row must meet to become a sample."""
     images: ImagesConfig = ImagesConfig()
+    """Limits on pictures; a row whose picture exceeds them is dropped or failed."""
     filters: tuple[AnyFilter, ...] = ()
     """Rows to drop by a SQL condition or a Python function, applied in order after pictures."""
     encoder: AnyEncoder
+    """Model that turns pictures and texts into vectors; `kind` says which."""
     neighbors: NeighborsConfig = NeighborsConfig()
     dedup: DedupConfig = DedupConfig()
     splits: SplitsConfig = SplitsConfig()
@@ -74,16 +80,9 @@ class Recipe(Config):
     selections: tuple[SelectionConfig, ...] = ()
     """Subsets to select, in order, the last the newest; `kept`, of everything, is always made."""
     failures: FailuresConfig = FailuresConfig()
+    """How many rows may fail."""
     compute: ComputeConfig = ComputeConfig()
-
-    @field_validator("sources")
-    @classmethod
-    def _names_differ(cls, sources: list[Any]) -> list[Any]:
-        names = [source.name for source in sources]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two sources are named {name!r}; row ids need different names")
-        return sources
+    """Where the work runs: on Ray or in this process, and in which portions."""
 
     @field_validator("strata")
     @classmethod
@@ -91,33 +90,23 @@ class Recipe(Config):
         for tag in strata:
             if tag not in records.TAGS:
                 close = difflib.get_close_matches(tag, records.TAGS, n=1)
-                remedy = (
-                    f"did you mean {close[0]!r}?"
-                    if close
-                    else f"allowed: {', '.join(records.TAGS)}"
-                )
+                allowed = f"allowed: {', '.join(records.TAGS)}"
+                remedy = f"did you mean {close[0]!r}?" if close else allowed
                 raise ValueError(f"{tag!r} is no tag; {remedy}")
             if strata.count(tag) > 1:
                 raise ValueError(f"tag {tag!r} is listed twice; keep one of them")
         return strata
 
-    @field_validator("filters")
+    @field_validator("sources", "filters", "selections")
     @classmethod
-    def _filters_differ(cls, filters: tuple[Any, ...]) -> tuple[Any, ...]:
-        names = [one.name for one in filters]
+    def _names_differ(cls, items: Sequence[Any], info: ValidationInfo) -> Sequence[Any]:
+        names = [item.name for item in items]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"two filters are named {name!r}; give each its own name")
-        return filters
-
-    @field_validator("selections")
-    @classmethod
-    def _selections_differ(cls, selections: tuple[Any, ...]) -> tuple[Any, ...]:
-        names = [selection.name for selection in selections]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two selections are named {name!r}; give each its own name")
-        return selections
+                raise ValueError(
+                    f"two {info.field_name} are named {name!r}; give each its own name"
+                )
+        return items
 
     @property
     def run_dir(self) -> Path:
@@ -134,7 +123,7 @@ class Recipe(Config):
         return self.model_dump(mode="json")
 
     def fingerprint(self) -> str:
-        """Digest of what decides the result: places and compute are left out."""
+        """Return the digest of what decides the result; folders and compute are left out."""
         settings = self.model_dump(mode="json", exclude={"runs", "cache", "compute"})
         return fingerprint(self.with_first_names(settings))
 

@@ -23,9 +23,9 @@ FINGERPRINT: Final = re.compile("[0-9a-f]{16,64}")
 
 
 def _require_complete(outputs: StageOutputs) -> None:
-    """Refuse a stage whose files are not what they were when it ended.
+    """Refuse a stage whose files have changed since it ended.
 
-    A part that is gone would be read as no rows, and a flipped one as others.
+    A missing part would be read as no rows, and one with a flipped bit as other rows.
     """
     folder = outputs.folder
     marker = read_marker(folder)
@@ -35,55 +35,54 @@ def _require_complete(outputs: StageOutputs) -> None:
         problem = broken(folder, marker.files)
     if problem is not None:
         raise StorageError(
-            f"{problem}; run the same `medsift curate` again, which makes that stage anew",
+            f"{problem}; run the same `medsift curate` again, which runs that stage anew",
             code="stage_damaged",
+            stage=outputs.stage,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """What later commands build on: nothing that the run made is made again."""
+    """A run that is finished: later commands use its recipe and tables."""
 
     run_id: str
     run_dir: Path
     manifest: Path
     recipe: Recipe
     upstream: Upstream
-    """The tables of its stages; each stage is compared with its seals when first asked for."""
+    """The tables of its stages; each stage is compared with its seals when it is first used."""
 
 
 def open_run(run_dir: Path, run_id: str | None = None) -> FinishedRun:
-    """Find a run of a run directory; the newest one when `run_id` is None.
+    """Open a run of a run directory; the newest one when `run_id` is None.
 
     Raises:
         ManifestError: there is no manifest or no such run, or its recipe is of another version.
         InputError: a stage's folder is gone.
 
-    Its `upstream` raises StorageError for a stage whose files are not what they were.
+    Its `upstream` raises StorageError for a stage whose files have changed.
     """
     run_dir = run_dir.absolute()
     manifest = run_dir / MANIFEST_NAME
     runs = read(manifest, "SELECT run_id, recipe FROM runs ORDER BY created_at DESC, run_id")
-    lines = {line["run_id"]: line["recipe"] for line in runs.to_pylist()}
-    wanted = run_id if run_id is not None else next(iter(lines), None)
-    if wanted not in lines:
-        known = ", ".join(lines) or "none"
-        raise ManifestError(f"{manifest} has no run {wanted!r}; it has {known}", code="run_unknown")
+    recipes = {run["run_id"]: run["recipe"] for run in runs.to_pylist()}
+    wanted = run_id if run_id is not None else next(iter(recipes), None)
+    if wanted not in recipes:
+        known = ", ".join(recipes) or "none"
+        raise ManifestError(
+            f"{manifest} has no run {wanted!r}; it has {known}", code="run_unknown", run=wanted
+        )
     assert wanted is not None
-    return FinishedRun(
-        wanted, run_dir, manifest, _recipe(lines[wanted], manifest), _upstream(run_dir, wanted)
-    )
-
-
-def _recipe(text: str, manifest: Path) -> Recipe:
     try:
-        return Recipe.from_stored(json.loads(text))
+        recipe = Recipe.from_stored(json.loads(recipes[wanted]))
     except ValidationError as error:
         raise ManifestError(
             f"the recipe in {manifest} is not one of this version: "
             f"{error.errors()[0]['msg']}; curate again",
             code="recipe_of_other_version",
+            run=wanted,
         ) from error
+    return FinishedRun(wanted, run_dir, manifest, recipe, _upstream(run_dir, wanted))
 
 
 def _upstream(run_dir: Path, run_id: str) -> Upstream:
@@ -91,14 +90,15 @@ def _upstream(run_dir: Path, run_id: str) -> Upstream:
     manifest = run_dir / MANIFEST_NAME
     known = {stage.name: stage for stage in STAGES}
     listed = []
-    for line in read(manifest, sql, [run_id]).to_pylist():
-        name, fingerprint = str(line["stage"]), str(line["fingerprint"])
-        # A manifest may be anyone's: its words name a folder below this one, and nothing else.
+    for row in read(manifest, sql, [run_id]).to_pylist():
+        name, fingerprint = str(row["stage"]), str(row["fingerprint"])
+        # A manifest may come from anyone: its words may name a folder below this one, nothing else.
         if name not in known or not FINGERPRINT.fullmatch(fingerprint):
             raise ManifestError(
                 f"{manifest} names a stage {name!r} of fingerprint {fingerprint!r}, which this "
                 "version does not know; curate again",
                 code="stage_missing",
+                stage=name,
             )
         folder = run_dir / "stages" / f"{name}-{fingerprint[:16]}"
         if not (folder / MARKER).exists():
@@ -106,6 +106,7 @@ def _upstream(run_dir: Path, run_id: str) -> Upstream:
                 f"stage {name} of run {run_id} is gone: there is no {folder}; "
                 "curate again into this run directory",
                 code="stage_missing",
+                stage=name,
             )
         stage = known[name]
         listed.append(StageOutputs(name, folder, stage.outputs, fingerprint, stage.decides))

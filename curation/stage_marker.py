@@ -1,4 +1,4 @@
-"""Read the note `done.json` in a stage's folder: the stage is complete, and these are its files."""
+"""Read `done.json` in a stage's folder, which says that the stage is complete, and its files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MARKER: Final = "done.json"
 
 
 class StageMarker(Config):
-    """The identity, the balance, the timings, and every file with its seal."""
+    """Identity, row balance and timings of a stage, and every file with its seal."""
 
     fingerprint: str
     """Digest of settings, version and everything upstream: the stage's whole identity."""

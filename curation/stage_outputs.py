@@ -60,7 +60,7 @@ class StageOutputs:
     schemas: Mapping[str, pa.Schema]
     fingerprint: str = ""
     decides: bool = True
-    """Whether the stage may drop or change samples; scores and selections do not."""
+    """Whether the stage may drop or change samples; scoring and selecting do not."""
 
     def __getattr__(self, name: str) -> OutputTable:
         if name.startswith("__"):
@@ -77,7 +77,7 @@ class Upstream(Mapping[str, StageOutputs]):
     """The finished stages of a run by name, in their order, also as attributes.
 
     `upstream.dedup.groups` is a table of the stage `dedup`. `check` is called with the outputs of
-    a stage when they are first asked for, and may refuse them.
+    a stage when they are first used, and may refuse them.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Count the texts that an encoder cannot read, by script, before and after it encodes them."""
+"""Count the texts that an encoder cannot read, by script, before and after encoding."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IN_SCRIPT: Final = "unread texts in "
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """Distinct texts that are not empty, and how many of each script cannot be read."""
+    """The number of distinct texts that are not empty, and of unread ones by script."""
 
     texts: int
     unread: Mapping[str, int]
@@ -33,22 +33,22 @@ class Census:
     def of(cls, texts: Sequence[str], read: Flags) -> Census:
         """Count texts (n) of which some are `read` (n,)."""
         unread = [text for text, legible in zip(texts, read.tolist(), strict=True) if not legible]
-        found = Counter(main_script(text) for text in unread if text.strip())
-        return cls(sum(bool(text.strip()) for text in texts), dict(sorted(found.items())))
+        scripts = Counter(main_script(text) for text in unread if text.strip())
+        return cls(sum(bool(text.strip()) for text in texts), dict(sorted(scripts.items())))
 
     @property
     def count(self) -> int:
-        """Texts that cannot be read."""
+        """The number of texts that cannot be read."""
         return sum(self.unread.values())
 
     def sentence(self, encoder: str, *, first: bool = False) -> str | None:
-        """What a person should know, or None where every text can be read.
+        """Return a warning, or None where every text can be read.
 
-        `first`: the texts are a share of all.
+        With `first`, it says that the texts are only the first of all.
         """
         if not self.count:
             return None
-        ranked = sorted(self.unread.items(), key=lambda line: (-line[1], line[0]))
+        ranked = sorted(self.unread.items(), key=lambda item: (-item[1], item[0]))
         scripts = ", ".join(f"{script} {count:,}" for script, count in ranked)
         some = "the first " if first else ""
         return (
@@ -58,21 +58,16 @@ class Census:
         )
 
     def measures(self) -> pa.Table:
-        """MEASURES of the embed stage."""
-        lines = [(ALL, self.texts), (UNREAD, self.count)]
-        lines += [(IN_SCRIPT + script, count) for script, count in self.unread.items()]
-        return pa.Table.from_pylist(
-            [
-                {"stage": STAGE, "name": name, "threshold": None, "value": count, "note": None}
-                for name, count in lines
-            ],
-            schema=records.MEASURES,
-        )
+        """Return the counts as ``MEASURES`` of the embed stage."""
+        counts = {ALL: self.texts, UNREAD: self.count}
+        counts |= {IN_SCRIPT + script: count for script, count in self.unread.items()}
+        rows = [{"stage": STAGE, "name": name, "value": count} for name, count in counts.items()]
+        return pa.Table.from_pylist(rows, schema=records.MEASURES)
 
 
 def census_of(measures: Sequence[Mapping[str, Any]]) -> Census:
-    """Return the count in MEASURES lines of the embed stage; nothing where there are none."""
-    value = {str(line["name"]): int(line["value"]) for line in measures}
+    """Return the census that the embed stage wrote as ``MEASURES`` rows."""
+    value = {str(row["name"]): int(row["value"]) for row in measures}
     unread = {
         name.removeprefix(IN_SCRIPT): count
         for name, count in value.items()
@@ -82,7 +77,7 @@ def census_of(measures: Sequence[Mapping[str, Any]]) -> Census:
 
 
 def encoded_census(texts: Mapping[str, str], vectors: Path) -> Census:
-    """Count texts (content id → text) by the vectors in a folder: all zero is unread."""
+    """Count texts (content id → text) by the vectors in a folder: one of zeros was not read."""
     blank: set[str] = set()
     for ids, matrix in vector_parts(vectors):
         blank.update(np.asarray(ids, object)[~matrix.any(axis=1)].tolist())

@@ -7,8 +7,12 @@ import sys
 from ray_jobs.interpreter import CODE, EXIT_CODE, complaint, import_complaint
 
 
-def _start() -> None:
-    """Run the command line, or report in one line why this interpreter cannot."""
+def _refuse(fault: str) -> None:
+    sys.stderr.write(f"error[{CODE}]: {fault}\n")
+    sys.exit(EXIT_CODE)
+
+
+if __name__ == "__main__":
     fault = complaint()
     if fault is not None:
         _refuse(fault)
@@ -23,12 +27,3 @@ def _start() -> None:
             raise  # a fault of ours
         _refuse(import_complaint(error))
     main()
-
-
-def _refuse(fault: str) -> None:
-    sys.stderr.write(f"error[{CODE}]: {fault}\n")
-    sys.exit(EXIT_CODE)
-
-
-if __name__ == "__main__":
-    _start()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from medsift.storage.locations import scheme
 
@@ -27,8 +26,18 @@ def with_absolute_paths(recipe: Recipe, base: Path) -> Recipe:
     settings = recipe.resolved()
     settings["runs"] = _absolute(str(recipe.runs), base)
     settings["cache"] = _absolute(str(recipe.cache_dir), base)
-    settings["sources"] = [_source(source, base) for source in settings["sources"]]
-    settings["encoder"] = _encoder(settings["encoder"], base)
+    for source in settings["sources"]:
+        for key in SOURCE_PATH_KEYS:
+            path = source.get(key)
+            on_hub = key == "path" and source["reader"] == HUB_READER
+            if path is not None and (not on_hub or (base / path).exists()):
+                source[key] = _absolute(path, base)
+    encoder = settings["encoder"]
+    model, weights = encoder.get("model"), encoder.get("pretrained")
+    if model is not None and model.startswith(LOCAL_DIR):
+        encoder["model"] = LOCAL_DIR + _absolute(model.removeprefix(LOCAL_DIR), base)
+    if weights is not None and (base / weights).is_file():
+        encoder["pretrained"] = _absolute(weights, base)
     return type(recipe).model_validate(settings)
 
 
@@ -42,23 +51,6 @@ def training_with_absolute_paths(recipe: TrainingRecipe, base: Path) -> Training
     if model is not None and (base / Path(model).expanduser()).exists():
         settings["base"]["model"] = _absolute(str(Path(model).expanduser()), base)
     return type(recipe).model_validate(settings)
-
-
-def _source(source: Mapping[str, Any], base: Path) -> dict[str, Any]:
-    paths = {key: source[key] for key in SOURCE_PATH_KEYS if source.get(key) is not None}
-    if source["reader"] == HUB_READER and not (base / source["path"]).exists():
-        del paths["path"]
-    return {**source, **{key: _absolute(path, base) for key, path in paths.items()}}
-
-
-def _encoder(encoder: Mapping[str, Any], base: Path) -> dict[str, Any]:
-    model, weights = encoder.get("model"), encoder.get("pretrained")
-    moved = dict(encoder)
-    if model is not None and model.startswith(LOCAL_DIR):
-        moved["model"] = LOCAL_DIR + _absolute(model.removeprefix(LOCAL_DIR), base)
-    if weights is not None and (base / weights).is_file():
-        moved["pretrained"] = _absolute(weights, base)
-    return moved
 
 
 def _absolute(location: str, base: Path) -> str:

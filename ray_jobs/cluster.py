@@ -14,6 +14,7 @@ from medsift.own_packages import ROOMS, hidden_error, worker_hook
 from ray_jobs.ray_token import offer_token
 
 ADDRESS = "RAY_ADDRESS"
+SETUP_HOOK = "worker_process_setup_hook"
 REACH_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
 
@@ -43,60 +44,46 @@ def connected(workers: int | None = None) -> Iterator[None]:
         yield
         return
     logging.getLogger("ray").setLevel(logging.ERROR)
+    # Ray puts the driver's folder in front of `sys.path` on every worker, after this hook, and it
+    # hands no other folder on: a changed PYTHONPATH would come behind it.
+    options: dict[str, Any] = {
+        "runtime_env": {SETUP_HOOK: worker_hook()},
+        "log_to_driver": False,
+        "configure_logging": False,
+    }
     address = os.environ.get(ADDRESS)
     if address:
-        _join(address)
+        _join(address, options)
     else:
-        _start(workers)
+        # "local" never joins another user's cluster that happens to run on this machine.
+        ray.init(address="local", num_cpus=workers, include_dashboard=False, **options)
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _join(address: str) -> None:
+def _join(address: str, options: dict[str, Any]) -> None:
     import ray
     from ray.exceptions import RayError
 
     require_reachable(address)
     try:
-        ray.init(
-            address=address,
-            runtime_env=_worker_setup(),
-            log_to_driver=False,
-            configure_logging=False,
-        )
+        ray.init(address=address, **options)
     except (ConnectionError, RayError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
+        remedy = f"check the address and the token, or unset {ADDRESS} for a local Ray"
+        if SETUP_HOOK in reason:
+            remedy = (
+                f"Ray allows one {SETUP_HOOK} for a job, and MedSift needs it: submit the job "
+                "without that key, and call your own hook where your script starts"
+            )
         raise UsageError(
-            f"cannot join the Ray cluster of {ADDRESS}={address}: {reason}; "
-            f"check the address and the token, or unset {ADDRESS} for a local Ray",
+            f"cannot join the Ray cluster of {ADDRESS}={address}: {reason}; {remedy}",
             code="cluster_join_failed",
             address=address,
+            own_setup_hook=SETUP_HOOK in reason,
         ) from error
-
-
-def _start(workers: int | None) -> None:
-    import ray
-
-    # "local" never joins another user's cluster that happens to run on this machine.
-    ray.init(
-        address="local",
-        num_cpus=workers,
-        runtime_env=_worker_setup(),
-        include_dashboard=False,
-        log_to_driver=False,
-        configure_logging=False,
-    )
-
-
-def _worker_setup() -> dict[str, Any]:
-    """Return the runtime environment of MedSift's workers.
-
-    Ray puts the driver's folder in front of `sys.path` on every worker, after this hook, and it
-    hands no other folder on: a changed PYTHONPATH would come behind it.
-    """
-    return {"worker_process_setup_hook": worker_hook()}
 
 
 def _refuse_hidden_packages() -> None:
@@ -134,7 +121,7 @@ def _refuse_hidden_packages() -> None:
     try:
         others = ray.get(asked.remote(), timeout=ANSWER_SECONDS)
     except (GetTimeoutError, RayError):
-        return  # says nothing about names; the run itself will report what is wrong
+        return  # no answer about names; the run itself will report what is wrong
     for name, path in others.items():
         raise hidden_error(name, path, "is first on the workers of the Ray that is running here")
 

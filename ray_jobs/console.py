@@ -1,4 +1,4 @@
-"""Print on the terminal what is no progress: the log, the error line, paths."""
+"""Print the log, the error line and paths on the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from medsift.terminal import escaped
 
 
 class _LineHandler(logging.Handler):
-    """Write each log record as one plain line on the stderr of the moment (a bar redirects it)."""
+    """Write each log record as one line on the current stderr, which a progress bar redirects."""
 
     def emit(self, record: logging.LogRecord) -> None:
         sys.stderr.write(f"{record.levelname.lower()}: {self.format(record)}\n")
@@ -44,10 +44,10 @@ def print_error(message: str, code: str = "") -> None:
 
 
 def shown(path: Path) -> str:
-    """Return a path as people read it: relative where it is below the current directory."""
-    absolute = path.absolute()
-    here = Path.cwd()
-    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
+    """Return a path for people: relative where it is below the current directory."""
+    absolute, current = path.absolute(), Path.cwd()
+    is_below = absolute.is_relative_to(current)
+    return str(absolute.relative_to(current)) if is_below else str(absolute)
 
 
 @contextmanager

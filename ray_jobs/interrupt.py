@@ -10,7 +10,7 @@ from typing import Final
 import typer
 
 INTERRUPTED: Final = 130
-"""Exit status after Ctrl-C, as shells have it: 128 + SIGINT."""
+"""Exit status after Ctrl-C, as in a shell: 128 + SIGINT."""
 RESUME: Final = "interrupted: run the same command again to continue where it stopped"
 
 

@@ -48,10 +48,10 @@ class PythonFunction(RowFilter):
         """
         function = self._function()
         refused = {}
-        for place, row in enumerate(samples.select(COLUMNS).to_pylist()):
+        for index, row in enumerate(samples.select(COLUMNS).to_pylist()):
             try:
                 answer = function(row)
-            # No list of what a user's function may raise is complete; the row's id is what helps.
+            # A user's function may raise anything; the row's id is what helps to find the cause.
             except Exception as error:
                 raise InputError(
                     f"filter {self.name!r} raised {type(error).__name__} on row "
@@ -62,7 +62,7 @@ class PythonFunction(RowFilter):
                 ) from error
             drop = self._drop(answer, row)
             if drop is not None:
-                refused[place] = drop
+                refused[index] = drop
         return refused
 
     def _function(self) -> Callable[[Mapping[str, Any]], Any]:
@@ -86,10 +86,15 @@ class PythonFunction(RowFilter):
         return function  # type: ignore[no-any-return]
 
     def _drop(self, answer: Any, row: Mapping[str, Any]) -> Drop | None:
-        kept, *rest = answer if isinstance(answer, tuple) else (answer,)
-        if isinstance(kept, bool) and _explains(rest):
-            detail = rest[0] if rest else self.python
-            return None if kept else Drop(detail, float(rest[1]) if len(rest) > 1 else None)
+        match answer if isinstance(answer, tuple) else (answer,):
+            case (bool(kept),):
+                return None if kept else Drop(self.python)
+            case (bool(kept), str(detail)):
+                return None if kept else Drop(detail)
+            case (bool(kept), str(detail), int(value) | float(value)) if not isinstance(
+                value, bool
+            ):
+                return None if kept else Drop(detail, float(value))
         raise InputError(
             f"filter {self.name!r} returned {answer!r} for row {row['row_id']!r}; allowed are "
             'True, False, (False, "why") and (False, "why", number)',
@@ -97,11 +102,3 @@ class PythonFunction(RowFilter):
             filter=self.name,
             row_id=row["row_id"],
         )
-
-
-def _explains(rest: list[Any]) -> bool:
-    """Return whether what follows a verdict is nothing, words, or words and a number."""
-    match rest:
-        case [] | [str()] | [str(), int() | float()]:
-            return not any(isinstance(part, bool) for part in rest)
-    return False

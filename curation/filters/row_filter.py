@@ -1,4 +1,4 @@
-"""Define a row filter: one method that says which samples of a table go, and why."""
+"""Define a row filter: one method that returns which samples of a table to drop, and why."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from medsift import records
 from medsift.config import Config
 
 COLUMNS = [name for name in records.SAMPLES.names if name != "refs"]
-"""Columns of ``SAMPLES`` that a filter sees; references are places on a disk, not content."""
+"""Columns of ``SAMPLES`` for filters; references are left out, as they are paths, not content."""
 
 
 class Drop(NamedTuple):
-    """Why a row goes: words for people, and a number where there is one."""
+    """The reason for a drop: words for people, and a number where there is one."""
 
     detail: str
     value: float | None = None
@@ -36,8 +36,8 @@ class RowFilter(Config):
         return self.model_dump(mode="json")
 
     def drops(self, samples: pa.Table) -> Mapping[int, Drop]:
-        """Return the rows of `samples` (n) to drop, by place, with the reason of each.
+        """Return index → reason of the rows of `samples` (n) to drop.
 
-        A row's fate depends on the row alone: the same row is judged alike in any table.
+        The result for a row depends on that row alone, not on the others of the table.
         """
         raise NotImplementedError

@@ -30,10 +30,10 @@ class SqlCondition(RowFilter):
 
     def drops(self, samples: pa.Table) -> Mapping[int, Drop]:
         """Return the rows where the condition is true. Raises InputError when it fails on data."""
-        found = self._run(samples, InputError)
+        matches = self._run(samples, InputError)
         detail = " ".join(self.drop_where.split())
-        places, values = (found[name].to_pylist() for name in ("place", "value"))
-        return {place: Drop(detail, value) for place, value in zip(places, values, strict=True)}
+        rows, values = (matches[name].to_pylist() for name in ("row", "value"))
+        return {row: Drop(detail, value) for row, value in zip(rows, values, strict=True)}
 
     def _run(self, samples: pa.Table, kind: type[RecipeError | InputError]) -> pa.Table:
         import duckdb
@@ -41,18 +41,18 @@ class SqlCondition(RowFilter):
         from medsift.manifest.connections import lock, start
 
         table = samples.select(COLUMNS)
-        table = table.append_column("_place", pa.array(range(table.num_rows), pa.int64()))
+        table = table.append_column("_row", pa.array(range(table.num_rows), pa.int64()))
         try:
             with start() as connection:
-                # A name that no condition knows: one row's fate never depends on another row.
+                # A condition cannot guess this name, so that it cannot look at other rows.
                 rows = f"rows_{uuid4().hex}"
                 connection.register(rows, table)
                 lock(connection)  # a condition reads its row and no file
                 return connection.sql(
-                    f"SELECT _place AS place, CAST(({self.value}) AS DOUBLE) AS value "
+                    f"SELECT _row AS row, CAST(({self.value}) AS DOUBLE) AS value "
                     # In a WHERE clause DuckDB refuses windows, which would look at other rows.
                     f"FROM {rows} WHERE ({self.drop_where}) "
-                    f"AND (({self.value}) IS NULL OR TRUE) ORDER BY _place"
+                    f"AND (({self.value}) IS NULL OR TRUE) ORDER BY _row"
                 ).to_arrow_table()
         except duckdb.Error as error:
             line = str(error).splitlines()[0]

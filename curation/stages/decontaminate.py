@@ -1,4 +1,4 @@
-"""Stage 6: training rows that meet a benchmark are listed, and dropped as the recipe says."""
+"""Find training rows that meet a benchmark, and drop them as the recipe says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 from curation.current_samples import read_samples
 from curation.decontaminate import (
     REVIEWS,
-    BenchmarkConfig,
     DecontaminateConfig,
     Hits,
     check_index,
@@ -45,7 +44,7 @@ def check_indexes(recipe: Recipe) -> None:
 
 
 class DecontaminateStage(Stage):
-    """Compares the rows that may be trained on with every benchmark of the recipe."""
+    """Compare the rows that may be trained on with every benchmark of the recipe."""
 
     name: ClassVar[str] = "decontaminate"
     version: ClassVar[int] = 5
@@ -78,12 +77,21 @@ class DecontaminateStage(Stage):
         samples = read_samples(context.upstream)
         context.begin(samples.num_rows, "samples")
         train = samples.filter(pc.equal(pc.fill_null(samples["split"], TRAIN), TRAIN))
-        found = _compare(context, train)
-        gone = records.decisions(_decisions(train, found, config))
-        context.outputs.decisions.write(gone)
-        leaks = pa.concat_tables([LEAKS.empty_table(), *(hits.leaks for hits in found.values())])
-        context.outputs.leaks_found.write(leaks)
-        context.outputs.reviews.write(_reviews(context, found))
+        hits = _compare(context, train)
+        outputs = context.outputs
+        outputs.decisions.write(records.decisions(_decisions(train, hits, config)))
+        tables = [of_benchmark.leaks for of_benchmark in hits.values()]
+        outputs.leaks_found.write(pa.concat_tables([LEAKS.empty_table(), *tables]))
+        reviews = [REVIEWS.empty_table()]
+        for benchmark in config.benchmarks:
+            of_benchmark = hits[benchmark.name].reviews
+            if benchmark.run is not None and of_benchmark.num_rows:
+                # The benchmark's own run has its originals, for people to look at.
+                originals = context.open_run(benchmark.run).through("images")
+                columns = ["row_id", "question", "refs", "images"]
+                of_benchmark = with_originals(of_benchmark, read_samples(originals, columns))
+            reviews.append(of_benchmark)
+        outputs.reviews.write(pa.concat_tables(reviews))
         context.advance(samples.num_rows)
 
 
@@ -91,9 +99,10 @@ def undecided(recipe: Recipe, outputs: StageOutputs) -> LedgerError | None:
     """Return why a run must stop after a stage: rows that a person must decide on first."""
     if outputs.stage != DecontaminateStage.name or recipe.decontaminate.unresolved != "stop":
         return None
-    lines = outputs.leaks_found.read(["row_id", "benchmark", "verdict"]).to_pylist()
-    near = {(line["row_id"], line["benchmark"]) for line in lines if line["verdict"] == NEAR}
-    near -= {(line["row_id"], line["benchmark"]) for line in lines if line["verdict"] != NEAR}
+    leaks = outputs.leaks_found.read(["row_id", "benchmark", "verdict"]).to_pylist()
+    near = {(leak["row_id"], leak["benchmark"]) for leak in leaks if leak["verdict"] == NEAR}
+    # A row with a confirmed leak into the same benchmark needs no decision.
+    near -= {(leak["row_id"], leak["benchmark"]) for leak in leaks if leak["verdict"] != NEAR}
     gone = outputs.decisions.read(["row_id"])["row_id"].to_pylist()
     rows = {row for row, _ in near}.difference(gone)
     if not rows:
@@ -113,12 +122,12 @@ def _compare(context: StageContext, train: pa.Table) -> dict[str, Hits]:
     shown = {image for images in train["images"].to_pylist() for image in images or ()}
     facts = facts.filter(pc.is_in(facts["image_id"], pa.array(sorted(shown), pa.string())))
     images = image_set(facts, seen.vectors.read_vectors())
-    found = {}
+    hits = {}
     for benchmark in recipe.decontaminate.benchmarks:
         index = read_index(benchmark.index, recipe.encoder.fingerprint())
         with context.timed(f"against {benchmark.name}", train.num_rows):
             named = replace(index, name=benchmark.name)
-            found[benchmark.name] = find_hits(
+            hits[benchmark.name] = find_hits(
                 train,
                 images,
                 named,
@@ -126,46 +135,28 @@ def _compare(context: StageContext, train: pa.Table) -> dict[str, Hits]:
                 recipe.dedup.image,
                 recipe.dedup.text.jaccard,
             )
-    return found
-
-
-def _reviews(context: StageContext, found: Mapping[str, Hits]) -> pa.Table:
-    """Return what a person should look at, with the benchmark's originals where there are any."""
-    lists = [REVIEWS.empty_table()]
-    for benchmark in context.recipe.decontaminate.benchmarks:
-        reviews = found[benchmark.name].reviews
-        lists.append(_with_originals(context, benchmark, reviews) if reviews.num_rows else reviews)
-    return pa.concat_tables(lists)
-
-
-def _with_originals(
-    context: StageContext, benchmark: BenchmarkConfig, reviews: pa.Table
-) -> pa.Table:
-    if benchmark.run is None:
-        return reviews
-    upstream = context.open_run(benchmark.run).through("images")
-    return with_originals(reviews, read_samples(upstream, ["row_id", "question", "refs", "images"]))
+    return hits
 
 
 def _decisions(
-    train: pa.Table, found: Mapping[str, Hits], config: DecontaminateConfig
+    train: pa.Table, hits: Mapping[str, Hits], config: DecontaminateConfig
 ) -> list[dict[str, Any]]:
     """Return one entry for each row to drop, for its first benchmark in the recipe."""
     ids = dict(zip(train["row_id"].to_pylist(), train["sample_id"].to_pylist(), strict=True))
     entries: dict[str, dict[str, Any]] = {}
-    for name, hits in found.items():
-        lines = {(line["row_id"], line["verdict"]): line for line in hits.leaks.to_pylist()}
-        for row, verdict in sorted(hits.worst.items()):
+    for name, of_benchmark in hits.items():
+        leaks = {(leak["row_id"], leak["verdict"]): leak for leak in of_benchmark.leaks.to_pylist()}
+        for row, verdict in sorted(of_benchmark.worst.items()):
             fate = config.unresolved if verdict == NEAR else config.confirmed
             if fate == "drop" and row not in entries:
-                line = lines[row, verdict]
+                leak = leaks[row, verdict]
                 entries[row] = records.decision(
                     row,
                     "decontaminate",
                     records.DROPPED,
-                    line["kind"],
+                    leak["kind"],
                     sample=ids[row],
-                    value=line["similarity"],
-                    detail=f"{verdict} as {line['item_id']} of {name}",
+                    value=leak["similarity"],
+                    detail=f"{verdict} as {leak['item_id']} of {name}",
                 )
     return list(entries.values())

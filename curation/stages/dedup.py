@@ -1,4 +1,4 @@
-"""Stage 4: rows that repeat a kept row go, with that row as their witness."""
+"""Drop rows that repeat a kept row, with that row as their witness."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from medsift.records import GROUPS, LEAKS
 
 
 class DedupStage(Stage):
-    """Looks at all samples together."""
+    """Compare all samples with each other."""
 
     name: ClassVar[str] = "dedup"
     version: ClassVar[int] = 6
@@ -68,28 +68,24 @@ class DedupStage(Stage):
 
 
 def measures(stats: Mapping[str, Any]) -> pa.Table:
-    """Return the counts and recalls of a search as lines (name, threshold, value, note).
+    """Return the counts and recalls of a search as rows (name, threshold, value, note).
 
-    A mapping's lines are named "name inner"; where it maps cosines, they have that threshold. How
-    a search was made is the note of its recall.
+    The rows of an inner mapping are named "name inner"; a cosine as inner name is a threshold. The
+    note of a recall is the method of the search.
     """
-    lines = [{"stage": "dedup", **line} for line in _lines(stats)]
-    return pa.Table.from_pylist(lines, schema=records.MEASURES)
+    rows = [{"stage": "dedup", **row} for row in _rows(stats)]
+    return pa.Table.from_pylist(rows, schema=records.MEASURES)
 
 
-def _lines(stats: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _rows(stats: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for name, value in stats.items():
         if isinstance(value, Mapping):
-            for line in _lines(value):
-                yield _under(name, line)
+            for row in _rows(value):
+                inner: str = row["name"]
+                if inner[0].isdecimal():
+                    yield row | {"name": name, "threshold": float(inner)}
+                else:
+                    yield row | {"name": f"{name} {inner}"}
         elif not isinstance(value, str):
             note = stats.get(name.removesuffix("recall") + "method")
             yield {"name": name, "value": float(value), "note": note}
-
-
-def _under(name: str, line: dict[str, Any]) -> dict[str, Any]:
-    """Return the line of an inner mapping, with the outer name before its own."""
-    inner: str = line["name"]
-    if inner[0].isdecimal():
-        return line | {"name": name, "threshold": float(inner)}
-    return line | {"name": f"{name} {inner}"}

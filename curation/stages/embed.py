@@ -1,4 +1,4 @@
-"""Stage 3: a vector for every distinct text, from the cache where it has one."""
+"""Compute a vector for every distinct text, or take it from the cache."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from medsift.models.load_once import load_once
 from medsift.storage.table_cache import TableCache
 
 COUNTED_BEFORE: Final = 20_000
-"""Texts looked at before the run to say how many cannot be read; they are a fair draw."""
+"""Texts that are checked before encoding; sorted by content id, they are a random sample."""
 
 
 def text_fingerprint(config: EncoderConfig) -> str:
@@ -33,7 +33,7 @@ def text_fingerprint(config: EncoderConfig) -> str:
 
 
 class EncodeTexts:
-    """Worker: vectors of a batch of texts.
+    """Compute the vectors of a batch of texts on a worker.
 
     The encoder is loaded for the first text that the cache does not have.
     """
@@ -54,22 +54,20 @@ class EncodeTexts:
         new = [(content, text) for content, text in texts if content not in have]
         tables = [known] if known.num_rows else []
         if new:
-            encoded = self._encode(new)
+            vectors = self.encoder.encode_texts([text for _, text in new])
+            dimension = vectors.shape[1]
+            flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
+            column = pa.FixedSizeListArray.from_arrays(flat, dimension)
+            ids = pa.array([content for content, _ in new], pa.string())
+            schema = records.vectors_schema(dimension)
+            encoded = pa.Table.from_arrays([ids, column], schema=schema)
             self.cache.append(encoded)
             tables.append(encoded)
         yield {"vectors": pa.concat_tables(tables).sort_by("content_id")}
 
-    def _encode(self, texts: list[tuple[str, str]]) -> pa.Table:
-        vectors = self.encoder.encode_texts([text for _, text in texts])
-        flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
-        column = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
-        schema = records.vectors_schema(vectors.shape[1])
-        ids = pa.array([content for content, _ in texts], pa.string())
-        return pa.Table.from_arrays([ids, column], schema=schema)
-
 
 class EmbedStage(Stage):
-    """Encodes every distinct turn and question, and counts those that it cannot read."""
+    """Encode every distinct turn and question, and count those that the encoder cannot read."""
 
     name: ClassVar[str] = "embed"
     version: ClassVar[int] = 4
@@ -85,15 +83,19 @@ class EmbedStage(Stage):
     def run(self, context: StageContext) -> None:
         """Write `vectors`, all zero for texts that cannot be read, and `measures` of how many.
 
-        Every sample is kept.
+        Every sample is kept. A warning says before the work how many texts cannot be read.
         """
         known = distinct_texts(context.upstream)
         texts = sorted(known.items())
-        self._warn(context, [text for _, text in texts])
+        encoder, cache = context.recipe.encoder, context.recipe.cache_dir.absolute()
+        first = [text for _, text in texts[:COUNTED_BEFORE]]
+        census = Census.of(first, encoder.reader().reads(first))
+        warning = census.sentence(encoder.label, first=len(first) < len(texts))
+        if warning is not None:
+            context.warn(warning)
         size = context.recipe.compute.rows_per_batch
         items = [texts[start : start + size] for start in range(0, len(texts), size)]
         context.begin(len(texts), "texts")
-        encoder, cache = context.recipe.encoder, context.recipe.cache_dir.absolute()
         with context.timed("encode texts", len(texts)):
             context.executor.stream(
                 items,
@@ -105,22 +107,12 @@ class EmbedStage(Stage):
         census = encoded_census(known, context.outputs.vectors.folder)
         context.outputs.measures.write(census.measures())
 
-    def _warn(self, context: StageContext, texts: list[str]) -> None:
-        """Say before the work how many texts will have no vector."""
-        some = texts[:COUNTED_BEFORE]
-        encoder = context.recipe.encoder
-        said = Census.of(some, encoder.reader().reads(some)).sentence(
-            encoder.label, first=len(some) < len(texts)
-        )
-        if said is not None:
-            context.warn(said)
-
 
 def distinct_texts(upstream: Upstream) -> dict[str, str]:
     """Return content id → canonical text of every turn, question and answer of every sample.
 
-    A question is its turn without the marks of its pictures, so that it is a text of its own where
-    a mark stands behind or inside it.
+    A question is its turn without the marks of its pictures, so that it is another text where a
+    mark is behind or inside it.
     """
     columns = ["messages", "question", "answer"]
     distinct: set[str] = set()

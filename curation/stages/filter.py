@@ -1,4 +1,4 @@
-"""Drop the rows that the recipe's own filters refuse; left out where there are none."""
+"""Drop the rows that the recipe's own filters refuse; a recipe without any skips this stage."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from medsift.execution import Tables
 
 @dataclass(frozen=True, slots=True)
 class FilterRows:
-    """Worker: sorts a batch of samples into rows that stay and ledger entries."""
+    """Apply the filters to a batch of samples on a worker."""
 
     filters: Sequence[AnyFilter]
 
     def __call__(self, samples: pa.Table) -> Iterator[Tables]:
-        """Yield `decisions`; a row goes for the first filter that refuses it."""
+        """Yield `decisions`; a row is dropped for the first filter that refuses it."""
         ids, sample_ids = samples["row_id"].to_pylist(), samples["sample_id"].to_pylist()
         entries: dict[int, dict[str, Any]] = {}
         for row_filter in self.filters:
-            for place, drop in row_filter.drops(samples).items():
-                if place not in entries:
-                    entries[place] = records.decision(
-                        ids[place],
+            for row, drop in row_filter.drops(samples).items():
+                if row not in entries:
+                    entries[row] = records.decision(
+                        ids[row],
                         FilterStage.name,
                         records.DROPPED,
                         f"filter:{row_filter.name}",
-                        sample=sample_ids[place],
+                        sample=sample_ids[row],
                         value=drop.value,
                         detail=drop.detail,
                     )
-        yield {"decisions": records.decisions([entries[place] for place in sorted(entries)])}
+        yield {"decisions": records.decisions([entries[row] for row in sorted(entries)])}
 
 
 class FilterStage(Stage):
-    """Applies the filters of the recipe in their order, before any text is encoded."""
+    """Apply the filters of the recipe in their order, before any text is encoded."""
 
     name: ClassVar[str] = "filter"
     version: ClassVar[int] = 1

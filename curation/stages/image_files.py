@@ -1,4 +1,4 @@
-"""Hash the file behind every reference, or give the reason why there is none."""
+"""Hash the file of every image reference, or record why that is not possible."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ FILES: Final = pa.schema(
     ]
 )
 Seen = tuple[str, int]
-"""A reference and the bytes that the machine which began the run saw there; -1 for no file."""
+"""A reference and its size in bytes on the machine that began the run; -1 for no file."""
 
 
 @dataclass(frozen=True, slots=True)
 class HashFiles:
-    """Worker: byte hashes of referenced files, as a `files` table.
+    """Hash referenced files on a worker, as a `files` table.
 
-    `most_bytes` is what a file may have. A file that the machine which began the run saw, and
-    that this node does not see or sees otherwise, is an error of placement, not a fact about it:
-    nothing is stored then.
+    `most_bytes` limits a file. A file that the machine which began the run saw, and that this node
+    does not see or sees with another size, is on a disk that is not shared: an error is raised, and
+    nothing is stored about the picture.
     """
 
     most_bytes: int
@@ -57,12 +57,12 @@ class HashFiles:
             return line | {"error": "image_too_large", "detail": str(error)}
         except StorageError as error:
             if is_remote(ref):
-                # A store that stumbles is not a fact about the picture: the next run asks again.
+                # A fault of the store says nothing about the picture: the next run tries again.
                 raise
             return line | {"error": "image_unreadable", "detail": str(error)}
         if size >= 0 and read != size and not is_remote(ref):
             raise misplaced(ref, f"has {read} bytes instead of {size}")
-        # The suffix is part of the identity because a note says when it belies the content.
+        # The suffix is part of the identity because a note says when it does not fit the content.
         content = byte_hash + PurePosixPath(ref).suffix
         return line | {"byte_hash": byte_hash, "content_id": content}
 

@@ -1,4 +1,4 @@
-"""From pictures to samples: what every reference turned out to be, put into the samples."""
+"""Decide every image reference by its picture's facts, and set the image ids of samples."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ VERDICTS: Final = pa.schema(
         pa.field("notes", pa.list_(pa.string())),
     ]
 )
-"""What a reference turned out to be: an image id, or the reason (and action) why there is none."""
+"""The result of a reference: an image id, or an action and its reason."""
 RESOLVED: Final = pa.schema(
     [records.SAMPLES.field(name) for name in ("row_id", "sample_id", "images", "notes")]
 )
-"""What a sample learns of its pictures: their ids, its own identity, and notes."""
+"""The columns of a sample that its pictures decide: their ids, its own id, and notes."""
 FACTS: Final = ("content_id", "image_id", "blank_share", "notes", "error", "detail")
 
 
@@ -38,16 +38,19 @@ def verdicts(files: pa.Table, facts: pa.Table, config: ImagesConfig) -> pa.Table
     """Return `VERDICTS` of every reference of `files`, in their order.
 
     Args:
-        files: FILES, one line a reference.
-        facts: FACTS of every content, one line each.
-        config: What counts as blank.
+        files: FILES, one row per reference.
+        facts: FACTS, one row per content.
+        config: When a picture is blank.
     """
-    place = pc.index_in(files["content_id"], facts["content_id"].combine_chunks())
-    known = facts.select(list(FACTS)).take(place)
+    row = pc.index_in(files["content_id"], facts["content_id"].combine_chunks())
+    known = facts.select(list(FACTS)).take(row)
     error = pc.coalesce(files["error"], known["error"])
     detail = pc.if_else(pc.is_valid(files["error"]), files["detail"], known["detail"])
     failed = pc.is_valid(error)
-    blank = pc.and_(pc.invert(failed), _blank(known["blank_share"], config))
+    # The same rule as `medsift.images.is_blank`, for a column.
+    above = pc.greater_equal(known["blank_share"].cast(pa.float64()), config.blank_share)
+    blank = pc.fill_null(pc.and_(above, pa.scalar(config.drop_blank)), False)
+    blank = pc.and_(pc.invert(failed), blank)
     bad = pc.or_(failed, blank)
     nothing = pa.scalar(None, pa.string())
     action = pc.if_else(failed, records.FAILED, pc.if_else(blank, records.DROPPED, nothing))
@@ -64,35 +67,29 @@ def verdicts(files: pa.Table, facts: pa.Table, config: ImagesConfig) -> pa.Table
     return pa.table(columns).cast(VERDICTS)
 
 
-def _blank(share: pa.ChunkedArray, config: ImagesConfig) -> pa.ChunkedArray:
-    """Return whether each picture is dropped as blank, as `medsift.images.is_blank` says of one."""
-    above = pc.greater_equal(share.cast(pa.float64()), config.blank_share)
-    return pc.fill_null(pc.and_(above, pa.scalar(config.drop_blank)), False)
+def write_lookups(judged: pa.Table, samples: Sequence[Path], folder: Path) -> list[Path]:
+    """Write the verdicts on the references of every part of samples; return the files.
 
-
-def write_lookups(found: pa.Table, samples: Sequence[Path], folder: Path) -> list[Path]:
-    """Write next to every part of samples the verdicts on its own references; return the files.
-
-    A worker reads what its part needs; no task carries the pictures of the whole run.
+    A worker reads only those of its part, so that no task carries the pictures of the whole run.
     """
-    row = {ref: number for number, ref in enumerate(found["ref"].to_pylist())}
+    row = {ref: number for number, ref in enumerate(judged["ref"].to_pylist())}
     targets = []
     for part in samples:
         refs = pc.unique(pc.list_flatten(read_part(part, ["refs"])["refs"])).to_pylist()
         wanted = pa.array([row[ref] for ref in refs], pa.int64())
         target = folder / part.name
-        write_table(found.take(wanted), target)
+        write_table(judged.take(wanted), target)
         targets.append(target)
     return targets
 
 
 class ResolveSamples:
-    """Worker: puts image ids into the samples of one part, or says which picture failed them."""
+    """Set the image ids of one part's samples on a worker, or record which picture failed them."""
 
     def __call__(self, item: tuple[Path, Path]) -> Iterator[Tables]:
         """Yield `updates` (the ids) and `decisions` for a part and its lookup."""
         part, lookup = item
-        pictures = {line["ref"]: line for line in read_part(lookup).to_pylist()}
+        pictures = {picture["ref"]: picture for picture in read_part(lookup).to_pylist()}
         kept, entries = [], []
         columns = ["row_id", "messages", "refs", "notes"]
         for sample in read_part(part, columns).to_pylist():
@@ -110,9 +107,9 @@ class ResolveSamples:
 def _resolve(
     sample: dict[str, Any], pictures: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any] | None:
-    """Fill in the sample's ids, or return the ledger entry that ends it."""
-    shown = [pictures[ref] for ref in sample["refs"] or []]
-    for picture in shown:
+    """Set the sample's ids, or return the ledger entry of its first bad picture."""
+    of_sample = [pictures[ref] for ref in sample["refs"] or []]
+    for picture in of_sample:
         if picture["action"] is not None:
             return records.decision(
                 sample["row_id"],
@@ -123,8 +120,8 @@ def _resolve(
                 threshold=picture["threshold"],
                 detail=picture["detail"],
             )
-    sample["images"] = [picture["image_id"] for picture in shown]
+    sample["images"] = [picture["image_id"] for picture in of_sample]
     sample["sample_id"] = records.sample_id(sample["images"], sample["messages"])
-    notes = [f"image: {note}" for picture in shown for note in picture["notes"] or ()]
+    notes = [f"image: {note}" for picture in of_sample for note in picture["notes"] or ()]
     sample["notes"] = [*(sample["notes"] or []), *notes]
     return None

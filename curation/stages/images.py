@@ -1,4 +1,4 @@
-"""Stage 2: each distinct picture is hashed, decoded and encoded once; samples learn their ids."""
+"""Hash, decode and encode each distinct picture once, and set the image ids of samples."""
 
 from __future__ import annotations
 
@@ -23,12 +23,7 @@ from medsift.execution import Resources, Tables, Worker
 from medsift.images import ImagesConfig
 from medsift.images.references import stat
 from medsift.reorder import taken_rows
-from medsift.storage.parts import (
-    parts,
-    read_folder,
-    read_part,
-    write_table,
-)
+from medsift.storage.parts import parts, read_folder, read_part, write_table
 from medsift.storage.table_cache import TableCache
 
 REFS_PER_HASH_ITEM = 256
@@ -37,7 +32,7 @@ HASH_DIGITS = 64
 
 
 class InspectImages:
-    """Worker: facts and vectors of a batch of pictures, from the cache where it has them.
+    """Compute facts and vectors of a batch of pictures on a worker, or take them from the cache.
 
     Models are loaded for the first picture that the cache does not have.
     """
@@ -59,36 +54,32 @@ class InspectImages:
         new = files.filter(pc.invert(pc.is_in(files["content_id"], known["content_id"])))
         tables = [known] if known.num_rows else []
         if new.num_rows:
-            seen = self._look(new)
+            seen = self.image_pass(new.select(["ref"]))
+            hashes, refs = seen["byte_hash"].to_pylist(), new["ref"].to_pylist()
+            for content, byte_hash, ref in zip(
+                new["content_id"].to_pylist(), hashes, refs, strict=True
+            ):
+                if content[:HASH_DIGITS] != byte_hash:
+                    raise misplaced(ref, "changed or is gone since it was hashed")
+            seen = seen.add_column(0, "content_id", new["content_id"].combine_chunks())
             self.cache.append(seen)
             tables.append(seen)
         table = pa.concat_tables(tables, promote_options="default").sort_by("content_id")
-        # The cache knows contents, not places: another run may have seen them elsewhere.
+        # The cache is by content: another run may have seen the same content at another path.
         column = table.column_names.index("ref")
         yield {"inspected": table.set_column(column, "ref", files.sort_by("content_id")["ref"])}
-
-    def _look(self, files: pa.Table) -> pa.Table:
-        """Decode and encode; raises StorageError for a file that changed since it was hashed."""
-        seen = self.image_pass(files.select(["ref"]))
-        ids = files["content_id"].to_pylist()
-        for content, byte_hash, ref in zip(
-            ids, seen["byte_hash"].to_pylist(), files["ref"].to_pylist(), strict=True
-        ):
-            if content[:HASH_DIGITS] != byte_hash:
-                raise misplaced(ref, "changed or is gone since it was hashed")
-        return seen.add_column(0, "content_id", pa.array(ids, pa.string()))
 
 
 @dataclass(slots=True)
 class _Looked:
-    """The files that the last look at the references of an ingest folder saw."""
+    """The files of an ingest folder's references, as they were last seen."""
 
     ingest: Path
     files: list[tuple[str, int, float]]
 
 
 class ImagesStage(Stage):
-    """Looks at every distinct picture once."""
+    """Look at every distinct picture once."""
 
     name: ClassVar[str] = "images"
     version: ClassVar[int] = 3
@@ -104,7 +95,7 @@ class ImagesStage(Stage):
     def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
         """Return image rules, the encoder, and size and time of change of every referenced file."""
         files = stat(distinct_refs(upstream))
-        self._looked = _Looked(_read_from(upstream), files)
+        self._looked = _Looked(upstream.ingest.folder, files)
         return {
             "images": recipe.images.model_dump(mode="json"),
             "encoder": recipe.encoder.fingerprint(),
@@ -112,7 +103,7 @@ class ImagesStage(Stage):
         }
 
     def run(self, context: StageContext) -> None:
-        """Write `images`, `vectors`, `decisions` and what samples learn of their pictures."""
+        """Write `images`, `vectors`, `decisions`, and `updates` with the image ids of samples."""
         files = self._hash(context, self._seen(context.upstream))
         distinct = _distinct_contents(files)
         context.begin(distinct.num_rows, "images")
@@ -121,10 +112,13 @@ class ImagesStage(Stage):
             self._publish(context, files)
 
     def _seen(self, upstream: Upstream) -> list[Seen]:
-        """Return every reference with its size, as `settings` has just seen it: one look a run."""
+        """Return every reference with its size, as `settings` has just seen it.
+
+        So every file is looked at once in a run.
+        """
         looked, self._looked = self._looked, None
-        if looked is None or looked.ingest != _read_from(upstream):
-            looked = _Looked(_read_from(upstream), stat(distinct_refs(upstream)))
+        if looked is None or looked.ingest != upstream.ingest.folder:
+            looked = _Looked(upstream.ingest.folder, stat(distinct_refs(upstream)))
         return [(ref, size) for ref, size, _ in looked.files]
 
     def _hash(self, context: StageContext, seen: Sequence[Seen]) -> pa.Table:
@@ -154,22 +148,21 @@ class ImagesStage(Stage):
     def _publish(self, context: StageContext, files: pa.Table) -> None:
         inspected = context.folder / "pass" / "inspected"
         judged = verdicts(files, read_facts(inspected, FACTS), context.recipe.images)
-        given = context.upstream.ingest.samples.parts()
-        lookups = write_lookups(judged, given, context.folder / "resolve" / "verdicts")
-        items = list(zip(given, lookups, strict=True))
+        samples = context.upstream.ingest.samples.parts()
+        lookups = write_lookups(judged, samples, context.folder / "resolve" / "verdicts")
+        items = list(zip(samples, lookups, strict=True))
         context.executor.stream(items, ResolveSamples, context.folder, _ignore)
         chosen = _write_images(inspected, context.outputs.images)
         for part in parts(inspected):
-            _write_vectors(part, chosen, context.outputs.vectors.folder / part.name)
+            table = read_part(part, ["content_id", "image_id", "vector"])
+            table = table.filter(pc.is_in(table["content_id"], chosen))
+            vectors = table.select(["image_id", "vector"]).rename_columns(["content_id", "vector"])
+            write_table(vectors, context.outputs.vectors.folder / part.name)
 
 
 def encoder_resources() -> Resources:
-    """Return what a worker that loads a model needs: a GPU where the machines have one."""
+    """Return the resources of a worker that loads a model: a GPU where the machines have one."""
     return Resources(accelerated=True, lasting=True)
-
-
-def _read_from(upstream: Upstream) -> Path:
-    return upstream.ingest.folder
 
 
 def distinct_refs(upstream: Upstream) -> list[str]:
@@ -198,9 +191,9 @@ def _distinct_contents(files: pa.Table) -> pa.Table:
 
 
 def _write_images(inspected: Path, images: OutputTable) -> pa.Array:
-    """Write `images`, one line an image id; equal pixels share the first content.
+    """Write `images`, one row per image id, and return the content ids that were chosen.
 
-    Returns the content ids that were chosen.
+    Files of equal pixels have one image id; the first content represents them.
     """
     facts = read_facts(inspected)
     ids = facts.select(["content_id", "image_id"])
@@ -213,13 +206,6 @@ def _write_images(inspected: Path, images: OutputTable) -> pa.Array:
     chosen = taken_rows(facts, places)
     images.write(chosen.select(records.IMAGES.names))
     return chosen["content_id"].combine_chunks()
-
-
-def _write_vectors(part: Path, chosen: pa.Array, target: Path) -> None:
-    table = read_part(part, ["content_id", "image_id", "vector"])
-    table = table.filter(pc.is_in(table["content_id"], chosen))
-    vectors = table.select(["image_id", "vector"]).rename_columns(["content_id", "vector"])
-    write_table(vectors, target)
 
 
 def _ignore(rows: int) -> None:

@@ -1,4 +1,4 @@
-"""Stage 1: every record of every source becomes a sample or a ledger entry."""
+"""Turn every record of every source into a sample or a ledger entry."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_LISTED = 10
 
 @dataclass(frozen=True, slots=True)
 class ReadShard:
-    """Worker: reads one (reader, shard) and sorts its rows into samples and decisions."""
+    """Read one (reader, shard) on a worker, and sort its rows into samples and decisions."""
 
     config: IngestConfig
     blobs: BlobStore
@@ -47,7 +47,7 @@ class ReadShard:
 
 
 def _row_facts(rows: pa.Table, samples: pa.Table) -> pa.Table:
-    """``ROW_FACTS`` of the rows; one that became a sample has that sample's notes."""
+    """Return ``ROW_FACTS`` of the rows; a row that became a sample has that sample's notes."""
     sample_notes = dict(
         zip(samples["row_id"].to_pylist(), samples["notes"].to_pylist(), strict=True)
     )
@@ -60,7 +60,7 @@ def _row_facts(rows: pa.Table, samples: pa.Table) -> pa.Table:
 
 
 class IngestStage(Stage):
-    """Reads the sources."""
+    """Read the sources."""
 
     name: ClassVar[str] = "ingest"
     version: ClassVar[int] = 5
@@ -96,9 +96,9 @@ class IngestStage(Stage):
 
 
 def check_columns_of_splits(samples: pa.Table, unread: Mapping[str, Sequence[Unread]]) -> None:
-    """Raise InputError when samples have no split, and a column that is not read holds test rows.
+    """Raise InputError when samples have no split and an unread column seems to name test rows.
 
-    They would be trained on, and only the name of a column that is not read would say so.
+    They would be trained on without any sign of it.
     """
     import pyarrow.compute as pc
 
@@ -119,7 +119,7 @@ def check_columns_of_splits(samples: pa.Table, unread: Mapping[str, Sequence[Unr
 def check_splits(samples: pa.Table) -> None:
     """Raise InputError when samples have a split that is none of train, validation and test.
 
-    Such rows would be neither trained on nor tested with, and nothing would say so.
+    Such rows would be neither trained on nor tested with, without any sign of it.
     """
     counted = samples.group_by(SPLIT_OF_SOURCE).aggregate([([], "count_all")]).to_pylist()
     unknown = sorted(

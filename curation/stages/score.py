@@ -1,4 +1,4 @@
-"""The stage between who is there and who is chosen: every candidate gets its scores."""
+"""Score every sample that may be trained on, before selections are made."""
 
 from __future__ import annotations
 
@@ -7,14 +7,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from curation.pool import (
-    KnnGraph,
-    Pool,
-    build_graph,
-    graph_path,
-    load_pool,
-    stored_graph,
-)
+from curation.pool import KnnGraph, Pool, build_graph, graph_path, load_pool, stored_graph
 from curation.recipe import Recipe
 from curation.scoring import ScorerConfig, ScoringContext
 from curation.scoring.correlations import CORRELATIONS
@@ -35,10 +28,7 @@ def check_models(recipe: Recipe) -> None:
 
 
 class ScoreStage(Stage):
-    """Scores the samples that may be trained on; drops none.
-
-    Without scorers it only passes the samples on.
-    """
+    """Score the samples that may be trained on; drop none. Without scorers there are no tables."""
 
     name: ClassVar[str] = "score"
     version: ClassVar[int] = 4
@@ -86,7 +76,7 @@ class ScoreStage(Stage):
 def _values(scorer: ScorerConfig, pool: Pool, context: StageContext) -> Doubles:
     progress = _Progress(len(pool), context.advance)
     with context.timed(scorer.kind, len(pool)):
-        found = scorer.score(
+        values = scorer.score(
             ScoringContext(
                 pool=pool,
                 make_graph=lambda: _graph(pool, context),
@@ -97,8 +87,9 @@ def _values(scorer: ScorerConfig, pool: Pool, context: StageContext) -> Doubles:
                 advance=progress,
             )
         )
-    progress.finish()
-    return found
+    # A scorer need not report its samples itself.
+    progress(progress.left)
+    return values
 
 
 def _graph(pool: Pool, context: StageContext) -> KnnGraph:
@@ -111,7 +102,7 @@ def _graph(pool: Pool, context: StageContext) -> KnnGraph:
 
 
 class _Progress:
-    """Counts a scorer's samples, whether or not it reports them itself."""
+    """Report a scorer's samples, at most as many as there are."""
 
     def __init__(self, total: int, advance: Callable[[int], None]) -> None:
         self.left = total
@@ -121,7 +112,3 @@ class _Progress:
         counted = min(samples, self.left)
         self.left -= counted
         self.advance(counted)
-
-    def finish(self) -> None:
-        """Report the samples that are left."""
-        self(self.left)

@@ -1,4 +1,4 @@
-"""The last stage: ordered, weighted selections of the rows that are left."""
+"""Make ordered, weighted selections of the rows that are left."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TRAIN: Final = "train"
 
 
 class SelectStage(Stage):
-    """Selects every row that may be trained on, and then each selection of the recipe.
+    """Select every row that may be trained on, and then each selection of the recipe.
 
     The selection of everything is in the order of sample ids. Rows of a split other than `train`
     are kept in the manifest but never selected. A row's weight is the number of input rows that it
@@ -90,12 +90,12 @@ def _select(context: StageContext) -> None:
     scores = read_scores(context.upstream)
     for ordinal, config in enumerate(recipe.selections, start=1):
         with context.timed(f"select {config.name}", len(candidates)):
-            found = select(candidates, scores, config, recipe.seed, context.executor)
+            selection = select(candidates, scores, config, recipe.seed, context.executor)
         outputs = context.outputs
-        outputs.selections.write(selection_table(found, candidates), ordinal)
-        outputs.curves.write(curve_table(found), ordinal)
-        line = settings_table(found, len(candidates), ordinal)
-        outputs.selection_settings.write(line, ordinal)
+        outputs.selections.write(selection_table(selection, candidates), ordinal)
+        outputs.curves.write(curve_table(selection), ordinal)
+        settings = settings_table(selection, len(candidates), ordinal)
+        outputs.selection_settings.write(settings, ordinal)
 
 
 def select_everything(
@@ -121,10 +121,10 @@ def select_everything(
 
 
 def _settings(everything: pa.Table, samples: pa.Table, recipe: Recipe) -> pa.Table:
-    """Return the line of the selection of everything: it covers itself."""
+    """Return the settings of the selection of everything, which covers the pool completely."""
     rows = pc.is_in(samples["row_id"], everything["row_id"].combine_chunks())
     count = everything.num_rows
-    line = {
+    row = {
         "selection": EVERYTHING,
         "ordinal": 0,
         "method": "everything",
@@ -137,4 +137,4 @@ def _settings(everything: pa.Table, samples: pa.Table, recipe: Recipe) -> pa.Tab
         "tokens": int(np.sum(estimated_tokens(samples.filter(rows)))),
         "coverage": 1.0 if count else None,
     }
-    return pa.Table.from_pylist([line], schema=SETTINGS)
+    return pa.Table.from_pylist([row], schema=SETTINGS)

@@ -1,4 +1,4 @@
-"""Stage 5: splits that share no picture, case or patient, where the recipe asks for new ones."""
+"""Assign splits that share no picture, case or patient, where the recipe asks for new ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ASSIGNED: Final = pa.schema([records.SAMPLES.field(name) for name in ("row_id", 
 
 
 class SplitStage(Stage):
-    """Gives every sample its split; drops none."""
+    """Set the split of every sample; drop none."""
 
     name: ClassVar[str] = "split"
     version: ClassVar[int] = 3
@@ -61,7 +61,11 @@ class SplitStage(Stage):
         context.begin(samples.num_rows, "samples")
         groups = dedup.groups.read()
         if recipe.splits.slice_correlation is not None:
-            groups = self._linked(context, samples, groups)
+            with context.timed("slices", groups.num_rows):
+                images, run = context.upstream.images, context.executor.run
+                groups, pairs = slice_groups(samples, groups, recipe, images, run)
+            row = {"stage": self.name, "name": "slice_pairs", "value": float(pairs)}
+            outputs.measures.write(pa.Table.from_pylist([row], schema=records.MEASURES))
         labels = components(samples, groups, recipe.splits.assign)
         _warn_of_large(labels, min(recipe.splits.shares.values()))
         splits = assign_splits(
@@ -75,17 +79,6 @@ class SplitStage(Stage):
         outputs.updates.write(pa.Table.from_arrays(assigned, schema=ASSIGNED))
         context.advance(samples.num_rows)
 
-    def _linked(self, context: StageContext, samples: pa.Table, groups: pa.Table) -> pa.Table:
-        """Return the groups with neighbouring slices in one; write how many were linked."""
-        with context.timed("slices", groups.num_rows):
-            linked, pairs = slice_groups(
-                samples, groups, context.recipe, context.upstream.images, context.executor.run
-            )
-        line = {"stage": self.name, "name": "slice_pairs", "value": float(pairs)}
-        measures = pa.Table.from_pylist([line], schema=records.MEASURES)
-        context.outputs.measures.write(measures)
-        return linked
-
 
 def slice_groups(
     samples: pa.Table,
@@ -96,7 +89,12 @@ def slice_groups(
 ) -> tuple[pa.Table, int]:
     """Return copy groups that join neighbouring slices, and the number of pairs that link them.
 
-    `seen` has the outputs of the stage `images`. Nothing is linked where no slices are sought.
+    Args:
+        samples: The samples (n), with studies and pictures.
+        groups: ``GROUPS`` of copies.
+        recipe: Its `splits.slice_correlation` is the threshold; null links nothing.
+        seen: The outputs of the stage `images`.
+        run: How the comparisons are spread; in this process when not given.
     """
     if recipe.splits.slice_correlation is None or not groups.num_rows:
         return groups, 0
@@ -109,11 +107,11 @@ def slice_groups(
 
 
 def _warn_of_large(labels: NDArray[np.int64], share: float) -> None:
-    """Warn when one group holds more samples than the smallest split should get."""
+    """Warn when one group has more samples than the smallest split should get."""
     largest = int(np.unique(labels, return_counts=True)[1].max(initial=0))
     if largest > share * len(labels):
         logger.warning(
-            "one group that no split may cut holds %s of %s samples, and the smallest split should "
+            "one group that no split may cut has %s of %s samples, and the smallest split should "
             "get %s: if neighbouring slices link too much, raise splits.slice_correlation or set "
             "it to null",
             f"{largest:,}",

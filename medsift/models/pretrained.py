@@ -41,8 +41,9 @@ class PretrainedConfig(ModelConfig):
         Raises ModelError where there is no such folder, or the hub and its cache know no such name.
         """
         folder = _folder(self)
-        identity: Any = [self.model, _commit(self)]
-        if folder:
+        if folder is None:
+            identity: Any = [self.model, _commit(self)]
+        else:
             files = sorted(path for path in folder.glob("*") if path.suffix in IDENTITY_SUFFIXES)
             identity = [[path.name, file_digest(path)] for path in files]
         return records.fingerprint([self.kind, self.dtype, identity])

@@ -66,9 +66,10 @@ def refuse_secrets(location: str) -> str:
     """Return `location`; raise InputError, without printing it, if it has a user and password."""
     if SECRET.search(location):
         raise InputError(
-            f"{without_secrets(location)!r} holds credentials, which a recipe and its results would"
-            " keep; give them to the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)",
+            f"{without_secrets(location)!r} contains credentials, which a recipe and its results "
+            "would keep; give them to the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)",
             code="credentials_in_recipe",
+            location=without_secrets(location),
         )
     return location
 

@@ -80,6 +80,7 @@ class TableCache:
             raise UsageError(
                 f"a table of {table.column_names} has no column {self.key!r}; add it first",
                 code="cache_unusable",
+                column=self.key,
             )
         if table.num_rows == 0:
             return

@@ -28,13 +28,16 @@ class TuningRecipe(Config):
     """Settings of a tuning: the recipes that curate and train, and the evaluation."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Name of the evaluation: letters, digits, `_`, `.` and `-`."""
     curation: str
     """A curation recipe: a YAML file or the name of a shipped one."""
     training: str
-    """A training recipe, named alike; it trains on the curated run, whatever its `run` says."""
+    """A training recipe: a YAML file or the name of a shipped one. It trains on the curated run,
+    and its key `run` has no effect."""
     selection: str | None = None
     """Selection to train on; as the training recipe says when not given."""
     evaluation: TrainedEvaluation
+    """Benchmarks, prompts and rules of the evaluation before and after training."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from ray_jobs.commands.options import LogJson, Overrides, RecipeFile, RunDir
+from ray_jobs.commands.options import LogJson, Overrides, RayOrLocal, RecipeFile, RunDir
 from ray_jobs.interrupt import resumable
 
 
@@ -16,14 +13,7 @@ def curate(
     overrides: Overrides = None,
     run_dir: RunDir = None,
     log_json: LogJson = False,
-    ray: Annotated[
-        bool | None,
-        typer.Option(
-            "--ray/--local",
-            help="Run on Ray (that of RAY_ADDRESS, or a local one), or in this process.",
-            show_default="as the recipe says",
-        ),
-    ] = None,
+    ray: RayOrLocal = None,
 ) -> None:
     """Run a recipe: read, check, de-duplicate, select, and record the fate of every row.
 

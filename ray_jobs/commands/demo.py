@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from ray_jobs.commands.options import Drawers, DrawSeed, ImageCount
 from ray_jobs.interrupt import resumable
 
 if TYPE_CHECKING:
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
     from curation.pipeline import RunResult
 
-# A kept row has a reason where a view or a note mentions it: planted contradictions, leaks, wrong
-# extensions, control characters and burned-in names have to be reported, not dropped. A sample's
-# notes include those of its texts and pictures; the window of a 16-bit picture is no defect.
+# A kept row has a reason where a view or a note mentions it, because planted contradictions, leaks,
+# wrong extensions, control characters and burned-in names have to be reported, not dropped. A
+# sample's notes include those of its texts and pictures; a 16-bit picture's window is no defect.
 FATES: Final = """
 WITH this_run AS (SELECT * FROM rows WHERE run_id = '{run_id}'),
 noted AS (
@@ -50,16 +51,12 @@ IMAGES_PER_FLAW: Final = 8  # base images per wrong answer and per mismatched pi
 
 
 def demo(
-    images: Annotated[
-        int, typer.Option("--images", min=16, help="Number of base images to draw.")
-    ] = 400,
+    images: ImageCount = 400,
     out: Annotated[Path, typer.Option("--out", help="Folder for data and run.")] = Path(
         "medsift-demo"
     ),
-    seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Seed: the same seed draws the same data.")
-    ] = 0,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that draw.")] = 1,
+    seed: DrawSeed = 0,
+    workers: Drawers = 1,
     ray: Annotated[
         bool, typer.Option("--ray/--local", help="Run on Ray, or in this process.")
     ] = True,
@@ -95,29 +92,23 @@ def _demo(images: int, out: Path, seed: int, workers: int, ray: bool, train: boo
     result = curate_and_report(recipe, out / name, ray=ray, log_json=False)
     truth = pq.read_table(drawn.truth)
     for title, table in (
-        ("Found against planted", scorecard(truth, _ask(result, FATES))),
-        ("Noise against scores", rank_noise(truth, _ask(result, SCORES))),
-        ("Selections", _ask(result, SELECTIONS)),
+        ("Found against planted", scorecard(truth, _query(result, FATES))),
+        ("Noise against scores", rank_noise(truth, _query(result, SCORES))),
+        ("Selections", _query(result, SELECTIONS)),
     ):
         print_table(title, table)
     typer.echo(f"\nReport: {shown(result.report)}\n")
     if train:
-        _tune(result.run_dir, recipe.cache_dir, seed, ray)
+        from ray_jobs.actions.tune import load_tuning, train_and_compare, training_of
+        from ray_jobs.commands.evaluate import show_result
+
+        tuning = load_tuning(recipe_path("tune_phantoms"))
+        training = training_of(tuning, result.run_dir, [f"seed={seed}"])
+        tuned = train_and_compare(tuning, training, recipe.cache_dir, ray=ray, log_json=False)
+        show_result(tuned.evaluation, tuned.result)
 
 
-def _tune(run_dir: Path, cache: Path, seed: int, ray: bool) -> None:
-    """Fine-tune on the newest selection, and evaluate on the test questions before and after."""
-    from ray_jobs.actions.tune import load_tuning, train_and_compare, training_of
-    from ray_jobs.cli_args import recipe_path
-    from ray_jobs.commands.evaluate import show_result
-
-    recipe = load_tuning(recipe_path("tune_phantoms"))
-    training = training_of(recipe, run_dir, [f"seed={seed}"])
-    tuned = train_and_compare(recipe, training, cache, ray=ray, log_json=False)
-    show_result(tuned.evaluation, tuned.result)
-
-
-def _ask(result: RunResult, sql: str) -> pa.Table:
+def _query(result: RunResult, sql: str) -> pa.Table:
     from medsift.manifest import query
 
     return query(result.manifest, sql.format(run_id=result.run_id))
@@ -135,11 +126,6 @@ def print_table(title: str, rows: pa.Table) -> None:
     for row in rows.to_pylist():
         recall = row.get("recall")
         style = "" if recall is None or recall >= 0.95 else "yellow"
-        table.add_row(*(_cell(value) for value in row.values()), style=style)
+        cells = (f"{value:.3f}" if isinstance(value, float) else value for value in row.values())
+        table.add_row(*("" if cell is None else str(cell) for cell in cells), style=style)
     Console(highlight=False).print(table)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:.3f}" if isinstance(value, float) else f"{value}"

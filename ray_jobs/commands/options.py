@@ -42,6 +42,19 @@ RunDir = Annotated[
         show_default="as the recipe says",
     ),
 ]
+RayOrLocal = Annotated[
+    bool | None,
+    typer.Option(
+        "--ray/--local",
+        help="Run on Ray (that of RAY_ADDRESS, or a local one), or in this process.",
+        show_default="as the recipe says",
+    ),
+]
+ImageCount = Annotated[int, typer.Option("--images", min=16, help="Number of base images to draw.")]
+DrawSeed = Annotated[
+    int, typer.Option("--seed", min=0, help="Seed: the same seed draws the same bytes.")
+]
+Drawers = Annotated[int, typer.Option("--workers", min=1, help="Processes that draw.")]
 LogJson = Annotated[
     bool,
     typer.Option(

@@ -7,16 +7,14 @@ from typing import Annotated
 
 import typer
 
+from ray_jobs.commands.options import Drawers, DrawSeed, ImageCount
+
 
 def phantoms(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to.")],
-    images: Annotated[
-        int, typer.Option("--images", min=16, help="Number of base images to draw.")
-    ] = 400,
-    seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Seed: the same seed draws the same bytes.")
-    ] = 0,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that draw.")] = 1,
+    images: ImageCount = 400,
+    seed: DrawSeed = 0,
+    workers: Drawers = 1,
     wrong_answers: Annotated[
         int, typer.Option("--wrong-answers", min=0, help="Number of rows with a wrong answer.")
     ] = 0,

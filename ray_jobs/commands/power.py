@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ray_jobs.commands.options import TableOrJson
-
-if TYPE_CHECKING:
-    from evaluation.statistics import Benchmark
 
 
 def power(
@@ -61,51 +58,37 @@ def power(
             code="option_invalid",
             option="--icc",
         )
-    plan = Benchmark(
-        n=n, clusters=n if clusters is None else clusters, icc=icc, rho=rho, baseline=baseline
-    )
-    figures = _figures(plan, margin)
+    clusters = n if clusters is None else clusters
+    benchmark = Benchmark(n=n, clusters=clusters, icc=icc, rho=rho, baseline=baseline)
+    smallest = benchmark.smallest_difference
+    # A gain that would exceed a score of 1 cannot be shown at all.
+    gain = smallest if baseline + smallest <= 1 else None
+    needed = None if margin is None else benchmark.items_for(margin)
     if style is TableOrJson.json:
+        figures = {
+            "n": n,
+            "clusters": clusters,
+            "icc": icc,
+            "rho": rho,
+            "baseline": baseline,
+            "design_effect": benchmark.design_effect,
+            "half_width": benchmark.half_width,
+            "smallest_gain": gain,
+            "smallest_margin": smallest,
+        }
+        if margin is not None:
+            figures |= {"margin": margin, "n_for_margin": needed}
         typer.echo(json.dumps(figures))
         return
-    for line in _lines(plan, figures):
-        typer.echo(line)
-
-
-def _figures(plan: Benchmark, margin: float | None) -> dict[str, Any]:
-    """Return input and results; the smallest gain is None where it would exceed a score of 1."""
-    gain = plan.smallest_difference
-    figures: dict[str, Any] = {
-        "n": plan.n,
-        "clusters": plan.clusters,
-        "icc": plan.icc,
-        "rho": plan.rho,
-        "baseline": plan.baseline,
-        "design_effect": plan.design_effect,
-        "half_width": plan.half_width,
-        "smallest_gain": gain if plan.baseline + gain <= 1 else None,
-        "smallest_margin": gain,
+    rows = {
+        "items": f"{n:,} on {clusters:,} images",
+        "design effect": f"{benchmark.design_effect:.2f}",
+        "95% half-width": f"{100 * benchmark.half_width:.1f} points",
+        "smallest gain": "none" if gain is None else f"{100 * gain:.1f} points",
+        "smallest margin": f"{100 * smallest:.1f} points, for two equal models",
     }
-    if margin is not None:
-        figures |= {"margin": margin, "n_for_margin": plan.items_for(margin)}
-    return figures
-
-
-def _lines(plan: Benchmark, figures: dict[str, Any]) -> list[str]:
-    """Return the figures as lines for people, in percentage points."""
-    gain = figures["smallest_gain"]
-    rows = [
-        ("items", f"{plan.n:,} on {plan.clusters:,} images"),
-        ("design effect", f"{plan.design_effect:.2f}"),
-        ("95% half-width", f"{100 * plan.half_width:.1f} points"),
-        ("smallest gain", "none" if gain is None else f"{100 * gain:.1f} points"),
-        (
-            "smallest margin",
-            f"{100 * plan.smallest_difference:.1f} points, for two equal models",
-        ),
-    ]
-    if "margin" in figures:
-        images = ceil(figures["n_for_margin"] * plan.clusters / plan.n)
-        needed = f"{figures['n_for_margin']:,} on {images:,} images"
-        rows.append((f"for {100 * figures['margin']:g} points", needed))
-    return [f"{name:<17}{words}" for name, words in rows]
+    if margin is not None and needed is not None:
+        images = ceil(needed * clusters / n)
+        rows[f"for {100 * margin:g} points"] = f"{needed:,} on {images:,} images"
+    for name, words in rows.items():
+        typer.echo(f"{name:<17}{words}")

@@ -6,14 +6,11 @@ import shutil
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ray_jobs.commands.options import ManifestPath
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 class Format(StrEnum):
@@ -50,13 +47,26 @@ def query(
 
     Views: selected_samples, funnel, why, coverage, duplicates, conflicts, leaks, timings.
     """
+    from medsift.errors import UsageError
+    from medsift.manifest import query as answer
     from medsift.manifest import render
+    from medsift.manifest.locked_query import half_of_memory
     from medsift.storage.atomic import atomic_file
     from ray_jobs.cli_args import manifest_path
     from ray_jobs.console import ignore_broken_pipe, print_error
+    from ray_jobs.memory import memory_ceiling, parse_bytes
 
+    path = manifest_path(manifest)
+    size = half_of_memory() if memory is None else parse_bytes(memory)
+    if size is None:
+        raise UsageError(
+            f"--memory {memory!r} is no size; write a number and KB, MB, GB or TB",
+            code="option_invalid",
+            option="--memory",
+        )
     try:
-        table = _ask(manifest_path(manifest), sql, seconds, memory)
+        with memory_ceiling(size):
+            table = answer(path, sql, f"{size}B", seconds)
     except KeyboardInterrupt:
         print_error("the statement was stopped", "interrupted")
         raise typer.Exit(130) from None
@@ -71,21 +81,3 @@ def query(
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         render(table, style.value, sys.stdout.buffer, width)
         sys.stdout.buffer.flush()
-
-
-def _ask(manifest: Path, sql: str, seconds: float, memory: str | None) -> pa.Table:
-    """Answer within the limits. Raises ManifestError, or UsageError for an invalid size."""
-    from medsift.errors import UsageError
-    from medsift.manifest import query as ask
-    from medsift.manifest.locked_query import half_of_memory
-    from ray_jobs.memory import memory_ceiling, parse_bytes
-
-    size = half_of_memory() if memory is None else parse_bytes(memory)
-    if size is None:
-        raise UsageError(
-            f"--memory {memory!r} is no size; write a number and KB, MB, GB or TB",
-            code="option_invalid",
-            option="--memory",
-        )
-    with memory_ceiling(size):
-        return ask(manifest, sql, f"{size}B", seconds)

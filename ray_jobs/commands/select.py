@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ray_jobs.commands.options import RunPath
-
-if TYPE_CHECKING:
-    from curation.add_selection import Added
 
 
 def select(
@@ -70,14 +67,10 @@ def select(
         "quality": quality,
     }
     config = parse_selection(settings, overrides or ())
-    typer.echo(_table(add_selection(manifest_path(run_dir).parent, config, replace=replace)))
-
-
-def _table(added: Added) -> str:
-    """Return what was selected, one fact per line."""
+    added = add_selection(manifest_path(run_dir).parent, config, replace=replace)
     selection, candidates = added.selection, added.candidates
     chosen, pool = len(selection.order), len(candidates)
-    lines = {
+    facts = {
         "selection": f"{selection.config.name} of run {added.run_id}",
         "method": selection.config.method.kind,
         "samples": f"{chosen:,} of {pool:,} ({chosen / pool:.1%})",
@@ -85,4 +78,5 @@ def _table(added: Added) -> str:
         "tokens": f"{selection.tokens[selection.order].sum():,} of {selection.tokens.sum():,}",
         "coverage": f"{selection.curve.coverage[-1]:.4f}",
     }
-    return "\n".join(f"{name:<10}{value}" for name, value in lines.items())
+    for fact, value in facts.items():
+        typer.echo(f"{fact:<10}{value}")

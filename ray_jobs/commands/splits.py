@@ -6,16 +6,14 @@ import json
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from curation.run_dir import FinishedRun
     from curation.splits import SplitLeak, SplitsConfig
-    from medsift.leakage_groups import Level
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Directory of a finished run.")]
 
@@ -48,10 +46,17 @@ def splits(
 
     Set `splits.assign` in a recipe to curate with such a split.
     """
+    import pyarrow as pa
+
+    from curation.current_samples import read_samples
+    from curation.pool import stratum_names
     from curation.run_dir import open_run
     from curation.splits import check_splits, known_levels
+    from curation.stages.split import slice_groups
     from medsift.errors import UsageError
-    from medsift.leakage_groups import LEVELS
+    from medsift.leakage_groups import LEVELS, components
+    from medsift.split_assignment import assign_splits
+    from medsift.storage.parts import write_table
 
     if level is not None and level not in LEVELS:
         raise UsageError(
@@ -66,35 +71,31 @@ def splits(
             option="--output",
         )
     run = open_run(run_dir)
-    given, kept, groups = _read(run)
+    given = read_samples(run.upstream.through("images"))
+    kept = read_samples(run.upstream.through("dedup"))
+    copies = run.upstream.dedup.groups.read()
+    groups, _ = slice_groups(given, copies, run.recipe, run.upstream.images)
     leaks = check_splits(given, groups)
-    offered = {
-        name: _offer(kept, groups, name, _config(shares), run.recipe.strata, seed)
+    wanted = _parse_shares(shares).shares
+    known = [tag for tag in run.recipe.strata if kept[tag].null_count < kept.num_rows]
+    strata, ids = stratum_names(kept, known), kept["sample_id"].to_pylist()
+    offered: dict[str, list[str]] = {
+        name: assign_splits(ids, components(kept, groups, name), strata, wanted, seed)
         for name in (known_levels(kept) if level is None else LEVELS)
         if level in (None, name)
     }
     if output is not None and level is not None:
-        _write(kept, offered[level], output)
-    sizes = {str(name): _sizes(kept, split) for name, split in offered.items()}
+        table = kept.select(["sample_id", "row_id"])
+        split = pa.array(offered[level], pa.string())
+        write_table(table.append_column("split", split), output)
+    sizes = {name: _sizes(kept, split) for name, split in offered.items()}
     if as_json:
         typer.echo(json.dumps({"given": [asdict(leak) for leak in leaks], "offered": sizes}))
     else:
         _print(leaks, sizes)
 
 
-def _read(run: FinishedRun) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """Return the samples as read, those that dedup kept, and the groups of copies and slices."""
-    from curation.current_samples import read_samples
-    from curation.stages.split import slice_groups
-
-    given = read_samples(run.upstream.through("images"))
-    kept = read_samples(run.upstream.through("dedup"))
-    groups = run.upstream.dedup.groups.read()
-    linked, _ = slice_groups(given, groups, run.recipe, run.upstream.images)
-    return given, kept, linked
-
-
-def _config(shares: str) -> SplitsConfig:
+def _parse_shares(shares: str) -> SplitsConfig:
     """Return the settings of --shares. Raises UsageError."""
     from pydantic import ValidationError
 
@@ -118,20 +119,6 @@ def _config(shares: str) -> SplitsConfig:
         ) from error
 
 
-def _offer(
-    samples: pa.Table, groups: pa.Table, level: Level, config: SplitsConfig, strata: Any, seed: int
-) -> list[str]:
-    """Return the offered split of each sample: none cuts a group of the level."""
-    from curation.pool import stratum_names
-    from medsift.leakage_groups import components
-    from medsift.split_assignment import assign_splits
-
-    known = [tag for tag in strata if samples[tag].null_count < samples.num_rows]
-    labels = components(samples, groups, level)
-    ids = samples["sample_id"].to_pylist()
-    return assign_splits(ids, labels, stratum_names(samples, known), config.shares, seed)
-
-
 def _sizes(samples: pa.Table, split: list[str]) -> dict[str, dict[str, int]]:
     """Return the number of samples and of images in each split."""
     images: dict[str, set[str]] = {name: set() for name in split}
@@ -139,15 +126,6 @@ def _sizes(samples: pa.Table, split: list[str]) -> dict[str, dict[str, int]]:
         images[name].update(of_sample or ())
     counts = Counter(split)
     return {name: {"samples": counts[name], "images": len(images[name])} for name in sorted(counts)}
-
-
-def _write(samples: pa.Table, split: list[str], output: Path) -> None:
-    import pyarrow as pa
-
-    from medsift.storage.parts import write_table
-
-    table = samples.select(["sample_id", "row_id"])
-    write_table(table.append_column("split", pa.array(split, pa.string())), output)
 
 
 def _print(leaks: list[SplitLeak], sizes: dict[str, dict[str, dict[str, int]]]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ray_jobs.commands.options import LogJson, Overrides, RecipeFile, RunDir
+from ray_jobs.interrupt import INTERRUPTED
 
 if TYPE_CHECKING:
     from ray_jobs.submit import JobServer
@@ -96,21 +97,16 @@ def _follow_or_leave(server: JobServer, job: str, target: Path, wait: bool) -> N
         typer.echo(job)
         _note(f"follow it: ray job logs --address {server.address} --follow {job}")
         return
-    raise typer.Exit(_follow(server, job))
-
-
-def _follow(server: JobServer, job: str) -> int:
-    """Pass the job's log on to its end, and return the exit status."""
     from ray_jobs.submit import write_out
 
     try:
         outcome = server.follow(job, write_out)
     except KeyboardInterrupt:
         _note(f"the job continues; stop it: ray job stop --address {server.address} {job}")
-        return 130
+        raise typer.Exit(INTERRUPTED) from None
     if outcome.status != "SUCCEEDED":
         _note(f"job {job} {outcome.status}: {outcome.message}")
-    return outcome.exit_code
+    raise typer.Exit(outcome.exit_code)
 
 
 def _note(line: str) -> None:

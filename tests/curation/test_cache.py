@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsift.errors import StorageError, UsageError
 from medsift.storage.table_cache import ROW_GROUP, TableCache
+from tests.expect import raises_code
 
 
 def rows(ids: list[str]) -> pa.Table:
@@ -202,11 +202,11 @@ def test_what_killed_writers_left_is_swept_and_what_others_write_is_not(tmp_path
 
 
 def test_a_table_without_the_key_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="content_id"):
+    with raises_code("cache_unusable", column="content_id"):
         TableCache(tmp_path, "f").append(pa.table({"x": [1]}))
 
 
 def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError, match="cannot write"):
+    with raises_code("cache_unusable"):
         TableCache(tmp_path / "file", "f").append(rows(["a"]))

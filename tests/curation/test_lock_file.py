@@ -44,11 +44,12 @@ def test_what_stands_in_the_place_of_a_lock_is_refused_in_one_line(
         }
         lock.symlink_to(targets[kind])
     with (
-        pytest.raises(MedSiftError, match=name) as refused,
+        pytest.raises(MedSiftError) as refused,
         claimed(run_dir),
         replacing(run_dir / "manifest.duckdb"),
     ):
         raise AssertionError
+    assert name in str(refused.value)
     assert "\n" not in str(refused.value)
     assert outside.read_text() == "precious"
     assert not (tmp_path / "new.txt").exists()

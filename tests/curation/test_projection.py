@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curation.projection import principal_plane
+from curation.publish import principal_plane
 
 
 def test_order_of_rows_does_not_move_a_point():

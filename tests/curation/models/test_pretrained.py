@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from medsift.errors import ModelError
 from medsift.models import ImageTextModelConfig, TransformersModelConfig
+from tests.expect import raises_code
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -84,19 +84,11 @@ def test_a_cached_name_is_known_by_its_commit(hub: Path, folder: Path) -> None:
     assert config.fingerprint() != pinned.fingerprint()
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("/no/such/folder", "no model at /no/such/folder.*save_pretrained"),
-        ("./models/mine", "no model at models/mine"),
-        ("owner/other", "cannot have model 'owner/other'.*check the name and the network"),
-        ("not a name", "cannot have model 'not a name'"),
-    ],
-)
+@pytest.mark.parametrize("name", ["/no/such/folder", "./models/mine", "owner/other", "not a name"])
 @pytest.mark.usefixtures("hub")
-def test_what_cannot_be_had_is_refused_in_one_line(name: str, said: str) -> None:
+def test_a_model_that_cannot_be_found_is_refused_in_one_line(name: str) -> None:
     for config in (TransformersModelConfig(model=name), ImageTextModelConfig(model=name)):
-        with pytest.raises(ModelError, match=said) as refused:
+        with raises_code("model_unloadable", model=name) as refused:
             config.fingerprint()
         assert "\n" not in str(refused.value)
 
@@ -106,7 +98,7 @@ def test_a_folder_without_safetensors_is_refused(folder: Path, tmp_path: Path) -
     pickled.mkdir()
     shutil.copy(folder / "config.json", pickled)
     torch.save({}, pickled / "pytorch_model.bin")
-    with pytest.raises(ModelError, match=r"config.json and \.safetensors"):
+    with raises_code("model_unloadable", model=str(pickled)):
         TransformersModelConfig(model=str(pickled)).fingerprint()
 
 
@@ -116,9 +108,9 @@ def test_weights_that_are_damaged_or_of_another_kind_are_refused(
     damaged = tmp_path / "damaged"
     shutil.copytree(folder, damaged)
     (damaged / "model.safetensors").write_bytes(b"nothing")
-    with pytest.raises(ModelError, match=r"cannot load model .*damaged"):
+    with raises_code("model_unloadable", model=str(damaged)):
         TransformersModelConfig(model=str(damaged)).build()
-    with pytest.raises(ModelError, match="cannot load model"):
+    with raises_code("model_unloadable", model=str(folder)):
         ImageTextModelConfig(model=str(folder)).build()
 
 
@@ -128,7 +120,7 @@ def test_weights_that_lack_a_part_are_refused_not_made_up(folder: Path, tmp_path
     weights = load_file(headless / "model.safetensors")
     del weights["lm_head.weight"]
     save_file(weights, headless / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"lack 1 tensors, the first is lm_head\.weight"):
+    with raises_code("model_unloadable", tensor="lm_head.weight"):
         TransformersModelConfig(model=str(headless)).build()
 
 
@@ -140,6 +132,6 @@ def test_code_that_a_model_brings_along_is_never_run(folder: Path, tmp_path: Pat
     )
     ran = tmp_path / "ran"
     (theirs / "run.py").write_text(f"open({str(ran)!r}, 'w')\nclass Theirs: pass\n")
-    with pytest.raises(ModelError, match="cannot load model"):
+    with raises_code("model_unloadable", model=str(theirs)):
         TransformersModelConfig(model=str(theirs)).build()
     assert not ran.exists()

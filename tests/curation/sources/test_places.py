@@ -120,7 +120,7 @@ def test_credentials_in_a_recipe_are_refused_and_never_repeated(key):
 
 
 def test_credentials_are_hidden_wherever_a_url_is_opened():
-    with pytest.raises(InputError, match="credentials") as caught:
+    with raises_code("credentials_in_recipe", location="s3://***@bucket/rows.jsonl") as caught:
         filesystem(SECRET)
     assert "se/cr" not in str(caught.value)
     assert without_secrets(f"cannot read '{SECRET}'") == "cannot read 's3://***@bucket/rows.jsonl'"
