@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_HOMES = {
+_MODULE_OF = {
     "curate": "ray_jobs.python_api",
     "train": "ray_jobs.python_api",
     "evaluate": "ray_jobs.python_api",
@@ -41,14 +41,6 @@ _HOMES = {
     "Recipe": "curation.recipe",
     "deduplicate": "curation.without_recipe",
     "select": "curation.without_recipe",
-    "InputError": "medsift.errors",
-    "LedgerError": "medsift.errors",
-    "ManifestError": "medsift.errors",
-    "MedSiftError": "medsift.errors",
-    "ModelError": "medsift.errors",
-    "RecipeError": "medsift.errors",
-    "StorageError": "medsift.errors",
-    "UsageError": "medsift.errors",
 }
 
 __all__ = [
@@ -77,12 +69,13 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         value: Any = version("medsift")
-    elif name in _HOMES:
-        if not _HOMES[name].startswith("medsift"):
-            from medsift.own_packages import put_first
+    elif name in _MODULE_OF:
+        from medsift.own_packages import put_first
 
-            put_first()
-        value = getattr(import_module(_HOMES[name]), name)
+        put_first()
+        value = getattr(import_module(_MODULE_OF[name]), name)
+    elif name in __all__:
+        value = getattr(import_module("medsift.errors"), name)
     else:
         raise AttributeError(f"module 'medsift' has no attribute {name!r}")
     globals()[name] = value

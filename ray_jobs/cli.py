@@ -158,7 +158,10 @@ def run(arguments: Sequence[str]) -> int:
     from ray_jobs.console import one_line, print_error
 
     session = Session()
-    _forget_manifests()
+    reading = sys.modules.get("medsift.manifest.reading")
+    if reading is not None:
+        # Manifests that earlier commands of this process read explain no fault of this one.
+        reading.opened.clear()
     try:
         put_first()
         status = program()(
@@ -180,17 +183,10 @@ def run(arguments: Sequence[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _forget_manifests() -> None:
-    """Forget which manifests earlier commands of this process read: no new fault is theirs."""
-    reading = sys.modules.get("medsift.manifest.reading")
-    if reading is not None:
-        reading.opened.clear()
-
-
 def _explain_foreign_manifest() -> str | None:
-    """Return the fault of a manifest that the command read; None where all are as MedSift writes.
+    """Return the fault of a manifest that the command read; None where MedSift wrote them all.
 
-    A manifest may be anyone's: not all of its values are checked before they are used.
+    A manifest may come from anyone: not all of its values are checked before they are used.
     """
     reading = sys.modules.get("medsift.manifest.reading")
     if reading is None:

@@ -73,16 +73,19 @@ def _join(address: str, options: dict[str, Any]) -> None:
     except (ConnectionError, RayError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         remedy = f"check the address and the token, or unset {ADDRESS} for a local Ray"
-        if SETUP_HOOK in reason:
+        # Ray lists both runtime environments, and ours has this one key.
+        conflict = SETUP_HOOK in reason
+        if conflict:
+            reason = f"the job sets {SETUP_HOOK}, and so does MedSift"
             remedy = (
-                f"Ray allows one {SETUP_HOOK} for a job, and MedSift needs it: submit the job "
-                "without that key, and call your own hook where your script starts"
+                "submit the job without that key and call your hook where your script starts, or "
+                "set RAY_OVERRIDE_JOB_RUNTIME_ENV=1 to have only MedSift's"
             )
         raise UsageError(
             f"cannot join the Ray cluster of {ADDRESS}={address}: {reason}; {remedy}",
             code="cluster_join_failed",
             address=address,
-            own_setup_hook=SETUP_HOOK in reason,
+            key=SETUP_HOOK if conflict else None,
         ) from error
 
 

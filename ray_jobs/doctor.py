@@ -20,26 +20,27 @@ from ray_jobs.ray_token import find_token
 Status = Literal["OK", "WARN", "FAIL"]
 GIB = 1024**3
 RAY_SECONDS = 90
-_PROBE = (
-    "import sys\n"
-    "from pathlib import Path\n"
-    "from medsift.errors import MedSiftError\n"
-    "from medsift.own_packages import put_first\n"
-    "put_first()\n"
-    "from ray_jobs.cluster import connected, describe\n"
-    "from ray_jobs.sharing import check_nodes\n"
-    "try:\n"
-    "    with connected(1):\n"
-    "        print(describe())\n"
-    "        sys.stdout.flush()\n"
-    "        try:\n"
-    "            print('shared:', check_nodes([Path(sys.argv[1])]))\n"
-    "        except MedSiftError as error:\n"
-    "            print('apart:', error)\n"
-    "except MedSiftError as error:\n"
-    "    print(error)\n"
-    "    raise SystemExit(3)\n"
-)
+# The program of another process, which prints what Ray it reaches and whether its nodes share a
+# folder, or the error.
+_PROBE = """
+import sys
+from pathlib import Path
+from medsift.errors import MedSiftError
+from medsift.own_packages import put_first
+put_first()
+from ray_jobs.cluster import connected, describe
+from ray_jobs.sharing import check_nodes
+try:
+    with connected(1):
+        print(describe(), flush=True)
+        try:
+            print('shared:', check_nodes([Path(sys.argv[1])]))
+        except MedSiftError as error:
+            print('apart:', error)
+except MedSiftError as error:
+    print(error)
+    raise SystemExit(3)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def python() -> Finding:
 
 
 def packages() -> Iterator[Finding]:
-    """Compare installed versions with the bounds that MedSift declares; yield each misfit."""
+    """Compare installed versions with the bounds that MedSift declares; yield each that fails."""
     try:
         declared = requires("medsift") or []
     except PackageNotFoundError:
@@ -162,17 +163,15 @@ def faiss() -> Finding:
     gpus = library.get_num_gpus() if built else 0
     kind = f"GPU build, {gpus} GPU(s) usable" if built else "CPU build"
     detail = f"faiss {library.__version__}, {kind}"
-    if _gpus() > 0 and gpus == 0:
-        return Finding("WARN", "faiss", detail, "pip install faiss-gpu to search on the GPU")
-    return Finding("OK", "faiss", detail)
-
-
-def _gpus() -> int:
     try:
         import torch
+
+        unused = torch.cuda.device_count() > 0 and gpus == 0
     except (ImportError, OSError):
-        return 0
-    return torch.cuda.device_count()
+        unused = False
+    if unused:
+        return Finding("WARN", "faiss", detail, "pip install faiss-gpu to search on the GPU")
+    return Finding("OK", "faiss", detail)
 
 
 def weights() -> Finding:
@@ -211,7 +210,7 @@ def disk(folder: Path) -> Finding:
 
 
 def shared_memory() -> Finding:
-    """Room for Ray's object store."""
+    """Return the free space of shared memory, where Ray's object store is."""
     folder = Path("/dev/shm")
     if not folder.is_dir():
         return Finding("OK", "shared memory", "this system has no /dev/shm")
@@ -225,14 +224,14 @@ def shared_memory() -> Finding:
 
 def memory() -> Finding:
     """Return the memory that this process may still use."""
-    free, total = _memory()
+    free, total = memory_bytes()
     detail = f"{free / GIB:.1f} of {total / GIB:.1f} GiB available, {os.cpu_count()} CPUs"
     fix = "close other programs, or lower compute.workers in the recipe"
     status = _grade(free / GIB, warn=4, fail=1)
     return Finding(status, "memory", detail, "" if status == "OK" else fix)
 
 
-def _memory() -> tuple[int, int]:
+def memory_bytes() -> tuple[int, int]:
     """Return available and total bytes of the machine, or of its control group if smaller."""
     page = os.sysconf("SC_PAGE_SIZE")
     free, total = os.sysconf("SC_AVPHYS_PAGES") * page, os.sysconf("SC_PHYS_PAGES") * page
@@ -250,12 +249,11 @@ def _memory() -> tuple[int, int]:
 def token() -> Finding:
     """Return where a cluster's token is found; its value is not shown."""
     try:
-        token_found = find_token()
+        secret = find_token()
     except UsageError as error:
         return Finding("FAIL", "ray token", str(error), "correct or unset the variable")
-    if token_found is not None:
-        return Finding("OK", "ray token", f"found in {token_found.origin}")
-    return Finding("OK", "ray token", "none; only a cluster with RAY_AUTH_MODE=token needs one")
+    none = "none; only a cluster with RAY_AUTH_MODE=token needs one"
+    return Finding("OK", "ray token", none if secret is None else f"found in {secret.origin}")
 
 
 def ray(folder: Path) -> Iterator[Finding]:
@@ -277,15 +275,13 @@ def ray(folder: Path) -> Iterator[Finding]:
         yield Finding("FAIL", "ray", lines[-1], fix)
         return
     yield Finding("OK", "ray", lines[-2])
-    yield _sharing(folder, kind == "shared", words)
-
-
-def _sharing(folder: Path, shared: bool, words: str) -> Finding:
-    """Return what the nodes report about a folder: their number, or what is wrong."""
-    if not shared:
-        return Finding("FAIL", "shared folder", words, "run from a folder that every node shares")
-    detail = f"{words} nodes share {folder.absolute()}"
-    return Finding("OK", "shared folder", "one node, none needed" if words == "1" else detail)
+    if kind == "apart":
+        fix = "run from a folder that every node shares"
+        yield Finding("FAIL", "shared folder", words, fix)
+    else:
+        detail = f"{words} nodes share {folder.absolute()}"
+        one = "one node, none needed"
+        yield Finding("OK", "shared folder", one if words == "1" else detail)
 
 
 def _grade(value: float, *, warn: float, fail: float) -> Status:

@@ -47,7 +47,14 @@ def listen_while(
     import ray
 
     result: Future[Result] = Future()
-    threading.Thread(target=_set_result, args=(work, result), daemon=True).start()
+
+    def set_result() -> None:
+        try:
+            result.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            result.set_exception(error)
+
+    threading.Thread(target=set_result, daemon=True).start()
     while True:
         # Asked before draining: events that arrive between the two are fetched in the last round.
         is_done = bool(wait([result], POLL_SECONDS).done)
@@ -55,10 +62,3 @@ def listen_while(
             listener(event)
         if is_done:
             return result.result()
-
-
-def _set_result(work: Callable[[], Result], result: Future[Result]) -> None:
-    try:
-        result.set_result(work())
-    except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-        result.set_exception(error)

@@ -1,7 +1,7 @@
 """Check that this interpreter can run MedSift at all, and report in one line if not.
 
-A job runs under an interpreter that somebody named, on a machine that nobody has checked. Only the
-standard library is imported here, and the syntax is one that an older Python reads.
+A job runs under an interpreter that a user named, on a machine that nobody has checked. Only the
+standard library is imported here, in a syntax that an older Python reads.
 """
 
 from __future__ import annotations

@@ -29,12 +29,15 @@ def memory_ceiling(size: int) -> Iterator[None]:
     may exceed the machine. Beyond the limit that function fails with OutOfMemoryException. There is
     no limit where the system does not report what a process uses.
     """
-    used = _data_bytes()
+    status = Path("/proc/self/status")
+    used = None
+    if status.is_file():
+        used = re.search(r"^VmData:\s+(\d+) kB", status.read_text(), re.MULTILINE)
     if used is None:
         yield
         return
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = used + size + SPARE_BYTES
+    wanted = int(used[1]) * 1024 + size + SPARE_BYTES
     if before[0] != resource.RLIM_INFINITY:
         wanted = min(wanted, before[0])
     resource.setrlimit(resource.RLIMIT_DATA, (wanted, before[1]))
@@ -42,12 +45,3 @@ def memory_ceiling(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, before)
-
-
-def _data_bytes() -> int | None:
-    """Return the private memory of this process in bytes, as the limit counts it."""
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        return None
-    size = re.search(r"^VmData:\s+(\d+) kB", status.read_text(), re.MULTILINE)
-    return int(size[1]) * 1024 if size else None

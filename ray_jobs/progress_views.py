@@ -13,10 +13,9 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import asdict
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Final, Self, TextIO
 
 from rich.console import Console
@@ -62,7 +61,12 @@ def announced(log_json: bool) -> Iterator[Listener]:
 
     What is raised passes on: the command line prints the error line and sets the exit status.
     """
-    with _view(log_json) as listener:
+    results = sys.stdout
+    # What a library prints must not come between the JSON lines, nor among the results.
+    with redirect_stdout(sys.stderr), ExitStack() as stack:
+        listener: Listener = (
+            JsonLinesView(results) if log_json else stack.enter_context(TerminalView())
+        )
         try:
             yield listener
         except MedSiftError as error:
@@ -72,18 +76,6 @@ def announced(log_json: bool) -> Iterator[Listener]:
         except KeyboardInterrupt as error:
             listener(Error(type(error).__name__, one_line(error), INTERRUPTED, "interrupted"))
             raise
-
-
-@contextmanager
-def _view(log_json: bool) -> Iterator[Listener]:
-    results = sys.stdout
-    # Whatever a library prints must land neither between the JSON lines nor among the results.
-    with redirect_stdout(sys.stderr):
-        if log_json:
-            yield JsonLinesView(results)
-        else:
-            with TerminalView() as view:
-                yield view
 
 
 class _Count(ProgressColumn):
@@ -131,12 +123,7 @@ class TerminalView:
         self.bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.bar.stop()
 
     def __call__(self, event: Event) -> None:
@@ -160,8 +147,10 @@ class TerminalView:
                 self._begin_training(event)
             case StepLine():
                 self._advance_training(event)
+            case TrialFinished(error=None):
+                self.console.print(f"{event.trial}{'  reused' if event.reused else ''}")
             case TrialFinished():
-                self._print_trial(event)
+                self.console.print(Text(f"{event.trial} failed: {event.error}", "red"))
             case _:  # A result goes to stdout, an error line follows: both without a bar.
                 self._remove_bar()
 
@@ -217,7 +206,7 @@ class TerminalView:
     def _begin_training(self, event: TrainingBegun) -> None:
         self.steps = event.steps
         if self.task is not None:
-            # Ray Train replaced lost workers: the example has been shown already.
+            # Ray Train replaced lost workers; the example was printed when the training began.
             self.console.print(f"workers were replaced; resumed at step {event.resumed_step}")
             self.bar.update(self.task, completed=event.resumed_step)
             return
@@ -247,12 +236,6 @@ class TerminalView:
             self.console.print(f"step {event.step:,}: held-out loss {event.held_out_loss:.4f}")
         if self._line_is_due():
             self.console.print(f"step {event.step:,} of {self.steps:,}: {figures}")
-
-    def _print_trial(self, event: TrialFinished) -> None:
-        if event.error is not None:
-            self.console.print(Text(f"{event.trial} failed: {event.error}", "red"))
-        else:
-            self.console.print(f"{event.trial}{'  reused' if event.reused else ''}")
 
 
 class JsonLinesView:

@@ -63,11 +63,9 @@ class RayCheckpointStore:
         if self.first:
             checkpoint = self._write(snapshot)
             self.clear(snapshot.state.best_step)
-        ray.train.report(
-            self._metrics(snapshot),
-            checkpoint,
-            checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD,
-        )
+        state = snapshot.state
+        metrics = {"step": state.step, "loss": state.loss, "held_out_loss": state.held_out_loss}
+        ray.train.report(metrics, checkpoint, checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD)
 
     def clear(self, best_step: int | None) -> None:
         """Remove checkpoints no longer wanted. A store that refuses does not end the training."""
@@ -101,10 +99,6 @@ class RayCheckpointStore:
                     shutil.copyfile(self.curves / STEPS, Path(folder) / STEPS)
                 target.put(Path(folder))
         return ray.train.Checkpoint(target.root, target.files)
-
-    def _metrics(self, snapshot: Snapshot) -> dict[str, Any]:
-        state = snapshot.state
-        return {"step": state.step, "loss": state.loss, "held_out_loss": state.held_out_loss}
 
 
 def remove_ray_notes(store: RemoteDir) -> None:

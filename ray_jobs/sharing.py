@@ -133,8 +133,16 @@ def check_nodes(folders: Iterable[Path], files: Iterable[tuple[str, int]] = ()) 
     Raises:
         StorageError: a node does not see what this machine does, or does not answer.
     """
-    nodes = _working_nodes()
-    if len(nodes) == 1 and next(iter(nodes.values())) == _this_node():
+    import ray
+
+    # Nodes that are alive and have CPUs may get work: id → unique name.
+    nodes = {
+        node["NodeID"]: f"{node['NodeManagerHostname']}-{node['NodeID'][:6]}"
+        for node in ray.nodes()  # type: ignore[no-untyped-call]
+        if node["Alive"] and node["Resources"].get("CPU", 0) > 0
+    }
+    own_name = f"{socket.gethostname()}-{ray.get_runtime_context().get_node_id()[:6]}"
+    if list(nodes.values()) == [own_name]:
         return 1
     with tokens_in(folders, files) as probe:
         replies = _ask(probe, nodes)
@@ -170,25 +178,6 @@ def _ask(probe: Probe, nodes: dict[str, str]) -> dict[str, list[str]]:
                 node=name,
             ) from error
     return problems
-
-
-def _working_nodes() -> dict[str, str]:
-    """Return id → unique name of the nodes that may get work: alive and with CPUs."""
-    import ray
-
-    alive = [
-        node
-        for node in ray.nodes()  # type: ignore[no-untyped-call]
-        if node["Alive"] and node["Resources"].get("CPU", 0) > 0
-    ]
-    return {node["NodeID"]: f"{node['NodeManagerHostname']}-{node['NodeID'][:6]}" for node in alive}
-
-
-def _this_node() -> str:
-    """Return the name of the node that this process is on."""
-    import ray
-
-    return f"{socket.gethostname()}-{ray.get_runtime_context().get_node_id()[:6]}"
 
 
 def sample_files(location: str) -> list[tuple[str, int]]:

@@ -57,24 +57,13 @@ def stream_rows(store: RemoteDir) -> Generator[pa.Table, None, None]:
     Raises StorageError: this machine does not reach the store.
     """
     import ray
+    from pyarrow.parquet import ParquetFile
 
     silence_ray_data()
     path = f"{store.root}/{PART}"
-    groups = [pa.table({"group": [index]}) for index in range(_count_row_groups(path, store.files))]
-    read = partial(_read_group, path=path, files=store.files)
-    with ray.data.DataContext.current(_ordered()):
-        rows = ray.data.from_blocks(groups).map_batches(
-            read, batch_size=1, batch_format="pyarrow", num_cpus=0
-        )
-        yield from rows.iter_batches(batch_size=None, batch_format="pyarrow")
-
-
-def _count_row_groups(path: str, files: FileSystem) -> int:
-    from pyarrow.parquet import ParquetFile
-
     try:
-        with ParquetFile(path, filesystem=files) as file:
-            return int(file.num_row_groups)
+        with ParquetFile(path, filesystem=store.files) as file:
+            count = int(file.num_row_groups)
     except OSError as error:
         raise StorageError(
             f"this worker cannot read the training's rows at {path}: {error}; name a "
@@ -82,6 +71,13 @@ def _count_row_groups(path: str, files: FileSystem) -> int:
             code="training_storage_unreachable",
             path=path,
         ) from error
+    groups = [pa.table({"group": [index]}) for index in range(count)]
+    read = partial(_read_group, path=path, files=store.files)
+    with ray.data.DataContext.current(_ordered()):
+        rows = ray.data.from_blocks(groups).map_batches(
+            read, batch_size=1, batch_format="pyarrow", num_cpus=0
+        )
+        yield from rows.iter_batches(batch_size=None, batch_format="pyarrow")
 
 
 def _read_group(index: pa.Table, path: str, files: FileSystem) -> pa.Table:
@@ -99,26 +95,22 @@ def stream_pictures(
     Ray Data decodes ahead until its share of the object store is full. Raises what `load_picture`
     raises when the picture would be next.
     """
-    from PIL import Image
-
     if not pictures:
         return
-    for row in _decoded(pictures, max_pixels).iter_rows():
-        if row["error"]:
-            raise pickle.loads(row["error"])
-        yield Image.frombytes("RGB", (row["width"], row["height"]), row["pixels"])
-
-
-def _decoded(pictures: Sequence[Picture], max_pixels: int | None) -> Dataset:
     import ray
+    from PIL import Image
 
     silence_ray_data()
     table = pa.Table.from_pylist([picture._asdict() for picture in pictures])
-    rows = max(PICTURES_PER_BLOCK, -(-len(pictures) // MAX_BLOCKS))
-    blocks = [table.slice(start, rows) for start in range(0, len(table), rows)]
+    size = max(PICTURES_PER_BLOCK, -(-len(pictures) // MAX_BLOCKS))
+    blocks = [table.slice(start, size) for start in range(0, len(table), size)]
     with ray.data.DataContext.current(_ordered()):
         source: Dataset = ray.data.from_blocks(blocks)
-        return source.map(partial(_decode, max_pixels=max_pixels), num_cpus=1)
+        decoded = source.map(partial(_decode, max_pixels=max_pixels), num_cpus=1)
+    for row in decoded.iter_rows():
+        if row["error"]:
+            raise pickle.loads(row["error"])
+        yield Image.frombytes("RGB", (row["width"], row["height"]), row["pixels"])
 
 
 def _ordered() -> DataContext:
@@ -136,9 +128,5 @@ def _decode(row: Row, max_pixels: int | None) -> Row:
         image = load_picture(Picture(**row), max_pixels)
     except MedSiftError as problem:
         return {"width": 0, "height": 0, "pixels": b"", "error": pickle.dumps(problem)}
-    return {
-        "width": image.width,
-        "height": image.height,
-        "pixels": image.tobytes(),
-        "error": b"",
-    }
+    size = {"width": image.width, "height": image.height}
+    return {**size, "pixels": image.tobytes(), "error": b""}

@@ -26,8 +26,6 @@ from ray_jobs.console import one_line
 from ray_jobs.ray_token import Token, offer_token
 
 if TYPE_CHECKING:
-    from ray.job_submission import JobSubmissionClient
-
     from curation.recipe import Recipe
     from training.recipe import TrainingRecipe
 
@@ -59,19 +57,15 @@ def pack(recipe: Recipe | TrainingRecipe, folder: Path) -> int:
     Raises UsageError when that is more than `LIMIT_BYTES`, naming the largest files.
     """
     for package in PACKAGES:
-        shutil.copytree(
-            _package_folder(package),
-            folder / package,
-            ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".*"),
-        )
-    _pack_version(folder)
-    settings = yaml.safe_dump(recipe.resolved(), sort_keys=False, allow_unicode=True)
-    (folder / RECIPE_NAME).write_text(settings, encoding="utf-8")
-    return _check_size(folder)
-
-
-def _pack_version(folder: Path) -> None:
-    """Pack the metadata of the version, as MedSift need not be installed on the cluster."""
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise UsageError(
+                f"the package {package!r} is not installed: reinstall medsift",
+                code="package_missing",
+                package=package,
+            )
+        unneeded = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+        shutil.copytree(spec.submodule_search_locations[0], folder / package, ignore=unneeded)
     try:
         installed = distribution("medsift")
     except PackageNotFoundError as error:
@@ -80,24 +74,12 @@ def _pack_version(folder: Path) -> None:
             code="package_missing",
             package="medsift",
         ) from error
+    # With its metadata the version is known where MedSift is not installed on the cluster.
     info = folder / f"medsift-{installed.version}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(installed.read_text("METADATA") or "", encoding="utf-8")
-
-
-def _package_folder(package: str) -> Path:
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise UsageError(
-            f"the package {package!r} is not installed: reinstall medsift",
-            code="package_missing",
-            package=package,
-        )
-    return Path(spec.submodule_search_locations[0])
-
-
-def _check_size(folder: Path) -> int:
-    """Return the size of a folder in bytes. Raises UsageError above `LIMIT_BYTES`."""
+    settings = yaml.safe_dump(recipe.resolved(), sort_keys=False, allow_unicode=True)
+    (folder / RECIPE_NAME).write_text(settings, encoding="utf-8")
     sizes = {
         path.relative_to(folder): path.stat().st_size
         for path in folder.rglob("*")
@@ -145,23 +127,22 @@ def _explained(address: str, token: Token | None) -> Iterator[None]:
     try:
         yield
     except AuthenticationError as error:
+        problem = "wants a token and none was found"
+        if token is not None:
+            problem = f"refuses the token from {token.origin}"
         raise UsageError(
-            _unauthorised(address, token), code="cluster_token_refused", address=address
+            f"the head at {address} {problem}: set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, or write "
+            "it to ~/.ray/auth_token",
+            code="cluster_token_refused",
+            address=address,
         ) from error
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise UsageError(
-            f"the job server at {address} cannot serve this: {one_line(error)[:300]}; "
+            f"the job server at {address} cannot run this: {one_line(error)[:300]}; "
             "check that it is the dashboard of a running head (http://HOST:8265)",
             code="job_refused",
             address=address,
         ) from error
-
-
-def _unauthorised(address: str, token: Token | None) -> str:
-    remedy = "set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, or write it to ~/.ray/auth_token"
-    if token is None:
-        return f"the head at {address} wants a token and none was found: {remedy}"
-    return f"the head at {address} refuses the token from {token.origin}: {remedy}"
 
 
 class JobServer:
@@ -170,11 +151,13 @@ class JobServer:
     def __init__(self, address: str) -> None:
         """Connect. Raises UsageError when nothing answers, or the token is missing or refused."""
         self.address = job_address(address)
-        require_reachable(_with_port(self.address))
+        scheme, _, host = self.address.partition("://")
+        host = host.split("/", 1)[0]
+        if not host.rpartition(":")[2].isdigit():
+            host += ":443" if scheme == "https" else ":80"
+        require_reachable(f"{scheme}://{host}")
         self.token = offer_token()
-        self.client = self._connect()
-
-    def _connect(self) -> JobSubmissionClient:
+        # Only now: Ray reads whether it uses tokens when it is imported.
         from ray.job_submission import JobSubmissionClient
 
         for name in VERBOSE_LOGGERS:
@@ -183,7 +166,7 @@ class JobServer:
         os.environ["RAY_API_SERVER_ADDRESS"] = self.address
         headers = self.token.headers if self.token is not None else None
         with _explained(self.address, self.token):
-            return JobSubmissionClient(self.address, headers=headers)
+            self.client = JobSubmissionClient(self.address, headers=headers)
 
     def submit(self, folder: Path, command: str, *, name: str) -> str:
         """Send `folder`, start `command` in it, and return the job's id. Raises UsageError."""
@@ -206,35 +189,21 @@ class JobServer:
 
     def follow(self, job: str, write: Callable[[str], object]) -> Outcome:
         """Write the job's log until it ends. Raises UsageError when the head is lost."""
+
+        async def tail() -> None:
+            async for lines in self.client.tail_job_logs(job):
+                write(lines)
+
         with _explained(self.address, self.token):
-            asyncio.run(self._tail(job, write))
-            return self._wait_for_end(job)
-
-    async def _tail(self, job: str, write: Callable[[str], object]) -> None:
-        async for lines in self.client.tail_job_logs(job):
-            write(lines)
-
-    def _wait_for_end(self, job: str) -> Outcome:
-        """Wait for the final status, which comes a little after the end of the log."""
-        while True:
-            info = self.client.get_job_info(job)
-            if info.status.is_terminal():
-                break
-            time.sleep(POLL_SECONDS)
+            asyncio.run(tail())
+            # The final status comes a little after the end of the log.
+            while not (info := self.client.get_job_info(job)).status.is_terminal():
+                time.sleep(POLL_SECONDS)
         driver_code = info.driver_exit_code if info.driver_exit_code is not None else 1
         code = 0 if str(info.status) == "SUCCEEDED" else driver_code or 1
         # Ray appends the log to the message, and the log is shown already.
         message = (info.message or "").partition(", last available logs")[0]
         return Outcome(str(info.status), " ".join(message.split()), code)
-
-
-def _with_port(url: str) -> str:
-    """Return the URL with the port that its scheme implies."""
-    scheme, _, rest = url.partition("://")
-    host = rest.split("/", 1)[0]
-    if host.rpartition(":")[2].isdigit():
-        return f"{scheme}://{host}"
-    return f"{scheme}://{host}:{443 if scheme == 'https' else 80}"
 
 
 def submit_run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -141,6 +142,24 @@ def test_a_ray_that_the_user_started_there_is_refused_in_one_line(decoys):
     last = done.stderr.strip().splitlines()[-1]
     assert "medsift.errors.UsageError" in last
     assert str(decoys / "curation.py") in last
+
+
+@pytest.mark.slow
+def test_a_job_with_its_own_setup_hook_is_told_what_to_do(tmp_path):
+    from ray_jobs.cluster import SETUP_HOOK
+
+    code = "from ray_jobs.cluster import connected\nwith connected(): pass"
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        environment = ENVIRONMENT | {
+            "RAY_ADDRESS": f"127.0.0.1:{head.getsockname()[1]}",
+            "RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps({"runtime_env": {SETUP_HOOK: "their.hook"}}),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+        )
+    last = done.stderr.strip().splitlines()[-1]
+    assert f"the job sets {SETUP_HOOK}" in last
+    assert "without that key" in last
 
 
 def test_the_hook_of_workers_is_quiet_where_medsift_comes_later(monkeypatch):

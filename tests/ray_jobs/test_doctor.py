@@ -51,7 +51,7 @@ def test_a_full_disk_is_noticed(monkeypatch, tmp_path, free, status):
 
 
 def test_memory_is_that_of_the_machine_or_less():
-    free, total = doctor._memory()
+    free, total = doctor.memory_bytes()
     assert 0 < free <= total
 
 
