@@ -34,7 +34,7 @@ def plant(folder: Path, total: int, side: int = 512) -> list[str]:
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """Wall seconds of one call."""
+    """Return the wall seconds of one call."""
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
@@ -46,13 +46,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=192)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        found = sorted(str(path) for path in given.folder.iterdir()) if given.folder else None
-        paths = (found or plant(Path(name), given.images))[: given.images]
+        files = sorted(str(path) for path in options.folder.iterdir()) if options.folder else None
+        paths = (files or plant(Path(name), options.images))[: options.images]
         stage = ImagePass(ImagesConfig(), EmbeddedConfig())
-        seen = [one.pixels for one in stage.pool.map(stage.see, paths)]
-        pixels = np.stack([one for one in seen if one is not None])
+        seen = [picture.pixels for picture in stage.pool.map(stage.see, paths)]
+        pixels = np.stack([picture for picture in seen if picture is not None])
         stage.encoder.encode_images(pixels[:16])
         table = pa.table({"ref": paths})
         rounds = [
@@ -61,13 +61,15 @@ def main() -> None:
                 seconds(lambda: stage.encoder.encode_images(pixels)),
                 seconds(lambda: stage(table)),
             )
-            for _ in range(given.rounds)
+            for _ in range(options.rounds)
         ]
-    decode, forward, whole = (median(column) for column in zip(*rounds, strict=True))
-    ratio = median((one[0] + one[1]) / one[2] for one in rounds)
-    print(f"{len(paths)} images, {given.rounds} rounds, medians")
-    for label, taken in (("decode", decode), ("forward", forward), ("stage", whole)):
-        print(f"{label:<10}{taken:>9.2f} s{len(paths) / taken:>9.1f} images/s")
+    ratio = median((decode + forward) / both for decode, forward, both in rounds)
+    print(f"{len(paths)} images, {options.rounds} rounds, medians")
+    for label, column in zip(
+        ("decode", "forward", "stage"), zip(*rounds, strict=True), strict=True
+    ):
+        took = median(column)
+        print(f"{label:<10}{took:>9.2f} s{len(paths) / took:>9.1f} images/s")
     print(f"stage rate / bound (decode + forward): {ratio:.2f}")
 
 

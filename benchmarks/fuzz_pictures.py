@@ -1,7 +1,7 @@
-"""Mutated pictures of every format through the one pass over pixels: each has a fate, none crashes.
+"""Decode mutated pictures of every format: each must be read or refused with a reason.
 
 Run: python benchmarks/fuzz_pictures.py [--mutants 20000] [--seeds 0 1 2]. Prints the fates by
-format and seed; ends with status 1 when anything but a reason came out.
+format and seed; the exit status is 1 when anything else was raised.
 """
 
 from __future__ import annotations
@@ -113,16 +113,10 @@ def _repair(data: Bytes) -> None:
         place = end + 4
 
 
-def _flip(data: Bytes, place: int, random: Random) -> None:
-    data[place] ^= 1 << int(random.integers(8))
-
-
-def _odd(data: Bytes, place: int, random: Random) -> None:
-    data[place] = ODD[int(random.integers(len(ODD)))]
-
-
-def _any(data: Bytes, place: int, random: Random) -> None:
-    data[place] = int(random.integers(256))
+def _set(data: Bytes, place: int, random: Random) -> None:
+    """Flip a bit, or set a byte to an odd or to any value."""
+    values = (data[place] ^ 1 << int(random.integers(8)), random.choice(ODD), random.integers(256))
+    data[place] = int(values[int(random.integers(3))])
 
 
 def _extreme(data: Bytes, place: int, random: Random) -> None:
@@ -151,14 +145,8 @@ def _end(data: Bytes, place: int, random: Random) -> None:
 
 
 CHANGES: tuple[Callable[[Bytes, int, Random], None], ...] = (
-    _flip,
-    _odd,
-    _any,
-    _extreme,
-    _cut,
-    _insert,
-    _copy,
-    _end,
+    *(_set, _set, _set),  # the most frequent change
+    *(_extreme, _cut, _insert, _copy, _end),
 )
 
 

@@ -1,4 +1,4 @@
-"""LoRA steps of Qwen2.5-VL-3B's shape on a GPU: rates, model FLOP utilisation and peak memory.
+"""Measure LoRA steps of Qwen2.5-VL-3B's shape on a GPU: rates, FLOP utilisation, peak memory.
 
     python benchmarks/gpu_train.py [--tiny] [--samples 16] [--side 448] [--text 256] [--rank 16]
         [--steps 5] [--attention sdpa eager ...] [--packing off on] [--checkpointing off on]
@@ -144,9 +144,9 @@ class Setting:
     compiled: bool
 
     def cells(self) -> list[str]:
-        """As cells of the table."""
-        told = [SWITCH[part] if isinstance(part, bool) else part for part in astuple(self)]
-        return [str(part) for part in told]
+        """Return the cells of the table."""
+        parts = astuple(self)
+        return [SWITCH[part] if isinstance(part, bool) else str(part) for part in parts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,51 +195,48 @@ def work(model: Any, setting: Setting, chosen: argparse.Namespace) -> Work:
     edge = chosen.side // vision.patch_size
     words = torch.linspace(chosen.text / 2, 3 * chosen.text / 2, chosen.samples).round().long()
     learned = (words // 2).tolist()
-    ids = _sequences(config, edge**2 // vision.spatial_merge_size**2, words.tolist())
+    torch.manual_seed(1)
+    start, end = config.vision_start_token_id, config.vision_end_token_id
+    cells = edge**2 // vision.spatial_merge_size**2
+    picture = torch.tensor([start, *[config.image_token_id] * cells, end])
+    ids = [torch.cat([picture, torch.randint(0, start, (count,))]) for count in words.tolist()]
     padded = pad_sequence(ids, batch_first=True).to(device)
-    shown = pad_sequence([torch.ones_like(one) for one in ids], batch_first=True).to(device)
+    mask = pad_sequence([torch.ones_like(row) for row in ids], batch_first=True).to(device)
     labels = torch.full_like(padded, IGNORED)
-    for line, (one, count) in enumerate(zip(ids, learned, strict=True)):
-        labels[line, len(one) - count : len(one)] = one[-count:]
+    for number, (row, count) in enumerate(zip(ids, learned, strict=True)):
+        labels[number, len(row) - count : len(row)] = row[-count:]
     values = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
     inputs = {
         "input_ids": padded,
-        "attention_mask": shown,
+        "attention_mask": mask,
         "mm_token_type_ids": (padded == config.image_token_id).int(),
         "pixel_values": torch.randn(len(ids) * edge**2, values).to(device),
         "image_grid_thw": torch.tensor([[1, edge, edge]] * len(ids), device=device),
     }
     if setting.packing:
         inputs, labels = _packed(model, inputs, labels)
-    return Work(inputs, labels, [len(one) for one in ids], sum(learned), edge**2)
-
-
-def _sequences(config: Any, looks: int, words: list[int]) -> list[Tensor]:
-    torch.manual_seed(1)
-    start, end = config.vision_start_token_id, config.vision_end_token_id
-    picture = torch.tensor([start, *[config.image_token_id] * looks, end])
-    return [torch.cat([picture, torch.randint(0, start, (count,))]) for count in words]
+    return Work(inputs, labels, [len(row) for row in ids], sum(learned), edge**2)
 
 
 def _packed(
     model: Any, inputs: dict[str, Tensor], labels: Tensor
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """One row of all; from positions that begin anew transformers makes each kernel's mask."""
-    shown = inputs["attention_mask"].bool()
+    """Put all samples in one row; positions that restart tell transformers where each begins."""
+    mask = inputs["attention_mask"].bool()
     positions, _ = model.model.get_rope_index(
         inputs["input_ids"],
         inputs["mm_token_type_ids"],
         inputs["image_grid_thw"],
         attention_mask=inputs["attention_mask"],
     )
-    places = torch.arange(shown.shape[1], device=shown.device).expand(shown.shape)
+    places = torch.arange(mask.shape[1], device=mask.device).expand(mask.shape)
     row = {
-        "input_ids": inputs["input_ids"][shown][None],
-        "position_ids": torch.cat([places[None], positions])[:, shown].unsqueeze(1),
+        "input_ids": inputs["input_ids"][mask][None],
+        "position_ids": torch.cat([places[None], positions])[:, mask].unsqueeze(1),
         "pixel_values": inputs["pixel_values"],
         "image_grid_thw": inputs["image_grid_thw"],
     }
-    return row, labels[shown][None]
+    return row, labels[mask][None]
 
 
 def operations(adapted: Any, given: Work) -> float:
@@ -306,8 +303,8 @@ def measure(
     pixels, grid = given.inputs["pixel_values"], given.inputs["image_grid_thw"]
     with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
         tower = [_timed(lambda: model.model.visual(pixels, grid), device)[0] for _ in range(3)]
-    told = Measured(statistics.median(seconds), statistics.median(tower), losses[-1])
-    return told, given, operations(adapted, given)
+    measured = Measured(statistics.median(seconds), statistics.median(tower), losses[-1])
+    return measured, given, operations(adapted, given)
 
 
 def _timed(run: Callable[[], Any], device: str) -> tuple[float, Any]:
@@ -322,16 +319,20 @@ def _timed(run: Callable[[], Any], device: str) -> tuple[float, Any]:
 
 def row(setting: Setting, chosen: argparse.Namespace, device: str) -> tuple[list[str], float]:
     """The cells of a setting, and its utilisation, 0 where it is not known."""
-    told = None
-    # An error's frames hold tensors, which are let go after this block.
+    result = None
+    # An error's frames keep tensors alive, which are freed after this block.
     with contextlib.suppress(torch.OutOfMemoryError):
-        told = measure(TINY if chosen.tiny else QWEN, setting, chosen, device)
+        result = measure(TINY if chosen.tiny else QWEN, setting, chosen, device)
     gc.collect()
     torch._dynamo.reset()
-    peak = f"{_most() / 2**30:.1f}" if device == "cuda" else NOTHING
-    if told is None:
+    peak = NOTHING
+    if device == "cuda":
+        peak = f"{torch.cuda.max_memory_allocated() / 2**30:.1f}"
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    if result is None:
         return [*setting.cells(), "out of memory", *[NOTHING] * 4, peak, NOTHING], 0.0
-    measured, given, needed = told
+    measured, given, needed = result
     most = peak_of(torch.cuda.get_device_name()) if device == "cuda" else None
     used = needed / measured.seconds / most if most else 0.0
     cells = [
@@ -346,18 +347,10 @@ def row(setting: Setting, chosen: argparse.Namespace, device: str) -> tuple[list
     return [*setting.cells(), *cells], used
 
 
-def _most() -> int:
-    """Bytes that were held at most since the last call."""
-    most = torch.cuda.max_memory_allocated()
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
-    return most
-
-
 def peak_of(name: str) -> float | None:
-    """Operations a second of a GPU by its name, None where it is not known."""
-    found = (peak for pattern, peak in PEAKS.items() if re.search(pattern, name))
-    return next((peak * 1e12 for peak in found), None)
+    """Return the operations per second of a GPU by its name; None where it is not known."""
+    peaks = (peak * 1e12 for pattern, peak in PEAKS.items() if re.search(pattern, name))
+    return next(peaks, None)
 
 
 def grid(chosen: argparse.Namespace) -> list[Setting]:

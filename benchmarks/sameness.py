@@ -10,6 +10,7 @@ were dropped (as `paraphrase`, `same_sample` or `near_text`) against pairs label
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -29,7 +30,7 @@ POSITIVE: Final = ("same", "conflict")
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two texts with the label that a reader gives them, and what asks for them."""
+    """Two texts with the label that a person gave them, and their question."""
 
     kind: str
     language: str
@@ -42,7 +43,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A pair and what the search made of it: `reason` of a drop or "conflict", None for nothing."""
+    """A pair and the result of the search: the `reason` of a drop, "conflict", or None."""
 
     pair: Pair
     reason: str | None
@@ -50,21 +51,16 @@ class Verdict:
 
 def read_pairs(path: Path, parts: Iterable[str] = PARTS) -> list[Pair]:
     """All pairs of a file; a note's second text is the first with one edit."""
-    data = yaml.safe_load(path.read_text("utf-8"))
-    return [
-        pair for language, kinds in data.items() for part in parts
-        for pair in _pairs_of(language, kinds, part)
-    ]  # fmt: skip
-
-
-def _pairs_of(language: str, kinds: dict[str, Any], part: str) -> Iterator[Pair]:
-    asked = kinds["answers"]["question"]
-    note = " ".join(kinds["notes"]["text"].split())
-    for kind in KINDS:
-        for label, pairs in kinds[kind][part].items():
-            for one, other in pairs:
-                texts = (note, note.replace(one, other)) if kind == "notes" else (one, other)
-                yield Pair(kind, language, part, label in POSITIVE, *texts, asked)
+    pairs = []
+    for language, kinds in yaml.safe_load(path.read_text("utf-8")).items():
+        question = kinds["answers"]["question"]
+        note = " ".join(kinds["notes"]["text"].split())
+        for part, kind in itertools.product(parts, KINDS):
+            for label, texts in kinds[kind][part].items():
+                for one, other in texts:
+                    both = (note, note.replace(one, other)) if kind == "notes" else (one, other)
+                    pairs.append(Pair(kind, language, part, label in POSITIVE, *both, question))
+    return pairs
 
 
 def judge(
@@ -103,15 +99,15 @@ def judge(
     dropped = dict(
         zip(*(result.decisions[name].to_pylist() for name in ("row_id", "reason")), strict=True)
     )
-    against = set(result.conflicts["row_id"].to_pylist())
-    return [_verdict(number, pair, dropped, against) for number, pair in enumerate(pairs)]
-
-
-def _verdict(number: int, pair: Pair, dropped: dict[str, str], against: set[str]) -> Verdict:
-    names = [f"{number:04}{side}" for side in "ab"]
-    if pair.kind == "answers":
-        return Verdict(pair, "conflict" if set(names) <= against else None)
-    return Verdict(pair, next((dropped[name] for name in names if name in dropped), None))
+    conflicts = set(result.conflicts["row_id"].to_pylist())
+    verdicts = []
+    for number, pair in enumerate(pairs):
+        names = [f"{number:04}{side}" for side in "ab"]
+        reason = next((dropped[name] for name in names if name in dropped), None)
+        if pair.kind == "answers":
+            reason = "conflict" if set(names) <= conflicts else None
+        verdicts.append(Verdict(pair, reason))
+    return verdicts
 
 
 def _rows(number: int, pair: Pair, tagged: bool) -> Iterator[dict[str, Any]]:

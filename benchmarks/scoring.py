@@ -126,50 +126,33 @@ def measure(rows: int, seed: int) -> None:
     """Print seconds, memory and counts of scoring and of the intervals."""
     table = predictions(rows, seed)
     facets: list[str | tuple[str, ...]] = [*FACETS, ("modality", "task_type")]
-    print(f"{table.num_rows:,} predictions, {_different(table):,} different, "
-          f"{table.nbytes / 2**20:,.0f} MB")  # fmt: skip
-    before, clock = _peak(), _Clock()
+    names = ["benchmark", "answer_type", "gold", "reply"]
+    different = table.select(names).group_by(names).aggregate([]).num_rows
+    size = f"{table.nbytes / 2**20:,.0f} MB"
+    print(f"{table.num_rows:,} predictions, {different:,} different, {size}")
+    before, start = _peak(), _now()
     scored = score_predictions(table, "strict")
-    print(f"score     {clock.lap()}")
-    found = breakdown(scored, facets)
-    print(f"intervals {clock.lap()}, {found.num_rows:,} figures")
+    middle = _now()
+    print(f"score     {_between(start, middle)}")
+    figures = breakdown(scored, facets)
+    end = _now()
+    print(f"intervals {_between(middle, end)}, {figures.num_rows:,} figures")
     print(
-        f"both      {clock.whole()}, {_peak() - before:,.0f} MB more than the table, "
+        f"both      {_between(start, end)}, {_peak() - before:,.0f} MB more than the table, "
         f"load {os.getloadavg()[0]:.1f}"
     )
 
 
-class _Clock:
-    """Wall and processor seconds, of a lap and of the whole."""
-
-    def __init__(self) -> None:
-        self.first = self.last = self._now()
-
-    def lap(self) -> str:
-        """The time since the last lap, in words."""
-        before, self.last = self.last, self._now()
-        return self._words(before)
-
-    def whole(self) -> str:
-        """The time since the beginning, in words."""
-        return self._words(self.first)
-
-    def _words(self, before: tuple[float, float]) -> str:
-        wall, busy = (now - then for now, then in zip(self.last, before, strict=True))
-        return f"{wall:6.1f} s ({busy:.1f} CPU s)"
-
-    @staticmethod
-    def _now() -> tuple[float, float]:
-        return time.perf_counter(), time.process_time()
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
 
 
-def _different(table: pa.Table) -> int:
-    names = ["benchmark", "answer_type", "gold", "reply"]
-    return int(table.select(names).group_by(names).aggregate([]).num_rows)
+def _between(start: tuple[float, float], end: tuple[float, float]) -> str:
+    return f"{end[0] - start[0]:6.1f} s ({end[1] - start[1]:.1f} CPU s)"
 
 
 def _peak() -> float:
-    """Most memory held so far, MB."""
+    """Return the peak memory of the process so far, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

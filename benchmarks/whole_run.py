@@ -78,8 +78,15 @@ def main() -> None:
     )
     before: dict[str, Any] | None = None
     for rows in options.rows:
-        line = _separately(rows, options.ray)
-        exponent = "" if before is None else f"{_exponent(before, line):.2f}"
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, __file__, "--rows", str(rows), "--only", folder]
+            command += ["--ray"] * options.ray
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        line: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        exponent = ""
+        if before is not None:
+            growth = math.log(line["seconds"] / before["seconds"])
+            exponent = f"{growth / math.log(line['rows'] / before['rows']):.2f}"
         print(
             f"{line['rows']:>8,} {line['images']:>7,} {line['seconds']:>8.1f} "
             f"{line['rows'] / line['seconds']:>7.0f} {line['peak_mb']:>8.0f} {exponent:>8}  "
@@ -87,20 +94,6 @@ def main() -> None:
             flush=True,
         )
         before = line
-
-
-def _separately(rows: int, ray: bool) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--rows", str(rows), "--only", folder]
-        done = subprocess.run(
-            command + ["--ray"] * ray, check=True, stdout=subprocess.PIPE, text=True
-        )
-    line: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return line
-
-
-def _exponent(before: dict[str, Any], after: dict[str, Any]) -> float:
-    return math.log(after["seconds"] / before["seconds"]) / math.log(after["rows"] / before["rows"])
 
 
 if __name__ == "__main__":

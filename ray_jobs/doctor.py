@@ -275,13 +275,15 @@ def ray(folder: Path) -> Iterator[Finding]:
         yield Finding("FAIL", "ray", lines[-1], fix)
         return
     yield Finding("OK", "ray", lines[-2])
-    if kind == "apart":
-        fix = "run from a folder that every node shares"
-        yield Finding("FAIL", "shared folder", words, fix)
-    else:
-        detail = f"{words} nodes share {folder.absolute()}"
-        one = "one node, none needed"
-        yield Finding("OK", "shared folder", one if words == "1" else detail)
+    yield shared_folder(folder, kind == "shared", words)
+
+
+def shared_folder(folder: Path, shared: bool, words: str) -> Finding:
+    """Return whether the nodes share a folder; `words` is their number, or what is wrong."""
+    if not shared:
+        return Finding("FAIL", "shared folder", words, "run from a folder that every node shares")
+    detail = f"{words} nodes share {folder.absolute()}"
+    return Finding("OK", "shared folder", "one node, none needed" if words == "1" else detail)
 
 
 def _grade(value: float, *, warn: float, fail: float) -> Status:

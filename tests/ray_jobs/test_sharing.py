@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from curation.recipe import parse_recipe
-from ray_jobs.doctor import _sharing
+from ray_jobs.doctor import shared_folder
 from ray_jobs.sharing import (
     Probe,
     check_from_node,
@@ -117,7 +117,7 @@ def test_the_data_of_a_recipe_are_its_sources_and_image_roots(tmp_path):
 
 
 def test_the_doctor_says_whether_the_nodes_share_the_folder(tmp_path):
-    assert _sharing(tmp_path, True, "3").detail == f"3 nodes share {tmp_path}"
-    assert _sharing(tmp_path, True, "1").status == "OK"
-    finding = _sharing(tmp_path, False, "node b does not see …")
+    assert shared_folder(tmp_path, True, "3").detail == f"3 nodes share {tmp_path}"
+    assert shared_folder(tmp_path, True, "1").status == "OK"
+    finding = shared_folder(tmp_path, False, "node b does not see …")
     assert (finding.status, bool(finding.fix)) == ("FAIL", True)
