@@ -1,4 +1,4 @@
-"""Duplicates: who survives, whom it represents, and what only looks like a duplicate."""
+"""Find duplicate samples, decide which one is kept, and report what only looks like one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups of duplicates and who represents them."""
+"""List groups of duplicates and their survivors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from curation.dedup.samples import Pictures
 from curation.dedup.schemas import CLUSTERS, KIND_OF_REASON, REASONS
 from curation.matching.image_copies import Copies, pair_similarity
 from medsift.arrays import Indices
-from medsift.records import GROUPS
 
 
 def find_clusters(
@@ -23,25 +22,28 @@ def find_clusters(
     copies: Copies,
     order: Indices,
 ) -> pa.Table:
-    """One line per member of a group of samples (by row id) or of images (by image id).
+    """Return a line for each member of a group of samples (by row id) or images (by image id).
 
     A group of samples is a survivor with all that were dropped for it, by kind of reason; its
-    name is the survivor's row id. A group of images is what direct copies connect; its survivor
-    is the image of the best sample in `order` (n,), and the similarity of a member that is no
-    direct copy of it is null.
+    name is the survivor's row id. A group of images is what direct copies connect; the similarity
+    of a member that is no direct copy of the survivor is null.
+
+    Args:
+        samples: SAMPLES rows (n).
+        fates: What became of them.
+        ids: Image ids, by number.
+        pictures: The pictures of each sample.
+        copies: Confirmed copies among the images.
+        order: Samples (n,), best first: an image group's survivor is the best sample's image.
     """
     lines = _sample_groups(samples, fates) + _image_groups(ids, pictures, copies, order)
-    found = pa.Table.from_pylist(lines, schema=CLUSTERS)
-    return found.sort_by([(name, "ascending") for name in ("kind", "group_id", "member")])
-
-
-def image_groups(ids: list[str], copies: Copies) -> pa.Table:
-    """The copy group of every image, named after its smallest image id."""
-    return pa.table([pa.array(ids), pa.array([ids[g] for g in copies.group.tolist()])], GROUPS)
+    table = pa.Table.from_pylist(lines, schema=CLUSTERS)
+    return table.sort_by([(name, "ascending") for name in ("kind", "group_id", "member")])
 
 
 def _sample_groups(samples: pa.Table, fates: Fates) -> list[dict[str, Any]]:
     rows, sample_ids = samples["row_id"].to_pylist(), samples["sample_id"].to_pylist()
+    # By member, as a survivor would come once for each row that was dropped for it.
     lines: dict[tuple[str, int, int], dict[str, Any]] = {}
     for row in np.flatnonzero(~fates.kept).tolist():
         kind = KIND_OF_REASON[REASONS[fates.reason[row]]]
@@ -65,23 +67,22 @@ def _image_groups(
     members = np.flatnonzero(sizes[copies.group] > 1)
     if not len(members):
         return []
-    # The image that no sample shows comes last, then the smaller id.
+    # An image that no sample shows ranks last; of equal rank the smaller id comes first.
     rank = np.full(len(ids), len(order), np.int64)
     np.minimum.at(rank, pictures.image, np.repeat(np.argsort(order), pictures.count))
     best = members[np.lexsort((members, rank[members], copies.group[members]))]
     groups, first = np.unique(copies.group[best], return_index=True)
-    survivor = best[first][np.searchsorted(groups, copies.group[members])]
-    similarity = pair_similarity(copies, members, survivor)
+    survivors = best[first][np.searchsorted(groups, copies.group[members])]
+    similarities = pair_similarity(copies, members, survivors)
+    columns = (array.tolist() for array in (members, survivors, similarities))
     return [
         {
             "kind": "image_copy",
             "group_id": ids[copies.group[member]],
             "member": ids[member],
-            "survivor": ids[stands],
-            "similarity": None if np.isnan(near) else float(near),
+            "survivor": ids[survivor],
+            "similarity": None if np.isnan(similarity) else similarity,
             "sample_id": None,
         }
-        for member, stands, near in zip(
-            members.tolist(), survivor.tolist(), similarity.tolist(), strict=True
-        )
+        for member, survivor, similarity in zip(*columns, strict=True)
     ]

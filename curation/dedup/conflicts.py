@@ -1,4 +1,4 @@
-"""Samples that contradict each other: same pictures and question, answers not both right."""
+"""Find samples that contradict each other: same pictures and question, answers not both right."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from curation.dedup.samples import Pictures, blocks
+from curation.dedup.samples import Pictures, pair_blocks
 from curation.dedup.schemas import CONFLICTS
 from curation.dedup.semantic import question_answer
 from curation.matching.image_copies import Copies
@@ -23,113 +23,126 @@ from medsift.text import normalise_question
 
 def find_conflicts(
     samples: pa.Table,
-    talks: Conversations,
+    conversations: Conversations,
     pictures: Pictures,
     copies: Copies,
     config: SampleConfig,
 ) -> pa.Table:
-    """Rows whose answer another row on the same image group and question contradicts.
+    """Return rows whose answer another row on the same image group and question contradicts.
 
     Closed and choice answers contradict each other when they differ. Where one of two is open,
     their normal forms differ and so do values of one kind that exclude each other (`contrast`):
     side, size, sign, grade, number, negation, …; other wordings and more detail do not. Rows with
     one question each are compared; those that contradict each other, directly or by way of a
     third, share a `group_id`. They are flagged, never dropped.
+
+    Args:
+        samples: SAMPLES rows (n).
+        conversations: Their turns.
+        pictures: Their pictures.
+        copies: Confirmed copies among the pictures.
+        config: From which cosine questions are compared in meaning.
     """
-    asked = np.add.reduceat(np.append(talks.role == "u", False).astype(int), talks.start[:-1])
-    rows = np.flatnonzero((pictures.count > 0) & (asked == 1)).astype(np.int64)
-    question, answer = _questions_and_answers(samples, talks, rows)
-    parts = []
-    for left, right in _in_same_group(rows, talks.shape, pictures, copies):
-        apart = answer[left] != answer[right]
-        left, right = left[apart], right[apart]
-        same = _same_question(talks, question[left], question[right], config.question_cosine)
+    is_question = np.append(conversations.role == "u", False).astype(int)
+    questions = np.add.reduceat(is_question, conversations.start[:-1])
+    rows = np.flatnonzero((pictures.count > 0) & (questions == 1)).astype(np.int64)
+    question, last_answer = question_answer(conversations)
+    answer = _answer_numbers(samples, rows)
+    parts = [(rows[:0], rows[:0])]
+    for left, right in _pairs_in_same_group(rows, conversations.shape, pictures, copies):
+        # The cheapest test first: most pairs have equal answers.
+        differ = answer[left] != answer[right]
+        left, right = left[differ], right[differ]
+        same = _same_question(
+            conversations, question[left], question[right], config.question_cosine
+        )
         left, right = left[same], right[same]
-        against = _exclude_each_other(talks, left, right)
+        against = _exclude_each_other(conversations, last_answer, left, right)
         parts.append((left[against], right[against]))
-    left = np.concatenate([np.empty(0, np.int64), *(one for one, _ in parts)])
-    right = np.concatenate([np.empty(0, np.int64), *(other for _, other in parts)])
-    return _table(samples, Pairs.of(left, right, np.ones(len(left))))
+    left, right = (np.concatenate(side) for side in zip(*parts, strict=True))
+    return _conflict_table(samples, Pairs.of(left, right, np.ones(len(left))))
 
 
-def _questions_and_answers(
-    samples: pa.Table, talks: Conversations, rows: Indices
-) -> tuple[Indices, Indices]:
-    """Turn of the question (n,), and a number for the answer (n,), where a letter is its choice."""
-    turn = np.full(samples.num_rows, -1, np.int64)
-    sample = np.repeat(np.arange(samples.num_rows), np.diff(talks.start))
-    asked = np.flatnonzero(talks.role == "u")
-    turn[sample[asked]] = asked
-    answer = np.full(samples.num_rows, -1, np.int64)
+def _answer_numbers(samples: pa.Table, rows: Indices) -> Indices:
+    """Number the answers of `rows` by normal form, a letter by its choice; -1 elsewhere (n,)."""
+    numbers = np.full(samples.num_rows, -1, np.int64)
     known: dict[str, int] = {}
     answers, questions = samples["answer"].to_pylist(), samples["question"].to_pylist()
     for row in rows.tolist():
-        told = chosen(questions[row] or "", answers[row] or "")
-        answer[row] = known.setdefault(told, len(known))
-    return turn, answer
+        answer = chosen(questions[row] or "", answers[row] or "")
+        numbers[row] = known.setdefault(answer, len(known))
+    return numbers
 
 
-def _in_same_group(
+def _pairs_in_same_group(
     rows: Indices, shape: Indices, pictures: Pictures, copies: Copies
 ) -> Iterator[tuple[Indices, Indices]]:
-    """Pairs of rows of equal shape whose pictures lie in equal groups, place by place."""
+    """Yield pairs of rows of equal shape whose pictures are in equal groups, place by place."""
     known: dict[tuple[int, ...], int] = {}
-    group = copies.group[pictures.image]
     key = np.empty(len(rows), np.int64)
     for place, row in enumerate(rows.tolist()):
-        shown = group[pictures.start[row] : pictures.start[row + 1]].tolist()
-        key[place] = known.setdefault((int(shape[row]), *shown), len(known))
+        groups = copies.group[pictures.shown_by(row)].tolist()
+        key[place] = known.setdefault((int(shape[row]), *groups), len(known))
     order = np.argsort(key, kind="stable")
     key = key[order]
-    here = np.arange(len(rows))
-    yield from blocks(rows[order], here, here + 1, np.searchsorted(key, key, side="right"))
+    member = np.arange(len(rows))
+    stop = np.searchsorted(key, key, side="right")
+    yield from pair_blocks(rows[order], member, member + 1, stop)
 
 
-def _exclude_each_other(talks: Conversations, left: Indices, right: Indices) -> Flags:
-    """Whether the answers of pairs (p,) of rows, which differ in normal form, cannot both hold."""
-    against: Flags = talks.exact[left] & talks.exact[right]
-    answer = question_answer(talks)[1]
-    for place in np.flatnonzero(~against).tolist():
-        one, other = int(answer[left[place]]), int(answer[right[place]])
-        if one >= 0 and other >= 0:
-            against[place] = contrast(talks.meaning(one), talks.meaning(other))
+def _exclude_each_other(
+    conversations: Conversations, answer: Indices, left: Indices, right: Indices
+) -> Flags:
+    """Return whether the differing answers of pairs (p,) of rows cannot both be right.
+
+    `answer` (n,) is the turn of each row's last answer.
+    """
+    against: Flags = conversations.exact[left] & conversations.exact[right]
+    for pair in np.flatnonzero(~against).tolist():
+        a, b = int(answer[left[pair]]), int(answer[right[pair]])
+        if a >= 0 and b >= 0:
+            against[pair] = contrast(conversations.meaning(a), conversations.meaning(b))
     return against
 
 
-def _same_question(talks: Conversations, one: Indices, other: Indices, threshold: float) -> Flags:
-    """Whether pairs (p,) of question turns ask the same; the order of choices does not count."""
-    same: Flags = talks.form[one] == talks.form[other]
+def _same_question(
+    conversations: Conversations, left: Indices, right: Indices, threshold: float
+) -> Flags:
+    """Return whether pairs (p,) of question turns ask the same, in any order of choices."""
+    same: Flags = conversations.form[left] == conversations.form[right]
     differ = np.flatnonzero(~same)
-    a, b = talks.text[one[differ]], talks.text[other[differ]]
-    near = differ[text_cosine(talks, a, b) >= threshold]
-    pairs = zip(one[near].tolist(), other[near].tolist(), strict=True)
-    same[near] = [_ask_the_same(talks, a, b) for a, b in pairs]
+    text = conversations.text
+    cosine = text_cosine(conversations, text[left[differ]], text[right[differ]])
+    near = differ[cosine >= threshold]
+    pairs = zip(left[near].tolist(), right[near].tolist(), strict=True)
+    same[near] = [_ask_the_same(conversations, a, b) for a, b in pairs]
     return same
 
 
-def _ask_the_same(talks: Conversations, one: int, other: int) -> bool:
-    """Whether two question turns ask the same; the same options may stand in another order."""
-    a, b = talks.texts[talks.text[one]], talks.texts[talks.text[other]]
+def _ask_the_same(conversations: Conversations, left: int, right: int) -> bool:
+    """Return whether two question turns ask the same; their options may be in another order."""
+    a, b = (conversations.texts[conversations.text[turn]] for turn in (left, right))
     offered = [sorted(words for _, words in choices(text)) for text in (a, b)]
     if offered[0] != offered[1]:
         return False
     if not offered[0]:
-        return alike(talks.meaning(one), talks.meaning(other))
+        return alike(conversations.meaning(left), conversations.meaning(right))
     if normalise_question(stem(a)) == normalise_question(stem(b)):
         return True
-    languages = talks.language(one), talks.language(other)
+    languages = conversations.language(left), conversations.language(right)
     return alike(read_meaning(stem(a), languages[0]), read_meaning(stem(b), languages[1]))
 
 
-def _table(samples: pa.Table, pairs: Pairs) -> pa.Table:
+def _conflict_table(samples: pa.Table, pairs: Pairs) -> pa.Table:
     group = connected_components(samples.num_rows, pairs) if len(pairs) else np.empty(0, np.int64)
     rows = np.unique(np.concatenate([pairs.left, pairs.right]))
-    lines = samples.select(["sample_id", "row_id", "question", "answer"]).take(pa.array(rows))
-    ids = lines["sample_id"].to_pylist()
+    table = samples.select(["sample_id", "row_id", "question", "answer"]).take(pa.array(rows))
+    groups = group[rows].tolist()
     members: dict[int, set[str]] = {}
-    for row, sample in zip(rows.tolist(), ids, strict=True):
-        members.setdefault(int(group[row]), set()).add(sample)
-    names = {label: digest("conflict", *sorted(held))[:16] for label, held in members.items()}
-    listed = pa.array([names[int(group[row])] for row in rows.tolist()], pa.string())
-    found = lines.append_column("group_id", listed).select(CONFLICTS.names).cast(CONFLICTS)
-    return found.sort_by([(name, "ascending") for name in ("group_id", "sample_id", "row_id")])
+    for label, sample in zip(groups, table["sample_id"].to_pylist(), strict=True):
+        members.setdefault(label, set()).add(sample)
+    # Named by content, so that a group keeps its name when other rows are added.
+    names = {label: digest("conflict", *sorted(ids))[:16] for label, ids in members.items()}
+    listed = pa.array([names[label] for label in groups], pa.string())
+    table = table.append_column("group_id", listed).select(CONFLICTS.names).cast(CONFLICTS)
+    return table.sort_by([(name, "ascending") for name in ("group_id", "sample_id", "row_id")])

@@ -1,4 +1,4 @@
-"""The duplicate search as one pure function over tables."""
+"""Search duplicates as one pure function over tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curation.dedup.clusters import find_clusters, image_groups
+from curation.dedup.clusters import find_clusters
 from curation.dedup.config import DedupConfig
 from curation.dedup.conflicts import find_conflicts
 from curation.dedup.leaks import find_leaks
@@ -19,17 +19,15 @@ from curation.dedup.resolve import Fates, decide, first_of_content
 from curation.dedup.samples import Links, Pictures, join_links, sample_links
 from curation.dedup.schemas import REASONS, DedupResult
 from curation.dedup.semantic import joint_vectors, semantic_links, semantic_report
-from curation.dedup.threshold_sweep import drawn, sweep_images
+from curation.dedup.threshold_sweep import draw, sweep_images
 from curation.matching.image_copies import Copies, ImageSet, find_copies, image_set
 from curation.matching.text_match import Conversations, read_conversations
 from curation.neighbors import NeighborsConfig, TileRunner
 from medsift.arrays import Indices
 from medsift.errors import UsageError
-from medsift.records import DECISIONS, DROPPED
+from medsift.records import DECISIONS, DROPPED, GROUPS
 from medsift.reorder import sorted_rows
 from medsift.storage.vectors import ContentVectors
-
-STAGE = "dedup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +37,10 @@ class _Pool:
     samples: pa.Table
     order: Indices
     first: Indices
-    talks: Conversations
+    conversations: Conversations
     pictures: Pictures
     images: ImageSet
     copies: Copies
-
-    @property
-    def distinct(self) -> Indices:
-        """The first row of each content."""
-        return np.flatnonzero(self.first == np.arange(len(self.first))).astype(np.int64)
 
 
 def deduplicate(
@@ -63,10 +56,17 @@ def deduplicate(
 ) -> DedupResult:
     """Drop samples that repeat a kept one, and report copies, conflicts, leaks and the sweep.
 
-    `samples` are SAMPLES rows with `sample_id` and `images`; `images` the IMAGES rows that decoded,
-    where an `image_id` may stand several times; vectors cover every image and the text of every
-    turn. The result does not depend on the order of any of them, nor on `run`, which may spread
-    the tiles of searches over more than `neighbors.spread_above` rows over workers.
+    The result does not depend on the order of rows, images or vectors, nor on `run`.
+
+    Args:
+        samples: SAMPLES rows with `sample_id` and `images`.
+        images: The IMAGES rows that decoded; an `image_id` may occur several times.
+        image_vectors: Vectors of every image.
+        text_vectors: Vectors of the text of every turn.
+        config: What counts as a duplicate.
+        neighbors: How near vectors are searched.
+        seed: Of MinHash values and of the samples that reports look at.
+        run: Spreads the tiles of searches over more than `neighbors.spread_above` rows.
 
     Raises:
         UsageError: an image or text without facts or vector, a row id given twice, or a priority
@@ -75,21 +75,30 @@ def deduplicate(
     search = neighbors or NeighborsConfig()
     # A fixed order of rows makes every number below, not only the survivors, independent of it.
     samples = sorted_rows(samples, ["row_id"])
-    images_known = image_set(images, image_vectors)
-    _check(samples, images_known.ids)
-    pool = _read(samples, images_known, text_vectors, config, search, run)
-    links, semantic = _links(pool, config, search, seed, run)
-    fates = decide(pool.order, pool.first, links)
+    known = image_set(images, image_vectors)
+    _check(samples, known.ids)
+    order = survival_order(samples, config.priority)
+    pool = _Pool(
+        samples=samples,
+        order=order,
+        first=first_of_content(samples["sample_id"].to_pylist(), order),
+        conversations=read_conversations(samples, text_vectors),
+        pictures=Pictures.of(samples["images"].to_pylist(), known.ids),
+        images=known,
+        copies=find_copies(known, config.image, search, run),
+    )
+    links, semantic = _find_links(pool, config, search, seed, run)
+    fates = decide(order, pool.first, links)
+    content = pool.conversations, pool.pictures, pool.copies
+    group = [known.ids[image] for image in pool.copies.group.tolist()]
     return DedupResult(
         kept=samples.filter(pa.array(fates.kept)),
         decisions=_decisions(samples, fates),
-        clusters=find_clusters(
-            samples, fates, pool.images.ids, pool.pictures, pool.copies, pool.order
-        ),
-        conflicts=find_conflicts(samples, pool.talks, pool.pictures, pool.copies, config.sample),
-        leaks=find_leaks(samples, pool.talks, pool.pictures, pool.copies, pool.order),
+        clusters=find_clusters(samples, fates, known.ids, pool.pictures, pool.copies, order),
+        conflicts=find_conflicts(samples, *content, config.sample),
+        leaks=find_leaks(samples, *content, order),
         sweep=sweep_images(
-            pool.images,
+            known,
             pool.copies,
             pool.pictures,
             samples["modality"].to_pylist(),
@@ -98,7 +107,7 @@ def deduplicate(
             seed=seed,
             run=run,
         ),
-        groups=image_groups(pool.images.ids, pool.copies),
+        groups=pa.table([pa.array(known.ids), pa.array(group)], GROUPS),
         stats=_stats(pool, fates) | {"semantic": semantic},
     )
 
@@ -106,10 +115,12 @@ def deduplicate(
 def _check(samples: pa.Table, images: list[str]) -> None:
     rows = samples["row_id"].to_pylist()
     if len(set(rows)) != len(rows):
-        twice = Counter(rows).most_common(1)[0]
+        row, count = Counter(rows).most_common(1)[0]
         raise UsageError(
-            f"row id {twice[0]!r} stands {twice[1]} times; row ids must differ",
+            f"row id {row!r} occurs {count} times; give every row its own id",
             code="samples_inconsistent",
+            row_id=row,
+            count=count,
         )
     known = set(images)
     for row, shown in zip(rows, samples["images"].to_pylist(), strict=True):
@@ -119,65 +130,49 @@ def _check(samples: pa.Table, images: list[str]) -> None:
                     f"row {row!r} shows image {image!r}, which the images table lacks; "
                     "pass the facts of every image that a sample shows",
                     code="samples_inconsistent",
+                    row_id=row,
+                    image_id=image,
                 )
 
 
-def _read(
-    samples: pa.Table,
-    images: ImageSet,
-    texts: ContentVectors,
-    config: DedupConfig,
-    search: NeighborsConfig,
-    run: TileRunner | None,
-) -> _Pool:
-    order = survival_order(samples, config.priority)
-    return _Pool(
-        samples=samples,
-        order=order,
-        first=first_of_content(samples["sample_id"].to_pylist(), order),
-        talks=read_conversations(samples, texts),
-        pictures=Pictures.of(samples["images"].to_pylist(), images.ids),
-        images=images,
-        copies=find_copies(images, config.image, search, run),
-    )
-
-
-def _links(
+def _find_links(
     pool: _Pool,
     config: DedupConfig,
     search: NeighborsConfig,
     seed: int,
     run: TileRunner | None,
 ) -> tuple[Links, dict[str, Any]]:
-    """Pairs of which one must go, and what the semantic report found."""
-    rows = pool.distinct
-    found = [
-        sample_links(rows, pool.talks, pool.pictures, pool.copies, config),
-        text_links(rows, pool.order, pool.talks, pool.pictures, config, seed),
+    """Return pairs of which one must go, and the counts of the semantic search."""
+    # Copies of one content share its fate, so the searches see each content once.
+    rows = np.flatnonzero(pool.first == np.arange(len(pool.first))).astype(np.int64)
+    conversations, pictures, rule = pool.conversations, pool.pictures, config.semantic
+    links = [
+        sample_links(rows, conversations, pictures, pool.copies, config),
+        text_links(rows, pool.order, conversations, pictures, config, seed),
     ]
-    rule = config.semantic
     if rule.action == "off":
-        return join_links(found), {}
-    ids = pool.samples["sample_id"].to_pylist()
-    keys = [ids[row] for row in rows.tolist()]
-    looked = rows[drawn(keys, rule.report_rows, seed)] if rule.action == "report" else rows
-    joint = joint_vectors(looked, pool.talks, pool.pictures, pool.images, rule)
-    report: dict[str, Any] = {"distinct": len(rows)}
+        return join_links(links), {}
+    examined = rows
     if rule.action == "report":
-        counted = semantic_report(looked, pool.order, joint, search, run)
-        return join_links(found), report | counted
-    links, made = semantic_links(looked, pool.talks, joint, rule, search, run)
-    report |= {"rows": len(rows), "recall": made.recall, "method": made.method}
-    return join_links([*found, links]), report
+        ids = pool.samples["sample_id"].to_pylist()
+        examined = rows[draw([ids[row] for row in rows.tolist()], rule.report_rows, seed)]
+    joint = joint_vectors(examined, conversations, pictures, pool.images, rule)
+    if rule.action == "report":
+        report = semantic_report(examined, pool.order, joint, search, run)
+    else:
+        redundant, pairs = semantic_links(examined, conversations, joint, rule, search, run)
+        links.append(redundant)
+        report = {"rows": len(rows), "recall": pairs.recall, "method": pairs.method}
+    return join_links(links), {"distinct": len(rows), **report}
 
 
 def _decisions(samples: pa.Table, fates: Fates) -> pa.Table:
     dropped = np.flatnonzero(~fates.kept)
-    rows, ids = samples["row_id"], samples["sample_id"]
+    rows = samples["row_id"]
     columns = {
         "row_id": rows.take(pa.array(dropped)),
-        "sample_id": ids.take(pa.array(dropped)),
-        "stage": pa.array([STAGE] * len(dropped), pa.string()),
+        "sample_id": samples["sample_id"].take(pa.array(dropped)),
+        "stage": pa.array(["dedup"] * len(dropped), pa.string()),
         "action": pa.array([DROPPED] * len(dropped), pa.string()),
         "reason": pa.array([REASONS[code] for code in fates.reason[dropped]], pa.string()),
         "witness": rows.take(pa.array(fates.witness[dropped])),

@@ -1,10 +1,10 @@
-"""Training samples that share an image, or all their words, with a held-out split."""
+"""Find training samples that share an image, or all their words, with a held-out split."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,142 +16,116 @@ from medsift.arrays import Indices
 from medsift.records import LEAKS
 from medsift.vocabulary import plain_split
 
-TRAIN: Final = "train"
-VALIDATION: Final = "validation"
-SAME_IMAGE: Final = "same_image"
-COPY: Final = "image_copy"
-SAME_TEXT: Final = "same_text"
+TRAIN = "train"
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """A sample that some content belongs to, by the best of its split in survival order."""
+class _HeldOut(NamedTuple):
+    """A held-out sample and one of its images (-1: none); the least is first in survival order."""
 
     rank: int
     row: int
     image: int
 
 
+# Group of images or digest of words -> held-out split -> image -> its first sample in that split.
+_HeldOutBy = dict[Any, dict[str, dict[int, _HeldOut]]]
+
+
 def find_leaks(
     samples: pa.Table,
-    talks: Conversations,
+    conversations: Conversations,
     pictures: Pictures,
     copies: Copies,
     order: Indices,
 ) -> pa.Table:
-    """One line per sample and held-out split that shows its image, a copy of it, or its text.
+    """Return a line for each sample and held-out split that shows its image, a copy, or its text.
 
     Training leaks from every other split, validation from test; a sample without a split is for
     training. The nearest held-out sample is named, the first in `order` (n,) of equals; its
     `similarity` is null where only a chain of copies connects the two images.
+
+    Args:
+        samples: SAMPLES rows (n).
+        conversations: Their turns.
+        pictures: Their pictures.
+        copies: Confirmed copies among the pictures.
+        order: The samples (n,), best first.
     """
     splits = [split or TRAIN for split in samples["split"].to_pylist()]
-    rank = np.argsort(order)
-    lines = [
-        *_image_leaks(splits, pictures, copies, rank),
-        *_text_leaks(splits, talks, pictures, rank),
-    ]
     rows, ids = samples["row_id"].to_pylist(), samples["sample_id"].to_pylist()
-    table = [
+    held_out: _HeldOutBy = defaultdict(lambda: defaultdict(dict))
+    for row, rank in enumerate(np.argsort(order).tolist()):
+        if splits[row] != TRAIN:
+            for content, image in _contents(row, conversations, pictures, copies):
+                first, sample = held_out[content][splits[row]], _HeldOut(rank, row, image)
+                first[image] = min(first.get(image, sample), sample)
+    lines = [
         {
-            **line,
-            "row_id": rows[line["row"]],
-            "sample_id": ids[line["row"]],
-            "item_id": rows[line["item"]],
+            "row_id": rows[row],
+            "sample_id": ids[row],
+            "item_id": rows[item],
+            "benchmark": f"split:{split}",
+            "kind": kind,
+            "similarity": similarity,
             "verdict": "leak",
         }
-        for line in lines
+        for row in range(len(rows))
+        for split, item, kind, similarity in _leaks_of(
+            list(_contents(row, conversations, pictures, copies)), splits[row], held_out, copies
+        )
     ]
-    found = pa.Table.from_pylist(table, schema=LEAKS)
-    return found.sort_by([(name, "ascending") for name in ("benchmark", "sample_id", "row_id")])
+    table = pa.Table.from_pylist(lines, schema=LEAKS)
+    return table.sort_by([(name, "ascending") for name in ("benchmark", "sample_id", "row_id")])
 
 
 def stricter(split: str, other: str) -> bool:
-    """Whether `other` is held out from `split`."""
-    return _level(other) > _level(split)
+    """Return whether `other` is held out from `split`."""
+    return _strictness(other) > _strictness(split)
 
 
-def _level(split: str) -> int:
+def _strictness(split: str) -> int:
     if split == TRAIN:
         return 0
-    return 1 if plain_split(split) == VALIDATION else 2
+    # A split of an unknown name counts as test: a false warning costs less than a missed leak.
+    return 1 if plain_split(split) == "validation" else 2
 
 
-def _image_leaks(
-    splits: Sequence[str], pictures: Pictures, copies: Copies, rank: Indices
-) -> Iterator[dict[str, Any]]:
-    held = _held_images(splits, pictures, copies, rank)
-    for row, split in enumerate(splits):
-        shown = pictures.image[pictures.start[row] : pictures.start[row + 1]].tolist()
-        groups = {int(copies.group[image]) for image in shown}
-        others = {other for group in groups for other in held.get(group, {})}
-        for other in sorted(others):
-            if stricter(split, other):
-                yield _nearest(row, other, shown, held, copies)
+def _contents(
+    row: int, conversations: Conversations, pictures: Pictures, copies: Copies
+) -> Iterator[tuple[int | bytes, int]]:
+    """Yield what a sample may leak by: its images' groups, or its words where it has no image."""
+    shown = pictures.shown_by(row)
+    for image in shown:
+        yield int(copies.group[image]), image
+    if not shown:
+        turns = slice(conversations.start[row], conversations.start[row + 1])
+        yield conversations.form[turns].tobytes(), -1
 
 
-def _held_images(
-    splits: Sequence[str], pictures: Pictures, copies: Copies, rank: Indices
-) -> dict[int, dict[str, dict[int, _Held]]]:
-    """Group → held-out split → image → its first sample in that split."""
-    found: dict[int, dict[str, dict[int, _Held]]] = {}
-    for row, split in enumerate(splits):
-        if split == TRAIN:
-            continue
-        for image in pictures.image[pictures.start[row] : pictures.start[row + 1]].tolist():
-            images = found.setdefault(int(copies.group[image]), {}).setdefault(split, {})
-            here = _Held(int(rank[row]), row, image)
-            if image not in images or here.rank < images[image].rank:
-                images[image] = here
-    return found
-
-
-def _nearest(
-    row: int,
+def _leaks_of(
+    contents: Sequence[tuple[int | bytes, int]],
     split: str,
-    shown: Sequence[int],
-    held: dict[int, dict[str, dict[int, _Held]]],
+    held_out: _HeldOutBy,
     copies: Copies,
-) -> dict[str, Any]:
-    pairs = [
-        (image, item)
-        for image in shown
-        for item in held.get(int(copies.group[image]), {}).get(split, {}).values()
-    ]
-    mine = np.array([image for image, _ in pairs], dtype=np.int64)
-    theirs = np.array([item.image for _, item in pairs], dtype=np.int64)
-    similarity = pair_similarity(copies, mine, theirs)
-    known = np.nan_to_num(similarity, nan=-1.0)
-    best = min(range(len(pairs)), key=lambda place: (-known[place], pairs[place][1].rank))
-    image, item = pairs[best]
-    return {
-        "row": row,
-        "item": item.row,
-        "benchmark": f"split:{split}",
-        "kind": SAME_IMAGE if image == item.image else COPY,
-        "similarity": None if np.isnan(similarity[best]) else float(similarity[best]),
-    }
-
-
-def _text_leaks(
-    splits: Sequence[str], talks: Conversations, pictures: Pictures, rank: Indices
-) -> Iterator[dict[str, Any]]:
-    bare = np.flatnonzero(pictures.count == 0).tolist()
-    keys = {row: talks.form[talks.start[row] : talks.start[row + 1]].tobytes() for row in bare}
-    held: dict[bytes, dict[str, _Held]] = {}
-    for row in bare:
-        if splits[row] != TRAIN:
-            here = _Held(int(rank[row]), row, -1)
-            known = held.setdefault(keys[row], {})
-            if splits[row] not in known or here.rank < known[splits[row]].rank:
-                known[splits[row]] = here
-    for row in bare:
-        for other, item in sorted(held.get(keys[row], {}).items()):
-            if stricter(splits[row], other):
-                yield {
-                    "row": row,
-                    "item": item.row,
-                    "benchmark": f"split:{other}",
-                    "kind": SAME_TEXT,
-                    "similarity": 1.0,
-                }
+) -> Iterator[tuple[str, int, str, float | None]]:
+    """Yield split, row, kind and similarity of the nearest sample of each held-out split."""
+    others = {other for content, _ in contents for other in held_out.get(content, ())}
+    for other in sorted(others):
+        if not stricter(split, other):
+            continue
+        pairs = [
+            (image, item)
+            for content, image in contents
+            for item in held_out.get(content, {}).get(other, {}).values()
+        ]
+        if pairs[0][0] < 0:
+            yield other, pairs[0][1].row, "same_text", 1.0
+            continue
+        left, right = np.array([(image, item.image) for image, item in pairs], np.int64).T
+        similarity = pair_similarity(copies, left, right).tolist()
+        # A chain of copies (NaN) is the weakest evidence, so it sorts behind every direct copy.
+        known = [-1.0 if np.isnan(value) else value for value in similarity]
+        best = min(range(len(pairs)), key=lambda place: (-known[place], pairs[place][1].rank))
+        image, item = pairs[best]
+        kind = "same_image" if image == item.image else "image_copy"
+        yield other, item.row, kind, None if known[best] < 0.0 else similarity[best]

@@ -1,4 +1,4 @@
-"""The fate of every sample: kept, or dropped for one that is kept."""
+"""Decide the fate of every sample: kept, or dropped for one that is kept."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from medsift.arrays import Doubles, Flags, Indices
 
 @dataclass(frozen=True, slots=True)
 class Fates:
-    """What became of n rows: `witness` (n,) is the kept row a dropped one goes for, else -1.
+    """What became of n rows: `witness` (n,) is the kept row a dropped one repeats, else -1.
 
-    `reason` (n,) is a place in `REASONS`, `value` and `threshold` (n,) say how near and how near
-    was enough; all are meaningless for kept rows.
+    `reason` (n,) is a place in `REASONS`, `value` (n,) the similarity to the witness, `threshold`
+    (n,) the similarity that was enough; all three are meaningless for kept rows.
     """
 
     witness: Indices
@@ -28,12 +28,12 @@ class Fates:
 
     @property
     def kept(self) -> Flags:
-        """Rows (n,) that stay."""
+        """Return which rows (n,) stay."""
         return self.witness < 0
 
 
 def first_of_content(sample_ids: Sequence[str], order: Indices) -> Indices:
-    """For each row (n,), the row of equal content that comes first in `order`."""
+    """Return for each row (n,) the row of equal content that comes first in `order`."""
     best: dict[str, int] = {}
     for row in order.tolist():
         best.setdefault(sample_ids[row], row)
@@ -44,29 +44,31 @@ def decide(order: Indices, first: Indices, links: Links) -> Fates:
     """Drop rows, best first by `order` (n,), only for rows that stay.
 
     `first` (n,) gives each row the first of equal content; `links` are pairs between such firsts.
-    A copy of a row that itself is dropped goes for that row's witness.
     """
     n = len(order)
-    pairs = Pairs.of(links.left, links.right, links.value)
-    witness = greedy_survivors(n, pairs, order)
+    witness = greedy_survivors(n, Pairs.of(links.left, links.right, links.value), order)
     dropped = np.flatnonzero(witness >= 0)
     reason = np.full(n, REASONS.index(EXACT_COPY), np.int64)
     value, threshold = np.ones(n), np.ones(n)
-    chosen = _best_link(n, links, dropped, witness[dropped])
-    reason[dropped], value[dropped] = links.reason[chosen], links.value[chosen]
-    threshold[dropped] = links.threshold[chosen]
+
+    # Two rows may be linked for several reasons. The ledger names the strongest, as `REASONS`
+    # orders them, and of equal reasons the nearest.
+    key = _pair_key(links.left, links.right, n)
+    by_strength = np.lexsort((-links.value, links.reason, key))
+    wanted = _pair_key(dropped, witness[dropped], n)
+    link = by_strength[np.searchsorted(key[by_strength], wanted, side="left")]
+    reason[dropped], value[dropped] = links.reason[link], links.value[link]
+    threshold[dropped] = links.threshold[link]
+
     copy = first != np.arange(n)
     orphan = copy & (witness[first] >= 0)
     witness[copy] = first[copy]
+    # A witness must be kept: a copy of a dropped row takes over that row's witness and reason.
     for column in (witness, reason, value, threshold):
         column[orphan] = column[first[orphan]]
     return Fates(witness, reason, value, threshold)
 
 
-def _best_link(n: int, links: Links, one: Indices, other: Indices) -> Indices:
-    """Link of each pair (p,): the first reason in the order of `REASONS`, then the nearest."""
-    key = np.minimum(links.left, links.right) * n + np.maximum(links.left, links.right)
-    order = np.lexsort((-links.value, links.reason, key))
-    wanted = np.minimum(one, other) * n + np.maximum(one, other)
-    found: Indices = order[np.searchsorted(key[order], wanted, side="left")]
-    return found
+def _pair_key(left: Indices, right: Indices, n: int) -> Indices:
+    """Number unordered pairs (p,) of n rows, so that they can be sorted and looked up."""
+    return np.minimum(left, right) * n + np.maximum(left, right)

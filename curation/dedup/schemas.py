@@ -1,4 +1,4 @@
-"""Declare the inputs and outputs of the duplicate search: reasons, schemas, result."""
+"""Declare the reasons and the result of the duplicate search."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ IMAGE_COPY: Final = "image_copy"
 PARAPHRASE: Final = "paraphrase"
 NEAR_TEXT: Final = "near_text"
 SEMANTIC: Final = "semantic"
-REASONS: Final = (EXACT_COPY, SAME_SAMPLE, IMAGE_COPY, PARAPHRASE, NEAR_TEXT, SEMANTIC)
 KIND_OF_REASON: Final = {
     EXACT_COPY: "exact",
     SAME_SAMPLE: "sample",
@@ -24,7 +23,8 @@ KIND_OF_REASON: Final = {
     NEAR_TEXT: "text",
     SEMANTIC: "semantic",
 }
-
+REASONS: Final = tuple(KIND_OF_REASON)
+"""The strongest evidence first: of several reasons for one pair, the ledger names the first."""
 
 CLUSTERS: Final = arrow_schema("clusters")
 CONFLICTS: Final = arrow_schema("conflicts_found")
@@ -33,11 +33,11 @@ SWEEP: Final = arrow_schema("sweep")
 
 @dataclass(frozen=True, slots=True)
 class DedupResult:
-    """The fate of every sample, and what the search found on the way.
+    """The fate of every sample, and everything else that the search reports.
 
-    `kept` and `decisions` split the input rows. `clusters` holds the groups with their survivors,
-    `conflicts` and `leaks` samples to look at, `sweep` what each cosine threshold would drop,
-    `groups` the copy group of every image, `stats` counts.
+    `kept` and `decisions` split the input rows. `clusters` are the groups with their survivors,
+    `conflicts` and `leaks` samples to look at, `sweep` counts what each cosine threshold would
+    drop, `groups` gives the copy group of every image, named after its smallest image id.
     """
 
     kept: pa.Table

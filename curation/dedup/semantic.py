@@ -1,4 +1,4 @@
-"""Redundancy of whole samples in the joint space of their images, question and answer."""
+"""Find redundant samples in the joint space of their images, question and answer."""
 
 from __future__ import annotations
 
@@ -9,44 +9,58 @@ import numpy as np
 from curation.dedup.config import SemanticConfig
 from curation.dedup.samples import Links, Pictures
 from curation.dedup.schemas import REASONS, SEMANTIC
-from curation.dedup.threshold_sweep import THRESHOLDS
+from curation.dedup.threshold_sweep import THRESHOLDS, nearest_earlier
 from curation.matching.image_copies import ImageSet
-from curation.matching.text_match import Conversations, contrasts
-from curation.neighbors import NeighborsConfig, PairSearch, TileRunner, find_pairs, join
-from medsift.arrays import Flags, Floats, Indices
+from curation.matching.text_match import Conversations, contrasts, readable
+from curation.neighbors import NeighborsConfig, PairSearch, TileRunner, find_pairs
+from medsift.arrays import Floats, Indices
 
 
 def joint_vectors(
     rows: Indices,
-    talks: Conversations,
+    conversations: Conversations,
     pictures: Pictures,
     images: ImageSet,
     config: SemanticConfig,
 ) -> Floats:
-    """Unit vectors (rows, d) of [image mean; first question; last answer], weighted.
+    """Return unit vectors (r, d) of [image mean; first question; last answer], weighted.
 
     A part that a sample lacks is zero; a sample without any part is the zero vector. So is one
     with a question or answer that the encoder cannot read: its picture alone decides nothing.
+
+    Args:
+        rows: Samples to describe (r,).
+        conversations: The turns of all samples.
+        pictures: The pictures of all samples.
+        images: The vectors of the pictures.
+        config: The weights of the parts.
     """
-    question, answer = question_answer(talks)
-    unread = _unread(talks, question[rows]) | _unread(talks, answer[rows])
-    parts = [
-        config.image * _image_means(rows, pictures, images.vectors),
-        config.question * _text_vectors(talks, question[rows]),
-        config.answer * _text_vectors(talks, answer[rows]),
-    ]
+    parts = [config.image * _image_means(rows, pictures, images.vectors)]
+    unread = np.zeros(len(rows), bool)
+    for turn, weight in zip(
+        question_answer(conversations), (config.question, config.answer), strict=True
+    ):
+        present = np.flatnonzero(turn[rows] >= 0)
+        text = conversations.text[turn[rows[present]]]
+        vectors = np.zeros((len(rows), conversations.vectors.shape[1]), np.float32)
+        vectors[present] = conversations.vectors[text]
+        parts.append(weight * vectors)
+        # An empty turn says nothing; one with words but no vector says something unknown.
+        has_words = np.array([bool(conversations.texts[at].strip()) for at in text], bool)
+        unread[present] |= has_words & ~readable(conversations, text)
     joint = np.concatenate(parts, axis=1).astype(np.float32)
     joint[unread] = 0.0
     return _unit(joint)
 
 
-def question_answer(talks: Conversations) -> tuple[Indices, Indices]:
-    """Turns of each sample's first question and last answer (n,), (n,); -1 where there is none."""
-    start, stop = talks.start[:-1], talks.start[1:]
-    asked, told = np.flatnonzero(talks.role == "u"), np.flatnonzero(talks.role == "a")
-    first, last = np.searchsorted(asked, start), np.searchsorted(told, stop) - 1
-    question = np.append(asked, -1)[np.minimum(first, len(asked))]
-    answer = np.append(told, -1)[last]
+def question_answer(conversations: Conversations) -> tuple[Indices, Indices]:
+    """Return the turns of each sample's first question and last answer (n,), (n,); -1 for none."""
+    start, stop = conversations.start[:-1], conversations.start[1:]
+    questions = np.flatnonzero(conversations.role == "u")
+    answers = np.flatnonzero(conversations.role == "a")
+    question = np.append(questions, -1)[np.searchsorted(questions, start)]
+    answer = np.append(answers, -1)[np.searchsorted(answers, stop) - 1]
+    # A sample without one would get a neighbour's turn.
     return (
         np.where((question >= start) & (question < stop), question, -1),
         np.where((answer >= start) & (answer < stop), answer, -1),
@@ -60,74 +74,66 @@ def semantic_report(
     neighbors: NeighborsConfig,
     run: TileRunner | None = None,
 ) -> dict[str, Any]:
-    """How many of `rows` each threshold would drop for a row before them in `order` (n,).
+    """Count how many of `rows` each threshold would drop for a row before them.
 
-    `joint` (rows, d) are the joint vectors of the rows.
+    Args:
+        rows: Samples to look at (r,).
+        order: All samples (n,), best first.
+        joint: Joint vectors of the rows (r, d).
+        neighbors: How near rows are searched.
+        run: Spreads a large search over workers.
     """
-    nearest = np.full(len(rows), -np.inf)
-    if len(rows):
-        ranked = np.argsort(np.argsort(order)[rows]).astype(np.int64)
-        runner = neighbors.runner(len(rows), run)
-        found = join(joint, order=ranked, device=neighbors.device, run=runner).max_earlier
-        nearest = nearest if found is None else found
+    ranked = np.argsort(np.argsort(order)[rows]).astype(np.int64)
+    nearest = nearest_earlier(joint, ranked, neighbors, run)
     counts = {f"{at:.2f}": int((nearest >= at).sum()) for at in THRESHOLDS}
     return {"rows": len(rows), "redundant": counts, "recall": 1.0, "method": "exact"}
 
 
 def semantic_links(
     rows: Indices,
-    talks: Conversations,
+    conversations: Conversations,
     joint: Floats,
     config: SemanticConfig,
     neighbors: NeighborsConfig,
     run: TileRunner | None = None,
 ) -> tuple[Links, PairSearch]:
-    """Pairs of `rows` whose joint vectors (rows, d) are near, and the search that found them.
+    """Link `rows` whose joint vectors are near, and return the search that found them.
 
     Pairs whose question or answer differ in a protected word, or may do so, stay apart.
+
+    Args:
+        rows: Samples to compare (r,).
+        conversations: The turns of all samples.
+        joint: Joint vectors of the rows (r, d).
+        config: The cosine from which a row is redundant.
+        neighbors: How near rows are searched.
+        run: Spreads a large search over workers.
     """
     search = find_pairs(joint, config.threshold, neighbors, neighbors.runner(len(rows), run))
     left, right = rows[search.pairs.left], rows[search.pairs.right]
     same = np.ones(len(left), bool)
-    for turn in question_answer(talks):
-        there = np.flatnonzero((turn[left] >= 0) & (turn[right] >= 0) & same)
-        same[there] = ~contrasts(talks, turn[left[there]], turn[right[there]])
+    # A cosine hardly sees one changed word: left for right, 3 mm for 4 mm.
+    for turn in question_answer(conversations):
+        both = np.flatnonzero((turn[left] >= 0) & (turn[right] >= 0) & same)
+        same[both] = ~contrasts(conversations, turn[left[both]], turn[right[both]])
     count = int(same.sum())
     reason = np.full(count, REASONS.index(SEMANTIC), np.int64)
     value, threshold = search.pairs.similarity[same], np.full(count, config.threshold)
     return Links(left[same], right[same], reason, value, threshold), search
 
 
-def _unread(talks: Conversations, turns: Indices) -> Flags:
-    """Whether turns (r,), -1 for none, have words but no vector."""
-    blank = np.flatnonzero(~talks.vectors.any(axis=1))
-    found = np.zeros(len(turns), bool)
-    there = np.flatnonzero(turns >= 0)
-    text = talks.text[turns[there]]
-    found[there] = np.isin(text, blank) & np.array(
-        [bool(talks.texts[at].strip()) for at in text], bool
-    )
-    return found
-
-
-def _text_vectors(talks: Conversations, turns: Indices) -> Floats:
-    found = np.zeros((len(turns), talks.vectors.shape[1]), np.float32)
-    there = turns >= 0
-    found[there] = talks.vectors[talks.text[turns[there]]]
-    return found
-
-
 def _image_means(rows: Indices, pictures: Pictures, vectors: Floats) -> Floats:
-    """Unit means (rows, d) of the image vectors of samples."""
+    """Return unit means (r, d) of the image vectors of samples."""
     total = np.zeros((len(rows), vectors.shape[1]), np.float32)
     count = pictures.count[rows]
     for place in range(int(count.max(initial=0))):
-        here = np.flatnonzero(count > place)
-        total[here] += vectors[pictures.image[pictures.start[rows[here]] + place]]
+        having = np.flatnonzero(count > place)
+        total[having] += vectors[pictures.image[pictures.start[rows[having]] + place]]
     return _unit(total)
 
 
 def _unit(vectors: Floats) -> Floats:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    found: Floats = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-6)
-    return found
+    # Below rounding a direction means nothing: such a vector becomes zero and matches nothing.
+    unit: Floats = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-6)
+    return unit

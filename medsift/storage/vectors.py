@@ -34,6 +34,8 @@ class ContentVectors:
                 f"{len(missing)} of {len(wanted)} {what} have no vector, the first is "
                 f"{missing[0]!r}; embed every one of them first",
                 code="vectors_missing",
+                what=what,
+                missing=len(missing),
             )
         picked = np.array([row_of[content] for content in wanted], dtype=np.int64)
         return self.matrix[picked] if len(picked) else np.zeros((0, self.matrix.shape[1]), "f4")
