@@ -15,7 +15,7 @@ from evaluation.records import SCORES
 from evaluation.scoring import PROTOCOLS
 from evaluation.scoring.choice import LETTERS
 from evaluation.scoring.coverage import ITEM, check_coverage, check_once, first_of
-from evaluation.scoring.scored import Item, Protocol, Scored
+from evaluation.scoring.scored import AnswerKey, Protocol, Scored
 from medsift.errors import InputError, UsageError
 
 Places = npt.NDArray[np.int64]
@@ -180,7 +180,7 @@ def _score_each(rows: pa.Table, rules: Protocol) -> Iterator[Scored]:
     columns = (rows[name].to_pylist() for name in rows.column_names)
     for benchmark, item_id, kind, options, gold, reply, others in zip(*columns, strict=True):
         alternatives = tuple(others.split(APART)) if others else ()
-        item = Item(benchmark, kind, gold, tuple(options or ()), alternatives)
+        item = AnswerKey(benchmark, kind, gold, tuple(options or ()), alternatives)
         try:
             yield rules.score(item, reply or "")
         except InputError as error:

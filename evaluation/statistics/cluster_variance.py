@@ -15,7 +15,7 @@ from medsift.arrays import Doubles
 # Differences below these are rounding: of scores up to 1, and of quotients of their squares.
 SAME_SCORE: Final = 1e-9
 NO_SPREAD: Final = 1e-12
-# Weighted fits after one without weights; a third moves the variance by less than 1%.
+# Weighted fits after one without weights: as many as the coverage was measured with.
 ROUNDS: Final = 2
 
 

@@ -195,11 +195,13 @@ def _all_ends(cells: Sequence[ClusterSums], resampling: Resampling, bounds: Boun
             resampled.get(place) or score_interval(fit, bounds, LEVEL)
             for place, fit in enumerate(fits)
         ]
-    settled = []
+    settled: list[Ends] = []
     for fit, cell, pair in zip(fits, cells, pairs, strict=True):
         # The clusters themselves are counted here, not the groups that they were pooled to.
         exact = unvaried_interval(fit.value, len(cell.sums), bounds, LEVEL)
-        both = (np.where(fit.constant, *ends) for ends in zip(exact, pair, strict=True))
+        both: list[Doubles] = [
+            np.where(fit.constant, sure, end) for sure, end in zip(exact, pair, strict=True)
+        ]
         low, high = (np.clip(np.round(end, DIGITS), *bounds) for end in both)
         settled.append((low, high))
     return settled

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.records import ITEMS, PREDICTIONS, SCORES
-from evaluation.scoring import PROTOCOLS, Item
+from evaluation.scoring import PROTOCOLS, AnswerKey
 from evaluation.scoring.predictions import score_predictions
 from medsift.errors import InputError, UsageError
 
@@ -56,7 +56,7 @@ def test_every_row_gets_its_own_verdict(protocol):
     assert scored.select(PREDICTIONS.names) == table(rows)
     for line, given_row in zip(scored.to_pylist(), rows, strict=True):
         names = ("benchmark", "answer_type", "gold")
-        item = Item(*(given_row[name] for name in names), tuple(given_row["options"] or ()))
+        item = AnswerKey(*(given_row[name] for name in names), tuple(given_row["options"] or ()))
         expected = PROTOCOLS[protocol].score(item, given_row["reply"] or "")
         assert line["protocol"] == protocol
         assert tuple(line[name] for name in SCORES.names[1:]) == expected

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from evaluation.scoring import Item, strict
+from evaluation.scoring import AnswerKey, strict
 from evaluation.scoring.choice import LETTERS, right_options
 from evaluation.scoring.closed import polarity
 from medsift.errors import InputError
@@ -15,12 +15,12 @@ OPTIONS = ("Pneumonia", "Pleural effusion", "A large mass", "Normal")
 
 
 def yes_no(reply):
-    parsed = strict.score(Item("vqa_rad", "closed", "yes"), reply).parsed
+    parsed = strict.score(AnswerKey("vqa_rad", "closed", "yes"), reply).parsed
     return None if parsed is None else parsed == "yes"
 
 
 def choice(reply, options=OPTIONS):
-    return strict.score(Item("pmc_vqa", "choice", "A", options), reply).parsed
+    return strict.score(AnswerKey("pmc_vqa", "choice", "A", options), reply).parsed
 
 
 @pytest.mark.parametrize(
