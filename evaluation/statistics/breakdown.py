@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from evaluation.scoring.coverage import check_columns
 from evaluation.statistics.bootstrap import Resampling
 from evaluation.statistics.clusters import (
     ClusterSums,
@@ -166,12 +167,7 @@ def _columns_of(facet: Facet) -> tuple[str, ...]:
 def _check_columns(table: pa.Table, facets: Sequence[Facet], metrics: Mapping[str, str]) -> None:
     by_facet = {name for facet in facets for name in _columns_of(facet)}
     wanted = {*GROUP, "parse_status", *metrics.values(), *by_facet}
-    if missing := sorted(wanted - set(table.column_names)):
-        raise UsageError(
-            f"predictions lack {', '.join(missing)}; they have {', '.join(table.column_names)}",
-            code="predictions_incomplete",
-            missing=missing,
-        )
+    check_columns(table, sorted(wanted))
     if UNPARSED in metrics:
         raise UsageError(
             f"metric {UNPARSED!r} is always reported; give yours another name",
