@@ -14,12 +14,12 @@ import argparse
 import sys
 import time
 
-from evaluation.scoring import PROTOCOLS, Item
+from evaluation.scoring import PROTOCOLS, AnswerKey
 
 ITEMS = (
-    Item("bench", "closed", "yes"),
-    Item("bench", "open", "left lung"),
-    Item("bench", "choice", "A", ("Left lung", "Right lung", "> 5 cm")),
+    AnswerKey("bench", "closed", "yes"),
+    AnswerKey("bench", "open", "left lung"),
+    AnswerKey("bench", "choice", "A", ("Left lung", "Right lung", "> 5 cm")),
 )
 PIECES = (
     *("<think>", "</think>", "[/THINK]", "◁", "<|channel|>final", "\\boxed{", "\\boxed{}", "}"),
@@ -57,7 +57,7 @@ def main() -> int:
     return 1 if bad else 0
 
 
-def seconds(item: Item, reply: str) -> float:
+def seconds(item: AnswerKey, reply: str) -> float:
     """Processor time of one score."""
     start = time.process_time()
     PROTOCOLS["strict"].score(item, reply)

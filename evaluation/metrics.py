@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evaluation.scoring.medevalkit import by_answer_type, is_closed
-from evaluation.scoring.scored import Item
+from evaluation.scoring.scored import AnswerKey
 from medsift.errors import UsageError
 
 Flags = npt.NDArray[np.bool_]
@@ -56,7 +56,7 @@ def medevalkit_judged(scored: pa.Table, judge: str) -> Totals:
     benchmark = _only_benchmark(scored)
     columns = ("benchmark", "answer_type", "gold")
     rows = zip(*(scored[name].to_pylist() for name in columns), strict=True)
-    closed = np.array([is_closed(Item(*row)) for row in rows], bool)
+    closed = np.array([is_closed(AnswerKey(*row)) for row in rows], bool)
     rule, judged = _flags(scored, "score", 1.0), _flags(scored, judge, 1.0)
     closed_hits, open_hits = int((rule & closed).sum()), int((judged & ~closed).sum())
     if by_answer_type(benchmark):

@@ -1,4 +1,4 @@
-"""Scores of stored replies: pure functions over rows, without a model and without torch.
+"""Score stored replies: pure functions over rows, without a model and without torch.
 
 A protocol is one file with a `score(item, reply)` and one entry in `PROTOCOLS`;
 `predictions.score_predictions` applies one to a table.
@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from evaluation.scoring import llava_med, medevalkit, strict
-from evaluation.scoring.scored import FAULTS, PARSED, UNPARSED, Item, Protocol, Scored
+from evaluation.scoring.scored import FAULTS, PARSED, UNPARSED, AnswerKey, Protocol, Scored
 from medsift.records import ANSWER_TYPES
 
 PROTOCOLS: Final = MappingProxyType(
@@ -24,4 +24,4 @@ PROTOCOLS: Final = MappingProxyType(
     }
 )
 
-__all__ = ["FAULTS", "PARSED", "PROTOCOLS", "UNPARSED", "Item", "Protocol", "Scored"]
+__all__ = ["FAULTS", "PARSED", "PROTOCOLS", "UNPARSED", "AnswerKey", "Protocol", "Scored"]

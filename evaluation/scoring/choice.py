@@ -1,4 +1,7 @@
-"""Which option a reply names: by letter, by letter and text, by its text, or by a clear claim."""
+"""Read which option a reply names: by letter, by letter and text, by its text, or by a claim.
+
+An option is known here by its index among the item's options.
+"""
 
 from __future__ import annotations
 
@@ -9,186 +12,173 @@ from typing import Final
 
 from evaluation.scoring.claims import Claims, read_claims
 from evaluation.scoring.closed import REFUSAL, polarity, read_yes_no
-from evaluation.scoring.mentions import LETTERS, mark_letters, mark_mentions, text_places
-from evaluation.scoring.open import declines, withdraws
+from evaluation.scoring.mentions import LETTERS, mark_letters, mark_mentions, mentioned_by_text
 from evaluation.scoring.scored import Reading
 from evaluation.scoring.spans import Span, fold
 from evaluation.scoring.text_overlap import gold_words, words
+from evaluation.scoring.unstated import declines, withdraws
 from medsift.errors import InputError
 
 __all__ = ["LETTERS", "read_choice", "right_options"]
 
 _NAMED: Final = r"(?:(?:option|choice|answer)\s|选项?择?\s?|应选\s?)?"
-BARE: Final = re.compile(
+# A cross behind a letter denies it, so that the letter is not the answer.
+BARE_LETTER: Final = re.compile(
     rf"\W{{0,4}}{_NAMED}\W{{0,4}}([a-z])[^\w❌✗✘×]{{0,4}}(?:选?项)?[^\w❌✗✘×]{{0,4}}"
 )
-LED: Final = re.compile(rf"\W{{0,4}}{_NAMED}(?:[(\[]([a-z])[)\]]|([a-z])\s?[.):、。-])")
+LETTER_BEFORE_TEXT: Final = re.compile(
+    rf"\W{{0,4}}{_NAMED}(?:[(\[]([a-z])[)\]]|([a-z])\s?[.):、。-])"
+)
+# Said of many parts of a picture: "the heart is normal" chooses no option.
 VAGUE: Final = re.compile(
     r"(?:ab)?normal(?:ity|ities)?|(?:un)?clear|(?:un)?healthy|unremarkable|none|other|正常|异常|无|其他"
 )
-NOTHING: Final = Reading(None, "no option is named", settled=False)
 
 
-def read_choice(span: Span, options: Sequence[str]) -> Reading:
-    """Letter of the one option that a span names.
+def read_choice(span: Span, options: tuple[str, ...]) -> Reading:
+    """Read the letter of the one option that a span names.
 
-    A span is read whole where it is a letter or an option's text; else by what its clauses claim.
     `settled` says that nothing less explicit may be read instead.
     """
-    known = tuple(options)
     if withdraws(span.text) or (span.where == "correction" and declines(span.text)):
         return Reading(None, "declined")
+    # The plainer way of answering first: free text is searched for claims only where the span is
+    # neither a letter nor an option's text, since a text may itself sound like a claim.
     return (
-        _read_exactly(span, known) or _read_polarity(span.text, known) or _read_claims(span, known)
+        _letter_with_text(span.text, options)
+        or _letter_or_text_alone(span, options)
+        or _option_that_says_yes_or_no(span.text, options)
+        or _claimed_option(span.text, options)
     )
 
 
+@lru_cache(maxsize=65_536)
 def right_options(gold: str, options: tuple[str, ...]) -> frozenset[int]:
-    """Places of the right option; several only where the gold's text stands there twice.
+    """Return indices of the right option; several only where the gold's text occurs twice.
 
     Raises InputError where the gold is neither a letter of the options nor the text of one.
     """
-    found = _right_options(gold, options)
-    if not found:
+    letter = gold.strip().upper()
+    if len(letter) == 1 and letter in LETTERS[: len(options)]:
+        return frozenset({LETTERS.index(letter)})
+    # The very same text comes first: "cyst" and "Cyst." have the same words.
+    same = [index for index, option in enumerate(options) if option.strip() == gold.strip()]
+    right = same or _with_words(gold_words(gold), options)
+    if not right:
         raise InputError(
             f"gold answer {gold!r} is neither a letter of the {len(options)} options nor the text "
             "of one; correct the benchmark",
             code="benchmark_unreadable",
+            gold=gold,
+            options=list(options),
         )
-    return found
+    return frozenset(right)
 
 
-@lru_cache(maxsize=65_536)
-def _right_options(gold: str, options: tuple[str, ...]) -> frozenset[int]:
-    letter = gold.strip().upper()
-    if len(letter) == 1 and letter in LETTERS[: len(options)]:
-        return frozenset({LETTERS.index(letter)})
-    same = [place for place, option in enumerate(options) if option.strip() == gold.strip()]
-    return frozenset(same or _places(gold_words(gold), options))
-
-
-def _read_exactly(span: Span, options: tuple[str, ...]) -> Reading | None:
-    """A letter and no more, or the text of one option and no more."""
-    same = _same_text(span, options)
-    led = _read_led(span.text, options)
-    if led:
-        return led
-    bare = BARE.fullmatch(span.text)
-    if bare:
-        place = ord(bare[1]) - ord("a")
-        if place >= len(options) and not same:
-            return Reading(None, "a letter beyond the options")
-        if place >= len(options):
-            return Reading(LETTERS[same[0]] if len(same) == 1 else None, "text of one option")
-        if same and place not in same:
-            return Reading(None, "a letter that is also another option's text")
-        return Reading(LETTERS[place], "letter")
-    if len(same) == 1:
-        return Reading(LETTERS[same[0]], "text of one option")
-    return None
-
-
-def _read_led(text: str, options: tuple[str, ...]) -> Reading | None:
-    """A letter followed by exactly the text of an option: its own, or another's."""
-    led = LED.match(text)
-    if led is None or (place := ord(led[1] or led[2]) - ord("a")) >= len(options):
+def _letter_with_text(text: str, options: tuple[str, ...]) -> Reading | None:
+    """Read a letter followed by exactly the text of an option: its own, or another's."""
+    letter = LETTER_BEFORE_TEXT.match(text)
+    if letter is None:
         return None
-    owners = _exact(text[led.end() :], options)
-    if not owners:
+    index = _index(letter[1] or letter[2])
+    owners = _with_text(text[letter.end() :], options)
+    if index >= len(options) or not owners:
         return None
-    if place in owners:
-        return Reading(LETTERS[place], "letter and text")
+    if index in owners:
+        return Reading(LETTERS[index], "letter and text")
     return Reading(None, "a letter with another option's text")
 
 
-def _same_text(span: Span, options: tuple[str, ...]) -> list[int]:
-    """Places of the options that a span repeats, signs included, else word for word."""
-    same = _exact(span.raw, options) or _exact(span.text, options)
+def _letter_or_text_alone(span: Span, options: tuple[str, ...]) -> Reading | None:
+    """Read a letter and no more, or the text of one option and no more."""
+    # Texts before words, since words have lost signs; and with Markdown's signs first.
+    owners = _with_text(span.raw, options) or _with_text(span.text, options)
     # "A. Normal" has the words of "normal", and says A.
-    return same if same or LED.match(span.text) else _places(words(span.text), options)
+    if not owners and not LETTER_BEFORE_TEXT.match(span.text):
+        owners = _with_words(words(span.text), options)
+    by_text = Reading(LETTERS[owners[0]], "text of one option") if len(owners) == 1 else None
+    letter = BARE_LETTER.fullmatch(span.text)
+    if letter is None:
+        return by_text
+    index = _index(letter[1])
+    if index < len(options):
+        # An option may itself be a letter: "B" as the text of option A leaves open what is meant.
+        if owners and index not in owners:
+            return Reading(None, "a letter that is also another option's text")
+        return Reading(LETTERS[index], "letter")
+    if owners:
+        return by_text or Reading(None, "text of one option")
+    return Reading(None, "a letter beyond the options")
 
 
-def _exact(text: str, options: tuple[str, ...]) -> list[int]:
-    bare = _bare(text)
-    return [place for place, option in enumerate(options) if bare and _folded(option) == bare]
-
-
-def _bare(text: str) -> str:
-    """A text without the space, quotes and full stop around it; signs closed up to numbers."""
-    text = re.sub(r"([<>=≤≥±])\s+(?=\d)", r"\1", text.strip().strip("\"'“”`*").strip())
-    return text if len(text) < 2 else text.rstrip(".。!").strip()
-
-
-@lru_cache(maxsize=65_536)
-def _folded(option: str) -> str:
-    return _bare(fold(option))
-
-
-def _read_polarity(text: str, options: tuple[str, ...]) -> Reading | None:
-    """Among options of which one says yes and one no, the one of the polarity the span has."""
-    poles = _poles(options)
-    if len({pole for pole in poles if pole is not None}) < 2 or LED.match(text):
+def _option_that_says_yes_or_no(text: str, options: tuple[str, ...]) -> Reading | None:
+    """Read yes or no where one option says yes and another no."""
+    poles = [polarity(option) for option in options]
+    if not {True, False} <= set(poles) or LETTER_BEFORE_TEXT.match(text):
         return None
     said = read_yes_no(text)
+    # With a third option ("maybe") a reply without an answer word may still name that one.
     if said.answer is None:
         return said if None not in poles else None
     if None in poles and said.rule == "statement":
         return None
-    places = {place for place, pole in enumerate(poles) if pole is (said.answer == "yes")}
-    if read_claims(mark_letters(text, len(options))).asserted - places:
+    owners = {index for index, pole in enumerate(poles) if pole is (said.answer == "yes")}
+    if read_claims(mark_letters(text, len(options))).asserted - owners:
         return Reading(None, "a letter with another option's text")
-    return Reading(LETTERS[min(places)], said.rule) if len(places) == 1 else None
+    return Reading(LETTERS[min(owners)], said.rule) if len(owners) == 1 else None
 
 
-@lru_cache(maxsize=65_536)
-def _poles(options: tuple[str, ...]) -> tuple[bool | None, ...]:
-    return tuple(polarity(option) for option in options)
-
-
-def _read_claims(span: Span, options: tuple[str, ...]) -> Reading:
-    marked = mark_mentions(span.text, options)
-    claims = read_claims(marked, _vague(options))
-    named = claims.asserted - claims.denied
-    if len(claims.asserted) == 1 and named and not claims.beside:
-        return Reading(LETTERS[next(iter(named))], "claim")
-    sole = _sole(claims, span.text, options)
-    return _unread(claims) if sole is None else Reading(LETTERS[sole], "the only option left")
-
-
-def _sole(claims: Claims, text: str, options: tuple[str, ...]) -> int | None:
-    """The one option that is spoken of and not denied, in a reply that offers no other.
-
-    A letter alone in prose may mean something else: it counts where other options are denied.
-    """
-    left = (claims.affirmed | claims.listed) - claims.denied
-    barred = claims.asserted or claims.offered or claims.beside or claims.disowned
-    if barred or len(left) != 1 or not left <= claims.affirmed or REFUSAL.search(text):
-        return None
-    place = next(iter(left))
-    return place if claims.denied or place in text_places(text, options) else None
-
-
-@lru_cache(maxsize=65_536)
-def _vague(options: tuple[str, ...]) -> frozenset[int]:
-    return frozenset(
-        place for place, option in enumerate(options) if VAGUE.fullmatch(_folded(option))
-    )
-
-
-def _unread(claims: Claims) -> Reading:
-    if len(claims.asserted) > 1 or claims.offered or claims.beside:
+def _claimed_option(text: str, options: tuple[str, ...]) -> Reading:
+    """Read the option that clauses assert, or the only one left that they do not deny."""
+    vague = (index for index, option in enumerate(options) if VAGUE.fullmatch(_folded(option)))
+    claims = read_claims(mark_mentions(text, options), frozenset(vague))
+    if len(claims.asserted) == 1 and not claims.asserted & claims.denied and not claims.adds:
+        return Reading(LETTERS[next(iter(claims.asserted))], "claim")
+    if len(claims.asserted) > 1 or claims.offered or claims.adds:
         return Reading(None, "several options are named")
     if claims.asserted:
         return Reading(None, "an option is named and denied")
+    left = _only_option_left(claims, text, options)
+    if left is not None:
+        return Reading(LETTERS[left], "the only option left")
     if claims.denied:
         return Reading(None, "options are only denied", settled=False)
     if claims.listed:
         return Reading(None, "options are only listed", settled=False)
-    return NOTHING
+    return Reading(None, "no option is named", settled=False)
 
 
-def _places(tokens: Sequence[str], options: Sequence[str]) -> list[int]:
-    """Places of the options whose words are exactly these."""
-    if not tokens:
-        return []
-    return [place for place, option in enumerate(options) if gold_words(option) == tokens]
+def _only_option_left(claims: Claims, text: str, options: tuple[str, ...]) -> int | None:
+    """Return the one option that is spoken of and not denied, where no other is asserted."""
+    left = (claims.affirmed | claims.listed) - claims.denied
+    if claims.disowned or len(left) != 1 or not left <= claims.affirmed or REFUSAL.search(text):
+        return None
+    # A letter alone in prose may mean something else: it counts where other options are denied.
+    return next(iter(left)) if claims.denied or left <= mentioned_by_text(text, options) else None
+
+
+def _index(letter: str) -> int:
+    return ord(letter) - ord("a")
+
+
+def _with_text(text: str, options: tuple[str, ...]) -> list[int]:
+    """Return indices of the options of exactly this text, signs included."""
+    bare = _without_quotes(text)
+    return [index for index, option in enumerate(options) if bare and _folded(option) == bare]
+
+
+def _with_words(said: tuple[str, ...], options: Sequence[str]) -> list[int]:
+    """Return indices of the options of exactly these words."""
+    return [index for index, option in enumerate(options) if said and gold_words(option) == said]
+
+
+@lru_cache(maxsize=65_536)
+def _folded(option: str) -> str:
+    return _without_quotes(fold(option))
+
+
+def _without_quotes(text: str) -> str:
+    """Return a text without the space, quotes and full stop around it; "> 5" becomes ">5"."""
+    text = re.sub(r"([<>=≤≥±])\s+(?=\d)", r"\1", text.strip().strip("\"'“”`*").strip())
+    # A full stop alone is a text of its own.
+    return text if len(text) < 2 else text.rstrip(".。!").strip()

@@ -1,6 +1,6 @@
-"""Phrases by which a clause asserts, denies, doubts or merely names an option (`claims`).
+"""List phrases by which a clause asserts, denies, doubts or merely names an option (`claims`).
 
-Every option is one character here (`mentions`); every pattern is linear in the reply's length.
+Every option is one character here (`mentions`).
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ BARE_BEHIND: Final = re.compile(
     r"|alone|high|moderate|low|confidence|confident|sure|\d{1,3}\s?%|项|选项|吧|的|了|呢|我认为)(?![a-z]))\W*+)*+"
 )
 # A noun is a subject of its own only with nothing but an article before it: "the diagnosis is" and
-# not "the heart size is", which speaks of something else.
+# not "the heart size is", which is about something else.
 _SUBJECT: Final = (
     r"(?:it|this|that|these|they|which|there|here|(?:(?<!\w\s)|(?<=the\s)|(?<=this\s)|(?<=these\s)"
     r"|(?<=my\s)|(?<=likely\s)|(?<=final\s)|(?<=best\s)|(?<=correct\s)|(?<=main\s))"

@@ -1,4 +1,4 @@
-"""Yes or no, read clause by clause, in English and Chinese.
+"""Read yes or no clause by clause, in English and Chinese.
 
 An answer word of its own ("Yes", "No,", "so yes", "True") outweighs statements ("there is no
 fracture"), since those may answer a question asked the other way round. Two answer words that
@@ -11,10 +11,9 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from evaluation.scoring.hypotheses import without_hypotheses
-from evaluation.scoring.open import withdraws
 from evaluation.scoring.scored import Reading
 from evaluation.scoring.spans import fold
+from evaluation.scoring.unstated import withdraws, without_hypotheses
 
 HAN: Final = "[\u3400-\u9fff]"
 _YES: Final = r"(?:yes|yeah|yep|yup|yea|aye|affirmative)(?![a-z0-9])"
@@ -140,8 +139,8 @@ ANSWER_WORDS: Final = (
     (ALONE_YES.fullmatch, ALONE_NO.fullmatch),
     (ZH_ALONE_YES.fullmatch, ZH_ALONE_NO.fullmatch),
 )
+# Characters of a clause in which an answer word of its own is sought.
 SHORT: Final = 200
-"""Characters of a clause in which an answer word of its own is sought."""
 # A negation is taken before the word it negates; two of them affirm.
 ZH_DOUBLE: Final = re.compile(
     r"(?:并非|不是|并不是|不可能|不会|未尝|无不|不无|不能说|不得不)(?:没有?|无|不(?=存在|是|包))?(?<=没有|.没|.无|.不)(?!法)"
@@ -172,83 +171,72 @@ def read_yes_no(text: str) -> Reading:
     """
     if withdraws(text):
         return Reading(None, "declined")
-    bare = QUOTED.sub(r"\1", text)
-    text = without_hypotheses(PAIR.sub(" ", IDIOM.sub(" ", AGAIN.sub(r"\1", bare))))
-    if text != bare and not SPOKEN.search(text) and CERTAIN.match(bare):
+    unquoted = QUOTED.sub(r"\1", text)
+    text = without_hypotheses(PAIR.sub(" ", IDIOM.sub(" ", AGAIN.sub(r"\1", unquoted))))
+    # "No doubt." is an idiom and no more, and an answer for that reason.
+    if text != unquoted and not SPOKEN.search(text) and CERTAIN.match(unquoted):
         return Reading("yes", "yes or no")
-    clauses = _clauses(ASKED.sub("\n", text))
+    clauses = [clause for clause in SPLIT.split(ASKED.sub("\n", text)) if clause.strip()]
     concedes = CONCEDES.search(text) is not None
-    strong: list[bool] = []
-    weak: list[bool] = []
+    answers: list[bool] = []
+    statements: list[bool] = []
     refused = hedged = False
     for clause in clauses:
         if CONDITION.match(clause):
             continue
-        if REFUSAL.search(clause) or (ZH_MAYBE.search(clause) and not _clause_says(clause)[1]):
+        said, is_answer = _clause_says(clause)
+        if REFUSAL.search(clause) or (ZH_MAYBE.search(clause) and not is_answer):
             refused = True
             # "No, I cannot tell" declines; "yes, though I am not sure" answers.
-            hedged = hedged or strong == [False]
-            continue
-        said, alone = _clause_says(clause)
-        if said and alone and False in weak and concedes:
-            continue
-        if said is not None:
-            (strong if alone else weak).append(said)
-    if refused and hedged and strong == [False] and not weak:
+            hedged = hedged or answers == [False]
+        elif said is not None and not (said and is_answer and False in statements and concedes):
+            (answers if is_answer else statements).append(said)
+    if refused and hedged and answers == [False] and not statements:
         return Reading(None, "declined")
-    return _weigh(strong, weak, clauses, refused)
+    if not (answers or statements or refused) and any(map(ADVERB.fullmatch, clauses)):
+        return Reading("yes", "yes or no")
+    return _weigh(answers, statements, refused)
 
 
-def _weigh(strong: list[bool], weak: list[bool], clauses: list[str], refused: bool) -> Reading:
-    for said, rule in ((set(strong), "yes or no"), (set(weak), "statement")):
-        if len(said) == 2:
+def _weigh(answers: list[bool], statements: list[bool], refused: bool) -> Reading:
+    # Answer words go before statements, which may answer a question asked the other way round.
+    for poles, rule in ((set(answers), "yes or no"), (set(statements), "statement")):
+        if len(poles) == 2:
             return Reading(None, "yes and no contradict each other")
-        if said and not (refused and rule == "statement"):
-            return Reading(ANSWERS[said.pop()], rule)
+        # A statement next to a refusal says what is seen, not what the answer is.
+        if poles and not (refused and rule == "statement"):
+            return Reading(ANSWERS[poles.pop()], rule)
     if refused:
         return Reading(None, "declined")
-    if any(ADVERB.fullmatch(clause) for clause in clauses):
-        return Reading("yes", "yes or no")
     return Reading(None, "neither yes nor no", settled=False)
 
 
-def _clauses(text: str) -> list[str]:
-    return [clause for clause in SPLIT.split(text) if clause and clause.strip()]
-
-
 def _clause_says(clause: str) -> tuple[bool | None, bool]:
-    """What a clause says, and whether it is an answer word of its own rather than a statement."""
-    lead = LEAD.match(clause)
-    rest = clause[lead.end() :] if lead else clause
+    """Return what a clause says, and whether by an answer word rather than a statement."""
+    without_lead = LEAD.sub("", clause, count=1)
     for affirming, denying in ANSWER_WORDS:
-        for part in (rest[:SHORT], clause.strip()[:SHORT]):
+        for part in (without_lead[:SHORT], clause.strip()[:SHORT]):
             if denying(part):
                 return False, True
             if affirming(part):
                 return True, True
-    return _statement(clause), False
-
-
-def _statement(clause: str) -> bool | None:
     if NO_STATEMENT.search(clause):
-        return None
+        return None, False
     if STATES_NO.search(clause):
-        return False
+        return False, False
     if STATES_YES.search(clause):
-        return True
-    return _chinese_statement(clause) if re.search(HAN, clause) else None
-
-
-def _chinese_statement(clause: str) -> bool | None:
-    rest = ZH_DOUBLE.sub("有", clause)
-    denied = ZH_NO.search(rest) is not None
-    affirmed = ZH_YES.search(ZH_NO.sub(" ", rest)) is not None
-    return None if denied == affirmed else affirmed
+        return True, False
+    if not re.search(HAN, clause):
+        return None, False
+    affirmative = ZH_DOUBLE.sub("有", clause)
+    denied = ZH_NO.search(affirmative) is not None
+    affirmed = ZH_YES.search(ZH_NO.sub(" ", affirmative)) is not None
+    return (None if denied == affirmed else affirmed), False
 
 
 @lru_cache(maxsize=65_536)
 def polarity(words: str) -> bool | None:
-    """Whether a gold answer or option is yes (True), no (False) or something else (None)."""
+    """Return whether a gold answer or option is yes (True), no (False) or neither (None)."""
     folded = fold(words).strip(" \t\n.。!,;")
     if SAYS_YES.fullmatch(folded):
         return True

@@ -15,7 +15,7 @@ from collections import Counter
 from functools import lru_cache
 from typing import Final
 
-from evaluation.scoring.scored import PARSED, UNPARSED, Item, Scored, explain, stands_apart
+from evaluation.scoring.scored import PARSED, UNPARSED, AnswerKey, Scored, explain, stands_apart
 from evaluation.scoring.text_overlap import bleu_1
 
 PUNCTUATION: Final = ';/[]"{}()=+\\_-><@`,?!'
@@ -30,7 +30,7 @@ NUMBERS: Final = {
 ARTICLES: Final = frozenset({"a", "an", "the"})
 
 
-def score(item: Item, reply: str) -> Scored:
+def score(item: AnswerKey, reply: str) -> Scored:
     """Score one reply of an open or closed item."""
     said, gold = normalise(reply.lower()), _gold(item.gold)
     closed = item.answer_type == "closed"

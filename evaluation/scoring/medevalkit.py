@@ -12,7 +12,15 @@ from difflib import SequenceMatcher
 from typing import Final
 
 from evaluation.scoring.choice import LETTERS
-from evaluation.scoring.scored import PARSED, UNPARSED, Item, Scored, explain, stands_apart, verdict
+from evaluation.scoring.scored import (
+    PARSED,
+    UNPARSED,
+    AnswerKey,
+    Scored,
+    explain,
+    stands_apart,
+    verdict,
+)
 from evaluation.scoring.text_overlap import bleu_1
 
 MARKERS: Final = (
@@ -23,7 +31,7 @@ BOX: Final = "\\boxed{"
 TAGGED: Final = re.compile("<answer>(.*?)</answer>", re.DOTALL)
 
 
-def score(item: Item, reply: str) -> Scored:
+def score(item: AnswerKey, reply: str) -> Scored:
     """Score one reply as the kit does; an empty reply, which stops it, is wrong here."""
     if item.answer_type == "choice":
         return _choice(item, reply.lower())
@@ -56,7 +64,7 @@ def _whole(text: str, gold: str, lost: str | None) -> Scored:
     return verdict(text.strip() or None, right, lost or (None if right else "whole_string"))
 
 
-def is_closed(item: Item) -> bool:
+def is_closed(item: AnswerKey) -> bool:
     """Whether the kit counts an item as closed: by answer type in SLAKE, else by a yes or no."""
     if by_answer_type(item.benchmark):
         return item.answer_type == "closed"
@@ -75,7 +83,7 @@ def _substring(text: str, gold: str, lost: str | None) -> Scored:
     return verdict(said, said == gold, lost or (None if whole else "substring"))
 
 
-def _choice(item: Item, reply: str) -> Scored:
+def _choice(item: AnswerKey, reply: str) -> Scored:
     options = [option.lower() for option in item.options]
     letters = list(LETTERS.lower()[: len(options)])
     parts = reply.split("\n\n")

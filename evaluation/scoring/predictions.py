@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from evaluation.records import SCORES
 from evaluation.scoring import PROTOCOLS
 from evaluation.scoring.choice import LETTERS
-from evaluation.scoring.coverage import ITEM, check_coverage, check_once, first_of
-from evaluation.scoring.scored import Item, Protocol, Scored
+from evaluation.scoring.coverage import (
+    ITEM_KEY,
+    check_columns,
+    check_coverage,
+    check_once,
+    first_of,
+)
+from evaluation.scoring.scored import AnswerKey, Protocol, Scored
+from medsift.arrays import Indices
 from medsift.errors import InputError, UsageError
-
-Places = npt.NDArray[np.int64]
 
 READ: Final = ("benchmark", "item_id", "answer_type", "options", "gold", "reply")
 EXTRA: Final = "extra"
-"""Column that may hold an item's other right answers; tables without it have none."""
+"""Column that may have an item's other right answers; tables without it have none."""
 APART: Final = "\x1f"
-"""Joins options to one text, and so may stand in none."""
+"""Joins options to one text, and so may be in none of them."""
 BLOCK: Final = 8_192
-"""Rows a chunk of the output: 32-bit offsets hold so many replies of 100,000 characters."""
+"""Rows a chunk of the output: 32-bit offsets address so many replies of 100,000 characters."""
 
 
 def score_predictions(table: pa.Table, protocol: str, items: pa.Table | None = None) -> pa.Table:
@@ -43,165 +47,156 @@ def score_predictions(table: pa.Table, protocol: str, items: pa.Table | None = N
             an item answered twice, missing or unknown items.
         InputError: an item that nothing can be scored against.
     """
-    rules = _rules(protocol)
-    _check_columns(table)
-    check_once(table)
-    if items is not None:
-        check_coverage(table, items)
-    _check_items(table, rules)
-    rows = _wide(table)
-    firsts, places = _distinct(rows)
-    scored = list(_score_each(rows.take(firsts), rules))
-    return _with_scores(table, protocol, scored, places)
-
-
-def _rules(protocol: str) -> Protocol:
     if protocol not in PROTOCOLS:
         raise UsageError(
             f"protocol {protocol!r} is unknown; choose one of {', '.join(PROTOCOLS)}",
             code="protocol_unknown",
+            protocol=protocol,
+            allowed=list(PROTOCOLS),
         )
-    return PROTOCOLS[protocol]
-
-
-def _check_columns(table: pa.Table) -> None:
-    missing = [name for name in READ if name not in table.column_names]
-    if missing:
-        raise UsageError(
-            f"predictions lack {', '.join(missing)}; they have {', '.join(table.column_names)}",
-            code="predictions_incomplete",
-        )
+    rules = PROTOCOLS[protocol]
+    check_columns(table, READ)
+    check_once(table)
+    if items is not None:
+        check_coverage(table, items)
+    _check_items(table, rules)
+    # Texts get 64-bit offsets: long replies pass 2 GB together.
+    columns = {name: table[name].cast(pa.large_string()) for name in READ if name != "options"}
+    columns["options"] = table["options"].cast(pa.list_(pa.string()))
+    columns["alternatives"] = _alternatives(table)
+    rows = pa.table(columns)
+    firsts, places = _distinct(rows)
+    scored = list(_score_each(rows.take(firsts), rules))
+    kept = table.select([name for name in table.column_names if name not in SCORES.names])
+    kept = kept.append_column(SCORES.field(0), pa.repeat(protocol, table.num_rows))
+    verdicts = zip(*scored, strict=True) if scored else ((),) * len(Scored._fields)
+    for field, values in zip(list(SCORES)[1:], verdicts, strict=True):
+        wide = pa.large_string() if pa.types.is_string(field.type) else field.type
+        distinct = pa.array(values, wide)
+        chunks = [
+            distinct.take(pa.array(places[start : start + BLOCK])).cast(field.type)
+            for start in range(0, len(places), BLOCK)
+        ]
+        kept = kept.append_column(field, pa.chunked_array(chunks, field.type))
+    return kept
 
 
 def _check_items(table: pa.Table, rules: Protocol) -> None:
     """Refuse rows that no rule can score, naming how many and the first."""
-    options, kind = table["options"], table["answer_type"]
-    sizes = pc.fill_null(pc.list_value_length(options), 0)
-    allowed = pa.array(rules.answer_types)
+    kinds, allowed = table["answer_type"], ", ".join(rules.answer_types)
+    known = pc.is_in(kinds, value_set=pa.array(rules.answer_types))
     _refuse(
         table,
-        pc.invert(pc.fill_null(pc.is_in(kind, value_set=allowed), False)),
-        f"have an answer_type other than {', '.join(rules.answer_types)}, which is all that "
-        f"protocol {rules.name} has rules for; choose another protocol or leave them out",
+        pc.invert(pc.fill_null(known, False)),
+        "answer_type",
+        f"have an answer_type other than {allowed}, which is all that protocol {rules.name} has "
+        "rules for; choose another protocol or leave them out",
         UsageError,
     )
-    _refuse(table, pc.is_null(table["gold"]), "have no gold answer; correct the benchmark")
+    gold, options = pc.is_null(table["gold"]), table["options"]
+    _refuse(table, gold, "gold", "have no gold answer; correct the benchmark")
+    sizes = pc.fill_null(pc.list_value_length(options), 0)
     _refuse(
         table,
-        pc.and_(pc.equal(kind, "choice"), pc.equal(sizes, 0)),
+        pc.and_(pc.equal(kinds, "choice"), pc.equal(sizes, 0)),
+        "options",
         "are choices without options; correct the benchmark or store the options",
     )
     _refuse(
         table,
         pc.greater(sizes, len(LETTERS)),
+        "options",
         f"have more than {len(LETTERS)} options; split or shorten them",
     )
-    flat = pc.list_flatten(options)
-    bad = pc.fill_null(pc.match_substring(flat.cast(pa.large_string()), APART), True)
+    texts = pc.list_flatten(options).cast(pa.large_string())
+    bad = pc.fill_null(pc.match_substring(texts, APART), True)
+    parents = pc.unique(pc.list_parent_indices(options).filter(bad))
     _refuse(
         table,
-        pc.is_in(_rows(table), value_set=pc.unique(pc.list_parent_indices(options).filter(bad))),
-        "have an option that is null or holds the control character U+001F; correct the benchmark",
+        pc.is_in(pa.array(np.arange(table.num_rows)), value_set=parents),
+        "options",
+        "have an option that is null or has the control character U+001F; correct the benchmark",
     )
 
 
 def _refuse(
     table: pa.Table,
     mask: pa.ChunkedArray | pa.Array,
+    column: str,
     words: str,
     error: type[InputError] | type[UsageError] = InputError,
 ) -> None:
-    rows = table.select(list(ITEM)).filter(mask)
+    """Raise an error about the rows of the mask, if there are any.
+
+    Args:
+        table: predictions.
+        mask: which rows are at fault (n,).
+        column: the column that is at fault.
+        words: what is wrong and the fix.
+        error: the class of error.
+    """
+    rows = table.select(ITEM_KEY).filter(mask)
     if rows.num_rows:
+        first = first_of(rows)
         raise error(
-            f"{rows.num_rows:,} predictions {words}; first {first_of(rows)}",
+            f"{rows.num_rows:,} predictions {words}; first {first}",
             code="predictions_incomplete",
+            column=column,
+            rows=rows.num_rows,
+            first=first,
         )
 
 
-def _rows(table: pa.Table) -> pa.Array:
-    return pa.array(np.arange(table.num_rows))
-
-
-def _wide(table: pa.Table) -> pa.Table:
-    """The columns scoring reads, texts with 64-bit offsets: long replies pass 2 GB together."""
-    options = pa.list_(pa.string())
-    kinds = [options if name == "options" else pa.large_string() for name in READ]
-    columns = [table[name].cast(kind) for name, kind in zip(READ, kinds, strict=True)]
-    return pa.table([*columns, _alternatives(table)], names=[*READ, "alternatives"])
-
-
 def _alternatives(table: pa.Table) -> pa.Array:
-    """Other right answers of each row, joined, from the item's `extra`; null without any."""
+    """Return other right answers of each row, joined, from the item's `extra`; null without any."""
     if EXTRA not in table.column_names:
         return pa.nulls(table.num_rows, pa.large_string())
+    # Each distinct text is parsed once: variants and models share an item's `extra`.
     coded = pc.dictionary_encode(table[EXTRA].cast(pa.large_string()).combine_chunks())
-    known = pa.array([_joined(text) for text in coded.dictionary.to_pylist()], pa.large_string())
-    return known.take(coded.indices)
+    joined: list[str | None] = []
+    for extra in coded.dictionary.to_pylist():
+        listed: Any = ()
+        if '"alternatives"' in extra:
+            try:
+                listed = json.loads(extra).get("alternatives") or ()
+            except (ValueError, AttributeError) as error:
+                raise InputError(
+                    f"extra {extra[:60]!r} is no JSON object: {error}; correct the benchmark",
+                    code="benchmark_unreadable",
+                    column=EXTRA,
+                    value=extra[:60],
+                ) from error
+        joined.append(APART.join(str(text) for text in listed if str(text).strip()) or None)
+    return pa.array(joined, pa.large_string()).take(coded.indices)
 
 
-def _joined(extra: str) -> str | None:
-    """The alternatives that an item's JSON object lists, joined; None without any."""
-    if '"alternatives"' not in extra:
-        return None
-    try:
-        listed = json.loads(extra).get("alternatives") or ()
-    except (ValueError, AttributeError) as error:
-        raise InputError(
-            f"extra {extra[:60]!r} is no JSON object: {error}", code="benchmark_unreadable"
-        ) from error
-    return APART.join(str(one) for one in listed if str(one).strip()) or None
-
-
-def _distinct(table: pa.Table) -> tuple[Places, Places]:
-    """First row of each distinct (item as scored, reply), and each row's place among them (n,)."""
-    options = table["options"]
-    joined = (pc.binary_join(options, APART), pc.list_value_length(options))
-    columns = [
-        table[name] for name in ("benchmark", "answer_type", "gold", "reply", "alternatives")
-    ]
-    places = np.zeros(table.num_rows, np.int64)
-    for column in (*joined, *columns):
-        codes = _codes(column)
+def _distinct(rows: pa.Table) -> tuple[Indices, Indices]:
+    """Return the first row of each distinct (item as scored, reply), and each row's place (n,)."""
+    # The length goes with the joined options: one empty option and none join to the same text.
+    columns = [pc.binary_join(rows["options"], APART), pc.list_value_length(rows["options"])]
+    names = ("benchmark", "answer_type", "gold", "reply", "alternatives")
+    places = np.zeros(rows.num_rows, np.int64)
+    for column in (*columns, *(rows[name] for name in names)):
+        text = column.cast(pa.large_string()).combine_chunks()
+        # A missing reply and an empty one are two values.
+        coded = pc.dictionary_encode(text, null_encoding="encode")
+        codes = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        # Renumbered after each column, so that the product never leaves 64 bits.
         _, places = np.unique(places * (int(codes.max(initial=0)) + 1) + codes, return_inverse=True)
     _, firsts = np.unique(places, return_index=True)
     return firsts, places
 
 
-def _codes(column: pa.ChunkedArray) -> Places:
-    """A number for each distinct text of a column (n,); null is one of them."""
-    whole = column.cast(pa.large_string()).combine_chunks()
-    coded = pc.dictionary_encode(whole, null_encoding="encode")
-    codes: Places = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    return codes
-
-
 def _score_each(rows: pa.Table, rules: Protocol) -> Iterator[Scored]:
-    columns = (rows[name].to_pylist() for name in rows.column_names)
+    columns = (rows[name].to_pylist() for name in (*READ, "alternatives"))
     for benchmark, item_id, kind, options, gold, reply, others in zip(*columns, strict=True):
         alternatives = tuple(others.split(APART)) if others else ()
-        item = Item(benchmark, kind, gold, tuple(options or ()), alternatives)
+        item = AnswerKey(benchmark, kind, gold, tuple(options or ()), alternatives)
         try:
             yield rules.score(item, reply or "")
         except InputError as error:
             raise InputError(
-                f"{benchmark} {item_id}: {error}", code="benchmark_unreadable"
+                f"{benchmark} {item_id}: {error}",
+                code=error.code,
+                **error.values | {"item": f"{benchmark} {item_id}"},
             ) from error
-
-
-def _with_scores(table: pa.Table, protocol: str, scored: list[Scored], places: Places) -> pa.Table:
-    kept = table.select([name for name in table.column_names if name not in SCORES.names])
-    columns = zip(*scored, strict=True) if scored else ((),) * len(Scored._fields)
-    kept = kept.append_column(SCORES.field(0), pa.repeat(protocol, table.num_rows))
-    for field, values in zip(list(SCORES)[1:], columns, strict=True):
-        kept = kept.append_column(field, _spread(values, field.type, places))
-    return kept
-
-
-def _spread(values: tuple[object, ...], kind: pa.DataType, places: Places) -> pa.ChunkedArray:
-    """Each row's value, from the values of the distinct replies."""
-    wide = pa.large_string() if pa.types.is_string(kind) else kind
-    distinct = pa.array(values, wide)
-    blocks = range(0, len(places), BLOCK)
-    chunks = [distinct.take(pa.array(places[at : at + BLOCK])).cast(kind) for at in blocks]
-    return pa.chunked_array(chunks, kind)

@@ -1,4 +1,4 @@
-"""Define what every protocol shares: an item, its verdict, and the known faults."""
+"""Define what every protocol shares: the answer key of an item, the verdict, the known faults."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 PARSED: Final = "parsed"
 UNPARSED: Final = "unparsed"
-SPAN: Final = 200
-"""Characters of a span that an explanation keeps: the answer and its sentence."""
+# Characters of a span that an explanation keeps: the answer and its sentence.
+SPAN_CHARACTERS: Final = 200
 
 FAULTS: Final = {
     "substring": "yes and no are sought inside words: 'nodule' and 'abnormal' hold a 'no'",
@@ -23,11 +23,11 @@ FAULTS: Final = {
     "yes_no_only": "a closed reply without yes or no is wrong, whatever was asked",
     "precision_as_exact_match": "'exact match' is the share of the reply's words that are right",
 }
-"""Faults of the published protocols, by the name that stands in column `fault`."""
+"""Faults of the published protocols, by their name in column `fault`."""
 
 
-class Item(NamedTuple):
-    """What scoring knows of one item; `options` is empty where there are none."""
+class AnswerKey(NamedTuple):
+    """What a reply to one item is scored against; `options` is empty where there are none."""
 
     benchmark: str
     answer_type: str
@@ -38,7 +38,7 @@ class Item(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a reader makes of one span: the answer or None, and the rule or the reason.
+    """An answer read from one span, or None, and the rule that read it or why none was.
 
     `settled` is False where the span states nothing, so that a less explicit span may be read; a
     contradiction or a refusal is settled.
@@ -73,22 +73,28 @@ class Scored(NamedTuple):
 def verdict(
     parsed: str | None, right: bool, fault: str | None = None, explanation: str | None = None
 ) -> Scored:
-    """A right or wrong closed or choice answer; nothing read is unparsed."""
+    """Return a right or wrong closed or choice answer; one that was not read is unparsed.
+
+    Args:
+        parsed: the answer read, None where there is none.
+        right: whether it is the right one.
+        fault: fault of a published protocol that touched the reply, a key of ``FAULTS``.
+        explanation: what `explain` returns.
+    """
     status = UNPARSED if parsed is None else PARSED
     return Scored(parsed, status, float(right), fault, explanation=explanation)
 
 
 def explain(rule: str, span: str, where: str) -> str:
-    """What was read, as a JSON object: the rule or the reason, the span, and how it is marked.
-
-    A long span keeps its first and its last characters.
-    """
-    text = span if len(span) <= SPAN else f"{span[: SPAN // 2]} … {span[-SPAN // 2 :]}"
+    """Return what was read, as a JSON object: rule or reason, the span, and how it is marked."""
+    # An answer is mostly first or last in a long span, so both ends are kept.
+    half = SPAN_CHARACTERS // 2
+    text = span if len(span) <= SPAN_CHARACTERS else f"{span[:half]} … {span[-half:]}"
     return json.dumps({"rule": rule, "where": where, "span": text}, ensure_ascii=False)
 
 
 def stands_apart(words: str, text: str) -> bool:
-    """Whether some occurrence of the words touches no letter or digit."""
+    """Return whether some occurrence of the words touches no letter or digit."""
     at = text.find(words)
     while at >= 0:
         end = at + len(words)
@@ -104,4 +110,4 @@ class Protocol:
 
     name: str
     answer_types: tuple[str, ...]
-    score: Callable[[Item, str], Scored]
+    score: Callable[[AnswerKey, str], Scored]

@@ -1,6 +1,7 @@
 """Find where a reply may state its answer: boxes, tags, JSON, "the answer is", or all.
 
-Every pattern here is linear in the reply's length, whatever the reply holds.
+Repeats are bounded, possessive or without a choice, so that no reply is searched again and again:
+`benchmarks/replies.py` measures that time grows as the reply does.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from evaluation.scoring.hypotheses import is_hypothetical
 from evaluation.scoring.reasoning import without_reasoning
+from evaluation.scoring.unstated import is_hypothetical
 
 EMPHASIS: Final = str.maketrans(
     {"*": "", "`": "", "~": "", "_": " ", "\r": "\n", "\u200b": "", "\ufeff": "", "’": "'"}
 )
-# "> 5 cm" is a comparison, "> five" a quotation.
+# "> 5 cm" is a comparison, "> five" a quotation. A bullet has a blank behind it, a sign has none;
+# it may be all that is left of its row where reasoning or maths followed it.
 LINE_MARK: Final = re.compile(
-    r"^[ \t]*(?:(?:#+|>+)(?:[ \t]++(?!\d)|$)|[-+•][ \t]+(?=\S))+", re.MULTILINE
+    r"^[ \t]*(?:(?:#+|>+)(?:[ \t]++(?!\d)|$)|[-+•][ \t]+(?=\S|$))+", re.MULTILINE
 )
 TABLE_ROW: Final = re.compile(r"^[ \t]*\|(.*)$", re.MULTILINE)
 TABLE_RULE: Final = re.compile(r"^[ \t]*\|[-:| \t]+$", re.MULTILINE)
@@ -26,7 +28,8 @@ BREAK: Final = re.compile(r"</?(?:br|p|div|li|ul|ol|tr|table|h[1-6])\s?/?>")
 STYLE: Final = re.compile(r"</?(?:b|i|u|em|strong|span|mark|code|pre|center|td|th|sub|sup|font)>")
 BRACE: Final = re.compile(r"\\(?:boxed|fbox)\s{0,9}\{|[{}]")
 EMPTY: Final = re.compile(r"\s*\}")
-GLUE: Final = 24
+# Two marked answers with nothing but one of these, in so many characters, between them are one.
+LONGEST_JOIN: Final = 24
 JOINS: Final = frozenset({"and", "or", ",", "/", "&", "and/or", "和", "或", "、"})
 COMMAND: Final = re.compile(r"\\[a-z]{1,20}\s{0,9}\{([^{}]*)\}")
 SIGN: Final = re.compile(r"\\([a-z]{2,20}|%)(?![a-z])")
@@ -54,14 +57,14 @@ _SAYS: Final = (
     r"(?<=\s)(?:is|would\sbe|should\sbe|must\sbe|will\sbe|has\sto\sbe|could\sbe|might\sbe|may\sbe)"
     r"(?![a-z])\s?(?:[:=]|that(?![a-z]))?|[:=]|-+>?(?=\s)|(?=\n)"
 )
-MARKER: Final = re.compile(
+ANSWER_PHRASE: Final = re.compile(
     rf"(?<![a-z])(?:answers?{_OF_ANSWER}{_OF}"
     r"|(?:correct|right|best|final|chosen|selected|appropriate|likely)"
     rf"\s(?:option|choice|letter|response|selection|diagnosis|verdict|decision|conclusion){_OF}"
     rf"|conclusion(?=\s?[:\n]))\s{{0,3}}(?:{_SAYS})"
     r"|(?:答案|选项|选择|回答|结论)\s?应?该?\s?(?:(?<!不)[是为]\s?:?|:|】)|【答案】:?"
 )
-# What stands before a marker that states nothing, and what makes of "answer is" a plain sentence.
+# What makes the phrase behind it state nothing: "if the answer is", "I doubt that the answer is".
 UNSTATED: Final = re.compile(
     r"(?:(?<![a-z])(?:if|whether|unless|suppos\w*|assum\w*|doubt|not\ssure|n't\s(?:think|believe)"
     r"|not\s(?:think|believe)|cannot|wrong|incorrect|unable)(?![a-z])"
@@ -83,8 +86,11 @@ CORRECTION: Final = re.compile(
     r"(?![a-z])[\s,.:;!-]{0,9}|[.!?…,–—-]\s{0,9}actually(?![a-z]),?"
     r"|等等|等一下|更正|纠正|我是说|[.。…,;]\s?(?:不对|不,|错了)[,。]?"
 )
-STATEMENTS: Final = 8
-"""So many markers are tried, from the last: a bound on work that no honest reply reaches."""
+# So many answer phrases are read, from the last: a bound on work that no honest reply reaches.
+MOST_PHRASES: Final = 8
+# Rows of an option list that are read behind an answer phrase: 26 options with a line between.
+MOST_ROWS: Final = 52
+OPTION_ROW: Final = re.compile(r"\s{0,9}(?:[(\[][a-z][)\]]|[a-z]\s?[.):、])")
 
 
 class Span(NamedTuple):
@@ -102,68 +108,71 @@ def spans(reply: str) -> Iterator[Span]:
     """Yield the parts of a reply that may state its answer, the most explicit first.
 
     The last filled box; the last filled answer tag; the last JSON answer; what follows a
-    correction that nothing explicit comes after; behind "answer:", "the answer is", "答案是", the
-    last one first; the whole reply. Nothing where the reply is blank or nothing but reasoning.
+    correction that nothing explicit comes after; what follows "answer:", "the answer is", "答案是",
+    the last one first; the whole reply. Nothing where the reply is blank or all reasoning.
     """
-    raw = fold(without_reasoning(reply))
+    # With a blank behind it, a last backslash is LaTeX's own blank; without one it says no more.
+    raw = fold(without_reasoning(reply.strip().rstrip("\\")))
     if "\\" in raw or "$" in raw:
-        boxes, raw = _boxed(raw), _without_latex(raw)
-        yield from _spans(boxes, "box")
+        box, raw = _last_box(raw), _without_latex(raw)
+        yield from _marked(box, "box")
     if "<" in raw:
-        yield from _spans(_tagged(raw), "tag")
+        yield from _marked(_last_tag(raw), "tag")
         raw = TAG.sub("\n", STYLE.sub("", BREAK.sub("\n", raw)))
     if ":" in raw:
-        yield from _spans(_keyed(raw), "json")
-    text = _plain(raw).strip()
+        yield from _marked(_last_json_answer(raw), "json")
+    text = _without_markdown(raw).strip()
     if not text:
         return
-    yield from _stated(text)
+    last_phrase = max((phrase.start() for phrase in _answer_phrases(text)), default=-1)
+    start, end = max((cue.span() for cue in CORRECTION.finditer(text)), default=(-1, -1))
+    # A correction counts unless the reply states its answer once more after it.
+    if start > last_phrase:
+        yield from _marked(text[end:], "correction")
+    yield from _behind_phrases(text)
     yield Span(raw.strip(), text, "whole reply")
 
 
 def answer_span(reply: str) -> str:
     """Return the most explicit of the reply's spans; empty where there is none."""
-    first = next((span for span in spans(reply) if span.where != "correction"), None)
-    return first.text if first else ""
+    return next((span.text for span in spans(reply) if span.where != "correction"), "")
 
 
 def fold(text: str) -> str:
-    """Compatibility forms and case folded: full-width letters and signs become plain ones."""
+    """Return a text in compatibility forms and without case: full-width letters become plain."""
     if text.isascii():
         return text.lower()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
-def plain(text: str) -> str:
-    """Folded text without Markdown's emphasis, headings, quotes and bullets."""
-    return _plain(fold(text))
+def folded_plain(text: str) -> str:
+    """Return a folded text without Markdown's emphasis, headings, quotes and bullets."""
+    return _without_markdown(fold(text))
 
 
-def _plain(text: str) -> str:
+def _without_markdown(text: str) -> str:
     if "|" in text:
-        text = TABLE_ROW.sub(_row, TABLE_RULE.sub("", text))
+        text = TABLE_ROW.sub(_as_list_row, TABLE_RULE.sub("", text))
     return LINE_MARK.sub("", text.translate(EMPHASIS))
 
 
-def _row(row: re.Match[str]) -> str:
-    """A table's row as a line of a list: "b: correct"."""
+def _as_list_row(row: re.Match[str]) -> str:
+    """Return a table's row as a row of a list: "b: correct"."""
     return ": ".join(cell.strip() for cell in row[1].strip(" \t|").split("|"))
 
 
-def _spans(found: str, where: str) -> Iterator[Span]:
-    """The span of an explicit mark, after whatever it states itself: "<answer>The answer is b"."""
-    raw = found.strip()
+def _marked(content: str, where: str) -> Iterator[Span]:
+    """Yield the span of an explicit mark, after what it states: "<answer>The answer is b"."""
+    raw = content.strip()
     if raw:
-        text = _plain(raw).strip()
-        yield from (Span(one.raw, one.text, where) for one in _markers(text))
+        text = _without_markdown(raw).strip()
+        yield from (span._replace(where=where) for span in _behind_phrases(text))
         yield Span(raw, text, where)
 
 
-def _boxed(text: str) -> str:
-    r"""What the last filled and closed ``\boxed{}`` holds, without LaTeX.
-
-    Two boxes with nothing but "and", "or" or a comma between them are one answer.
-    """
+def _last_box(text: str) -> str:
+    r"""Return the content of the last filled and closed ``\boxed{}``, without LaTeX."""
+    # A stack of open braces: those of a box with its place, others as None.
     opened: list[tuple[int, int] | None] = []
     boxes: list[tuple[int, int, int]] = []
     for brace in BRACE.finditer(text):
@@ -176,90 +185,81 @@ def _boxed(text: str) -> str:
     if not boxes:
         return ""
     start, first, end = boxes[-1]
-    found = text[first:end]
-    if len(boxes) > 1 and (glue := _glue(text, boxes[-2][2], start)):
-        found = f"{text[boxes[-2][1] : boxes[-2][2]]} {glue} {found}"
-    return _without_latex(found)
+    content = text[first:end]
+    if len(boxes) > 1 and (join := _join_word(text, boxes[-2][2], start)):
+        content = f"{text[boxes[-2][1] : boxes[-2][2]]} {join} {content}"
+    return _without_latex(content)
 
 
 def _without_latex(text: str) -> str:
+    # Commands nest, as in "\mathbf{\text{b}}"; each round unwraps the innermost.
     for _ in range(3):
         text = COMMAND.sub(r"\1", text)
     return MATHS.sub("", SIGN.sub(lambda sign: SIGNS.get(sign[1], sign[0]), text))
 
 
-def _tagged(text: str) -> str:
-    """What the last filled answer tag holds; one left open runs to the end."""
-    found, glue, start, end = "", "", -1, -1
+def _last_tag(text: str) -> str:
+    """Return the content of the last filled answer tag; one left open runs to the end."""
+    content, join, start, end = "", "", -1, -1
     for tag in TAG.finditer(text):
-        if start >= 0 and (content := text[start : tag.start()].strip()):
-            found = f"{found} {glue} {content}" if found and glue else content
+        if start >= 0 and (inner := text[start : tag.start()].strip()):
+            content = f"{content} {join} {inner}" if content and join else inner
             end = tag.end()
         opens = not (tag[1] or tag[3])
         start = tag.end() if opens else -1
-        glue = _glue(text, end, tag.start()) if opens else ""
+        join = _join_word(text, end, tag.start()) if opens else ""
     rest = text[start:].strip() if start >= 0 else ""
-    return rest or found
+    return rest or content
 
 
-def _glue(text: str, start: int, end: int) -> str:
-    """The "or", "and" or comma that alone stands between two marked answers; else nothing."""
-    if not 0 <= start <= end <= start + GLUE:
+def _join_word(text: str, start: int, end: int) -> str:
+    """Return the "or", "and" or comma that alone is between two marked answers; else nothing."""
+    if not 0 <= start <= end <= start + LONGEST_JOIN:
         return ""
-    glue = text[start:end].strip(" $\n\\()[]}")
-    return glue if glue in JOINS else ""
+    word = text[start:end].strip(" $\n\\()[]}")
+    return word if word in JOINS else ""
 
 
-def _keyed(text: str) -> str:
-    """The last answer of a JSON object, quotes and escapes taken off."""
-    found = ""
+def _last_json_answer(text: str) -> str:
+    """Return the last answer of a JSON object, without quotes and escapes."""
+    answer = ""
     for pair in JSON.finditer(text):
         value = next(part for part in pair.groups()[1:] if part is not None)
         if value.strip() and value != "null":
-            found = value
-    return re.sub(r"[\"']", "", found.replace("\\n", "\n").replace("\\", ""))
+            answer = value
+    return re.sub(r"[\"']", "", answer.replace("\\n", "\n").replace("\\", ""))
 
 
-def _stated(text: str) -> Iterator[Span]:
-    """What follows a late correction, then what follows each marker, from the last."""
-    last = max((one.start() for one in MARKER.finditer(text) if _states(text, one)), default=-1)
-    cue = max((one.span() for one in CORRECTION.finditer(text)), default=(-1, -1))
-    if cue[0] > last:
-        yield from _spans(text[cue[1] :], "correction")
-    yield from _markers(text)
-
-
-def _markers(text: str) -> Iterator[Span]:
-    """What follows each marker, from the last."""
-    found = [marker for marker in MARKER.finditer(text) if _states(text, marker)]
+def _behind_phrases(text: str) -> Iterator[Span]:
+    """Yield what follows each answer phrase, from the last."""
     end = len(text)
-    for marker in reversed(found[-STATEMENTS:]):
-        raw = _first_lines(text[marker.end() : end]).strip()
+    for phrase in reversed(_answer_phrases(text)[-MOST_PHRASES:]):
+        raw = _first_rows(text[phrase.end() : end]).strip()
         if raw:
-            yield Span(raw, _plain(raw).strip(), "marker")
-        end = marker.start()
+            yield Span(raw, _without_markdown(raw).strip(), "marker")
+        end = phrase.start()
 
 
-def _states(text: str, marker: re.Match[str]) -> bool:
-    """Whether a marker is neither conditional nor the subject of a plain sentence."""
-    before = text[max(0, marker.start() - 60) : marker.start()]
-    if UNSTATED.search(before) or is_hypothetical(text, marker.start()):
-        return False
-    return not PREDICATE.match(text, marker.end())
+def _answer_phrases(text: str) -> list[re.Match[str]]:
+    """Return the phrases that are neither conditional nor the subject of a plain sentence."""
+    return [
+        phrase
+        for phrase in ANSWER_PHRASE.finditer(text)
+        if not UNSTATED.search(text[max(0, phrase.start() - 60) : phrase.start()])
+        and not is_hypothetical(text, phrase.start())
+        and not PREDICATE.match(text, phrase.end())
+    ]
 
 
-def _first_lines(text: str) -> str:
-    """The first filled line; of an option list, the whole list."""
+def _first_rows(text: str) -> str:
+    """Return the first filled row; of an option list, the whole list."""
     text = text.lstrip(" \t\n:>-" if text[:1] == "\n" else " \t")
-    head, _, rest = text.partition("\n")
-    if not ITEM.match(head):
-        return head
-    lines = [head]
-    for line in rest.split("\n")[:52]:
-        if line.strip() and not ITEM.match(line):
+    first, *others = text.split("\n", MOST_ROWS + 1)
+    if not OPTION_ROW.match(first):
+        return first
+    rows = [first]
+    for row in others[:MOST_ROWS]:
+        if row.strip() and not OPTION_ROW.match(row):
             break
-        lines.append(line)
-    return "\n".join(lines)
-
-
-ITEM: Final = re.compile(r"\s{0,9}(?:[(\[][a-z][)\]]|[a-z]\s?[.):、])")
+        rows.append(row)
+    return "\n".join(rows)

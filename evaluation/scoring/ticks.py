@@ -1,4 +1,4 @@
-"""Ticks and crosses next to options, read as a verdict on the option they stand at."""
+"""Read ticks and crosses next to options as verdicts on them."""
 
 from __future__ import annotations
 
@@ -18,21 +18,20 @@ BEHIND: Final = re.compile(rf"({MARK})({LED}?)(?=[^{YES}{NO}\n\ue000-\ue01f]{{0,
 
 
 def mark_verdicts(marked: str) -> str:
-    """Bring each tick or cross behind its option, one option a line: "A: ❌".
+    """Put each tick or cross behind its option, one option a line: "A: ❌".
 
-    A task list's boxes count: "[x] B" is a tick and "[ ] A" a cross. The signs stand before their
-    options where the first sign does.
+    A task list's boxes count: "[x] B" is a tick and "[ ] A" a cross.
     """
     text = BOX.sub(_sign, marked)
     first, option = SIGN.search(text), re.search(MARK, text)
     if not first or not option:
         return marked
+    # A reply has its signs on one side: before the options where the first sign is.
     if first.start() < option.start():
         return BEFORE.sub(rf"\n\2{LED} \1\n", text)
     return BEHIND.sub(rf"\n\1{LED} ", text)
 
 
 def _sign(box: re.Match[str]) -> str:
-    if box[0][0] in "[(":
-        return YES if box[1] else NO
-    return YES if box[2] else NO
+    ticked = box[1] if box[0][0] in "[(" else box[2]
+    return YES if ticked else NO

@@ -1,4 +1,4 @@
-"""Every figure with its error: intervals by cluster, paired comparison, power, calibration."""
+"""Give every figure its error: intervals by cluster, paired comparison, power, calibration."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ from evaluation.statistics.calibration import (
 from evaluation.statistics.clusters import cluster_ids
 from evaluation.statistics.difference import Difference, difference
 from evaluation.statistics.interval import Estimate, interval, intervals, remark
-from evaluation.statistics.mcnemar import McNemar, mcnemar
-from evaluation.statistics.paired import Comparison, non_inferiority, paired, superiority
+from evaluation.statistics.paired import (
+    Comparison,
+    McNemar,
+    mcnemar,
+    non_inferiority,
+    paired,
+    superiority,
+)
 from evaluation.statistics.power import Benchmark
 from evaluation.statistics.seeds import seeded_interval
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +19,8 @@ from medsift.arrays import Doubles, Indices
 from medsift.errors import UsageError
 from medsift.records import digest
 
-_COARSE = 2.0**26
-_FINE = 2.0**52
+COARSE: Final = 2.0**26
+FINE: Final = 2.0**52
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,92 +32,85 @@ class ClusterSums:
 
 
 def cluster_ids(table: pa.Table) -> pa.ChunkedArray:
-    """The cluster (n,) of each row: its patient, else its picture, else the item itself.
+    """Return the cluster (n,) of each row: its patient, else its picture, else the item itself.
 
     A picture whose patient one row names belongs to that patient in every row. Raises UsageError
     where neither `image_id` nor `item_id` is known.
     """
-    image = _column(table, "image_id")
-    patient = pc.coalesce(_patient_of_image(table, image), _column(table, "patient_id"))
-    named = [_prefixed("patient", patient), _prefixed("image", image)]
-    ids = pc.coalesce(*named, _prefixed("item", _column(table, "item_id")))
-    if ids.null_count:
+    image, patient = _text_column(table, "image_id"), _text_column(table, "patient_id")
+    known = pa.table({"image": image, "patient": patient}).filter(pc.is_valid(image))
+    # Were there two patients, the least is taken, whatever the order of the rows.
+    patients = known.group_by("image").aggregate([("patient", "min")])
+    of_image = patients["patient_min"].take(pc.index_in(image, value_set=patients["image"]))
+    kinds = {
+        "patient": pc.coalesce(of_image, patient),
+        "image": image,
+        "item": _text_column(table, "item_id"),
+    }
+    # The kind goes before the id, so that picture 7 is not patient 7; null stays null.
+    named = (pc.binary_join_element_wise(pa.scalar(kind), ids, ":") for kind, ids in kinds.items())
+    clusters = pc.coalesce(*named)
+    if clusters.null_count:
         raise UsageError(
-            f"{ids.null_count:,} rows have neither patient_id, image_id nor item_id; intervals "
-            "are clustered by one of them: add it to the predictions",
+            f"{clusters.null_count:,} rows have neither patient_id, image_id nor item_id; "
+            "intervals are clustered by one of them: add it to the predictions",
             code="predictions_incomplete",
+            unnamed=clusters.null_count,
         )
-    return ids
+    return clusters
 
 
 def number_clusters(ids: Sequence[Any] | NDArray[Any] | pa.Array | pa.ChunkedArray) -> Indices:
-    """Number (n,) each row's cluster, in the order of a hash of the ids: rows' order is nothing.
-
-    Raises UsageError for a null id.
-    """
-    given = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array(ids)
-    if given.null_count:
+    """Return a number (n,) for each row's cluster. Raises UsageError for a null id."""
+    array = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array(ids)
+    if array.null_count:
         raise UsageError(
-            f"{given.null_count:,} of {len(given):,} cluster ids are null; name all",
+            f"{array.null_count:,} of {len(array):,} cluster ids are null; name the cluster of "
+            "every row",
             code="predictions_incomplete",
+            unnamed=array.null_count,
         )
-    whole = given.combine_chunks() if isinstance(given, pa.ChunkedArray) else given
-    coded = pc.dictionary_encode(whole.cast(pa.string()))
+    chunk = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    coded = pc.dictionary_encode(chunk.cast(pa.string()))
+    # In the order of a hash of the ids: neither the rows' order nor the names' decide a draw.
     keys = [digest("cluster", name) for name in coded.dictionary.to_pylist()]
-    place = np.empty(len(keys), np.int64)
-    place[np.argsort(np.array(keys, dtype=str))] = np.arange(len(keys))
-    codes: Indices = place[coded.indices.to_numpy()]
+    rank = np.empty(len(keys), np.int64)
+    rank[np.argsort(np.array(keys, dtype=str))] = np.arange(len(keys))
+    codes: Indices = rank[coded.indices.to_numpy()]
     return codes
 
 
+def score_column(table: pa.Table, name: str) -> Doubles:
+    """Return the scores (n,) of a column, NaN where null."""
+    scores: Doubles = pc.fill_null(table[name].cast(pa.float64()), np.nan).to_numpy()
+    return scores
+
+
 def sum_clusters(scores: Doubles, codes: Indices) -> ClusterSums:
-    """Sum score columns (n, k) by cluster code (n,); NaN is no score. Keeps the codes' order."""
-    _, place = np.unique(codes, return_inverse=True)
-    return sum_places(scores, place, int(place.max(initial=-1)) + 1)
+    """Sum score columns (n, k) by cluster code (n,), in the codes' order; NaN is no score."""
+    clusters, places = np.unique(codes, return_inverse=True)
+    return sum_places(scores, places, len(clusters))
 
 
-def sum_places(scores: Doubles, place: Indices, size: int) -> ClusterSums:
+def sum_places(scores: Doubles, places: Indices, size: int) -> ClusterSums:
     """Sum score columns (n, k) into `size` places (n,); the result ignores the order of rows."""
     columns = scores.shape[1]
     sums, counts = np.zeros((size, columns)), np.zeros((size, columns))
     for column in range(columns):
         known = ~np.isnan(scores[:, column])
-        here = place[known]
-        sums[:, column] = _exact_sums(scores[known, column], here, size)
-        counts[:, column] = np.bincount(here, minlength=size)
+        values, own = scores[known, column], places[known]
+        counts[:, column] = np.bincount(own, minlength=size)
+        # A value of at most 1 is cut into a multiple of 2^-26 and the rest, a multiple of 2^-52:
+        # sums of either are exact in a double up to 2^27 rows, so every bit is free of order.
+        coarse = np.round(values * COARSE) / COARSE
+        fine = np.round((values - coarse) * FINE) / FINE
+        for part in (coarse, fine):
+            if part.any():
+                sums[:, column] += np.bincount(own, weights=part, minlength=size)
     return ClusterSums(sums, counts)
 
 
-def _exact_sums(values: Doubles, place: Indices, size: int) -> Doubles:
-    """Sums whose every bit is independent of order.
-
-    A value of at most 1 is cut into a multiple of 2^-26 and the rest, a multiple of 2^-52; sums
-    of either are exact in a double up to 2^27 rows.
-    """
-    coarse = np.round(values * _COARSE) / _COARSE
-    fine = np.round((values - coarse) * _FINE) / _FINE
-    total = np.zeros(size)
-    for part in (coarse, fine):
-        if part.any():
-            total += np.bincount(place, weights=part, minlength=size)
-    return total
-
-
-def _patient_of_image(table: pa.Table, image: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The patient (n,) that any row names for the row's picture; the least, were there two."""
-    if "patient_id" not in table.column_names or "image_id" not in table.column_names:
-        return pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
-    both = pa.table({"image": image, "patient": _column(table, "patient_id")})
-    known = both.filter(pc.is_valid(image)).group_by("image").aggregate([("patient", "min")])
-    return known["patient_min"].take(pc.index_in(image, value_set=known["image"]))
-
-
-def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
+def _text_column(table: pa.Table, name: str) -> pa.ChunkedArray:
     if name not in table.column_names:
         return pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
     return table[name].cast(pa.string())
-
-
-def _prefixed(kind: str, ids: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Ids with their kind before them, so that picture 7 is not patient 7; null stays null."""
-    return pc.binary_join_element_wise(pa.scalar(kind), ids, pa.scalar(":"))

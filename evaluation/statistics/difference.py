@@ -10,17 +10,9 @@ from numpy.typing import ArrayLike
 from evaluation.statistics.bootstrap import Resampling, pool_clusters
 from evaluation.statistics.cluster_variance import fit_clusters
 from evaluation.statistics.clusters import ClusterSums, number_clusters, sum_clusters
-from evaluation.statistics.interval import (
-    DIGITS,
-    LEVEL,
-    SHARE,
-    Ids,
-    check_scores,
-    remark,
-)
-from evaluation.statistics.score_interval import Bounds, unvaried_interval
+from evaluation.statistics.interval import DIGITS, LEVEL, SHARE, Ids, check_scores, remark
+from evaluation.statistics.score_interval import unvaried_interval
 from evaluation.statistics.seeds import averaged, cluster_part, half_width, seed_part
-from medsift.arrays import Doubles
 from medsift.errors import UsageError
 
 
@@ -43,30 +35,46 @@ class Difference:
 
     @property
     def note(self) -> str | None:
-        """What a reader must know about the interval, if anything."""
+        """Return what a reader must know about the interval, if anything."""
         return remark(self.n, self.clusters)
 
 
 def difference(
     first: ArrayLike, second: ArrayLike, clusters: Ids, resampling: Resampling | None = None
 ) -> Difference:
-    """Compare scores (n,), or (s, n) of s seeds, of two models on the same items in one order.
+    """Compare scores of two models on the same items in one order.
 
-    Clusters (n,) are resampled for both models at once, so that what makes a picture hard for
-    both cancels. An item that any run has no score for (NaN) is refused: pass what is comparable.
-    From one run of each, the interval speaks of these two models; what another seed would have
-    given is in it only where several seeds are.
+    Clusters are resampled for both models at once, so that what makes a picture hard for both
+    cancels. From one run of each, the interval is about these two models; what another seed would
+    have given is in it only where several seeds are.
 
     The interval is Student's, its half width the root of two squares: t standard errors over
     clusters, whose variance comes from the bootstrap (see `cluster_part` for few or uneven
-    clusters), and t standard errors over seeds, from the runs' means, each arm's own. A
-    handful of seeds cannot be resampled: three of them drawn again show two thirds of their
-    variance, and no tails.
+    clusters), and t standard errors over seeds, from the runs' means, each arm's own.
 
-    Raises UsageError for other lengths, missing scores or scores outside [0, 1].
+    Args:
+        first: scores (n,), or (s, n) of s seeds, in [0, 1].
+        second: the same of the other model; it may have another number of seeds.
+        clusters: the cluster (n,) of each item.
+        resampling: draws and seed of the bootstrap.
+
+    Raises:
+        UsageError: other lengths, a missing score (NaN) or one outside [0, 1].
     """
     codes = number_clusters(clusters)
-    arms = [_runs(name, arm, len(codes)) for name, arm in (("first", first), ("second", second))]
+    arms = [np.atleast_2d(np.asarray(arm, np.float64)) for arm in (first, second)]
+    for name, arm in zip(("first", "second"), arms, strict=True):
+        for run in arm:
+            check_scores(f"the {name} model's score", run, len(codes), SHARE)
+        # An item that one model has no score for cannot be paired.
+        if missing := int(np.isnan(arm).any(0).sum()):
+            raise UsageError(
+                f"the {name} model lacks {missing:,} of {len(codes):,} scores; both models must be "
+                "scored on every item compared",
+                code="models_not_comparable",
+                model=name,
+                missing=missing,
+            )
     seeds = (len(arms[0]), len(arms[1]))
     if len(codes) == 0:
         return Difference(None, None, None, None, None, 0, 0, seeds)
@@ -77,29 +85,17 @@ def difference(
     return Difference(means[0], means[1], value, low, high, len(codes), groups, seeds)
 
 
-def _runs(name: str, arm: ArrayLike, n: int) -> Doubles:
-    """Scores (s, n) of an arm."""
-    runs = np.atleast_2d(np.asarray(arm, np.float64))
-    for run in runs:
-        check_scores(f"the {name} model's score", run, n, SHARE)
-    if np.isnan(runs).any():
-        raise UsageError(
-            f"the {name} model lacks {int(np.isnan(runs).any(0).sum()):,} of {n:,} scores; both "
-            "models must be scored on every item compared",
-            code="models_not_comparable",
-        )
-    return runs
-
-
 def _ends(arms: list[ClusterSums], resampling: Resampling) -> tuple[float, float]:
-    """Ends of the interval of the difference."""
     means = [averaged(arm) for arm in arms]
     data = ClusterSums(means[0].sums - means[1].sums, means[0].counts)
     fit = fit_clusters(pool_clusters(data))
-    bounds: Bounds = (SHARE[0] - SHARE[1], SHARE[1] - SHARE[0])
+    bounds = (SHARE[0] - SHARE[1], SHARE[1] - SHARE[0])
+    # Seeds enter by their variance: a handful of them cannot be resampled. Three drawn again
+    # show two thirds of their variance, and no tails.
     half = half_width(cluster_part(fit, resampling), [seed_part(arm) for arm in arms])
     low, high = float(fit.value[0]) - half, float(fit.value[0]) + half
     if fit.constant[0]:
+        # Clusters that all agree show no variance: the exact ends, or wider ones from seeds.
         sure = unvaried_interval(fit.value, len(data.sums), bounds, LEVEL)
         low, high = min(low, float(sure[0][0])), max(high, float(sure[1][0]))
     return round(max(low, bounds[0]), DIGITS), round(min(high, bounds[1]), DIGITS)

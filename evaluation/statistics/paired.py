@@ -1,4 +1,4 @@
-"""Two models on the same items: difference, test and verdicts."""
+"""Compare two models on the same items: difference, test and verdicts."""
 
 from __future__ import annotations
 
@@ -9,18 +9,27 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import ArrayLike
 
 from evaluation.statistics.bootstrap import Resampling
-from evaluation.statistics.clusters import cluster_ids
+from evaluation.statistics.clusters import cluster_ids, score_column
 from evaluation.statistics.difference import Difference, difference
 from evaluation.statistics.matching import match_items
-from evaluation.statistics.mcnemar import McNemar, mcnemar
-from medsift.arrays import Doubles
 from medsift.errors import UsageError
 
 NonInferiority = Literal["non-inferior", "inferior", "inconclusive"]
 Superiority = Literal["superior", "worse", "inconclusive"]
 RIGHT_OR_WRONG = ("closed", "choice")
+
+
+@dataclass(frozen=True, slots=True)
+class McNemar:
+    """Items compared, right by one model only, and the two-sided p; None without such items."""
+
+    n: int
+    only_first: int
+    only_second: int
+    p: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +69,19 @@ def paired(
     check_margin(margin)
     arms = [[arm] if isinstance(arm, pa.Table) else list(arm) for arm in (first, second)]
     matched = match_items(arms, score)
-    scores = [np.stack([_scores(table, score) for table in arm]) for arm in matched]
+    scores = [np.stack([score_column(table, score) for table in arm]) for arm in matched]
     items = matched[0][0]
-    found = difference(scores[0], scores[1], cluster_ids(items), resampling)
-    return Comparison(
-        difference=found,
-        margin=margin,
-        non_inferiority=non_inferiority(found, margin),
-        superiority=superiority(found),
-        mcnemar=_mcnemar(items, scores[0], scores[1]),
-    )
+    test = None
+    # McNemar's test knows one run of each model, whose answers are right or wrong.
+    if "answer_type" in items.column_names and [len(arm) for arm in scores] == [1, 1]:
+        closed = pc.is_in(items["answer_type"], value_set=pa.array(RIGHT_OR_WRONG)).to_numpy()
+        test = mcnemar(scores[0][0][closed], scores[1][0][closed]) if closed.any() else None
+    apart = difference(scores[0], scores[1], cluster_ids(items), resampling)
+    return Comparison(apart, margin, non_inferiority(apart, margin), superiority(apart), test)
 
 
 def check_margin(margin: float) -> None:
-    """Refuse a margin outside (0, 1). Raises UsageError."""
+    """Raise UsageError for a margin outside (0, 1)."""
     if not 0 < margin < 1:
         raise UsageError(
             f"margin {margin:g} is not allowed; it is a share between 0 and 1: 0.02 for 2 points",
@@ -83,33 +91,49 @@ def check_margin(margin: float) -> None:
         )
 
 
-def non_inferiority(found: Difference, margin: float) -> NonInferiority:
-    """Whether the 95% interval lies above -margin (one-sided 97.5%), below it, or across."""
-    if found.low is None or found.high is None:
+def non_inferiority(apart: Difference, margin: float) -> NonInferiority:
+    """Return whether the 95% interval is above -margin (one-sided 97.5%), below it, or across."""
+    if apart.low is None or apart.high is None:
         return "inconclusive"
-    if found.low > -margin:
+    if apart.low > -margin:
         return "non-inferior"
-    return "inferior" if found.high < -margin else "inconclusive"
+    # An end that is exactly at the margin proves neither.
+    return "inferior" if apart.high < -margin else "inconclusive"
 
 
-def superiority(found: Difference) -> Superiority:
-    """Whether the 95% interval lies above 0, below it, or across."""
-    if found.low is None or found.high is None:
+def superiority(apart: Difference) -> Superiority:
+    """Return whether the 95% interval is above 0, below it, or across."""
+    if apart.low is None or apart.high is None:
         return "inconclusive"
-    if found.low > 0:
+    if apart.low > 0:
         return "superior"
-    return "worse" if found.high < 0 else "inconclusive"
+    return "worse" if apart.high < 0 else "inconclusive"
 
 
-def _scores(table: pa.Table, name: str) -> Doubles:
-    """Scores (n,) of a column, NaN where null."""
-    column = pc.fill_null(table[name].cast(pa.float64()), np.nan)
-    found: Doubles = column.to_numpy()
-    return found
+def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
+    """Test right or wrong (n,), (n,) of two models (McNemar 1947, exact binomial form).
 
+    Items count as independent, which questions about one picture are not: next to a clustered
+    interval it says how few items decide. Raises UsageError for scores other than 0 and 1.
+    """
+    from scipy.special import bdtr  # type: ignore[import-untyped]
 
-def _mcnemar(items: pa.Table, first: Doubles, second: Doubles) -> McNemar | None:
-    if "answer_type" not in items.column_names or len(first) > 1 or len(second) > 1:
-        return None
-    closed = pc.is_in(items["answer_type"], value_set=pa.array(RIGHT_OR_WRONG)).to_numpy()
-    return mcnemar(first[0][closed], second[0][closed]) if closed.any() else None
+    scores = [np.asarray(arm, np.float64) for arm in (first, second)]
+    for arm in scores:
+        partial = arm[~np.isin(arm, (0.0, 1.0))]
+        if len(partial):
+            raise UsageError(
+                f"McNemar's test needs scores of 0 or 1, not {partial[0]:g}; test a column of "
+                "right and wrong answers",
+                code="statistic_input_invalid",
+                value=float(partial[0]),
+            )
+    only_first = int((scores[0] > scores[1]).sum())
+    only_second = int((scores[0] < scores[1]).sum())
+    apart = only_first + only_second
+    # Were the models equally good, each of these items would be a fair coin. Both tails count,
+    # and the middle outcome is in both, hence the bound of 1.
+    tail = bdtr(min(only_first, only_second), apart, 0.5)
+    return McNemar(
+        len(scores[0]), only_first, only_second, min(1.0, 2.0 * float(tail)) if apart else None
+    )

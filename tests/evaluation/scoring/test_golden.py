@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from evaluation.metrics import medevalkit_judged, plain_totals
-from evaluation.scoring import FAULTS, PROTOCOLS, Item
+from evaluation.scoring import FAULTS, PROTOCOLS, AnswerKey
 from evaluation.scoring.predictions import score_predictions
 
 HERE = Path(__file__).resolve()
@@ -33,7 +33,7 @@ KITS = {
 
 
 def item(case):
-    return Item(**{**case["item"], "options": tuple(case["item"].get("options", ()))})
+    return AnswerKey(**{**case["item"], "options": tuple(case["item"].get("options", ()))})
 
 
 def predictions(total):

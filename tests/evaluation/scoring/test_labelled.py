@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from evaluation.scoring import PROTOCOLS, Item
+from evaluation.scoring import PROTOCOLS, AnswerKey
 from evaluation.scoring.choice import LETTERS
 
 FILE = Path(__file__).with_name("labelled_replies.yaml")
@@ -19,7 +19,7 @@ OPEN_GOLDS = ("left lung", "right lung", "none", "左肺")
 
 
 def score(group, gold, reply):
-    item = Item("labelled", group["kind"], gold, tuple(group.get("options", ())))
+    item = AnswerKey("labelled", group["kind"], gold, tuple(group.get("options", ())))
     return PROTOCOLS["strict"].score(item, reply)
 
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.records import ITEMS, PREDICTIONS, SCORES
-from evaluation.scoring import PROTOCOLS, Item
+from evaluation.scoring import PROTOCOLS, AnswerKey
 from evaluation.scoring.predictions import score_predictions
-from medsift.errors import InputError, UsageError
+from tests.expect import raises_code
 
 OPTIONS = ["Pneumonia", "Pleural effusion", "Normal"]
 REPLIES = ("Yes", "no nodule", "B", "Normal", "left lung", "", None, "<think>no", "是的", "a" * 300)
@@ -56,7 +56,7 @@ def test_every_row_gets_its_own_verdict(protocol):
     assert scored.select(PREDICTIONS.names) == table(rows)
     for line, given_row in zip(scored.to_pylist(), rows, strict=True):
         names = ("benchmark", "answer_type", "gold")
-        item = Item(*(given_row[name] for name in names), tuple(given_row["options"] or ()))
+        item = AnswerKey(*(given_row[name] for name in names), tuple(given_row["options"] or ()))
         expected = PROTOCOLS[protocol].score(item, given_row["reply"] or "")
         assert line["protocol"] == protocol
         assert tuple(line[name] for name in SCORES.names[1:]) == expected
@@ -109,25 +109,25 @@ def test_any_of_an_open_items_right_answers_is_right():
 
 
 def test_extra_that_is_no_object_is_refused_with_its_item():
-    with pytest.raises(InputError, match="alternatives"):
+    with raises_code("benchmark_unreadable", column="extra", value='["alternatives"'):
         score_predictions(table([row(1, extra='["alternatives"')]), "strict")
 
 
 def test_a_score_says_which_span_was_read_and_by_which_rule():
     rows = [row(2, reply="I think of A.\n\nAnswer: **B**, since it is fluid")]
     for protocol in ("strict", "medevalkit"):
-        told = json.loads(score_predictions(table(rows), protocol)["explanation"][0].as_py())
-        assert set(told) == {"rule", "where", "span"}
-    told = json.loads(score_predictions(table(rows), "strict")["explanation"][0].as_py())
-    assert told == {"rule": "claim", "where": "marker", "span": "b, since it is fluid"}
+        explanation = json.loads(score_predictions(table(rows), protocol)["explanation"][0].as_py())
+        assert set(explanation) == {"rule", "where", "span"}
+    explanation = json.loads(score_predictions(table(rows), "strict")["explanation"][0].as_py())
+    assert explanation == {"rule": "claim", "where": "marker", "span": "b, since it is fluid"}
 
 
 def test_an_explanation_stays_short_and_keeps_both_ends_of_a_long_span():
     scored = score_predictions(table([row(2, reply="first " + "x" * 5_000 + " last")]), "strict")
-    told = json.loads(scored["explanation"][0].as_py())
-    assert told["span"].startswith("first ")
-    assert told["span"].endswith(" last")
-    assert len(told["span"]) < 300
+    explanation = json.loads(scored["explanation"][0].as_py())
+    assert explanation["span"].startswith("first ")
+    assert explanation["span"].endswith(" last")
+    assert len(explanation["span"]) < 300
 
 
 def test_an_empty_table_has_the_columns():
@@ -153,95 +153,90 @@ def test_variants_and_evaluations_of_one_item_are_no_duplicates():
     assert score_predictions(table(rows), "strict").num_rows == 3
 
 
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        (
-            [row(0), row(0)],
-            r"1 predictions stand there more than once, first e1 vqa_rad i0000 orig",
-        ),
-        ([row(0), row(0, variant=None)], r"1 predictions stand there more than once"),
-        (
-            [row(0, answer_type="Closed")],
-            r"1 predictions have an answer_type other than closed, op",
-        ),
-        ([row(5, answer_type=None)], r"other than closed, open, choice.*first vqa_rad i0005"),
-    ],
-)
-def test_predictions_that_cannot_be_told_apart_or_scored_are_refused(rows, message):
+def scored(rows):
     schema = pa.schema([field.with_nullable(True) for field in PREDICTIONS])
-    with pytest.raises(UsageError, match=message):
-        score_predictions(pa.Table.from_pylist(rows, schema=schema), "strict")
+    return score_predictions(pa.Table.from_pylist(rows, schema=schema), "strict")
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("rows", "values"),
     [
-        ({"gold": None}, "1 predictions have no gold answer"),
-        ({"options": None}, "1 predictions are choices without options"),
-        ({"options": []}, "1 predictions are choices without options"),
-        ({"options": ["a", None]}, "1 predictions have an option that is null"),
-        ({"options": ["a", "b\x1fc"]}, "1 predictions have an option that is null or holds"),
-        ({"options": [str(place) for place in range(27)]}, "have more than 26 options"),
-        ({"gold": "F"}, "vqa_rad i0002: gold answer 'F' is neither a letter of the 3 options"),
+        ([row(0), row(0)], {"twice": 1, "first": "e1 vqa_rad i0000 original"}),
+        ([row(0), row(0, variant=None)], {"twice": 1}),
+        ([row(0, answer_type="Closed")], {"column": "answer_type", "rows": 1}),
+        ([row(5, answer_type=None)], {"column": "answer_type", "first": "vqa_rad i0005"}),
     ],
 )
-def test_an_item_that_nothing_can_be_scored_against_is_refused(change, message):
-    schema = pa.schema([field.with_nullable(True) for field in PREDICTIONS])
-    rows = [row(1), row(2, **change), row(3)]
-    with pytest.raises(InputError, match=re.escape(message)):
-        score_predictions(pa.Table.from_pylist(rows, schema=schema), "strict")
+def test_predictions_that_cannot_be_told_apart_or_scored_are_refused(rows, values):
+    with raises_code("predictions_incomplete", **values):
+        scored(rows)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gold": None},
+        {"options": None},
+        {"options": []},
+        {"options": ["a", None]},
+        {"options": ["a", "b\x1fc"]},
+        {"options": [str(place) for place in range(27)]},
+    ],
+)
+def test_an_item_that_nothing_can_be_scored_against_is_refused(change):
+    [column] = change
+    with raises_code("predictions_incomplete", column=column, rows=1, first="vqa_rad i0002"):
+        scored([row(1), row(2, **change), row(3)])
+
+
+def test_a_gold_answer_that_is_no_option_is_refused_with_its_item():
+    with raises_code("benchmark_unreadable", gold="F", options=OPTIONS, item="vqa_rad i0002"):
+        scored([row(1), row(2, gold="F")])
 
 
 def test_a_protocol_without_rules_for_choices_says_so():
-    with pytest.raises(UsageError, match="1 predictions have an answer_type other than closed, op"):
+    with raises_code("predictions_incomplete", column="answer_type", rows=1):
         score_predictions(table([row(0), row(1), row(2)]), "llava-med")
 
 
 def test_an_unknown_protocol_is_refused_with_the_known_ones():
-    with pytest.raises(UsageError, match="'lenient' is unknown; choose one of medevalkit, llava-m"):
+    with raises_code("protocol_unknown", protocol="lenient", allowed=list(PROTOCOLS)):
         score_predictions(table([row(0)]), "lenient")
 
 
-def test_a_table_without_the_needed_columns_is_refused_with_those_it_has():
-    with pytest.raises(
-        UsageError, match="lack options, gold; they have evaluation_id, training_id"
-    ):
+def test_a_table_without_the_needed_columns_is_refused():
+    with raises_code("predictions_incomplete", missing=["options", "gold"]):
         score_predictions(table([row(0)]).drop_columns(["options", "gold"]), "strict")
 
 
 def test_missing_and_unknown_items_are_refused_with_counts():
-    whole = table(row(place) for place in range(9))
-    some = pa.concat_tables([whole.slice(2), table([row(0, item_id="x"), row(0, item_id="w")])])
-    message = (
-        "2 predictions are about unknown items, first vqa_rad w; "
-        "2 of 9 items have no reply in evaluation e1, first vqa_rad i0000"
-    )
-    with pytest.raises(UsageError, match=re.escape(message)):
-        score_predictions(some, "strict", items_of(whole))
-    assert score_predictions(whole, "strict", items_of(whole)).num_rows == 9
+    full = table(row(place) for place in range(9))
+    some = pa.concat_tables([full.slice(2), table([row(0, item_id="x"), row(0, item_id="w")])])
+    values = {"unknown": 2, "first_unknown": "vqa_rad w", "missing": 2, "first": "vqa_rad i0000"}
+    with raises_code("predictions_incomplete", evaluation="e1", **values):
+        score_predictions(some, "strict", items_of(full))
+    assert score_predictions(full, "strict", items_of(full)).num_rows == 9
 
 
 def test_each_evaluation_must_cover_the_items_by_original_replies():
-    whole = table(row(place) for place in range(3))
-    items = items_of(whole)
+    full = table(row(place) for place in range(3))
+    items = items_of(full)
     partly = table([*(row(place) for place in range(3)), row(0, evaluation_id="e2")])
-    with pytest.raises(UsageError, match="2 of 3 items have no reply in evaluation e2, first vqa"):
+    with raises_code("predictions_incomplete", missing=2, evaluation="e2", first="vqa_rad i0001"):
         score_predictions(partly, "strict", items)
     extra = table([*(row(place) for place in range(3)), row(0, variant="blank")])
     assert score_predictions(extra, "strict", items).num_rows == 4
     perturbed = table([row(0), row(1), row(2, variant="blank")])
-    with pytest.raises(UsageError, match="1 of 3 items have no reply in evaluation e1, first vqa"):
+    with raises_code("predictions_incomplete", missing=1, evaluation="e1", first="vqa_rad i0002"):
         score_predictions(perturbed, "strict", items)
-    with pytest.raises(UsageError, match="3 of 3 items have no reply"):
+    with raises_code("predictions_incomplete", missing=3):
         score_predictions(PREDICTIONS.empty_table(), "strict", items)
 
 
-def test_items_that_stand_twice_are_refused():
-    whole = table([row(0)])
-    twice = pa.concat_tables([items_of(whole)] * 2)
-    with pytest.raises(UsageError, match="1 items stand there more than once, first vqa_rad i0000"):
-        score_predictions(whole, "strict", twice)
+def test_items_that_occur_twice_are_refused():
+    one = table([row(0)])
+    with raises_code("predictions_incomplete", twice=1, first="vqa_rad i0000"):
+        score_predictions(one, "strict", pa.concat_tables([items_of(one)] * 2))
 
 
 def test_scoring_needs_neither_torch_nor_ray():

@@ -6,21 +6,21 @@ import itertools
 
 import pytest
 
-from evaluation.scoring import Item, strict
+from evaluation.scoring import AnswerKey, strict
 from evaluation.scoring.choice import LETTERS, right_options
 from evaluation.scoring.closed import polarity
-from medsift.errors import InputError
+from tests.expect import raises_code
 
 OPTIONS = ("Pneumonia", "Pleural effusion", "A large mass", "Normal")
 
 
 def yes_no(reply):
-    parsed = strict.score(Item("vqa_rad", "closed", "yes"), reply).parsed
+    parsed = strict.score(AnswerKey("vqa_rad", "closed", "yes"), reply).parsed
     return None if parsed is None else parsed == "yes"
 
 
 def choice(reply, options=OPTIONS):
-    return strict.score(Item("pmc_vqa", "choice", "A", options), reply).parsed
+    return strict.score(AnswerKey("pmc_vqa", "choice", "A", options), reply).parsed
 
 
 @pytest.mark.parametrize(
@@ -159,5 +159,5 @@ def test_a_gold_answer_is_a_letter_or_the_text_of_an_option(gold, places):
 
 @pytest.mark.parametrize("gold", ["E", "fracture", "", "AB"])
 def test_a_gold_answer_outside_the_options_is_refused(gold):
-    with pytest.raises(InputError, match="neither a letter of the 4 options nor the text of one"):
+    with raises_code("benchmark_unreadable", gold=gold, options=list(OPTIONS)):
         right_options(gold, OPTIONS)

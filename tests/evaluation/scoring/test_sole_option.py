@@ -6,22 +6,22 @@ import itertools
 
 import pytest
 
-from evaluation.scoring import PROTOCOLS, Item
+from evaluation.scoring import PROTOCOLS, AnswerKey
 
 CHEST = ("Pneumonia", "Pleural effusion", "Pneumothorax", "Normal")
 TREND = ("↑", "↓", "→")
 
 
 def choose(reply, options=CHEST):
-    return PROTOCOLS["strict"].score(Item("b", "choice", "A", options), reply).parsed
+    return PROTOCOLS["strict"].score(AnswerKey("b", "choice", "A", options), reply).parsed
 
 
 def close(reply):
-    return PROTOCOLS["strict"].score(Item("b", "closed", "yes"), reply).parsed
+    return PROTOCOLS["strict"].score(AnswerKey("b", "closed", "yes"), reply).parsed
 
 
 def open_(reply):
-    return PROTOCOLS["strict"].score(Item("b", "open", "left lung"), reply).parsed
+    return PROTOCOLS["strict"].score(AnswerKey("b", "open", "left lung"), reply).parsed
 
 
 @pytest.mark.parametrize(("right", "wrong"), list(itertools.permutations("ABC", 2)))

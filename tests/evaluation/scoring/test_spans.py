@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evaluation.scoring import PROTOCOLS, Item
+from evaluation.scoring import PROTOCOLS, AnswerKey
 from evaluation.scoring.reasoning import without_reasoning
 from evaluation.scoring.spans import answer_span
 
@@ -134,9 +134,9 @@ NOISES = (
 def test_a_long_reply_and_one_twice_as_long_are_scored(protocol, length):
     options = ("Left", "Right")
     items = (
-        Item("vqa_rad", "closed", "yes"),
-        Item("slake", "open", "left"),
-        Item("pmc_vqa", "choice", "A", options),
+        AnswerKey("vqa_rad", "closed", "yes"),
+        AnswerKey("slake", "open", "left"),
+        AnswerKey("pmc_vqa", "choice", "A", options),
     )
     for noise in NOISES:
         for item in items:
@@ -149,6 +149,6 @@ def test_a_long_reply_and_one_twice_as_long_are_scored(protocol, length):
 
 
 def test_a_stated_answer_is_found_at_the_end_of_a_long_reply():
-    item = Item("vqa_rad", "closed", "yes")
+    item = AnswerKey("vqa_rad", "closed", "yes")
     reply = "no mass and no nodule. " * 5_000 + "The answer is yes."
     assert PROTOCOLS["strict"].score(item, reply).score == 1

@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 import pytest
 
 from evaluation.statistics import METRICS, breakdown, cluster_ids, interval
-from medsift.errors import UsageError
 from medsift.manifest.schema import BY_NAME
+from tests.expect import raises_code
 
 FACETS = ("modality", "task_type", "answer_type")
 SCORES = {"accuracy": "score", "f1": "f1"}
@@ -133,21 +133,27 @@ def test_no_predictions_make_no_lines(predictions):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "code", "values"),
     [
-        (lambda t: t.drop(["score"]), "predictions lack score; they have evaluation_id"),
-        (lambda t: t.drop(["modality"]), "predictions lack modality"),
+        (lambda t: t.drop(["score"]), "predictions_incomplete", {"missing": ["score"]}),
+        (lambda t: t.drop(["modality"]), "predictions_incomplete", {"missing": ["modality"]}),
         (
             lambda t: t.set_column(9, "score", pa.array([7.0] * t.num_rows)),
-            "score holds 7; scores lie in [0, 1]",
+            "statistic_input_invalid",
+            {"name": "score", "value": 7.0},
         ),
         (
             lambda t: t.set_column(8, "parse_status", pa.nulls(t.num_rows, pa.string())),
-            "20 of 20 predictions have no parse_status; score them first",
+            "predictions_incomplete",
+            {"unscored": 20},
         ),
     ],
 )
-def test_bad_input_is_refused_by_value(predictions, change, words):
-    with pytest.raises(UsageError) as caught:
+def test_bad_input_is_refused_by_value(predictions, change, code, values):
+    with raises_code(code, **values):
         breakdown(change(predictions(20)), FACETS)
-    assert words in str(caught.value)
+
+
+def test_a_metric_of_the_name_that_is_always_reported_is_refused(predictions):
+    with raises_code("metric_unknown", metric="unparsed"):
+        breakdown(predictions(20), FACETS, {"unparsed": "score"})

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.statistics import calibration, interval, option_confidence
-from medsift.errors import UsageError
+from tests.expect import raises_code
 
 
 def simulated(n, seed=0, overconfident=0.0):
@@ -24,10 +24,10 @@ def brute_force(confidence, right, bins):
     for number in range(bins):
         low, high = number / bins, (number + 1) / bins
         last = number == bins - 1
-        here = [i for i, c in enumerate(confidence) if low <= c < high or (last and c == 1.0)]
-        if here:
-            gap = np.mean([right[i] for i in here]) - np.mean([confidence[i] for i in here])
-            error += len(here) / len(confidence) * abs(gap)
+        own = [i for i, c in enumerate(confidence) if low <= c < high or (last and c == 1.0)]
+        if own:
+            gap = np.mean([right[i] for i in own]) - np.mean([confidence[i] for i in own])
+            error += len(own) / len(confidence) * abs(gap)
     return error
 
 
@@ -37,15 +37,15 @@ def test_equal_width_is_the_definition():
     confidence = (np.floor(confidence * 1000) + 0.5) / 1000
     found = calibration(confidence, right, ids, "equal_width", bins=10)
     assert found.error == pytest.approx(brute_force(confidence, right, 10), rel=1e-9)
-    assert [line.low for line in found.bins] == pytest.approx(np.arange(10) / 10)
+    assert [row.low for row in found.bins] == pytest.approx(np.arange(10) / 10)
 
 
 def test_equal_mass_bins_hold_as_many_items_each():
     confidence, right, ids = simulated(503)
     found = calibration(confidence, right, ids, bins=10)
-    assert sum(line.accuracy.n for line in found.bins) == 503
-    assert {line.accuracy.n for line in found.bins} == {50, 51}
-    ends = [end for line in found.bins for end in (line.low, line.high)]
+    assert sum(row.accuracy.n for row in found.bins) == 503
+    assert {row.accuracy.n for row in found.bins} == {50, 51}
+    ends = [end for row in found.bins for end in (row.low, row.high)]
     assert ends == sorted(ends)
 
 
@@ -71,21 +71,19 @@ def test_equal_confidences_share_a_bin_whatever_the_order():
     found = calibration(confidence, right, ids)
     again = calibration(confidence[order], right[order], ids[order])
     assert again.error == pytest.approx(found.error)
-    assert [line.accuracy for line in again.bins] == [line.accuracy for line in found.bins]
+    assert [row.accuracy for row in again.bins] == [row.accuracy for row in found.bins]
     for value in np.unique(confidence):
-        holding = [
-            line for line in found.bins if line.accuracy.n and line.low <= value <= line.high
-        ]
+        holding = [row for row in found.bins if row.accuracy.n and row.low <= value <= row.high]
         assert len(holding) == 1
 
 
 def test_every_bin_has_the_clustered_interval_of_its_items():
     confidence, right, _ = simulated(900)
     ids = np.random.default_rng(2).integers(0, 200, 900)
-    line = calibration(confidence, right, ids, "equal_width", bins=4).bins[2]
-    here = (confidence >= 0.5) & (confidence < 0.75)
-    assert line.accuracy == interval(right[here], ids[here])
-    assert line.confidence == pytest.approx(confidence[here].mean())
+    row = calibration(confidence, right, ids, "equal_width", bins=4).bins[2]
+    own = (confidence >= 0.5) & (confidence < 0.75)
+    assert row.accuracy == interval(right[own], ids[own])
+    assert row.confidence == pytest.approx(confidence[own].mean())
 
 
 def test_empty_bins_are_null():
@@ -136,37 +134,31 @@ def test_confidence_does_not_depend_on_absent_options(rows):
 
 
 @pytest.mark.parametrize(
-    ("probabilities", "gold", "words"),
+    ("probabilities", "gold", "values"),
     [
-        (
-            [[0.5, 0.5], [0.5, 0.4]],
-            [0, 0],
-            "1 items have probabilities that are negative or do not",
-        ),
-        ([[1.5, -0.5]], [0], "first item 0"),
-        ([[0.5, 0.5, np.nan]], [2], "a gold option that has no probability"),
-        ([[0.5, 0.5]], [-1], "a gold option that has no probability"),
-        ([0.5, 0.5], [0, 0], "probabilities have shape (2,)"),
-        ([[np.nan, np.nan]], [0], "do not sum to 1"),
+        ([[0.5, 0.5], [0.5, 0.4]], [0, 0], {"items": 1, "first": 1}),
+        ([[1.5, -0.5]], [0], {"items": 1, "first": 0}),
+        ([[0.5, 0.5, np.nan]], [2], {"items": 1, "first": 0}),
+        ([[0.5, 0.5]], [-1], {"items": 1, "first": 0}),
+        ([0.5, 0.5], [0, 0], {"shape": (2,)}),
+        ([[np.nan, np.nan]], [0], {"items": 1, "first": 0}),
     ],
 )
-def test_bad_probabilities_are_refused(probabilities, gold, words):
-    with pytest.raises(UsageError) as caught:
+def test_bad_probabilities_are_refused(probabilities, gold, values):
+    with raises_code("statistic_input_invalid", **values):
         option_confidence(probabilities, gold)
-    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "values"),
     [
-        ({"confidence": [0.5, 1.5]}, "confidence holds 1.5"),
-        ({"correct": [1.0, np.nan]}, "1 values of correct are missing"),
-        ({"binning": "deciles"}, "binning 'deciles' is unknown; allowed: equal_mass, equal_width"),
-        ({"bins": 0}, "bins 0 is not allowed"),
+        ({"confidence": [0.5, 1.5]}, {"name": "confidence", "value": 1.5}),
+        ({"correct": [1.0, np.nan]}, {"name": "correct", "missing": 1}),
+        ({"binning": "deciles"}, {"name": "binning", "value": "deciles"}),
+        ({"bins": 0}, {"name": "bins", "value": 0}),
     ],
 )
-def test_bad_input_is_refused_by_value(change, words):
-    given_ = {"confidence": [0.5, 0.9], "correct": [1.0, 0.0], "clusters": [1, 2], **change}
-    with pytest.raises(UsageError) as caught:
-        calibration(**given_)
-    assert words in str(caught.value)
+def test_bad_input_is_refused_by_value(change, values):
+    arguments = {"confidence": [0.5, 0.9], "correct": [1.0, 0.0], "clusters": [1, 2], **change}
+    with raises_code("statistic_input_invalid", **values):
+        calibration(**arguments)

@@ -11,12 +11,11 @@ import pytest
 
 from evaluation.statistics import Resampling
 from evaluation.statistics.bootstrap import resampled_variance
-from evaluation.statistics.cluster_variance import fit_clusters
+from evaluation.statistics.cluster_variance import fit_clusters, steadied_variance
 from evaluation.statistics.clusters import ClusterSums
 from evaluation.statistics.interval import ends
 from evaluation.statistics.score_interval import FEW_CLUSTERS, t_quantile
 from evaluation.statistics.seeds import cluster_part
-from evaluation.statistics.unequal_clusters import steadied_variance
 
 SETS = {20: 4000, 63: 4000, 64: 4000, 78: 4000, 80: 4000, 203: 2000}
 ICCS = (0.0, 0.2, 0.6)

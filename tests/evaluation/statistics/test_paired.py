@@ -14,7 +14,6 @@ from scipy.stats import binomtest
 
 from evaluation.statistics import difference, mcnemar, non_inferiority, paired, superiority
 from evaluation.statistics.difference import Difference
-from medsift.errors import UsageError
 from tests.expect import raises_code
 
 
@@ -116,34 +115,42 @@ def test_items_of_two_benchmarks_or_variants_may_share_an_id(predictions):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "values"),
     [
-        (lambda t: t.slice(2), "second model lacks 2 of 60 items, first vqa q00000"),
-        (
-            lambda t: pa.concat_tables([t, t.slice(7, 1)]),
-            "1 times more than once to an item, first to vqa q00007",
-        ),
+        (lambda t: t.slice(2), {"missing": 2, "unknown": 0, "first": "vqa q00000"}),
+        (lambda t: pa.concat_tables([t, t.slice(7, 1)]), {"twice": 1, "first": "vqa q00007"}),
         (
             lambda t: t.set_column(3, "item_id", pa.array([*t["item_id"].to_pylist()[:-1], "new"])),
-            "lacks 1 of 60 items, first vqa q00059 and has 1 unknown items, first vqa new",
+            {"missing": 1, "unknown": 1, "first": "vqa q00059"},
         ),
         (
             lambda t: t.set_column(2, "variant", pa.array(["blur"] * 60)),
-            "has 60 unknown items, first vqa q00000 (blur)",
+            {"missing": 60, "unknown": 60, "first": "vqa q00000"},
         ),
+        (lambda t: t.slice(0, 0), {"missing": 60, "unknown": 0}),
         (
             lambda t: t.set_column(4, "image_id", pa.array([*t["image_id"].to_pylist()[:-1], "x"])),
-            "1 items of the second model show another picture, first q00059",
+            {"changed": 1, "first": "q00059"},
         ),
-        (lambda t: t.drop(["score"]), "second model's predictions lack score"),
-        (lambda t: t.slice(0, 0), "lacks 60 of 60 items"),
+        (lambda t: t.drop(["score"]), {"missing": ["score"]}),
+        (
+            lambda t: t.set_column(3, "item_id", pa.array([None, *t["item_id"].to_pylist()[1:]])),
+            {"unnamed": 1},
+        ),
     ],
 )
-def test_items_that_do_not_match_are_refused_by_count_and_id(predictions, change, words):
+def test_items_that_do_not_match_are_refused_by_count_and_id(predictions, change, values):
     table = predictions(60)
-    with pytest.raises(UsageError) as caught:
+    with raises_code("models_not_comparable", **values) as caught:
         paired(table, change(table), margin=0.02)
-    assert words in str(caught.value)
+    assert caught.value.values.get("model") == (None if "unnamed" in values else "second")
+
+
+def test_an_unknown_item_is_named_with_its_variant(predictions):
+    table = predictions(60)
+    more = pa.concat_tables([table, predictions(1, variant="blur")])
+    with raises_code("models_not_comparable", unknown=1, first="vqa q00000 (blur)"):
+        paired(table, more, margin=0.02)
 
 
 @pytest.mark.parametrize("margin", [0, -0.02, 1, 2, float("nan")])

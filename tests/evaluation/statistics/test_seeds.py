@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evaluation.statistics import Resampling, difference, interval, seeded_interval
-from medsift.errors import UsageError
+from tests.expect import raises_code
 
 QUICK = Resampling(draws=499)
 
@@ -78,23 +78,23 @@ def test_it_covers_the_mean_over_all_seeds_and_all_items(spread, ease):
     rng = np.random.default_rng(7)
     logits = ease + rng.normal(0, np.sqrt(0.8**2 + 1 + 0.5**2 + spread**2), 400_000)
     truth = (1 / (1 + np.exp(-logits))).mean()
-    held = 0
+    covered = 0
     for _ in range(300):
         runs, ids = trained(rng, 3, spread=spread, ease=ease)
         found = seeded_interval(runs, ids, QUICK)
-        held += found.low <= truth <= found.high
+        covered += found.low <= truth <= found.high
     # Two standard errors of 300 sets are 2.5 points.
-    assert 0.92 <= held / 300 <= 0.99
+    assert 0.92 <= covered / 300 <= 0.99
 
 
 @pytest.mark.parametrize(
-    ("runs", "words"),
+    ("runs", "values"),
     [
-        ([[1.0, 0.0], [1.0, np.nan]], "a run lacks scores"),
-        ([[1.0, 0.0, 1.0]], "has shape"),
-        ([[2.0, 0.0]], "holds 2"),
+        ([[1.0, 0.0], [1.0, np.nan]], {"missing": 1}),
+        ([[1.0, 0.0, 1.0]], {"shape": (3,)}),
+        ([[2.0, 0.0]], {"value": 2.0}),
     ],
 )
-def test_bad_input_is_refused(runs, words):
-    with pytest.raises(UsageError, match=words):
+def test_bad_input_is_refused(runs, values):
+    with raises_code("statistic_input_invalid", **values):
         seeded_interval(runs, ["a", "b"])

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.statistics.cluster_variance import fit_clusters
+from evaluation.statistics.cluster_variance import fit_clusters, steadied_variance
 from evaluation.statistics.clusters import ClusterSums
 from evaluation.statistics.score_interval import FEW_CLUSTERS, too_few
-from evaluation.statistics.unequal_clusters import steadied_variance
 
 
 def fitted(sizes, seed=0, icc=0.4):
