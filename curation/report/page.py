@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from curation.compare import Comparison
-from curation.compare.table import FACTS
+from curation.compare.table import PROFILE_LABELS
 from curation.compare.table import number as plain_number
 from curation.report.data import Facts, Histogram, choose_run, read_facts
 from curation.report.figures import ALL, QUALITY_TITLES, draw
@@ -141,5 +141,7 @@ def profile_facts(comparison: Comparison | None) -> list[tuple[str, str]]:
     """Keys and words of what at least one of the compared selections has a value of."""
     lines = comparison.profiles if comparison else []
     return [
-        (key, words) for key, words in FACTS.items() if any(one[key] is not None for one in lines)
+        (key, words)
+        for key, words in PROFILE_LABELS.items()
+        if any(one[key] is not None for one in lines)
     ]

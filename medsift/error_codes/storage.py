@@ -16,8 +16,8 @@ CODES: Final[dict[str, ErrorCode]] = {
         "Make it readable, delete the part that the message names, or choose another cache.",
     ),
     "path_not_local": ErrorCode(
-        "A place that is written to is a URL.",
-        "Name a folder on a disk that every node shares.",
+        "A path that must be a local folder is a URL.",
+        "Name a local folder: to write, one that every node shares; to open a run, a copy of it.",
     ),
     "location_unsupported": ErrorCode(
         "A URL is of a kind that is not read.",
