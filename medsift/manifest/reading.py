@@ -119,6 +119,7 @@ def attach(con: DuckDBPyConnection, path: Path, name: str) -> None:
         raise ManifestError(
             f"there is no manifest at {path}; name the file or its run directory",
             code="manifest_missing",
+            path=str(path),
         )
     try:
         con.execute(f"ATTACH {quoted(str(path))} AS {name} (READ_ONLY)")
