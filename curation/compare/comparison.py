@@ -138,7 +138,7 @@ def _run_with(
     con: DuckDBPyConnection, manifest: Path, names: Sequence[str], run_id: str | None
 ) -> str:
     runs = ask(con, "SELECT run_id FROM runs ORDER BY created_at DESC, run_id DESC")
-    selections = {
+    selections: dict[str, list[str]] = {
         line["run_id"]: selection_names(con, line["run_id"])
         for line in runs
         if run_id in (None, line["run_id"])

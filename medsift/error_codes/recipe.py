@@ -40,7 +40,11 @@ CODES: Final[dict[str, ErrorCode]] = {
         "Name a run directory that `medsift curate` finished, or its file manifest.duckdb.",
     ),
     "manifest_damaged": ErrorCode(
-        "The manifest is not as MedSift writes it, so the command cannot rely on it.",
+        "The manifest is no database, was cut short, or fails its checksums.",
+        "Remove it and run the same `medsift curate`, which writes it again from finished stages.",
+    ),
+    "manifest_invalid": ErrorCode(
+        "The file is a database, but not a manifest as MedSift writes it.",
         "Curate again into a new run directory; --debug shows where the command failed.",
     ),
     "stage_missing": ErrorCode(
