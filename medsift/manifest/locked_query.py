@@ -105,6 +105,7 @@ def _within(con: DuckDBPyConnection, work: Callable[[], pa.Table], seconds: floa
             f"the statement ran for {seconds:g} s and was stopped; ask for less, or allow more "
             "time (--seconds)",
             code="query_too_slow",
+            seconds=seconds,
         )
     result = outcome[0]
     if isinstance(result, BaseException):
@@ -118,7 +119,9 @@ def _refuse(con: DuckDBPyConnection, sql: str) -> None:
         sql.encode()
     except UnicodeEncodeError as error:
         raise ManifestError(
-            f"the statement is not UTF-8 at character {error.start}", code="query_invalid"
+            f"the statement is not UTF-8 at character {error.start}",
+            code="query_invalid",
+            character=error.start,
         ) from error
     try:
         statements = con.extract_statements(sql)
