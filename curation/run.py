@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from curation.run_selection import RunSelection
 from curation.table_html import html_table
 from medsift.errors import ManifestError, UsageError
+from medsift.storage.locations import without_secrets
 from medsift.vocabulary import MANIFEST_NAME
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _ROWS = (
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of one row, with the row that it duplicates where there is one."""
+    """What happened to one row, with the row that it duplicates where there is one."""
 
     row_id: str
     sample_id: str | None
@@ -50,13 +51,21 @@ class Fate:
 
 
 def open_run(path: str | Path, run_id: str | None = None) -> Run:
-    """Open a run directory, or a manifest file; the newest run unless `run_id` names one.
+    """Open a local run directory, or a manifest file; the newest run unless `run_id` names one.
 
     Raises:
+        UsageError: the path is a URL.
         ManifestError: there is no manifest or no such run.
     """
     from medsift.manifest import read
 
+    if "://" in str(path):
+        raise UsageError(
+            f"a run is opened from a local folder, not from the URL {without_secrets(str(path))}; "
+            "copy the run directory to this machine, or mount it, and name that folder",
+            code="path_not_local",
+            path=without_secrets(str(path)),
+        )
     path = Path(path).absolute()
     manifest = path / MANIFEST_NAME if path.is_dir() else path
     runs = read(manifest, "SELECT run_id FROM runs ORDER BY created_at DESC, run_id")
@@ -67,13 +76,14 @@ def open_run(path: str | Path, run_id: str | None = None) -> Run:
             f"{manifest} has no run {run_id!r}; it has {', '.join(known) or 'none'}",
             code="run_unknown",
             run_id=run_id,
+            known=known,
         )
     return Run(manifest, wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a manifest. Nothing is read before it is asked for."""
+    """One run of a manifest. Nothing is read until it is used."""
 
     manifest: Path
     run_id: str
@@ -100,7 +110,7 @@ class Run:
 
     @property
     def funnel(self) -> pa.Table:
-        """One line a stage: rows in, kept, dropped, failed, seconds."""
+        """Rows in, kept, dropped and failed, and seconds: one line for each stage."""
         columns = "stage, rows_in, kept, dropped, failed, seconds"
         return self._read(f"SELECT {columns} FROM funnel WHERE run_id = $run", {})
 
@@ -159,8 +169,8 @@ class Run:
         """
         from medsift.manifest import resolve_selection
 
-        _, found = resolve_selection(self.manifest, name, self.run_id)
-        return RunSelection(self.manifest, self.run_id, found)
+        _, selection = resolve_selection(self.manifest, name, self.run_id)
+        return RunSelection(self.manifest, self.run_id, selection)
 
     def select(
         self,
@@ -180,7 +190,7 @@ class Run:
             budget: Samples (500), a share (0.1, "10%"), tokens ("100000tokens"), or "auto:0.9":
                 just enough to cover that share of the pool.
             method: One of the methods of docs/selection.md.
-            quality: The scorer to go by; the combined score when not given.
+            quality: The scorer that says how good a sample is; the combined score when not given.
             seed: The run's when not given.
             replace: Replace a selection of this name.
             settings: Further settings of the method.
@@ -220,24 +230,21 @@ class Run:
         """Return the rows whose fate differs between this run and another, with both fates."""
         import pyarrow as pa
 
-        columns = "row_id, action, stage, reason, witness"
-        sql = f"SELECT {columns} FROM why WHERE run_id = $run"
-        names = columns.split(", ")[1:]
-        here, there = (
-            {line["row_id"]: line for line in run._read(sql, {}).to_pylist()}
+        names = ("action", "stage", "reason", "witness")
+        sql = f"SELECT row_id, {', '.join(names)} FROM why WHERE run_id = $run"
+        own, others = (
+            {fate["row_id"]: fate for fate in run._read(sql, {}).to_pylist()}
             for run in (self, other)
         )
-        lines = [
+        changes = [
             {"row_id": row}
-            | {name: here.get(row, {}).get(name) for name in names}
-            | {f"other_{name}": there.get(row, {}).get(name) for name in names}
-            for row in sorted(here.keys() | there.keys())
-            if {k: v for k, v in here.get(row, {}).items()} != there.get(row, {})
+            | {name: own.get(row, {}).get(name) for name in names}
+            | {f"other_{name}": others.get(row, {}).get(name) for name in names}
+            for row in sorted(own.keys() | others.keys())
+            if own.get(row) != others.get(row)
         ]
-        fields = ["row_id", *names, *(f"other_{name}" for name in names)]
-        return pa.Table.from_pylist(
-            lines, schema=pa.schema([(name, pa.string()) for name in fields])
-        )
+        columns = ("row_id", *names, *(f"other_{name}" for name in names))
+        return pa.Table.from_pylist(changes, pa.schema([(name, pa.string()) for name in columns]))
 
     def _rows(self, action: str) -> pa.Table:
         return self._read(_ROWS, {"action": action})
@@ -248,10 +255,10 @@ class Run:
         return read(self.manifest, sql, {"run": self.run_id, **values})
 
     def __repr__(self) -> str:
-        lines = self.funnel.to_pylist()
-        failed = sum(line["failed"] for line in lines)
-        dropped = sum(line["dropped"] for line in lines)
-        rows = lines[0]["rows_in"] if lines else 0
+        stages = self.funnel.to_pylist()
+        failed = sum(stage["failed"] for stage in stages)
+        dropped = sum(stage["dropped"] for stage in stages)
+        rows = stages[0]["rows_in"] if stages else 0
         return (
             f"Run {self.run_id} in {self.manifest.parent}: {rows:,} rows in, "
             f"{rows - dropped - failed:,} kept, {dropped:,} dropped, {failed:,} failed; "

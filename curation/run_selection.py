@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from curation.compare import PrintedComparison
+    from curation.compare import Comparison
     from curation.exports.write_export import ExportResult
 
 
 @dataclass(frozen=True, slots=True)
 class RunSelection:
-    """An ordered, weighted subset of a run's pool. Nothing is read before it is asked for."""
+    """An ordered, weighted subset of a run's pool. Nothing is read until it is used."""
 
     manifest: Path
     run_id: str
@@ -53,12 +53,12 @@ class RunSelection:
         sql = (
             "SELECT coverage FROM selection_settings WHERE run_id = $run AND selection = $selection"
         )
-        found = read(self.manifest, sql, {"run": self.run_id, "selection": self.name})
-        return found["coverage"][0].as_py() if found.num_rows else None
+        settings = read(self.manifest, sql, {"run": self.run_id, "selection": self.name})
+        return settings["coverage"][0].as_py() if settings.num_rows else None
 
     @property
     def strata(self) -> pa.Table:
-        """One line a stratum of the pool: candidates, selected samples, weight, share."""
+        """Candidates, selected samples, weight and share: one line for each stratum of the pool."""
         from medsift.manifest import read
 
         sql = (
@@ -67,20 +67,19 @@ class RunSelection:
         )
         return read(self.manifest, sql, {"run": self.run_id, "selection": self.name})
 
-    def compare(self, other: RunSelection | str) -> PrintedComparison:
+    def compare(self, other: RunSelection | str) -> Comparison:
         """Compare with another selection of the same run; print the result to read it.
 
         Raises:
             ManifestError: the run has no such selection.
         """
-        from curation.compare import PrintedComparison, compare_selections
+        from curation.compare import compare_selections
 
         name = other if isinstance(other, str) else other.name
-        found = compare_selections(self.manifest, (self.name, name), self.run_id)
-        return PrintedComparison(**{part.name: getattr(found, part.name) for part in fields(found)})
+        return compare_selections(self.manifest, (self.name, name), self.run_id)
 
     def export(self, format: str, output: str | Path) -> ExportResult:
-        """Write the selection for a trainer: `messages`, `sharegpt`, `llava`, `hf`, ….
+        """Write the selection for a trainer, in one of `curation.exports.FORMATS`.
 
         Raises:
             UsageError: an unknown format, or an output that is in the way.
@@ -92,7 +91,7 @@ class RunSelection:
     def to_dataset(self) -> Any:
         """Return a `datasets.Dataset` of chat messages and pictures, as the export `hf` writes it.
 
-        It is held in memory; `export("hf", folder)` writes one of any size.
+        It is kept in memory; `export("hf", folder)` writes one of any size.
         """
         from datasets import Dataset
 

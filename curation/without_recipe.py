@@ -6,143 +6,26 @@ that stay are those that `medsift curate` would keep of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
-from curation.table_html import html_table
+from curation.row_fates import RowFates, SelectedRows, read_fates, relations, row_number
 from curation.table_rows import TableRows
 from medsift.errors import UsageError
-from medsift.records import DROPPED, FAILED, STRATUM_TAGS, TAGS
+from medsift.records import STRATUM_TAGS, TAGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    import pyarrow as pa
-
-    from curation.recipe import Recipe
     from curation.stages.stage import StagesDone
 
 SOURCE: Final = "table"
 SELECTION: Final = "selected"
-KEPT: Final = "kept"
 RESERVED: Final = frozenset({"name", "runs", "cache", "sources", "encoder", "selections"})
 """Keys of a recipe that the arguments of `deduplicate` and `select` set."""
-
-
-@dataclass(frozen=True, slots=True)
-class RowFates:
-    """What became of each row of a table; rows are numbered from 0, as the table has them.
-
-    `kept`, `dropped` and `failed` are of the kind of table that was given. Dropped rows have the
-    columns `reason`, `witness` (the number of the kept row that they repeat), `value` and
-    `threshold`; failed rows have `reason` and `detail`.
-    """
-
-    rows: TableRows = field(repr=False)
-    fates: tuple[Mapping[str, Any], ...] = field(repr=False)
-    groups: pa.Table = field(repr=False)
-    """One line a member of a group of duplicates: kind, group, row, kept (its number)."""
-    conflicts: pa.Table = field(repr=False)
-    """Rows that contradict each other: same pictures and question, answers not both right."""
-
-    @property
-    def kept(self) -> Any:
-        """The rows that stay."""
-        return self.rows.take(self._places(KEPT))
-
-    @property
-    def dropped(self) -> Any:
-        """The rows that repeat a kept one, or have nothing to learn from, with the reason."""
-        return self._with(DROPPED, "reason", "witness", "value", "threshold")
-
-    @property
-    def failed(self) -> Any:
-        """The rows that are no samples, such as those without an answer, with the reason."""
-        return self._with(FAILED, "reason", "detail")
-
-    def why(self, row: int) -> str:
-        """Return the fate of a row by its number, in words.
-
-        Raises:
-            UsageError: the table has no such row.
-        """
-        if not 0 <= row < len(self.fates):
-            raise UsageError(
-                f"the table has no row {row}; it has rows 0 to {len(self.fates) - 1}",
-                code="row_unknown",
-                row=row,
-            )
-        fate = self.fates[row]
-        if fate["action"] == KEPT:
-            return f"row {row} was kept"
-        action = "failed" if fate["action"] == FAILED else f"was {fate['action']}"
-        witness, value, threshold = fate["witness"], fate["value"], fate["threshold"]
-        words = f"row {row} {action} in {fate['stage']}: {fate['reason']}"
-        if witness is not None:
-            words += f" of row {witness}"
-        if value is not None:
-            words += f" ({'value' if witness is None else 'similarity'} {value:.4g}"
-            if threshold is not None:
-                words += f" {'≥' if value >= threshold else '<'} {threshold:.4g}"
-            words += ")"
-        return f"{words}: {fate['detail']}" if fate["detail"] else words
-
-    def _places(self, action: str) -> list[int]:
-        return [place for place, fate in enumerate(self.fates) if fate["action"] == action]
-
-    def _with(self, action: str, *names: str) -> Any:
-        places = self._places(action)
-        return self.rows.take(
-            places, {name: [self.fates[place][name] for place in places] for name in names}
-        )
-
-    def __len__(self) -> int:
-        """Count the rows of the table."""
-        return len(self.fates)
-
-    def __repr__(self) -> str:
-        counts = {action: len(self._places(action)) for action in (KEPT, DROPPED, FAILED)}
-        return f"{len(self):,} rows: " + ", ".join(f"{n:,} {name}" for name, n in counts.items())
-
-    def _repr_html_(self) -> str:
-        return html_table(self._ledger(), repr(self))
-
-    def _ledger(self) -> pa.Table:
-        import pyarrow as pa
-
-        lines = [
-            {"row": place, **fate}
-            for place, fate in enumerate(self.fates)
-            if fate["action"] != KEPT
-        ]
-        names = ["row", "action", "stage", "reason", "witness", "value", "threshold", "detail"]
-        return pa.table({name: [line.get(name) for line in lines] for name in names})
-
-
-@dataclass(frozen=True, slots=True)
-class SelectedRows(RowFates):
-    """The rows of a table that a budget selects, in rank order, and the fate of every row."""
-
-    order: tuple[int, ...] = ()
-    """Numbers of the selected rows, the first selected first."""
-    weights: tuple[float, ...] = ()
-    """Weight of each selected row: what it represents."""
-    coverage: float | None = None
-    """Share of the pool's neighbour graph that the selected rows cover."""
-
-    @property
-    def selected(self) -> Any:
-        """The selected rows in rank order, with their `weight`."""
-        return self.rows.take(self.order, {"weight": self.weights})
-
-    def __repr__(self) -> str:
-        covers = "" if self.coverage is None else f", covering {self.coverage:.3f} of the kept"
-        # super() without arguments does not work in a dataclass with slots.
-        return f"{RowFates.__repr__(self)}; {len(self.order):,} selected{covers}"
 
 
 def deduplicate(
@@ -176,13 +59,15 @@ def deduplicate(
         UsageError: no table, no such column or tag, a column of mixed values, or neither question
             and answer nor messages.
         RecipeError: settings that are not valid.
-        InputError, ModelError, StorageError: as a run meets them.
+        InputError, ModelError, StorageError: as for `ms.curate`.
     """
     columns = {"question": question, "answer": answer, "messages": messages, "images": image}
     rows = TableRows(table)
-    with _staged(rows, columns, tags or {}, image_root, encoder, settings, cache, ()) as run:
-        # A source without a record is refused; a table without a row has no duplicates.
-        return RowFates(rows, *(_fates(run("dedup"), len(rows)) if len(rows) else _no_fates()))
+    with _staged(rows, columns, tags or {}, image_root, encoder, settings, cache) as run_until:
+        if not len(rows):
+            # The stages would refuse a source without a record.
+            return RowFates(rows, (), *relations([], []))
+        return RowFates(rows, *read_fates(run_until("dedup"), len(rows)))
 
 
 def select(
@@ -206,7 +91,7 @@ def select(
         table: As for `deduplicate`.
         budget: Rows (500), a share of the kept rows (0.1, "10%"), tokens ("100000tokens"), or
             "auto:0.9": just enough to cover that share of the pool.
-        question: As for `deduplicate`, and so on to `tags`.
+        question: As for `deduplicate`; so are all arguments up to `tags`.
         answer: Column of the answer.
         messages: Column of chat messages.
         image: Column of pictures.
@@ -225,25 +110,28 @@ def select(
     columns = {"question": question, "answer": answer, "messages": messages, "images": image}
     rows = TableRows(table)
     kind = {"kind": method} if isinstance(method, str) else dict(method)
-    wanted = {"name": SELECTION, "budget": budget, "method": kind}
-    with _staged(rows, columns, tags or {}, image_root, encoder, settings, cache, (wanted,)) as run:
+    selection = {"name": SELECTION, "budget": budget, "method": kind}
+    with _staged(
+        rows, columns, tags or {}, image_root, encoder, settings, cache, selection
+    ) as run_until:
         if not len(rows):
             raise UsageError(
                 f"the table has no rows to fill a budget of {budget}; give one with rows",
                 code="table_empty",
+                budget=budget,
             )
-        done = run(None)
-        picked = done.upstream.select.selections.read()
-        lines = [line for line in picked.to_pylist() if line["selection"] == SELECTION]
-        lines.sort(key=lambda line: line["rank"])
-        made = done.upstream.select.selection_settings.read().to_pylist()
-        [coverage] = [line["coverage"] for line in made if line["selection"] == SELECTION]
+        done = run_until(None)
+        selected, selections = (
+            [line for line in table.read().to_pylist() if line["selection"] == SELECTION]
+            for table in (done.upstream.select.selections, done.upstream.select.selection_settings)
+        )
+        selected.sort(key=lambda line: line["rank"])
         return SelectedRows(
             rows,
-            *_fates(done, len(rows)),
-            order=tuple(_place(line["row_id"]) for line in lines),
-            weights=tuple(line["weight"] for line in lines),
-            coverage=coverage,
+            *read_fates(done, len(rows)),
+            order=tuple(row_number(line["row_id"]) for line in selected),
+            weights=tuple(line["weight"] for line in selected),
+            coverage=selections[0]["coverage"],
         )
 
 
@@ -256,9 +144,20 @@ def _staged(
     encoder: str | Mapping[str, Any],
     settings: Mapping[str, Any] | None,
     cache: str | Path | None,
-    selections: tuple[Mapping[str, Any], ...],
-) -> Iterator[Any]:
-    """Yield a function that runs the stages over the table until one of them."""
+    *selections: Mapping[str, Any],
+) -> Iterator[Callable[[str | None], StagesDone]]:
+    """Yield a function that runs the stages over the table, up to the one that is named.
+
+    Args:
+        rows: The table.
+        columns: Part of a sample → the user's column, or None.
+        tags: As for `deduplicate`, like all that follow.
+        image_root: Folder or URL of relative paths.
+        encoder: Kind or settings of the encoder.
+        settings: Further recipe settings.
+        cache: Folder that keeps vectors.
+        selections: The recipe's selections.
+    """
     from curation.pipeline import run_stages
     from curation.recipe import Recipe
     from medsift import recipe_yaml
@@ -270,6 +169,7 @@ def _staged(
             "name the columns of question and answer, or that of messages; the table has "
             f"{', '.join(rows.names) or 'no column'}",
             code="column_missing",
+            columns=list(rows.names),
         )
     unknown = sorted(set(tags) - set(TAGS))
     if unknown:
@@ -292,11 +192,11 @@ def _staged(
         values["images"] = [_absolute(value) for value in values["images"]]
     with TemporaryDirectory(prefix="medsift-table-") as folder:
         file = Path(folder) / "rows.parquet"
-        _write(values, used, file)
-        recipe: Recipe = recipe_yaml.validated(
+        _write_rows(values, used, file)
+        recipe = recipe_yaml.validated(
             Recipe,
             {
-                # A row that fails is listed; how many may is the caller's to decide.
+                # The caller sees every row that fails and decides whether they are too many.
                 "failures": {"tolerance": 1.0},
                 "strata": [tag for tag in STRATUM_TAGS if tag in tags],
                 **(settings or {}),
@@ -312,17 +212,17 @@ def _staged(
                     }
                 ],
                 "encoder": {"kind": encoder} if isinstance(encoder, str) else dict(encoder),
-                "selections": [dict(one) for one in selections],
+                "selections": [dict(selection) for selection in selections],
             },
         )
 
-        def run(until: str | None) -> StagesDone:
+        def run_until(until: str | None) -> StagesDone:
             done = run_stages(recipe, Path(folder) / "run", LocalExecutor(), until=until)
             if done.problem is not None:
                 raise done.problem
             return done
 
-        yield run
+        yield run_until
 
 
 def _absolute(value: Any) -> Any:
@@ -340,8 +240,8 @@ def _absolute(value: Any) -> Any:
     return value
 
 
-def _write(values: Mapping[str, list[Any]], columns: Mapping[str, str], file: Path) -> None:
-    """Write values as a Parquet file; `columns` are the user's names of theirs.
+def _write_rows(values: Mapping[str, list[Any]], columns: Mapping[str, str], file: Path) -> None:
+    """Write the values of each field as a Parquet file; `columns` are the user's names of them.
 
     Raises:
         UsageError: a column of values that Arrow cannot put into one type.
@@ -356,68 +256,10 @@ def _write(values: Mapping[str, list[Any]], columns: Mapping[str, str], file: Pa
             arrays[name] = pa.array(column)
         except pa.ArrowException as error:
             raise UsageError(
-                f"column {columns[name]!r} has values of several kinds, or of one that no file "
-                f"has: {str(error).splitlines()[0]}; make them all text, bytes, or mappings of "
+                f"column {columns[name]!r} has values of several kinds, or of a kind that no file "
+                f"stores: {str(error).splitlines()[0]}; make them all text, bytes, or mappings of "
                 "the same keys",
                 code="column_mixed",
                 column=columns[name],
             ) from error
     write_table(pa.table(arrays), file)
-
-
-def _no_fates() -> tuple[tuple[Mapping[str, Any], ...], pa.Table, pa.Table]:
-    """Return what `_fates` does for a table without rows."""
-    return (), _groups([]), _conflicts([])
-
-
-def _fates(done: StagesDone, rows: int) -> tuple[tuple[Mapping[str, Any], ...], pa.Table, pa.Table]:
-    """Return the fate of each row, the groups of duplicates and the contradictions."""
-    from curation.publish import all_decisions
-
-    nothing = dict.fromkeys(("stage", "reason", "witness", "value", "threshold", "detail"))
-    fates: list[Mapping[str, Any]] = [{"action": KEPT, **nothing}] * rows
-    for line in all_decisions(done.stages).to_pylist():
-        witness = line["witness"]
-        fates[_place(line["row_id"])] = {
-            "action": line["action"],
-            "stage": line["stage"],
-            "reason": line["reason"],
-            "witness": None if witness is None else _place(witness),
-            "value": line["value"],
-            "threshold": line["threshold"],
-            "detail": line["detail"],
-        }
-    dedup = done.upstream.dedup
-    members = [line for line in dedup.clusters.read().to_pylist() if line["kind"] != "image_copy"]
-    return tuple(fates), _groups(members), _conflicts(dedup.conflicts_found.read().to_pylist())
-
-
-def _groups(members: Sequence[Mapping[str, Any]]) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.table(
-        {
-            "kind": pa.array([line["kind"] for line in members], pa.string()),
-            "group": pa.array([line["group_id"] for line in members], pa.string()),
-            "row": pa.array([_place(line["member"]) for line in members], pa.int64()),
-            "kept": pa.array([_place(line["survivor"]) for line in members], pa.int64()),
-            "similarity": pa.array([line["similarity"] for line in members], pa.float64()),
-        }
-    )
-
-
-def _conflicts(lines: Sequence[Mapping[str, Any]]) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.table(
-        {
-            "group": pa.array([line["group_id"] for line in lines], pa.string()),
-            "row": pa.array([_place(line["row_id"]) for line in lines], pa.int64()),
-            "question": pa.array([line["question"] for line in lines], pa.string()),
-            "answer": pa.array([line["answer"] for line in lines], pa.string()),
-        }
-    )
-
-
-def _place(row_id: str) -> int:
-    return int(row_id.rpartition(":")[2])

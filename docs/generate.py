@@ -1,4 +1,4 @@
-"""Write the reference pages that follow from the code: recipe keys, error codes, commands.
+"""Write the reference pages that follow from the code: recipe keys, errors, commands, tables.
 
 Run ``python docs/generate.py`` after a change; a test compares the committed pages.
 """
@@ -286,7 +286,35 @@ def option_default(parameter: Any) -> str:
     return f"`{value.value if isinstance(value, Enum) else value}`"
 
 
-PAGES = {"recipe.md": recipe_page, "errors.md": errors_page, "cli.md": cli_page}
+def manifest_page() -> str:
+    """Return docs/manifest.md: its text as it is, then every view and table of the manifest."""
+    from medsift.manifest import TABLES, VIEWS
+
+    text = (FOLDER / "manifest.md").read_text(encoding="utf-8").partition(GENERATED)[0]
+    lines = [text + GENERATED, "## Views"]
+    for view in VIEWS:
+        lines += ["", f"### `{view.name}`", "", f"{sentence(view.meaning)}", ""]
+        lines += ["| column | meaning |", "|---|---|"]
+        lines += [f"| `{name}` | {meaning} |" for name, meaning in view.columns.items()]
+    lines += ["", "## Tables", "", "Every table begins with `run_id`, the run it belongs to."]
+    for table in TABLES:
+        lines += ["", f"### `{table.name}`", "", f"{sentence(table.meaning)}", ""]
+        lines += ["| column | type | meaning |", "|---|---|---|"]
+        lines += [f"| `{part.name}` | `{part.type}` | {part.meaning} |" for part in table.columns]
+    return "\n".join(lines) + "\n"
+
+
+def sentence(words: str) -> str:
+    """Return words with a capital letter and a full stop."""
+    return f"{words[0].upper()}{words[1:]}."
+
+
+PAGES = {
+    "recipe.md": recipe_page,
+    "errors.md": errors_page,
+    "cli.md": cli_page,
+    "manifest.md": manifest_page,
+}
 
 
 if __name__ == "__main__":

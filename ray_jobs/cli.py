@@ -178,7 +178,7 @@ def run(arguments: Sequence[str]) -> int:
         explanation = _explain_foreign_manifest()
         if explanation is None or session.debug:
             raise
-        print_error(explanation, "manifest_damaged")
+        print_error(explanation, "manifest_invalid")
         return ManifestError.exit_code
     return status if isinstance(status, int) else 0
 

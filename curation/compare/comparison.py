@@ -1,13 +1,13 @@
-"""Describe selections by SQL over the manifest; answers are small at any size."""
+"""Compare selections by SQL over the manifest; the answers are small at any size."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from curation.compare.table import Comparison
 from curation.selection.tokens import BYTES_PER_TOKEN
 from medsift.errors import ManifestError, UsageError
 from medsift.manifest.any_version import Line, ask, opened
@@ -87,36 +87,6 @@ GROUP BY ALL ORDER BY scorer
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Selections of one run; lists follow the order of `names`.
-
-    Attributes:
-        run_id: the run.
-        names: the selections.
-        profiles: a line a selection: method, budget, samples, weight (input rows represented),
-            strata (with a sample), text_only, tokens (estimated, pictures for nothing), images
-            (different ones), per_image_mean and per_image_max (samples an image), coverage and
-            objective (null where the method has none), and lengths of question and answer in
-            characters (mean, median, p90).
-        overlaps: a line a pair (a, b): rows and images in both, in each, and their Jaccard index.
-        strata: a line a stratum: pool, and lists selected and share (of the stratum).
-        scores: a line a scorer: scorer, and a list of cells (n, mean, median, percentile: the mean
-            percentile within strata), null where a selection has no score.
-    """
-
-    run_id: str
-    names: list[str]
-    profiles: list[Line]
-    overlaps: list[Line]
-    strata: list[Line]
-    scores: list[Line]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able values."""
-        return asdict(self)
-
-
 def compare_selections(
     manifest: Path, names: Sequence[str], run_id: str | None = None
 ) -> Comparison:
@@ -124,20 +94,21 @@ def compare_selections(
 
     Raises:
         UsageError: a name is given twice.
-        ManifestError: no run has these selections; the message names those there are.
+        ManifestError: no run has these selections; the message names those that exist.
     """
     for name in names:
         if list(names).count(name) > 1:
             raise UsageError(
                 f"selection {name!r} is given twice; name two different ones",
                 code="selection_invalid",
+                selection=name,
             )
     with opened(manifest) as con:
         return compare(con, _run_with(con, manifest, names, run_id), names)
 
 
 def compare(con: DuckDBPyConnection, run_id: str, names: Sequence[str]) -> Comparison:
-    """Compare selections that are there; `con` is of `layout.opened`."""
+    """Compare selections that exist, through a connection of `any_version.opened`."""
     names = list(names)
     con.execute(_COMPARED, {"run": run_id, "names": names})
     con.execute(_IMAGES)
@@ -167,28 +138,34 @@ def _run_with(
     con: DuckDBPyConnection, manifest: Path, names: Sequence[str], run_id: str | None
 ) -> str:
     runs = ask(con, "SELECT run_id FROM runs ORDER BY created_at DESC, run_id DESC")
-    known = {
+    selections: dict[str, list[str]] = {
         line["run_id"]: selection_names(con, line["run_id"])
         for line in runs
         if run_id in (None, line["run_id"])
     }
-    whole = [run for run, there in known.items() if set(names) <= set(there)]
-    if whole:
-        return str(whole[0])
-    if not known:
-        listed = ", ".join(line["run_id"] for line in runs) or "none"
+    for run, known in selections.items():
+        if set(names) <= set(known):
+            return run
+    if not selections:
         raise ManifestError(
-            f"{manifest} has no run {run_id!r}; it has {listed}", code="run_unknown"
+            f"{manifest} has no run {run_id!r}; it has "
+            + (", ".join(line["run_id"] for line in runs) or "none"),
+            code="run_unknown",
+            run_id=run_id,
         )
-    run, there = next(iter(known.items()))
-    missing = ", ".join(repr(name) for name in names if name not in there)
+    run, known = next(iter(selections.items()))
+    missing = [name for name in names if name not in known]
     raise ManifestError(
-        f"run {run} of {manifest} has no selection {missing}; it has {', '.join(there) or 'none'}",
+        f"run {run} of {manifest} has no selection {', '.join(map(repr, missing))}; "
+        f"it has {', '.join(known) or 'none'}",
         code="selection_unknown",
+        selections=missing,
+        known=known,
     )
 
 
 def _overlap(line: Line) -> Line:
+    """Return the counts of a pair of selections with the Jaccard index of rows and images."""
     for what in ("rows", "images"):
         either = line[f"{what}_a"] + line[f"{what}_b"] - line[what]
         line[f"{what}_jaccard"] = line[what] / either if either else None
@@ -196,8 +173,8 @@ def _overlap(line: Line) -> Line:
 
 
 def _stratum(line: Line, names: Sequence[str]) -> Line:
-    chosen = dict(line["selected"])
-    selected = [chosen.get(name, 0) for name in names]
+    counts = dict(line["selected"])
+    selected = [counts.get(name, 0) for name in names]
     share = [count / line["pool"] if line["pool"] else None for count in selected]
     return {**line, "selected": selected, "share": share}
 

@@ -1,21 +1,22 @@
-"""A comparison as aligned text for a terminal."""
+"""Hold a comparison of selections, and print it as aligned text."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any, Final
 
-from curation.compare.comparison import Comparison
+from medsift.manifest.any_version import Line
 from medsift.terminal import escaped
 
 NO_VALUE: Final = "–"
-FACTS: Final = {
+PROFILE_LABELS: Final = {
     "method": "method",
     "budget": "budget",
     "samples": "samples",
-    "weight": "input rows stood for",
+    "weight": "input rows represented",
     "strata": "strata with a sample",
     "coverage": "coverage",
     "objective": "objective",
@@ -31,21 +32,46 @@ FACTS: Final = {
     "answer_median": "answer, median",
     "answer_p90": "answer, 90th percentile",
 }
-"""What a profile says, in the order in which it is shown, and how."""
+"""Keys of a profile, in the order in which they are shown, with their labels."""
 
 
-class PrintedComparison(Comparison):
-    """A comparison that prints itself as aligned text."""
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Selections of one run; lists follow the order of `names`.
 
-    __slots__ = ()
+    Attributes:
+        run_id: The run.
+        names: The selections.
+        profiles: One line for each selection: method, budget, samples, weight (input rows
+            represented), strata (with a sample), text_only, tokens (estimated, text alone),
+            images (different ones), per_image_mean and per_image_max (samples an image), coverage
+            and objective (null where the method has none), and lengths of question and answer in
+            characters (mean, median, p90).
+        overlaps: One line for each pair (a, b): rows and images in both, in each, and their
+            Jaccard index.
+        strata: One line for each stratum: pool, and lists selected and share (of the stratum).
+        scores: One line for each scorer, with a list of cells (n, mean, median, percentile: the
+            mean percentile within strata), null where a selection has no score.
+    """
+
+    run_id: str
+    names: list[str]
+    profiles: list[Line]
+    overlaps: list[Line]
+    strata: list[Line]
+    scores: list[Line]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-able values."""
+        return asdict(self)
 
     def __str__(self) -> str:
-        """Return the text."""
+        """Return the comparison as aligned text."""
         return comparison_table(self)
 
 
 def comparison_table(comparison: Comparison, width: int | None = None) -> str:
-    """Four tables: overlap, profiles, scores, strata. As wide as needed when `width` is None."""
+    """Return overlap, profiles, scores and strata as text; as wide as needed without `width`."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -62,8 +88,8 @@ def comparison_table(comparison: Comparison, width: int | None = None) -> str:
         if not lines:
             continue
         grid = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        for place, name in enumerate(head):
-            grid.add_column(Text(name), justify="right" if place else "left", overflow="fold")
+        for position, name in enumerate(head):
+            grid.add_column(Text(name), justify="right" if position else "left", overflow="fold")
         for line in lines:
             grid.add_row(*(Text(escaped(cell)) for cell in line))
         console.print(grid)
@@ -74,57 +100,53 @@ Grid = tuple[str, Sequence[str], list[list[str]]]
 
 
 def _overlaps(comparison: Comparison) -> Grid:
-    head = ["", "in both", "Jaccard"]
-    lines = []
-    for pair in comparison.overlaps:
-        for what in ("rows", "images"):
-            name = f"{what} of {pair['a']} and {pair['b']}"
-            lines.append([name, *map(number, (pair[what], pair[f"{what}_jaccard"]))])
-    return "Overlap", head, lines
+    rows = [
+        [
+            f"{what} of {pair['a']} and {pair['b']}",
+            number(pair[what]),
+            number(pair[f"{what}_jaccard"]),
+        ]
+        for pair in comparison.overlaps
+        for what in ("rows", "images")
+    ]
+    return "Overlap", ["", "in both", "Jaccard"], rows
 
 
 def _profiles(comparison: Comparison) -> Grid:
-    known = [key for key in FACTS if any(line[key] is not None for line in comparison.profiles)]
-    lines = [[FACTS[key], *(number(line[key]) for line in comparison.profiles)] for key in known]
-    return "Selections", ["", *comparison.names], lines
+    rows = [
+        [label, *(number(profile[key]) for profile in comparison.profiles)]
+        for key, label in PROFILE_LABELS.items()
+        if any(profile[key] is not None for profile in comparison.profiles)
+    ]
+    return "Selections", ["", *comparison.names], rows
 
 
 def _scores(comparison: Comparison) -> Grid:
-    head = ["scorer", *_each(comparison.names, "mean", "percentile")]
-    lines = [
-        [line["scorer"], *_each(line["cells"], _of("mean"), _of("percentile"))]
-        for line in comparison.scores
+    parts = ("mean", "percentile")
+    rows = [
+        [
+            score["scorer"],
+            *(number((cell or {}).get(part)) for cell in score["cells"] for part in parts),
+        ]
+        for score in comparison.scores
     ]
-    return "Scores", head, lines
+    return "Scores", ["scorer", *_headings(comparison, parts)], rows
 
 
 def _strata(comparison: Comparison) -> Grid:
-    head = ["stratum", "pool", *_each(comparison.names, "selected", "share")]
-    lines = [
-        [
-            line["stratum"],
-            number(line["pool"]),
-            *chain.from_iterable(
-                (number(count), percent(share))
-                for count, share in zip(line["selected"], line["share"], strict=True)
-            ),
-        ]
-        for line in comparison.strata
-    ]
-    return "Strata", head, lines
+    rows = []
+    for stratum in comparison.strata:
+        pairs = zip(map(number, stratum["selected"]), map(percent, stratum["share"]), strict=True)
+        rows.append([stratum["stratum"], number(stratum["pool"]), *chain.from_iterable(pairs)])
+    return "Strata", ["stratum", "pool", *_headings(comparison, ("selected", "share"))], rows
 
 
-def _of(key: str) -> Callable[[dict[str, Any] | None], str]:
-    return lambda cell: number(None if cell is None else cell[key])
-
-
-def _each(items: Sequence[Any], *parts: str | Callable[[Any], str]) -> list[str]:
-    """Every item in every part: a word behind its name, or a function of it."""
-    return [part(item) if callable(part) else f"{item} {part}" for item in items for part in parts]
+def _headings(comparison: Comparison, parts: Sequence[str]) -> list[str]:
+    return [f"{name} {part}" for name in comparison.names for part in parts]
 
 
 def number(value: Any) -> str:
-    """A number for readers: thousands apart, four digits of a fraction; text as it is."""
+    """Return a number with thousands separators, or four digits of a fraction; text as it is."""
     if value is None:
         return NO_VALUE
     if isinstance(value, float):
@@ -133,5 +155,5 @@ def number(value: Any) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A share in per cent."""
+    """Return a share in per cent."""
     return NO_VALUE if value is None else f"{100 * value:.1f}%"

@@ -1,13 +1,11 @@
-"""List the export formats; a format exists by being listed here."""
+"""List the export formats; a format exists by being listed here.
+
+Each is a module of this folder that defines a `FORMAT`, loaded when it is used: the command line
+names the formats in its help.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-from curation.exports import hf, llava, messages, parquet, sharegpt, webdataset
-from curation.exports.export_format import ExportFormat
-
-FORMATS: Final[dict[str, ExportFormat]] = {
-    module.FORMAT.name: module.FORMAT
-    for module in (messages, sharegpt, llava, parquet, hf, webdataset)
-}
+FORMATS: Final = ("messages", "sharegpt", "llava", "parquet", "hf", "webdataset")

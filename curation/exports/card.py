@@ -1,4 +1,4 @@
-"""The data card that goes with an exported data set, filled from the manifest."""
+"""Write the data card of an exported data set from facts of the manifest."""
 
 from __future__ import annotations
 
@@ -30,15 +30,13 @@ COLUMNS: Final = {
     "sample_id": "digest of pictures and text",
     "row_id": "input row: source, file and record",
     "rank": "place in the selection, from 0, best first",
-    "weight": "input rows that the sample stands for",
+    "weight": "input rows that the sample represents",
     "stratum": "group that was balanced",
 }
 
-_NO_VALUE: Final = "unknown"
-
 
 def card(lineage: Lineage) -> str:
-    """Markdown with the YAML head that data set hubs read."""
+    """Return Markdown with the YAML head that data set hubs read."""
     sections = [
         _head(lineage),
         f"# {plain(lineage.run['name'])}: {plain(lineage.selection)}",
@@ -75,15 +73,11 @@ def _head(lineage: Lineage) -> str:
             }
         ],
     }
-    # JSON values are YAML values, quoting included.
-    lines = (f"{key}: {_json(value)}" for key, value in head.items())
-    return "---\n" + "\n".join(lines) + "\n---"
-
-
-def _json(value: object) -> str:
-    """JSON in which signs that YAML refuses, or takes for the end of a line, are escaped."""
-    text = json.dumps(value, ensure_ascii=False)
-    return UNSEEN.sub(lambda sign: f"\\u{ord(sign.group()):04x}", text)
+    # JSON values are YAML values, quoting included, once characters are escaped that YAML refuses
+    # or takes for the end of a line.
+    lines = (f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items())
+    escaped = (UNSEEN.sub(lambda sign: f"\\u{ord(sign.group()):04x}", line) for line in lines)
+    return "---\n" + "\n".join(escaped) + "\n---"
 
 
 def _selection(lineage: Lineage) -> str:
@@ -101,8 +95,8 @@ def _selection(lineage: Lineage) -> str:
         "objective": settings.get("objective"),
         "coverage of the pool's neighbour graph": settings.get("coverage"),
     }
-    lines = [(key, value) for key, value in facts.items() if value is not None]
-    return _table("Selection", ("fact", "value"), lines)
+    known = [(key, value) for key, value in facts.items() if value is not None]
+    return _table("Selection", ("fact", "value"), known)
 
 
 def _sources(lineage: Lineage) -> str:
@@ -139,7 +133,7 @@ def _funnel(lineage: Lineage) -> str:
 
 
 def _table(title: str, head: tuple[str, ...], lines: list[tuple[Any, ...]]) -> str:
-    """A section with one table, or nothing where there are no lines."""
+    """Return a section with one table, or nothing where there are no lines."""
     if not lines:
         return ""
     rows = ["| " + " | ".join(map(_cell, line)) + " |" for line in (head, *lines)]
@@ -147,8 +141,6 @@ def _table(title: str, head: tuple[str, ...], lines: list[tuple[Any, ...]]) -> s
 
 
 def _cell(value: object) -> str:
-    """A value inside a Markdown table."""
     if value is None:
-        return _NO_VALUE
-    text = f"{value:,}" if isinstance(value, int) else str(value)
-    return plain(text)
+        return "unknown"
+    return plain(f"{value:,}" if isinstance(value, int) else str(value))

@@ -1,6 +1,6 @@
-"""Croissant metadata (MLCommons, format 1.0) of an export: its files, records and lineage.
+"""Describe an export in Croissant metadata (MLCommons, format 1.0): files, records, lineage.
 
-Lineage is told in W3C PROV-O terms, as Croissant 1.1 recommends; a reader of 1.0 passes over it.
+Lineage uses W3C PROV-O terms, as Croissant 1.1 recommends; a reader of 1.0 ignores it.
 """
 
 from __future__ import annotations
@@ -51,29 +51,31 @@ _TYPES: Final = {
 
 
 def croissant(
-    chosen: ExportFormat,
+    export_format: ExportFormat,
     root: Path,
     files: Sequence[Path],
     lineage: Lineage,
     pictures: Sequence[Path] = (),
 ) -> str:
-    """The metadata as JSON text.
+    """Return the metadata as JSON text.
 
     Args:
-        chosen: the format that was exported.
-        root: the folder that paths are relative to: that of the Croissant file.
-        files: the data files.
-        lineage: what they hold.
+        export_format: The format that was exported.
+        root: The folder that paths are relative to: that of the Croissant file.
+        files: The data files.
+        lineage: Where their samples come from.
         pictures: PNG files that data files name by their paths.
     """
+    run = lineage.run
+    curator = "MedSift" + (f" {run['code_version']}" if run["code_version"] else "")
     document = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": CONFORMS_TO,
-        "name": f"{lineage.run['name']}: {lineage.selection}",
+        "name": f"{run['name']}: {lineage.selection}",
         "description": f"{lineage.made()} Curated by MedSift. Not for clinical use.",
-        "citeAs": _citation(lineage),
-        "identifier": f"{lineage.run['run_id']}/{lineage.selection}",
+        "citeAs": f"{run['name']}: {lineage.selection}. Curated by {curator}, run {run['run_id']}.",
+        "identifier": f"{run['run_id']}/{lineage.selection}",
         "version": "1.0.0",
         "keywords": ["medical", "vision-language", "instruction tuning"],
         **_known("license", [licence_url(name) for name in lineage.licences if name]),
@@ -81,39 +83,60 @@ def croissant(
         **_moment("datePublished", lineage.counts["created_at"]),
         **_provenance(lineage),
         "distribution": [
-            *(_file(path, root, chosen.media_type) for path in files),
+            *(_file(path, root, export_format.media_type) for path in files),
             *(_file(path, root, "image/png") for path in pictures),
         ],
     }
-    if chosen.fields is not None:
-        document["distribution"] += _file_set(chosen, files)
-        document["recordSet"] = [_record_set(chosen.fields(files[0]), _source(root, files))]
+    if export_format.fields is not None:
+        # One file is read as itself, so that its checksum is verified; several are read as a set.
+        source: Json = {"fileObject": {"@id": _id(files[0], root)}}
+        if len(files) > 1:
+            source = {"fileSet": {"@id": "data"}}
+            document["distribution"].append(
+                {
+                    "@type": "cr:FileSet",
+                    "@id": "data",
+                    "name": "data",
+                    "encodingFormat": export_format.media_type,
+                    "includes": export_format.pattern,
+                }
+            )
+        document["recordSet"] = [
+            {
+                "@type": "cr:RecordSet",
+                "@id": RECORDS,
+                "name": RECORDS,
+                "description": "One record a sample, in the order of the selection.",
+                "key": {"@id": f"{RECORDS}/sample_id"},
+                "field": [_field(field, source) for field in export_format.fields(files[0])],
+            }
+        ]
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def table_fields(path: Path) -> list[Json]:
-    """Fields of a Parquet file, by its columns.
+    """Return the fields of a Parquet file, from its columns.
 
     Lists of lists, such as chat contents made of parts, are left out: `mlcroissant` reads one
     level.
     """
     import pyarrow.parquet as pq
 
-    found = (_table_field(field) for field in pq.read_schema(path))
-    return [field for field in found if field is not None]
+    fields = map(_table_field, pq.read_schema(path))
+    return [field for field in fields if field is not None]
 
 
 def line_fields(path: Path) -> list[Json]:
-    """Fields of JSON Lines: what names a sample and its weight.
+    """Return the fields of JSON Lines that name a sample and its weight.
 
-    Texts that look like numbers would be read as such, so tags are left out.
+    Tags are left out, because text that looks like a number would be read as one.
     """
     return [_leaf(name, {"column": name}, NUMBERS.get(name, "string")) for name in IDENTITY]
 
 
 def array_fields(path: Path) -> list[Json]:
-    """Fields of a JSON array of conversations."""
-    # Not parts of one field: of a JSON file, `mlcroissant` reads fields without parts alone.
+    """Return the fields of a JSON array of conversations."""
+    # Separate fields, not parts of one: `mlcroissant` reads no parts from a JSON file.
     turns = {"jsonPath": "$[*].conversations"}
     said = [_part("conversations", key, turns) | {"repeated": True} for key in ("from", "value")]
     paths = {name: {"jsonPath": f"$[*].{name}"} for name in FACTS}
@@ -138,49 +161,25 @@ def _table_field(field: pa.Field) -> Json | None:
 
 
 def _leaf(name: str, extract: Json, kind: str = "string") -> Json:
-    """A field of one value, whose Arrow type is `kind`."""
+    """Return a field of one value, whose Arrow type is `kind`."""
     return {"name": name, "dataType": _TYPES[kind], "source": {"extract": extract}}
 
 
 def _part(parent: str, name: str, extract: Json, key: str | None = None) -> Json:
-    """A field that is one key of each object in a list."""
+    """Return a field that is one key of each object in a list."""
     source = {"extract": extract, "transform": {"jsonPath": key or name}}
     return {"name": f"{parent}/{name}".lstrip("/"), "dataType": "sc:Text", "source": source}
 
 
-def _record_set(fields: Sequence[Json], source: Json) -> Json:
-    return {
-        "@type": "cr:RecordSet",
-        "@id": RECORDS,
-        "name": RECORDS,
-        "description": "One record a sample, in the order of the selection.",
-        "key": {"@id": f"{RECORDS}/sample_id"},
-        "field": [_field(field, source) for field in fields],
-    }
-
-
 def _field(field: Json, source: Json) -> Json:
-    made = {"@type": "cr:Field", "@id": f"{RECORDS}/{field['name']}", **field}
-    made["name"] = field["name"].rsplit("/", 1)[-1]
+    """Return a field and its parts with their identifiers and the files that they are read from."""
+    name = field["name"].rsplit("/", 1)[-1]
+    full = {"@type": "cr:Field", "@id": f"{RECORDS}/{field['name']}", **field, "name": name}
     if "source" in field:
-        made["source"] = {**source, **field["source"]}
+        full["source"] = {**source, **field["source"]}
     if "subField" in field:
-        made["subField"] = [_field(part, source) for part in field["subField"]]
-    return made
-
-
-def _source(root: Path, files: Sequence[Path]) -> Json:
-    """One file is read as itself, so that its checksum is verified; several as a set."""
-    if len(files) > 1:
-        return {"fileSet": {"@id": "data"}}
-    return {"fileObject": {"@id": _id(files[0], root)}}
-
-
-def _file_set(chosen: ExportFormat, files: Sequence[Path]) -> list[Json]:
-    if len(files) == 1:
-        return []
-    kind = {"encodingFormat": chosen.media_type, "includes": chosen.pattern}
-    return [{"@type": "cr:FileSet", "@id": "data", "name": "data", **kind}]
+        full["subField"] = [_field(part, source) for part in field["subField"]]
+    return full
 
 
 def _file(path: Path, root: Path, media_type: str) -> Json:
@@ -198,14 +197,8 @@ def _file(path: Path, root: Path, media_type: str) -> Json:
 
 
 def _id(path: Path, root: Path) -> str:
-    """An identifier, which may hold no white space."""
+    """Return the identifier of a file: its path, without the white space that none may have."""
     return "-".join(path.relative_to(root).as_posix().split())
-
-
-def _citation(lineage: Lineage) -> str:
-    run = lineage.run
-    by = " ".join(["MedSift", *([run["code_version"]] if run["code_version"] else [])])
-    return f"{run['name']}: {lineage.selection}. Curated by {by}, run {run['run_id']}."
 
 
 def _provenance(lineage: Lineage) -> Json:
@@ -229,14 +222,17 @@ def _provenance(lineage: Lineage) -> Json:
 
 
 def _derived(line: Json) -> Json:
-    """One source under one licence, with the samples taken from it."""
-    taken = {"@type": "PropertyValue", "name": "samples", "value": line["samples"]}
+    """Return one source under one licence, with the number of samples from it."""
     licence = [licence_url(line["license"])] if line["license"] else []
     return {
         "@type": ["prov:Entity", "sc:Dataset"],
         "name": line["source"] or "unknown source",
         **_known("license", licence),
-        "additionalProperty": taken,
+        "additionalProperty": {
+            "@type": "PropertyValue",
+            "name": "samples",
+            "value": line["samples"],
+        },
     }
 
 
@@ -245,5 +241,5 @@ def _moment(name: str, moment: Any) -> Json:
 
 
 def _known(name: str, values: Sequence[str]) -> Json:
-    """A property with its values; none without any."""
+    """Return a property with its values; nothing without values."""
     return {} if not values else {name: values[0] if len(values) == 1 else list(values)}

@@ -17,17 +17,16 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ExportFormat:
-    """How a format is written, and what its Croissant file says about its data files.
-
-    `write` takes the selection in batches, the path to write (which does not exist yet), the
-    lineage and the reader of pictures, and returns the number of samples written. `pattern` finds
-    the data files of a folder, `media_type` is theirs, `fields` the Croissant fields that a record
-    of such a file has.
-    """
+    """How a format is written, and how its Croissant file describes its data files."""
 
     name: str
     folder: bool
+    """Whether it writes a folder, not one file."""
     write: Callable[[Iterator[pa.Table], Path, Lineage, Pictures], int]
+    """Writes batches of a selection to a path that does not exist yet; returns the samples."""
     media_type: str
+    """Media type of the data files."""
     pattern: str = ""
+    """Glob pattern of the data files in a folder."""
     fields: Callable[[Path], list[Json]] | None = None
+    """Returns the Croissant fields of a record; None lists the files without their records."""

@@ -1,7 +1,7 @@
-"""`hf`: a folder for ``datasets.load_dataset`` with the pictures inside and a filled card.
+"""Write the format `hf`: a folder for ``datasets.load_dataset``, with pictures and a data card.
 
-Parquet files under ``data/`` and a README.md: the layout of a data set repository, which can be
-uploaded as it is.
+It has Parquet files under ``data/`` and a README.md: the layout of a data set repository, which can
+be uploaded as it is.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from curation.exports.pictures import Pictures
 from curation.exports.turns import FACTS, NUMBERS, Line, chat, facts
 
 GROUP_ROWS: Final = 100
-"""Samples of a row group: what a reader that looks at one sample has to load."""
+"""Most samples in a row group, all of which a reader loads to look at one."""
 GROUP_BYTES: Final = 64_000_000
-"""Pictures of a row group, which is put together in memory."""
+"""A row group ends after pictures of this size, because it is built in memory."""
 FILE_BYTES: Final = 500_000_000
 
 
@@ -35,7 +35,7 @@ def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage, pictures:
         size = 0
         for line in (line for batch in batches for line in batch.to_pylist()):
             entries.append(_entry(line, pictures))
-            size += sum(len(one["bytes"]) for one in entries[-1]["images"])
+            size += sum(len(image["bytes"]) for image in entries[-1]["images"])
             if len(entries) == GROUP_ROWS or size >= GROUP_BYTES:
                 files.add(entries)
                 entries, size = [], 0
@@ -72,11 +72,12 @@ class _Files(ExitStack):
 
 
 def _entry(line: Line, pictures: Pictures) -> Json:
-    files = [pictures.file(one, line["sample_id"]) for one in line["images"] or []]
+    references = line["images"] or []
+    files = [pictures.file(reference, line["sample_id"]) for reference in references]
     return {
         "messages": chat(line),
-        "images": [{"bytes": one.data, "path": one.name} for one in files],
-        "image_ids": [one["image_id"] for one in line["images"] or []],
+        "images": [{"bytes": file.data, "path": file.name} for file in files],
+        "image_ids": [reference["image_id"] for reference in references],
         "question": line["question"],
         "answer": line["answer"],
         **facts(line),

@@ -1,4 +1,4 @@
-"""Licences as records name them, in the spellings that data hubs and Croissant know."""
+"""Translate licence names of records into the spellings that data hubs and Croissant know."""
 
 from __future__ import annotations
 
@@ -16,32 +16,30 @@ SPDX: Final = (
 )  # fmt: skip
 _KNOWN: Final = {name.lower(): name for name in SPDX}
 _ON_HUB: Final = {"odbl-1.0": "odbl", "pddl-1.0": "pddl"}
-UNKNOWN: Final = "unknown"
-OTHER: Final = "other"
 
 
 def spdx(name: str) -> str | None:
-    """The SPDX identifier that a licence's name spells: ``CC BY 4.0`` is ``CC-BY-4.0``."""
+    """Return the SPDX identifier of a licence's name: ``CC BY 4.0`` is ``CC-BY-4.0``."""
     return _KNOWN.get(_plain(name))
 
 
 def licence_url(name: str) -> str:
-    """The SPDX page of a licence, or the name itself where SPDX has none."""
+    """Return the SPDX page of a licence, or the name itself where SPDX has none."""
     known = spdx(name)
     return f"https://spdx.org/licenses/{known}.html" if known else name
 
 
 def hub_licences(names: Collection[str | None]) -> dict[str, list[str] | str]:
-    """Head of a data card: `license`, and `license_name` for those that the hub does not list.
+    """Return a data card's `license`, and `license_name` for those that the hub does not list.
 
-    None, a sample without a licence, makes the hub's `unknown`.
+    None, for a sample without a licence, becomes the hub's `unknown`.
     """
-    found = sorted({name for name in names if name}, key=_plain)
-    known = [_ON_HUB.get(_plain(name), _plain(name)) for name in found if spdx(name)]
-    others = [name for name in found if not spdx(name)]
-    lines = [*dict.fromkeys(known), *([OTHER] if others else [])]
-    lines += [UNKNOWN] if None in names or not lines else []
-    return {"license": lines} | ({"license_name": ", ".join(others)} if others else {})
+    named = sorted({name for name in names if name}, key=_plain)
+    listed = [_ON_HUB.get(_plain(name), _plain(name)) for name in named if spdx(name)]
+    others = [name for name in named if not spdx(name)]
+    licences = [*dict.fromkeys(listed), *(["other"] if others else [])]
+    licences += ["unknown"] if None in names or not licences else []
+    return {"license": licences} | ({"license_name": ", ".join(others)} if others else {})
 
 
 def _plain(name: str) -> str:

@@ -56,8 +56,8 @@ class Origin:
 class Lineage:
     """Facts of one selection; `settings` is None for one that was not made to a budget.
 
-    `sources` are lines (source, license, samples), `strata` (stratum, pool, selected, weight),
-    `tallies` counts of tag values, commonest first. `readers` name each source's reader.
+    `sources` are lines (source, license, samples), `strata` (stratum, pool, selected, weight);
+    `tallies` count the values of each tag, commonest first; `readers` name each source's reader.
     """
 
     run: Line
@@ -73,8 +73,8 @@ class Lineage:
     @property
     def licences(self) -> list[str | None]:
         """Licences of the samples, sorted; None last where a sample has none."""
-        found = {line["license"] for line in self.sources}
-        return [*sorted(name for name in found if name), *([None] if None in found else [])]
+        names = {line["license"] for line in self.sources}
+        return [*sorted(name for name in names if name), *([None] if None in names else [])]
 
     @property
     def languages(self) -> list[str]:
@@ -84,12 +84,10 @@ class Lineage:
     def identity(self) -> dict[str, Any]:
         """Return what repeats this selection, by name: fingerprints, method, budget and seeds."""
         keys = ("run_id", "recipe_fingerprint", "input_fingerprint", "code_version", "seed")
-        made = {key: (self.settings or {}).get(key) for key in ("method", "budget", "fingerprint")}
-        found = {key: self.run[key] for key in keys} | {"selection": self.selection}
-        found |= {f"selection_{key}": value for key, value in made.items()}
-        if self.settings is not None:
-            found["selection_seed"] = self.settings["seed"]
-        return {key: value for key, value in found.items() if value is not None}
+        facts = {key: self.run[key] for key in keys} | {"selection": self.selection}
+        for key in ("method", "budget", "fingerprint", "seed"):
+            facts[f"selection_{key}"] = (self.settings or {}).get(key)
+        return {key: value for key, value in facts.items() if value is not None}
 
     def made(self) -> str:
         """Say in one sentence how many samples were selected, of how many, and by what method."""
@@ -110,33 +108,26 @@ def read_lineage(origin: Origin) -> Lineage:
     bound = {"run": origin.run_id, "selection": origin.selection}
     with opened(origin.manifest) as con:
         run = ask(con, _RUN, run=origin.run_id)[0]
+        recipe = json.loads(run["recipe"] or "{}")
         settings = ask(con, _SETTINGS, **bound)
-        tallies = {
-            name: ask(
+        tallies = {}
+        for name in TALLIED:
+            lines = ask(
                 con,
                 f"{_CHOSEN} SELECT {name} AS value, count(*) AS samples FROM chosen GROUP BY ALL "
                 "ORDER BY samples DESC, value NULLS LAST",
                 **bound,
             )
-            for name in TALLIED
-        }
+            tallies[name] = [(line["value"], line["samples"]) for line in lines]
         return Lineage(
             run=run,
             selection=origin.selection,
             counts=ask(con, _COUNTS, **bound)[0],
             settings=settings[0] if settings else None,
             sources=ask(con, _SOURCES, **bound),
-            readers=_readers(run["recipe"]),
+            # Only the readers: a source's path would reveal a machine.
+            readers={source["name"]: source["reader"] for source in recipe.get("sources") or []},
             strata=ask(con, _STRATA, **bound),
-            tallies={
-                name: [(line["value"], line["samples"]) for line in lines]
-                for name, lines in tallies.items()
-            },
+            tallies=tallies,
             funnel=ask(con, _FUNNEL, run=origin.run_id),
         )
-
-
-def _readers(recipe: str | None) -> dict[str, str]:
-    """Return the reader of each source; paths stay out, because they reveal a machine."""
-    sources = json.loads(recipe or "{}").get("sources") or []
-    return {source["name"]: source["reader"] for source in sources}

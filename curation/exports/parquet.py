@@ -1,6 +1,6 @@
-"""`parquet`: one file with the columns of the view `selected_samples`, as the manifest has them.
+"""Write the format `parquet`: one file with the columns of the view `selected_samples`.
 
-Its references are those of the run: whoever trains on them decodes as the run did.
+Pictures are referred to as in the run: a trainer that reads them must decode them as the run did.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from curation.exports.pictures import Pictures
 
 
 def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage, pictures: Pictures) -> int:
-    """Write one row group a batch; return the number of rows. Pictures are not looked at."""
+    """Write a row group for each batch; return the number of rows. Pictures are not read."""
     import pyarrow.parquet as pq
 
     first = next(batches)

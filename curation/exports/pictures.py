@@ -1,9 +1,9 @@
-"""Pictures of an export: files that training libraries open and that show what the run saw.
+"""Export pictures as files that training libraries open and that show what the run saw.
 
 Trainers open a file with Pillow and call `convert("RGB")`. That turns 16 bits white and floats
-black, leaves out EXIF orientation and what lies behind transparency, and does not open DICOM. So
-it is tried on every picture: where it gives the pixels that the run looked at, the file goes out
-byte for byte, else these pixels do, as PNG.
+black, ignores EXIF orientation and what is behind transparency, and does not open DICOM. So it is
+tried on every picture: where it gives the pixels that the run used, the file is exported byte for
+byte, otherwise these pixels as PNG.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ SUFFIXES: Final = {
     "TIFF": "tif",
     "WEBP": "webp",
 }
-"""Of the formats that training libraries open."""
+"""File extension of each format that training libraries open."""
 PLAIN_MODES: Final = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX")
-"""Modes that every reader of pictures understands; others differ between libraries."""
+"""Modes that every library converts to RGB in the same way."""
 FOLDER_SUFFIX: Final = ".pictures"
 THREADS: Final = min(8, os.cpu_count() or 1)
 KNOWN_FILES: Final = 100_000
-"""Files whose verdict is kept: a picture with many questions is decoded once."""
+"""Files that are remembered, so that a picture with many questions is decoded once."""
 
 Reference = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture's file in a format that trainers open; `suffix` has no dot and does not lie."""
+    """A picture's file in a format that trainers open; `suffix` has no dot and is never wrong."""
 
     data: bytes
     name: str
@@ -57,66 +57,73 @@ class Picture:
 
 
 class Pictures:
-    """Reads the pictures of a selection, one at a time, and holds them against its run.
+    """Reads the pictures of a selection, one at a time, and compares them with its run.
 
     Args:
         config: Limits on size, those of the run.
         staging: Folder into which PNGs go that are named by path; made for the first of them.
-        place: Where that folder will stand when the export is complete.
+        folder: Where that folder will be when the export is complete.
     """
 
-    def __init__(self, config: ImagesConfig, staging: Path, place: Path) -> None:
-        self.config, self.staging, self.place = config, staging, place
+    def __init__(self, config: ImagesConfig, staging: Path, folder: Path) -> None:
+        self.config, self.staging, self.folder = config, staging, folder
         self.known: OrderedDict[tuple[str, str], bool] = OrderedDict()
         self.named: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def file(self, picture: Reference, sample_id: str) -> Picture:
-        """The file of a picture, byte for byte, or what the run saw of it as PNG.
+        """Return the file of a picture, byte for byte, or what the run saw of it as PNG.
 
-        Raises InputError naming the sample: the file is gone, no picture any more, or shows other
-        pixels than in the run.
+        Raises:
+            InputError: the file is gone, no picture any more, or has other pixels than in the run;
+                the message names the sample.
         """
         data, name = self._read(picture, sample_id)
-        if self._plain(picture, data, name, sample_id):
-            return Picture(data, name, _suffix(name, sniff(data, name)))
-        shown = self._decoded(picture, data, name, sample_id)
-        return Picture(_png(shown), f"{name}.png", "png")
+        if not self._is_plain(picture, data, name, sample_id):
+            return Picture(_png(self._decode(picture, data, name, sample_id)), f"{name}.png", "png")
+        # Loaders go by the extension, so a wrong one is replaced.
+        suffix, kind = Path(name).suffix.lower(), sniff(data, name)
+        return Picture(data, name, suffix[1:] if EXTENSIONS.get(suffix) == kind else SUFFIXES[kind])
 
     def paths(self, lines: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-        """Paths or URLs under which the pictures of some samples are found, in order.
+        """Return the paths or URLs of the pictures of each sample, in order.
 
-        That is a picture's own, or that of a PNG written here. Pictures are decoded by several
-        threads, each once. Raises as `file` does, of the first sample that has a fault.
+        That is the path of a picture itself, or of a PNG written here. Pictures are decoded by
+        several threads, each once. Raises as `file` does, for the first sample with a fault.
         """
-        asked = [(one, line["sample_id"]) for line in lines for one in line["images"] or []]
-        new = {_key(one): (one, name) for one, name in asked[::-1] if _key(one) not in self.named}
+        # Reversed, so that of the samples of a picture the first is named in an error.
+        new = {
+            _key(picture): (picture, line["sample_id"])
+            for line in reversed(lines)
+            for picture in reversed(line["images"] or [])
+            if _key(picture) not in self.named
+        }
         pairs = list(new.values())[::-1]
         with ThreadPoolExecutor(THREADS, thread_name_prefix="pictures") as pool:
-            paths = pool.map(lambda pair: self._path(*pair), pairs)
-            for (one, _), path in zip(pairs, paths, strict=True):
-                self.named[_key(one)] = path
-        found = [[self.named[_key(one)] for one in line["images"] or []] for line in lines]
+            written = pool.map(lambda pair: self._path(*pair), pairs)
+            for (picture, _), path in zip(pairs, written, strict=True):
+                self.named[_key(picture)] = path
+        paths = [[self.named[_key(picture)] for picture in line["images"] or []] for line in lines]
         while len(self.named) > KNOWN_FILES:
             self.named.popitem(last=False)
-        return found
+        return paths
 
     def _path(self, picture: Reference, sample_id: str) -> str:
         data, name = self._read(picture, sample_id)
-        if self._plain(picture, data, name, sample_id):
+        if self._is_plain(picture, data, name, sample_id):
             return str(picture["ref"])
-        # Not by the picture's identity: DICOM files of equal values may name other windows.
+        # Named by the file's bytes, not by its values: DICOM files of equal values may be shown
+        # through different windows.
         written = f"{records.digest(data)}.png"
         if not (self.staging / written).is_file():
             self.staging.mkdir(exist_ok=True)
-            shown = _png(self._decoded(picture, data, name, sample_id))
-            # Two names of one file may be drawn at the same time.
+            # Two threads may convert one file that has two names at the same time.
             partial = self.staging / f".{written}.{get_ident()}"
-            partial.write_bytes(shown)
+            partial.write_bytes(_png(self._decode(picture, data, name, sample_id)))
             partial.rename(self.staging / written)
-        return str(self.place / written)
+        return str(self.folder / written)
 
     def _read(self, picture: Reference, sample_id: str) -> tuple[bytes, str]:
-        """The bytes of a picture, no more than the run would read, and its file name."""
+        """Return the bytes of a picture, no more than the run would read, and its file name."""
         ref = str(picture["ref"])
         try:
             data = read_bytes(ref, self.config.max_bytes)
@@ -128,17 +135,17 @@ class Pictures:
             ) from error
         return data, ref.partition("?")[0].rsplit("/", 1)[-1]
 
-    def _plain(self, picture: Reference, data: bytes, name: str, sample_id: str) -> bool:
-        """Whether trainers see in a file what the run saw, which is looked at once a content."""
+    def _is_plain(self, picture: Reference, data: bytes, name: str, sample_id: str) -> bool:
+        """Return whether trainers see in a file what the run saw; checked once for each content."""
         key = str(picture["image_id"]), records.digest(name, data)
         if key not in self.known:
-            decoded = self._decoded(picture, data, name, sample_id)
-            self.known[key] = _shows_itself(data, decoded)
+            decoded = self._decode(picture, data, name, sample_id)
+            self.known[key] = _opens_as_seen(data, decoded)
             if len(self.known) > KNOWN_FILES:
                 self.known.popitem(last=False)
         return self.known[key]
 
-    def _decoded(self, picture: Reference, data: bytes, name: str, sample_id: str) -> Decoded:
+    def _decode(self, picture: Reference, data: bytes, name: str, sample_id: str) -> Decoded:
         try:
             decoded = decode(data, name, self.config)
         except ImageError as error:
@@ -162,19 +169,19 @@ def _key(picture: Reference) -> tuple[str, str]:
 
 
 def run_limits(recipe: str | None) -> ImagesConfig:
-    """The limits on size of the run that a recipe (JSON) made; the default where it names none."""
+    """Return the limits on size of a run from its recipe (JSON); the defaults where it has none."""
     settings = json.loads(recipe or "{}").get("images")
-    given = settings if isinstance(settings, dict) else {}
+    known = settings if isinstance(settings, dict) else {}
     limits = {
-        name: given[name]
+        name: known[name]
         for name in ("max_pixels", "max_bytes")
-        if isinstance(given.get(name), int) and given[name] > 0
+        if isinstance(known.get(name), int) and known[name] > 0
     }
     return ImagesConfig(**limits)
 
 
-def _shows_itself(data: bytes, decoded: Decoded) -> bool:
-    """Whether Pillow's `convert("RGB")` gives the pixels that the run saw."""
+def _opens_as_seen(data: bytes, decoded: Decoded) -> bool:
+    """Return whether Pillow's `convert("RGB")` gives the pixels that the run saw."""
     if decoded.format not in SUFFIXES or decoded.mode not in PLAIN_MODES:
         return False
     try:
@@ -190,9 +197,3 @@ def _png(decoded: Decoded) -> bytes:
     buffer = io.BytesIO()
     decoded.image.save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _suffix(name: str, kind: str) -> str:
-    """The name's own extension where it is true, else the usual one; loaders go by it."""
-    own = Path(name).suffix.lower()
-    return own[1:] if EXTENSIONS.get(own) == kind else SUFFIXES[kind]

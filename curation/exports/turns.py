@@ -1,9 +1,9 @@
-"""Place a sample's pictures in its conversation, and list the facts that travel along."""
+"""Place a sample's pictures in its conversation, and list the facts that go with it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from medsift.records import TAGS
@@ -12,20 +12,20 @@ from medsift.vocabulary import IMAGE_MARK
 IDENTITY: Final = ("sample_id", "row_id", "rank", "weight", "stratum")
 FACTS: Final = (*IDENTITY, "source", *TAGS)
 NUMBERS: Final = {"rank": "int64", "weight": "float64"}
-"""Facts that are no text, with their types."""
+"""Facts that are numbers, with their types."""
 
 OTHER_MARK: Final = re.compile(r"<(?:video|audio)>")
-"""Marks that trainers count in every text against the films and sounds of its sample."""
+"""Marks for which trainers expect a film or a sound, wherever a text contains them."""
 
 Line = Mapping[str, Any]
 Turn = dict[str, str]
 
 
 def marked_turns(line: Line) -> list[Turn]:
-    """The messages of a sample with exactly one ``<image>`` mark for each of its pictures.
+    """Return the messages of a sample with exactly one ``<image>`` mark for each of its pictures.
 
-    Marks that are there already stay when their number is right; otherwise they are taken out
-    and all pictures lead the first user turn, each on a line of its own.
+    Marks that the text has already stay when their number is right; otherwise they are removed,
+    and all pictures come first in the first user turn, each on a line of its own.
     """
     turns = [{"role": turn["role"], "content": turn["content"] or ""} for turn in line["messages"]]
     pictures = len(line["images"] or [])
@@ -39,30 +39,30 @@ def marked_turns(line: Line) -> list[Turn]:
 
 
 def spells_other_mark(line: Line) -> bool:
-    """Whether a text of the sample talks of a mark that its trainer would count as a film's."""
+    """Return whether a text contains a mark for which a trainer would expect a film or sound."""
     return any(OTHER_MARK.search(turn["content"] or "") for turn in line["messages"])
 
 
 def chat(line: Line) -> list[dict[str, Any]]:
-    """The messages as OpenAI and TRL have them: a content is a list of picture and text parts."""
+    """Return the messages as OpenAI and TRL read them: contents are lists of parts."""
     return [
         {"role": turn["role"], "content": parts(turn["content"])} for turn in marked_turns(line)
     ]
 
 
 def parts(content: str) -> list[dict[str, str]]:
-    """A marked turn as a list of picture and text parts."""
-    found: list[dict[str, str]] = []
-    for place, text in enumerate(content.split(IMAGE_MARK)):
-        if place:
-            found.append({"type": "image"})
-        if text.strip() or (not place and IMAGE_MARK not in content):
-            found.append(
-                {"type": "text", "text": text.strip("\n") if IMAGE_MARK in content else text}
-            )
-    return found
+    """Return the content of a marked turn as a list of picture and text parts."""
+    if IMAGE_MARK not in content:
+        return [{"type": "text", "text": content}]
+    split: list[dict[str, str]] = []
+    for number, text in enumerate(content.split(IMAGE_MARK)):
+        if number:
+            split.append({"type": "image"})
+        if text.strip():
+            split.append({"type": "text", "text": text.strip("\n")})
+    return split
 
 
-def facts(line: Line, names: Sequence[str] = FACTS) -> dict[str, Any]:
-    """Ids, place, weight, stratum and tags of a sample."""
-    return {name: line[name] for name in names}
+def facts(line: Line) -> dict[str, Any]:
+    """Return ids, rank, weight, stratum and tags of a sample."""
+    return {name: line[name] for name in FACTS}

@@ -1,4 +1,4 @@
-"""`webdataset`: tar shards; a sample is ``KEY.json`` and ``KEY.0.jpg``, ``KEY.1.png``, ….
+"""Write the format `webdataset`: tars in which a sample is ``KEY.json``, ``KEY.0.jpg``, ….
 
 Loaders want every sample of a tar to have the same files, so samples with the same pictures
 (number and file types) share tars: ``jpg-00000.tar``, ``jpg+png-00000.tar``, ``text-00000.tar``.
@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 
@@ -31,8 +31,9 @@ def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage, pictures:
         layouts: dict[str, _Layout] = {}
         for batch in batches:
             for line in batch.to_pylist():
-                files = [pictures.file(one, line["sample_id"]) for one in line["images"] or []]
-                name = "+".join(one.suffix for one in files) or "text"
+                references = line["images"] or []
+                files = [pictures.file(reference, line["sample_id"]) for reference in references]
+                name = "+".join(file.suffix for file in files) or "text"
                 if name not in layouts:
                     layouts[name] = stack.enter_context(_Layout(target, name))
                 layouts[name].add(line, files)
@@ -55,25 +56,22 @@ class _Layout(ExitStack):
             path = self.folder / f"{self.name}-{self.samples // SAMPLES_A_TAR:05d}.tar"
             self.tar = self.enter_context(tarfile.TarFile(path, "w"))
         key = f"{line['rank']:09d}"
-        self._put(f"{key}.json", json.dumps(_entry(line), ensure_ascii=False).encode())
-        for place, one in enumerate(pictures):
-            self._put(f"{key}.{place}.{one.suffix}", one.data)
+        ids = [reference["image_id"] for reference in line["images"] or []]
+        entry = {"messages": chat(line), "image_ids": ids, **facts(line)}
+        self._put(f"{key}.json", json.dumps(entry, ensure_ascii=False).encode())
+        for number, picture in enumerate(pictures):
+            self._put(f"{key}.{number}.{picture.suffix}", picture.data)
         self.samples += 1
 
     def _put(self, name: str, data: bytes) -> None:
-        """Add a file without times or owners: the same selection gives the same bytes."""
+        """Add a file without times or owners, so that the same selection gives the same bytes."""
         entry = tarfile.TarInfo(name)
         entry.size = len(data)
         self.tar.addfile(entry, io.BytesIO(data))
 
 
-def _entry(line: Line) -> dict[str, Any]:
-    images = [picture["image_id"] for picture in line["images"] or []]
-    return {"messages": chat(line), "image_ids": images, **facts(line)}
-
-
-# Its Croissant file lists the tars without their records: `mlcroissant` keeps what it unpacks by
-# the name of the tar alone, so that one export would be read for another.
+# The Croissant file lists the tars without their records: `mlcroissant` caches what it unpacks by
+# the name of the tar alone, so it would read the tars of another export.
 FORMAT: Final = ExportFormat(
     "webdataset",
     folder=True,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 import pyarrow as pa
@@ -48,20 +49,20 @@ def export(
     ``NAME.pictures`` next to it for pictures that trainers would not see as the run did.
 
     Args:
-        manifest: the manifest, or the run directory that holds it.
-        format: one of `FORMATS`; `hf` and `webdataset` are folders, the others one file.
-        output: must not exist, or be empty; anything else there is refused and left alone. It
+        manifest: The manifest, or its run directory.
+        format: One of `FORMATS`; `hf` and `webdataset` write a folder, the others one file.
+        output: Must not exist, or be empty; anything else there is refused and left alone. It
             appears when it is complete.
-        selection: its name; the newest one when None.
-        run_id: the run; the newest one with such a selection when None.
-        record: note the export in the manifest's table `exports`.
+        selection: Its name; the newest one when None.
+        run_id: The run; the newest one with such a selection when None.
+        record: Whether to list the export in the manifest's table `exports`.
 
     Raises:
         UsageError: unknown format, or an output that is in the way.
         ManifestError: no such selection.
         InputError: a picture is gone, no picture any more, or another one than in the run.
-        StorageError: the disk refuses; nothing half-written remains. Where the manifest alone
-            refuses, the export is complete, and the error says so.
+        StorageError: the disk refuses; no part of the export remains. Where only the manifest
+            cannot be written, the export is complete, and the error says so.
     """
     if format not in FORMATS:
         raise UsageError(
@@ -70,7 +71,7 @@ def export(
             format=format,
             known=list(FORMATS),
         )
-    export_format = FORMATS[format]
+    export_format: ExportFormat = import_module(f"curation.exports.{format}").FORMAT
     manifest = manifest / MANIFEST_NAME if manifest.is_dir() else manifest
     _check_output(export_format, output)
     run_id, selection = resolve_selection(manifest, selection, run_id)
@@ -93,7 +94,7 @@ def _check_output(export_format: ExportFormat, output: Path) -> None:
             code="export_output_in_the_way",
             path=str(output),
         )
-    if output.is_dir() and _is_empty(output):
+    if output.is_dir() and not any(output.iterdir()):
         return
     if output.exists() and (output.is_dir() or output.stat().st_size):
         raise UsageError(
@@ -102,7 +103,7 @@ def _check_output(export_format: ExportFormat, output: Path) -> None:
             path=str(output),
         )
     pictures = _picture_folder(output)
-    blocked = pictures.exists() and not (pictures.is_dir() and _is_empty(pictures))
+    blocked = pictures.exists() and not (pictures.is_dir() and not any(pictures.iterdir()))
     if not export_format.folder and blocked:
         raise UsageError(
             f"{pictures}, the picture folder of --output {output}, is not empty; remove it",
@@ -115,10 +116,6 @@ def _check_output(export_format: ExportFormat, output: Path) -> None:
             code="export_output_in_the_way",
             path=str(output),
         )
-
-
-def _is_empty(folder: Path) -> bool:
-    return not any(folder.iterdir())
 
 
 def _picture_folder(output: Path) -> Path:
@@ -139,8 +136,8 @@ def _write(export_format: ExportFormat, output: Path, origin: Origin) -> int:
                 run_limits(lineage.run["recipe"]), staging / folder.name, folder.resolve()
             )
             rows = export_format.write(batches, target, lineage, pictures)
-            shown = sorted(pictures.staging.glob("*.png"))
-            described = _describe(export_format, target, lineage, shown)
+            converted = sorted(pictures.staging.glob("*.png"))
+            described = _describe(export_format, target, lineage, converted)
             # The pictures and metadata move first: an output that exists is then complete.
             if not export_format.folder:
                 if pictures.staging.is_dir():
@@ -149,7 +146,7 @@ def _write(export_format: ExportFormat, output: Path, origin: Origin) -> int:
                     described.replace(output.with_name(described.name))
                     target.replace(output)
                 except OSError:
-                    if shown:
+                    if converted:
                         shutil.rmtree(folder, ignore_errors=True)
                     raise
             else:
@@ -162,7 +159,7 @@ def _write(export_format: ExportFormat, output: Path, origin: Origin) -> int:
 def _describe(
     export_format: ExportFormat, target: Path, lineage: Lineage, pictures: Sequence[Path]
 ) -> Path:
-    """Write the Croissant file: inside a folder, or next to a file."""
+    """Write the Croissant file inside a folder, or next to a file; return its path."""
     if export_format.folder:
         root, files, path = target, sorted(target.glob(export_format.pattern)), target / FILE_NAME
     else:

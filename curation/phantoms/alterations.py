@@ -32,14 +32,6 @@ def _pixels(case: Case, seed: int) -> Pixels8:
     return to_bytes(paint(case, seed))
 
 
-def _jpeg_copy(case: Case, seed: int) -> bytes:
-    return jpeg(_pixels(case, seed), COPY_QUALITY)
-
-
-def _leaked_copy(case: Case, seed: int) -> bytes:
-    return jpeg(_pixels(case, seed), LEAK_QUALITY)
-
-
 def _half_size(case: Case, seed: int) -> bytes:
     picture = Image.fromarray(_pixels(case, seed))
     half = (picture.width // 2, picture.height // 2)
@@ -65,20 +57,6 @@ def _rotated(case: Case, seed: int) -> bytes:
     return png(np.asarray(picture.rotate(angle, Image.Resampling.BILINEAR)))
 
 
-def _mirror(case: Case, seed: int) -> bytes:
-    return png(np.ascontiguousarray(_pixels(case, seed)[:, ::-1]))
-
-
-def _misnamed(case: Case, seed: int) -> bytes:
-    """PNG bytes for a file whose name ends in .jpg."""
-    return png(_pixels(case, seed))
-
-
-def _blank(case: Case, seed: int) -> bytes:
-    """One grey level, another for each case."""
-    return png(np.full((200, 200 + case.index % 40), 40 + case.index % 160, np.uint8))
-
-
 def _burned_in(case: Case, seed: int) -> bytes:
     """Draw a made-up name and birth date into the picture."""
     picture = Image.fromarray(_pixels(case, seed))
@@ -88,7 +66,7 @@ def _burned_in(case: Case, seed: int) -> bytes:
 
 
 def burned_name(case: Case) -> str:
-    """The made-up patient name and date that `burned_in_name` draws."""
+    """Return the made-up patient name and date that `burned_in_name` draws."""
     family = FAMILY_NAMES[case.index % len(FAMILY_NAMES)]
     given = GIVEN_NAMES[case.index // len(FAMILY_NAMES) % len(GIVEN_NAMES)]
     month, day = 1 + case.index % 12, 1 + case.index % 28
@@ -96,26 +74,18 @@ def burned_name(case: Case) -> str:
 
 
 def _truncated(case: Case, seed: int) -> bytes:
-    whole = _original(case, seed)
-    return whole[: len(whole) * 2 // 5]
-
-
-def _empty(case: Case, seed: int) -> bytes:
-    return b""
-
-
-def _text(case: Case, seed: int) -> bytes:
-    return f"This is a note about patient {case.patient_id}, not a picture.\n".encode() * 8
+    original = _original(case, seed)
+    return original[: len(original) * 2 // 5]
 
 
 def _bomb(case: Case, seed: int) -> bytes:
-    """A small black 1-bit PNG of 240 megapixels."""
+    """Return a small file of a black 1-bit PNG of 240 megapixels."""
     width, height = BOMB_SIZE
     return png_file(width, height, 1, _deflated_zeros((1 + (width + 7) // 8) * height))
 
 
 def _deflated_zeros(count: int) -> bytes:
-    """A zlib stream of `count` zero bytes, coded by hand so that no compressor matters.
+    """Return a zlib stream of `count` zero bytes, coded by hand so that no compressor matters.
 
     One block of fixed Huffman codes (RFC 1951, 3.2.6): a literal zero, then matches of the
     longest length at distance one, then literals for the rest.
@@ -134,23 +104,29 @@ def _bits(text: str) -> NDArray[np.uint8]:
 
 ALTERATIONS: Final[dict[str, Callable[[Case, int], bytes]]] = {
     "original": _original,
-    "copy_jpeg": _jpeg_copy,
+    "copy_jpeg": lambda case, seed: jpeg(_pixels(case, seed), COPY_QUALITY),
     "copy_resize": _half_size,
     "copy_brightness": _brighter,
     "copy_crop": _cropped,
     "copy_rotation": _rotated,
-    "mirrored": _mirror,
-    "leak_copy": _leaked_copy,
-    "wrong_extension": _misnamed,
-    "blank_image": _blank,
+    "mirrored": lambda case, seed: png(np.ascontiguousarray(_pixels(case, seed)[:, ::-1])),
+    "leak_copy": lambda case, seed: jpeg(_pixels(case, seed), LEAK_QUALITY),
+    # PNG bytes for a file whose name ends in .jpg.
+    "wrong_extension": lambda case, seed: png(_pixels(case, seed)),
+    # One grey level, another for each case.
+    "blank_image": lambda case, seed: png(
+        np.full((200, 200 + case.index % 40), 40 + case.index % 160, np.uint8)
+    ),
     "burned_in_name": _burned_in,
     "truncated_file": _truncated,
-    "empty_file": _empty,
-    "not_an_image": _text,
+    "empty_file": lambda case, seed: b"",
+    "not_an_image": lambda case, seed: (
+        f"This is a note about patient {case.patient_id}, not a picture.\n".encode() * 8
+    ),
     "decompression_bomb": _bomb,
 }
 
 
 def altered(name: str, case: Case, seed: int) -> bytes:
-    """Bytes of the case's file after the alteration `name`, a key of ``ALTERATIONS``."""
+    """Return the case's file after the alteration `name`, a key of ``ALTERATIONS``."""
     return ALTERATIONS[name](case, seed)

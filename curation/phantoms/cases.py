@@ -21,7 +21,7 @@ PATIENTS_PER_TEST: Final = 7
 class Lesion:
     """A round finding in body coordinates: `u` right on the screen, `v` down, both in [-1, 1].
 
-    `radius` is in the same unit (half the body's extent on each axis).
+    `radius` has the same unit: half the body's extent on each axis.
     """
 
     u: float
@@ -48,13 +48,14 @@ class Case:
 
     @property
     def patient_sides(self) -> bool:
-        """Whether the picture shows the patient's two sides, rather than only its own."""
+        """Whether sides are those of the patient, not of the picture."""
         return self.plane in ("axial", "coronal", "frontal")
 
     @property
     def sides(self) -> frozenset[str]:
-        """Sides that hold at least one lesion, in the convention of the class."""
-        return frozenset(self._side(lesion) for lesion in self.lesions)
+        """Sides with at least one lesion, in the convention of the class."""
+        on_left = {lesion.u < 0 for lesion in self.lesions}
+        return frozenset("left" if left != self.patient_sides else "right" for left in on_left)
 
     @property
     def patient_id(self) -> str:
@@ -65,10 +66,6 @@ class Case:
     def split(self) -> str:
         """The split of the patient: one in seven is held out."""
         return "test" if self.patient % PATIENTS_PER_TEST == TEST_PATIENT else "train"
-
-    def _side(self, lesion: Lesion) -> str:
-        on_screen_left = lesion.u < 0
-        return "left" if on_screen_left != self.patient_sides else "right"
 
 
 def draw_case(seed: int, index: int) -> Case:
@@ -89,18 +86,18 @@ def draw_case(seed: int, index: int) -> Case:
 
 
 def other_patient(case: Case, index: int) -> Case:
-    """The same view, slice and findings in another body, kept in the same split."""
+    """Return the same view, slice and findings in another body of the same split."""
     patient = index * PATIENTS_PER_TEST + (TEST_PATIENT if case.split == "test" else 0)
     return replace(case, index=index, patient=patient)
 
 
 def mirrored(case: Case) -> Case:
-    """The facts of the left-right mirrored picture: the same body, sides exchanged."""
+    """Return the facts of the left-right mirrored picture: the same body, sides exchanged."""
     return replace(case, lesions=tuple(replace(lesion, u=-lesion.u) for lesion in case.lesions))
 
 
 def lesion_stretches(rng: np.random.Generator) -> list[float]:
-    """Height by width of each possible lesion; as many draws whatever the number of lesions."""
+    """Draw height by width of each possible lesion, whatever the number of lesions."""
     stretches: list[float] = rng.uniform(0.85, 1.15, MAX_LESIONS).tolist()
     return stretches
 
@@ -116,7 +113,7 @@ def _view(modality: str, rng: np.random.Generator) -> tuple[str, str, str]:
 
 
 def _draw_lesions(organ: str, rng: np.random.Generator) -> tuple[Lesion, ...]:
-    """Up to four lesions that neither touch each other nor lie near the midline."""
+    """Draw up to four lesions that neither touch each other nor are near the midline."""
     count = int(rng.choice(MAX_LESIONS + 1, p=LESION_ODDS))
     sign = (-1.0, 1.0, 0.0)[int(rng.integers(3))]
     lesions: list[Lesion] = []

@@ -1,4 +1,4 @@
-"""The plan of a phantom set: base rows, planted defects and the truth about each."""
+"""Plan a phantom set: base rows, planted defects and the truth about each."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ BROKEN: Final = (
     "decompression_bomb",
     "missing_image",
 )
-# Defects planted on pictures of the base set, each on other pictures, as shares of the base
-# pictures. Leaks come first, because only pictures of some patients may be leaked.
+# Defects planted on pictures of the base set, at most one on each, as shares of the base pictures.
+# Leaks come first, because only pictures of some patients may be leaked.
 ON_BASE: Final = {
     "leak_same_image": 0.01,
     "leak_copy": 0.01,
@@ -40,7 +40,7 @@ ON_BASE: Final = {
     "empty_answer": 0.0025,
     "whitespace_answer": 0.0025,
 }
-# Defects that bring a picture of their own.
+# Defects that have a picture of their own.
 ON_OWN: Final = {
     **dict.fromkeys(BROKEN, 0.0025),
     "blank_image": 0.005,
@@ -77,7 +77,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class BasePicture:
     """A picture of the base set with the rows and questions that use it, and spare questions."""
 
     case: Case
@@ -88,23 +88,23 @@ class Base:
 
 
 @dataclass(slots=True)
-class Plan:
-    """What a set will hold: rows of samples.jsonl in order, files to write, lines of truth."""
+class PhantomPlan:
+    """The rows of samples.jsonl in order, the files to write, and the lines of truth."""
 
     seed: int
-    bases: list[Base] = field(default_factory=list)
+    bases: list[BasePicture] = field(default_factory=list)
     rows: list[dict[str, str]] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     truth: list[dict[str, Any]] = field(default_factory=list)
     paths: int = 0
 
     def path(self, case: Case, ending: str) -> str:
-        """The next free file name; it tells the modality and nothing else."""
+        """Return the next free file name, which names the modality and nothing else."""
         self.paths += 1
         return f"{case.modality}/{self.paths - 1:06d}{ending}"
 
     def picture(self, case: Case, alteration: str, ending: str) -> str:
-        """Order a picture's file and return its path."""
+        """Plan a picture's file and return its path."""
         path = self.path(case, ending)
         self.jobs.append(Job(path, case, alteration))
         return path
@@ -130,14 +130,14 @@ class Plan:
     def plant(
         self, row: int, kind: str, expected: str, original: int | None = None, detail: str = ""
     ) -> None:
-        """Write a line of truth about a row."""
+        """Add a line of truth about a row."""
         line = {"row_index": row, "kind": kind, "expected": expected, "detail": detail}
         self.truth.append({**line, "original_row_index": original})
 
 
-def plan_set(images: int, seed: int) -> Plan:
+def plan_set(images: int, seed: int) -> PhantomPlan:
     """Plan a set of `images` base pictures and its planted defects, without painting any."""
-    plan = Plan(seed)
+    plan = PhantomPlan(seed)
     plan.bases += [_add_base(plan, draw_case(seed, index)) for index in range(images)]
     for kind, base in _targets(plan.bases, seed):
         PLANTERS[kind](plan, kind, base)
@@ -156,41 +156,41 @@ def _questions(case: Case, seed: int) -> list[Question]:
     return ask(case, np.random.default_rng([seed, case.index, QUESTIONS]))
 
 
-def _add_base(plan: Plan, case: Case) -> Base:
+def _add_base(plan: PhantomPlan, case: Case) -> BasePicture:
     path = plan.picture(case, "original", suffix(case))
     questions = _questions(case, plan.seed)
     used, spare = questions[:BASE_QUESTIONS], questions[BASE_QUESTIONS:]
     rows = tuple(plan.row(case, path, question) for question in used)
-    return Base(case, path, rows, tuple(used), tuple(spare))
+    return BasePicture(case, path, rows, tuple(used), tuple(spare))
 
 
-def _targets(bases: list[Base], seed: int) -> list[tuple[str, Base]]:
-    """Deal base pictures to defects at random, none to two."""
+def _targets(bases: list[BasePicture], seed: int) -> list[tuple[str, BasePicture]]:
+    """Assign base pictures to defects at random, none to two of them."""
     order = np.random.default_rng([seed, 0, TARGETS]).permutation(len(bases))
-    free = [bases[int(place)] for place in order]
-    dealt: list[tuple[str, Base]] = []
+    free = [bases[int(position)] for position in order]
+    targets: list[tuple[str, BasePicture]] = []
     for kind, share in ON_BASE.items():
-        fitting = [base for base in free if not kind.startswith("leak") or _may_leak(base.case)]
-        chosen = fitting[: _amount(share, len(bases))]
-        dealt += [(kind, base) for base in chosen]
-        taken = {base.path for base in chosen}
-        free = [base for base in free if base.path not in taken]
-    return dealt
+        # Only a training patient with one picture may leak, so that no other row leaks with it.
+        chosen = [
+            base
+            for base in free
+            if not kind.startswith("leak")
+            or (base.case.split == "train" and base.case.patient % 6 not in (0, 1))
+        ][: _amount(share, len(bases))]
+        targets += [(kind, base) for base in chosen]
+        paths = {base.path for base in chosen}
+        free = [base for base in free if base.path not in paths]
+    return targets
 
 
-def _may_leak(case: Case) -> bool:
-    """A training patient with one picture, so that a leak touches no other row."""
-    return case.split == "train" and case.patient % 6 not in (0, 1)
-
-
-def _plant_exact(plan: Plan, kind: str, base: Base) -> None:
+def _plant_exact(plan: PhantomPlan, kind: str, base: BasePicture) -> None:
     """Repeat the first and the last row."""
-    for place in (0, -1):
-        row = plan.row(base.case, base.path, base.used[place])
-        plan.plant(row, kind, DROPPED, base.rows[place])
+    for number in (0, -1):
+        row = plan.row(base.case, base.path, base.used[number])
+        plan.plant(row, kind, DROPPED, base.rows[number])
 
 
-def _plant_copy(plan: Plan, kind: str, base: Base) -> None:
+def _plant_copy(plan: PhantomPlan, kind: str, base: BasePicture) -> None:
     """Repeat all rows on an altered copy; every other copy also gets a new question."""
     path = plan.picture(base.case, kind, ".jpg" if kind == "copy_jpeg" else ".png")
     for original, question in zip(base.rows, base.used, strict=True):
@@ -201,8 +201,8 @@ def _plant_copy(plan: Plan, kind: str, base: Base) -> None:
         plan.plant(row, "copy_new_question", KEPT, None, f"{kind} of {base.path}")
 
 
-def _plant_mirrored(plan: Plan, kind: str, base: Base) -> None:
-    """Ask the same of the mirrored picture, with the answers' sides put right."""
+def _plant_mirrored(plan: PhantomPlan, kind: str, base: BasePicture) -> None:
+    """Ask the same of the mirrored picture, with the sides in the answers exchanged."""
     case = mirrored(base.case)
     path = plan.picture(base.case, kind, ".png")
     questions = _questions(case, plan.seed)[: len(base.rows)]
@@ -211,7 +211,7 @@ def _plant_mirrored(plan: Plan, kind: str, base: Base) -> None:
         plan.plant(row, kind, KEPT, original, f"mirror of {base.path}")
 
 
-def _plant_other_patient(plan: Plan, kind: str, base: Base) -> None:
+def _plant_other_patient(plan: PhantomPlan, kind: str, base: BasePicture) -> None:
     """Ask the same, with the same answers, of another patient in the same view."""
     case = other_patient(base.case, len(plan.jobs))
     path = plan.picture(case, "original", suffix(case))
@@ -220,41 +220,41 @@ def _plant_other_patient(plan: Plan, kind: str, base: Base) -> None:
         plan.plant(row, kind, KEPT, original, f"same view as {base.path}")
 
 
-def _plant_paraphrase(plan: Plan, kind: str, base: Base) -> None:
-    place = base.case.index % len(base.rows)
-    row = plan.row(base.case, base.path, base.used[place].rephrased())
-    plan.plant(row, kind, DROPPED, base.rows[place], base.used[place].text)
+def _plant_paraphrase(plan: PhantomPlan, kind: str, base: BasePicture) -> None:
+    number = base.case.index % len(base.rows)
+    row = plan.row(base.case, base.path, base.used[number].rephrased())
+    plan.plant(row, kind, DROPPED, base.rows[number], base.used[number].text)
 
 
-def _plant_conflict(plan: Plan, kind: str, base: Base) -> None:
+def _plant_conflict(plan: PhantomPlan, kind: str, base: BasePicture) -> None:
     """Contradict the answer to the first question, which is a closed one."""
     opposite = NO if base.used[0].answer == YES else YES
     row = plan.row(base.case, base.path, base.used[0], answer=opposite)
     plan.plant(row, kind, FLAGGED, base.rows[0], f"the picture says {base.used[0].answer}")
 
 
-def _plant_leak(plan: Plan, kind: str, base: Base) -> None:
+def _plant_leak(plan: PhantomPlan, kind: str, base: BasePicture) -> None:
     """Ask a new question of a training picture, or of a copy of it, in the test split."""
     path = base.path if kind == "leak_same_image" else plan.picture(base.case, kind, ".jpg")
     row = plan.row(base.case, path, base.spare[0], split="test")
     plan.plant(row, kind, FLAGGED, base.rows[0], f"{base.path} is in train")
 
 
-def _plant_control_characters(plan: Plan, kind: str, base: Base) -> None:
+def _plant_control_characters(plan: PhantomPlan, kind: str, base: BasePicture) -> None:
     question = base.spare[0]
     text = question.text.replace(" ", " \x07", 1)
     row = plan.row(base.case, base.path, question, question=text, answer=question.answer + "\x1f")
     plan.plant(row, kind, FLAGGED, None, "U+0007 in the question, U+001F in the answer")
 
 
-def _plant_no_answer(plan: Plan, kind: str, base: Base) -> None:
+def _plant_no_answer(plan: PhantomPlan, kind: str, base: BasePicture) -> None:
     answer = "" if kind == "empty_answer" else " \t "
     row = plan.row(base.case, base.path, base.spare[0], answer=answer)
     plan.plant(row, kind, DROPPED)
 
 
-def _plant_own(plan: Plan, kind: str, case: Case) -> None:
-    """A picture that brings its own defect, with its own rows."""
+def _plant_own(plan: PhantomPlan, kind: str, case: Case) -> None:
+    """Add a picture that has a defect itself, with rows of its own."""
     if kind == "missing_image":
         path = plan.path(case, suffix(case))
     elif kind in ("truncated_file", "empty_file"):
@@ -267,7 +267,7 @@ def _plant_own(plan: Plan, kind: str, case: Case) -> None:
         plan.plant(row, kind, OWN_EXPECTED.get(kind, FAILED), None, detail)
 
 
-PLANTERS: Final[dict[str, Callable[[Plan, str, Base], None]]] = {
+PLANTERS: Final[dict[str, Callable[[PhantomPlan, str, BasePicture], None]]] = {
     "exact_row": _plant_exact,
     **dict.fromkeys(COPIES, _plant_copy),
     "mirrored": _plant_mirrored,

@@ -1,15 +1,15 @@
-"""Label noise on request: wrong answers, and questions that sit with another patient's picture."""
+"""Plant label noise on request: wrong answers, and pictures of another patient."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count, islice
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from curation.phantoms.cases import Case, draw_case
-from curation.phantoms.defects import KEPT, Base, Plan
+from curation.phantoms.defects import KEPT, BasePicture, PhantomPlan
 from curation.phantoms.images import suffix
 from curation.phantoms.questions import LETTERS, NO, YES, Question, answer_on
 from medsift.errors import UsageError
@@ -18,86 +18,81 @@ NOISE: Final = 5
 TRIES: Final = 200
 WRONG_ANSWER, MISMATCHED = "wrong_answer", "mismatched"
 
-Place = tuple[Base, int]
+
+class BaseRow(NamedTuple):
+    """A row of the base set with its question and picture."""
+
+    row: int
+    question: Question
+    base: BasePicture
 
 
-def plant_noise(plan: Plan, wrong_answers: int, mismatched: int) -> None:
-    """Spoil training rows of the base set that have no other defect, and say so in the truth.
+def plant_noise(plan: PhantomPlan, wrong_answers: int, mismatched: int) -> None:
+    """Spoil training rows of the base set that have no other defect, and record it in the truth.
 
-    `wrong_answers` closed and choice rows get a wrong answer. `mismatched` rows get a new picture
-    of another patient and modality, about which their question has another answer or none; their
-    tags stay. No other row changes.
+    Args:
+        plan: The plan, which is changed.
+        wrong_answers: How many closed and choice rows get a wrong answer.
+        mismatched: How many rows get a new picture of another patient and modality, about which
+            their question has another answer or none; their tags stay.
 
-    Raises UsageError when there are not as many such rows.
+    Raises:
+        UsageError: there are fewer such rows.
     """
-    order = np.random.default_rng([plan.seed, 0, NOISE])
-    sound = _sound_rows(plan)
-    sound = [sound[int(place)] for place in order.permutation(len(sound))]
-    wrong = [place for place in sound if _question(place).answer_type != "open"][:wrong_answers]
+    rng = np.random.default_rng([plan.seed, 0, NOISE])
+    planted = {line["row_index"] for line in plan.truth}
+    planted |= {line["original_row_index"] for line in plan.truth}
+    sound = [
+        BaseRow(row, question, base)
+        for base in plan.bases
+        for row, question in zip(base.rows, base.used, strict=True)
+        if base.case.split == "train" and row not in planted
+    ]
+    sound = [sound[int(position)] for position in rng.permutation(len(sound))]
+    wrong = [base_row for base_row in sound if base_row.question.answer_type != "open"]
+    wrong = wrong[:wrong_answers]
     _check(WRONG_ANSWER, wrong_answers, len(wrong))
-    for place in wrong:
-        _answer_wrongly(plan, place, order)
-    taken = {base.rows[place] for base, place in wrong}
-    left = (place for place in sound if place[0].rows[place[1]] not in taken)
+    for row, question, _ in wrong:
+        known = LETTERS[: len(question.options)] or (YES, NO)
+        others = [answer for answer in known if answer != question.answer]
+        plan.rows[row]["answer"] = others[int(rng.integers(len(others)))]
+        plan.plant(row, WRONG_ANSWER, KEPT, None, f"the picture says {question.answer}")
+    answered = {row for row, _, _ in wrong}
+    # Lazily, because a new case is drawn for each try.
     fresh = (draw_case(plan.seed, index) for index in count(len(plan.bases) + plan.paths))
-    moves = ((place, _unfitting(place, fresh)) for place in left)
-    moved = list(islice(((place, case) for place, case in moves if case), mismatched))
-    _check(MISMATCHED, mismatched, len(moved))
-    for place, case in moved:
-        _move(plan, place, case)
+    tries = (
+        (base_row, _draw_mismatch(base_row, fresh))
+        for base_row in sound
+        if base_row.row not in answered
+    )
+    moves = list(islice(((base_row, case) for base_row, case in tries if case), mismatched))
+    _check(MISMATCHED, mismatched, len(moves))
+    for (row, _, base), case in moves:
+        plan.rows[row]["image"] = plan.picture(case, "original", suffix(case))
+        plan.plant(row, MISMATCHED, KEPT, None, f"the question is about {base.path}")
 
 
-def _check(kind: str, wanted: int, found: int) -> None:
-    if found < wanted:
+def _check(kind: str, asked: int, free: int) -> None:
+    if free < asked:
         raise UsageError(
-            f"{wanted} rows of kind {kind} were asked for and {found} are free of other defects; "
+            f"{asked} rows of kind {kind} were asked for and {free} are free of other defects; "
             "ask for fewer, or for more images",
             code="phantom_rows_too_few",
             kind=kind,
-            asked=wanted,
-            free=found,
+            asked=asked,
+            free=free,
         )
 
 
-def _sound_rows(plan: Plan) -> list[Place]:
-    """Rows of training patients that no line of truth mentions."""
-    planted = {line["row_index"] for line in plan.truth}
-    planted |= {line["original_row_index"] for line in plan.truth}
-    return [
-        (base, place)
-        for base in plan.bases
-        for place, row in enumerate(base.rows)
-        if base.case.split == "train" and row not in planted
-    ]
+def _draw_mismatch(base_row: BaseRow, fresh: Iterator[Case]) -> Case | None:
+    """Return the next picture of another modality with another answer; None after many tries.
 
-
-def _question(place: Place) -> Question:
-    return place[0].used[place[1]]
-
-
-def _answer_wrongly(plan: Plan, place: Place, order: np.random.Generator) -> None:
-    question, row = _question(place), place[0].rows[place[1]]
-    known = LETTERS[: len(question.options)] or (YES, NO)
-    others = [answer for answer in known if answer != question.answer]
-    plan.rows[row]["answer"] = others[int(order.integers(len(others)))]
-    plan.plant(row, WRONG_ANSWER, KEPT, None, f"the picture says {question.answer}")
-
-
-def _unfitting(place: Place, fresh: Iterator[Case]) -> Case | None:
-    """The next picture of another modality with another answer; None where none comes up soon.
-
-    Some answers hold for every other modality: only ultrasound shows a kidney.
+    Some answers are the same for every other modality: only ultrasound shows a kidney.
     """
-    question, own = _question(place), place[0].case
+    question, own = base_row.question, base_row.base.case
     fitting = (
         case
         for case in islice(fresh, TRIES)
         if case.modality != own.modality and answer_on(question, case) != question.answer
     )
     return next(fitting, None)
-
-
-def _move(plan: Plan, place: Place, case: Case) -> None:
-    row = place[0].rows[place[1]]
-    plan.rows[row]["image"] = plan.picture(case, "original", suffix(case))
-    plan.plant(row, MISMATCHED, KEPT, None, f"the question is about {place[0].path}")

@@ -14,7 +14,7 @@ from medsift.arrays import Doubles, Flags
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """A kind of planted noise, the scorer that should see it, and where on it the noise lies."""
+    """A kind of planted noise, the scorer that should see it, and whether a high score is noise."""
 
     kind: str
     scorer: str
@@ -28,11 +28,11 @@ SUSPICIONS: Final = (
 
 
 def rank_noise(truth: pa.Table, scores: pa.Table) -> pa.Table:
-    """Hold scores (row_index, scorer, value) against the planted rows of `truth`.
+    """Compare scores (row_index, scorer, value) with the planted rows of `truth`.
 
-    One line a kind: its planted rows that have a score, all rows that have one, ROC AUC, average
-    precision, and the planted share, which is the average precision of chance. Kinds that were not
-    planted, or whose scorer did not run, are left out. Rows planted as anything else than noise are
+    There is one line per kind: its planted rows that have a score, all rows that have one, ROC AUC,
+    average precision, and the planted share, which is the average precision of chance. Kinds that
+    were not planted, or whose scorer did not run, are left out. Rows with other planted defects are
     not counted.
     """
     planted: dict[int, str] = {
@@ -43,15 +43,15 @@ def rank_noise(truth: pa.Table, scores: pa.Table) -> pa.Table:
 
 
 def _line(suspicion: Suspicion, planted: dict[int, str], scores: pa.Table) -> dict[str, Any] | None:
-    held = [
+    scored = [
         (line["value"], planted.get(line["row_index"]) == suspicion.kind)
         for line in scores.to_pylist()
         if line["scorer"] == suspicion.scorer
         and line["value"] is not None
         and planted.get(line["row_index"]) in (None, suspicion.kind)
     ]
-    value = np.array([value for value, _ in held], np.float64)
-    noisy = np.array([flag for _, flag in held], bool)
+    value = np.array([value for value, _ in scored], np.float64)
+    noisy = np.array([flag for _, flag in scored], bool)
     if not noisy.any() or noisy.all():
         return None
     suspect = value if suspicion.noisy_is_high else -value
@@ -68,21 +68,21 @@ def _line(suspicion: Suspicion, planted: dict[int, str], scores: pa.Table) -> di
 
 _SCHEMA: Final = pa.schema(
     [
-        pa.field("kind", pa.string()),
-        pa.field("scorer", pa.string()),
-        pa.field("planted", pa.int64()),
-        pa.field("scored", pa.int64()),
-        pa.field("roc_auc", pa.float64()),
-        pa.field("average_precision", pa.float64()),
-        pa.field("chance", pa.float64()),
+        ("kind", pa.string()),
+        ("scorer", pa.string()),
+        ("planted", pa.int64()),
+        ("scored", pa.int64()),
+        ("roc_auc", pa.float64()),
+        ("average_precision", pa.float64()),
+        ("chance", pa.float64()),
     ]
 )
 
 
 def roc_auc(score: Doubles, positive: Flags) -> float:
-    """Chance that a positive (n,) has a higher score (n,) than a negative, ties counting half.
+    """Return the chance that a positive (n,) scores higher (n,) than a negative; ties count half.
 
-    The Mann-Whitney statistic (Hanley and McNeil 1982).
+    This is the Mann-Whitney statistic (Hanley and McNeil 1982).
     """
     ordered = np.sort(score[~positive])
     below = np.searchsorted(ordered, score[positive], "left")
@@ -91,9 +91,10 @@ def roc_auc(score: Doubles, positive: Flags) -> float:
 
 
 def average_precision(score: Doubles, positive: Flags) -> float:
-    """Mean precision at each positive (n,), highest score (n,) first; ties share one threshold."""
+    """Return the mean precision at each positive (n,), the highest score (n,) first."""
+    # Equal scores share one threshold, so that their order does not matter.
     levels, member = np.unique(-score, return_inverse=True)
-    found = np.bincount(member, weights=positive, minlength=len(levels))
-    taken = np.bincount(member, minlength=len(levels))
-    precision = np.cumsum(found) / np.cumsum(taken)
-    return float((precision * found).sum() / positive.sum())
+    hits = np.bincount(member, weights=positive, minlength=len(levels))
+    counts = np.bincount(member, minlength=len(levels))
+    precision = np.cumsum(hits) / np.cumsum(counts)
+    return float((precision * hits).sum() / positive.sum())

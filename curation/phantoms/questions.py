@@ -1,27 +1,93 @@
-"""Questions that a phantom's picture decides, each in several wordings of one meaning."""
+"""Ask questions that a phantom's picture decides, each in several wordings of one meaning."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from curation.phantoms.cases import MAX_LESIONS, MODALITIES, ORGANS, Case
+from curation.phantoms.cases import MAX_LESIONS, ORGANS, Case
 
 MODALITY_NAMES: Final = {"ct": "CT", "xray": "X-ray", "mr": "MRI", "us": "ultrasound"}
 PLANE_NAMES: Final = ("axial", "sagittal", "coronal", "frontal")
 SIDE_NAMES: Final = ("left", "right", "both sides")
 YES, NO = "yes", "no"
 LETTERS = "ABCDE"
+NAMES: Final = {
+    "modality": tuple(MODALITY_NAMES.values()),
+    "plane": PLANE_NAMES,
+    "organ": ORGANS,
+    "side": SIDE_NAMES,
+    "count": tuple(str(value) for value in range(MAX_LESIONS + 1)),
+}
+"""The answers to the open questions of each task, which a choice question offers."""
+OPEN: Final = {
+    "modality": (
+        "Which imaging modality was used?",
+        "What imaging modality was used for this image?",
+        "Which modality of imaging is this?",
+    ),
+    "plane": (
+        "In which plane is this image?",
+        "What plane is this image in?",
+        "Which plane does this image show?",
+    ),
+    "organ": (
+        "Which organ is shown in this image?",
+        "What organ is shown in this image?",
+        "Which organ does this image show?",
+    ),
+    "side": (
+        "On which side of {of} are lesions seen?",
+        "Which side of {of} shows lesions?",
+        "On what side of {of} are the lesions?",
+    ),
+    "count": (
+        "How many lesions are there?",
+        "How many lesions are visible?",
+        "What is the number of lesions?",
+    ),
+}
+CLOSED: Final = {
+    "presence": (
+        "Is there a lesion in this image?",
+        "Does this image show a lesion?",
+        "Is a lesion present in this image?",
+    ),
+    "modality": (
+        "Is this image made with {guess}?",
+        "Was this image made with {guess}?",
+        "Was {guess} used to make this image?",
+    ),
+    "plane": (
+        "Is this a {guess} view?",
+        "Is this image a {guess} view?",
+        "Is the view in this image {guess}?",
+    ),
+    "organ": (
+        "Does this image show the {guess}?",
+        "Is the {guess} shown in this image?",
+        "Is the {guess} visible in this image?",
+    ),
+    "side": (
+        "Is there a lesion on the {guess} side of {of}?",
+        "Does the {guess} side of {of} show a lesion?",
+        "Is a lesion present on the {guess} side of {of}?",
+    ),
+    "count": (
+        "{verb} there more than {guess} {noun}?",
+        "Does the image show more than {guess} {noun}?",
+        "{verb} more than {guess} {noun} visible?",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question of one meaning with its wordings; `wording` is the one in use.
+    """One question in several wordings; `wording` is the one in use.
 
-    `options`, of a choice question, are the same words in the same order in every wording.
+    The `options` of a choice question have the same words and order in every wording.
     """
 
     task: str
@@ -34,211 +100,113 @@ class Question:
     @property
     def text(self) -> str:
         """The question as asked, with its lettered options if it has any."""
-        lettered = [f"({LETTERS[place]}) {name}" for place, name in enumerate(self.options)]
+        lettered = [
+            f"({letter}) {name}" for letter, name in zip(LETTERS, self.options, strict=False)
+        ]
         return " ".join([self.wordings[self.wording % len(self.wordings)], *lettered])
 
     def option(self, answer: str) -> str:
-        """The letter under which an answer is offered."""
+        """Return the letter under which an answer is offered."""
         return LETTERS[self.options.index(answer)]
 
     def rephrased(self) -> Question:
-        """The same question in its next wording."""
+        """Return the same question in its next wording."""
         return replace(self, wording=(self.wording + 1) % len(self.wordings))
 
 
 def ask(case: Case, rng: np.random.Generator) -> list[Question]:
-    """Every question the picture decides, no two of one meaning, presence first.
+    """Return every question that the picture decides, no two of one meaning, presence first.
 
     The others come in random order; an attribute is asked either openly or as a choice.
     """
-    others = [*_modality(case, rng), *_plane(case, rng), *_organ(case, rng)]
-    others += [*_side(case, rng), *_count(case, rng)]
-    shuffled = [others[int(place)] for place in rng.permutation(len(others))]
-    return [replace(q, wording=int(rng.integers(3))) for q in [_presence(case), *shuffled]]
+    others: list[Question] = []
+    for task in _tasks(case):
+        guesses = _guesses(case, task)
+        if task in ("side", "count"):
+            guess = guesses[int(rng.integers(len(guesses)))]
+        else:
+            # The true name in half of the cases, otherwise a wrong one.
+            wrong = [name for name in guesses if name != _truth(case, task)]
+            right = rng.random() < 0.5
+            guess = _truth(case, task) if right else wrong[int(rng.integers(len(wrong)))]
+        if task != "side" or case.lesions:
+            others.append(_as_choice(_open(case, task), rng))
+        others.append(_closed(case, task, guess))
+    shuffled = [others[int(position)] for position in rng.permutation(len(others))]
+    return [
+        replace(question, wording=int(rng.integers(3)))
+        for question in [_closed(case, "presence"), *shuffled]
+    ]
 
 
 def answer_on(question: Question, case: Case) -> str | None:
-    """The right answer to a question about another picture; None where it cannot be asked there."""
-    for asked in _everything(case):
+    """Return the right answer to a question about another picture; None if it has none there."""
+    possible = [_closed(case, "presence")]
+    for task in _tasks(case):
+        possible += [_closed(case, task, guess) for guess in _guesses(case, task)]
+        if task != "side" or case.lesions:
+            possible.append(_open(case, task))
+    for asked in possible:
         if asked.wordings == question.wordings:
             return question.option(asked.answer) if question.options else asked.answer
     return None
 
 
-def _everything(case: Case) -> Iterator[Question]:
-    """Every question that could be asked of the picture, attributes openly."""
-    yield _presence(case)
-    yield _which_modality(case)
-    yield from (_is_modality(case, name) for name in MODALITY_NAMES.values())
-    if case.plane in PLANE_NAMES:
-        yield _which_plane(case)
-        yield from (_is_plane(case, name) for name in PLANE_NAMES)
-    yield _which_organ(case)
-    yield from (_is_organ(case, name) for name in _deniable(case))
-    if case.lesions:
-        yield _which_side(case)
-    yield from (_is_side(case, side) for side in SIDE_NAMES[:2])
-    yield _how_many(case)
-    yield from (_are_more(case, limit) for limit in range(1, MAX_LESIONS))
+def _tasks(case: Case) -> list[str]:
+    """Return the tasks that the picture decides; the fan of ultrasound has no plane."""
+    return [task for task in NAMES if task != "plane" or case.plane in PLANE_NAMES]
 
 
-def _presence(case: Case) -> Question:
-    wordings = (
-        "Is there a lesion in this image?",
-        "Does this image show a lesion?",
-        "Is a lesion present in this image?",
-    )
-    return _closed("presence", wordings, bool(case.lesions))
+def _guesses(case: Case, task: str) -> tuple[str, ...]:
+    """Return what closed questions of a task ask about."""
+    if task == "side":
+        return SIDE_NAMES[:2]
+    if task == "count":
+        return NAMES["count"][1:MAX_LESIONS]
+    if task == "organ" and case.organ == "lungs":
+        # A chest radiograph also shows the upper edge of the liver, so nobody must deny it.
+        return tuple(organ for organ in ORGANS if organ != "liver")
+    return NAMES[task]
 
 
-def _modality(case: Case, rng: np.random.Generator) -> list[Question]:
-    name = MODALITY_NAMES[case.modality]
-    guess = _guess(name, [MODALITY_NAMES[key] for key in MODALITIES], rng)
-    names = tuple(MODALITY_NAMES.values())
-    return [_as_choice(_which_modality(case), names, rng), _is_modality(case, guess)]
+def _truth(case: Case, task: str) -> str:
+    """Return the answer to the open question of a task."""
+    if task == "side":
+        return "both sides" if len(case.sides) == 2 else next(iter(case.sides))
+    if task == "count":
+        return str(len(case.lesions))
+    names = {"modality": MODALITY_NAMES[case.modality], "plane": case.plane, "organ": case.organ}
+    return names[task]
 
 
-def _which_modality(case: Case) -> Question:
-    wordings = (
-        "Which imaging modality was used?",
-        "What imaging modality was used for this image?",
-        "Which modality of imaging is this?",
-    )
-    return Question("modality", "open", wordings, MODALITY_NAMES[case.modality])
+def _open(case: Case, task: str) -> Question:
+    return Question(task, "open", _fill(OPEN[task], case), _truth(case, task))
 
 
-def _is_modality(case: Case, guess: str) -> Question:
-    wordings = (
-        f"Is this image made with {guess}?",
-        f"Was this image made with {guess}?",
-        f"Was {guess} used to make this image?",
-    )
-    return _closed("modality", wordings, guess == MODALITY_NAMES[case.modality])
+def _closed(case: Case, task: str, guess: str = "") -> Question:
+    if task == "presence":
+        holds = bool(case.lesions)
+    elif task == "side":
+        holds = guess in case.sides
+    elif task == "count":
+        holds = len(case.lesions) > int(guess)
+    else:
+        holds = guess == _truth(case, task)
+    return Question(task, "closed", _fill(CLOSED[task], case, guess), YES if holds else NO)
 
 
-def _plane(case: Case, rng: np.random.Generator) -> list[Question]:
-    if case.plane not in PLANE_NAMES:
-        return []
-    guess = _guess(case.plane, list(PLANE_NAMES), rng)
-    return [_as_choice(_which_plane(case), PLANE_NAMES, rng), _is_plane(case, guess)]
+def _fill(wordings: tuple[str, ...], case: Case, guess: str = "") -> tuple[str, ...]:
+    """Return wordings with their guess, in correct grammar."""
+    verb, noun = ("Is", "lesion") if guess == "1" else ("Are", "lesions")
+    of = "the patient" if case.patient_sides else "the image"
+    filled = (text.format(guess=guess, of=of, verb=verb, noun=noun) for text in wordings)
+    return tuple(text.replace("a axial", "an axial") for text in filled)
 
 
-def _which_plane(case: Case) -> Question:
-    wordings = (
-        "In which plane is this image?",
-        "What plane is this image in?",
-        "Which plane does this image show?",
-    )
-    return Question("plane", "open", wordings, case.plane)
-
-
-def _is_plane(case: Case, guess: str) -> Question:
-    wordings = (
-        f"Is this a {guess} view?".replace("a axial", "an axial"),
-        f"Is this image a {guess} view?".replace("a axial", "an axial"),
-        f"Is the view in this image {guess}?",
-    )
-    return _closed("plane", wordings, guess == case.plane)
-
-
-def _organ(case: Case, rng: np.random.Generator) -> list[Question]:
-    guess = _guess(case.organ, _deniable(case), rng)
-    return [_as_choice(_which_organ(case), ORGANS, rng), _is_organ(case, guess)]
-
-
-def _which_organ(case: Case) -> Question:
-    wordings = (
-        "Which organ is shown in this image?",
-        "What organ is shown in this image?",
-        "Which organ does this image show?",
-    )
-    return Question("organ", "open", wordings, case.organ)
-
-
-def _is_organ(case: Case, guess: str) -> Question:
-    wordings = (
-        f"Does this image show the {guess}?",
-        f"Is the {guess} shown in this image?",
-        f"Is the {guess} visible in this image?",
-    )
-    return _closed("organ", wordings, guess == case.organ)
-
-
-def _deniable(case: Case) -> list[str]:
-    """A chest radiograph also shows the upper edge of the liver: nobody is asked to deny it."""
-    return [organ for organ in ORGANS if (organ, case.organ) != ("liver", "lungs")]
-
-
-def _side(case: Case, rng: np.random.Generator) -> list[Question]:
-    closed = _is_side(case, SIDE_NAMES[int(rng.integers(2))])
-    if not case.lesions:
-        return [closed]
-    return [_as_choice(_which_side(case), SIDE_NAMES, rng), closed]
-
-
-def _which_side(case: Case) -> Question:
-    of = _side_of(case)
-    wordings = (
-        f"On which side of {of} are lesions seen?",
-        f"Which side of {of} shows lesions?",
-        f"On what side of {of} are the lesions?",
-    )
-    answer = "both sides" if len(case.sides) == 2 else next(iter(case.sides))
-    return Question("side", "open", wordings, answer)
-
-
-def _is_side(case: Case, side: str) -> Question:
-    of = _side_of(case)
-    wordings = (
-        f"Is there a lesion on the {side} side of {of}?",
-        f"Does the {side} side of {of} show a lesion?",
-        f"Is a lesion present on the {side} side of {of}?",
-    )
-    return _closed("side", wordings, side in case.sides)
-
-
-def _side_of(case: Case) -> str:
-    return "the patient" if case.patient_sides else "the image"
-
-
-def _count(case: Case, rng: np.random.Generator) -> list[Question]:
-    limit = int(rng.integers(1, MAX_LESIONS))
-    numbers = tuple(str(value) for value in range(MAX_LESIONS + 1))
-    return [_as_choice(_how_many(case), numbers, rng), _are_more(case, limit)]
-
-
-def _how_many(case: Case) -> Question:
-    wordings = (
-        "How many lesions are there?",
-        "How many lesions are visible?",
-        "What is the number of lesions?",
-    )
-    return Question("count", "open", wordings, str(len(case.lesions)))
-
-
-def _are_more(case: Case, limit: int) -> Question:
-    verb, noun = ("Is", "lesion") if limit == 1 else ("Are", "lesions")
-    wordings = (
-        f"{verb} there more than {limit} {noun}?",
-        f"Does the image show more than {limit} {noun}?",
-        f"{verb} more than {limit} {noun} visible?",
-    )
-    return _closed("count", wordings, len(case.lesions) > limit)
-
-
-def _guess(truth: str, names: list[str], rng: np.random.Generator) -> str:
-    """The true name in half of the cases, otherwise a wrong one."""
-    wrong = [name for name in names if name != truth]
-    return truth if rng.random() < 0.5 else wrong[int(rng.integers(len(wrong)))]
-
-
-def _closed(task: str, wordings: tuple[str, ...], holds: bool) -> Question:
-    return Question(task, "closed", wordings, YES if holds else NO)
-
-
-def _as_choice(question: Question, names: tuple[str, ...], rng: np.random.Generator) -> Question:
-    """An open question as it is, or as a choice whose answer is the option's letter."""
-    options = tuple(names[int(place)] for place in rng.permutation(len(names)))
+def _as_choice(question: Question, rng: np.random.Generator) -> Question:
+    """Return an open question as it is, or as a choice whose answer is the option's letter."""
+    names = NAMES[question.task]
+    options = tuple(names[int(position)] for position in rng.permutation(len(names)))
     if rng.random() < 0.6:
         return question
     offered = replace(question, answer_type="choice", options=options)

@@ -1,4 +1,4 @@
-"""The scorecard: what was planted against what became of it."""
+"""Compare planted defects with what a run did to their rows."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ class Fates:
     duplicate_reasons: Collection[str]
 
     def is_kept(self, row: int) -> bool:
-        """Whether the row survived."""
+        """Return whether the row was kept."""
         return self.action[row] == KEPT
 
     def is_duplicate(self, row: int) -> bool:
-        """Whether the row was dropped for repeating another."""
+        """Return whether the row was dropped for repeating another."""
         return self.action[row] == DROPPED and self.reason[row] in self.duplicate_reasons
 
     def is_flagged(self, row: int) -> bool:
-        """Whether the row carries a reason other than that of a duplicate."""
+        """Return whether the row has a reason other than that of a duplicate."""
         return bool(self.reason[row]) and self.reason[row] not in self.duplicate_reasons
 
 
@@ -61,29 +61,19 @@ def scorecard(
     `truth` is a phantom set's truth.parquet. `fate` has a line for every row, kept ones too:
     row_index, action (kept, dropped, failed), reason (of a kept row: its flags, or null).
 
-    Of a row and its original either may survive, so a planted duplicate counts as found when
-    exactly one row of its group was kept. A flagged row is found when it is kept and carries a
-    reason; a leaked one when it or its original carries one, kept or dropped. Precision is the
-    share of the rows dropped as duplicates that were one more than their group needs.
+    Either a row or its original may survive, so a planted duplicate counts as found when exactly
+    one row of its group was kept. A flagged row is found when it is kept and has a reason; a leaked
+    one when it or its original has one, kept or dropped. Precision is the share of the rows
+    dropped as duplicates that their group could spare.
 
-    Raises InputError when a row of the truth has no fate.
+    Raises:
+        InputError: a row of the truth has no fate.
     """
-    fates = _read(fate, duplicate_reasons)
-    planted = truth.to_pylist()
-    _check(planted, fates)
-    groups = _groups(planted)
-    lines = list(_kind_lines(planted, fates, groups))
-    return pa.Table.from_pylist([*lines, _overall(planted, fates, groups)], schema=SCORECARD)
-
-
-def _read(fate: pa.Table, duplicate_reasons: Collection[str]) -> Fates:
     rows = fate.column("row_index").to_pylist()
     reasons = [reason or "" for reason in fate.column("reason").to_pylist()]
     actions = dict(zip(rows, fate.column("action").to_pylist(), strict=True))
-    return Fates(actions, dict(zip(rows, reasons, strict=True)), duplicate_reasons)
-
-
-def _check(planted: list[dict[str, Any]], fates: Fates) -> None:
+    fates = Fates(actions, dict(zip(rows, reasons, strict=True)), duplicate_reasons)
+    planted = truth.to_pylist()
     for line in planted:
         for row in (line["row_index"], line["original_row_index"]):
             if row is not None and row not in fates.action:
@@ -93,6 +83,9 @@ def _check(planted: list[dict[str, Any]], fates: Fates) -> None:
                     code="fate_missing",
                     row=row,
                 )
+    groups = _groups(planted)
+    lines = [*_kind_lines(planted, fates, groups), _overall(planted, fates, groups)]
+    return pa.Table.from_pylist(lines, schema=SCORECARD)
 
 
 def _is_duplicate_line(line: dict[str, Any]) -> bool:
@@ -100,7 +93,7 @@ def _is_duplicate_line(line: dict[str, Any]) -> bool:
 
 
 def _groups(planted: list[dict[str, Any]]) -> dict[int, frozenset[int]]:
-    """For each row that is or has a planted duplicate, the rows that repeat one another.
+    """Return the rows that repeat one another, for each row that is or has a planted duplicate.
 
     An original is never itself a planted duplicate, so its index names the group.
     """
@@ -143,12 +136,12 @@ def _kind_lines(
 def _overall(
     planted: list[dict[str, Any]], fates: Fates, groups: dict[int, frozenset[int]]
 ) -> dict[str, Any]:
-    """All duplicates together: `removed` counts every row dropped as one, planted or not."""
+    """Score all duplicates together; `removed` counts rows dropped as one, planted or not."""
     lines = [line for line in planted if _is_duplicate_line(line)]
     found = sum(_is_found(line, fates, groups) for line in lines)
     dropped = [row for row in fates.action if fates.is_duplicate(row)]
     per_group = Counter(groups[row] for row in dropped if row in groups)
-    rightly = sum(min(count, len(group) - 1) for group, count in per_group.items())
+    spared = sum(min(count, len(group) - 1) for group, count in per_group.items())
     return {
         "kind": DUPLICATES,
         "expected": DROPPED,
@@ -156,5 +149,5 @@ def _overall(
         "found": found,
         "recall": found / len(lines) if lines else None,
         "removed": len(dropped),
-        "precision": rightly / len(dropped) if dropped else None,
+        "precision": spared / len(dropped) if dropped else None,
     }

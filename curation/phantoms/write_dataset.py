@@ -1,11 +1,10 @@
-"""Writing a phantom set to a folder: pictures, samples.jsonl, truth.parquet."""
+"""Write a phantom set to a folder: pictures, samples.jsonl, truth.parquet."""
 
 from __future__ import annotations
 
 import json
 import logging
 import multiprocessing
-from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.phantoms.alterations import altered
-from curation.phantoms.defects import MIN_IMAGES, TRUTH, Job, Plan, plan_set
+from curation.phantoms.defects import MIN_IMAGES, TRUTH, Job, PhantomPlan, plan_set
 from curation.phantoms.noise import plant_noise
 from medsift.errors import UsageError
 from medsift.own_packages import put_first
@@ -28,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PhantomSet:
-    """A phantom set on disk: its folders and files, and how much they hold."""
+    """A phantom set on disk: its folders and files, and how many of each it has."""
 
     root: Path
     images: Path
@@ -51,32 +50,22 @@ def make_phantoms(
 ) -> PhantomSet:
     """Make a phantom set of `images` base pictures under `out`; the same bytes every time.
 
-    Writes ``images/**``, ``samples.jsonl``, ``truth.parquet`` and a marker. A folder that holds
-    the same set already is returned as it is; the number of `workers` (processes) changes
-    nothing but the time. The folder appears when it is complete. `wrong_answers` and `mismatched`
-    training rows without another defect are spoiled on top (see `noise`).
+    It writes ``images/**``, ``samples.jsonl``, ``truth.parquet`` and a marker. The folder appears
+    when it is complete; a folder that has the same set already is returned as it is.
 
-    Raises UsageError when a number is out of range or `out` holds anything else, StorageError
-    when the disk refuses.
+    Args:
+        out: The folder.
+        images: Number of base pictures.
+        seed: Seed of everything that is drawn.
+        workers: Processes; their number changes only the time.
+        wrong_answers: Training rows that get a wrong answer (see `plant_noise`).
+        mismatched: Training rows that get another patient's picture.
+
+    Raises:
+        UsageError: a number is out of range, or `out` has anything else.
+        StorageError: the disk refuses.
     """
-    _check(images, seed, workers, wrong_answers, mismatched)
-    noise = {"wrong_answers": wrong_answers, "mismatched": mismatched}
-    order = {"version": VERSION, "images": images, "seed": seed}
-    order |= {kind: rows for kind, rows in noise.items() if rows}
-    plan = plan_set(images, seed)
-    plant_noise(plan, **noise)
-    if _holds(out, order):
-        log.info("phantoms are already in %s", out)
-        return _describe(out, plan, images)
-    elsewhere = "choose a writable folder with room"
-    with atomic_folder(out.absolute(), elsewhere, "output_unwritable") as unfinished:
-        _write(unfinished, plan, workers)
-        (unfinished / MARKER).write_text(json.dumps(order) + "\n", encoding="utf-8")
-    return _describe(out, plan, images)
-
-
-def _check(images: int, seed: int, workers: int, wrong_answers: int, mismatched: int) -> None:
-    for name, value, least in (
+    for option, value, least in (
         ("images", images, MIN_IMAGES),
         ("seed", seed, 0),
         ("workers", workers, 1),
@@ -85,28 +74,23 @@ def _check(images: int, seed: int, workers: int, wrong_answers: int, mismatched:
     ):
         if value < least:
             raise UsageError(
-                f"{name}={value}: must be at least {least}; raise it",
+                f"{option}={value}: must be at least {least}; raise it",
                 code="phantom_option_invalid",
-                option=name,
+                option=option,
                 least=least,
             )
-
-
-def _holds(out: Path, order: dict[str, int]) -> bool:
-    """Whether `out` is this very set. Raises UsageError when it holds anything else."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    marker = out / MARKER
-    if marker.is_file() and marker.read_text(encoding="utf-8") == json.dumps(order) + "\n":
-        return True
-    raise UsageError(
-        f"{out} is not empty and not this phantom set: name a new folder or remove that one",
-        code="phantom_folder_in_the_way",
-        path=str(out),
-    )
-
-
-def _describe(out: Path, plan: Plan, images: int) -> PhantomSet:
+    noise = {"wrong_answers": wrong_answers, "mismatched": mismatched}
+    order = {"version": VERSION, "images": images, "seed": seed}
+    order |= {kind: rows for kind, rows in noise.items() if rows}
+    plan = plan_set(images, seed)
+    plant_noise(plan, **noise)
+    if _has_set(out, order):
+        log.info("phantoms are already in %s", out)
+    else:
+        elsewhere = "choose a writable folder with room"
+        with atomic_folder(out.absolute(), elsewhere, "output_unwritable") as unfinished:
+            _write(unfinished, plan, workers)
+            (unfinished / MARKER).write_text(json.dumps(order) + "\n", encoding="utf-8")
     return PhantomSet(
         root=out,
         images=out / "images",
@@ -119,33 +103,38 @@ def _describe(out: Path, plan: Plan, images: int) -> PhantomSet:
     )
 
 
-def _write(root: Path, plan: Plan, workers: int) -> None:
+def _has_set(out: Path, order: dict[str, int]) -> bool:
+    """Return whether `out` is this very set. Raises UsageError when it has anything else."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    marker = out / MARKER
+    if marker.is_file() and marker.read_text(encoding="utf-8") == json.dumps(order) + "\n":
+        return True
+    raise UsageError(
+        f"{out} is not empty and not this phantom set: name a new folder or remove that one",
+        code="phantom_folder_in_the_way",
+        path=str(out),
+    )
+
+
+def _write(root: Path, plan: PhantomPlan, workers: int) -> None:
     for folder in sorted({Path(row["image"]).parent for row in plan.rows}):
         (root / "images" / folder).mkdir(parents=True)
     write = partial(_write_picture, root=root / "images", seed=plan.seed)
-    _drain(plan.jobs, write, workers)
+    if workers == 1:
+        for job in plan.jobs:
+            write(job)
+    else:
+        # Spawned processes inherit no threads, and search the folders for modules anew, that of
+        # the user first: hence `put_first`.
+        context = multiprocessing.get_context("spawn")
+        size = max(1, min(64, len(plan.jobs) // (4 * workers)))
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=put_first) as pool:
+            for _ in pool.map(write, plan.jobs, chunksize=size):
+                pass
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in plan.rows)
     (root / "samples.jsonl").write_bytes(lines.encode())
     pq.write_table(pa.Table.from_pylist(plan.truth, schema=TRUTH), root / "truth.parquet")
-
-
-def _drain(jobs: list[Job], write: partial[None], workers: int) -> None:
-    """Write every picture, in this process or in spawned ones, which inherit no threads."""
-    results: Iterable[None]
-    if workers == 1:
-        results = map(write, jobs)
-        _finish(results)
-        return
-    context = multiprocessing.get_context("spawn")
-    # A spawned process searches the folders of this one anew, that of the user first.
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=put_first) as pool:
-        results = pool.map(write, jobs, chunksize=max(1, min(64, len(jobs) // (4 * workers))))
-        _finish(results)
-
-
-def _finish(results: Iterable[None]) -> None:
-    for _ in results:
-        pass
 
 
 def _write_picture(job: Job, *, root: Path, seed: int) -> None:

@@ -1,25 +1,26 @@
-"""Read the report's figures from the manifest; every answer is small whatever the run's size."""
+"""Read the report's facts from the manifest; every answer is small whatever the run's size."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from curation.report.selections import SelectionFacts, read_selections
 from medsift.errors import ManifestError
-from medsift.manifest.any_version import Line
+from medsift.manifest.any_version import Line, ask
 
-POINTS = 5_000
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
 BINS = 40
-SHOWN = 20
-EXAMPLES = 3
-STRATA = 60
+MAX_POINTS = 5_000
+MAX_LISTED = 20
+MAX_EXAMPLES = 3
+MAX_STRATA = 60
+MAX_MODALITIES = 7
+"""Scores are shown by modality up to so many modalities."""
 UNKNOWN = "unknown"
-FEW = 7
-SCORED_ALL = "samples"
 QUALITIES = ("contrast", "entropy", "sharpness", "blank_share")
 
 RUN = """
@@ -48,13 +49,13 @@ ORDER BY stages.ordinal, counted.action, counted.rows DESC, counted.reason
 
 FAILURES = f"""
 SELECT stage, reason, count(*) AS rows,
-       min({{'row_id': row_id, 'detail': detail}}, {EXAMPLES}) AS examples
+       min({{'row_id': row_id, 'detail': detail}}, {MAX_EXAMPLES}) AS examples
 FROM decisions WHERE run_id = $run AND action = 'failed'
 GROUP BY ALL ORDER BY rows DESC, stage, reason
 """
 
-# One line per distinct picture that a valid sample shows: its facts, and whether any sample on
-# it is still in. An image's modality is the one most of its samples name.
+# One line for each picture of a valid sample: its facts, and whether any of its samples is kept.
+# An image's modality is the one that most of its samples name.
 PICTURES = f"""
 CREATE OR REPLACE TEMP TABLE pictures AS
 WITH shown AS (
@@ -76,10 +77,10 @@ WITH shown AS (
 SELECT facts.*, used.kept, used.modality FROM facts JOIN used USING (image_id)
 """
 
-POINTS_SQL = f"""
+POINTS = f"""
 SELECT x, y, modality, kept, regexp_extract(ref, '[^/]*$') AS name
 FROM pictures WHERE isfinite(x) AND isfinite(y)
-ORDER BY image_id LIMIT {POINTS}
+ORDER BY image_id LIMIT {MAX_POINTS}
 """
 
 SWEEP = """
@@ -87,21 +88,21 @@ SELECT modality, threshold, images, samples, confirmed
 FROM sweep WHERE run_id = $run ORDER BY modality = 'all' DESC, modality, threshold
 """
 
-# Without a selection the same table tells what curation kept of each stratum.
-STRATA_SQL = f"""
+# What curation kept of each stratum; shown where the run has no selection.
+STRATA = f"""
 SELECT coalesce(modality, '{UNKNOWN}') AS modality, coalesce(task_type, '{UNKNOWN}') AS task_type,
        coalesce(answer_type, '{UNKNOWN}') AS answer_type, count(*) AS pool,
        count(*) FILTER (decisions.row_id IS NULL) AS kept
 FROM samples LEFT JOIN decisions
   ON decisions.run_id = $run AND decisions.row_id = samples.row_id
 WHERE samples.run_id = $run
-GROUP BY ALL ORDER BY pool DESC, 1, 2, 3 LIMIT {STRATA}
+GROUP BY ALL ORDER BY pool DESC, 1, 2, 3 LIMIT {MAX_STRATA}
 """
 
 CONFLICTS = f"""
 SELECT group_id, question, list(DISTINCT answer ORDER BY answer) AS answers, count(*) AS samples
 FROM conflicts WHERE run_id = $run
-GROUP BY ALL ORDER BY samples DESC, group_id, question LIMIT {SHOWN}
+GROUP BY ALL ORDER BY samples DESC, group_id, question LIMIT {MAX_LISTED}
 """
 
 LEAK_KINDS = """
@@ -112,7 +113,7 @@ GROUP BY ALL ORDER BY samples DESC, benchmark, kind, verdict
 
 LEAKS = f"""
 SELECT benchmark, kind, sample_id, item_id, similarity, verdict
-FROM leaks WHERE run_id = $run ORDER BY benchmark, kind, sample_id, item_id LIMIT {SHOWN}
+FROM leaks WHERE run_id = $run ORDER BY benchmark, kind, sample_id, item_id LIMIT {MAX_LISTED}
 """
 
 NOTES = f"""
@@ -127,7 +128,7 @@ WITH noted AS (
     WHERE run_id = $run AND stage = 'ingest'
 )
 SELECT note, what, count(*) AS count, min(id) AS example
-FROM noted GROUP BY ALL ORDER BY count DESC, what, note LIMIT {SHOWN}
+FROM noted GROUP BY ALL ORDER BY count DESC, what, note LIMIT {MAX_LISTED}
 """
 
 MEASURES = """
@@ -155,7 +156,7 @@ FROM scores LEFT JOIN shown USING (sample_id) WHERE scores.run_id = $run
 """
 
 SCORED_MODALITIES = """
-SELECT modality, count(*) AS scores FROM scored GROUP BY modality ORDER BY scores DESC, modality
+SELECT modality FROM scored GROUP BY modality ORDER BY count(*) DESC, modality
 """
 
 COUNTS = """
@@ -180,8 +181,8 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """All that the page tells about one run, except the gallery."""
+class ReportFacts:
+    """Everything that the page shows of one run, except the pictures."""
 
     run: Line
     counts: Line
@@ -202,56 +203,47 @@ class Facts:
     measures: list[Line]
 
 
-def read_facts(connection: duckdb.DuckDBPyConnection, run_id: str) -> Facts:
-    """Ask the manifest for everything that the page tells about run `run_id`."""
-    connection.execute(PICTURES, {"run": run_id})
-
-    def ask(sql: str) -> list[Line]:
-        return fetch(connection, sql, run_id)
-
-    return Facts(
-        run=ask(RUN)[0],
-        counts=ask(COUNTS)[0],
-        stages=ask(STAGES),
-        reasons=ask(REASONS),
-        failures=ask(FAILURES),
-        points=ask(POINTS_SQL),
-        sweep=ask(SWEEP),
-        qualities=[_quality(connection, name) for name in QUALITIES],
-        scores=_scores(connection, run_id),
-        selections=read_selections(connection, run_id),
-        strata=ask(STRATA_SQL),
-        conflicts=ask(CONFLICTS),
-        leak_kinds=ask(LEAK_KINDS),
-        leaks=ask(LEAKS),
-        notes=ask(NOTES),
-        timings=ask(TIMINGS),
-        measures=ask(MEASURES),
+def read_facts(con: DuckDBPyConnection, run_id: str) -> ReportFacts:
+    """Read everything that the page shows of run `run_id`."""
+    con.execute(PICTURES, {"run": run_id})
+    many = {
+        "stages": STAGES,
+        "reasons": REASONS,
+        "failures": FAILURES,
+        "sweep": SWEEP,
+        "strata": STRATA,
+        "conflicts": CONFLICTS,
+        "leak_kinds": LEAK_KINDS,
+        "leaks": LEAKS,
+        "notes": NOTES,
+        "timings": TIMINGS,
+        "measures": MEASURES,
+    }
+    return ReportFacts(
+        run=ask(con, RUN, run=run_id)[0],
+        counts=ask(con, COUNTS, run=run_id)[0],
+        points=ask(con, POINTS),
+        qualities=[_quality(con, name) for name in QUALITIES],
+        scores=_scores(con, run_id),
+        selections=read_selections(con, run_id),
+        **{name: ask(con, sql, run=run_id) for name, sql in many.items()},
     )
 
 
-def fetch(connection: duckdb.DuckDBPyConnection, sql: str, run_id: str, **more: Any) -> list[Line]:
-    """The lines of a query, with `$run` and further parameters bound where the query names them."""
-    given = {"run": run_id, **more}
-    bound = {name: value for name, value in given.items() if f"${name}" in sql}
-    lines: list[Line] = connection.sql(sql, params=bound).to_arrow_table().to_pylist()
-    return lines
-
-
-def choose_run(connection: duckdb.DuckDBPyConnection, run_id: str | None) -> str:
-    """The run asked for, or the newest. Raises ManifestError when there is no such run."""
-    query = "SELECT run_id FROM runs ORDER BY created_at DESC, run_id DESC"
-    known = [str(line[0]) for line in connection.execute(query).fetchall()]
+def choose_run(con: DuckDBPyConnection, run_id: str | None) -> str:
+    """Return the run asked for, or the newest. Raises ManifestError when there is no such run."""
+    sql = "SELECT run_id FROM runs ORDER BY created_at DESC, run_id DESC"
+    known = [str(line["run_id"]) for line in ask(con, sql)]
     if not known:
         raise ManifestError(
-            "the manifest holds no run; make one with 'medsift curate RECIPE'",
+            "the manifest has no run; make one with 'medsift curate RECIPE'",
             code="run_missing",
         )
     if run_id is None:
         return known[0]
     if run_id not in known:
         raise ManifestError(
-            f"run {run_id!r} is not in the manifest; it holds {', '.join(known)}",
+            f"run {run_id!r} is not in the manifest; it has {', '.join(known)}",
             code="run_unknown",
             run_id=run_id,
             known=known,
@@ -259,56 +251,57 @@ def choose_run(connection: duckdb.DuckDBPyConnection, run_id: str | None) -> str
     return run_id
 
 
-def _quality(connection: duckdb.DuckDBPyConnection, name: str) -> Histogram:
-    # Sharpness spans orders of magnitude between modalities: bins of its logarithm, or radiographs
-    # share one bin.
+def _quality(con: DuckDBPyConnection, name: str) -> Histogram:
+    # Sharpness spans orders of magnitude between modalities: without the logarithm all radiographs
+    # would be in one bin.
     value = f"log10({name} + 1)" if name == "sharpness" else name
     group = "CASE WHEN kept THEN 'kept' ELSE 'dropped' END"
     source = f"SELECT {value}::DOUBLE AS value, {group} AS label FROM pictures"
-    return _histogram(connection, name, source, ("kept", "dropped"), {})
+    return _histogram(con, name, source, ("kept", "dropped"))
 
 
-def _scores(connection: duckdb.DuckDBPyConnection, run_id: str) -> list[Histogram]:
-    """A histogram a scorer, by modality where they are few."""
-    connection.execute(SCORED, {"run": run_id})
-    counted = fetch(connection, SCORED_MODALITIES, run_id)
-    labels = tuple(str(line["modality"]) for line in counted)
-    few = 1 < len(labels) <= FEW
-    source = f"""
-        SELECT value, {"modality" if few else f"'{SCORED_ALL}'"} AS label
-        FROM scored WHERE scorer = $scorer
-    """
+def _scores(con: DuckDBPyConnection, run_id: str) -> list[Histogram]:
+    """Return a histogram for each scorer, by modality where they are few."""
+    con.execute(SCORED, {"run": run_id})
+    labels, column = [str(line["modality"]) for line in ask(con, SCORED_MODALITIES)], "modality"
+    if not 1 < len(labels) <= MAX_MODALITIES:
+        labels, column = ["samples"], "'samples'"
+    source = f"SELECT value, {column} AS label FROM scored WHERE scorer = $scorer"
     return [
-        _histogram(connection, name, source, labels if few else (SCORED_ALL,), {"scorer": name})
-        for name in (line["scorer"] for line in fetch(connection, SCORERS, run_id))
+        _histogram(con, line["scorer"], source, labels, scorer=line["scorer"])
+        for line in ask(con, SCORERS, run=run_id)
     ]
 
 
 def _histogram(
-    connection: duckdb.DuckDBPyConnection,
-    name: str,
-    source: str,
-    labels: Sequence[str],
-    bound: Line,
+    con: DuckDBPyConnection, name: str, source: str, labels: Sequence[str], **bound: str
 ) -> Histogram:
-    """Bin the finite values of `source` (columns value, label) into `BINS` equal bins."""
+    """Count finite values in `BINS` equal bins.
+
+    Args:
+        con: The manifest.
+        name: What is measured.
+        source: A query of the columns value and label.
+        labels: The labels, in the order in which they are shown.
+        bound: Parameters of the query.
+    """
     sql = f"""
         WITH given AS ({source}), finite AS (SELECT * FROM given WHERE isfinite(value)),
         span AS (SELECT min(value) AS low, max(value) AS high FROM finite)
         SELECT low, high, label, least({BINS - 1}, CASE WHEN high > low
                  THEN floor({BINS} * (value - low) / (high - low)) ELSE 0 END)::INTEGER AS bin,
-               count(*) AS found,
+               count(*) AS count,
                (SELECT count(*) FROM given) - (SELECT count(*) FROM finite) AS missing
         FROM finite, span GROUP BY ALL ORDER BY bin
     """
-    lines = connection.execute(sql, bound).fetchall()
+    lines = con.execute(sql, bound).fetchall()
     if not lines:
         return Histogram(name, [], {}, 0)
     low, high = lines[0][0], lines[0][1]
     bins = BINS if high > low else 1
     step = (high - low) / bins if high > low else 1.0
     counts = {label: [0] * bins for label in labels}
-    for _, _, label, place, found, _ in lines:
-        counts[label][place] = found
-    edges = [low + step * place for place in range(bins + 1)]
+    for _, _, label, number, count, _ in lines:
+        counts[label][number] = count
+    edges = [low + step * number for number in range(bins + 1)]
     return Histogram(name, edges, counts, lines[0][5])

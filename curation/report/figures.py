@@ -1,12 +1,12 @@
-"""The report's charts, as JSON that plotly.js draws in the page."""
+"""Draw the report's charts, as JSON that plotly.js reads in the page."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 
-from curation.report.data import Facts, Histogram
+from curation.report.data import Histogram, ReportFacts
 from curation.report.selection_figures import coverage_curves, heat_map
 from medsift.manifest.any_version import Line
 from medsift.pages.chart_style import (
@@ -32,8 +32,8 @@ QUALITY_TITLES = {
 }
 
 
-def draw(facts: Facts) -> dict[str, str]:
-    """Figure JSON by name, safe inside a script element; a chart without data is left out."""
+def draw(facts: ReportFacts) -> dict[str, str]:
+    """Return the JSON of each chart that has data, safe inside a script element."""
     figures: dict[str, Figure] = {}
     if facts.stages:
         figures["funnel"] = _funnel(facts.stages)
@@ -41,12 +41,13 @@ def draw(facts: Facts) -> dict[str, str]:
         figures["map"] = _map(facts.points)
     if facts.sweep:
         figures["sweep"] = _sweep(facts.sweep)
-    for place, histogram in enumerate(facts.qualities):
-        if histogram.edges:
-            figures[f"quality-{place}"] = _bins(histogram, "images")
-    for place, histogram in enumerate(facts.scores):
-        if histogram.edges:
-            figures[f"score-{place}"] = _bins(histogram, "samples")
+    for kind, histograms, unit in (
+        ("quality", facts.qualities, "images"),
+        ("score", facts.scores, "samples"),
+    ):
+        for number, histogram in enumerate(histograms):
+            if histogram.edges:
+                figures[f"{kind}-{number}"] = _bins(histogram, unit)
     if facts.selections.correlations:
         figures["correlations"] = heat_map(facts.selections.correlations)
     if facts.selections.curves:
@@ -55,7 +56,7 @@ def draw(facts: Facts) -> dict[str, str]:
 
 
 def _funnel(stages: Sequence[Line]) -> Figure:
-    """Kept, dropped and failed rows of each stage, one bar a stage, first stage on top."""
+    """Draw kept, dropped and failed rows, a bar for each stage, the first stage on top."""
     names = [plain(stage["stage"]) for stage in stages]
     parts = (("kept", ACCENT), ("dropped", GONE), ("failed", FAILED))
     traces = [
@@ -76,18 +77,12 @@ def _funnel(stages: Sequence[Line]) -> Figure:
     return traces, layout(height, x, y, barmode="stack", bargap=0.35)
 
 
-def _palette(modalities: Sequence[str]) -> dict[str, str]:
-    """A colour per modality, commonest first; those beyond the palette share one."""
-    ranked = sorted(Counter(modalities).items(), key=lambda item: (-item[1], item[0]))
-    return {
-        name: COLOURS[place] if place < len(COLOURS) else REST
-        for place, (name, _) in enumerate(ranked)
-    }
-
-
 def _map(points: Sequence[Line]) -> Figure:
-    """Image vectors in the plane: a disc is kept, a ring is dropped, a colour is a modality."""
-    palette = _palette([point["modality"] for point in points])
+    """Draw image vectors: a disc is kept, a ring is dropped, a colour is a modality."""
+    counts = Counter(point["modality"] for point in points)
+    ranked = sorted(counts, key=lambda name: (-counts[name], name))
+    # The rarest modalities share the colour that is left.
+    palette = dict(zip(ranked, chain(COLOURS, repeat(REST)), strict=False))
     names = {name: OTHER if palette[name] == REST else name for name in palette}
     traces = [
         trace
@@ -108,7 +103,7 @@ def _cloud(
     name: str,
     kept: bool,
 ) -> Line | None:
-    """The kept or the dropped points of one legend entry, or None where there are none."""
+    """Draw the kept or the dropped points of one legend entry; None where there are none."""
     chosen = [
         point for point in points if names[point["modality"]] == name and point["kept"] == kept
     ]
@@ -134,13 +129,12 @@ def _cloud(
 
 
 def _sweep(lines: Sequence[Line]) -> Figure:
-    """Images that would go at each threshold, a line per modality; `all` is the heavy one."""
+    """Draw how many images a threshold would drop, by modality; `all` is the thick line."""
     names = list(dict.fromkeys(str(line["modality"]) for line in lines))
-    others = [name for name in names if name != ALL]
     traces = [_sweep_line(lines, ALL, ACCENT, heavy=True)] if ALL in names else []
     # The first colour is the accent, which belongs to `all`.
-    for place, name in enumerate(others):
-        colour = COLOURS[1 + place] if place + 1 < len(COLOURS) else REST
+    colours = chain(COLOURS[1:], repeat(REST))
+    for name, colour in zip((name for name in names if name != ALL), colours, strict=False):
         traces.append(_sweep_line(lines, name, colour, heavy=False))
     if any(line["confirmed"] for line in lines) and ALL in names:
         confirmed = _sweep_line(lines, ALL, ACCENT, heavy=False, column="confirmed")
@@ -167,7 +161,7 @@ def _sweep_line(
 
 
 def _bins(histogram: Histogram, unit: str) -> Figure:
-    """Counts per bin, one group on top of the other; the page itself lists groups of scores."""
+    """Draw a histogram, groups on top of each other; the page has the legend of score groups."""
     edges = histogram.edges
     middles = [(low + high) / 2 for low, high in pairwise(edges)]
     widths = [high - low for low, high in pairwise(edges)]
@@ -179,10 +173,10 @@ def _bins(histogram: Histogram, unit: str) -> Figure:
             "x": middles,
             "y": counts,
             "width": widths,
-            "marker": {"color": fates.get(name, COLOURS[place]), "line": {"width": 0}},
+            "marker": {"color": fates.get(name, colour), "line": {"width": 0}},
             "hovertemplate": "%{x:.3g}: %{y:,} " + f"{unit}, {plain(name)}<extra></extra>",
         }
-        for place, (name, counts) in enumerate(histogram.counts.items())
+        for (name, counts), colour in zip(histogram.counts.items(), COLOURS, strict=False)
     ]
     x = {"title": axis_title(QUALITY_TITLES.get(histogram.name, plain(histogram.name)))}
     y = {"title": axis_title(unit), "tickformat": ",d"}

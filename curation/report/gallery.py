@@ -1,21 +1,22 @@
-"""The gallery: duplicate groups with their survivor, as small pictures inside the page."""
+"""Show duplicate groups with their survivor as small pictures inside the page."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import duckdb
-
-from curation.report.data import fetch
-from medsift.manifest.any_version import Line
+from medsift.manifest.any_version import Line, ask
 from medsift.pages.thumbnail import thumbnail
 
-GROUPS = 24
-MEMBERS = 5
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
-# The least similar groups of a kind first: these are the ones a reader wants to check.
+MAX_GROUPS = 24
+MAX_MEMBERS = 5
+
+# The least similar groups of a kind come first, because a reader wants to check those.
 CHOSEN = """
 WITH sized AS (
     SELECT kind, group_id, min(survivor) AS survivor,
@@ -31,7 +32,7 @@ SELECT kind, group_id, survivor, members FROM ranked, quota
 WHERE place <= each ORDER BY kind, place LIMIT $groups
 """
 
-# Image groups name image ids, sample groups row ids; both become pictures with words.
+# The members of image groups are image ids, those of sample groups row ids.
 ROW_MEMBERS = """
 SELECT kind, group_id, clusters.member, max(clusters.similarity) AS similarity,
        any_value(samples.question) AS question, any_value(samples.answer) AS answer,
@@ -76,9 +77,9 @@ FROM images WHERE run_id = $run AND image_id = $member ORDER BY ref LIMIT 1
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One picture or sample of a group; `picture` is a data URI or None, then `missing` says why.
+    """One picture or sample of a group.
 
-    A text-only sample has neither.
+    `picture` is a data URI, or `missing` says why there is none; a text-only sample has neither.
     """
 
     name: str
@@ -94,7 +95,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Copies of each other, the survivor first; `hidden` of them are not shown."""
+    """Members of a group, the survivor first; `hidden` more are not shown."""
 
     kind: str
     group_id: str
@@ -102,76 +103,54 @@ class Group:
     hidden: int
 
 
-def read_gallery(connection: duckdb.DuckDBPyConnection, run_id: str) -> list[Group]:
-    """At most `GROUPS` duplicate groups, balanced over kinds, in a fixed order."""
-    chosen = fetch(connection, CHOSEN, run_id, groups=GROUPS)
-    found = _members(connection, run_id, chosen)
-    return [_group(connection, run_id, line, found[_key(line)]) for line in chosen]
-
-
-def _members(
-    connection: duckdb.DuckDBPyConnection, run_id: str, chosen: Sequence[Line]
-) -> Mapping[tuple[str, str], list[Line]]:
-    """Members of all groups, the least similar of each first, one more than is shown of any."""
-    found: dict[tuple[str, str], list[Line]] = defaultdict(list)
+def read_gallery(con: DuckDBPyConnection, run_id: str) -> list[Group]:
+    """Return at most `MAX_GROUPS` duplicate groups, balanced over kinds, in a fixed order."""
+    groups = ask(con, CHOSEN, run=run_id, groups=MAX_GROUPS)
+    members: dict[tuple[str, str], list[Line]] = defaultdict(list)
     for sql, of_pictures in ((IMAGE_MEMBERS, True), (ROW_MEMBERS, False)):
-        these = [line for line in chosen if _of_pictures(line) == of_pictures]
-        if these:
-            kinds, groups = zip(*map(_key, these), strict=True)
-            # The survivor may be among them and moves to the front.
-            more = {"kinds": list(kinds), "groups": list(groups), "members": MEMBERS + 1}
-            for line in fetch(connection, sql, run_id, **more):
-                found[_key(line)].append(line)
-    return found
+        keys = [_key(group) for group in groups if (group["kind"] == "image_copy") == of_pictures]
+        if keys:
+            kinds, ids = map(list, zip(*keys, strict=True))
+            # One member more than is shown: the survivor may be among them and moves to the front.
+            more = {"kinds": kinds, "groups": ids, "members": MAX_MEMBERS + 1}
+            for member in ask(con, sql, run=run_id, **more):
+                members[_key(member)].append(member)
+    return [_group(con, run_id, group, members[_key(group)]) for group in groups]
 
 
 def _key(line: Line) -> tuple[str, str]:
     return line["kind"], line["group_id"]
 
 
-def _of_pictures(line: Line) -> bool:
-    return bool(line["kind"] == "image_copy")
-
-
-def _group(
-    connection: duckdb.DuckDBPyConnection, run_id: str, chosen: Line, found: Sequence[Line]
-) -> Group:
-    pictures, survivor = _of_pictures(chosen), chosen["survivor"]
-    first = [line for line in found if line["member"] == survivor]
+def _group(con: DuckDBPyConnection, run_id: str, group: Line, members: Sequence[Line]) -> Group:
+    pictures, survivor = group["kind"] == "image_copy", group["survivor"]
+    first = [member for member in members if member["member"] == survivor]
     if not first:
-        first = fetch(connection, IMAGE if pictures else ROW, run_id, member=survivor)
-    others = [line for line in found if line["member"] != survivor]
-    shown = [*first, *others][:MEMBERS]
-    members = [_member(line, line["member"] == survivor, pictures) for line in shown]
-    return Group(chosen["kind"], chosen["group_id"], members, chosen["members"] - len(shown))
+        first = ask(con, IMAGE if pictures else ROW, run=run_id, member=survivor)
+    others = [member for member in members if member["member"] != survivor]
+    shown = [*first, *others][:MAX_MEMBERS]
+    return Group(
+        group["kind"],
+        group["group_id"],
+        [_member(member, member["member"] == survivor, pictures) for member in shown],
+        group["members"] - len(shown),
+    )
 
 
 def _member(line: Line, survivor: bool, pictures: bool) -> Member:
-    ref = line["ref"]
+    ref, facts = line["ref"], None
     picture, missing = thumbnail(ref) if ref else (None, None)
-    name = str(ref).rsplit("/", 1)[-1] if pictures and ref else str(line["member"])
+    fate = "copy" if pictures else str(line["reason"] or "kept")
+    if pictures and line["width"] is not None:
+        facts = f"{line['width']:,} × {line['height']:,} px, {line['format']}"
     return Member(
-        name=name,
+        name=str(ref).rsplit("/", 1)[-1] if pictures and ref else str(line["member"]),
         survivor=survivor,
         similarity=None if survivor else line["similarity"],
         question=line.get("question"),
         answer=line.get("answer"),
-        facts=_facts(line) if pictures else None,
-        fate=_fate(line, survivor, pictures),
+        facts=facts,
+        fate="survivor" if survivor else fate,
         picture=picture,
         missing=missing,
     )
-
-
-def _fate(line: Line, survivor: bool, pictures: bool) -> str:
-    if survivor:
-        return "survivor"
-    if pictures:
-        return "copy"
-    return str(line["reason"]) if line["reason"] else "kept"
-
-
-def _facts(line: Line) -> str | None:
-    if line["width"] is None:
-        return None
-    return f"{line['width']:,} × {line['height']:,} px, {line['format']}"

@@ -1,4 +1,4 @@
-"""The review list: pictures and texts near a benchmark's, side by side, for a person to judge."""
+"""List pictures and texts that are near a benchmark's, for a person to judge."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import base64
 import io
 import json
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import duckdb
-
-from curation.report.data import fetch
-from medsift.manifest.any_version import Line
+from medsift.manifest.any_version import Line, ask
 from medsift.pages.thumbnail import thumbnail
 from medsift.records import THUMB_SIDE
 
-SHOWN: Final = 60
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+MAX_HITS: Final = 60
 SIDE: Final = 256
-KEEP: Final = "keep"
+"""Pixels on the longer side of a picture."""
 
 LISTED: Final = """
 SELECT reviews.*, samples.question, samples.answer,
@@ -27,16 +27,13 @@ FROM reviews
 LEFT JOIN samples ON samples.run_id = $run AND samples.row_id = reviews.row_id
 LEFT JOIN decisions ON decisions.run_id = $run AND decisions.row_id = reviews.row_id
 WHERE reviews.run_id = $run
-ORDER BY similarity DESC, benchmark, reviews.row_id, item_id LIMIT $shown
+ORDER BY similarity DESC, benchmark, reviews.row_id, item_id LIMIT $limit
 """
-
-TOTAL: Final = "SELECT count(*) AS total FROM reviews WHERE run_id = $run"
-RECIPE: Final = "SELECT recipe FROM runs WHERE run_id = $run"
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two: `picture` is a data URI or None, then `missing` says why, if it has one."""
+    """One side of a pair; `picture` is a data URI, or `missing` says why a picture is not shown."""
 
     name: str
     others: int
@@ -48,7 +45,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class NearHit:
-    """What of the pool is near what of a benchmark, how near, and what the recipe made of it."""
+    """A sample of the pool and the item of a benchmark that it is near, with the verdict."""
 
     benchmark: str
     kind: str
@@ -70,51 +67,34 @@ class Reviews:
     rule: str
 
 
-def read_reviews(connection: duckdb.DuckDBPyConnection, run_id: str) -> Reviews:
-    """At most `SHOWN` hits, the most similar first."""
-    lines = fetch(connection, LISTED, run_id, shown=SHOWN)
-    total = int(fetch(connection, TOTAL, run_id)[0]["total"])
-    return Reviews([_hit(line) for line in lines], total, _rule(connection, run_id))
-
-
-def _rule(connection: duckdb.DuckDBPyConnection, run_id: str) -> str:
-    recipe = json.loads(fetch(connection, RECIPE, run_id)[0]["recipe"] or "{}")
-    return str(recipe.get("decontaminate", {}).get("unresolved", KEEP))
+def read_reviews(con: DuckDBPyConnection, run_id: str) -> Reviews:
+    """Return at most `MAX_HITS` hits, the most similar first."""
+    hits = [_hit(line) for line in ask(con, LISTED, run=run_id, limit=MAX_HITS)]
+    sql = "SELECT count(*) AS total FROM reviews WHERE run_id = $run"
+    [counted] = ask(con, sql, run=run_id)
+    [run] = ask(con, "SELECT recipe FROM runs WHERE run_id = $run", run=run_id)
+    settings = json.loads(run["recipe"] or "{}").get("decontaminate", {})
+    return Reviews(hits, int(counted["total"]), str(settings.get("unresolved", "keep")))
 
 
 def _hit(line: Line) -> NearHit:
-    return NearHit(
-        benchmark=line["benchmark"],
-        kind=line["kind"],
-        pool=_pool_side(line),
-        item=_item_side(line),
-        similarity=line["similarity"],
-        cosine=line["cosine"],
-        correlation=line["correlation"],
-        verdict=line["verdict"],
-        dropped=line["dropped"],
-    )
-
-
-def _pool_side(line: Line) -> Side:
     picture, missing = thumbnail(line["ref"], SIDE) if line["ref"] else (None, None)
     others = line["samples"] - 1
-    return Side(line["row_id"], others, line["question"], line["answer"], picture, missing)
-
-
-def _item_side(line: Line) -> Side:
-    """The benchmark's own picture where its file is there, else the index's miniature."""
+    pool = Side(line["row_id"], others, line["question"], line["answer"], picture, missing)
     picture, missing = thumbnail(line["item_ref"], SIDE) if line["item_ref"] else (None, None)
+    # Without the benchmark's own file there is still the miniature in its index.
     if picture is None and line["item_miniature"]:
         picture, missing = miniature(line["item_miniature"]), None
     if picture is None and line["item_image_id"]:
         missing = missing or "not in the index"
     others = line["items"] - 1
-    return Side(line["item_id"], others, line["item_question"], None, picture, missing)
+    item = Side(line["item_id"], others, line["item_question"], None, picture, missing)
+    same = ("benchmark", "kind", "similarity", "cosine", "correlation", "verdict", "dropped")
+    return NearHit(pool=pool, item=item, **{name: line[name] for name in same})
 
 
 def miniature(grey: bytes) -> str:
-    """A PNG data URI of the bytes of a grey miniature."""
+    """Return a PNG data URI of a grey miniature."""
     from PIL import Image
 
     buffer = io.BytesIO()

@@ -1,8 +1,9 @@
-"""Charts of scores against each other and of selections on their way."""
+"""Draw charts of correlations between scores and of the coverage of selections."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, repeat
 
 from curation.report.selections import LENGTH, SelectionFacts
 from medsift.manifest.any_version import Line
@@ -20,7 +21,7 @@ from medsift.pages.chart_style import (
 
 
 def heat_map(correlations: Sequence[Line]) -> Figure:
-    """Rank correlation of every score with answer length, and with every other score."""
+    """Draw the rank correlation of every score with answer length and every other score."""
     scorers = sorted({line["scorer"] for line in correlations})
     others = sorted(
         {line["other"] for line in correlations}, key=lambda name: (name != LENGTH, name)
@@ -40,7 +41,7 @@ def heat_map(correlations: Sequence[Line]) -> Figure:
         "xgap": 2,
         "ygap": 2,
         "colorscale": [[0, MINUS], [0.5, PAPER], [1, PLUS]],
-        "text": [["" if one is None else f"{one:.2f}" for one in line] for line in values],
+        "text": [["" if value is None else f"{value:.2f}" for value in row] for row in values],
         "texttemplate": "%{text}",
         "hovertemplate": "%{y} and %{x}: ρ = %{text}<extra></extra>",
         "hoverongaps": False,
@@ -52,10 +53,10 @@ def heat_map(correlations: Sequence[Line]) -> Figure:
 
 
 def coverage_curves(selections: SelectionFacts) -> Figure:
-    """Coverage against size, a line a selection; a disc is where each one stopped."""
+    """Draw coverage against size for each selection, with a disc at its final size."""
     traces = []
-    for place, name in enumerate(name for name in selections.names if name in selections.curves):
-        colour = COLOURS[place] if place < len(COLOURS) else REST
+    names = (name for name in selections.names if name in selections.curves)
+    for name, colour in zip(names, chain(COLOURS, repeat(REST)), strict=False):
         traces.append(_curve(name, selections.curves[name], colour))
         if name in selections.chosen:
             traces.append(_point(name, selections.chosen[name], colour))

@@ -1,4 +1,4 @@
-"""Describe selections in the report: their strata, their curves, and how they compare."""
+"""Read the report's facts about scores and selections: strata, curves and comparison."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from medsift.manifest.any_version import Line, ask
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-COMPARED: Final = 6
-STRATA: Final = 40
-"""The largest strata of a selection are shown."""
+MAX_COMPARED: Final = 6
+MAX_STRATA: Final = 40
+"""The page shows so many strata of a selection, the largest first."""
 LENGTH: Final = "answer_length"
 STRONG: Final = 0.5
 """Absolute rank correlation with answer length above which a score is flagged."""
@@ -31,7 +31,7 @@ CHOSEN: Final = """
 SELECT selection, method, budget, selected, coverage FROM selection_settings
 WHERE run_id = $run AND list_contains($names, selection)
 """
-STRATA_SQL: Final = """
+STRATA: Final = """
 SELECT stratum, pool, selected, weight, pool / nullif(sum(pool) OVER (), 0) AS pool_share,
        selected / nullif(sum(selected) OVER (), 0) AS selected_share, count(*) OVER () AS strata
 FROM coverage WHERE run_id = $run AND selection = $selection
@@ -41,16 +41,17 @@ ORDER BY pool DESC, stratum LIMIT $limit
 
 @dataclass(frozen=True, slots=True)
 class SelectionFacts:
-    """Scores against each other, and each selection.
+    """Correlations between scores, and facts of each selection.
 
     Attributes:
-        correlations: lines (scorer, other, rho, n).
-        names: the newest selections, at most `COMPARED`, oldest first; `hidden` are left out.
-        strata: for each of them the largest strata: lines (stratum, pool, selected, weight,
+        correlations: Lines (scorer, other, rho, n).
+        names: The newest selections, at most `MAX_COMPARED`, oldest first.
+        hidden: How many older ones the page leaves out.
+        strata: The largest strata of each selection: lines (stratum, pool, selected, weight,
             pool_share, selected_share, strata: how many there are).
-        curves: for each that has one, lines (size, tokens, coverage) by size.
-        chosen: for each whose size and coverage are known, its settings.
-        comparison: None when there are fewer than two.
+        curves: Lines (size, tokens, coverage) by size, for each selection that has a curve.
+        chosen: The settings of each selection whose size and coverage are known.
+        comparison: None for fewer than two selections.
     """
 
     correlations: list[Line]
@@ -63,15 +64,15 @@ class SelectionFacts:
 
     @property
     def long_winded(self) -> list[Line]:
-        """Correlations with answer length that are `STRONG`: what prefers long or short answers."""
+        """`STRONG` correlations with answer length, of scores that prefer long or short answers."""
         lines = (line for line in self.correlations if line["other"] == LENGTH)
         return [line for line in lines if line["rho"] is not None and abs(line["rho"]) > STRONG]
 
 
 def read_selections(con: DuckDBPyConnection, run_id: str) -> SelectionFacts:
-    """Ask the manifest for everything that the page tells about scores and selections."""
+    """Read everything that the page shows of scores and selections."""
     every = selection_names(con, run_id)
-    names = every[-COMPARED:]
+    names = every[-MAX_COMPARED:]
     curves: dict[str, list[Line]] = {}
     for line in ask(con, CURVES, run=run_id, names=names):
         curves.setdefault(line.pop("selection"), []).append(line)
@@ -81,7 +82,7 @@ def read_selections(con: DuckDBPyConnection, run_id: str) -> SelectionFacts:
         names=names,
         hidden=len(every) - len(names),
         strata={
-            name: ask(con, STRATA_SQL, run=run_id, selection=name, limit=STRATA) for name in names
+            name: ask(con, STRATA, run=run_id, selection=name, limit=MAX_STRATA) for name in names
         },
         curves=curves,
         chosen={line["selection"]: line for line in chosen if line["coverage"] is not None},

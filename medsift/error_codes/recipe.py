@@ -21,8 +21,8 @@ interrupted: Ctrl-C, or a signal of the same kind, ended the command.
   Do: Run the same command again: a run, training or study continues where it stopped.
 manifest_missing: There is no manifest at that path.
   Do: Name a run directory that `medsift curate` finished, or its file manifest.duckdb.
-manifest_damaged: The manifest is not as MedSift writes it, so the command cannot rely on it.
-  Do: Curate again into a new run directory; --debug shows where the command failed.
+manifest_damaged: The manifest is no database, was cut short, or fails its checksums.
+  Do: Remove it and run the same `medsift curate`, which writes it again from finished stages.
 stage_missing: The manifest's run does not list a stage that the command reads.
   Do: Curate again into this run directory.
 study_budget_too_large: A budget of the study selects as many samples as full data has.
@@ -32,4 +32,6 @@ trials_failed: Trials of a study have no result; the others are stored.
 environment_variable_missing: The recipe names an environment variable that is not set and has no
     default.
   Do: Set the variable, or write ${NAME:default} in the recipe.
+manifest_invalid: The file is a database, but not a manifest as MedSift writes it.
+  Do: Curate again into a new run directory; --debug shows where the command failed.
 """)

@@ -9,12 +9,12 @@ disk_refused: A disk or temporary folder cannot be written to.
   Do: Free some space, check the permissions, or choose another folder.
 cache_unusable: The cache of vectors cannot be read or written.
   Do: Make it readable, delete the part that the message names, or choose another cache.
-path_not_local: A place that is written to is a URL.
-  Do: Name a folder on a disk that every node shares.
+path_not_local: A path that must be a local folder is a URL.
+  Do: Name a local folder: to write, one that every node shares; to open a run, a copy of it.
 location_unsupported: A URL is of a kind that is not read.
   Do: Use a local path, file:// or one of the schemes that the message lists.
-credentials_in_recipe: A location contains a user name and password, which would be stored with
-    the results.
+credentials_in_recipe: A location contains a user name and password, which would be stored with the
+    results.
   Do: Give credentials to the environment.
 not_a_file: A path is a folder, pipe or device where a file is expected.
   Do: Remove it from the data.

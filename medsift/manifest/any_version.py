@@ -1,4 +1,4 @@
-"""Manifests of older layouts, read as if they had every table of the newest."""
+"""Read manifests of older layouts as if they had every table of the newest."""
 
 from __future__ import annotations
 
@@ -17,24 +17,22 @@ Line = dict[str, Any]
 
 @contextmanager
 def opened(path: Path) -> Iterator[DuckDBPyConnection]:
-    """A manifest open for reading, in which every table can be asked.
+    """Open a manifest for reading; a table that its layout lacks is an empty temporary one.
 
-    A table that an older layout lacks is there as an empty temporary one. Raises ManifestError as
-    `open_manifest` does.
+    Raises:
+        ManifestError: as `open_manifest`.
     """
     with closing(open_manifest(path)) as con, in_one_line(path):
-        found = con.execute(
-            "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
-        ).fetchall()
-        there = {line[0] for line in found}
+        sql = "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
+        known = {name for (name,) in con.execute(sql).fetchall()}
         for table in TABLES:
-            if table.name not in there:
+            if table.name not in known:
                 columns = ", ".join(f'"{column.name}" {column.type}' for column in table.columns)
                 con.execute(f"CREATE TEMP TABLE {table.name} (run_id VARCHAR, {columns})")
         yield con
 
 
 def ask(con: DuckDBPyConnection, sql: str, **bound: Any) -> list[Line]:
-    """The lines of a query whose $parameters are bound."""
+    """Return the lines of a query, with values for its $parameters."""
     lines: list[Line] = con.sql(sql, params=bound).to_arrow_table().to_pylist()
     return lines

@@ -1,8 +1,8 @@
-"""DuckDB engines that reach nothing but what they were given: manifests may come from anyone.
+"""Start DuckDB engines that reach only the files they are for: manifests may come from anyone.
 
 A view or a generated column of somebody else's file may call any function, and runs when a
-statement of ours reads it. So every engine is locked before the first such statement: no file,
-network, extension or setting but the files that it is for.
+statement of ours reads it. So every engine is locked before the first such statement: it reaches
+no other file, no network, no extension and no setting.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ _SUFFIXES: Final = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
 def start(spill: str = NO_SPILL, memory_limit: str | None = None) -> DuckDBPyConnection:
     """Start an engine in memory; it is not locked yet.
 
-    `spill` is the folder for what does not fit into memory, none when empty. `memory_limit` is a
-    size such as "4GB", 80 % of the machine's memory when None. Extensions are neither loaded nor
-    installed, and Python's variables are no tables.
+    Extensions are neither loaded nor installed, and Python's variables are no tables.
+
+    Args:
+        spill: Folder for what does not fit into memory; none when empty.
+        memory_limit: A size such as "4GB"; 80 % of the machine's memory when None.
     """
     con = duckdb.connect(
         config={
@@ -45,10 +47,10 @@ def start(spill: str = NO_SPILL, memory_limit: str | None = None) -> DuckDBPyCon
 
 
 def lock(con: DuckDBPyConnection, spills: bool = False) -> None:
-    """Shut an engine off from all files; nothing opens it again.
+    """Shut an engine off from all files for good.
 
-    What is attached already stays usable, and so does the spill folder of one that `spills`.
-    Otherwise the local disk is disabled as a whole.
+    Attached databases stay usable, and so does the spill folder of an engine that `spills`; for
+    others the local disk is disabled as a whole.
     """
     con.execute("SET enable_external_access = false")
     if not spills:
@@ -57,10 +59,10 @@ def lock(con: DuckDBPyConnection, spills: bool = False) -> None:
 
 
 def lock_to(con: DuckDBPyConnection, databases: Sequence[Path], folders: Sequence[Path]) -> None:
-    """Shut an engine off from everything but `databases` and what lies under `folders`."""
+    """Shut an engine off from everything but `databases` and the files under `folders`."""
     files = [f"{path}{suffix}" for path in databases for suffix in _SUFFIXES]
     con.execute(f"SET allowed_paths = [{', '.join(map(quoted, files))}]")
-    listed = ", ".join(quoted(str(folder)) for folder in folders)
-    con.execute(f"SET allowed_directories = [{listed}]")
+    allowed = ", ".join(quoted(str(folder)) for folder in folders)
+    con.execute(f"SET allowed_directories = [{allowed}]")
     con.execute("SET enable_external_access = false")
     con.execute("SET lock_configuration = true")

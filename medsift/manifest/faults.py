@@ -1,7 +1,7 @@
 """Find what is wrong with somebody else's manifest, when a command fails on it.
 
-A manifest of ours keeps its layout, its JSON and its keys. One that does not is to blame for what a
-command then runs into; one that does leaves the blame with us.
+A manifest that MedSift wrote has its layout, valid JSON and consistent keys. Where one of these is
+broken, the manifest explains the failure; otherwise MedSift has a bug.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ALWAYS_GIVEN: Final = {
     "samples": ("messages", "images", "place"),
     "selections": ("place", "created_at"),
 }
-"""What every run writes, next to the columns that are required of whoever writes a table."""
+"""Columns that every run fills, next to those that a table requires."""
 REFERENCES: Final = (
     *((table.name, ("run_id",), "runs") for table in TABLES[1:]),
     ("samples", ("run_id", "row_id"), "rows"),
@@ -47,13 +47,13 @@ REFERENCES: Final = (
     ("predictions", ("run_id", "evaluation_id"), "evaluations"),
     ("metrics", ("run_id", "evaluation_id"), "evaluations"),
 )
-"""Table, columns, and the table in which the same values stand."""
+"""Table, columns, and the table that must have the same values."""
 
 
 def find_fault(path: Path) -> str | None:
-    """The first thing in which a manifest is none of ours, in one line; None where there is none.
+    """Return in one line how a manifest differs from what MedSift writes; None if it does not.
 
-    Reads every key and every JSON of the file, so it is asked only after something failed.
+    This reads every key and every JSON of the file, so it is called only after a failure.
     """
     try:
         with closing(open_manifest(path)) as con, in_one_line(path):
@@ -69,10 +69,16 @@ def _faults(con: DuckDBPyConnection) -> Iterator[str]:
         yield from _of_values(con, table, tables[table.name])
     for name, key in KEYS.items():
         if set(key) <= set(tables.get(name, ())):
-            yield from _repeated(con, name, key)
+            listed = ", ".join(key)
+            sql = f"SELECT 1 FROM {name} GROUP BY {listed} HAVING count(*) > 1 LIMIT 1"
+            if con.execute(sql).fetchall():
+                yield f"several lines of its table {name} have one {listed}"
     for name, key, target in REFERENCES:
         if set(key) <= set(tables.get(name, ())) & set(tables.get(target, ())):
-            yield from _unknown(con, name, key, target)
+            listed = ", ".join(key)
+            sql = f"SELECT 1 FROM {name} ANTI JOIN {target} USING ({listed}) LIMIT 1"
+            if con.execute(sql).fetchall():
+                yield f"its table {name} names a {listed} that its table {target} does not have"
 
 
 _TABLE_COLUMNS: Final = """
@@ -84,54 +90,36 @@ GROUP BY table_name
 
 
 def _of_layout(con: DuckDBPyConnection, tables: dict[str, dict[str, str]]) -> Iterator[str]:
-    """Tables and columns that are absent or of another type; older layouts lack some."""
+    """Yield tables and columns that are absent or of another type; older layouts lack some."""
     newest = con.execute("SELECT max(schema_version) FROM runs").fetchall()[0][0]
     for table in TABLES:
-        there = tables.get(table.name)
-        if there is None:
+        types = tables.get(table.name)
+        if types is None:
             if newest == SCHEMA_VERSION:
                 yield f"it has no table {table.name}"
             continue
         for column in (Column("run_id", "VARCHAR", ""), *table.columns):
-            kind = there.get(column.name)
+            kind = types.get(column.name)
             if kind is None and newest == SCHEMA_VERSION:
                 yield f"its table {table.name} has no column {column.name}"
-            if kind is not None and kind != _as_written(con, column.type):
+            # DuckDB has names of its own for some types.
+            [(expected,)] = con.execute(f"SELECT typeof(NULL::{column.type})").fetchall()
+            if kind is not None and kind != expected:
                 yield f"column {column.name} of its table {table.name} is {kind}, not {column.type}"
 
 
-def _as_written(con: DuckDBPyConnection, kind: str) -> str:
-    """A type as DuckDB writes it."""
-    return str(con.execute(f"SELECT typeof(NULL::{kind})").fetchall()[0][0])
-
-
-def _of_values(con: DuckDBPyConnection, table: Table, there: dict[str, str]) -> Iterator[str]:
-    """Columns without a value that every line has, or with JSON that is none."""
+def _of_values(con: DuckDBPyConnection, table: Table, types: dict[str, str]) -> Iterator[str]:
+    """Yield columns that lack a required value, or whose text is no JSON object."""
     checks = [("run_id", "run_id IS NULL", "no value")]
-    for column in (column for column in table.columns if column.name in there):
+    for column in (column for column in table.columns if column.name in types):
         if column.required or column.name in ALWAYS_GIVEN.get(table.name, ()):
             checks.append((column.name, f'"{column.name}" IS NULL', "no value"))
         if column.meaning.endswith(("JSON", "JSON object")):
-            # A CASE, as DuckDB may ask both sides of an AND, and the type of no JSON is an error.
+            # A CASE, because DuckDB may evaluate both sides of an AND, and json_type of other text
+            # is an error.
             kind = f'CASE WHEN json_valid("{column.name}") THEN json_type("{column.name}") END'
             wrong = f"\"{column.name}\" IS NOT NULL AND {kind} IS DISTINCT FROM 'OBJECT'"
             checks.append((column.name, wrong, "no JSON object"))
     for name, wrong, words in checks:
         if con.execute(f"SELECT 1 FROM {table.name} WHERE {wrong} LIMIT 1").fetchall():
             yield f"column {name} of its table {table.name} has {words} in some line"
-
-
-def _repeated(con: DuckDBPyConnection, name: str, key: tuple[str, ...]) -> Iterator[str]:
-    listed = ", ".join(key)
-    found = con.execute(f"SELECT 1 FROM {name} GROUP BY {listed} HAVING count(*) > 1 LIMIT 1")
-    if found.fetchall():
-        yield f"several lines of its table {name} have one {listed}"
-
-
-def _unknown(
-    con: DuckDBPyConnection, name: str, key: tuple[str, ...], target: str
-) -> Iterator[str]:
-    listed = ", ".join(key)
-    found = con.execute(f"SELECT 1 FROM {name} ANTI JOIN {target} USING ({listed}) LIMIT 1")
-    if found.fetchall():
-        yield f"its table {name} names a {listed} that its table {target} has not"

@@ -1,4 +1,4 @@
-"""From stage output to table contents: the SELECT that fills each table of a new manifest."""
+"""Fill the tables of a new manifest from the output of stages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import pyarrow as pa
 
 from medsift.errors import ManifestError
-from medsift.manifest.schema import BY_NAME, IMAGES_TYPE, quoted
+from medsift.manifest.run_tables import IMAGES_TYPE
+from medsift.manifest.schema import BY_NAME, quoted
 from medsift.manifest.table import Column, Table
 from medsift.vocabulary import STRATUM_TAGS
 
@@ -22,25 +23,25 @@ Source: TypeAlias = pa.Table | Path | Sequence[Path]
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A table as the caller gave it: its view in the building connection and its columns."""
+    """A table to load: its view in the building connection and the types of its columns."""
 
     view: str
     types: Mapping[str, str]
 
-    def column(self, column: Column, prefix: str = "i.") -> str:
-        """The column cast to its type, or NULL where the input has none."""
-        if column.name not in self.types:
-            return f'CAST(NULL AS {column.type}) AS "{column.name}"'
-        return f'CAST({prefix}"{column.name}" AS {column.type}) AS "{column.name}"'
+    def column(self, column: Column) -> str:
+        """Return the column cast to its type, or NULL where the input has none."""
+        value = f'i."{column.name}"' if column.name in self.types else "NULL"
+        return f'CAST({value} AS {column.type}) AS "{column.name}"'
 
 
 Inputs = Mapping[str, Input]
 
 
 def register(con: DuckDBPyConnection, tables: Mapping[str, Source]) -> dict[str, Input]:
-    """Make every given table a view of `con`. Raises ManifestError for an unknown name or column.
+    """Make each table a view of `con`; columns that the manifest does not have are ignored.
 
-    Columns that the manifest does not hold are ignored; optional ones may be missing.
+    Raises:
+        ManifestError: an unknown table, or one that lacks a required column.
     """
     inputs = {}
     for name, source in tables.items():
@@ -49,61 +50,55 @@ def register(con: DuckDBPyConnection, tables: Mapping[str, Source]) -> dict[str,
             raise ManifestError(
                 f"{name!r} is not a table to fill; allowed: {allowed}",
                 code="manifest_table_invalid",
+                table=name,
             )
         view = f"given_{name}"
-        if not _expose(con, view, source):
+        if isinstance(source, pa.Table):
+            con.register(view, source)
+        elif files := source_files(source):
+            listed = ", ".join(quoted(file) for file in files)
+            con.execute(
+                f"CREATE TEMP VIEW {view} AS SELECT * FROM "
+                f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
+            )
+        else:
             continue
-        lines = con.execute(f"DESCRIBE {view}").fetchall()
-        inputs[name] = Input(view, {line[0]: line[1] for line in lines})
-        _require(BY_NAME[name], inputs[name])
+        inputs[name] = describe(con, view)
+        types = inputs[name].types
+        columns = BY_NAME[name].columns
+        missing = sorted(part.name for part in columns if part.required and part.name not in types)
+        if missing:
+            raise ManifestError(
+                f"table {name!r} lacks {', '.join(missing)}; it has {', '.join(types)}",
+                code="manifest_table_invalid",
+                table=name,
+                columns=missing,
+            )
     return inputs
 
 
-def _expose(con: DuckDBPyConnection, view: str, source: Source) -> bool:
-    """Register `source` as a view; False when it names no file at all."""
-    if isinstance(source, pa.Table):
-        con.register(view, source)
-        return True
-    files = source_files(source)
-    if files:
-        listed = ", ".join(quoted(file) for file in files)
-        con.execute(
-            f"CREATE TEMP VIEW {view} AS SELECT * FROM "
-            f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
-        )
-    return bool(files)
+def describe(con: DuckDBPyConnection, view: str) -> Input:
+    """Return a view with the types of its columns."""
+    lines = con.execute(f"DESCRIBE {view}").fetchall()
+    return Input(view, {line[0]: line[1] for line in lines})
 
 
 def source_files(source: Source) -> list[str]:
-    """Parquet files named by files, folders of parts and glob patterns, in order."""
+    """Return the Parquet files of files, folders of parts and glob patterns, in order."""
     if isinstance(source, pa.Table):
         return []
-    found: list[str] = []
+    files: list[str] = []
     for path in [source] if isinstance(source, Path) else source:
         if path.is_dir():
             parts = (part for part in path.glob("*.parquet") if not part.name.startswith("."))
-            found += sorted(str(part) for part in parts)
+            files += sorted(str(part) for part in parts)
+        elif path.exists() or not any(mark in str(path) for mark in "*?["):
+            # A plain path is kept even where no file is: DuckDB then names it.
+            files.append(str(path))
         else:
-            found += _matches(path)
-    return found
-
-
-def _matches(path: Path) -> list[str]:
-    """The files of a glob pattern; a plain path represents itself, there or not."""
-    if path.exists() or not any(mark in str(path) for mark in "*?["):
-        return [str(path)]
-    root = Path(path.anchor)
-    return sorted(str(match) for match in root.glob(str(path.relative_to(root))))
-
-
-def _require(table: Table, given: Input) -> None:
-    required = {column.name for column in table.columns if column.required}
-    missing = sorted(required - set(given.types))
-    if missing:
-        raise ManifestError(
-            f"table {table.name!r} lacks {', '.join(missing)}; it has {', '.join(given.types)}",
-            code="manifest_table_invalid",
-        )
+            root = Path(path.anchor)
+            files += sorted(str(match) for match in root.glob(str(path.relative_to(root))))
+    return files
 
 
 def fill(
@@ -111,10 +106,13 @@ def fill(
 ) -> None:
     """Insert all inputs of one run into the tables of the current database.
 
-    `strata` are the tags that name a sample's stratum where neither scores nor selections do.
-
-    Decisions come before the rows whose fate they are, other tables in their listed order.
+    Args:
+        con: The building connection.
+        run_id: The run.
+        inputs: Tables by name.
+        strata: Tags that name a sample's stratum where neither scores nor selections do.
     """
+    # The rows' fates are read from the decisions, so these come first.
     for name in ("decisions", *(name for name in BY_NAME if name != "decisions")):
         if name in inputs or name == "strata":
             insert(con, run_id, name, inputs, strata)
@@ -127,7 +125,7 @@ def insert(
     inputs: Inputs,
     strata: Sequence[str] = STRATUM_TAGS,
 ) -> None:
-    """Insert one input into its table, in the table's order."""
+    """Insert one input into its table, in the table's order; the arguments are those of `fill`."""
     table = BY_NAME[name]
     if name == "samples":
         select = _samples(table, inputs, strata)
@@ -142,13 +140,13 @@ def insert(
     )
 
 
-# Numbers go on after those of the runs carried over; the input is sorted already, so an
-# unordered window numbers it in that order without a second sort.
+# The numbers follow those of the runs carried over. The input is sorted already, so an unordered
+# window numbers it in that order without a second sort.
 _NUMBERED: Final = "row_number() OVER () + (SELECT coalesce(max(place), -1) FROM samples) AS place"
 
 
 def _listed(table: Table, given: Input, replace: Mapping[str, str] | None = None) -> str:
-    """The select list of a table, with some columns computed by other expressions."""
+    """Return the select list of a table, with some columns computed by other expressions."""
     replace = replace or {}
     return ", ".join(
         f'{replace[column.name]} AS "{column.name}"'
@@ -164,7 +162,7 @@ def _plain(table: Table, run_id: str, inputs: Inputs) -> str:
 
 
 def _rows(table: Table, run_id: str, inputs: Inputs) -> str:
-    """Rows with their fate. The ledger has checked that each row is decided at most once."""
+    """Select rows with their fate; the ledger has checked that each is decided at most once."""
     given = inputs["rows"]
     fate = {name: "NULL" for name in ("reason", "witness", "value", "threshold", "detail")}
     fate |= {"sample_id": "NULL", "stage": "NULL", "action": "NULL"}
@@ -182,7 +180,7 @@ def _rows(table: Table, run_id: str, inputs: Inputs) -> str:
 
 
 def _images(table: Table, run_id: str, inputs: Inputs) -> str:
-    """One line a picture: the file with the smallest reference speaks for its equals."""
+    """Select one line per picture: of several files with equal pixels, that of the first name."""
     given = inputs["images"]
     order = ", ".join(f"i.{name}" for name in ("ref", "byte_hash") if name in given.types)
     window = f"OVER (PARTITION BY i.image_id{' ORDER BY ' + order if order else ''})"
@@ -239,15 +237,11 @@ def _selections(table: Table, run_id: str, inputs: Inputs) -> str:
 
 
 def _selection_settings(table: Table, run_id: str, inputs: Inputs) -> str:
-    """Selections of a run itself were made when it began, a microsecond apart in their order."""
+    """Date the selections of a recipe to the run's start, a microsecond apart in their order."""
     given = inputs["selection_settings"]
     made = "i.created_at, " if "created_at" in given.types else ""
-    apart = (
-        "to_microseconds(coalesce(i.ordinal, 0))"
-        if "ordinal" in given.types
-        else "to_microseconds(0)"
-    )
-    moment = f"CAST(coalesce({made}{_started(run_id)} + {apart}) AS TIMESTAMP)"
+    ordinal = "coalesce(i.ordinal, 0)" if "ordinal" in given.types else "0"
+    moment = f"CAST(coalesce({made}{_started(run_id)} + to_microseconds({ordinal})) AS TIMESTAMP)"
     return f"SELECT {_listed(table, given, {'created_at': moment})} FROM {given.view} i"
 
 

@@ -1,4 +1,4 @@
-"""One locked-down SELECT at a time for users, within limits of time and memory."""
+"""Answer one locked-down SELECT of a user, within limits of time and memory."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def query(
 ) -> pa.Table:
     """Answer one reading statement as an Arrow table.
 
-    A statement past its time, or interrupted, is stopped. DuckDB does not look for that inside
-    one call of a function (`repeat('x', 3000000000)`): its thread is then left behind, and ends
+    A statement past its time, or interrupted, is stopped. DuckDB does not stop inside one call of
+    a function (`repeat('x', 3000000000)`): the thread of such a statement is left behind, and ends
     with the call or the process (`left_behind`).
 
     Args:
-        path: the manifest.
-        sql: one statement.
-        memory_limit: a size such as "4GB"; half of the machine's memory when None.
-        seconds: how long the statement may run.
+        path: The manifest.
+        sql: One statement.
+        memory_limit: A size such as "4GB"; half of the machine's memory when None.
+        seconds: How long the statement may run.
 
     Raises:
         ManifestError: in one line, for a statement that would write, attach, load, set or read a
@@ -51,12 +51,12 @@ def query(
 
 
 def half_of_memory() -> int:
-    """Half of the machine's memory, in bytes."""
+    """Return half of the machine's memory, in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 def left_behind() -> bool:
-    """Whether a stopped statement of this process still works."""
+    """Return whether a stopped statement of this process is still running."""
     return any(thread.name == _THREAD for thread in threading.enumerate())
 
 
@@ -80,23 +80,23 @@ def _answer(con: DuckDBPyConnection, sql: str) -> pa.Table:
 
 
 def _within(con: DuckDBPyConnection, work: Callable[[], pa.Table], seconds: float) -> pa.Table:
-    """Do `work` on a thread of its own, which closes `con`, and stop it after `seconds`."""
+    """Run `work` on a thread of its own, which closes `con`, and stop it after `seconds`."""
     outcome: list[pa.Table | BaseException] = []
 
-    def carry_out() -> None:
+    def run() -> None:
         with closing(con):
             try:
                 outcome.append(work())
-            except BaseException as error:  # noqa: BLE001 (raised again by who waits)
+            except BaseException as error:  # noqa: BLE001 (raised again by the caller)
                 outcome.append(error)
 
-    thread = threading.Thread(target=carry_out, name=_THREAD, daemon=True)
+    thread = threading.Thread(target=run, name=_THREAD, daemon=True)
     thread.start()
     try:
         thread.join(seconds)
         late = thread.is_alive()
     finally:
-        # Also where Ctrl-C ends the wait.
+        # Ctrl-C ends the wait in the same way.
         if thread.is_alive():
             con.interrupt()
             thread.join(GRACE_SECONDS)
@@ -105,6 +105,7 @@ def _within(con: DuckDBPyConnection, work: Callable[[], pa.Table], seconds: floa
             f"the statement ran for {seconds:g} s and was stopped; ask for less, or allow more "
             "time (--seconds)",
             code="query_too_slow",
+            seconds=seconds,
         )
     result = outcome[0]
     if isinstance(result, BaseException):
@@ -118,7 +119,9 @@ def _refuse(con: DuckDBPyConnection, sql: str) -> None:
         sql.encode()
     except UnicodeEncodeError as error:
         raise ManifestError(
-            f"the statement is not UTF-8 at character {error.start}", code="query_invalid"
+            f"the statement is not UTF-8 at character {error.start}",
+            code="query_invalid",
+            character=error.start,
         ) from error
     try:
         statements = con.extract_statements(sql)

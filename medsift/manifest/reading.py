@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DATABASE: Final = "manifest"
 KEPT_ENGINES: Final = 2
 KEPT_BYTES: Final = 1 << 24
-"""An engine on a larger file holds on to its memory: 800 MB after a million samples."""
+"""Engines of larger files are not kept, as they keep their memory: 800 MB per million samples."""
 REBUILD: Final = (
     "remove it, and the same `medsift curate` writes it again from the stages that are done"
 )
@@ -38,10 +38,10 @@ _RELATIONS: Final = (
 
 Identity = tuple[str, int, int, int]
 _open_engines: dict[int, OrderedDict[Identity, DuckDBPyConnection]] = {}
-"""By process, as what a fork takes along cannot be used there; then by the file's identity."""
+"""By process, because a forked engine cannot be used, then by the file's identity."""
 _guard: Final = Lock()
 opened: Final[dict[Path, None]] = {}
-"""The manifests that a command read, in order: what to look at when it fails."""
+"""The manifests that a command read, in order; they are checked when it fails."""
 
 
 def open_manifest(
@@ -49,11 +49,17 @@ def open_manifest(
 ) -> DuckDBPyConnection:
     """Open a manifest for SQL that may come from anyone.
 
-    The file is attached read-only to a connection of its own, so that it always shows the
-    newest file (DuckDB keeps one shared handle a path and process otherwise) and never blocks a
-    run. Files, network, extensions and settings are shut off, and spilling to disk with them
-    unless `spill` names a folder for it. `memory_limit` is a size such as "4GB". Raises
-    ManifestError when there is no manifest of this layout at `path`.
+    The file is attached read-only to a connection of its own, so that it always shows the newest
+    file (DuckDB otherwise shares one handle per path and process) and never blocks a run. Files,
+    network, extensions and settings are shut off.
+
+    Args:
+        path: The manifest.
+        memory_limit: A size such as "4GB"; see `connections.start`.
+        spill: Folder for what does not fit into memory; nothing is written to disk when None.
+
+    Raises:
+        ManifestError: there is no manifest of a known layout at `path`.
     """
     con = start(NO_SPILL if spill is None else str(spill), memory_limit)
     opened[path.absolute()] = None
@@ -72,13 +78,22 @@ def open_manifest(
 def reading(path: Path) -> Iterator[DuckDBPyConnection]:
     """Lend a connection whose default database is the manifest; temporary tables go with it.
 
-    An engine takes 30 ms to start, longer than most questions take, so the engines of the files
-    read last are kept. Raises ManifestError as `open_manifest` does.
+    An engine takes 30 ms to start, longer than most queries take, so the engines of the files read
+    last are kept. Raises ManifestError as `open_manifest` does.
     """
     opened[path.absolute()] = None
     key = _identity(path)
-    con = _kept(key) or open_manifest(path)
-    _keep(key, con)
+    with _guard:
+        engines = _open_engines.setdefault(os.getpid(), OrderedDict())
+        con = None if key is None else engines.get(key)
+    con = con or open_manifest(path)
+    if key is not None:
+        with _guard:
+            engines[key] = con
+            engines.move_to_end(key)
+            # An engine that is dropped ends with the last connection that is lent from it.
+            while len(engines) > KEPT_ENGINES:
+                engines.popitem(last=False)
     with con.cursor() as lent, in_one_line(path):
         lent.execute(f"USE {DATABASE}")
         yield lent
@@ -86,29 +101,32 @@ def reading(path: Path) -> Iterator[DuckDBPyConnection]:
 
 @contextmanager
 def in_one_line(path: Path) -> Iterator[None]:
-    """Make what DuckDB says of the manifest at `path` a ManifestError of one line."""
+    """Turn DuckDB's errors about the manifest at `path` into ManifestErrors of one line."""
     try:
         yield
     except duckdb.Error as error:
-        way_out = f"; {REBUILD}" if is_damaged(error) else ""
+        if is_damaged(error):
+            raise ManifestError(
+                f"{path}: {one_line(error)}; {REBUILD}", code="manifest_damaged", path=str(path)
+            ) from error
         raise ManifestError(
-            f"{path}: {one_line(error)}{way_out}", code="manifest_unreadable"
+            f"{path}: {one_line(error)}", code="manifest_unreadable", path=str(path)
         ) from error
 
 
 def read(path: Path, sql: str, bound: Mapping[str, Any] | Sequence[Any] | None = None) -> pa.Table:
-    """Answer a reading statement of ours, its parameters in `bound`.
+    """Answer a reading statement of ours, with values for its parameters in `bound`.
 
-    Values are never pasted into `sql`: those of somebody else's manifest may hold SQL. A
-    statement that a user wrote is for `query`. Raises ManifestError for a file that is no
-    manifest, or lacks what is asked for.
+    Values are never pasted into `sql`: those of somebody else's manifest may contain SQL. For a
+    user's statement see `query`. Raises ManifestError for a file that is no manifest, or lacks what
+    is asked for.
     """
     with reading(path) as con:
         return con.sql(sql, params=bound).to_arrow_table()
 
 
 def newest_version(path: Path) -> int:
-    """The layout version of a manifest. Raises ManifestError when it is not one we can read."""
+    """Return the layout version of a manifest. Raises ManifestError for an unknown version."""
     with reading(path) as con:
         return _check_version(con, path)
 
@@ -119,6 +137,7 @@ def attach(con: DuckDBPyConnection, path: Path, name: str) -> None:
         raise ManifestError(
             f"there is no manifest at {path}; name the file or its run directory",
             code="manifest_missing",
+            path=str(path),
         )
     try:
         con.execute(f"ATTACH {quoted(str(path))} AS {name} (READ_ONLY)")
@@ -126,16 +145,17 @@ def attach(con: DuckDBPyConnection, path: Path, name: str) -> None:
         raise ManifestError(
             f"{path} is not a manifest, or a damaged one: {one_line(error)}; {REBUILD}",
             code="manifest_damaged",
+            path=str(path),
         ) from error
 
 
 def is_damaged(error: duckdb.Error) -> bool:
-    """Whether DuckDB says that a database was cut short or fails its checksums."""
+    """Return whether DuckDB says that a database was cut short or fails its checksums."""
     return any(words in str(error) for words in _DAMAGE)
 
 
 def one_line(error: duckdb.Error) -> str:
-    """DuckDB's first line, with the nearest name where it says that one does not exist."""
+    """Return DuckDB's first line, with the nearest name for one that does not exist."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     message = lines[0].rstrip("!.")
     missing = re.search(r"Table with name (\S+) does not exist", message)
@@ -149,7 +169,7 @@ def one_line(error: duckdb.Error) -> str:
 
 
 def _identity(path: Path) -> Identity | None:
-    """A file that was replaced has another one; None for a file that is absent or large."""
+    """Return what changes when a file is replaced; None for a file that is absent or large."""
     try:
         seen = path.stat()
     except OSError:
@@ -159,38 +179,22 @@ def _identity(path: Path) -> Identity | None:
     return str(path.absolute()), seen.st_ino, seen.st_mtime_ns, seen.st_size
 
 
-def _kept(key: Identity | None) -> DuckDBPyConnection | None:
-    with _guard:
-        engines = _open_engines.setdefault(os.getpid(), OrderedDict())
-        return None if key is None else engines.get(key)
-
-
-def _keep(key: Identity | None, con: DuckDBPyConnection) -> None:
-    """Keep the engine; one given up ends with the last connection that is lent from it."""
-    if key is None:
-        return
-    with _guard:
-        engines = _open_engines[os.getpid()]
-        engines[key] = con
-        engines.move_to_end(key)
-        while len(engines) > KEPT_ENGINES:
-            engines.popitem(last=False)
-
-
 def _check_version(con: DuckDBPyConnection, path: Path) -> int:
     try:
         newest = con.execute("SELECT max(schema_version) FROM runs").fetchall()[0][0]
     except duckdb.Error as error:
         raise ManifestError(
             f"{path} is a database but not a manifest; `medsift curate` writes one",
-            code="manifest_damaged",
+            code="manifest_invalid",
+            path=str(path),
         ) from error
     version = SCHEMA_VERSION if newest is None else int(newest)
     if not OLDEST_VERSION <= version <= SCHEMA_VERSION:
         raise ManifestError(
             f"{path} has manifest layout {version}, this MedSift reads {OLDEST_VERSION} to "
-            f"{SCHEMA_VERSION}; "
-            "use the version named in runs.code_version or curate again into a new file",
+            f"{SCHEMA_VERSION}; use the version named in runs.code_version or curate again into a "
+            "new file",
             code="manifest_version",
+            version=version,
         )
     return version

@@ -1,4 +1,4 @@
-"""A query's answer for people (table) and for programs (csv, json, parquet)."""
+"""Write a query's answer for people (table) and for programs (csv, json, parquet)."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def render(table: pa.Table, format: Format, out: BinaryIO, width: int | None = N
     """Write `table` to the binary file `out`.
 
     Args:
-        table: a query's answer.
+        table: A query's answer.
         format: `table` (aligned text), `csv`, `json` (one array of objects) or `parquet`.
-        out: an open binary file, such as ``sys.stdout.buffer``.
-        width: columns of the terminal that shows it; None for a file or a program. A terminal
+        out: An open binary file, such as ``sys.stdout.buffer``.
+        width: Columns of the terminal that shows it; None for a file or a program. A terminal
             gets control characters as escapes.
 
     Raises:
@@ -41,6 +41,7 @@ def render(table: pa.Table, format: Format, out: BinaryIO, width: int | None = N
         raise ManifestError(
             f"format {format!r} is unknown; allowed: table, csv, json, parquet",
             code="format_unknown",
+            format=format,
         )
 
 
@@ -65,16 +66,15 @@ def _table(table: pa.Table, out: BinaryIO, width: int | None) -> None:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return ""
     if isinstance(value, float):
         return f"{value:.6g}"
-    text = value if isinstance(value, str) else _words(value)
-    text = escape(" ".join(text.split()))
+    text = escape(" ".join(_words(value).split()))
     return text if len(text) <= CELL_WIDTH else text[: CELL_WIDTH - 1] + "…"
 
 
 def _words(value: Any) -> str:
+    if value is None:
+        return ""
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
@@ -85,7 +85,7 @@ def _lines(table: pa.Table) -> Iterator[tuple[Any, ...]]:
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
-    """Python's values of a column; dates that Python cannot hold become text."""
+    """Return a column as Python values; dates outside Python's range become text."""
     try:
         values: list[Any] = column.to_pylist()
     except OverflowError:
@@ -105,7 +105,7 @@ def _value(scalar: pa.Scalar) -> Any:
 
 
 def _csv(table: pa.Table, out: BinaryIO, escaped: bool) -> None:
-    """CSV with a header; lists and structs become JSON text."""
+    """Write CSV with a header; lists and structs become JSON text."""
     import csv
 
     text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
@@ -113,13 +113,10 @@ def _csv(table: pa.Table, out: BinaryIO, escaped: bool) -> None:
     change = escape if escaped else str
     writer.writerow([change(name) for name in table.column_names])
     for line in _lines(table):
-        cells = ["" if value is None else _words_or_text(value) for value in line]
+        # Numbers stay numbers: csv writes them with all their digits.
+        cells = [value if isinstance(value, int | float) else _words(value) for value in line]
         writer.writerow([change(cell) if isinstance(cell, str) else cell for cell in cells])
     text.detach()
-
-
-def _words_or_text(value: Any) -> Any:
-    return value if isinstance(value, str | int | float) else _words(value)
 
 
 def _json(table: pa.Table, out: BinaryIO) -> None:

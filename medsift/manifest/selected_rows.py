@@ -1,4 +1,4 @@
-"""The samples of a selection, as trainers and exports read them."""
+"""Read the samples of a selection, as trainers and exports need them."""
 
 from __future__ import annotations
 
@@ -24,18 +24,17 @@ _OF_SELECTION: Final = frozenset(
 
 
 def selected(path: Path, selection: str | None = None, run_id: str | None = None) -> pa.Table:
-    """The samples of a selection in rank order, with the columns of `selected_samples`.
+    """Return the samples of a selection in rank order, with the columns of `selected_samples`.
 
     Args:
-        path: the manifest.
-        selection: its name; the newest one of the run when None.
-        run_id: the run; the newest one that has such a selection when None.
+        path: The manifest.
+        selection: Its name; the newest one of the run when None.
+        run_id: The run; the newest one that has such a selection when None.
 
     Raises:
         ManifestError: there is no such selection.
     """
-    batches = list(selected_batches(path, selection, run_id))
-    return pa.concat_tables(batches)
+    return pa.concat_tables(selected_batches(path, selection, run_id))
 
 
 def selected_batches(
@@ -44,7 +43,7 @@ def selected_batches(
     run_id: str | None = None,
     rows: int = BATCH_ROWS,
 ) -> Generator[pa.Table, None, None]:
-    """`selected` in tables of at most `rows` rows, at least one; memory stays small."""
+    """Yield `selected` in tables of at most `rows` rows, at least one table; memory stays small."""
     spill = path.with_name(f"{path.name}.{os.getpid()}.spill")
     with closing(open_manifest(path, spill=spill)) as con, in_one_line(path):
         run, name = _resolve(con, path, selection, run_id)
@@ -68,7 +67,7 @@ def selected_batches(
 def resolve_selection(
     path: Path, selection: str | None = None, run_id: str | None = None
 ) -> tuple[str, str]:
-    """The (run_id, selection) meant by names that may be left out. Raises ManifestError."""
+    """Return run id and selection, the newest where one is None. Raises ManifestError."""
     with reading(path) as con:
         return _resolve(con, path, selection, run_id)
 
@@ -86,10 +85,13 @@ def _resolve(
         known = con.execute(
             "SELECT DISTINCT selection || ' (run ' || run_id || ')' FROM selections ORDER BY 1"
         ).fetchall()
-        names = ", ".join(line[0] for line in known) or "none"
+        names = [line[0] for line in known]
         wanted = f"selection {selection!r}" if selection else "selection"
         of_run = f" of run {run_id}" if run_id else ""
         raise ManifestError(
-            f"{path} has no {wanted}{of_run}; it has {names}", code="selection_unknown"
+            f"{path} has no {wanted}{of_run}; it has {', '.join(names) or 'none'}",
+            code="selection_unknown",
+            selection=selection,
+            known=names,
         )
     return newest[0][0], newest[0][1]

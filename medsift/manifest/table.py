@@ -36,8 +36,8 @@ class Column:
 class Table:
     """One table. `run_id` leads every table and is filled in by the writer.
 
-    `order` is how rows lie on disk, so that look-ups skip blocks. `replaced_by` marks a table
-    that later steps add to: new lines replace the run's lines with equal values there.
+    `order` is the order of rows on disk, which lets look-ups skip blocks. `replaced_by` marks a
+    table that later commands add to: new lines replace the run's lines of equal values there.
     """
 
     name: str
@@ -75,10 +75,9 @@ def arrow_type(duckdb_type: str) -> pa.DataType:
 
 
 def columns(*lines: str) -> tuple[Column, ...]:
-    """Columns from lines ``name type | meaning``; a star after the name marks required ones."""
-    made = []
-    for line in lines:
-        head, meaning = line.split(" | ", 1)
-        name, kind = head.split(" ", 1)
-        made.append(Column(name.rstrip("*"), kind, meaning, name.endswith("*")))
-    return tuple(made)
+    """Return columns from lines ``name type | meaning``; a star marks a required column."""
+    split = [line.split(" | ", 1) for line in lines]
+    heads = [(*head.split(" ", 1), meaning) for head, meaning in split]
+    return tuple(
+        Column(name.rstrip("*"), kind, meaning, name.endswith("*")) for name, kind, meaning in heads
+    )

@@ -1,4 +1,4 @@
-"""From an older layout of the manifest to the newest: what it lacks is added, nothing is lost."""
+"""Upgrade an older layout of the manifest: what it lacks is added, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ RENAMED: Final = (
 def upgrade(con: DuckDBPyConnection) -> None:
     """Bring the current database, a manifest of an older layout, to the newest one.
 
-    Layouts so far differ by added tables and columns alone: those appear empty.
+    Layouts so far differ only by added tables and columns, which appear empty.
     """
     _rename_splits(con)
     newest = con.execute("SELECT max(schema_version) FROM runs").fetchall()[0][0]
     if newest is None or newest == SCHEMA_VERSION:
         return
-    held = columns(con)
+    known = columns(con)
     for table in TABLES:
-        known = held.get(table.name)
-        if known is None:
+        names = known.get(table.name)
+        if names is None:
             con.execute("; ".join(table_ddl(table)))
             continue
         for column in table.columns:
-            if column.name not in known:
+            if column.name not in names:
                 con.execute(f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {column.type}')
     for view in VIEWS:
         con.execute(f"DROP VIEW IF EXISTS {view.name}")
@@ -45,13 +45,13 @@ def carry_over(con: DuckDBPyConnection, old: str, run_id: str) -> None:
     others = con.execute(f"SELECT 1 FROM {old}.runs WHERE run_id <> ? LIMIT 1", [run_id])
     if not others.fetchall():
         return
-    held = columns(con, old)
-    for table in (table for table in TABLES if table.name in held):
+    known = columns(con, old)
+    for table in (table for table in TABLES if table.name in known):
         listed = ", ".join(
             f'{SCHEMA_VERSION} AS "schema_version"'
             if name == "schema_version"
             else identifier(name)
-            for name in held[table.name]
+            for name in known[table.name]
         )
         con.execute(
             f"INSERT INTO {table.name} BY NAME SELECT {listed} FROM {old}.{table.name} "
@@ -62,20 +62,20 @@ def carry_over(con: DuckDBPyConnection, old: str, run_id: str) -> None:
 
 
 def _rename_splits(con: DuckDBPyConnection) -> None:
-    """Call the split `val` of older runs `validation`, as every run does now."""
-    held = columns(con)
+    """Rename the split `val` of older runs to `validation`, as in every run now."""
+    known = columns(con)
     for table in TABLES:
         for column, old, new in RENAMED:
-            if column in held.get(table.name, ()):
+            if column in known.get(table.name, ()):
                 statement = f'UPDATE {table.name} SET "{column}" = ? WHERE "{column}" = ?'
                 con.execute(statement, [new, old])
 
 
 def columns(con: DuckDBPyConnection, database: str | None = None) -> dict[str, list[str]]:
-    """Column names of every table and view, in order, by its name."""
+    """Return the column names of every table and view, in order."""
     where = quoted(database) if database else "current_database()"
-    found = con.execute(
+    sql = (
         "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() "
         f"WHERE schema_name = 'main' AND database_name = {where} GROUP BY table_name"
-    ).fetchall()
-    return dict(found)
+    )
+    return dict(con.execute(sql).fetchall())

@@ -1,4 +1,4 @@
-"""The manifest's views: the questions users ask, answered by plain SQL over the tables."""
+"""Declare the manifest's views, which answer common questions by plain SQL over the tables."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from medsift.manifest.schema import VERDICTS, quoted
+from medsift.manifest.schema import BY_NAME, quoted
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One view: its SQL, what it answers, and the meaning of each column in order."""
+    """One view: its SQL, the question that it answers, and the meaning of each column in order."""
 
     name: str
     meaning: str
@@ -35,7 +35,7 @@ _SELECTED: Final = f"""
     JOIN samples p ON s.place = p.place
 """
 
-# A value is a similarity where a witness stands on the other side of it.
+# With a witness the value is the similarity to it.
 _EXPLANATION: Final = """
     CASE action
       WHEN 'kept' THEN 'kept through ' || stage
@@ -77,6 +77,13 @@ _TIMINGS: Final = """
     FROM stages s ANTI JOIN operators o ON s.run_id = o.run_id AND s.stage = o.stage
 """
 
+
+def _columns(table: str, names: str) -> dict[str, str]:
+    """Return the meanings of some columns of a table, in this order."""
+    meanings = {column.name: column.meaning for column in BY_NAME[table].columns}
+    return {name: meanings[name] for name in names.split()}
+
+
 _RUN: Final = {"run_id": "run"}
 
 VIEWS: Final[tuple[View, ...]] = (
@@ -85,64 +92,25 @@ VIEWS: Final[tuple[View, ...]] = (
         "the newest selection of every run, with everything a trainer needs",
         _SELECTED,
         _RUN
-        | {
-            "selection": "selection name",
-            "rank": "place in the order, from 0",
-            "sample_id": "sample",
-            "row_id": "its row",
-            "weight": "training weight",
-            "gain": "marginal gain of the objective",
-            "stratum": "stratum it counts for",
-            "modality": "imaging technique",
-            "body_part": "organ or region shown",
-            "task_type": "what is asked",
-            "answer_type": "closed, open or choice",
-            "split": "train, validation or test",
-            "question": "first user turn",
-            "answer": "last assistant turn",
-            "messages": "the conversation: list of (role, content)",
-            "images": "its pictures: list of (image_id, ref)",
-            "source": "source name of the recipe",
-            "language": "language code of the text",
-            "patient_id": "patient, where known",
-            "study_id": "study, where known",
-            "license": "licence of the record",
-        },
+        | _columns("selections", "selection rank sample_id row_id weight gain stratum")
+        | _columns("samples", "modality body_part task_type answer_type split question answer")
+        | _columns("samples", "messages images source language patient_id study_id license"),
     ),
     View(
         "funnel",
         "where rows went; rows_in = kept + dropped + failed in every line",
         "SELECT run_id, stage, rows_in, kept, dropped, failed, seconds, ordinal, reused "
         "FROM stages ORDER BY run_id, ordinal",
-        _RUN
-        | {
-            "stage": "stage name",
-            "rows_in": "rows that entered",
-            "kept": "rows that went on",
-            "dropped": "rows removed on purpose",
-            "failed": "rows that could not be processed",
-            "seconds": "wall time",
-            "ordinal": "place of the stage in the run, from 0",
-            "reused": "whether an earlier run's output was taken",
-        },
+        _RUN | _columns("stages", "stage rows_in kept dropped failed seconds ordinal reused"),
     ),
     View(
         "why",
-        "one line an input row: its fate in words",
+        "what happened to each input row, in words: one line per row",
         "SELECT run_id, row_id, sample_id, stage, action, reason, witness, value, threshold, "
         f"{_EXPLANATION} AS explanation FROM rows",
         _RUN
-        | {
-            "row_id": "source name, file and index",
-            "sample_id": "its sample, null when it never became one",
-            "stage": "stage that decided; the last stage for a kept row",
-            "action": "kept, dropped or failed",
-            "reason": "reason code, null when kept",
-            "witness": "row_id of the kept row this one was too near to",
-            "value": "measured value",
-            "threshold": "value that decides",
-            "explanation": "the same in words",
-        },
+        | _columns("rows", "row_id sample_id stage action reason witness value threshold")
+        | {"explanation": "the same in words"},
     ),
     View(
         "coverage",
@@ -153,72 +121,42 @@ VIEWS: Final[tuple[View, ...]] = (
             "selection": "selection name",
             "stratum": "stratum",
             "pool": "candidates in it",
-            "selected": "of them selected",
+            "selected": "how many of them are selected",
             "weight": "their total weight",
             "share": "selected / pool, null when the pool is empty",
         },
     ),
     View(
         "duplicates",
-        "groups and who stands for them",
+        "groups of duplicates and the member that represents each group",
         "SELECT run_id, kind, group_id, sample_id, survivor, similarity, member FROM clusters",
-        _RUN
-        | {
-            "kind": "exact, image_copy, sample, text or semantic",
-            "group_id": "group",
-            "sample_id": "the member's sample; null for image_copy",
-            "survivor": "member that stands for the group",
-            "similarity": "nearness to the survivor",
-            "member": "row_id; image_id for image_copy",
-        },
+        _RUN | _columns("clusters", "kind group_id sample_id survivor similarity member"),
     ),
     View(
         "conflicts",
         "same image group and question, answers that contradict each other",
         "SELECT run_id, group_id, sample_id, question, answer, row_id FROM conflicts_found",
-        _RUN
-        | {
-            "group_id": "conflict",
-            "sample_id": "sample that takes part",
-            "question": "the question",
-            "answer": "its answer",
-            "row_id": "its row",
-        },
+        _RUN | _columns("conflicts_found", "group_id sample_id question answer row_id"),
     ),
     View(
         "leaks",
-        "pool against benchmarks and held-out splits",
+        "samples of the pool that are also in a benchmark or held-out split",
         "SELECT run_id, sample_id, benchmark, item_id, kind, similarity, verdict, row_id "
         "FROM leaks_found",
         _RUN
-        | {
-            "sample_id": "sample of the pool",
-            "benchmark": "benchmark, or split:NAME for a split of the pool",
-            "item_id": "held-out item",
-            "kind": "same_image, image_copy, near_image, same_text, near_text or long_run",
-            "similarity": "nearness to the item",
-            "verdict": VERDICTS,
-            "row_id": "its row",
-        },
+        | _columns("leaks_found", "sample_id benchmark item_id kind similarity verdict row_id"),
     ),
     View(
         "timings",
         "where the time went; a stage without operators has one line, 'whole stage'",
         _TIMINGS,
-        _RUN
-        | {
-            "stage": "stage name",
-            "operator": "part of the stage",
-            "seconds": "time spent",
-            "rows": "rows it handled",
-            "rate": "rows a second",
-        },
+        _RUN | _columns("operators", "stage operator seconds rows") | {"rate": "rows per second"},
     ),
 )
 
 
 def view_ddl(view: View) -> list[str]:
-    """Statements that create a view in the current database and comment on it."""
+    """Return the statements that create a view in the current database and comment on it."""
     return [
         f"CREATE VIEW {view.name} AS {view.sql}",
         f"COMMENT ON VIEW {view.name} IS {quoted(view.meaning)}",

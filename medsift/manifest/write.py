@@ -1,4 +1,4 @@
-"""Write a manifest: a new file in one transaction, then put in the old one's place."""
+"""Write a manifest: a new file in one transaction, which then replaces the old one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from medsift.errors import ManifestError, StorageError
 from medsift.manifest.carry_over import keep_additions
 from medsift.manifest.connections import lock_to, start
 from medsift.manifest.load import Inputs, Source, fill, insert, register, source_files
-from medsift.manifest.reading import REBUILD, attach, is_damaged, newest_version
+from medsift.manifest.reading import REBUILD, attach, is_damaged, newest_version, one_line
 from medsift.manifest.schema import BY_NAME, SCHEMA_VERSION, TABLES, quoted, table_ddl
 from medsift.manifest.upgrade import carry_over, upgrade
 from medsift.manifest.views import VIEWS, view_ddl
@@ -45,7 +45,7 @@ _REFUSALS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ER
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """The line of table `runs`; times are UTC (naive ones are taken as such)."""
+    """The line of table `runs`; times are UTC, and naive ones are read as UTC."""
 
     run_id: str
     name: str
@@ -64,12 +64,12 @@ def write_manifest(path: Path, tables: Mapping[str, Source], run: RunRecord) -> 
     """Write `run` into the manifest at `path`, next to the runs that are there already.
 
     Args:
-        path: the manifest; created, or replaced atomically. Readers keep the old file.
+        path: The manifest; created, or replaced atomically. Readers keep the old file.
         tables: Arrow tables, or Parquet files, folders or glob patterns, by table name, without
             `run_id`. `samples` may have the schema ``records.SAMPLES`` and `images` that of
-            ``records.IMAGES``; columns the manifest does not hold are ignored. Fates in `rows`
-            come from `decisions`; `strata` are counted unless given.
-        run: replaces a run of the same `run_id`, but for what was added to that since, such as
+            ``records.IMAGES``; columns that the manifest does not have are ignored. Fates in
+            `rows` come from `decisions`; `strata` are counted unless given.
+        run: Replaces a run of the same `run_id`. What was added to that since is kept, such as
             selections, exports, trainings and predictions of names that `tables` do not have.
 
     Raises:
@@ -94,12 +94,12 @@ def write_manifest(path: Path, tables: Mapping[str, Source], run: RunRecord) -> 
         _finish(con)
         if old:
             con.execute("DETACH old")
-    log.info("manifest %s holds run %s", path, run.run_id)
+    log.info("manifest %s has run %s", path, run.run_id)
 
 
 @lru_cache(maxsize=1)
 def _empty() -> bytes:
-    """A manifest without a run; its 500 statements, most of them comments, are run once."""
+    """Return a manifest without a run; its 500 statements, mostly comments, are run once."""
     lines = [line for table in TABLES for line in table_ddl(table)]
     lines += [line for view in VIEWS for line in view_ddl(view)]
     with tempfile.TemporaryDirectory(prefix="medsift-") as folder:
@@ -115,16 +115,20 @@ def append_tables(path: Path, run_id: str, tables: Mapping[str, Source]) -> None
     """Add lines to a run: scores, selections, exports, trainings, predictions or metrics.
 
     Lines of the run that have the same name (selection, scorer, path, training or evaluation)
-    are replaced; a file of an older layout is upgraded. Works on a copy that then takes the
-    manifest's place. Raises ManifestError for another table or an unknown run, StorageError when
-    the disk refuses.
+    are replaced; a file of an older layout is upgraded. This works on a copy that then replaces
+    the manifest.
+
+    Raises:
+        ManifestError: a table that does not grow, or an unknown run.
+        StorageError: the disk refuses.
     """
-    open_to_more = [table.name for table in TABLES if table.replaced_by is not None]
-    closed = sorted(set(tables) - set(open_to_more))
-    if closed:
+    growing = [table.name for table in TABLES if table.replaced_by is not None]
+    fixed = sorted(set(tables) - set(growing))
+    if fixed:
         raise ManifestError(
-            f"table {closed[0]!r} is written with its run; only {', '.join(open_to_more)} grow",
+            f"table {fixed[0]!r} is written with its run; only {', '.join(growing)} can grow",
             code="manifest_table_invalid",
+            table=fixed[0],
         )
     newest_version(path)
     with replacing(path) as partial, _building(path, partial, tables) as (con, inputs):
@@ -133,7 +137,13 @@ def append_tables(path: Path, run_id: str, tables: Mapping[str, Source]) -> None
         con.execute("USE fresh")
         con.execute("BEGIN")
         upgrade(con)
-        _check_run(con, path, run_id)
+        known = [line[0] for line in con.execute("SELECT run_id FROM runs ORDER BY 1").fetchall()]
+        if run_id not in known:
+            raise ManifestError(
+                f"{path} has no run {run_id!r}; it has {', '.join(known) or 'none'}",
+                code="run_unknown",
+                run_id=run_id,
+            )
         for name in (name for name in BY_NAME if name in inputs):
             keys = ", ".join(BY_NAME[name].replaced_by or ())
             con.execute(
@@ -149,9 +159,9 @@ def append_tables(path: Path, run_id: str, tables: Mapping[str, Source]) -> None
 def _building(
     path: Path, partial: Path, tables: Mapping[str, Source]
 ) -> Iterator[tuple[DuckDBPyConnection, Inputs]]:
-    """Yield an engine to build `partial` with, and its inputs; its failures become ours.
+    """Yield an engine to build `partial` with, and its inputs; turn DuckDB's errors into ours.
 
-    It is locked to both files and the inputs, as the old manifest may be anyone's.
+    The engine is locked to both files and the inputs, because the old manifest may be anyone's.
     """
     folders = {Path(file).parent for source in tables.values() for file in source_files(source)}
     try:
@@ -162,24 +172,29 @@ def _building(
     except duckdb.Error as error:
         if is_damaged(error):
             raise ManifestError(
-                f"{path} is damaged: {_first_line(error)}; {REBUILD}", code="manifest_damaged"
+                f"{path} is damaged: {one_line(error)}; {REBUILD}",
+                code="manifest_damaged",
+                path=str(path),
             ) from error
         if _is_of_disk(error):
             raise StorageError(
-                f"cannot write {path}: {_first_line(error)}; "
-                "free some space or choose another folder",
+                f"cannot write {path}: {one_line(error)}; free some space or choose another folder",
                 code="disk_refused",
+                path=str(path),
             ) from error
         raise ManifestError(
-            f"cannot build {path}: {_first_line(error)}", code="manifest_table_invalid"
+            f"cannot build {path}: {one_line(error)}",
+            code="manifest_table_invalid",
+            path=str(path),
         ) from error
 
 
 def _is_of_disk(error: duckdb.Error) -> bool:
-    """Whether the disk refused; a commit that it cuts short is a transaction's error to DuckDB."""
+    """Return whether the disk refused."""
     words = str(error)
     if "disabled by configuration" in words:  # a manifest that reaches for other files
         return False
+    # A commit that the disk cuts short is a transaction's error to DuckDB, hence the words.
     return isinstance(error, _DISK) or any(os.strerror(code) in words for code in _REFUSALS)
 
 
@@ -209,20 +224,8 @@ def _insert_run(con: DuckDBPyConnection, run: RunRecord) -> None:
     con.execute(f"INSERT INTO runs ({', '.join(line)}) VALUES ({marks})", list(line.values()))
 
 
-def _check_run(con: DuckDBPyConnection, path: Path, run_id: str) -> None:
-    known = [line[0] for line in con.execute("SELECT run_id FROM runs ORDER BY 1").fetchall()]
-    if run_id not in known:
-        raise ManifestError(
-            f"{path} has no run {run_id!r}; it has {', '.join(known) or 'none'}", code="run_unknown"
-        )
-
-
 def _utc(moment: datetime | None) -> datetime | None:
-    """The moment as naive UTC, the way the manifest keeps time."""
+    """Return a moment as naive UTC, as the manifest stores times."""
     if moment is None or moment.tzinfo is None:
         return moment
     return moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def _first_line(error: duckdb.Error) -> str:
-    return str(error).strip().splitlines()[0]

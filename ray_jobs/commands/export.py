@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from curation.exports import FORMATS
 from ray_jobs.commands.options import RunPath
 
 
@@ -16,7 +17,7 @@ def export(
         str,
         typer.Option(
             "--format",
-            help="Layout: messages, sharegpt, llava, parquet, hf or webdataset.",
+            help=f"Layout: {', '.join(FORMATS[:-1])} or {FORMATS[-1]}.",
             show_default=False,
         ),
     ],

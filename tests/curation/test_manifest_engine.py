@@ -11,7 +11,6 @@ import pytest
 
 from curation.report import write_report
 from curation.run_dir import open_run
-from medsift.errors import ManifestError
 from medsift.manifest import RunRecord, append_tables, read, selected_batches, write_manifest
 from medsift.manifest.connections import lock, lock_to, start
 from medsift.manifest.reading import reading
@@ -80,20 +79,27 @@ def test_a_statement_of_ours_is_locked_as_users_are(manifest, secret):
         con.execute("SET enable_external_access = true")
 
 
-@pytest.mark.parametrize("table", ["runs", "samples", "selections"])
-def test_views_of_a_strangers_manifest_read_no_file(manifest, secret, table):
+@pytest.mark.parametrize(
+    ("table", "code"),
+    [
+        ("runs", "manifest_invalid"),
+        ("samples", "manifest_unreadable"),
+        ("selections", "manifest_unreadable"),
+    ],
+)
+def test_views_of_a_strangers_manifest_read_no_file(manifest, secret, table, code):
     hostile(
         manifest,
         f"ALTER TABLE {table} RENAME TO {table}_before",
         f"CREATE VIEW {table} AS SELECT t.* FROM {table}_before t, "
         f"(SELECT content FROM read_text('{secret}')) c",
     )
-    with pytest.raises(ManifestError) as caught:
+    with raises_code(code, path=str(manifest)) as caught:
         list(selected_batches(manifest))
     assert "\n" not in str(caught.value)
 
 
-def test_a_view_of_an_old_manifest_reads_no_file_when_a_run_is_written_beside_it(manifest, secret):
+def test_a_view_of_an_old_manifest_reads_no_file_when_a_run_is_written_next_to_it(manifest, secret):
     hostile(
         manifest,
         "CREATE TABLE scores_before AS FROM scores",
@@ -102,9 +108,9 @@ def test_a_view_of_an_old_manifest_reads_no_file_when_a_run_is_written_beside_it
         "AS scorer) FROM scores_before",
     )
     before = manifest.read_bytes()
-    with pytest.raises(ManifestError):
+    with raises_code("manifest_table_invalid"):
         write_manifest(manifest, {}, record("f" * 12))
-    with pytest.raises(ManifestError):
+    with raises_code("manifest_table_invalid"):
         append_tables(manifest, RUN, {"scores": pa.table({"scorer": ["x"]})})
     assert manifest.read_bytes() == before
 
@@ -129,7 +135,7 @@ def test_a_report_on_a_strangers_views_is_refused_in_one_line(manifest, secret, 
         "CREATE OR REPLACE VIEW why AS SELECT run_id, row_id, "
         f"(SELECT content FROM read_text('{secret}')) AS explanation FROM rows",
     )
-    with pytest.raises(ManifestError) as caught:
+    with raises_code("manifest_unreadable", path=str(manifest)) as caught:
         write_report(manifest, RUN, tmp_path / "report.html")
     assert "\n" not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""Asking: what is refused, what is answered, how answers are written."""
+"""Queries of users: which are refused, which are answered, and how answers are written."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 from medsift.errors import ManifestError
 from medsift.manifest import RunRecord, open_manifest, query, render, write_manifest
 from medsift.manifest.locked_query import left_behind
+from tests.expect import raises_code
 
 REFUSED = [
     "COPY rows TO 'out.csv'",
@@ -94,6 +95,7 @@ def test_statements_that_do_more_than_read_the_manifest_get_one_line(manifest, s
     before = manifest.read_bytes()
     with pytest.raises(ManifestError) as caught:
         query(manifest, sql.format(path=manifest))
+    assert caught.value.code in ("query_refused", "query_invalid")
     assert "\n" not in str(caught.value)
     assert manifest.read_bytes() == before
     assert sorted(entry.name for entry in manifest.parent.iterdir()) == [
@@ -109,7 +111,7 @@ def test_reading_statements_are_answered(manifest, sql):
 
 def test_names_of_the_calling_program_are_not_tables(manifest):
     secret = pa.table({"a": [1]})
-    with pytest.raises(ManifestError, match="secret"):
+    with raises_code("query_invalid"):
         query(manifest, "SELECT * FROM secret")
     assert secret.num_rows == 1
 
@@ -124,7 +126,7 @@ def test_names_of_the_calling_program_are_not_tables(manifest):
     ],
 )
 def test_mistakes_are_explained_with_the_nearest_name(manifest, sql, words):
-    with pytest.raises(ManifestError) as caught:
+    with raises_code("query_invalid") as caught:
         query(manifest, sql)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -136,13 +138,13 @@ def test_what_is_not_a_manifest_is_said_to_be_none(tmp_path):
     (tmp_path / "text").write_text("hello")
     with duckdb.connect(str(tmp_path / "other")) as con:
         con.execute("CREATE TABLE t (a INTEGER)")
-    for name, words in (
-        ("none", "there is no manifest at"),
-        ("text", "is not a manifest"),
-        ("other", "is a database but not a manifest"),
-        (".", "there is no manifest at"),
+    for name, code in (
+        ("none", "manifest_missing"),
+        ("text", "manifest_damaged"),
+        ("other", "manifest_invalid"),
+        (".", "manifest_missing"),
     ):
-        with pytest.raises(ManifestError, match=words) as caught:
+        with raises_code(code, path=str(tmp_path / name)) as caught:
             query(tmp_path / name, "SELECT 1")
         assert "\n" not in str(caught.value)
 
@@ -159,19 +161,19 @@ def test_a_locked_connection_stays_locked(manifest):
 
 
 def test_an_answer_larger_than_memory_says_so(manifest):
-    with pytest.raises(ManifestError, match="does not fit into memory") as caught:
+    with raises_code("query_too_large") as caught:
         query(manifest, "SELECT i, sha256(i::VARCHAR) FROM range(3000000) r (i) ORDER BY 2", "64MB")
     assert "\n" not in str(caught.value)
 
 
 def test_a_statement_past_its_time_is_stopped(manifest):
-    with pytest.raises(ManifestError, match="was stopped"):
+    with raises_code("query_too_slow", seconds=0.2):
         query(manifest, "SELECT count(*) FROM range(1000000000000)", seconds=0.2)
     assert not left_behind()
 
 
 def test_a_statement_that_is_not_text_is_refused(manifest):
-    with pytest.raises(ManifestError, match="UTF-8 at character 8"):
+    with raises_code("query_invalid", character=8):
         query(manifest, "select '\udcff'")
 
 
@@ -197,7 +199,7 @@ def test_every_type_of_value_is_written(manifest):
         out = io.BytesIO()
         render(table, format, out)
         assert out.getvalue()
-    with pytest.raises(ManifestError, match="interval"):
+    with raises_code("query_invalid"):
         render(table, "parquet", io.BytesIO())
 
 
@@ -245,5 +247,5 @@ def test_an_empty_answer_is_still_valid():
 
 
 def test_an_unknown_format_names_the_allowed_ones():
-    with pytest.raises(ManifestError, match="allowed: table, csv, json, parquet"):
+    with raises_code("format_unknown", format="xml"):
         rendered("xml")

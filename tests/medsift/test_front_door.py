@@ -73,5 +73,5 @@ def test_mistakes_have_codes(tmp_path):
     with raises_code("recipe_invalid") as caught:
         ms.curate({"name": "x", "sourcs": []})
     assert "sourcs" in caught.value.values["paths"]
-    with pytest.raises(ms.ManifestError):
+    with raises_code("manifest_missing", path=str(tmp_path / "manifest.duckdb")):
         ms.open_run(tmp_path)

@@ -45,7 +45,7 @@ def test_sql_is_answered_and_reaches_no_file(planted_run, tmp_path):
     assert dict(zip(*counts.to_pydict().values(), strict=True))["kept"] == planted_run.kept.num_rows
     secret = tmp_path / "secret.csv"
     secret.write_text("a\n1\n", encoding="utf-8")
-    with pytest.raises(ms.ManifestError):
+    with raises_code("query_refused"):
         planted_run.sql(f"SELECT * FROM '{secret}'")
 
 
@@ -54,6 +54,8 @@ def test_a_run_is_opened_by_its_folder_or_its_file(planted_run):
     assert ms.open_run(str(planted_run.manifest), planted_run.run_id) == planted_run
     with raises_code("run_unknown", run_id="another"):
         ms.open_run(planted_run.manifest, "another")
+    with raises_code("path_not_local", path="s3://bucket/runs/a"):
+        ms.open_run("s3://bucket/runs/a")
     assert planted_run.report.is_file()
 
 
@@ -72,7 +74,7 @@ def test_a_selection_has_ids_weights_and_coverage(planted_run, small):
     assert "small" in planted_run.selections
     assert planted_run.selection("small") == small
     assert sum(small.strata["selected"].to_pylist()) == len(small)
-    with pytest.raises(ms.ManifestError):
+    with raises_code("selection_unknown", selection="absent"):
         planted_run.selection("absent")
 
 

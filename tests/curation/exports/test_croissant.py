@@ -37,7 +37,7 @@ def text(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
-@pytest.mark.parametrize("format", sorted(FORMATS))
+@pytest.mark.parametrize("format", FORMATS)
 def test_metadata_is_valid_and_names_every_data_file(manifest, tmp_path, format):
     import mlcroissant
 

@@ -11,7 +11,7 @@ import pytest
 
 from curation.phantoms import make_phantoms
 from curation.phantoms.cases import draw_case
-from curation.phantoms.defects import KEPT, Plan, plan_set
+from curation.phantoms.defects import KEPT, PhantomPlan, plan_set
 from curation.phantoms.noise import plant_noise
 from curation.phantoms.questions import LETTERS, answer_on, ask
 from medsift import records
@@ -22,13 +22,13 @@ GOLDEN = "40c83d49777ac1b1ea0c7f1c0aba1e1decfc7f9fae84cb03681a442e6bcd91b4"
 NOISE_KINDS = ("wrong_answer", "mismatched")
 
 
-def noisy_plan(images: int, seed: int, wrong: int, mismatched: int) -> Plan:
+def noisy_plan(images: int, seed: int, wrong: int, mismatched: int) -> PhantomPlan:
     plan = plan_set(images, seed)
     plant_noise(plan, wrong, mismatched)
     return plan
 
 
-def noise(plan: Plan) -> dict[int, str]:
+def noise(plan: PhantomPlan) -> dict[int, str]:
     return {line["row_index"]: line["kind"] for line in plan.truth if line["kind"] in NOISE_KINDS}
 
 

@@ -7,24 +7,24 @@ import pyarrow as pa
 import pytest
 
 from curation.phantoms import scorecard
-from curation.phantoms.defects import COPIES, TRUTH, Plan, plan_set
+from curation.phantoms.defects import COPIES, TRUTH, PhantomPlan, plan_set
 from tests.expect import raises_code
 
 Fate = dict[int, tuple[str, str | None]]
 
 
 @pytest.fixture(scope="module")
-def plan() -> Plan:
+def plan() -> PhantomPlan:
     return plan_set(60, seed=2)
 
 
 @pytest.fixture(scope="module")
-def truth(plan: Plan) -> pa.Table:
+def truth(plan: PhantomPlan) -> pa.Table:
     return pa.Table.from_pylist(plan.truth, schema=TRUTH)
 
 
 @pytest.fixture
-def perfect(plan: Plan) -> Fate:
+def perfect(plan: PhantomPlan) -> Fate:
     fate: Fate = {row: ("kept", None) for row in range(len(plan.rows))}
     for line in plan.truth:
         row, expected = line["row_index"], line["expected"]
@@ -49,7 +49,7 @@ def _score(truth: pa.Table, fate: Fate) -> dict[str, dict[str, Any]]:
     return {line["kind"]: line for line in scorecard(truth, table).to_pylist()}
 
 
-def _lines(plan: Plan, kind: str) -> list[dict[str, Any]]:
+def _lines(plan: PhantomPlan, kind: str) -> list[dict[str, Any]]:
     return [line for line in plan.truth if line["kind"] == kind]
 
 
@@ -69,7 +69,7 @@ def test_the_order_of_truth_and_fate_does_not_matter(truth: pa.Table, perfect: F
     assert _score(truth, perfect) == _score(turned, shuffled)
 
 
-def test_either_of_a_pair_may_survive(plan: Plan, truth: pa.Table, perfect: Fate) -> None:
+def test_either_of_a_pair_may_survive(plan: PhantomPlan, truth: pa.Table, perfect: Fate) -> None:
     for line in _lines(plan, "copy_crop"):
         perfect[line["row_index"]] = ("kept", None)
         perfect[line["original_row_index"]] = ("dropped", "image_copy")
@@ -79,7 +79,7 @@ def test_either_of_a_pair_may_survive(plan: Plan, truth: pa.Table, perfect: Fate
 
 
 def test_losing_both_of_a_pair_is_neither_recall_nor_precision(
-    plan: Plan, truth: pa.Table, perfect: Fate
+    plan: PhantomPlan, truth: pa.Table, perfect: Fate
 ) -> None:
     line = _lines(plan, "paraphrase")[0]
     perfect[line["original_row_index"]] = ("dropped", "paraphrase")
@@ -91,7 +91,7 @@ def test_losing_both_of_a_pair_is_neither_recall_nor_precision(
 
 
 def test_keeping_both_of_a_pair_costs_recall_only(
-    plan: Plan, truth: pa.Table, perfect: Fate
+    plan: PhantomPlan, truth: pa.Table, perfect: Fate
 ) -> None:
     for kind in COPIES:
         for line in _lines(plan, kind):
@@ -102,7 +102,7 @@ def test_keeping_both_of_a_pair_costs_recall_only(
 
 
 def test_removed_mirrors_and_patients_are_counted_and_cost_precision(
-    plan: Plan, truth: pa.Table, perfect: Fate
+    plan: PhantomPlan, truth: pa.Table, perfect: Fate
 ) -> None:
     mirror, patient = _lines(plan, "mirrored")[0], _lines(plan, "other_patient")[0]
     for line in (mirror, patient):
@@ -119,7 +119,7 @@ def test_rows_dropped_for_other_reasons_do_not_touch_precision(
     assert _score(truth, perfect)["duplicates"]["precision"] == 1.0
 
 
-def test_a_leak_is_found_on_either_side(plan: Plan, truth: pa.Table, perfect: Fate) -> None:
+def test_a_leak_is_found_on_either_side(plan: PhantomPlan, truth: pa.Table, perfect: Fate) -> None:
     lines = _lines(plan, "leak_copy")
     for line in lines:
         perfect[line["row_index"]] = ("kept", None)
@@ -128,7 +128,9 @@ def test_a_leak_is_found_on_either_side(plan: Plan, truth: pa.Table, perfect: Fa
     assert _score(truth, perfect)["leak_copy"]["found"] == 1
 
 
-def test_a_flagged_row_must_be_kept_and_flagged(plan: Plan, truth: pa.Table, perfect: Fate) -> None:
+def test_a_flagged_row_must_be_kept_and_flagged(
+    plan: PhantomPlan, truth: pa.Table, perfect: Fate
+) -> None:
     first, second = (line["row_index"] for line in _lines(plan, "control_characters")[:2])
     perfect[first], perfect[second] = ("kept", None), ("dropped", "too_long")
     score = _score(truth, perfect)["control_characters"]

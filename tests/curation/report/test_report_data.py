@@ -13,18 +13,17 @@ import numpy as np
 import pytest
 
 from curation.report import write_report
-from curation.report.data import BINS, Facts, choose_run, read_facts
+from curation.report.data import BINS, ReportFacts, choose_run, read_facts
 from curation.report.figures import draw, plain
-from curation.report.gallery import GROUPS, read_gallery
+from curation.report.gallery import MAX_GROUPS, read_gallery
 from curation.report.selection_figures import heat_map
-from medsift.errors import ManifestError, StorageError
 from medsift.manifest import open_manifest
 from medsift.pages.number_format import clock, number, share, similarity
 from medsift.pages.thumbnail import thumbnail
 from tests.expect import raises_code
 
 
-def facts_of(manifest: Path) -> Facts:
+def facts_of(manifest: Path) -> ReportFacts:
     with closing(open_manifest(manifest)) as connection:
         return read_facts(connection, choose_run(connection, None))
 
@@ -119,7 +118,7 @@ def test_order_of_the_tables_does_not_change_the_page(
 def test_gallery_is_balanced_over_kinds_with_survivors_first(full_manifest: Path) -> None:
     with closing(open_manifest(full_manifest)) as connection:
         groups = read_gallery(connection, "run-1")
-    assert len(groups) <= GROUPS
+    assert len(groups) <= MAX_GROUPS
     assert {group.kind for group in groups} == {"image_copy", "sample"}
     assert all([m.survivor for m in group.members] == [True, False] for group in groups)
     nearness = [g.members[1].similarity or 0 for g in groups if g.kind == "sample"]
@@ -189,7 +188,7 @@ def test_unknown_run_is_refused_with_those_there_are(full_manifest: Path, tmp_pa
 
 
 def test_missing_manifest_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError):
+    with raises_code("manifest_missing", path=str(tmp_path / "none.duckdb")):
         write_report(tmp_path / "none.duckdb", None, tmp_path / "report.html")
 
 
@@ -197,7 +196,7 @@ def test_output_that_cannot_be_written_is_one_clear_line(
     full_manifest: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError, match="name another --output"):
+    with raises_code("disk_refused"):
         write_report(full_manifest, None, tmp_path / "file" / "report.html")
 
 

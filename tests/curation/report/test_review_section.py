@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from curation.report import write_report
-from curation.report.review import SHOWN
+from curation.report.review import MAX_HITS
 
 NEAR = "near, unresolved"
 ARTICLE = re.compile(r"<article class=\"group\">.*?</article>", re.DOTALL)
@@ -125,15 +125,15 @@ def test_markup_in_a_question_stays_text(near_page: Path, breakout: str) -> None
 
 
 def test_of_many_hits_the_total_is_named(tmp_path: Path, write_small: Callable[..., Path]) -> None:
-    lines = [near_image(f"r{place:03}", 0.97 + place / 1e5) for place in range(SHOWN + 7)]
+    lines = [near_image(f"r{place:03}", 0.97 + place / 1e5) for place in range(MAX_HITS + 7)]
     page = write_report(
         write_small(tmp_path / "m.duckdb", {"reviews": lines}), None, tmp_path / "page.html"
     )
     found = articles(page)
-    assert len(found) == SHOWN
-    assert f"item of r{SHOWN + 6:03}" in found[0]
+    assert len(found) == MAX_HITS
+    assert f"item of r{MAX_HITS + 6:03}" in found[0]
     words = " ".join(page.read_text(encoding="utf-8").split())
-    assert f"The first {SHOWN} of {SHOWN + 7} are shown" in words
+    assert f"The first {MAX_HITS} of {MAX_HITS + 7} are shown" in words
 
 
 @pytest.mark.page
