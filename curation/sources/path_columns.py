@@ -24,7 +24,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final
@@ -133,6 +133,13 @@ def with_origin(
         filled = _filled(table[own], values)
         table = table.set_column(table.column_names.index(own), own, filled)
     return replace(batch, table=table)
+
+
+def without_split(columns: Mapping[str, str], names: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the files with neither a mapped split nor a column `split` among their `names`."""
+    if SPLIT in columns:
+        return []
+    return [file for file, fields in names.items() if find_column(SPLIT, list(fields)) is None]
 
 
 def offered_schema(schema: pa.Schema, columns: OriginColumns) -> pa.Schema:

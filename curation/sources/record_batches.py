@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -154,6 +154,12 @@ def find_column(name: str, names: Sequence[str]) -> str | None:
         return name
     folded = [item for item in names if item.casefold() == name.casefold()]
     return folded[0] if len(folded) == 1 else None
+
+
+def read_columns(wanted: Iterable[str], names: Sequence[str]) -> list[str]:
+    """Return the columns of a file that `wanted` means, and those read next to targets."""
+    mapped = [column for name in wanted if (column := find_column(name, names)) is not None]
+    return list(dict.fromkeys([*mapped, *beside_columns(names)]))
 
 
 def string_array(values: Sequence[str | None]) -> pa.Array:
