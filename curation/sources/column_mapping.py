@@ -15,7 +15,7 @@ from curation.sources.arrow_values import as_values, is_bytes, is_container, is_
 from curation.sources.expressions import column_names, engine, unrepeatable
 from curation.sources.files import nearest
 from curation.sources.record_batches import Bad, Batch, find_column
-from curation.sources.sidecar_files import beside_columns
+from curation.sources.side_columns import side_columns
 from medsift.errors import InputError, RecipeError
 from medsift.records import TAGS
 
@@ -40,7 +40,7 @@ class Mapped:
     bad: Sequence[Bad]
     images: Sequence[Sequence[str]] | None = None
     members: Sequence[Sequence[str]] | None = None
-    beside: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    side: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 def automatic(
@@ -139,9 +139,9 @@ class Mapper:
             for name in (self.columns if parts else ())
         }
         self._restore_numbers(batch, good, values)
-        beside = {
+        side = {
             name: [column[row] for row in good]
-            for name in beside_columns(batch.table.column_names)
+            for name in side_columns(batch.table.column_names)
             for column in [as_values(batch.table[name], plain=True)]
         }
         images, members = (
@@ -155,7 +155,7 @@ class Mapper:
             bad=[*batch.bad, *bad],
             images=images,
             members=members,
-            beside=beside,
+            side=side,
         )
 
     def _project(self, table: pa.Table) -> pa.Table:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.sources.sidecar_files import beside_columns
+from curation.sources.side_columns import side_columns
 
 BATCH_ROWS: Final = 5_000
 BATCH_BYTES: Final = 64 << 20
@@ -120,8 +120,8 @@ def untyped_batch(
     known = {name.casefold() for name in columns}
     shapes = {tuple(value) for _, value in records}
     present = dict.fromkeys(name for shape in sorted(shapes) for name in shape)
-    beside = [name for name in beside_columns(present) if name.casefold() not in known]
-    columns = [*columns, *beside]
+    side = [name for name in side_columns(present) if name.casefold() not in known]
+    columns = [*columns, *side]
     find_keys = KeyFinder(columns)
     keys = [find_keys(value) for _, value in records]
     kinds: dict[str, dict[int, str]] = {}
@@ -165,7 +165,7 @@ def find_column(name: str, names: Sequence[str]) -> str | None:
 def read_columns(wanted: Iterable[str], names: Sequence[str]) -> list[str]:
     """Return the columns of a file that `wanted` means, and those read next to targets."""
     mapped = [column for name in wanted if (column := find_column(name, names)) is not None]
-    return list(dict.fromkeys([*mapped, *beside_columns(names)]))
+    return list(dict.fromkeys([*mapped, *side_columns(names)]))
 
 
 def string_array(values: Sequence[str | None]) -> pa.Array:

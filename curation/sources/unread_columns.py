@@ -15,7 +15,7 @@ from curation.sources.column_mapping import Mapper, has_target
 from curation.sources.conversations import read_history
 from curation.sources.pictures import looks_like_picture
 from curation.sources.record_batches import find_column
-from curation.sources.sidecar_files import CHAT_ONLY, PAIR_ONLY, beside_columns
+from curation.sources.side_columns import CHAT_ONLY, PAIR_ONLY, side_columns
 from medsift.vocabulary import split_of
 
 PEEKED: Final = 50
@@ -49,7 +49,7 @@ def unread_names(mapper: Mapper, names: Sequence[str]) -> list[str]:
     """Return the columns of an input that neither an expression nor a reader's rule reads."""
     read = {find_column(name, names) for name in mapper.needed}
     chat = has_target("messages", mapper.named, names)
-    for name in beside_columns(names):
+    for name in side_columns(names):
         folded = name.casefold()
         # Only the values show whether `history` is one; `system` is read for conversations alone.
         if folded not in PAIR_ONLY and not (folded in CHAT_ONLY and not chat):

@@ -99,14 +99,6 @@ CODES: Final[dict[str, ErrorCode]] = {
         "A value has more levels of lists and objects than published data has.",
         "Write it flatter.",
     ),
-    "options_unreadable": ErrorCode(
-        "The options of a choice question are not a list or object of texts.",
-        "Write a list of texts, or an object of label and text.",
-    ),
-    "conversation_unreadable": ErrorCode(
-        "A conversation is not a list of turns with a role and a content.",
-        "Write [{role, content}, …] or [{from, value}, …].",
-    ),
     "export_format_unknown": ErrorCode(
         "There is no export format of that name.",
         "Use one of the formats that the message lists.",

@@ -11,8 +11,8 @@ from PIL import Image
 
 from curation.encoders import embedded
 from curation.encoders.embedded import EmbeddedConfig, EmbeddedEncoder
-from medsift.errors import ModelError
 from medsift.models.efficientnet import image_weights
+from tests.expect import raises_code
 
 WORDS = [
     "is",
@@ -141,7 +141,7 @@ def test_building_leaves_the_threads_of_the_process_alone() -> None:
 def test_altered_or_missing_weights_are_refused(tmp_path: Path) -> None:
     altered = tmp_path / "weights.pth"
     altered.write_bytes(b"other")
-    with pytest.raises(ModelError, match="SHA-256"):
+    with raises_code("weights_damaged"):
         embedded.verified(altered, embedded.IMAGE_SHA256)
-    with pytest.raises(ModelError, match="medsift\\[embedded\\]"):
+    with raises_code("package_missing"):
         embedded.packaged_file("no_such_package_here", "x")
