@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import Field
 
@@ -10,18 +10,8 @@ from curation.sources.hf import HfReader
 from curation.sources.image_folder import ImageFolderReader
 from curation.sources.llava import LlavaReader
 from curation.sources.messages import MessagesReader
-from curation.sources.reader import Reader
 from curation.sources.table import TableReader
 from curation.sources.webdataset import WebDatasetReader
-
-READERS: Final[tuple[type[Reader], ...]] = (
-    TableReader,
-    LlavaReader,
-    MessagesReader,
-    HfReader,
-    WebDatasetReader,
-    ImageFolderReader,
-)
 
 SourceConfig = Annotated[
     TableReader | LlavaReader | MessagesReader | HfReader | WebDatasetReader | ImageFolderReader,

@@ -1,4 +1,4 @@
-"""The answer of a choice question: an option's letter, text or place, or none of them."""
+"""Read the answer of a choice question: an option's letter, text or place, or none of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ A_PLACE: Final = "answer: a number beside options without numbers; set answer_in
 OTHER_LIST: Final = "options: the question lists other options"
 TURNED: Final = "answer: turned into the letter of its option"
 FLAGS: Final = (NONE_OF_THEM, EQUAL_OPTIONS, TWO_READINGS, A_PLACE, OTHER_LIST)
-"""Notes on a choice question that a reader should look at; the run says how many there are."""
+"""Notes on a choice question that somebody should check; the run reports how many there are."""
 
 _BARE: Final = re.compile(
     r"""^[\s"'(\[{]*(?:(?:options?|choices?|opt?)[\s_.-]*)?([A-Za-z]|\d{1,2})(?:\.0)?[\s"')\]}.,:;]*$""",
@@ -31,7 +31,7 @@ _RUN: Final = re.compile(r"^[A-Z]{2,}$")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A question with its options listed, its answer as they are lettered, and what to note."""
+    """A question with its options listed, its answer in their letters, and notes."""
 
     question: str | None
     answer: str | None
@@ -42,13 +42,13 @@ class Choice:
 def choose(
     question: str | None, answer: str | None, cell: Any, answer_index: AnswerIndex = None
 ) -> Choice:
-    """Put the options of a cell under the question and bring the answer in line with them.
+    """Put the options of a cell under the question and write the answer in their letters.
 
     The options are listed as ``A. …`` on lines of their own, unless the question lists them with
     letters. An answer that is an option's label (letter or number) becomes its letter here, one
     that is an option's text stays. A number next to options without numbers is a place in the list
     only where the recipe says from where it counts. Anything else stays as it is and is flagged.
-    Raises InputError for options that cannot be read.
+    Raises RowFault for options that cannot be read.
     """
     options = read_options(cell)
     texts = [option.text for option in options]
@@ -64,34 +64,35 @@ def choose(
         else:
             question = f"{question}\n{lettered(texts)}"
             listed = []
-    found, note = _resolve(answer, options, answer_index)
+    resolved, note = _resolve(answer, options, answer_index)
     # A question that lists its options itself keeps the letters that the answer was written for.
-    if note is not None and not (note == TURNED and listed):
-        notes.append(note)
-    return Choice(question, answer if note == TURNED and listed else found, texts, notes)
+    if note == TURNED and listed:
+        return Choice(question, answer, texts, notes)
+    return Choice(question, resolved, texts, notes if note is None else [*notes, note])
 
 
 def _same_list(listed: Sequence[str], texts: Sequence[str]) -> bool:
-    # What follows the last option in a line may be the rest of the question.
-    return len(listed) == len(texts) and all(
-        folded(there) == folded(text) or (last and folded(there).startswith(folded(text)))
-        for there, text, last in zip(
-            listed, texts, (place == len(texts) - 1 for place in range(len(texts))), strict=True
-        )
-    )
+    if len(listed) != len(texts):
+        return False
+    own, cell = [[folded(text) for text in options] for options in (listed, texts)]
+    # The rest of the question may follow the last option in its line.
+    return own[:-1] == cell[:-1] and own[-1].startswith(cell[-1])
 
 
 def _resolve(
     answer: str | None, options: Sequence[Option], answer_index: AnswerIndex
 ) -> tuple[str | None, str | None]:
-    """The answer as it is to stand, and a note."""
+    """Return the answer in the letters of the list, and a note."""
     if answer is None or not answer.strip():
         return answer, None
     bare = _BARE.match(answer)
     label = bare[1].upper() if bare else None
     number = int(label) if label is not None and label.isdigit() else None
     if number is not None and answer_index is not None:
-        return _at(number - answer_index, answer, options)
+        place = number - answer_index
+        if 0 <= place < len(options):
+            return LETTERS[place], TURNED
+        return answer, NONE_OF_THEM
     by_label = _labelled_by(answer.strip().upper() if label is None else label, options)
     by_text = [
         place for place, option in enumerate(options) if folded(option.text) == folded(answer)
@@ -99,7 +100,11 @@ def _resolve(
     if by_label is not None:
         if by_text and by_text != [by_label]:
             return answer, TWO_READINGS
-        return _lettered(by_label, answer)
+        letter = LETTERS[by_label]
+        if answer.strip() == letter:
+            return answer, None
+        same = answer.strip().strip("()[].:,;'\" ").upper() == letter
+        return letter, None if same else TURNED
     if by_text:
         return answer, None
     return _other(answer, number, options)
@@ -114,15 +119,15 @@ def _other(
     letter = letter_of(answer)
     place = _labelled_by(letter, options)
     if place is not None and letter is not None:
-        said = folded(without_letter(answer, letter))
-        if said == folded(options[place].text):
+        text = folded(without_letter(answer, letter))
+        if text == folded(options[place].text):
             return (answer if LETTERS[place] == letter else LETTERS[place]), None
     several = _several(answer, options)
     return (answer, NONE_OF_THEM) if several is None else several
 
 
 def _several(answer: str, options: Sequence[Option]) -> tuple[str, str | None] | None:
-    """More than one label, "A, C" or "AC", in the letters of the list."""
+    """Return more than one label, "A, C" or "AC", in the letters of the list."""
     if not (_SEVERAL.match(answer) or _RUN.match(answer.strip())):
         return None
     labels = re.findall(r"[A-Za-z](?![a-z])", re.sub(r"(?i)\band\b", " ", answer))
@@ -149,17 +154,3 @@ def _labelled_by(label: str | None, options: Sequence[Option]) -> int | None:
     if numbered and label.isalpha() and label in LETTERS[: len(options)]:
         return LETTERS.index(label)
     return None
-
-
-def _lettered(place: int, answer: str) -> tuple[str, str | None]:
-    letter = LETTERS[place]
-    if answer.strip() == letter:
-        return answer, None
-    same = answer.strip().strip("()[].:,;'\" ").upper() == letter
-    return letter, None if same else TURNED
-
-
-def _at(place: int, answer: str, options: Sequence[Option]) -> tuple[str, str | None]:
-    if 0 <= place < len(options):
-        return LETTERS[place], TURNED
-    return answer, NONE_OF_THEM

@@ -1,4 +1,4 @@
-"""Arrow columns as Python values, by the same rules as JSON has: no NaN, containers as JSON."""
+"""Read Arrow columns as Python values by the rules of JSON: no NaN, containers as JSON."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ _BYTES: Final = (
 
 
 def is_list(kind: pa.DataType) -> bool:
-    """Whether a type is a list of any layout."""
+    """Return whether a type is a list of any layout."""
     return any(test(kind) for test in _LISTS)
 
 
 def is_bytes(kind: pa.DataType) -> bool:
-    """Whether a type is bytes of any layout."""
+    """Return whether a type is bytes of any layout."""
     return any(test(kind) for test in _BYTES)
 
 
 def is_container(kind: pa.DataType) -> bool:
-    """Whether a type is a list, an object or bytes: no scalar that has a text of its own."""
+    """Return whether a type is a list, an object or bytes, and not a scalar."""
     nested = is_list(kind) or pa.types.is_struct(kind) or pa.types.is_map(kind)
     return bool(nested or is_bytes(kind))
 
 
 def without_nan(column: Any) -> Any:
-    """A column in which NaN and infinities, which JSON cannot write, are null."""
+    """Return a column in which NaN and infinities, which JSON cannot write, are null."""
     if not pa.types.is_floating(column.type):
         return column
     return pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
 
 
 def as_values(column: Any, plain: bool) -> list[Any]:
-    """The values of a column; unless `plain`, containers as the text that JSON has for them.
+    """Return the values of a column; unless `plain`, containers as their JSON text.
 
     Bytes are the UTF-8 text they hold; other bytes stay bytes.
     """
@@ -63,8 +63,8 @@ def _text(value: Any) -> Any:
             return value.decode("utf-8")
         except UnicodeDecodeError:
             return value
-    return json.dumps(value, ensure_ascii=False, default=_plain)
+    return json.dumps(value, ensure_ascii=False, default=_plain_text)
 
 
-def _plain(value: Any) -> str:
+def _plain_text(value: Any) -> str:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)

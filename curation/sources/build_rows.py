@@ -1,4 +1,4 @@
-"""Mapped records become the ``ROWS`` table: pictures resolved, chats read, faults written down."""
+"""Build the ``ROWS`` table of mapped records: resolve pictures, read chats, record faults."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from curation.sources.cell_values import is_nothing, list_value
 from curation.sources.column_mapping import ALIASES, CONTENT, Mapped
 from curation.sources.conversations import Chat, Turn, read_conversation, read_history
 from curation.sources.picture_marks import Marks, turn_names
-from curation.sources.pictures import MALFORMED, pictures_of, store_image
+from curation.sources.pictures import pictures_of, store_image
 from curation.sources.record_batches import Bad, whole_text
-from curation.sources.row_faults import FOREIGN, RowFault, bad_row
-from curation.sources.sidecar_values import check_media, options_beside, value_beside
+from curation.sources.row_faults import FOREIGN, MALFORMED_CHAT, MALFORMED_IMAGE, RowFault, bad_row
+from curation.sources.side_columns import MEDIA, option_columns
 from medsift import records
 from medsift.errors import InputError
 from medsift.images.blob_store import BlobStore
@@ -26,17 +26,16 @@ from medsift.text import shown
 
 logger = logging.getLogger(__name__)
 
-MALFORMED_CHAT: Final = "malformed_messages"
 OPTIONS_UNREAD: Final = "options: not read beside a conversation"
 OWN_PICTURES: Final = "images: the record's own pictures are taken, not what it names"
 OWN_SYSTEM: Final = "messages: the conversation's own system turn is taken, not the column's"
 WARNED: Final = rf"messages: not read|members: \.|{OPTIONS_UNREAD}|{OWN_PICTURES}|{OWN_SYSTEM}"
-"""Beginnings of notes that say what of a row was not read; a run tells how many there are."""
+"""Beginnings of notes that say what was not read of a row; a run reports how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where rows come from, where their pictures are, and from where answers count options."""
+    """The source and file of rows, where their pictures are, and the number of the first option."""
 
     source: str
     file: str
@@ -53,46 +52,50 @@ class Record:
     """
 
     values: Mapping[str, Any]
-    beside: Mapping[str, Any]
+    side: Mapping[str, Any]
     named: Sequence[str]
     own: Sequence[str] = ()
     members: Sequence[str] = ()
 
     def every(self, target: str) -> list[Any]:
-        """The values of the target and of its other names that hold something."""
+        """Return the values of the target and of its other names that are not empty."""
         names = (target,) if target in self.named else (target, *ALIASES.get(target, ()))
         values = (self.values.get(name) for name in names)
         return [value for value in values if not is_nothing(value)]
 
+    def side_value(self, wanted: str) -> Any:
+        """Return the value of the column of that name in any case, or None."""
+        return next((value for name, value in self.side.items() if name.casefold() == wanted), None)
+
     def first(self, target: str) -> Any:
-        """The first of these, or None."""
+        """Return the first of these, or None."""
         return next(iter(self.every(target)), None)
 
 
 def build_rows(place: Place, mapped: Mapped, named: Sequence[str]) -> pa.Table:
-    """The rows of a batch in the order of their indexes; `named` are the recipe's targets.
+    """Return the rows of a batch by index; `named` are the recipe's targets.
 
-    Whatever the data of one row makes Python raise costs that row alone.
+    Whatever the data of one row makes Python raise fails that row alone.
     """
-    lines = [_failed(place, bad) for bad in mapped.bad]
+    rows = [_failed(place, bad) for bad in mapped.bad]
     extra = [name for name in named if name not in CONTENT and name not in records.TAGS]
     for at, index in enumerate(mapped.indexes):
         record = Record(
             values={name: column[at] for name, column in mapped.values.items()},
-            beside={name: column[at] for name, column in mapped.beside.items()},
+            side={name: column[at] for name, column in mapped.side.items()},
             named=named,
             own=mapped.images[at] if mapped.images is not None else (),
             members=mapped.members[at] if mapped.members is not None else (),
         )
         try:
-            line = _line(place, record, extra, mapped.notes[at])
+            row = _identity(place, index) | _contents(place, record, extra, mapped.notes[at])
         except (RowFault, *FOREIGN) as error:
             if not isinstance(error, RowFault):
                 logger.debug("row %d of %s", index, place.file, exc_info=True)
-            line = _failed(place, bad_row(index, error))
-        lines.append(_identity(place, index) | line)
-    lines.sort(key=lambda line: line["index"])
-    return pa.Table.from_pylist(lines, schema=records.ROWS)
+            row = _failed(place, bad_row(index, error))
+        rows.append(row)
+    rows.sort(key=lambda row: row["index"])
+    return pa.Table.from_pylist(rows, schema=records.ROWS)
 
 
 def _identity(place: Place, index: int) -> dict[str, Any]:
@@ -112,27 +115,30 @@ def _failed(place: Place, bad: Bad) -> dict[str, Any]:
     }
 
 
-def _line(
+def _contents(
     place: Place, record: Record, extra: Sequence[str], notes: Sequence[str]
 ) -> dict[str, Any]:
-    _check_texts(record, ("question", "answer", *records.TAGS, *extra))
+    for target in ("question", "answer", *records.TAGS, *extra):
+        if isinstance(value := record.values.get(target), bytes):
+            raise RowFault("not_utf8", f"{target} holds bytes that are no text: {shown(value)}")
     try:
-        check_media(record.beside, record.named)
-        chat, options = _talk(place, record)
+        _check_media(record)
+        chat, options = _read_chat(place, record)
     except InputError as error:
         raise RowFault(MALFORMED_CHAT, error) from error
     try:
-        given = [pictures_of(value) for value in record.every("images")]
+        columns = [pictures_of(value) for value in record.every("images")]
     except InputError as error:
-        raise RowFault(MALFORMED, error) from error
+        raise RowFault(MALFORMED_IMAGE, error) from error
     marks = Marks()
     names = turn_names([turn["role"] for turn in chat.turns])
     turns = [
         {"role": whole_text(turn["role"]), "content": whole_text(marks.read(turn["content"], name))}
         for turn, name in zip(chat.turns, names, strict=True)
     ]
-    # Pictures inside the chat stand where they are meant; the column repeats or completes them.
-    images, more_notes = _images(place, record, chat.pictures or marks.paths, given)
+    # Pictures inside the chat are in their places; the column repeats or completes them.
+    inside = chat.pictures or marks.paths
+    images, more_notes = _images(place, record, inside or _agreed(columns))
     more = {name: record.values[name] for name in extra} | ({"options": options} if options else {})
     return {
         "messages": turns,
@@ -143,23 +149,25 @@ def _line(
     }
 
 
-def _check_texts(record: Record, targets: Sequence[str]) -> None:
-    for target in targets:
-        if isinstance(value := record.values.get(target), bytes):
-            raise RowFault("not_utf8", f"{target} holds bytes that are no text: {shown(value)}")
-
-
-def _talk(place: Place, record: Record) -> tuple[Chat, list[str]]:
-    """The turns of a conversation, or of a question with its options and its answer."""
+def _read_chat(place: Place, record: Record) -> tuple[Chat, list[str]]:
+    """Return the turns of a conversation, or of a question with its options and its answer."""
     cell = record.first("messages")
     options = record.first("options")
     if options is None and "options" not in record.named:
-        options = options_beside(record.beside)
+        labels = option_columns(list(record.side))
+        single = {label: record.side[name] for label, name in labels.items()}
+        options = None if is_nothing(single) else single
     if cell is not None:
         chat = read_conversation(cell)
         if options is not None:
             chat.notes.append(OPTIONS_UNREAD)
-        _add_system(chat, value_beside(record.beside, "system"))
+        system = record.side_value("system")
+        if isinstance(system, str) and not is_nothing(system):
+            first = chat.turns[0] if chat.turns else None
+            if first is None or first["role"] != "system":
+                chat.turns.insert(0, {"role": "system", "content": system})
+            elif first["content"] != system:
+                chat.notes.append(OWN_SYSTEM)
         return chat, []
     choice = choose(
         record.values.get("question"), record.values.get("answer"), options, place.answer_index
@@ -168,29 +176,34 @@ def _talk(place: Place, record: Record) -> tuple[Chat, list[str]]:
         {"role": "user", "content": choice.question},
         {"role": "assistant", "content": choice.answer},
     ]
-    earlier = read_history(value_beside(record.beside, "history")) or []
+    earlier = read_history(record.side_value("history")) or []
     return Chat([*earlier, *pair], [], choice.notes), choice.options
 
 
-def _add_system(chat: Chat, system: Any) -> None:
-    if not isinstance(system, str) or is_nothing(system):
-        return
-    if chat.turns and chat.turns[0]["role"] == "system":
-        if chat.turns[0]["content"] != system:
-            chat.notes.append(OWN_SYSTEM)
-        return
-    chat.turns.insert(0, {"role": "system", "content": system})
+def _check_media(record: Record) -> None:
+    """Raise RowFault for a film or a sound, which no sample can show.
 
-
-def _images(
-    place: Place, record: Record, inside: Sequence[Any], given: Sequence[list[Any]]
-) -> tuple[list[str], list[str]]:
-    """References to the row's pictures in order, and notes.
-
-    A record that brings pictures of its own is not read beyond them: what it names must be among
-    them, and says which and in what order, or is noted.
+    A recipe that maps the column to a target of that name decides for itself.
     """
-    named = list(inside) or _agreed(given)
+    mapped = {name.casefold() for name in record.named}
+    for name, value in record.side.items():
+        folded = name.casefold()
+        if folded not in MEDIA or folded in mapped or is_nothing(list_value(value)):
+            continue
+        if str(value).strip().casefold() not in ("false", "0", "none", "{}", "[]"):
+            raise RowFault(
+                MALFORMED_CHAT,
+                f"the column {name!r} names a film or a sound; only pictures are read (to keep"
+                f" such rows as they are, map {folded} under columns)",
+            )
+
+
+def _images(place: Place, record: Record, named: Sequence[Any]) -> tuple[list[str], list[str]]:
+    """Return references to the row's pictures in order, and notes.
+
+    A record that brings pictures of its own gets no others: the names among them choose and order
+    them, and any other name is noted.
+    """
     if not record.own:
         return [store_image(item, place.image_root, place.blobs) for item in named], []
     if not named:
@@ -201,15 +214,12 @@ def _images(
     return [record.own[at] for at in places if at is not None], []
 
 
-def _agreed(given: Sequence[list[Any]]) -> list[Any]:
-    """What `images` and `image` say together: one may repeat or begin the other, no more."""
-    filled = sorted((items for items in given if items), key=len)
-    if not filled:
-        return []
-    longest = filled[-1]
-    if any(item not in longest for items in filled for item in items):
+def _agreed(columns: Sequence[list[Any]]) -> list[Any]:
+    """Return what `images` and `image` name together: one may repeat or begin the other."""
+    longest: list[Any] = max(reversed(columns), key=len, default=[])
+    if any(item not in longest for items in columns for item in items):
         raise RowFault(
-            MALFORMED,
+            MALFORMED_IMAGE,
             "the columns images and image name different pictures; say under columns which"
             " one images is",
         )
@@ -217,16 +227,15 @@ def _agreed(given: Sequence[list[Any]]) -> list[Any]:
 
 
 def _member(item: Any, members: Sequence[str]) -> int | None:
-    """The place of the record's own picture that a reference names by its member's name."""
+    """Return the position of the record's own picture that a reference names, or None."""
     value = list_value(item)
     if isinstance(value, Mapping):
         value = value.get("path") or value.get("file_name") or value.get("image")
     if not isinstance(value, str):
         return None
     plain = value.removeprefix("./")
-    whole = [at for at, name in enumerate(members) if name == plain]
-    if whole:
-        return whole[0]
+    if plain in members:
+        return list(members).index(plain)
     base = plain.rpartition("/")[2]
-    found = [at for at, name in enumerate(members) if name.rpartition("/")[2] == base]
-    return found[0] if len(found) == 1 else None
+    alike = [at for at, name in enumerate(members) if name.rpartition("/")[2] == base]
+    return alike[0] if len(alike) == 1 else None

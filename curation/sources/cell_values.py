@@ -1,4 +1,4 @@
-"""Cells whose text represents a value: JSON, and what Python and NumPy print for lists."""
+"""Read cells whose text is a value: JSON, and lists as Python and NumPy print them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ENDS: Final = {"[": "]", "(": "]", "{": "}", "array(": ""}
 
 
 def is_nothing(value: object) -> bool:
-    """Whether a cell is empty: null, NaN, white space alone, or a container of nothing else."""
+    """Return whether a cell is empty: null, NaN, white space, or a container of nothing else."""
     if isinstance(value, float):
         return math.isnan(value)
     if isinstance(value, str):
@@ -47,43 +47,33 @@ def is_nothing(value: object) -> bool:
 
 
 def json_value(value: Any) -> Any:
-    """The list or object that JSON text represents; anything else, and broken JSON, as it is.
+    """Return the list or object that JSON text represents; anything else stays as it is.
 
     Halves of UTF-16 pairs inside it become U+FFFD. Raises InputError for more levels than
     published data has.
     """
     if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
         return value
-    try:
-        found = json.loads(value, parse_constant=lambda _: None)
-    except RecursionError as error:
-        raise InputError(
-            f"{shown(value)} is nested too deeply",
-            code="value_nested_too_deeply",
-        ) from error
-    except ValueError:
-        return value
-    if _SURROGATE.search(value):
-        return _whole(found)
-    return found
+    parsed = _parsed(value, value)
+    return _whole(parsed) if _SURROGATE.search(value) and parsed is not value else parsed
 
 
 def list_value(value: Any) -> Any:
-    """The list or object that a text represents in JSON or as Python or NumPy prints it.
+    """Return the list or object that a text represents in JSON or as Python or NumPy prints it.
 
     ``"['a.png', 'b.png']"``, ``"['a' 'b']"`` and ``"{'text': array([...], dtype=object)}"`` are
     what a table keeps of lists when it is written as CSV. Other values come back as they are.
     Raises InputError as `json_value` does.
     """
-    found = json_value(value)
-    if not isinstance(found, str) or found.lstrip()[:1] not in ("[", "(", "{"):
-        return found
-    text = _as_json(found.strip())
-    return found if text is None else _parsed(text, found)
+    value = json_value(value)
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "(", "{"):
+        return value
+    text = _as_json(value.strip())
+    return value if text is None else _parsed(text, value)
 
 
 def check_depth(value: Any) -> None:
-    """Raise InputError where lists and objects stand in each other more than 32 deep."""
+    """Raise InputError where lists and objects are nested more than 32 deep."""
     if too_deep(value, DEEPEST):
         raise InputError(
             f"a cell is nested more than {DEEPEST} deep",
@@ -92,8 +82,9 @@ def check_depth(value: Any) -> None:
 
 
 def _parsed(text: str, written: str) -> Any:
+    """Parse JSON; text that is none gives the cell as it is `written`."""
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=lambda _: None)
     except RecursionError as error:
         raise InputError(
             f"{shown(written)} is nested too deeply",
@@ -104,51 +95,46 @@ def _parsed(text: str, written: str) -> Any:
 
 
 def _as_json(text: str) -> str | None:
-    """Printed Python as JSON, token by token, or None where it is something else.
+    """Return printed Python as JSON, token by token, or None where it is something else.
 
     Nothing is evaluated but single string literals, so that no text can run or exhaust anything.
     """
     out: list[str] = []
-    opened: list[str] = []
+    brackets: list[str] = []
     at = 0
     while at < len(text):
         token = _TOKEN.match(text, at)
         if token is None or token.lastgroup is None:
             return None
         at = token.end()
-        if not _step(token.lastgroup, token.group(), out, opened):
+        if not _step(token.lastgroup, token.group(), out, brackets):
             return None
-    return None if opened else "".join(out)
+    return None if brackets else "".join(out)
 
 
-def _step(kind: str, token: str, out: list[str], opened: list[str]) -> bool:
+def _step(kind: str, token: str, out: list[str], brackets: list[str]) -> bool:
+    """Write one token as JSON; False for one that no printed list has."""
     if kind in ("space", "kind"):
         return True
     if kind in ("open", "array"):
-        opened.append(token)
+        brackets.append(token)
         _add(out, {"(": "[", "array(": ""}.get(token, token))
     elif kind == "close":
-        if not opened or _PAIRS[opened[-1]] != token:
+        if not brackets or _PAIRS[brackets[-1]] != token:
             return False
         if out and out[-1] == ",":
             out.pop()
-        out.append(_ENDS[opened.pop()])
+        out.append(_ENDS[brackets.pop()])
     elif kind in ("colon", "comma"):
         out.append(token)
+    elif kind == "text":
+        try:
+            literal = ast.literal_eval(token)
+        except (ValueError, SyntaxError):
+            return False
+        _add(out, json.dumps(whole_text(literal)))
     else:
-        return _add_value(kind, token, out)
-    return True
-
-
-def _add_value(kind: str, token: str, out: list[str]) -> bool:
-    if kind != "text":
         _add(out, _WORDS.get(token, token))
-        return True
-    try:
-        literal = ast.literal_eval(token)
-    except (ValueError, SyntaxError):
-        return False
-    _add(out, json.dumps(whole_text(literal)))
     return True
 
 

@@ -1,4 +1,4 @@
-"""Options in every shape they are published in, as one list with letters from A."""
+"""Read options in every shape they are published in, as one list with letters from A."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from curation.sources.cell_values import check_depth, is_nothing, list_value
-from medsift.errors import InputError
+from curation.sources.row_faults import MALFORMED_CHAT, RowFault
 from medsift.options import LETTERS, letter_of, split_options, without_letters
 from medsift.text import shown
 
@@ -29,13 +29,13 @@ class Option:
 
 
 def read_options(cell: Any) -> list[Option]:
-    """The options of a choice question in the order of their letters, without the empty ones.
+    """Return the options of a choice question in the order of their letters, without empty ones.
 
     A list of texts or of objects ({label, text}, {key, value}, {"A": …}), an object by letter or
     by number (in the order of the numbers), an object of two lists ({text, label}), the JSON or
     printed Python of any of these, lettered options in one text, or a text cut by line breaks,
-    ``|`` or ``;``. Letters and numbers that the options begin with are taken off once. Raises
-    InputError when it is none of these or holds more than 26.
+    ``|`` or ``;``. Letters and numbers that the options begin with are removed once. Raises
+    RowFault when it is none of these or holds more than 26.
     """
     value = list_value(cell)
     check_depth(value)
@@ -43,48 +43,43 @@ def read_options(cell: Any) -> list[Option]:
         return []
     options = _labelled(_items(value))
     if len(options) > len(LETTERS):
-        raise InputError(
-            f"{len(options)} options; at most {len(LETTERS)} are read",
-            code="options_unreadable",
-        )
+        raise RowFault(MALFORMED_CHAT, f"{len(options)} options; at most {len(LETTERS)} are read")
     texts = without_letters([option.text for option in options])
-    found = [Option(option.key, text) for option, text in zip(options, texts, strict=True)]
-    keyed = [
-        Option(option.key or LETTERS[place], option.text)
-        if any(not one.text for one in found)
-        else option
-        for place, option in enumerate(found)
+    plain = [Option(option.key, text) for option, text in zip(options, texts, strict=True)]
+    if all(option.text for option in plain):
+        return plain
+    # The letters count empty options, which the source listed as well.
+    return [
+        Option(option.key or letter, option.text)
+        for letter, option in zip(LETTERS, plain, strict=False)
+        if option.text
     ]
-    return [option for option in keyed if option.text]
 
 
 def _items(value: Any) -> list[tuple[Any, Any]]:
-    """(label or None, text) of each option as written, the empty ones among them."""
+    """Return (label or None, text) of each option as written, empty ones included."""
     if isinstance(value, str):
         return [(None, text) for text in _cut(value)]
     if isinstance(value, Mapping):
         return _of_object(value)
     if not isinstance(value, Sequence) or isinstance(value, (bytes, bytearray)):
-        raise InputError(
-            f"options are neither a list nor an object: {shown(value)}",
-            code="options_unreadable",
-        )
+        raise RowFault(MALFORMED_CHAT, f"options are neither a list nor an object: {shown(value)}")
     return [_item(item) for item in value]
 
 
 def _cut(text: str) -> list[str]:
     stem, listed = split_options(text)
     if listed and not stem:
-        # The letters go back on, so that one place takes them off.
+        # The letters are put back, so that `read_options` alone removes them.
         return [f"{letter}. {option}" for letter, option in zip(LETTERS, listed, strict=False)]
     for separator in _SEPARATORS:
         parts = [part for part in re.split(separator, text.strip()) if part.strip()]
         if len(parts) > 1:
             return parts
-    raise InputError(
+    raise RowFault(
+        MALFORMED_CHAT,
         f"options are neither a list nor an object: {shown(text)}; write a list, or put a line"
         " break, | or ; between them",
-        code="options_unreadable",
     )
 
 
@@ -92,14 +87,14 @@ def _of_object(value: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
     texts = _first_key(value, TEXTS)
     if texts is not None and isinstance(value[texts], (list, tuple)):
         labels = _first_key(value, LABELS)
-        found = list(value[texts])
-        named = [None] * len(found) if labels is None else value[labels]
-        if not isinstance(named, (list, tuple)) or len(named) != len(found):
-            raise InputError(
-                f"options have {len(found)} texts and other labels: {shown(named)}",
-                code="options_unreadable",
+        options = list(value[texts])
+        named = [None] * len(options) if labels is None else value[labels]
+        if not isinstance(named, (list, tuple)) or len(named) != len(options):
+            raise RowFault(
+                MALFORMED_CHAT,
+                f"options have {len(options)} texts and other labels: {shown(named)}",
             )
-        return list(zip(named, found, strict=True))
+        return list(zip(named, options, strict=True))
     return list(value.items())
 
 
@@ -111,22 +106,16 @@ def _item(item: Any) -> tuple[Any, Any]:
             return (None if labels is None else item[labels]), item[texts]
         if len(item) == 1:
             return next(iter(item.items()))
-        raise InputError(
-            f"an option is an object without a text: {shown(item)}",
-            code="options_unreadable",
-        )
+        raise RowFault(MALFORMED_CHAT, f"an option is an object without a text: {shown(item)}")
     if isinstance(item, (list, tuple)):
         if len(item) == 2 and _key(item[0]) is not None:
             return item[0], item[1]
-        raise InputError(
-            f"an option is a list: {shown(item)}",
-            code="options_unreadable",
-        )
+        raise RowFault(MALFORMED_CHAT, f"an option is a list: {shown(item)}")
     return None, item
 
 
 def _labelled(items: Sequence[tuple[Any, Any]]) -> list[Option]:
-    """Options under their keys, sorted where all keys are letters or all are numbers."""
+    """Return options with their keys, sorted where all keys are letters or all are numbers."""
     keys = [_key(label) for label, _ in items]
     options = [
         Option(key if key is not None else _text(label) or None, _text(text))
@@ -134,10 +123,7 @@ def _labelled(items: Sequence[tuple[Any, Any]]) -> list[Option]:
     ]
     named = [option.key for option in options if option.key is not None]
     if len(set(named)) < len(named):
-        raise InputError(
-            f"two options have one label: {shown(named)}",
-            code="options_unreadable",
-        )
+        raise RowFault(MALFORMED_CHAT, f"two options have one label: {shown(named)}")
     if options and all(key is not None and key.isdigit() for key in keys):
         return sorted(options, key=lambda option: int(option.key or 0))
     if options and all(key is not None and key.isalpha() for key in keys):
@@ -149,13 +135,13 @@ def _labelled(items: Sequence[tuple[Any, Any]]) -> list[Option]:
 
 
 def _key(label: Any) -> str | None:
-    """The letter (upper case) or number of a label such as "b", "(B)", "option_2" or 2."""
+    """Return the letter (upper case) or number of a label such as "b", "(B)", "option_2" or 2."""
     if isinstance(label, bool) or not isinstance(label, (str, int)):
         return None
-    found = _KEY.match(str(label))
-    if found is None:
+    match = _KEY.match(str(label))
+    if match is None:
         return None
-    return str(int(found[1])) if found[1].isdigit() else found[1].upper()
+    return str(int(match[1])) if match[1].isdigit() else match[1].upper()
 
 
 def _first_key(value: Mapping[Any, Any], names: Sequence[str]) -> Any:
@@ -169,10 +155,7 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping) and (name := _first_key(value, TEXTS)) is not None:
         value = "" if is_nothing(value[name]) else value[name]
     if isinstance(value, (Mapping, list, tuple, bytes)):
-        raise InputError(
-            f"an option is no text: {shown(value)}",
-            code="options_unreadable",
-        )
+        raise RowFault(MALFORMED_CHAT, f"an option is no text: {shown(value)}")
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value).strip()

@@ -1,10 +1,11 @@
-"""Columns by SQL: a recipe's expressions, checked once and run by DuckDB over each batch."""
+"""Map columns by SQL: a recipe's expressions, checked once and run by DuckDB on each batch."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,10 +13,9 @@ import pyarrow as pa
 
 from curation.sources.arrow_values import as_values, is_bytes, is_container, is_list, without_nan
 from curation.sources.expressions import column_names, engine, unrepeatable
-from curation.sources.failed_expressions import failing_rows, mapping_fault
 from curation.sources.files import nearest
 from curation.sources.record_batches import Bad, Batch, find_column
-from curation.sources.sidecar_files import beside_columns
+from curation.sources.side_columns import side_columns
 from medsift.errors import InputError, RecipeError
 from medsift.records import TAGS
 
@@ -25,6 +25,8 @@ PLAIN: Final = {"images", "image", "messages", "conversations", "options", "choi
 ALIASES: Final = {"images": ("image",), "messages": ("conversations",), "options": ("choices",)}
 READ_AS_TEXT: Final = ("question", "answer")
 SCALARS: Final = ("boolean", "integer", "number")
+MOST_QUOTED: Final = 80
+"""Letters of a value that the failure of an expression quotes."""
 WORDS: Final = re.compile(r"\w[\w -]*\Z")
 
 
@@ -38,18 +40,19 @@ class Mapped:
     bad: Sequence[Bad]
     images: Sequence[Sequence[str]] | None = None
     members: Sequence[Sequence[str]] | None = None
-    beside: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    side: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 def automatic(
     columns: Mapping[str, str], implied: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """The recipe's `columns` and, for each target it lacks, the input column of the same name.
+    """Return the recipe's `columns` and, for each target it lacks, the column of the same name.
 
-    A conversation represents question and answer, so naming one keeps the other from being found.
-    What a reader implies says nothing of the kind: its columns may be absent.
+    A conversation replaces question and answer, so a recipe that maps one of them does not get
+    the other by name. Expressions that a reader implies have no such effect: their columns may be
+    absent.
     """
-    found = {**(implied or {}), **columns}
+    expressions = {**(implied or {}), **columns}
     skip: set[str] = set()
     if "messages" in columns:
         skip = {"question", "answer", "options"}
@@ -58,24 +61,24 @@ def automatic(
     for target in TARGETS:
         if target not in columns and target not in skip and target not in (implied or {}):
             for name in (target, *ALIASES.get(target, ())):
-                found.setdefault(name, quoted(name))
-    return found
+                expressions.setdefault(name, quoted(name))
+    return expressions
 
 
 def has_target(target: str, columns: Mapping[str, str], names: Sequence[str]) -> bool:
-    """Whether the recipe maps `target` or the input has a column of its name."""
+    """Return whether the recipe maps `target` or the input has a column of its name."""
     return target in columns or any(
         find_column(name, names) is not None for name in (target, *ALIASES.get(target, ()))
     )
 
 
 def quoted(name: str) -> str:
-    """A column name as an SQL identifier."""
+    """Return a column name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 class Mapper:
-    """Runs the expressions of one source; a row that an expression fails on fails alone."""
+    """Run the expressions of one source; a row that an expression fails on fails alone."""
 
     def __init__(
         self, columns: Mapping[str, str], implied: Mapping[str, str] | None = None
@@ -87,7 +90,7 @@ class Mapper:
         by_fold: dict[str, str] = {}
         for names in self.used.values():
             for name in sorted(names):
-                # DuckDB does not see case, so one spelling represents all: the recipe's.
+                # DuckDB ignores case, so the recipe's first spelling is used for all.
                 by_fold.setdefault(name.casefold(), name)
         self.needed = sorted(by_fold.values())
         self.connection = engine().cursor()
@@ -101,25 +104,27 @@ class Mapper:
         present = list(dict.fromkeys(name for schema in schemas for name in schema.names))
         for target in self.named:
             for name in sorted(self.used[target]):
-                if find_column(name, present) is None:
-                    whole = find_column(self.columns[target].strip(), present)
-                    if whole is not None:
-                        raise RecipeError(
-                            f"columns.{target} = {whole!r} is a column's name, not SQL; write"
-                            f" '{quoted(whole)}'",
-                            code="expression_invalid",
-                            target=target,
-                        )
-                    raise InputError(
-                        f"columns.{target} names {name!r}, which the input does not have"
-                        f"{nearest(name, present)} (it has: {', '.join(present) or 'nothing'})",
-                        code="source_column_unknown",
-                        target=target,
-                        column=name,
-                        known=present,
-                    )
+                if find_column(name, present) is not None:
+                    continue
+                if column := find_column(self.columns[target].strip(), present):
+                    words = f" = {column!r} is a column's name, not SQL; write '{quoted(column)}'"
+                    raise _invalid(target, words)
+                raise InputError(
+                    f"columns.{target} names {name!r}, which the input does not have"
+                    f"{nearest(name, present)} (it has: {', '.join(present) or 'nothing'})",
+                    code="source_column_unknown",
+                    target=target,
+                    column=name,
+                    known=present,
+                )
         _check_targets(self.named)
-        _check_repeatable(self.named)
+        for target, text in self.named.items():
+            if (part := unrepeatable(text)) is not None:
+                raise _invalid(
+                    target,
+                    f" = {text!r} uses {part!r}, whose value would depend on more than the row;"
+                    " write an expression over one row",
+                )
         for schema in schemas:
             table = self._project(schema.empty_table())
             for target, text in self.columns.items():
@@ -129,19 +134,19 @@ class Mapper:
         """Apply the expressions to a batch of n records."""
         table = self._project(batch.table)
         good, parts, bad = self._run(table, batch.indexes)
-        values: dict[str, list[Any]] = {name: [] for name in self.columns} if parts else {}
-        for part in parts:
-            for name, column in values.items():
-                column += as_values(part[name], name in PLAIN)
+        values = {
+            name: [value for part in parts for value in as_values(part[name], name in PLAIN)]
+            for name in (self.columns if parts else ())
+        }
         self._restore_numbers(batch, good, values)
-        beside = {
+        side = {
             name: [column[row] for row in good]
-            for name in beside_columns(batch.table.column_names)
+            for name in side_columns(batch.table.column_names)
             for column in [as_values(batch.table[name], plain=True)]
         }
         images, members = (
-            None if given is None else [given[row] for row in good]
-            for given in (batch.images, batch.members)
+            None if column is None else [column[row] for row in good]
+            for column in (batch.images, batch.members)
         )
         return Mapped(
             indexes=[batch.indexes[row] for row in good],
@@ -150,19 +155,21 @@ class Mapper:
             bad=[*batch.bad, *bad],
             images=images,
             members=members,
-            beside=beside,
+            side=side,
         )
 
     def _project(self, table: pa.Table) -> pa.Table:
         arrays = [pa.array(range(table.num_rows), pa.int64())]
         for name in self.needed:
-            found = find_column(name, table.column_names)
-            arrays.append(pa.nulls(table.num_rows) if found is None else without_nan(table[found]))
+            column = find_column(name, table.column_names)
+            missing = column is None
+            arrays.append(pa.nulls(table.num_rows) if missing else without_nan(table[column]))
         return pa.Table.from_arrays(arrays, names=[_ROW, *self.needed])
 
     def _run(
         self, table: pa.Table, indexes: Sequence[int]
     ) -> tuple[list[int], list[pa.Table], list[Bad]]:
+        """Return the rows that all expressions succeed on, their values, and the failed rows."""
         import duckdb
 
         if not table.num_rows:
@@ -171,20 +178,22 @@ class Mapper:
             return list(range(table.num_rows)), [self._query(table)], []
         except duckdb.Error:
             failing = self._failing(table)
-        bad = [
-            mapping_fault(indexes[row], row, table, target, self.columns[target], self.used[target])
-            for row, target in sorted(failing.items())
-        ]
+        bad = []
+        for row, target in sorted(failing.items()):
+            inputs = {name: table[name][row].as_py() for name in sorted(self.used[target])}
+            values = ", ".join(f"{name} = {_short(value)}" for name, value in inputs.items())
+            words = f"columns.{target} = {self.columns[target]!r} fails on {values}"
+            bad.append(Bad(indexes[row], "mapping_failed", words))
         rest = [row for row in range(table.num_rows) if row not in failing]
         good, parts, more = self._halved(
             table.take(pa.array(rest, pa.int64())), [indexes[row] for row in rest]
         )
-        return [rest[place] for place in good], parts, [*bad, *more]
+        return [rest[position] for position in good], parts, [*bad, *more]
 
     def _halved(
         self, table: pa.Table, indexes: Sequence[int]
     ) -> tuple[list[int], list[pa.Table], list[Bad]]:
-        """As `_run`, by halving: for expressions whose failing rows the engine does not show."""
+        """Do the same as `_run` by halving, for rows whose failure `TRY` does not show."""
         import duckdb
 
         good: list[int] = []
@@ -206,71 +215,85 @@ class Mapper:
         return good, parts, bad
 
     def _failing(self, table: pa.Table) -> dict[int, str]:
-        self.connection.register("batch", table)
-        try:
+        """Return the rows that an expression fails on, each with the first such target.
+
+        An expression that fails while it is planned finds no rows.
+        """
+        import duckdb
+
+        target_of_row: dict[int, str] = {}
+        with self._registered(table):
             nested = self._nested(table.schema)
-            return failing_rows(
-                self.connection,
-                {
-                    target: _cast(text, plain=target in PLAIN or target in nested)
-                    for target, text in self.columns.items()
-                },
-            )
-        finally:
-            self.connection.unregister("batch")
+            for target, text in self.columns.items():
+                # One expression a query: of several DuckDB computes a shared part outside of TRY.
+                expression = _cast(text, plain=target in PLAIN or target in nested)
+                query = f"SELECT TRY(({expression}\n) IS NULL) IS NULL AS failed FROM batch"
+                try:
+                    failed = self.connection.sql(query).to_arrow_table()["failed"].to_pylist()
+                except duckdb.Error:
+                    continue
+                for row, bad in enumerate(failed):
+                    if bad:
+                        target_of_row.setdefault(row, target)
+        return target_of_row
 
     def _query(self, table: pa.Table) -> pa.Table:
-        self.connection.register("batch", table)
-        try:
+        with self._registered(table):
             nested = self._nested(table.schema)
             texts = (
                 _as_text(target, text, plain=target in PLAIN or target in nested)
                 for target, text in self.columns.items()
             )
             select = ", ".join(texts) or f"{quoted(_ROW)} AS {quoted(_ROW)}"
-            found: pa.Table = self.connection.sql(f"SELECT {select} FROM batch").to_arrow_table()
-            return found
+            values: pa.Table = self.connection.sql(f"SELECT {select} FROM batch").to_arrow_table()
+            return values
+
+    @contextmanager
+    def _registered(self, table: pa.Table) -> Iterator[None]:
+        """Let DuckDB know `table` as `batch` for the block."""
+        self.connection.register("batch", table)
+        try:
+            yield
         finally:
             self.connection.unregister("batch")
 
     def _restore_numbers(
         self, batch: Batch, good: Sequence[int], values: dict[str, list[Any]]
     ) -> None:
-        """Make numbers of what an untyped format wrote as such in a column of pictures.
+        """Restore the numbers that JSON holds in a column of pictures.
 
-        Batches of JSON hold texts alone, and the text "5" would be a path where 5 is none. Only a
-        bare column is meant: an expression may build a path from a number.
+        Batches of JSON hold texts alone, and the text "5" is a path, the number 5 is not. Only a
+        bare column is restored: an expression may build a path from a number.
         """
         for target in ("images", *ALIASES["images"]):
             name = next(iter(self.used.get(target, ())), None)
             if name is None or self.columns[target].strip() not in (name, quoted(name)):
                 continue
             kinds = batch.kinds.get(name, {})
-            for place, row in enumerate(good):
+            for position, row in enumerate(good):
                 if kinds.get(row) in SCALARS and target in values:
-                    values[target][place] = json.loads(values[target][place])
+                    values[target][position] = json.loads(values[target][position])
 
     def _nested(self, schema: pa.Schema) -> frozenset[str]:
-        """The targets whose expression yields bytes, or a container where a text is wanted.
+        """Return the targets whose expression yields bytes, or a container where text is wanted.
 
-        SQL writes these its own way (``[a, b]``), which no other format does.
-        The engine must know the table `batch` of that schema.
+        SQL writes these its own way (``[a, b]``), which no other format does. The table `batch` of
+        that schema must be registered.
         """
         if schema not in self.shapes:
             columns = ", ".join(
                 _as_text(target, text, plain=True) for target, text in self.columns.items()
             )
-            found = self.connection.sql(f"SELECT {columns} FROM batch LIMIT 0").to_arrow_table()
+            empty = self.connection.sql(f"SELECT {columns} FROM batch LIMIT 0").to_arrow_table()
             self.shapes[schema] = frozenset(
                 field.name
-                for field in found.schema
+                for field in empty.schema
                 if is_bytes(field.type) or (field.name in READ_AS_TEXT and is_container(field.type))
             )
         return self.shapes[schema]
 
     def _notes(self, batch: Batch, good: Sequence[int]) -> list[list[str]]:
-        given = batch.notes or [()] * batch.table.num_rows
-        notes: list[list[str]] = [list(own) for own in given]
+        notes = [list(own) for own in batch.notes or [()] * batch.table.num_rows]
         for target in READ_AS_TEXT:
             for name in sorted(self.used.get(target, ())):
                 column = find_column(name, batch.table.column_names)
@@ -281,38 +304,36 @@ class Mapper:
     def _check_binds(self, target: str, text: str, table: pa.Table) -> None:
         import duckdb
 
-        self.connection.register("batch", table)
-        try:
+        with self._registered(table):
             select = _as_text(target, text, plain=target in PLAIN)
-            rows = self.connection.sql(f"SELECT {select} FROM batch").fetchall()
-        except duckdb.Error as error:
-            raise RecipeError(
-                f"columns.{target} = {text!r} cannot run: {_line(error)}",
-                code="expression_invalid",
-                target=target,
-            ) from error
-        finally:
-            self.connection.unregister("batch")
-        if rows:
-            raise RecipeError(
-                f"columns.{target} = {text!r} is an aggregate; write an expression over one row",
-                code="expression_invalid",
-                target=target,
-            )
+            try:
+                rows = self.connection.sql(f"SELECT {select} FROM batch").fetchall()
+            except duckdb.Error as error:
+                raise _invalid(target, f" = {text!r} cannot run: {_line(error)}") from error
+        if rows:  # only an aggregate makes a row of none
+            words = f" = {text!r} is an aggregate; write an expression over one row"
+            raise _invalid(target, words)
 
 
 _ROW: Final = "medsift row"
+_KINDS: Final[tuple[tuple[Callable[[pa.DataType], bool], str], ...]] = (
+    (pa.types.is_boolean, "boolean"),
+    (pa.types.is_integer, "integer"),
+    (is_list, "array"),
+    (pa.types.is_struct, "object"),
+    (pa.types.is_map, "object"),
+    (pa.types.is_floating, "number"),
+    (pa.types.is_decimal, "number"),
+)
 
 
-def _check_repeatable(columns: Mapping[str, str]) -> None:
-    for target, text in columns.items():
-        if (what := unrepeatable(text)) is not None:
-            raise RecipeError(
-                f"columns.{target} = {text!r} uses {what!r}, whose value would depend on more"
-                " than the row; write an expression over one row",
-                code="expression_invalid",
-                target=target,
-            )
+def _invalid(target: str, words: str) -> RecipeError:
+    return RecipeError(f"columns.{target}{words}", code="expression_invalid", target=target)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MOST_QUOTED else f"{text[:MOST_QUOTED]}… ({len(text)} letters)"
 
 
 def _as_text(target: str, text: str, plain: bool) -> str:
@@ -325,21 +346,17 @@ def _cast(text: str, plain: bool) -> str:
 
 
 def _names_of(target: str, text: str) -> frozenset[str]:
-    """The columns that a target's expression reads. Raises RecipeError that names the target."""
+    """Return the columns that an expression reads. Raises RecipeError that names the target."""
     try:
         return column_names(text)
     except RecipeError as error:
         plain = text.strip()
         hint = f"; for a column of that name write '{quoted(plain)}'" if WORDS.match(plain) else ""
-        raise RecipeError(
-            f"columns.{target}: {error}{hint}",
-            code="expression_invalid",
-            target=target,
-        ) from error
+        raise _invalid(target, f": {error}{hint}") from error
 
 
 def _check_targets(columns: Mapping[str, str]) -> None:
-    """Raise RecipeError for a target that is one of ours but for its case."""
+    """Raise RecipeError for a known target that is not in lower case."""
     names = (*TARGETS, *(alias for aliases in ALIASES.values() for alias in aliases))
     for target in columns:
         meant = target.strip().casefold()
@@ -353,25 +370,15 @@ def _check_targets(columns: Mapping[str, str]) -> None:
 
 
 def _kinds(batch: Batch, column: str | None) -> Mapping[int, str]:
+    """Return the type of each value of a column that is not text."""
     if column is None or column in batch.kinds:
         return batch.kinds.get(column or "", {})
-    kind = _scalar_name(batch.table.schema.field(column).type)
+    arrow_type = batch.table.schema.field(column).type
+    kind = next((name for test, name in _KINDS if test(arrow_type)), None)
     if kind is None:
         return {}
     valid = batch.table[column].is_valid().to_pylist()
-    return {row: kind for row, here in enumerate(valid) if here}
-
-
-def _scalar_name(kind: pa.DataType) -> str | None:
-    if pa.types.is_boolean(kind):
-        return "boolean"
-    if pa.types.is_integer(kind):
-        return "integer"
-    if is_list(kind):
-        return "array"
-    if pa.types.is_struct(kind) or pa.types.is_map(kind):
-        return "object"
-    return "number" if pa.types.is_floating(kind) or pa.types.is_decimal(kind) else None
+    return {row: kind for row, is_valid in enumerate(valid) if is_valid}
 
 
 def _line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Chat in its many spellings, LLaVA, ShareGPT and OpenAI, as roles, texts and pictures."""
+"""Read chats in their many forms, LLaVA, ShareGPT and OpenAI, as roles, texts and pictures."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from curation.sources.cell_values import check_depth, is_nothing, list_value
-from curation.sources.picture_marks import MEDIA_UNREAD
-from curation.sources.pictures import MALFORMED, PICTURE_KEYS
-from curation.sources.row_faults import RowFault
-from medsift.errors import InputError
+from curation.sources.pictures import PICTURE_KEYS
+from curation.sources.row_faults import MALFORMED_CHAT, MALFORMED_IMAGE, RowFault
 from medsift.text import shown
 from medsift.vocabulary import IMAGE_MARK
 
@@ -27,11 +25,11 @@ ROLE_NAMES: Final = {
 ROLE_KEYS: Final = ("role", "from")
 CONTENT_KEYS: Final = ("content", "value")
 LEARN_KEYS: Final = ("loss", "train", "weight", "loss_scale", "trainable")
-"""Keys by which formats say that an assistant's turn is, or is not, to be learned."""
+"""Keys by which formats say whether an assistant's turn is to be learned."""
 NOT_LEARNED: Final = "turn_not_learned"
 TEXT_PARTS: Final = ("text", "input_text", "output_text")
 PICTURE_PARTS: Final = ("image", "image_url", "input_image", "image_path")
-# What a picture part may say next to the picture, without changing which one it is.
+# Keys of a picture part that do not change which picture it is.
 PART_SETTINGS: Final = frozenset(
     {"type", "text", "detail", "index", "min_pixels", "max_pixels", "resized_height"}
     | {"resized_width", "cache_control", "width", "height", "mime_type", "media_type", "id"}
@@ -41,7 +39,7 @@ Turn = dict[str, str | None]
 
 @dataclass(slots=True)
 class Chat:
-    """Turns (role, content), the pictures named inside them in order, and what to note."""
+    """Turns (role, content), the pictures named in them in order, and notes."""
 
     turns: list[Turn] = field(default_factory=list)
     pictures: list[Any] = field(default_factory=list)
@@ -49,29 +47,31 @@ class Chat:
 
 
 def read_conversation(cell: Any) -> Chat:
-    """The turns of a conversation.
+    """Return the turns of a conversation.
 
     `cell` is a list of turns, or its JSON or printed Python; a turn has `role` and `content` or
     `from` and `value`. A picture inside a content becomes an ``<image>`` marker. Other keys of a
-    turn are noted as not read. Raises InputError for what is no conversation, RowFault for a turn
-    that says that it is not to be learned and for parts that are no text and no picture.
+    turn are noted as not read. Raises RowFault for what is no conversation, for a turn that is not
+    to be learned, and for parts that are no text and no picture.
     """
     value = list_value(cell)
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise InputError(
-            f"a conversation must be a list of turns, not {shown(value)}",
-            code="conversation_unreadable",
+        raise RowFault(
+            MALFORMED_CHAT, f"a conversation must be a list of turns, not {shown(value)}"
         )
     check_depth(value)
     chat = Chat()
     unread: dict[str, None] = {}
     for place, turn in enumerate(value):
         if not isinstance(turn, Mapping):
-            raise InputError(
-                f"turn {place} is not an object with a role and a content",
-                code="conversation_unreadable",
+            raise RowFault(
+                MALFORMED_CHAT, f"turn {place} is not an object with a role and a content"
             )
-        role = _role(turn, place)
+        role = turn.get("role") or turn.get("from")
+        if not isinstance(role, str):
+            raise RowFault(MALFORMED_CHAT, f"turn {place} has neither `role` nor `from`")
+        role = role.strip().casefold()
+        role = ROLE_NAMES.get(role, role)
         _check_learned(turn, role, place)
         content = next((turn[key] for key in CONTENT_KEYS if turn.get(key) is not None), None)
         text, inside = _read_content(content, place)
@@ -89,7 +89,7 @@ def read_conversation(cell: Any) -> Chat:
 
 
 def read_history(cell: Any) -> list[Turn] | None:
-    """Earlier turns in ms-swift's `history`, [[question, answer], …], or None where it is none."""
+    """Return the turns of ms-swift's `history`, [[question, answer], …], or None if it is none."""
     value = list_value(cell)
     if not isinstance(value, (list, tuple)) or not value:
         return None
@@ -104,27 +104,16 @@ def read_history(cell: Any) -> list[Turn] | None:
     return turns
 
 
-def _role(turn: Mapping[str, Any], place: int) -> str:
-    role = turn.get("role") or turn.get("from")
-    if not isinstance(role, str):
-        raise InputError(
-            f"turn {place} has neither `role` nor `from`",
-            code="conversation_unreadable",
-        )
-    name = role.strip().casefold()
-    return ROLE_NAMES.get(name, name)
-
-
 def _check_learned(turn: Mapping[str, Any], role: str, place: int) -> None:
-    """Refuse a turn that must not be learned, since nothing after this reader could say so."""
+    """Refuse a turn that must not be learned, since samples cannot express that."""
     for key in LEARN_KEYS:
         value = turn.get(key)
         off = value is False or (value == 0 and value is not None)
         if role == "assistant" and (off or str(value).strip().casefold() in ("false", "0")):
             raise RowFault(
                 NOT_LEARNED,
-                f"turn {place} says {key}: {shown(value)}, and every assistant's turn of a sample"
-                " is learned; cut the conversation before it, or give it to the user",
+                f"turn {place} says {key}: {shown(value)}, and every assistant turn of a sample"
+                " is learned; cut the conversation before it, or make it a user turn",
             )
 
 
@@ -137,9 +126,8 @@ def _read_content(content: Any, place: int) -> tuple[str | None, list[Any]]:
     if isinstance(content, Mapping):
         content = [content]
     if isinstance(content, (bytes, bytearray)):
-        raise InputError(
-            f"the content of turn {place} is bytes, not text: {shown(content)}",
-            code="conversation_unreadable",
+        raise RowFault(
+            MALFORMED_CHAT, f"the content of turn {place} is bytes, not text: {shown(content)}"
         )
     if not isinstance(content, Sequence):
         return None if is_nothing(content) else json.dumps(content, default=str), []
@@ -162,29 +150,27 @@ def _read_part(part: Any, place: int) -> tuple[str, Any]:
     if isinstance(part, str):
         return part, None
     if not isinstance(part, Mapping):
-        raise InputError(
-            f"turn {place} holds a part that is neither text nor an object",
-            code="conversation_unreadable",
+        raise RowFault(
+            MALFORMED_CHAT, f"turn {place} holds a part that is neither text nor an object"
         )
     kind = part.get("type") or ("text" if part.get("text") is not None else "image")
     if kind in TEXT_PARTS:
         text = part.get("text")
         if isinstance(text, (Mapping, list, tuple, bytes)):
-            raise InputError(
-                f"turn {place} holds a text part that is no text: {shown(text)}",
-                code="conversation_unreadable",
+            raise RowFault(
+                MALFORMED_CHAT, f"turn {place} holds a text part that is no text: {shown(text)}"
             )
         return "" if is_nothing(text) else str(text), None
     if kind not in PICTURE_PARTS:
         raise RowFault(
-            MEDIA_UNREAD,
+            MALFORMED_CHAT,
             f"turn {place} holds a part of type {shown(kind)}; only text and image are read",
         )
     return IMAGE_MARK, _part_image(part, place)
 
 
 def _part_image(part: Mapping[str, Any], place: int) -> Any:
-    """The picture of a part; None where the part only says that one stands here."""
+    """Return the picture of a part; None where the part only marks the place of one."""
     given = {key: value for key, value in part.items() if not is_nothing(value)}
     picture = {key: value for key, value in given.items() if key in PICTURE_KEYS}
     if picture:
@@ -192,7 +178,7 @@ def _part_image(part: Mapping[str, Any], place: int) -> Any:
     strange = sorted(str(key) for key in given.keys() - PART_SETTINGS)
     if strange:
         raise RowFault(
-            MALFORMED,
+            MALFORMED_IMAGE,
             f"turn {place} holds a picture part with {', '.join(strange)}, of which none is read;"
             f" name the picture under one of {', '.join(PICTURE_KEYS)}",
         )

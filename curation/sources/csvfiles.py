@@ -20,18 +20,18 @@ HEAD_LETTERS: Final = 1 << 16
 LOOKED_AT: Final = 50
 AGREE: Final = 0.9
 """Share of the first records that must have as many cells as the header to settle a separator."""
-SAID: Final = re.compile(r"sep=(.)\s*", re.IGNORECASE)
+SEPARATOR_LINE: Final = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 COMMENT: Final = "#"
 WIDE: Final = ("\udcff\udcfe", "\udcfe\udcff")
 """The marks of UTF-16, as bytes that are not UTF-8 are read."""
 
 
 def records(stream: Any, name: str, separator: str | None, most: int) -> Iterator[Record]:
-    """(place below the header, cells by column or why not) of each line of a CSV file.
+    """Yield (index below the header, cells by column or why not) of each record of a CSV file.
 
-    Without a `separator` it is read from the start of the file. A first line `sep=;` names it, and
+    Without a `separator` it is found in the start of the file. A first line `sep=;` names it, and
     lines that start with ``#`` before the header are comments. Columns without a name are called
-    `column0` and so on by their place. Raises InputError for a bad header, for a line over `most`
+    `column0` and so on by position. Raises InputError for a bad header, for a line over `most`
     letters, and for a quote that never closes, which hides what follows.
     """
     # Bytes that are not UTF-8 travel as surrogates, so that one bad cell costs one row.
@@ -64,7 +64,7 @@ def _bounded(lines: Iterator[str], name: str, most: int) -> Iterator[str]:
 
 
 def _dialect(head: str, name: str, separator: str | None) -> tuple[str, int]:
-    """The separator, and how many lines stand before the header."""
+    """Return the separator, and the number of lines before the header."""
     lines = list(io.StringIO(head, newline=""))
     if "\0" in head[:4] or head.startswith(WIDE):
         raise InputError(
@@ -72,20 +72,22 @@ def _dialect(head: str, name: str, separator: str | None) -> tuple[str, int]:
             code="encoding_unknown",
             file=name,
         )
-    if lines and (said := SAID.fullmatch(lines[0])):
-        return separator or said[1], 1
+    if lines and (named := SEPARATOR_LINE.fullmatch(lines[0])):
+        return separator or named[1], 1
     comments = 0
     while comments < len(lines) - 1 and lines[comments].startswith(COMMENT):
         comments += 1
-    found = separator or _separator(lines[comments:], name)
+    separator = separator or _separator(lines[comments:], name)
     # A header may itself begin with the sign: it has as many cells as the line below it.
-    if comments and _cells(lines[comments - 1 :], found)[0] == _cells(lines[comments:], found)[0]:
-        comments -= 1 if _cells(lines[comments:], found)[0] > 1 else 0
-    return found, comments
+    if comments:
+        width = _widths(lines[comments:], separator)[0]
+        if width > 1 and _widths(lines[comments - 1 :], separator)[0] == width:
+            comments -= 1
+    return separator, comments
 
 
-def _cells(lines: list[str], separator: str) -> list[int]:
-    """How many cells the first records have."""
+def _widths(lines: list[str], separator: str) -> list[int]:
+    """Return the number of cells of each of the first records."""
     rows = csv.reader(lines, delimiter=separator)
     counts: list[int] = []
     with suppress(csv.Error):  # the reader itself says where the file is broken
@@ -94,11 +96,11 @@ def _cells(lines: list[str], separator: str) -> list[int]:
 
 
 def _separator(lines: list[str], name: str) -> str:
-    """The separator under which the header has several cells and the records as many."""
+    """Find the separator under which the header has several cells and the records as many."""
     widths: dict[str, int] = {}
     shares: dict[str, float] = {}
     for separator in SEPARATORS:
-        width, *counts = _cells(lines, separator)
+        width, *counts = _widths(lines, separator)
         widths[separator] = width
         agreeing = sum(count == width for count in counts)
         shares[separator] = agreeing / len(counts) if counts else 1.0
@@ -117,16 +119,16 @@ def _separator(lines: list[str], name: str) -> str:
 
 
 def _header(rows: Any, name: str) -> tuple[list[str], int]:
-    """The columns' names, and how many of them come before the last that the file names."""
+    """Return the columns' names, and the position of the last that the file itself names."""
     try:
-        given = [cell.strip() for cell in next(rows, [])]
+        cells = [cell.strip() for cell in next(rows, [])]
     except csv.Error as error:
         raise InputError(
             f"{name}: the header cannot be read: {error}",
             code="csv_header_unreadable",
             file=name,
         ) from error
-    header = [cell or f"column{place}" for place, cell in enumerate(given)]
+    header = [cell or f"column{position}" for position, cell in enumerate(cells)]
     twice = sorted({cell for cell in header if header.count(cell) > 1})
     if twice:
         raise InputError(
@@ -135,13 +137,14 @@ def _header(rows: Any, name: str) -> tuple[list[str], int]:
             file=name,
             column=twice[0],
         )
-    if any(_broken(cell) for cell in header):
+    if any(map(_broken, header)):
         raise InputError(
             f"{name}: the header is not UTF-8; convert the file to UTF-8",
             code="encoding_unknown",
             file=name,
         )
-    return header, max((place for place, cell in enumerate(given, 1) if cell), default=0)
+    last = max((position for position, cell in enumerate(cells, 1) if cell), default=0)
+    return header, last
 
 
 def _rows(rows: Any, name: str) -> Iterator[list[str] | str | None]:
@@ -150,15 +153,16 @@ def _rows(rows: Any, name: str) -> Iterator[list[str] | str | None]:
         try:
             cells = next(rows, None)
         except csv.Error as error:
-            said = str(error)
-            if "end of data" in said or "field limit" in said:
+            words = str(error)
+            if "end of data" in words or "field limit" in words:
                 raise InputError(
                     f"{name}: the quote opened on line {begun} never closes; close it",
                     code="file_broken",
                     file=name,
+                    format="csv",
                     line=begun,
                 ) from error
-            yield said
+            yield words
             continue
         if cells is None:
             return
@@ -177,7 +181,7 @@ def _record(
         cells = cells[: len(header)]
     if len(cells) != len(header):
         return Bad(index, "malformed_csv", f"{len(cells)} cells under {len(header)} columns")
-    if any(_broken(cell) for cell in cells):
+    if any(map(_broken, cells)):
         return Bad(index, "not_utf8", "a cell holds bytes that are not UTF-8")
     return {column: cell or None for column, cell in zip(header, cells, strict=True)}
 

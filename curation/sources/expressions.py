@@ -1,4 +1,4 @@
-"""SQL expressions over one row: which columns they read, and what none of them may use."""
+"""Parse SQL expressions over one row: which columns they read, and what none may use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BATCH_CLASSES: Final = {"WINDOW", "SUBQUERY", "STAR"}
 
 @lru_cache(maxsize=1)
 def engine() -> Any:
-    """This process's in-memory DuckDB on one thread, shut off from files and network."""
+    """Return this process's in-memory DuckDB on one thread, shut off from files and network."""
     import duckdb
 
     settings: dict[str, str | bool | int | float | list[str]] = {
@@ -31,13 +31,15 @@ def engine() -> Any:
 
 @lru_cache(maxsize=4096)
 def column_names(expression: str) -> frozenset[str]:
-    """The input columns that an SQL expression reads. Raises RecipeError when it does not parse."""
+    """Return the columns that an SQL expression reads. Raises RecipeError if it does not parse."""
     names: set[str] = set()
     bound: set[str] = set()
     for node in _nodes(_parse(expression)):
         # `a -> b` may be JSON access as well as an old lambda: only `lambda x: …` binds names.
         if node.get("class") == "LAMBDA" and node.get("syntax_type") == "LAMBDA_KEYWORD":
-            bound.update(_lambda_names(node["lhs"]))
+            bound.update(
+                inner["column_names"][0] for inner in _nodes(node["lhs"]) if "column_names" in inner
+            )
         elif node.get("class") == "COLUMN_REF":
             names.add(node["column_names"][0])
     return frozenset(names - bound)
@@ -47,8 +49,8 @@ def column_names(expression: str) -> frozenset[str]:
 def _parse(expression: str) -> Any:
     statement = f"SELECT {expression}\n"
     parser = engine().cursor()
-    found = parser.execute("SELECT json_serialize_sql(?::VARCHAR)", [statement]).fetchone()
-    tree = json.loads(found[0])
+    (text,) = parser.execute("SELECT json_serialize_sql(?::VARCHAR)", [statement]).fetchone()
+    tree = json.loads(text)
     if tree["error"]:
         raise RecipeError(
             f"column expression {expression!r}: {tree['error_message']}",
@@ -83,12 +85,8 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
             yield from _nodes(value)
 
 
-def _lambda_names(tree: Any) -> set[str]:
-    return {node["column_names"][0] for node in _nodes(tree) if "column_names" in node}
-
-
 def unrepeatable(expression: str) -> str | None:
-    """The part of an SQL expression whose value depends on more than one row, None without one.
+    """Return the part of an expression whose value depends on more than one row, or None.
 
     That is a random function, one that reads the clock, a window, an aggregate or a subquery.
     Raises RecipeError for what is no single expression.

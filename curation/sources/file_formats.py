@@ -1,4 +1,4 @@
-"""File formats behind two calls: cut a file into shards, read a shard in batches."""
+"""Cut a file of any format into shards, and read a shard in batches."""
 
 from __future__ import annotations
 
@@ -42,17 +42,14 @@ Record = tuple[int, dict[str, Any] | Bad]
 
 
 def suffix_format(name: str) -> Plain | None:
-    """The format that a file name ends in (``.gz`` aside), or None."""
+    """Return the format that a file name ends in (``.gz`` aside), or None."""
     plain = name.lower().removesuffix(".gz")
     return SUFFIXES.get("." + plain.rpartition(".")[2])
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How files are read: their format, a CSV's separator, the key of a JSON object's records.
-
-    `line_bytes` is the most that one record of a text format may hold.
-    """
+    """How files are read: `format`, `separator`, `records` and `line_bytes` of the recipe."""
 
     format: Format = "auto"
     separator: str | None = None
@@ -61,38 +58,38 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """What the start of a file shows: its columns, how many records, and why none is readable."""
+class FileStart:
+    """The columns of a file's first records, their number, and why none of them is readable."""
 
     schema: pa.Schema
     count: int
     problem: str | None = None
+    problem_row: int | None = None
 
 
 def format_of(name: str, uri: str, reading: Reading) -> Kind:
-    """The format of a file: as declared, else by its suffix; JSON's shape by its content.
+    """Return a file's format: as declared, else by its suffix; JSON's shape by its content.
 
     Raises InputError for a suffix that says nothing, and for JSON that holds no records.
     """
-    declared = reading.format
-    found = suffix_format(name) if declared == "auto" else declared
-    if found is None:
+    kind = suffix_format(name) if reading.format == "auto" else reading.format
+    if kind is None:
+        known = sorted(set(SUFFIXES.values()))
         raise InputError(
-            f"{name}: no format known for this suffix; set format to one of"
-            f" {sorted(set(SUFFIXES.values()))}",
+            f"{name}: no format known for this suffix; set format to one of {known}",
             code="source_format_unknown",
             file=name,
-            known=sorted(set(SUFFIXES.values())),
+            known=known,
         )
-    if found not in ("json", "jsonl"):
-        return found
+    if kind not in ("json", "jsonl"):
+        return kind
     if reading.records is not None:
         return "under"
     with opened(uri) as stream:
         if reading.format == "jsonl":
             jsonshapes.check_encoding(stream.read(jsonshapes.HEAD_BYTES), name)
             return "jsonl"
-        return jsonshapes.shape_of(stream, name, found == "jsonl", reading.line_bytes)
+        return jsonshapes.shape_of(stream, name, kind == "jsonl", reading.line_bytes)
 
 
 def cut(file: InputFile, reading: Reading, shard_bytes: int) -> list[Shard]:
@@ -110,7 +107,7 @@ def cut(file: InputFile, reading: Reading, shard_bytes: int) -> list[Shard]:
 
 
 def load(shard: Shard, reading: Reading, columns: Sequence[str]) -> Iterator[Batch]:
-    """The `columns` of a shard's records in batches of at most 5,000."""
+    """Yield the `columns` of a shard's records in batches of at most 5,000."""
     kind = shard.kind or format_of(shard.file, shard.uri, reading)
     if kind == "parquet":
         yield from parquetfiles.batches(shard, columns)
@@ -120,24 +117,24 @@ def load(shard: Shard, reading: Reading, columns: Sequence[str]) -> Iterator[Bat
 
 
 def peek(file: InputFile, reading: Reading, columns: Sequence[str]) -> pa.Table | None:
-    """The `columns` of a file's first records, or None where it has none."""
+    """Return the `columns` of a file's first records, or None where it has none."""
     stop = 1 if format_of(file.name, file.uri, reading) == "parquet" else -1
     first = next(load(Shard(file.name, file.uri, 0, stop, 0), reading, columns), None)
     return None if first is None else first.table
 
 
-def look(file: InputFile, reading: Reading) -> Looked:
-    """The columns of a file and how many of its records were looked at (all, for Parquet)."""
+def look(file: InputFile, reading: Reading) -> FileStart:
+    """Return what the first 1,000 records of a file show; Parquet's footer shows all records."""
     kind = format_of(file.name, file.uri, reading)
     if kind == "parquet":
         with parquetfiles.open_parquet(file.uri) as parquet:
-            return Looked(parquet.schema_arrow, parquet.metadata.num_rows)
+            return FileStart(parquet.schema_arrow, parquet.metadata.num_rows)
     names: dict[str, None] = {}
     count = 0
     problem: Bad | None = None
     with opened(file.uri) as stream:
-        whole = Shard(file.name, file.uri, 0, -1, 0)
-        for _, record in islice(_records(stream, whole, kind, reading), SAMPLE_RECORDS):
+        shard = Shard(file.name, file.uri, 0, -1, 0)
+        for _, record in islice(_records(stream, shard, kind, reading), SAMPLE_RECORDS):
             count += 1
             if isinstance(record, dict):
                 names.update(dict.fromkeys(record))
@@ -145,13 +142,16 @@ def look(file: InputFile, reading: Reading) -> Looked:
                 problem = problem or record
     schema = pa.schema([(name, pa.string()) for name in names])
     if problem is None or names:
-        return Looked(schema, count)
-    said = f"{file.name}: none of its first {count} records is readable; the first, at place"
-    return Looked(schema, count, f"{said} {problem.index + 1}: {problem.error}: {problem.detail}")
+        return FileStart(schema, count)
+    words = (
+        f"{file.name}: none of its first {count} records is readable; the first, at place"
+        f" {problem.index + 1}: {problem.error}: {problem.detail}"
+    )
+    return FileStart(schema, count, words, problem.index)
 
 
 def in_batches(records: Iterable[Record], columns: Sequence[str]) -> Iterator[Batch]:
-    """Gather records into batches of strings, the unreadable ones next to the others."""
+    """Yield batches of records as strings, each with the unreadable records among them."""
     good: list[tuple[int, dict[str, Any]]] = []
     bad: list[Bad] = []
     size = 0
@@ -161,7 +161,7 @@ def in_batches(records: Iterable[Record], columns: Sequence[str]) -> Iterator[Ba
         else:
             good.append((index, record))
             size += sum(len(value) for value in record.values() if isinstance(value, str))
-        # Records may be as large as the limit of a line: a batch is bounded in letters too.
+        # One record may be as large as `line_bytes`, so a batch is bounded in letters too.
         if len(good) + len(bad) == BATCH_ROWS or size > BATCH_BYTES:
             yield untyped_batch(good, columns, bad)
             good, bad, size = [], [], 0
@@ -171,7 +171,7 @@ def in_batches(records: Iterable[Record], columns: Sequence[str]) -> Iterator[Ba
 
 @contextmanager
 def opened(uri: str) -> Iterator[Any]:
-    """A binary stream of a file, unpacked when its name ends in ``.gz``.
+    """Open a file as a binary stream, unpacked when its name ends in ``.gz``.
 
     Raises InputError when the packing is broken or the file cannot be read.
     """
@@ -188,6 +188,7 @@ def opened(uri: str) -> Iterator[Any]:
             f"{name}: the gzip packing is broken ({error}); fetch it again",
             code="file_broken",
             file=name,
+            format="gzip",
         ) from error
     except OSError as error:
         raise InputError(
@@ -209,19 +210,15 @@ def _records(stream: Any, shard: Shard, kind: Kind, reading: Reading) -> Iterato
     if kind in ("object", "columns"):
         yield from enumerate(jsonshapes.columns_of(stream, kind))
         return
-    for index, data in _pieces(stream, shard, kind, reading):
+    if kind == "jsonl":
+        texts = jsonfiles.lines(stream, shard, reading.line_bytes)
+    else:
+        key = reading.records if kind == "under" else None
+        texts = jsonfiles.elements(stream, shard, reading.line_bytes, key)
+    for index, data in texts:
         if data is None:
             detail = f"more than {reading.line_bytes:,} bytes (line_bytes)"
             yield index, Bad(index, "record_too_long", detail)
             continue
         record = read_record(index, data)
         yield index, jsonshapes.explained(record, data) if isinstance(record, Bad) else record
-
-
-def _pieces(
-    stream: Any, shard: Shard, kind: Kind, reading: Reading
-) -> Iterator[tuple[int, bytes | None]]:
-    if kind == "jsonl":
-        return jsonfiles.lines(stream, shard, reading.line_bytes)
-    key = reading.records if kind == "under" else None
-    return jsonfiles.elements(stream, shard, reading.line_bytes, key)

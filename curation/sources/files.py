@@ -47,23 +47,23 @@ class InputFile:
 
 
 def find(path: str, accepts: Callable[[str], bool]) -> list[InputFile]:
-    """The files that `path` (file, folder, glob or URL) means, sorted by name.
+    """Return the files that `path` (file, folder, glob or URL) means, sorted by name.
 
-    `accepts` says by name which files of a folder are readable; a file named outright or by a
-    glob is always taken. Raises InputError when there is none.
+    `accepts` decides by name which files of a folder are readable; a file named outright or by
+    a glob is always taken. Raises InputError when there is none.
     """
-    found = _find_remote(path, accepts) if is_remote(path) else _find_local(path, accepts)
-    if not found:
+    files = _find_remote(path, accepts) if is_remote(path) else _find_local(path, accepts)
+    if not files:
         raise InputError(
             f"nothing to read at {path!r}: no file in it has a format of this reader",
             code="source_empty",
             path=path,
         )
-    return sorted(found, key=lambda file: file.name)
+    return sorted(files, key=lambda file: file.name)
 
 
 def root_of(path: str) -> str:
-    """The folder that file names and relative references of a source stand under."""
+    """Return the folder that a source's file names and references are relative to."""
     if is_remote(path):
         return with_query(_remote_root(path), path)
     local = local_path(path)
@@ -75,7 +75,7 @@ def root_of(path: str) -> str:
 
 
 def content_hash(uri: str, size: int) -> str:
-    """SHA-256 of a file; past 1 GiB of its size, time of change, first and last 64 MiB."""
+    """Return the SHA-256 of a file; past 1 GiB of size, time of change, first and last 64 MiB."""
     from medsift.images.references import stat
 
     state = hashlib.sha256()
@@ -91,12 +91,12 @@ def content_hash(uri: str, size: int) -> str:
 
 
 def fingerprints(files: Iterable[InputFile]) -> list[tuple[str, int, str]]:
-    """(name, size, content hash) of each file, sorted: the same in any order of listing."""
+    """Return (name, size, content hash) of each file, sorted: the same in any listing order."""
     return sorted((file.name, file.size, content_hash(file.uri, file.size)) for file in files)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint `; did you mean 'x'?` with the closest known name, or nothing."""
+    """Return a hint `; did you mean 'x'?` with the closest known name, or nothing."""
     by_fold = {item.casefold(): item for item in sorted(known, reverse=True)}
     match = difflib.get_close_matches(name.casefold(), by_fold, n=1)
     return f"; did you mean {by_fold[match[0]]!r}?" if match else ""
@@ -118,40 +118,37 @@ def _find_local(path: str, accepts: Callable[[str], bool]) -> list[InputFile]:
         root = _fixed_part(local)
         matches = root.glob(str(local.relative_to(root)))
         return [_entry(item, root) for item in matches if not item.is_dir()]
+    if local.parent.is_dir():
+        hint = nearest(local.name, [item.name for item in local.parent.iterdir()])
+    else:
+        hint = f": the folder {str(local.parent)!r} does not exist either"
     raise InputError(
-        f"nothing at {path!r}{_neighbour(local)}",
+        f"nothing at {path!r}{hint}",
         code="source_missing",
         path=path,
     )
 
 
-def _neighbour(missing: Path) -> str:
-    parent = missing.parent
-    if not parent.is_dir():
-        return f": the folder {str(parent)!r} does not exist either"
-    return nearest(missing.name, [item.name for item in parent.iterdir()])
-
-
 def walk(folder: Path) -> list[Path]:
-    """Every file below a folder in name order; hidden files and folders are left out."""
-    found: list[Path] = []
+    """Return every file below a folder in name order; hidden files and folders are left out."""
+    files: list[Path] = []
     for place, folders, names in os.walk(folder, followlinks=False):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(place, name) for name in sorted(names) if not name.startswith(".")]
-    return found
+        files += [Path(place, name) for name in sorted(names) if not name.startswith(".")]
+    return files
 
 
 def _entry(item: Path, root: Path) -> InputFile:
-    """The file as an input. Raises InputError for what would not end, or is not there."""
+    """Return the file as an input. Raises InputError for what would not end, or is not there."""
     try:
         state = item.stat()
     except OSError as error:
-        what = "a symbolic link to nothing" if item.is_symlink() else error.strerror
+        kind = "a symbolic link to nothing" if item.is_symlink() else error.strerror
         raise InputError(
-            f"{str(item)!r} cannot be read: it is {what}",
+            f"{str(item)!r} cannot be read: it is {kind}",
             code="file_unreadable",
             path=str(item),
-            kind=what,
+            kind=kind,
         ) from error
     if not S_ISREG(state.st_mode):
         kind = next((name for test, name in KINDS if test(state.st_mode)), "no file")
@@ -165,16 +162,21 @@ def _entry(item: Path, root: Path) -> InputFile:
 
 
 def refuse_empty(source: str, path: str, files: Sequence[InputFile]) -> None:
-    """Refuse files without a byte that `path` names or matches; of a folder they are only noted.
+    """Refuse empty files that `path` names or matches; in a folder they are only warned of.
 
-    What wrote them was cut short, or had nothing to say, which is usual for one part of many.
+    Whatever wrote them was cut short, or had no rows, which is usual for one part of many.
     """
     empty = [file.name for file in files if not file.size]
     if not empty:
         return
-    said = f"source {source!r}: {len(empty)} of {len(files)} files are empty, the first is"
     if is_remote(path) or local_path(path).is_dir():
-        logger.warning("%s %r", said, empty[0])
+        logger.warning(
+            "source %r: %d of %d files are empty, the first is %r",
+            source,
+            len(empty),
+            len(files),
+            empty[0],
+        )
         return
     raise InputError(
         f"{path!r} holds no records in {empty[0]!r}: the file is empty; remove it",
@@ -207,7 +209,10 @@ def _find_remote(path: str, accepts: Callable[[str], bool]) -> list[InputFile]:
         info = store.get_file_info(inside)
         if info.is_file:
             return [InputFile(info.base_name, path, info.size)]
-        root, pattern = _split_pattern(inside)
+        root, pattern = inside, None
+        if glob.has_magic(inside):
+            first = min(at for at in map(inside.find, WILDCARDS) if at >= 0)
+            root, pattern = inside[: inside.rindex("/", 0, first)], inside
         listing = store.get_file_info(fs.FileSelector(root, allow_not_found=True, recursive=True))
     except OSError as error:
         raise InputError(
@@ -230,10 +235,3 @@ def _find_remote(path: str, accepts: Callable[[str], bool]) -> list[InputFile]:
         )
         for item in chosen
     ]
-
-
-def _split_pattern(inside: str) -> tuple[str, str | None]:
-    if not glob.has_magic(inside):
-        return inside, None
-    first = min(at for at in map(inside.find, WILDCARDS) if at >= 0)
-    return inside[: inside.rindex("/", 0, first)], inside

@@ -11,8 +11,6 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from curation.sources.build_rows import Place, build_rows
-from curation.sources.column_mapping import Mapper
 from curation.sources.file_formats import in_batches
 from curation.sources.files import InputFile, find, root_of
 from curation.sources.path_columns import (
@@ -23,11 +21,11 @@ from curation.sources.path_columns import (
     offered_schema,
     origins,
 )
-from curation.sources.reader import Reader, Shard, Unread
+from curation.sources.reader import Columns, Reader, Shard
 from curation.sources.record_batches import Bad, Batch
 from curation.sources.suffixes import PICTURE_SUFFIXES
 from curation.sources.table import TableReader
-from curation.sources.tabular import Columns, check_columns
+from curation.sources.unread_columns import Look
 from medsift import records
 from medsift.errors import InputError
 from medsift.images.blob_store import BlobStore
@@ -37,7 +35,8 @@ from medsift.storage.locations import is_remote, local_path, with_query, without
 COLUMNS: Final = ("file_name", "folder", "stem", "caption")
 CAPTION_SUFFIX: Final = ".txt"
 METADATA: Final = frozenset({"metadata.csv", "metadata.jsonl", "metadata.parquet"})
-SHOWN: Final = 5
+"""Tables that the `datasets` library reads next to pictures."""
+MOST_LISTED: Final = 5
 
 logger = logging.getLogger(__name__)
 
@@ -51,102 +50,91 @@ class ImageFolderReader(Reader):
     """
 
     reader: Literal["image_folder"] = "image_folder"
-    path: str = Field(min_length=1)
+    """Kind of source."""
     captions: str | None = None
+    """Table of captions; null reads a text file next to each picture."""
     prompt: str = Field(default="Describe this image.", min_length=1)
-    columns: Columns = Field(default_factory=dict)
+    """Question of every row."""
     shard_images: int = Field(default=20_000, ge=1)
-
-    def files(self) -> list[InputFile]:
-        """The pictures by name. Raises InputError when there is none."""
-        return find(self.path, _is_picture)
+    """Pictures that one worker reads at a time; changes no row."""
 
     def check(self) -> None:
         """Bind the columns. Raises InputError when there is no picture or no caption table."""
         if self.captions is not None:
             self._table().check()
             return
-        listed = find(self.path, lambda name: _is_picture(name) or _is_metadata(name))
-        tables = [file.name for file in listed if _is_metadata(file.name)]
+        files = find(self.path, lambda name: _is_picture(name) or _is_metadata(name))
+        tables = [file.name for file in files if _is_metadata(file.name)]
         if tables:
             logger.warning(
                 "source %r: %d tables of captions are not read (%s); name one as captions, or take"
                 " reader: table with images: \"regexp_replace(filename, '[^/]*$', '') ||"
                 ' file_name"',
-                *(self.name, len(tables), ", ".join(tables[:SHOWN])),
+                self.name,
+                len(tables),
+                ", ".join(tables[:MOST_LISTED]),
             )
-        self._check(self.files() if tables else listed)
+        self._check(self._files() if tables else files)
 
     def shards(self) -> list[Shard]:
-        """Runs of pictures in name order, or the shards of the caption table."""
+        """Return runs of pictures in name order, or the shards of the caption table."""
         if self.captions is not None:
             return self._table().shards()
-        files = self.files()
+        files = self._files()
         self._check(files)
+        names = [file.name for file in files]
         step = self.shard_images
         # The listing travels with the shards: walking a large tree again for each takes hours.
         return [
             Shard("", self.path, start, start + len(part), start, names=tuple(part))
-            for start in range(0, len(files), step)
-            if (part := [file.name for file in files[start : start + step]])
+            for start in range(0, len(names), step)
+            if (part := names[start : start + step])
         ]
 
-    def unread(self) -> list[Unread]:
-        """The columns of the caption table that nothing reads."""
-        return self._table().unread() if self.captions is not None else []
+    def first_records(self) -> Iterator[Look]:
+        """Yield the columns of the caption table; pictures with text files have no others."""
+        if self.captions is not None:
+            yield from self._table().first_records()
 
     def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
         """Yield ``ROWS`` tables; without a caption table each picture is a file with one row."""
         if self.captions is not None:
             yield from self._table().read(shard, blobs)
             return
-        mapper = Mapper(self._expressions())
-        place = Place(self.name, "", self._root(), blobs, self.answer_index)
+        for table in super().read(shard, blobs):
+            yield _one_row_a_file(table, self.name, shard.names)
+
+    def batches(self, shard: Shard, columns: Sequence[str], blobs: BlobStore) -> Iterator[Batch]:
+        """Yield one record for each picture of a shard."""
         places = self._places(shard.names)
-        found = (
+        pictures = (
             (at, self._record(at, name, dict(places[_folder(name)])))
             for at, name in enumerate(shard.names)
         )
-        for batch in in_batches(found, mapper.needed):
-            whole = _with_row_index(batch)
-            table = build_rows(place, mapper.map(whole), list(mapper.named))
-            yield _one_row_a_file(table, self.name, shard.names)
+        for batch in in_batches(pictures, columns):
+            if ROW_INDEX not in batch.table.column_names:
+                yield batch
+                continue
+            # A picture is a file with one row, whatever its place in the shard.
+            column = batch.table.column_names.index(ROW_INDEX)
+            zeros = pa.array([0] * batch.table.num_rows, pa.int64())
+            yield replace(batch, table=batch.table.set_column(column, ROW_INDEX, zeros))
 
     def fingerprint(self) -> str:
-        """Identity of the rows: settings, names of the pictures, size and age of the captions.
+        """Return the identity of the rows: settings, picture names, size and age of captions.
 
         Captions are as many as pictures: reading each here would take as long as the run's reading.
         """
         settings = self.model_dump(mode="json", exclude={"path", "captions", "shard_images"})
         if self.captions is not None:
             return records.fingerprint([settings, self._table().fingerprint()])
-        names = [file.name for file in self.files()]
-        captions = [facts[1:] for facts in stat(self._caption(name) for name in names)]
+        names = [file.name for file in self._files()]
+        captions = [state[1:] for state in stat(self._caption_path(name) for name in names)]
         places = sorted(self._places(names).items())
-        return records.fingerprint([settings, self._root(), names, captions, places])
+        return records.fingerprint([settings, self.images_under(), names, captions, places])
 
-    def _check(self, files: Sequence[InputFile]) -> None:
-        places = self._places([file.name for file in files], say=True)
-        schema = pa.schema([(name, pa.string()) for name in COLUMNS])
-        schemas = [offered_schema(schema, columns) for columns in set(places.values())]
-        check_columns(self.name, self._expressions(), schemas)
-
-    def _places(self, names: Sequence[str], say: bool = False) -> dict[str, OriginColumns]:
-        """The columns of each folder's place; with `say` the user is informed of their splits."""
-        folders = sorted({_folder(name) for name in names})
-        silent = folders if SPLIT not in self.columns else ()
-        return origins(self.name, self._root(), folders, silent, files_speak=False, say=say)
-
-    def _caption(self, name: str) -> str:
-        root = self._root()
-        path = str(PurePosixPath(name).with_suffix(CAPTION_SUFFIX))
-        return (
-            with_query(f"{without_query(root)}/{path}", root)
-            if is_remote(root)
-            else (str(local_path(root) / path))
-        )
-
-    def _expressions(self) -> Columns:
+    def expressions(self) -> Columns:
+        """Return the recipe's columns over the prompt, the caption and the picture."""
         return {
             "question": "'" + self.prompt.replace("'", "''") + "'",
             "answer": "caption",
@@ -154,17 +142,40 @@ class ImageFolderReader(Reader):
             **self.columns,
         }
 
+    def images_under(self) -> str:
+        """Return the folder of the pictures."""
+        return root_of(self.path)
+
+    def _files(self) -> list[InputFile]:
+        """Return the pictures by name. Raises InputError when there is none."""
+        return find(self.path, _is_picture)
+
+    def _check(self, files: Sequence[InputFile]) -> None:
+        places = self._places([file.name for file in files], say=True)
+        schema = pa.schema([(name, pa.string()) for name in COLUMNS])
+        self.bind(offered_schema(schema, columns) for columns in set(places.values()))
+
+    def _places(self, names: Sequence[str], say: bool = False) -> dict[str, OriginColumns]:
+        """Return the columns of each folder's path; with `say` a warning counts their splits."""
+        folders = sorted({_folder(name) for name in names})
+        silent = folders if SPLIT not in self.columns else ()
+        return origins(self.name, self.images_under(), folders, silent, files_speak=False, say=say)
+
+    def _caption_path(self, name: str) -> str:
+        root = self.images_under()
+        path = str(PurePosixPath(name).with_suffix(CAPTION_SUFFIX))
+        if is_remote(root):
+            return with_query(f"{without_query(root)}/{path}", root)
+        return str(local_path(root) / path)
+
     def _table(self) -> TableReader:
         return TableReader(
             name=self.name,
             path=self.captions or "",
             image_root=self.path,
-            columns=self._expressions(),
+            columns=self.expressions(),
             answer_index=self.answer_index,
         )
-
-    def _root(self) -> str:
-        return root_of(self.path)
 
     def _record(self, index: int, name: str, place: dict[str, str | None]) -> dict[str, Any] | Bad:
         path = PurePosixPath(name)
@@ -176,7 +187,9 @@ class ImageFolderReader(Reader):
             "stem": path.stem,
         }
         try:
-            caption = read_bytes(resolve(str(path.with_suffix(CAPTION_SUFFIX)), self._root()))
+            caption = read_bytes(
+                resolve(str(path.with_suffix(CAPTION_SUFFIX)), self.images_under())
+            )
             return {**fields, "caption": caption.decode("utf-8-sig")}
         except FileNotFoundError:
             return {**fields, "caption": None}
@@ -191,21 +204,11 @@ def _is_picture(name: str) -> bool:
 
 
 def _is_metadata(name: str) -> bool:
-    """Whether a file is the table that the `datasets` library reads next to pictures."""
     return PurePosixPath(name).name in METADATA
 
 
-def _with_row_index(batch: Batch) -> Batch:
-    """The batch with `row_index`, where it is wanted: 0, as a picture is a file with one row."""
-    if ROW_INDEX not in batch.table.column_names:
-        return batch
-    place = batch.table.column_names.index(ROW_INDEX)
-    zeros = pa.array([0] * batch.table.num_rows, pa.int64())
-    return replace(batch, table=batch.table.set_column(place, ROW_INDEX, zeros))
-
-
 def _folder(name: str) -> str:
-    """A name that represents every picture of a picture's folder."""
+    """Return a name that represents every picture of a picture's folder."""
     return str(PurePosixPath(name).parent / "*")
 
 

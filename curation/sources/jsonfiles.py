@@ -1,6 +1,6 @@
 """JSON Lines, which can be cut anywhere, and JSON arrays, which stream through one worker.
 
-No record is held beyond a limit of bytes: a longer one yields None in its place.
+A record over a limit of bytes is not kept in memory: it yields None.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]",]', re.DOTALL)
 STRING_END: Final = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 WHITE: Final = b" \t\r\n"
 LINE_BYTES: Final = 64 << 20
-"""Most bytes of one record; a longer one fails alone without being held."""
+"""Most bytes of one record; a longer one fails alone and is not kept in memory."""
 
 
 def line_shards(file: InputFile, shard_bytes: int) -> list[Shard]:
@@ -43,7 +43,7 @@ def line_shards(file: InputFile, shard_bytes: int) -> list[Shard]:
 
 
 def lines(stream: Any, shard: Shard, most: int) -> Iterator[tuple[int, bytes | None]]:
-    """(line number, bytes) of the lines of a shard that are not blank; None for one over `most`."""
+    """Yield (line number, bytes) of a shard's filled lines; None for one over `most` bytes."""
     stream.seek(shard.start)
     left = shard.stop - shard.start if shard.stop >= 0 else None
     for index, line in enumerate(split_lines(stream, left, most), shard.first_index):
@@ -53,30 +53,30 @@ def lines(stream: Any, shard: Shard, most: int) -> Iterator[tuple[int, bytes | N
 
 
 def split_lines(stream: Any, left: int | None, most: int) -> Iterator[bytes | None]:
-    """The lines of the next `left` bytes of a stream, all where None; None for one over `most`."""
+    """Yield the lines of the next `left` bytes of a stream, None for one over `most` bytes."""
     # The pieces of a line are joined once: joining them block by block is quadratic.
     pieces: list[bytes] = []
-    held = 0
+    size = 0
     while block := stream.read(BLOCK_BYTES if left is None else min(BLOCK_BYTES, left)):
         left = None if left is None else left - len(block)
-        *whole, rest = block.split(b"\n")
-        for part in whole:
-            yield b"".join([*pieces, part]) if held + len(part) <= most else None
-            pieces, held = [], 0
-        held += len(rest)
-        pieces = [*pieces, rest] if held <= most else []
-    if held:
-        yield b"".join(pieces) if held <= most else None
+        *ends, rest = block.split(b"\n")
+        for part in ends:
+            yield b"".join([*pieces, part]) if size + len(part) <= most else None
+            pieces, size = [], 0
+        size += len(rest)
+        pieces = [*pieces, rest] if size <= most else []
+    if size:
+        yield b"".join(pieces) if size <= most else None
 
 
 def elements(
     stream: Any, shard: Shard, most: int, key: str | None = None
 ) -> Iterator[tuple[int, bytes | None]]:
-    """(place, bytes) of each element of a JSON array, without holding the array.
+    """Yield (index, bytes) of each element of a JSON array, without loading the array.
 
-    The array is the file, or stands in the file's object under `key`. A malformed element is
-    still yielded whole, and None for one over `most` bytes. Raises InputError when the brackets
-    of the file do not close, since what follows cannot be told apart.
+    The array is the file, or a value of the file's object under `key`. A malformed element is
+    still yielded in full, and None for one over `most` bytes. Raises InputError when the brackets
+    of the file do not close, since the elements after that cannot be separated.
     """
     splitter = ArraySplitter(shard.file, most, key)
     index = 0
@@ -88,7 +88,7 @@ def elements(
 
 
 class ArraySplitter:
-    """Finds the commas between the elements of an array while its bytes arrive in blocks."""
+    """Split an array at the commas between its elements while its bytes arrive in blocks."""
 
     def __init__(self, name: str, most: int = LINE_BYTES, key: str | None = None) -> None:
         self.name = name
@@ -119,8 +119,10 @@ class ArraySplitter:
             return
         for token in TOKEN.finditer(self.buffer, self.scanned):
             mark = token.group()
-            if mark == b'"':
-                self._enter_string(token.start())
+            if mark == b'"':  # the string ends in a later block
+                self.inside = True
+                self.word_start = token.start()
+                self.scanned = self._after_escapes(token.end())
                 break
             self.scanned = token.end()
             yield from self._step(mark, token.start(), token.end())
@@ -142,17 +144,13 @@ class ArraySplitter:
                 " repair the file or write it as JSON Lines",
                 code="file_broken",
                 file=self.name,
+                format="json",
+                row=count,
                 key=self.key,
             )
 
     def _look_behind(self, block: bytes) -> None:
         self.trailing = self.trailing or (self.key is None and bool(block.strip(WHITE)))
-
-    def _enter_string(self, start: int) -> None:
-        """Go on within a string at the next block, after the last whole escape."""
-        self.inside = True
-        self.word_start = start
-        self.scanned = self._after_escapes(start + 1)
 
     def _leave_string(self) -> None:
         if end := STRING_END.match(self.buffer, self.scanned):

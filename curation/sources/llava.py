@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from curation.sources.tabular import Columns, TabularReader
+from curation.sources.reader import Columns
+from curation.sources.tabular import TabularReader
 
 
 class LlavaReader(TabularReader):
@@ -14,9 +15,10 @@ class LlavaReader(TabularReader):
     """
 
     reader: Literal["llava"] = "llava"
+    """Kind of source."""
 
     needs: ClassVar[tuple[tuple[str, ...], ...]] = (("messages",),)
 
     def expressions(self) -> Columns:
-        """The recipe's columns over the fixed ones of the format."""
+        """Return the recipe's columns over the fixed ones of the format."""
         return {"messages": "conversations", **self.columns}

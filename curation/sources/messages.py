@@ -15,5 +15,6 @@ class MessagesReader(TabularReader):
     """
 
     reader: Literal["messages"] = "messages"
+    """Kind of source."""
 
     needs: ClassVar[tuple[tuple[str, ...], ...]] = (("messages",),)

@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 
 from curation.sources.files import InputFile
 from curation.sources.reader import Shard
-from curation.sources.record_batches import BATCH_BYTES, BATCH_ROWS, Bad, Batch, find_column
-from curation.sources.sidecar_files import beside_columns
+from curation.sources.record_batches import BATCH_BYTES, BATCH_ROWS, Bad, Batch, read_columns
 from medsift.errors import InputError
 from medsift.storage.locations import open_input
 
@@ -25,6 +24,7 @@ def open_parquet(uri: str) -> Any:
             f"{uri}: not a readable Parquet file: {_line(error)}",
             code="file_broken",
             file=uri,
+            format="parquet",
         ) from error
 
 
@@ -44,44 +44,42 @@ def group_shards(file: InputFile, shard_bytes: int) -> list[Shard]:
 
 
 def batches(shard: Shard, columns: Collection[str]) -> Iterator[Batch]:
-    """The rows of a shard's row groups, with the top-level `columns` that are wanted."""
+    """Yield the rows of a shard's row groups, with the top-level `columns` that are wanted."""
     index = shard.first_index
     with open_parquet(shard.uri) as parquet:
-        names = parquet.schema_arrow.names
-        mapped = [found for name in columns if (found := find_column(name, names)) is not None]
-        wanted = list(dict.fromkeys([*mapped, *beside_columns(names)]))
+        chosen = read_columns(columns, parquet.schema_arrow.names)
         groups = list(range(shard.start, shard.stop))
-        rows = _batch_rows(parquet.metadata, groups)
+        # Embedded pictures make rows heavy: a batch is bounded in bytes as well as in rows.
+        heaviest = max(
+            (
+                group.total_byte_size // max(group.num_rows, 1)
+                for group in map(parquet.metadata.row_group, groups)
+            ),
+            default=1,
+        )
+        rows = min(BATCH_ROWS, max(1, BATCH_BYTES // max(heaviest, 1)))
         try:
-            for part in parquet.iter_batches(rows, row_groups=groups, columns=wanted):
+            for part in parquet.iter_batches(rows, row_groups=groups, columns=chosen):
                 table = pa.Table.from_batches([part])
                 yield _checked(table, range(index, index + part.num_rows))
                 index += part.num_rows
         except (pa.ArrowException, OSError) as error:
             raise InputError(
-                f"{shard.file}: broken Parquet data: {_line(error)}",
+                f"{shard.file}: broken Parquet data after row {index}: {_line(error)}",
                 code="file_broken",
                 file=shard.file,
+                format="parquet",
+                row=index,
             ) from error
 
 
-def _batch_rows(metadata: Any, groups: list[int]) -> int:
-    # Embedded pictures make rows heavy: a batch is bounded in bytes as well as in rows.
-    heaviest = 1
-    for group in map(metadata.row_group, groups):
-        heaviest = max(heaviest, group.total_byte_size // max(group.num_rows, 1))
-    return int(min(BATCH_ROWS, max(1, BATCH_BYTES // heaviest)))
-
-
 def _checked(table: pa.Table, indexes: range) -> Batch:
+    """Return the rows as a batch; rows whose text is not UTF-8 become unreadable records."""
     try:
         table.validate(full=True)
+        return Batch(indexes, table)
     except pa.ArrowInvalid:
-        return _without_broken_text(table, indexes)
-    return Batch(indexes, table)
-
-
-def _without_broken_text(table: pa.Table, indexes: range) -> Batch:
+        pass
     good: list[int] = []
     bad: list[Bad] = []
     for row, index in enumerate(indexes):

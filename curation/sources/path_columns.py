@@ -14,7 +14,7 @@ files and folders below the root, by one careful rule:
   file, since records without a split are for training as well;
 * a held-out word anywhere else (`lab_test.csv` alone, `dev2.json`, `val2017/`, `testmini.json`, a
   folder `fold=test`, `x-te.json` next to `x-tr.json`, two words that differ, the root itself named
-  `test`) is asked about: the source is refused until `columns.split` says what it holds.
+  `test`) is ambiguous: the source is refused until `columns.split` says what it holds.
 
 Words end where their case does (`slakeTest.json`), at digits (`test1k`) and at signs.
 """
@@ -24,7 +24,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final
@@ -53,7 +53,7 @@ _AROUND: Final = (
     r"|dev|part|fold|images?|imgs?|\d+k?)"
 )
 LIKE_HELD_OUT: Final = re.compile(rf"{_AROUND}*{_HELD_OUT}{_AROUND}*[ab]?")
-"""Words made of a held-out word and words that only say which of them, `minival` or `test2017`."""
+"""A held-out word with words that only say which of several, as in `minival` or `test2017`."""
 ABBREVIATED: Final = frozenset({"te", "ts", "tes", "va", "vl"})
 """Short for a held-out split where another file differs in that word alone, `tr` or `train`."""
 ABBREVIATED_TRAIN: Final = frozenset({"tr", "trn", "train", "training"})
@@ -63,17 +63,17 @@ OriginColumns = tuple[tuple[str, str | None], ...]
 
 
 def partitions(folders: Sequence[str]) -> dict[str, str | None]:
-    """The partition keys that folders `key=value` hold, values as text (a Hive null is None)."""
-    found: dict[str, str | None] = {}
+    """Return the keys of folders `key=value`, values as text (a Hive null is None)."""
+    values: dict[str, str | None] = {}
     for folder in folders:
         if match := PARTITION.fullmatch(folder):
             value = unquote(match[2])
-            found[unquote(match[1])] = None if value == NO_VALUE else value
-    return found
+            values[unquote(match[1])] = None if value == NO_VALUE else value
+    return values
 
 
 def folders_of(root: str, name: str) -> list[str]:
-    """The folders that a file stands in: the run of partitions that `root` ends in, and below."""
+    """Return the folders above a file: the run of partitions that `root` ends in, and below."""
     above = [part for part in root.split("?")[0].split("/") if part]
     run: list[str] = []
     while above and PARTITION.fullmatch(above[-1]):
@@ -89,38 +89,44 @@ def origins(
     files_speak: bool = True,
     say: bool = True,
 ) -> dict[str, OriginColumns]:
-    """The columns that the place of each file gives its records, by the file's name.
+    """Return the columns that the path of each file gives its records, by the file's name.
 
-    `silent` are the files whose records have no split otherwise: it is read from their names, and
-    a note says so. Pictures are many and named freely, so that of theirs only the folders speak
-    (not `files_speak`). Raises InputError where a name may speak of a held-out split but does not
-    do so clearly.
+    Args:
+        source: The source, for messages.
+        root: The folder that the names are relative to.
+        names: The files of the source.
+        silent: Those whose records have no split of their own: their names may say one.
+        files_speak: Whether the names of files count; pictures are many and named freely, so
+            of theirs only the folders do.
+        say: Whether a warning counts the splits that were found.
+
+    Raises:
+        InputError: A name may say a held-out split, but not clearly.
     """
-    found = {name: partitions(folders_of(root, name)) for name in names}
-    asked = [name for name in silent if found[name].get(SPLIT) is None]
-    splits = _splits(source, root, asked, files_speak)
+    columns = {name: partitions(folders_of(root, name)) for name in names}
+    without = [name for name in silent if columns[name].get(SPLIT) is None]
+    splits = _splits(source, root, without, files_speak)
     for name, split in splits.items():
         if split is not None:
-            found[name][SPLIT] = split
+            columns[name][SPLIT] = split
     if say and any(splits.values()):
         counts = Counter(split or "none, which is for training" for split in splits.values())
-        said = ", ".join(f"{split}: {counts[split]}" for split in sorted(counts))
         logger.warning(
             "source %r: split is read from the names of files and folders (%s); map columns.split"
             " to say otherwise",
             source,
-            said,
+            ", ".join(f"{split}: {counts[split]}" for split in sorted(counts)),
         )
-    return {name: tuple(columns.items()) for name, columns in found.items()}
+    return {name: tuple(values.items()) for name, values in columns.items()}
 
 
 def with_origin(
     batch: Batch, filename: str, columns: OriginColumns, wanted: Sequence[str]
 ) -> Batch:
-    """`batch` with the columns of its place that are `wanted`, where records lack their own."""
+    """Add the columns of a file's path that are `wanted`, where records lack their own."""
     rows = batch.table.num_rows
-    offered: dict[str, pa.Array] = {name: _repeated(value, rows) for name, value in columns}
-    offered.setdefault(FILENAME, _repeated(filename, rows))
+    texts = {FILENAME: filename} | dict(columns)
+    offered = {name: string_array([value] * rows) for name, value in texts.items()}
     offered.setdefault(ROW_INDEX, pa.array(batch.indexes, pa.int64()))
     table = batch.table
     for name, values in offered.items():
@@ -135,8 +141,15 @@ def with_origin(
     return replace(batch, table=table)
 
 
+def without_split(columns: Mapping[str, str], names: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the files with neither a mapped split nor a column `split` among their `names`."""
+    if SPLIT in columns:
+        return []
+    return [file for file, fields in names.items() if find_column(SPLIT, list(fields)) is None]
+
+
 def offered_schema(schema: pa.Schema, columns: OriginColumns) -> pa.Schema:
-    """`schema` with the columns that the place of its file adds."""
+    """Return `schema` with the columns that the path of its file adds."""
     for name in (*(name for name, _ in columns), FILENAME, ROW_INDEX):
         if find_column(name, schema.names) is None:
             kind = pa.int64() if name == ROW_INDEX else pa.string()
@@ -144,12 +157,8 @@ def offered_schema(schema: pa.Schema, columns: OriginColumns) -> pa.Schema:
     return schema
 
 
-def _repeated(value: str | None, rows: int) -> pa.Array:
-    return string_array([value] * rows)
-
-
 def _filled(own: pa.ChunkedArray, offered: pa.Array) -> pa.ChunkedArray | pa.Array:
-    """The records' own values; nulls of a text column take the value of the place."""
+    """Return the records' own values; nulls of a text column take the value of the path."""
     import pyarrow.compute as pc
 
     if own.null_count == len(own):
@@ -161,10 +170,10 @@ def _filled(own: pa.ChunkedArray, offered: pa.Array) -> pa.ChunkedArray | pa.Arr
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """The split words of a file's place.
+    """The split words of a file's path.
 
-    `whole` are those that are a whole folder or name; `edges` words at the edge of a name, split
-    words and short ones, by the place without them; `others` words that may mean a held-out split.
+    `whole` are folders or names that are a split word; `edges` words at the edge of a name, split
+    words and short ones, with the path without them; `others` words that may mean a held-out split.
     """
 
     whole: Sequence[Split]
@@ -176,19 +185,20 @@ def _splits(
     source: str, root: str, names: Sequence[str], files_speak: bool
 ) -> dict[str, Split | None]:
     words = {name: _words(name, files_speak) for name in names}
-    spoken: dict[str, set[str]] = {}
+    variants: dict[str, set[str]] = {}  # the words that differ between files named alike
     for item in words.values():
         for rest, word in item.edges:
-            spoken.setdefault(rest, set()).add(split_of(word) or word)
-    found = {name: _said(source, name, item, spoken) for name, item in words.items()}
+            variants.setdefault(rest, set()).add(split_of(word) or word)
+    splits = {name: _split_of_file(source, name, item, variants) for name, item in words.items()}
     base = root.split("?")[0].rstrip("/").rpartition("/")[2]
-    if names and not any(found.values()) and _may_be_held_out(base):
+    if names and not any(splits.values()) and _may_be_held_out(base):
         raise InputError(
             _question(source, f"the folder {base!r}", base),
             code="split_unclear",
             source=source,
+            path=root,
         )
-    return found
+    return splits
 
 
 def _words(name: str, files_speak: bool) -> _Words:
@@ -219,20 +229,23 @@ def _words(name: str, files_speak: bool) -> _Words:
 
 
 def _tokens(part: str) -> list[str]:
-    """The words of a folder or file name, without numbers and hashes."""
+    """Return the words of a folder or file name, without numbers and hashes."""
     tokens = re.split(r"[\W_]+", _CASE.sub("_", part).casefold())
     return [token for token in tokens if token and not COUNTER.fullmatch(token)]
 
 
-def _said(source: str, name: str, words: _Words, spoken: Mapping[str, set[str]]) -> Split | None:
+def _split_of_file(
+    source: str, name: str, words: _Words, variants: Mapping[str, set[str]]
+) -> Split | None:
     sure: set[str] = set(words.whole)
     maybe: set[str] = set(words.others)
     for rest, word in words.edges:
         split = split_of(word)
         if split is not None:
-            others = {other for other in spoken[rest] if split_of(other)} - {split}
+            others = {other for other in variants[rest] if split_of(other)} - {split}
+            # Records without a split are for training too, so `train` needs no counterpart.
             (sure if split == "train" or others else maybe).add(split)
-        elif word in ABBREVIATED and spoken[rest] & ABBREVIATED_TRAIN:
+        elif word in ABBREVIATED and variants[rest] & ABBREVIATED_TRAIN:
             maybe.add(word)
     maybe -= sure
     if maybe or len(sure) > 1:

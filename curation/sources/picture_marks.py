@@ -1,4 +1,4 @@
-"""Marks that represent pictures, films and sounds in a text, as the many formats write them."""
+"""Read the marks of pictures, films and sounds in texts, as the many formats write them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from curation.sources.row_faults import RowFault
+from curation.sources.row_faults import MALFORMED_CHAT, RowFault
 from medsift.text import shown
 from medsift.vocabulary import IMAGE_MARK
 
 MARK_UNREAD: Final = "picture_mark_unread"
-MEDIA_UNREAD: Final = "malformed_messages"
-TALK: Final = "{name}: {mark} is part of the sentence, not a mark"
+INSIDE_SENTENCE: Final = "{name}: {mark} is part of the sentence, not a mark"
 
 _PLAIN: Final = (
     r"<\|?(?:image|picture)\|?>|<image_?here>|<(?:img|image|picture)[_ -](?:placeholder|token|pad)>"
@@ -31,7 +30,7 @@ _PICTURE: Final = re.compile(
       | (?-i:\[IMG\]|\[IMAGE\])""",
     re.VERBOSE | re.IGNORECASE,
 )
-# What still looks like one once the known marks are read.
+# Texts that still look like a mark once the known marks are read.
 _STRANGE: Final = re.compile(
     r"</?(?:img|im_?patch)\b[^<>]{0,2000}>|</?(?:image|img|picture)[_ -]?\w{0,20}\s*/?>"
     r"|<\|[a-z_]{0,20}(?:image|img|vision|picture)[a-z0-9_ ]{0,20}\|>|<(?:start|end)_of_image>",
@@ -46,31 +45,31 @@ _MEDIA: Final = re.compile(
 
 @dataclass(slots=True)
 class Marks:
-    """What the texts of one row hold, turn after turn: pictures named in them, and notes."""
+    """Reads the texts of one row, turn after turn; collects the pictures they name, and notes."""
 
     paths: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seen: int = 0
 
     def read(self, text: str | None, name: str) -> str | None:
-        """The text with every known mark of a picture as ``<image>``.
+        """Return the text with every known mark of a picture as ``<image>``.
 
         The n-th numbered mark must have the number n; later ones with it are mentions ("image
-        n"). A ``<video>`` or ``<audio>`` inside a sentence is talk and noted. Raises RowFault for
+        n"). A ``<video>`` or ``<audio>`` inside a sentence is text and noted. Raises RowFault for
         a mark that is not read, and for one of a film or a sound.
         """
         if text is None or not ("<" in text or "[IM" in text):
             return text
         self._check_media(text, name)
-        found = _PICTURE.sub(self._mark, text)
-        rest = _STRANGE.search(found.replace(IMAGE_MARK, ""))
-        if rest is not None:
+        text = _PICTURE.sub(self._mark, text)
+        strange = _STRANGE.search(text.replace(IMAGE_MARK, ""))
+        if strange is not None:
             raise RowFault(
                 MARK_UNREAD,
-                f"{name}: a picture mark that is not read: {shown(rest.group())};"
+                f"{name}: a picture mark that is not read: {shown(strange.group())};"
                 f" write {IMAGE_MARK}",
             )
-        return found
+        return text
 
     def _mark(self, match: re.Match[str]) -> str:
         if match["number"] is not None:
@@ -95,17 +94,17 @@ class Marks:
             line = before.rpartition("\n")[2].strip(), after.partition("\n")[0].strip()
             if "|" in match.group() or not all(line):
                 raise RowFault(
-                    MEDIA_UNREAD,
-                    f"{name}: {shown(match.group())} stands for a film or a sound; only pictures"
+                    MALFORMED_CHAT,
+                    f"{name}: {shown(match.group())} marks a film or a sound; only pictures"
                     " are read",
                 )
-            note = TALK.format(name=name, mark=match.group())
+            note = INSIDE_SENTENCE.format(name=name, mark=match.group())
             if note not in self.notes:
                 self.notes.append(note)
 
 
 def turn_names(roles: Sequence[str | None]) -> list[str]:
-    """What notes call the turns of a conversation: question, answer, turn 1."""
+    """Return what notes call the turns of a conversation: question, answer, turn 1."""
     first = next((place for place, role in enumerate(roles) if role == "user"), -1)
     last = len(roles) - 1
     return [

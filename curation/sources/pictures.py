@@ -1,4 +1,4 @@
-"""Cells and parts that name pictures: paths, URLs, bytes and base64, as references."""
+"""Read the pictures that cells and parts name: paths, URLs, bytes and base64."""
 
 from __future__ import annotations
 
@@ -10,32 +10,31 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from curation.sources.cell_values import check_depth, is_nothing, list_value
-from curation.sources.row_faults import RowFault
+from curation.sources.row_faults import MALFORMED_IMAGE, RowFault
 from curation.sources.suffixes import PICTURE_SUFFIXES
 from medsift.errors import InputError
 from medsift.images.blob_store import BlobStore
 from medsift.images.references import resolve
 from medsift.text import shown
 
-MALFORMED: Final = "malformed_image"
 ESCAPES: Final = "reference_escapes"
 PICTURE_KEYS: Final = (
     *("bytes", "base64", "b64_json", "data", "image", "image_url", "input_image", "inline_data"),
     *("source", "url", "uri", "path", "image_path", "file_path", "file_name", "filename", "file"),
 )
-"""Keys of an object that names one picture, the picture itself before where it lies."""
+"""Keys of an object that names one picture, its bytes before its path."""
 _ENCODED: Final = ("bytes", "base64", "b64_json", "data")
 _DATA: Final = re.compile(r"(?:data:)?[\w.+-]+/[\w.+-]+;base64,|data:", re.IGNORECASE)
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _PRINTED: Final = re.compile(r"b['\"]|<PIL\.|<class |\{.*\bb['\"]", re.DOTALL)
 LEAST_BASE64: Final = 40
-"""Letters below which base64 holds no picture: the smallest GIF takes 48."""
+"""Letters below which base64 is no picture: the smallest GIF takes 48."""
 LONGEST_NAME: Final = 255
-"""Letters of a file's name on any file system; what is longer is no path."""
+"""Most letters of a file's name on any file system; anything longer is no path."""
 
 
 def pictures_of(cell: Any) -> list[Any]:
-    """What a cell names, in order: paths, URLs, bytes or objects with either.
+    """Return what a cell names, in order: paths, URLs, bytes or objects with either.
 
     A cell is one of these, a list of them at any depth, an object of lists, or the JSON or
     printed Python of any. A list of 8 or more numbers from 0 to 255 is the bytes of one picture.
@@ -47,7 +46,7 @@ def pictures_of(cell: Any) -> list[Any]:
 
 
 def looks_like_picture(value: Any) -> bool:
-    """Whether a value of a column that nothing reads may be a picture, by its looks alone."""
+    """Return whether a value of a column that nothing reads may be a picture, by its looks."""
     try:
         items = pictures_of(value)
     except InputError:
@@ -56,7 +55,7 @@ def looks_like_picture(value: Any) -> bool:
 
 
 def store_image(value: Any, image_root: str | None, blobs: BlobStore) -> str:
-    """The reference of one picture: bytes and base64 are stored, paths and URLs resolved.
+    """Return the reference of one picture: bytes and base64 are stored, paths and URLs resolved.
 
     Raises RowFault for what is no picture and for a reference that may not be followed.
     """
@@ -68,17 +67,18 @@ def store_image(value: Any, image_root: str | None, blobs: BlobStore) -> str:
         return blobs.put(bytes(value))
     if not isinstance(value, str):
         kind = "a number" if isinstance(value, (int, float)) else f"of type {type(value).__name__}"
-        raise RowFault(MALFORMED, f"{shown(value)} is {kind}; a picture is a path, a URL or bytes")
-    text = value.strip()
-    if (found := _DATA.match(text)) is not None:
-        return blobs.put(
-            _data_url(text if found.group()[:5].lower() == "data:" else f"data:{text}")
+        raise RowFault(
+            MALFORMED_IMAGE, f"{shown(value)} is {kind}; a picture is a path, a URL or bytes"
         )
+    text = value.strip()
+    if _DATA.match(text):
+        return blobs.put(_data_url(text))
     if (data := _bare_base64(text)) is not None:
         return blobs.put(data)
     if _PRINTED.match(text):
         raise RowFault(
-            MALFORMED, f"{shown(value)} is what Python prints for bytes; write base64 or a path"
+            MALFORMED_IMAGE,
+            f"{shown(value)} is what Python prints for bytes; write base64 or a path",
         )
     try:
         return resolve(value, image_root)
@@ -87,18 +87,18 @@ def store_image(value: Any, image_root: str | None, blobs: BlobStore) -> str:
 
 
 def _flat(value: Any) -> list[Any]:
-    found = list_value(value)
-    if found is not value:  # a text inside a list may open further levels
-        check_depth(found)
-    if is_nothing(found):
+    parsed = list_value(value)
+    if parsed is not value:  # a text inside a list may open further levels
+        check_depth(parsed)
+    if is_nothing(parsed):
         return []
-    if isinstance(found, Mapping):
-        return _of_object(found)
-    if isinstance(found, (list, tuple)):
-        if (data := _byte_list(found)) is not None:
+    if isinstance(parsed, Mapping):
+        return _of_object(parsed)
+    if isinstance(parsed, (list, tuple)):
+        if (data := _byte_list(parsed)) is not None:
             return [data]
-        return [item for part in found for item in _flat(part)]
-    return [found]
+        return [item for part in parsed for item in _flat(part)]
+    return [parsed]
 
 
 def _of_object(value: Mapping[str, Any]) -> list[Any]:
@@ -119,7 +119,7 @@ def _of_object(value: Mapping[str, Any]) -> list[Any]:
 
 
 def _named(value: Mapping[str, Any]) -> tuple[str, Any]:
-    """The key and value by which an object names its picture, however deep."""
+    """Return the key and value by which an object names its picture, at any depth."""
     for key in PICTURE_KEYS:
         part = value.get(key)
         if is_nothing(part):
@@ -131,7 +131,7 @@ def _named(value: Mapping[str, Any]) -> tuple[str, Any]:
         if key == "data" and not isinstance(part, (str, bytes)):
             continue
         return key, part
-    raise RowFault(MALFORMED, f"an object names no picture: {shown(dict(value))}")
+    raise RowFault(MALFORMED_IMAGE, f"an object names no picture: {shown(dict(value))}")
 
 
 def _byte_list(value: Sequence[Any]) -> bytes | None:
@@ -157,7 +157,7 @@ def _looks(item: Any) -> bool:
 
 
 def is_picture(head: bytes) -> bool:
-    """Whether bytes begin as a picture does."""
+    """Return whether bytes begin as a picture does."""
     return (
         head.startswith(
             (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
@@ -186,7 +186,7 @@ def _bare_base64(text: str) -> bytes | None:
         return _decoded(body)
     if max(map(len, body.split("/"))) > LONGEST_NAME:
         raise RowFault(
-            MALFORMED,
+            MALFORMED_IMAGE,
             f"{shown(text)} looks like base64, but of no picture that is known; write"
             " data:image/png;base64,… or a path",
         )
@@ -195,26 +195,29 @@ def _bare_base64(text: str) -> bytes | None:
 
 def _decoded(text: str) -> bytes:
     body = "".join(text.split())
-    if (found := _DATA.match(body)) is not None:
-        return _data_url(body if found.group()[:5].lower() == "data:" else f"data:{body}")
+    if _DATA.match(body):
+        return _data_url(body)
     try:
         body = body.translate(_URL_SAFE).rstrip("=")
         return base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise RowFault(MALFORMED, f"{shown(text)} is not base64: {error}") from error
+        raise RowFault(MALFORMED_IMAGE, f"{shown(text)} is not base64: {error}") from error
 
 
 def _data_url(url: str) -> bytes:
+    """Return the bytes of a data: URL, which may lack its ``data:``."""
     head, comma, body = url.partition(",")
     if not comma:
-        raise RowFault(MALFORMED, f"a data: URL without a comma holds no image: {shown(url)}")
+        raise RowFault(MALFORMED_IMAGE, f"a data: URL without a comma holds no image: {shown(url)}")
     data = unquote_to_bytes(body)
     if not head.lower().endswith(";base64"):
         return data
     try:
         return base64.b64decode(b"".join(data.split()), validate=True)
     except binascii.Error as error:
-        raise RowFault(MALFORMED, f"a data: URL is not base64: {error}: {shown(url)}") from error
+        raise RowFault(
+            MALFORMED_IMAGE, f"a data: URL is not base64: {error}: {shown(url)}"
+        ) from error
 
 
 _URL_SAFE: Final = str.maketrans("-_", "+/")

@@ -1,33 +1,40 @@
-"""Define a reader: settings that know how to cut their files into shards and read one shard."""
+"""Define a reader: settings that cut a source into shards, and turn a shard into rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import Field, field_validator
 
 from curation.sources.answers import AnswerIndex
+from curation.sources.build_rows import Place, build_rows
+from curation.sources.column_mapping import Mapper, has_target
+from curation.sources.path_columns import with_origin
+from curation.sources.record_batches import Batch
+from curation.sources.unread_columns import Look, unread_columns
+from curation.sources.unread_columns import Unread as Unread
 from medsift.config import Config
 from medsift.errors import InputError
 from medsift.images.blob_store import BlobStore
 from medsift.storage.locations import refuse_secrets
 
+Columns = dict[str, str]
 Kind = Literal["json", "jsonl", "csv", "tsv", "parquet", "object", "columns", "under"]
-"""Formats as files hold them: JSON's are lines, a list, one object, columns, or under a key."""
+"""Formats of files: JSON is lines, one list, one object, columns, or a list under a key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
     """A contiguous piece of one input file that a worker reads on its own.
 
-    `file` is the name that goes into row ids (relative to the source's root), `uri` where it is.
+    `file` is the name that goes into row ids (relative to the source's root), `uri` its location.
     `start`/`stop` are the reader's own units (bytes, row groups, records); `first_index` is the
-    index of the shard's first record in the file. `columns` are those that the file's place adds
-    to its records, `names` the files of a shard that holds many, `kind` the format as the
-    cutting found it, so that workers need not look again.
+    index of the shard's first record in the file. `columns` are those that the file's path adds
+    to its records, `names` the files of a shard that covers many, `kind` the format that was found
+    when the file was cut, so that workers need not look again.
     """
 
     file: str
@@ -40,34 +47,24 @@ class Shard:
     kind: Kind | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """A column that no target is made of.
-
-    `pictures` is whether its values look like pictures; `splits` are its values where they are
-    all words of splits.
-    """
-
-    column: str
-    pictures: bool
-    splits: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        if self.pictures:
-            return f"{self.column} (looks like pictures)"
-        return f"{self.column} (looks like splits)" if self.splits else self.column
-
-
 class Reader(Config):
     """Settings of one source; subclasses add a `reader: Literal[...]` tag and the methods.
 
-    They are pure functions of the settings and the files: the union of `read` over `shards` is
+    Readers are pure functions of the settings and the files: the union of `read` over `shards` is
     the same table however the work is spread.
     """
 
     name: str = Field(pattern=r"^[\w.-]+$")
+    """Name of the source, unique in the recipe; the ids of its rows begin with it."""
     answer_index: AnswerIndex = None
-    """From where an answer that is a number counts the options of its question: 0 or 1."""
+    """Number of the first option, 0 or 1, where answers are numbers; null flags such answers."""
+    path: str = Field(min_length=1)
+    """File, folder, glob or URL of the data; for `hf` also the name of a data set on the hub."""
+    columns: Columns = Field(default_factory=dict)
+    """SQL expression over one record for each target; a column named like a target maps itself."""
+
+    needs: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Groups of targets: of each group the source must have one."""
 
     @field_validator("path", "image_root", "captions", check_fields=False)
     @classmethod
@@ -86,14 +83,67 @@ class Reader(Config):
         """Cut the source into pieces. Raises InputError when there is nothing to read."""
         raise NotImplementedError
 
-    def unread(self) -> list[Unread]:
-        """The columns that nothing reads, by what the first records of the files hold."""
+    def batches(self, shard: Shard, columns: Sequence[str], blobs: BlobStore) -> Iterator[Batch]:
+        """Yield the records of a shard with the `columns` that the expressions read."""
         raise NotImplementedError
 
-    def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
-        """Yield tables of schema ``ROWS`` for one shard; bad records become rows with `error`."""
+    def first_records(self) -> Iterable[Look]:
+        """Yield the columns of each file, with a function that reads its first records."""
         raise NotImplementedError
 
     def fingerprint(self) -> str:
-        """Identity of the rows that `read` yields: equal settings and content, equal digest."""
+        """Return the identity of the rows: equal settings and content give equal digests."""
         raise NotImplementedError
+
+    def expressions(self) -> Columns:
+        """Return the recipe's columns, completed by those that the reader itself knows."""
+        return dict(self.columns)
+
+    def implied(self) -> Columns:
+        """Return expressions of the reader's own whose columns may be absent."""
+        return {}
+
+    def images_under(self) -> str | None:
+        """Return the folder or URL that references to pictures are resolved under."""
+        return None
+
+    def unread(self) -> list[Unread]:
+        """Return the columns that nothing reads, judged by the first records of each file."""
+        return unread_columns(Mapper(self.expressions(), self.implied()), self.first_records())
+
+    def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
+        """Yield tables of schema ``ROWS`` for one shard; bad records become rows with `error`."""
+        mapper = Mapper(self.expressions(), self.implied())
+        place = Place(self.name, shard.file, self.images_under(), blobs, self.answer_index)
+        for batch in self.batches(shard, mapper.needed, blobs):
+            complete = with_origin(batch, shard.file, shard.columns, mapper.needed)
+            yield build_rows(place, mapper.map(complete), list(mapper.named))
+
+    def bind(self, schemas: Iterable[pa.Schema]) -> None:
+        """Bind the expressions to the columns of the files.
+
+        Raises InputError for a column or target that is missing, RecipeError for SQL that cannot
+        run.
+        """
+        distinct = list(dict.fromkeys(schemas))
+        columns = self.expressions()
+        Mapper(columns, self.implied()).check(distinct)
+        present = list(dict.fromkeys(name for schema in distinct for name in schema.names))
+        for choice in self.needs:
+            if not any(has_target(target, columns, present) for target in choice):
+                raise InputError(
+                    f"source {self.name!r} has no {' or '.join(choice)}: map it under columns, from"
+                    f" one of {', '.join(present) or 'no columns'}",
+                    code="target_missing",
+                    source=self.name,
+                    targets=list(choice),
+                )
+
+    def no_records(self) -> InputError:
+        """Return the error of a source whose files hold no records."""
+        return InputError(
+            f"{self.path!r} holds no records; give files with at least one",
+            code="source_empty",
+            source=self.name,
+            path=self.path,
+        )

@@ -1,16 +1,16 @@
-"""Batches of raw records: what a file format yields before the recipe's columns are applied."""
+"""Define batches of raw records, which file formats yield before the columns are mapped."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pyarrow as pa
 
-from curation.sources.sidecar_files import beside_columns
+from curation.sources.side_columns import side_columns
 
 BATCH_ROWS: Final = 5_000
 BATCH_BYTES: Final = 64 << 20
@@ -21,7 +21,7 @@ DEEPEST_RECORD: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """A record that could not be read: its index, a reason code and words."""
+    """A record that could not be read: its index, a reason code and an explanation."""
 
     index: int
     error: str
@@ -34,7 +34,7 @@ class Batch:
 
     `kinds[column][row]` names the type of a scalar that was not a string in an untyped format.
     `images`, where given, are resolved references that came with the record itself, and `members`
-    the names under which the record may name them. `notes[row]` are a reader's own.
+    the names under which the record may name them. `notes[row]` are what the reader itself notes.
     """
 
     indexes: Sequence[int]
@@ -60,12 +60,12 @@ class Literal(float):
 
 
 def parse_json(line: bytes) -> Any:
-    """One JSON value; NaN and infinities read as null. Raises ValueError (also for bad UTF-8)."""
-    return json.loads(line.decode("utf-8"), parse_float=Literal, parse_constant=_no_constant)
+    """Parse one JSON value; NaN and infinities are null. Raises ValueError, also for bad UTF-8."""
+    return json.loads(line.decode("utf-8"), parse_float=Literal, parse_constant=lambda _: None)
 
 
 def read_record(index: int, data: bytes) -> dict[str, Any] | Bad:
-    """The object written in `data`, or why there is none."""
+    """Return the object written in `data`, or why there is none."""
     try:
         value = parse_json(data)
     except UnicodeDecodeError as error:
@@ -84,7 +84,7 @@ def read_record(index: int, data: bytes) -> dict[str, Any] | Bad:
 
 
 def too_deep(value: Any, most: int) -> bool:
-    """Whether lists and objects stand in each other more than `most` deep."""
+    """Return whether lists and objects are nested more than `most` deep."""
     level, depth = [value], 0
     while level := [
         part
@@ -105,25 +105,31 @@ def untyped_batch(
     images: Sequence[Sequence[str]] | None = None,
     members: Sequence[Sequence[str]] | None = None,
 ) -> Batch:
-    """The `columns` of JSON-like records as strings, so that batches never disagree about a type.
+    """Return the `columns` of JSON-like records as strings, so that all batches have one type.
 
-    Scalars become their text, nested values JSON text. A column is the key so spelled, else the
-    only key of the record that differs from it by case. Columns that are read next to the targets
-    come along.
+    Scalars become their text, nested values JSON text. Columns that are read next to the targets
+    are added.
+
+    Args:
+        records: (index, record) of each readable record.
+        columns: Wanted columns; `find_column` says which key of a record each means.
+        bad: Records of the same part of the file that could not be read.
+        images: References of the pictures that came with each record.
+        members: The names under which each record may name those pictures.
     """
     known = {name.casefold() for name in columns}
     shapes = {tuple(value) for _, value in records}
     present = dict.fromkeys(name for shape in sorted(shapes) for name in shape)
-    beside = [name for name in beside_columns(present) if name.casefold() not in known]
-    columns = [*columns, *beside]
-    spell = KeyFinder(columns)
-    keys = [spell(value) for _, value in records]
+    side = [name for name in side_columns(present) if name.casefold() not in known]
+    columns = [*columns, *side]
+    find_keys = KeyFinder(columns)
+    keys = [find_keys(value) for _, value in records]
     kinds: dict[str, dict[int, str]] = {}
     arrays = [pa.nulls(len(records))]
-    for place, name in enumerate(columns):
+    for position, name in enumerate(columns):
         values = [
-            None if (key := found[place]) is None else value[key]
-            for found, (_, value) in zip(keys, records, strict=True)
+            None if (key := record_keys[position]) is None else value[key]
+            for record_keys, (_, value) in zip(keys, records, strict=True)
         ]
         arrays.append(string_array([cell_text(value) for value in values]))
         kinds[name] = {
@@ -134,14 +140,14 @@ def untyped_batch(
 
 
 class KeyFinder:
-    """Finds the keys of records that some columns mean; records of one shape are looked at once."""
+    """Find the keys of records that some columns mean; records of one shape are searched once."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = columns
         self.known: dict[tuple[str, ...], list[str | None]] = {}
 
     def __call__(self, record: Mapping[str, Any]) -> list[str | None]:
-        """The record's key for each column, in the columns' order."""
+        """Return the record's key for each column, in the columns' order."""
         shape = tuple(record)
         if shape not in self.known:
             self.known[shape] = [find_column(name, shape) for name in self.columns]
@@ -149,15 +155,21 @@ class KeyFinder:
 
 
 def find_column(name: str, names: Sequence[str]) -> str | None:
-    """The column that `name` means: exactly so spelled, else the only one that differs by case."""
+    """Return the column of this exact name, else the only one that differs by case."""
     if name in names:
         return name
     folded = [item for item in names if item.casefold() == name.casefold()]
     return folded[0] if len(folded) == 1 else None
 
 
+def read_columns(wanted: Iterable[str], names: Sequence[str]) -> list[str]:
+    """Return the columns of a file that `wanted` means, and those read next to targets."""
+    mapped = [column for name in wanted if (column := find_column(name, names)) is not None]
+    return list(dict.fromkeys([*mapped, *side_columns(names)]))
+
+
 def string_array(values: Sequence[str | None]) -> pa.Array:
-    """An Arrow string array; halves of UTF-16 pairs, which JSON can smuggle in, become U+FFFD."""
+    """Return a string array; halves of UTF-16 pairs, which JSON can hold, become U+FFFD."""
     try:
         return pa.array(values, pa.string())
     except UnicodeEncodeError:
@@ -165,14 +177,14 @@ def string_array(values: Sequence[str | None]) -> pa.Array:
 
 
 def whole_text(value: str | None) -> str | None:
-    """`value` with lone surrogates replaced by U+FFFD."""
+    """Return `value` with lone surrogates replaced by U+FFFD."""
     if value is None:
         return None
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def cell_text(value: Any) -> str | None:
-    """The text of one JSON value: strings as they are, others as JSON."""
+    """Return the text of one JSON value: strings as they are, others as JSON."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, Literal):
@@ -181,7 +193,7 @@ def cell_text(value: Any) -> str | None:
 
 
 def scalar_kind(value: Any) -> str | None:
-    """The name of a value's JSON type when it is not a string."""
+    """Return the name of a value's JSON type when it is not a string."""
     if isinstance(value, (list, dict)):
         return "array" if isinstance(value, list) else "object"
     if isinstance(value, bool):
@@ -189,10 +201,6 @@ def scalar_kind(value: Any) -> str | None:
     if isinstance(value, int):
         return "integer"
     return "number" if isinstance(value, float) else None
-
-
-def _no_constant(_: str) -> None:
-    return None
 
 
 _KINDS: Final = {list: "an array", str: "a string", int: "a number", bool: "a boolean"}

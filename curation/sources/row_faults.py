@@ -1,4 +1,4 @@
-"""Contain the fault of a foreign record to its own row."""
+"""Confine the fault of a foreign record to its own row."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from typing import Final
 
 from curation.sources.record_batches import Bad
 
-# The work on one row reads data that nobody checked: values of any type and shape, text in any
-# state. What Python raises over such a value is one of these, wherever in that work it happens,
-# and costs the row. What says that our own code is broken is not among them and ends the run:
-# a name that is not there (NameError, ImportError), a promise that does not hold (AssertionError),
-# something never written (NotImplementedError), memory and disk (MemoryError, OSError), and the
-# errors of this package, which carry their own meaning.
+# One row is data that nobody checked: values of any type and shape, text in any state. What Python
+# raises over such a value is one of these, wherever it happens, and fails that row alone. Errors
+# that show a fault of our own code are left out and end the run: a missing name (NameError,
+# ImportError), a broken promise (AssertionError), unwritten code (NotImplementedError), memory and
+# disk (MemoryError, OSError), and the errors of this package, which have their own meaning.
 FOREIGN: Final = (
     ValueError,  # UnicodeError among them
     TypeError,
@@ -21,10 +20,12 @@ FOREIGN: Final = (
     RecursionError,
 )
 UNREADABLE: Final = "unreadable_row"
+MALFORMED_CHAT: Final = "malformed_messages"
+MALFORMED_IMAGE: Final = "malformed_image"
 
 
 class RowFault(Exception):
-    """A record that cannot be used: its reason code, and words as the message."""
+    """A record that cannot be used: its reason code, and the explanation as the message."""
 
     def __init__(self, reason: str, detail: object) -> None:
         super().__init__(str(detail))
@@ -32,7 +33,7 @@ class RowFault(Exception):
 
 
 def bad_row(index: int, error: Exception) -> Bad:
-    """The ledger's view of what a row's work raised: a fault's own reason, else its type."""
+    """Return the ledger entry for what reading a row raised: a fault's reason, else its type."""
     if isinstance(error, RowFault):
         return Bad(index, error.reason, str(error))
     line = " ".join(str(error).split())[:200]

@@ -1,4 +1,4 @@
-"""Which names are pictures: those that are decoded, and those of formats that are not."""
+"""List the suffixes of pictures that are decoded, of other pictures, and of other media."""
 
 from __future__ import annotations
 

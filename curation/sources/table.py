@@ -16,3 +16,4 @@ class TableReader(TabularReader):
     """
 
     reader: Literal["table"] = "table"
+    """Kind of source."""

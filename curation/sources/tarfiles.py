@@ -1,4 +1,4 @@
-"""The members of a tar as a stream, each bounded before it is read."""
+"""Stream the members of a tar, each checked against limits of size before it is read."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ class _BoundedInfo(tarfile.TarInfo):
 
 
 def members(uri: str, name: str, limits: Limits) -> Iterator[Member]:
-    """The members that are not folders or hidden, in the tar's order.
+    """Yield the members that are not folders or hidden, in the tar's order.
 
     The key of a member is its path up to the first dot of its name, the rest its suffix. Raises
     InputError when the tar cannot be read to its end or unpacks to more than the limit.
     """
-    key, held = "", 0
+    key, record_size = "", 0
     try:
         with (
             open_input(uri) as raw,
@@ -72,14 +72,22 @@ def members(uri: str, name: str, limits: Limits) -> Iterator[Member]:
         ):
             for info in tar:
                 folder, _, base = info.name.rpartition("/")
-                _check_end(info, name, limits.file)
+                if info.offset_data + info.size > limits.file:
+                    raise InputError(
+                        f"{name}: the tar unpacks to more than {limits.file:,} bytes with member"
+                        f" {info.name!r}; raise file_bytes if that is meant",
+                        code="file_too_large",
+                        file=name,
+                        member=info.name,
+                        most=limits.file,
+                    )
                 if info.isdir() or base.startswith("."):
                     continue
                 stem, _, suffix = base.partition(".")
                 own = f"{folder}/{stem}" if folder else stem
-                held = info.size + (held if own == key else 0)
+                record_size = info.size + (record_size if own == key else 0)
                 key = own
-                fault = _fault(info, suffix.lower(), held, limits)
+                fault = _fault(info, suffix.lower(), record_size, limits)
                 stream = None if fault else tar.extractfile(info)
                 data = stream.read() if stream is not None else b""
                 yield Member(key, suffix.lower(), info.name, data, fault)
@@ -88,28 +96,19 @@ def members(uri: str, name: str, limits: Limits) -> Iterator[Member]:
             f"{name}: the tar cannot be read to its end: {error}",
             code="file_broken",
             file=name,
+            format="tar",
         ) from error
 
 
-def _check_end(info: tarfile.TarInfo, name: str, most: int) -> None:
-    """Refuse what lies beyond the limit before it is unpacked."""
-    if info.offset_data + info.size > most:
-        raise InputError(
-            f"{name}: the tar unpacks to more than {most:,} bytes with member {info.name!r};"
-            " raise file_bytes if that is meant",
-            code="file_too_large",
-            file=name,
-            most=most,
-        )
-
-
-def _fault(info: tarfile.TarInfo, suffix: str, held: int, limits: Limits) -> tuple[str, str] | None:
+def _fault(
+    info: tarfile.TarInfo, suffix: str, record_size: int, limits: Limits
+) -> tuple[str, str] | None:
     if not info.isfile():
         kind = KINDS.get(info.type, "no plain file")
         to = f" to {info.linkname!r}" if info.linkname else ""
         return "not_a_file", f"member {info.name!r} is {kind}{to}; put the file itself into the tar"
     text = "." + suffix.rpartition(".")[2] not in PICTURE_SUFFIXES
-    if held > limits.record or (text and info.size > limits.text):
+    if record_size > limits.record or (text and info.size > limits.text):
         setting = f"record_bytes is {limits.record:,}, text_bytes {limits.text:,}"
         return "member_too_large", f"member {info.name!r} has {info.size:,} bytes; {setting}"
     return None

@@ -8,31 +8,21 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby, islice
 from operator import attrgetter
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, Final, Literal
 
 import pyarrow as pa
 from pydantic import Field
 
-from curation.sources.build_rows import Place, build_rows
-from curation.sources.column_mapping import Mapper
 from curation.sources.files import InputFile, find, fingerprints, refuse_empty, root_of
 from curation.sources.jsonfiles import LINE_BYTES
-from curation.sources.path_columns import SPLIT, OriginColumns, offered_schema, origins, with_origin
+from curation.sources.path_columns import OriginColumns, offered_schema, origins, without_split
 from curation.sources.pictures import is_picture
-from curation.sources.reader import Reader, Shard, Unread
-from curation.sources.record_batches import (
-    BATCH_BYTES,
-    Bad,
-    find_column,
-    read_record,
-    untyped_batch,
-)
+from curation.sources.reader import Columns, Reader, Shard
+from curation.sources.record_batches import BATCH_BYTES, Bad, Batch, read_record, untyped_batch
 from curation.sources.suffixes import MEDIA_SUFFIXES, PICTURE_SUFFIXES
-from curation.sources.tabular import Columns, check_columns
 from curation.sources.tarfiles import Limits, Member, members
-from curation.sources.unread_columns import Look, unread_columns
+from curation.sources.unread_columns import Look
 from medsift import records
-from medsift.errors import InputError
 from medsift.images.blob_store import BlobStore
 
 TAR_SUFFIXES: Final = (".tar", ".tar.gz", ".tgz")
@@ -42,7 +32,7 @@ BATCH_RECORDS: Final = 500
 TEXT_SUFFIXES: Final = (".txt", ".cls", ".caption", ".text")
 DIGITS: Final = "0123456789."
 ORDINARY: Final = re.compile(r"(?:images?|img|pictures?|pic|photo|frame|slice|view|page)?[-_]?\d*")
-"""What may stand between key and suffix of a picture by default: numbers and plain words."""
+"""Names between key and suffix that make a member a picture: numbers and plain words."""
 Role = Literal["picture", "named", "object", "text", "media", "other"]
 
 
@@ -62,23 +52,21 @@ class WebDatasetReader(Reader):
     """
 
     reader: Literal["webdataset"] = "webdataset"
-    path: str = Field(min_length=1)
+    """Kind of source."""
     prompt: str = Field(default="Describe this image.", min_length=1)
-    columns: Columns = Field(default_factory=dict)
-
+    """Question of records that have none of their own."""
     pictures: tuple[str, ...] | None = None
-    """Suffixes of the members that are pictures, for example `[png, jpg]` or `[mask.png]`."""
+    """Suffixes of the members that are pictures, for example `[png, jpg]` or `[mask.png]`; null
+    takes every usual one."""
     record_bytes: int = Field(default=512 << 20, ge=1)
     """Most bytes that the members of one record may hold together; more fail that record."""
     text_bytes: int = Field(default=LINE_BYTES, ge=1)
-    """Most bytes of a `.json` or text member."""
+    """Most bytes of a `.json` or text member; more fail that record."""
     file_bytes: int = Field(default=64 << 30, ge=1)
     """Most bytes that a packed tar may unpack to; a plain tar may be as large as it is."""
 
-    content: ClassVar[tuple[str, ...]] = ("question", "answer", "messages")
-
     def files(self) -> list[InputFile]:
-        """The tars by name. Raises InputError when there is none."""
+        """Return the tars by name. Raises InputError when there is none."""
         return find(self.path, lambda name: name.lower().endswith(TAR_SUFFIXES))
 
     def check(self) -> None:
@@ -86,7 +74,7 @@ class WebDatasetReader(Reader):
         self._check(self.files())
 
     def shards(self) -> list[Shard]:
-        """One shard a tar. Raises InputError when there is nothing to read."""
+        """Return one shard for each tar. Raises InputError when there is nothing to read."""
         files = self.files()
         places = self._check(files)
         return [
@@ -95,14 +83,8 @@ class WebDatasetReader(Reader):
             if file.size
         ]
 
-    def unread(self) -> list[Unread]:
-        """The fields that nothing reads, by what the first records of each tar hold."""
-        return unread_columns(Mapper(self.columns, self._implied()), self._looks())
-
-    def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
-        """Yield ``ROWS`` tables of at most 500 rows of one tar; pictures go to `blobs`."""
-        mapper = Mapper(self.columns, self._implied())
-        place = Place(self.name, shard.file, None, blobs, self.answer_index)
+    def batches(self, shard: Shard, columns: Sequence[str], blobs: BlobStore) -> Iterator[Batch]:
+        """Yield the records of a tar, at most 500 at once; their pictures go to `blobs`."""
         stream = samples(shard.uri, shard.file, self._limits(shard.stop), self._chosen(), blobs.put)
         for part in _bounded(stream):
             good = [(index, item) for index, item in part if isinstance(item, TarSample)]
@@ -110,32 +92,36 @@ class WebDatasetReader(Reader):
             images = [item.pictures for _, item in good]
             bad = [item for _, item in part if isinstance(item, Bad)]
             members = [item.members for _, item in good]
-            batch = untyped_batch(fields, mapper.needed, bad, images, members)
-            batch = replace(batch, notes=[item.notes for _, item in good])
-            whole = with_origin(batch, shard.file, shard.columns, mapper.needed)
-            yield build_rows(place, mapper.map(whole), list(mapper.named))
+            batch = untyped_batch(fields, columns, bad, images, members)
+            yield replace(batch, notes=[item.notes for _, item in good])
 
-    def fingerprint(self) -> str:
-        """Identity of the rows: settings and the content of the tars."""
-        settings = self.model_dump(mode="json", exclude={"path"})
-        files = self.files()
-        places = origins(self.name, root_of(self.path), [file.name for file in files], ())
-        return records.fingerprint([settings, fingerprints(files), places])
-
-    def _looks(self) -> Iterator[Look]:
+    def first_records(self) -> Iterator[Look]:
+        """Yield the fields of each tar's first records, with those records."""
         for file in self.files():
             fields = [
                 (at, item.fields) for at, item in self._first(file) if isinstance(item, TarSample)
             ]
             names = dict.fromkeys(name for _, record in fields for name in record)
             names.pop(KEY, None)  # the name that every record has
-            yield list(names), partial(_first_fields, fields)
+            yield list(names), partial(_table_of, fields)
 
-    def _first(self, file: InputFile) -> Iterator[tuple[int, TarSample | Bad]]:
-        limits = self._limits(file.size)
-        return islice(
-            samples(file.uri, file.name, limits, self._chosen(), _no_store), SAMPLE_RECORDS
-        )
+    def fingerprint(self) -> str:
+        """Return the identity of the rows: settings and the content of the tars."""
+        settings = self.model_dump(mode="json", exclude={"path"})
+        files = self.files()
+        places = origins(self.name, root_of(self.path), [file.name for file in files], ())
+        return records.fingerprint([settings, fingerprints(files), places])
+
+    def implied(self) -> Columns:
+        """Return question, answer and messages as the usual members of a tar hold them."""
+        prompt = "'" + self.prompt.replace("'", "''") + "'"
+        if not self.columns.keys().isdisjoint(("question", "answer", "messages")):
+            return {"question": prompt} if "question" not in self.columns else {}
+        return {
+            "question": f"coalesce(question, {prompt})",
+            "answer": "coalesce(answer, txt)",
+            "messages": "coalesce(messages, conversations)",
+        }
 
     def _check(self, files: list[InputFile]) -> dict[str, OriginColumns]:
         refuse_empty(self.name, self.path, files)
@@ -147,26 +133,22 @@ class WebDatasetReader(Reader):
                 if isinstance(item, TarSample):
                     names[file.name].update(dict.fromkeys(item.fields))
         if not count:
-            raise InputError(
-                f"{self.path!r} holds no records; give tars with at least one",
-                code="source_empty",
-                source=self.name,
-                path=self.path,
-            )
-        silent = [
-            name
-            for name, fields in names.items()
-            if SPLIT not in self.columns and find_column(SPLIT, list(fields)) is None
-        ]
+            raise self.no_records()
+        silent = without_split(self.columns, names)
         places = origins(self.name, root_of(self.path), list(names), silent)
+        # Tars of one set hold the same members, so a field of any of them counts for all.
         present = dict.fromkeys(field for fields in names.values() for field in fields)
         schema = pa.schema([(name, pa.string()) for name in present])
-        schemas = [offered_schema(schema, columns) for columns in set(places.values())]
-        check_columns(self.name, self.columns, schemas, implied=self._implied())
+        self.bind(offered_schema(schema, columns) for columns in set(places.values()))
         return places
 
+    def _first(self, file: InputFile) -> Iterator[tuple[int, TarSample | Bad]]:
+        limits = self._limits(file.size)
+        first = samples(file.uri, file.name, limits, self._chosen(), store=lambda _: "")
+        return islice(first, SAMPLE_RECORDS)
+
     def _limits(self, size: int) -> Limits:
-        """The limits of a tar of `size` bytes; what is on the disk is no bomb."""
+        """Return the limits of a tar of `size` bytes, which may always be read as it is stored."""
         return Limits(self.record_bytes, self.text_bytes, max(self.file_bytes, size))
 
     def _chosen(self) -> frozenset[str] | None:
@@ -174,23 +156,12 @@ class WebDatasetReader(Reader):
             return None
         return frozenset(suffix.lower().lstrip(".") for suffix in self.pictures)
 
-    def _implied(self) -> Columns:
-        prompt = "'" + self.prompt.replace("'", "''") + "'"
-        if any(target in self.columns for target in self.content):
-            return {"question": prompt} if "question" not in self.columns else {}
-        return {
-            "question": f"coalesce(question, {prompt})",
-            "answer": "coalesce(answer, txt)",
-            "messages": "coalesce(messages, conversations)",
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class TarSample:
-    """The members of one key: the fields of its objects and texts, and its stored pictures.
+    """The record of one key: the fields of its objects and texts, and its stored pictures.
 
-    `members` are the pictures' names in the tar, in the order of `pictures`; `notes` name what is
-    not read.
+    `members` are the names of `pictures` in the tar; `notes` name the members that are not read.
     """
 
     fields: dict[str, Any]
@@ -206,14 +177,13 @@ def samples(
     chosen: frozenset[str] | None,
     store: Callable[[bytes], str],
 ) -> Iterator[tuple[int, TarSample | Bad]]:
-    """(place, sample or why not) of each run of tar members with one key.
+    """Yield (place, sample or fault) of each run of tar members with one key.
 
     A key that comes back later, a suffix twice in a run, and a member that is no file or too large
     are faults of that record. Raises InputError when the tar cannot be read to its end.
     """
     seen: set[str] = set()
-    stream = members(uri, name, limits)
-    for index, (key, run) in enumerate(groupby(stream, attrgetter("key"))):
+    for index, (key, run) in enumerate(groupby(members(uri, name, limits), attrgetter("key"))):
         listed = list(run)
         suffixes = [member.suffix for member in listed]
         fault = next((member.fault for member in listed if member.fault), None)
@@ -232,7 +202,7 @@ def samples(
 def _bounded(
     stream: Iterator[tuple[int, TarSample | Bad]],
 ) -> Iterator[list[tuple[int, TarSample | Bad]]]:
-    """Runs of at most 500 records whose texts are not too large together."""
+    """Yield runs of at most 500 records whose texts are not too large together."""
     part: list[tuple[int, TarSample | Bad]] = []
     size = 0
     for index, item in stream:
@@ -253,7 +223,12 @@ def _sample(
     chosen: frozenset[str] | None,
     store: Callable[[bytes], str],
 ) -> TarSample | Bad:
-    roles = [(_role_of(member, chosen), member) for member in listed]
+    roles: list[tuple[Role, Member]] = []
+    for member in listed:
+        role = _role(member.suffix, chosen)
+        # A picture under a suffix that is no picture's is recognised by its bytes.
+        named = role == "other" and is_picture(member.data[:200])
+        roles.append(("named" if named else role, member))
     pictures = [member for role, member in roles if role == "picture"]
     unread = [member for role, member in roles if role in ("named", "media", "other")]
     if chosen is None and (bad := _unclear(index, roles, bool(pictures))):
@@ -267,12 +242,6 @@ def _sample(
         [member.name for member in pictures],
         [f"members: .{member.suffix} not read" for member in unread],
     )
-
-
-def _role_of(member: Member, chosen: frozenset[str] | None) -> Role:
-    """The role by suffix; a picture under a suffix that is no picture's counts by its bytes."""
-    role = _role(member.suffix, chosen)
-    return "named" if role == "other" and is_picture(member.data[:200]) else role
 
 
 def _role(suffix: str, chosen: frozenset[str] | None) -> Role:
@@ -289,33 +258,33 @@ def _role(suffix: str, chosen: frozenset[str] | None) -> Role:
     return "media" if {f".{last}", f".{suffix}"} & MEDIA_SUFFIXES else "other"
 
 
-def _unclear(index: int, roles: Sequence[tuple[Role, Member]], shown: bool) -> Bad | None:
-    """Why a record is refused rather than read without something that it is about."""
+def _unclear(index: int, roles: Sequence[tuple[Role, Member]], pictured: bool) -> Bad | None:
+    """Return why a record is refused rather than read without what it is about."""
     for role, member in roles:
         if role == "media":
             detail = f"member {member.name!r} is a film, a sound or a volume, which is not read"
             return Bad(index, "media_member", f"{detail}; list the suffixes to read in pictures")
     named = [member.suffix for role, member in roles if role == "named"]
-    if named and not shown:
+    if named and not pictured:
         detail = f"its pictures are named {', '.join(named)}; say in pictures which are read"
         return Bad(index, "named_pictures", detail)
     return None
 
 
 def _fields(index: int, key: str, roles: Sequence[tuple[Role, Member]]) -> dict[str, Any] | Bad:
-    """The columns of a record: keys of its objects, the plain `.json` first, and its texts."""
+    """Return the columns of a record: keys of its objects, `.json` first, and its texts."""
     fields: dict[str, Any] = {}
     objects = sorted(
         (member for role, member in roles if role == "object"), key=lambda item: len(item.suffix)
     )
     for member in objects:
-        found = read_record(index, member.data)
-        if isinstance(found, Bad):
-            return found
-        if clash := [name for name in found if name in fields and fields[name] != found[name]]:
+        values = read_record(index, member.data)
+        if isinstance(values, Bad):
+            return values
+        if clash := [name for name in values if name in fields and fields[name] != values[name]]:
             detail = f"the objects of {key!r} disagree about {clash[0]!r}"
             return Bad(index, "duplicate_key", detail)
-        fields |= found
+        fields |= values
     for role, member in roles:
         if role == "text":
             try:
@@ -325,9 +294,5 @@ def _fields(index: int, key: str, roles: Sequence[tuple[Role, Member]]) -> dict[
     return {**fields, KEY: key}
 
 
-def _first_fields(fields: Sequence[tuple[int, dict[str, Any]]], columns: list[str]) -> pa.Table:
+def _table_of(fields: Sequence[tuple[int, dict[str, Any]]], columns: Sequence[str]) -> pa.Table:
     return untyped_batch(fields, columns).table
-
-
-def _no_store(_: bytes) -> str:
-    return ""

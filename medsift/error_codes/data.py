@@ -52,10 +52,6 @@ dataset_unloadable: A Hugging Face data set cannot be loaded.
   Do: Check its name, the network and access rights, or download it and give the folder.
 value_nested_too_deeply: A value has more levels of lists and objects than published data has.
   Do: Write it flatter.
-options_unreadable: The options of a choice question are not a list or object of texts.
-  Do: Write a list of texts, or an object of label and text.
-conversation_unreadable: A conversation is not a list of turns with a role and a content.
-  Do: Write [{role, content}, …] or [{from, value}, …].
 export_format_unknown: There is no export format of that name.
   Do: Use one of the formats that the message lists.
 export_output_in_the_way: The output of an export exists already, or is a file where a folder is
@@ -74,8 +70,7 @@ phantom_option_invalid: An option of the phantom set is below its least value.
   Do: Raise it to the value that the message names.
 phantom_folder_in_the_way: The folder of a phantom set holds something else.
   Do: Name a new folder, or remove the old one.
-phantom_rows_too_few: A phantom set has too few rows free of other defects for the noise asked
-    for.
+phantom_rows_too_few: A phantom set has too few rows free of other defects for the noise asked for.
   Do: Ask for fewer noisy rows, or for more images.
 fate_missing: A row of the phantom truth has no fate in the table to score.
   Do: Give the fate of every row of samples.jsonl, the kept ones too.

@@ -1,4 +1,4 @@
-"""References to pictures: what a record may point at, and the bytes behind it."""
+"""Resolve references to pictures, and read the bytes behind them."""
 
 from __future__ import annotations
 
@@ -33,44 +33,35 @@ PIECE: Final = 1 << 20
 
 
 def resolve(ref: str, image_root: str | None) -> str:
-    """The absolute path or URL that a record's reference means, never outside `image_root`.
+    """Return the absolute path or URL that a record's reference means, never outside `image_root`.
 
     A relative reference is taken under `image_root` (a path or URL); symbolic links count by
-    where they lead, but for links of the hub's cache into its own blobs. Data names no bucket and
-    no host of its own: without a root nothing can be resolved, and a URL only under a root that is
+    where they lead, except links of the hub's cache into its own blobs. Data may not name a bucket
+    or host of its own: without a root nothing can be resolved, and a URL only under a root that is
     its parent. Under a folder, a name that is not there is also looked for in the other Unicode
-    form (NFC or NFD) and with ``/`` for each
-    backslash. Raises InputError when the reference escapes the root or cannot be served.
+    form (NFC or NFD) and with ``/`` for each backslash. Raises InputError when the reference
+    escapes the root or cannot be served.
     """
     if "\0" in ref:
-        raise InputError(
-            f"reference {shown(ref)} holds a NUL character", code="image_reference_invalid"
-        )
+        raise _invalid(ref, " holds a NUL character")
     kind = scheme(ref)
     if kind and kind != "file" and kind not in REMOTE:
-        raise InputError(
-            f"reference {shown(ref)}: {kind}:// is not fetched; download the image first",
-            code="image_reference_invalid",
-        )
+        raise _invalid(ref, f": {kind}:// is not fetched; download the image first", scheme=kind)
     if image_root is None:
-        raise InputError(
-            f"reference {shown(ref)} has no image_root to stand under; set image_root",
-            code="image_reference_invalid",
-        )
+        raise _invalid(ref, " is relative to image_root, which is not set; set image_root")
     try:
         if is_remote(image_root):
             return _under_url(ref, image_root)
         if is_remote(ref):
-            raise InputError(
-                f"reference {shown(ref)} leads outside image_root {image_root!r}; make"
-                " image_root a URL",
-                code="image_reference_invalid",
-            )
+            words = f" leads outside image_root {image_root!r}; make image_root a URL"
+            raise _invalid(ref, words, image_root=image_root)
         return _under_folder(ref, image_root)
-    except ValueError as error:  # what the standard library says of "file://[x" and lone surrogates
-        raise InputError(
-            f"reference {shown(ref)} is no path and no URL: {error}", code="image_reference_invalid"
-        ) from error
+    except ValueError as error:  # the standard library, about "file://[x" and lone surrogates
+        raise _invalid(ref, f" is no path and no URL: {error}") from error
+
+
+def _invalid(ref: str, words: str, **values: str) -> InputError:
+    return InputError(f"reference {shown(ref)}{words}", code="image_reference_invalid", **values)
 
 
 class TooManyBytes(InputError):
@@ -78,7 +69,7 @@ class TooManyBytes(InputError):
 
 
 def read_bytes(ref: str, limit: int | None = None) -> bytes:
-    """The bytes of a resolved reference, `limit` at most.
+    """Read the bytes of a resolved reference, at most `limit`.
 
     Raises FileNotFoundError when nothing is there, StorageError when the store refuses, and
     TooManyBytes, as `digest_bytes` does.
@@ -90,7 +81,7 @@ def read_bytes(ref: str, limit: int | None = None) -> bytes:
 
 
 def digest_bytes(ref: str, limit: int | None = None) -> tuple[str, int]:
-    """SHA-256 (hex) and size of a resolved reference, read piece by piece.
+    """Return SHA-256 (hex) and size of a resolved reference, read piece by piece.
 
     Raises FileNotFoundError when nothing is there, StorageError when the store refuses, and
     TooManyBytes before anything is read where the size is known, else at the byte past `limit`.
@@ -106,22 +97,19 @@ def digest_bytes(ref: str, limit: int | None = None) -> tuple[str, int]:
 
 @contextmanager
 def _opened(ref: str, limit: int | None) -> Iterator[Any]:
-    """The open file; names the reference in what goes wrong while it is read."""
+    """Open a file; errors while it is read name the reference."""
     try:
         with open_input(ref) as file:
             if limit is not None:
-                _check_bytes(ref, _size(file), limit)
+                # A store answers by a method, the disk by its file descriptor.
+                known = callable(getattr(file, "size", None))
+                size = file.size() if known else os.fstat(file.fileno()).st_size
+                _check_bytes(ref, int(size), limit)
             yield file
     except (FileNotFoundError, IsADirectoryError) as error:
         raise FileNotFoundError(f"no file at {ref!r}") from error
     except OSError as error:
         raise StorageError(f"cannot read {ref!r}: {error}", code="picture_unreadable") from error
-
-
-def _size(file: Any) -> int:
-    """Bytes that an open file says it has; a store's answer, or the disk's."""
-    size = file.size() if callable(getattr(file, "size", None)) else os.fstat(file.fileno()).st_size
-    return int(size)
 
 
 def _check_bytes(ref: str, size: int, limit: int | None) -> None:
@@ -134,24 +122,31 @@ def _check_bytes(ref: str, size: int, limit: int | None) -> None:
 
 
 def stat(refs: Iterable[str]) -> list[tuple[str, int, float]]:
-    """(reference, size in bytes, modification time in seconds) of each; size -1 without a file.
+    """Return (reference, bytes, modification time in seconds) of each; -1 bytes without a file.
 
-    What is no regular file, a folder or a pipe, counts as no file.
-
-    An object store answers each question in its own time: several are asked at once. A disk is
-    faster asked by one.
-
-    Raises StorageError when an object store refuses.
+    A folder or a pipe counts as no file. Raises StorageError when an object store refuses.
     """
     listed = list(refs)
     if not any(is_remote(ref) for ref in listed):
         return [_stat(ref) for ref in listed]
+    # Object stores answer many requests in the time of one; a disk is fastest in sequence.
     with ThreadPoolExecutor(ASKED_AT_ONCE) as workers:
         return list(workers.map(_stat, listed))
 
 
 def _stat(ref: str) -> tuple[str, int, float]:
-    return (ref, *(_remote_stat(ref) if is_remote(ref) else _local_stat(ref)))
+    if not is_remote(ref):
+        try:
+            state = Path(local_path(ref)).stat()
+        except (OSError, ValueError):
+            return ref, -1, 0.0
+        return (ref, state.st_size, state.st_mtime) if S_ISREG(state.st_mode) else (ref, -1, 0.0)
+    store, path = filesystem(ref)
+    try:
+        info = store.get_file_info(path)
+    except OSError as error:
+        raise StorageError(f"cannot look at {ref!r}: {error}", code="picture_unreadable") from error
+    return (ref, int(info.size), (info.mtime_ns or 0) / 1e9) if info.is_file else (ref, -1, 0.0)
 
 
 def _under_folder(ref: str, image_root: str) -> str:
@@ -160,12 +155,25 @@ def _under_folder(ref: str, image_root: str) -> str:
     target = _inside(root, plain)
     # Looking on the disk costs as much as resolving, so plain names are not looked up.
     if not plain.isascii() or "\\" in plain:
-        spellings = (_inside(root, other) for other in _spellings(plain))
-        there = (other for other in (target, *spellings) if other and os.path.exists(other))  # noqa: PTH110
-        target = next(there, target)
-    if target is None:
-        raise InputError(_outside(ref, root, plain, image_root), code="image_reference_invalid")
-    return target
+        slashes = plain.replace("\\", "/")
+        forms = [unicodedata.normalize(form, slashes) for form in ("NFC", "NFD")]
+        spellings = (_inside(root, other) for other in (slashes, *forms) if other != plain)
+        existing = (other for other in (target, *spellings) if other and os.path.exists(other))  # noqa: PTH110
+        target = next(existing, target)
+    if target is not None:
+        return target
+    path = os.path.normpath(os.path.join(root, plain))  # noqa: PTH118
+    if not _below(path, root):
+        words = f" leads outside image_root {image_root!r}"
+        raise _invalid(ref, words, image_root=image_root)
+    target = os.path.realpath(path)
+    raise _invalid(
+        ref,
+        f" is or passes a symbolic link to {target!r}, outside image_root {image_root!r}; set"
+        " image_root to a folder that holds both, or put the files in place of the links",
+        image_root=image_root,
+        link_target=target,
+    )
 
 
 def _inside(root: str, plain: str) -> str | None:
@@ -179,32 +187,15 @@ def _below(path: str, root: str) -> bool:
 
 
 def _in_hub_cache(path: str, target: str, root: str) -> bool:
-    """Whether a link below the root leads to a file of the same repository in the hub's cache.
+    """Return whether a link below the root leads to a blob of its own repository in the hub's cache.
 
-    The cache holds `REPOSITORY/snapshots/REVISION/…` as links to `REPOSITORY/blobs/HASH`; only
-    links that stand under the root themselves, and only that one folder, are meant.
+    The cache holds `REPOSITORY/snapshots/REVISION/…` as links to `REPOSITORY/blobs/HASH`. The link
+    itself must be below the root, and its target in that one folder.
     """
     repository, mark, _ = f"{root}{os.sep}".rpartition(f"{os.sep}snapshots{os.sep}")
     blobs = f"{repository}{os.sep}blobs"
     plain = _below(os.path.normpath(path), root)
     return bool(mark) and plain and target.rpartition(os.sep)[0] == blobs
-
-
-def _outside(ref: str, root: str, plain: str, image_root: str) -> str:
-    path = os.path.normpath(os.path.join(root, plain))  # noqa: PTH118
-    if not _below(path, root):
-        return f"reference {shown(ref)} leads outside image_root {image_root!r}"
-    return (
-        f"reference {shown(ref)} is or passes a symbolic link to {os.path.realpath(path)!r},"
-        f" outside image_root {image_root!r}; set image_root to a folder that holds both, or put"
-        " the files in place of the links"
-    )
-
-
-def _spellings(plain: str) -> list[str]:
-    slashes = plain.replace("\\", "/")
-    forms = [unicodedata.normalize(form, slashes) for form in ("NFC", "NFD")]
-    return [other for other in dict.fromkeys((slashes, *forms)) if other != plain]
 
 
 @lru_cache(maxsize=256)
@@ -216,10 +207,7 @@ def _under_url(ref: str, image_root: str) -> str:
     root = without_query(image_root).rstrip("/")
     plain = f"{root}/{ref}" if not scheme(ref) else ref
     if ref.startswith("/") or "?" in ref or not _normal(plain).startswith(root + "/"):
-        raise InputError(
-            f"reference {shown(ref)} leads outside image_root {root!r}",
-            code="image_reference_invalid",
-        )
+        raise _invalid(ref, f" leads outside image_root {root!r}", image_root=root)
     return with_query(_normal(plain), image_root)
 
 
@@ -227,23 +215,3 @@ def _normal(url: str) -> str:
     parts = urlsplit(url)
     path = normpath(parts.path or "/")
     return f"{parts.scheme}://{parts.netloc}{path}"
-
-
-def _local_stat(ref: str) -> tuple[int, float]:
-    try:
-        found = Path(local_path(ref)).stat()
-    except (OSError, ValueError):
-        return -1, 0.0
-    return (found.st_size, found.st_mtime) if S_ISREG(found.st_mode) else (-1, 0.0)
-
-
-def _remote_stat(ref: str) -> tuple[int, float]:
-    store, path = filesystem(ref)
-    try:
-        found = store.get_file_info(path)
-    except OSError as error:
-        raise StorageError(f"cannot look at {ref!r}: {error}", code="picture_unreadable") from error
-    if not found.is_file:
-        return -1, 0.0
-    modified = found.mtime_ns
-    return int(found.size), (modified or 0) / 1e9

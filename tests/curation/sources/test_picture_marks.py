@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from curation.sources.picture_marks import MARK_UNREAD, MEDIA_UNREAD, Marks
-from curation.sources.row_faults import RowFault
+from curation.sources.picture_marks import MARK_UNREAD, Marks
+from curation.sources.row_faults import MALFORMED_CHAT, RowFault
 from medsift.vocabulary import IMAGE_MARK
 from tests.curation.sources.every_format import FORMATS, asked, read
 
@@ -83,7 +83,7 @@ def test_what_is_no_mark_stays(text):
 def test_marks_of_films_and_sounds_fail_the_row(text, kind, tmp_path):
     good = {"question": "What?", "answer": "x"}
     rows = read(tmp_path, kind, [good | {"question": text}, good])
-    assert [row["error"] for row in rows] == [MEDIA_UNREAD, None]
+    assert [row["error"] for row in rows] == [MALFORMED_CHAT, None]
 
 
 def test_a_sentence_about_a_film_tag_is_text_with_a_note():
@@ -98,7 +98,7 @@ def test_a_column_of_films_or_sounds_fails_its_rows(column, kind, tmp_path):
     good = {"question": "What?", "answer": "x", column: None}
     films = ["a.mp4"] if column.endswith("s") else "a.mp4"
     rows = read(tmp_path, kind, [good | {column: films}, good])
-    assert [row["error"] for row in rows] == [MEDIA_UNREAD, None]
+    assert [row["error"] for row in rows] == [MALFORMED_CHAT, None]
     taken = read(
         tmp_path / "taken", kind, [good | {column: films}], columns={column.lower(): "'x'"}
     )

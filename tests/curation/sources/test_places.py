@@ -15,7 +15,6 @@ from curation.recipe import parse_recipe
 from curation.sources.image_folder import ImageFolderReader
 from curation.sources.table import TableReader
 from curation.sources.webdataset import WebDatasetReader
-from medsift.errors import InputError, RecipeError
 from medsift.images.blob_store import BlobStore
 from medsift.images.references import resolve
 from medsift.storage.locations import filesystem, without_secrets
@@ -95,11 +94,11 @@ def test_links_of_the_hub_s_cache_lead_nowhere_else(tmp_path):
     (tmp_path / "secret").write_bytes(b"x")
     for at, target in enumerate([other, tmp_path / "secret", "/etc/hostname"]):
         (revision / f"link{at}.png").symlink_to(target)
-        with pytest.raises(InputError, match="symbolic link to") as caught:
+        link_target = str(Path(target).resolve())
+        with raises_code("image_reference_invalid", link_target=link_target):
             resolve(f"link{at}.png", str(revision))
-        assert str(Path(target).resolve()) in str(caught.value)
     # A reference that is no link below the root does not reach the blobs.
-    with pytest.raises(InputError, match="leads outside"):
+    with raises_code("image_reference_invalid", image_root=str(revision), link_target=None):
         resolve("../../blobs/hash0", str(revision))
     assert resolve("0.png", str(revision / "images")).endswith("blobs/hash0")
 
@@ -111,12 +110,11 @@ SECRET = "s3://AKIAKEY:se/cr+et@bucket/rows.jsonl"
 def test_credentials_in_a_recipe_are_refused_and_never_repeated(key):
     source = {"name": "s", "reader": "table", "path": "x.jsonl", key: SECRET}
     text = json.dumps({"name": "r", "sources": [source], "encoder": {"kind": "embedded"}})
-    with pytest.raises(RecipeError, match="credentials") as caught:
+    with raises_code("recipe_invalid", paths=[f"sources.0.{key}"]) as caught:
         parse_recipe(text)
-    said = str(caught.value)
-    assert "se/cr" not in said
-    assert "AKIA" not in said
-    assert "\n" not in said
+    message = str(caught.value)
+    assert "credentials" in message
+    assert not any(part in message for part in ("se/cr", "AKIA", "\n"))
 
 
 def test_credentials_are_hidden_wherever_a_url_is_opened():

@@ -5,7 +5,7 @@ import pytest
 from pyarrow import fs
 
 from curation.sources.table import TableReader
-from medsift.errors import InputError, StorageError
+from medsift.errors import StorageError
 from medsift.images.blob_store import BlobStore
 from medsift.images.references import read_bytes, resolve, stat
 from tests.expect import raises_code
@@ -32,14 +32,15 @@ def test_references_inside_the_root_resolve_to_one_path(root):
     "ref", ["../root2/s.png", "/etc/passwd", "sub/../../root2/s.png", "file:///etc/passwd", "a\0b"]
 )
 def test_references_that_escape_are_refused(root, ref):
-    with pytest.raises(InputError):
+    with raises_code("image_reference_invalid"):
         resolve(ref, str(root))
 
 
 def test_links_count_by_where_they_lead(root):
     (root / "out.png").symlink_to(root.parent / "root2" / "s.png")
     (root / "in.png").symlink_to(root / "sub" / "a.png")
-    with pytest.raises(InputError, match="outside"):
+    link_target = str(root.parent / "root2" / "s.png")
+    with raises_code("image_reference_invalid", image_root=str(root), link_target=link_target):
         resolve("out.png", str(root))
     assert resolve("in.png", str(root)) == str(root / "sub" / "a.png")
 
@@ -67,7 +68,7 @@ def test_links_count_by_where_they_lead(root):
     ],
 )
 def test_urls_outside_the_root_are_refused(ref, image_root):
-    with pytest.raises(InputError):
+    with raises_code("image_reference_invalid"):
         resolve(ref, image_root)
 
 
