@@ -33,6 +33,7 @@ GPU_TOKENS: Final = 8192
 LENGTH_STEP: Final = 8
 # Matrices of one to three rows are multiplied by other kernels than taller ones.
 LEAST_ROWS: Final = 16
+_REGISTERING: Final = threading.Lock()
 
 
 class AnswerHead:
@@ -51,8 +52,7 @@ class AnswerHead:
                 code="model_unsuitable",
             )
         self.model = model
-        self.here = threading.local()
-        layer.register_forward_pre_hook(self._cut)
+        self.layer = layer
 
     def losses(self, inputs: dict[str, Any], spans: Sequence[tuple[int, int]]) -> Doubles:
         """Mean -log p (b,) of the tokens `ids[row, start:stop]`, one non-empty span a row."""
@@ -73,16 +73,26 @@ class AnswerHead:
 
     @contextmanager
     def only(self, row: torch.Tensor, place: torch.Tensor) -> Iterator[None]:
-        """Within, this thread's logits are (1, n, words): those of n places."""
-        self.here.chosen = row, place
+        """Make this thread's logits (1, n, words) within the block: those of n places.
+
+        The hook that does it is removed afterwards, so that a model which several scorers share
+        is left as it was.
+        """
+        thread = threading.get_ident()
+
+        def cut(layer: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+            # Other threads run the same model at the same time, each with places of its own.
+            if threading.get_ident() != thread:
+                return None
+            return (arguments[0][row, place].unsqueeze(0), *arguments[1:])
+
+        # Torch numbers hooks without a lock: two threads could get one number, and lose a hook.
+        with _REGISTERING:
+            hook = self.layer.register_forward_pre_hook(cut)
         try:
             yield
         finally:
-            self.here.chosen = None
-
-    def _cut(self, layer: Any, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        chosen = getattr(self.here, "chosen", None)
-        return None if chosen is None else (given[0][chosen].unsqueeze(0), *given[1:])
+            hook.remove()
 
 
 class AnswerLikelihood:

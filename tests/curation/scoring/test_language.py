@@ -28,7 +28,7 @@ from medsift.execution import LocalExecutor
 from medsift.models import EmbeddedModelConfig, TransformersModelConfig
 from medsift.models.chat_format import Framing, Tokens
 from medsift.models.language_model import LanguageModel
-from medsift.models.likelihood import AnswerLikelihood, padded_length
+from medsift.models.likelihood import AnswerHead, AnswerLikelihood, padded_length
 
 CHAT = (
     "{% for turn in messages %}<s>{{ turn['role'] }}: {{ turn['content'] }}</s>{% endfor %}"
@@ -126,6 +126,28 @@ def test_batches_order_and_threads_do_not_move_a_bit(tiny: LanguageModel) -> Non
         np.testing.assert_array_equal(AnswerLikelihood(tiny).losses(asked), wanted)
     finally:
         torch.set_num_threads(threads)
+
+
+def test_scorers_that_share_a_model_leave_it_as_it_was() -> None:
+    """A hook that stays would pile up with every scorer, and cut the logits of other users."""
+    model = language()
+    asked = sequences(model, 6)
+    ids = {"input_ids": torch.tensor([asked[0].ids])}
+    with torch.inference_mode():
+        before = model.model(**ids).logits
+    for _ in range(3):
+        AnswerLikelihood(model).losses(asked)
+    assert not any(module._forward_pre_hooks for module in model.model.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(model.model(**ids).logits, before, rtol=0, atol=0)
+
+
+def test_a_failed_pass_leaves_no_hook_behind() -> None:
+    model = language()
+    head = AnswerHead(model.model)
+    with pytest.raises(IndexError):
+        head.losses({"input_ids": torch.full((1, 4), len(model.tokenizer))}, [(1, 4)])
+    assert not model.model.get_output_embeddings()._forward_pre_hooks
 
 
 def test_only_answer_tokens_count() -> None:
