@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curation.selection.quantized_vectors import Lattice, lattice
+from curation.selection.quantized_vectors import QuantizedVectors, quantize
 from curation.selection.turns import Rankings, take_turns
 from medsift.records import digest
 
@@ -28,22 +28,22 @@ WIDTH, SHARE, KIB = 64, 0.2, 1024
 Picks = npt.NDArray[np.int64]
 
 
-def clustered(rows: int) -> Lattice:
+def clustered(rows: int) -> QuantizedVectors:
     """Unit vectors (rows, 64) in clusters of about 200."""
     rng = np.random.default_rng(0)
     centers = rng.standard_normal((max(10, rows // 200), WIDTH), dtype=np.float32)
     vectors = centers[rng.integers(0, len(centers), rows)]
     vectors += 0.7 * rng.standard_normal((rows, WIDTH), dtype=np.float32)
-    return lattice(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    return quantize(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
-def ours(vectors: Lattice, targets: Picks, wanted: int) -> Picks:
+def ours(vectors: QuantizedVectors, targets: Picks, wanted: int) -> Picks:
     """Lists of bounded length, as the product has them."""
     code = np.zeros(len(vectors), np.int64)
     return take_turns(Rankings(vectors, targets), code, np.array([wanted]))[0]
 
 
-def whole_rankings(vectors: Lattice, targets: Picks, wanted: int) -> Picks:
+def whole_rankings(vectors: QuantizedVectors, targets: Picks, wanted: int) -> Picks:
     """Every target's ranking of the whole pool."""
     product = vectors.points[targets] @ vectors.points.T
     ranked = [np.argsort(-line, kind="stable") for line in product]

@@ -18,13 +18,13 @@ from curation.run_dir import FinishedRun, open_run
 from curation.selection.config import EVERYTHING, SelectionConfig
 from curation.selection.load_inputs import read_candidates, read_scores
 from curation.selection.method import Candidates
-from curation.selection.select import Selection, resolved, select
+from curation.selection.select import Selection, resolve, select
 from curation.selection.tables import curve_table, selection_table, settings_table
 from medsift.errors import UsageError
 from medsift.execution import Executor, LocalExecutor
 from medsift.manifest import append_tables, newest_version, read
 from medsift.storage.run_lock import claimed
-from medsift.validation_errors import explain
+from medsift.validation_errors import explain, invalid_paths
 from medsift.vocabulary import MANIFEST_NAME
 
 
@@ -59,7 +59,9 @@ def parse_selection(settings: Mapping[str, Any], overrides: Sequence[str] = ()) 
         return SelectionConfig.model_validate(merged)
     except ValidationError as error:
         raise UsageError(
-            f"selection: {explain(error, SelectionConfig)}", code="selection_invalid"
+            f"selection: {explain(error, SelectionConfig)}",
+            code="selection_invalid",
+            paths=invalid_paths(error, SelectionConfig),
         ) from error
 
 
@@ -67,7 +69,9 @@ def _set(settings: dict[str, Any], override: str) -> None:
     dotted, separator, text = override.partition("=")
     if not separator or not dotted:
         raise UsageError(
-            f"--set {override!r} is not of the form key=value", code="selection_invalid"
+            f"--set {override!r} is not of the form key=value",
+            code="selection_invalid",
+            override=override,
         )
     keys = dotted.split(".")
     if keys[0] not in SelectionConfig.model_fields:
@@ -77,13 +81,19 @@ def _set(settings: dict[str, Any], override: str) -> None:
         owner = owner.setdefault(key, {})
         if not isinstance(owner, dict):
             raise UsageError(
-                f"--set {override!r}: {key!r} holds a value, not keys", code="selection_invalid"
+                f"--set {override!r}: {key!r} has a value, not keys",
+                code="selection_invalid",
+                override=override,
+                key=key,
             )
     try:
         owner[keys[-1]] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UsageError(
-            f"--set {override!r}: the value is not YAML", code="selection_invalid"
+            f"--set {override!r}: the value is not YAML",
+            code="selection_invalid",
+            override=override,
+            value=text,
         ) from error
 
 
@@ -130,7 +140,7 @@ def ensure_selections(
         run = open_run(run_dir)
         _check_selected(run)
         known = _known_selections(run)
-        wanted = [resolved(config, run.recipe.seed) for config in configs]
+        wanted = [resolve(config, run.recipe.seed) for config in configs]
         _check_equal(run, wanted, known)
         lacking = [config for config in wanted if config.name not in known]
         made = _make_oldest(run, lacking, known, executor) if lacking else {}
