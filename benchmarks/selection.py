@@ -31,7 +31,7 @@ import numpy.typing as npt
 from curation.pool import KnnGraph
 from curation.selection.greedi import two_rounds
 from curation.selection.greedy import greedy
-from curation.selection.neighbor_matrix import UNIT, Similarities, similarities
+from curation.selection.neighbor_matrix import UNIT, Similarities, make_symmetric
 
 WIDTH, NEIGHBOURS, SHARE, PARTS = 64, 32, 0.2, 8
 Picks = npt.NDArray[np.int64]
@@ -147,7 +147,7 @@ def measure(contender: str, path: Path, repeat: int) -> dict[str, Any]:
     rows, seconds, symmetric = len(graph), [], []
     for _ in range(repeat):
         start = time.perf_counter()
-        values = similarities(graph)
+        values = make_symmetric(graph)
         symmetric.append(time.perf_counter() - start)
         picked = run(values, int(SHARE * rows))
         seconds.append(time.perf_counter() - start)

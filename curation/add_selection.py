@@ -18,13 +18,13 @@ from curation.run_dir import FinishedRun, open_run
 from curation.selection.config import EVERYTHING, SelectionConfig
 from curation.selection.load_inputs import read_candidates, read_scores
 from curation.selection.method import Candidates
-from curation.selection.select import Selection, resolved, select
+from curation.selection.select import Selection, resolve, select
 from curation.selection.tables import curve_table, selection_table, settings_table
 from medsift.errors import UsageError
 from medsift.execution import Executor, LocalExecutor
 from medsift.manifest import append_tables, newest_version, read
 from medsift.storage.run_lock import claimed
-from medsift.validation_errors import explain
+from medsift.validation_errors import explain, invalid_paths
 from medsift.vocabulary import MANIFEST_NAME
 
 
@@ -57,7 +57,9 @@ def parse_selection(settings: Mapping[str, Any], overrides: Sequence[str] = ()) 
         return SelectionConfig.model_validate(merged)
     except ValidationError as error:
         raise UsageError(
-            f"selection: {explain(error, SelectionConfig)}", code="selection_invalid"
+            f"selection: {explain(error, SelectionConfig)}",
+            code="selection_invalid",
+            paths=invalid_paths(error, SelectionConfig),
         ) from error
 
 
@@ -65,7 +67,9 @@ def _override(settings: dict[str, Any], override: str) -> None:
     dotted, separator, text = override.partition("=")
     code = "selection_invalid"
     if not separator or not dotted:
-        raise UsageError(f"--set {override!r} is not of the form key=value", code=code)
+        raise UsageError(
+            f"--set {override!r} is not of the form key=value", code=code, override=override
+        )
     keys = dotted.split(".")
     if keys[0] not in SelectionConfig.model_fields:
         keys = ["method", *keys]
@@ -136,7 +140,7 @@ def ensure_selections(
         run = open_run(run_dir)
         _check_selected(run)
         known = _known_selections(run)
-        wanted = [resolved(config, run.recipe.seed) for config in configs]
+        wanted = [resolve(config, run.recipe.seed) for config in configs]
         for config in wanted:
             same_name = known.get(config.name)
             if same_name is not None and same_name.settings != config.model_dump(mode="json"):

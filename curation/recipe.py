@@ -16,8 +16,8 @@ from curation.filters import AnyFilter
 from curation.ingest import IngestConfig
 from curation.neighbors import NeighborsConfig
 from curation.pool import GraphConfig
-from curation.scoring import ScoresConfig
-from curation.selection import SelectionConfig
+from curation.scoring.config import ScoresConfig
+from curation.selection.config import SelectionConfig
 from curation.sources import SourceConfig
 from curation.splits.config import SplitsConfig
 from medsift import recipe_yaml as yaml_recipe

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from curation.compare.table import Comparison
-from curation.selection.tokens import BYTES_PER_TOKEN
+from curation.selection.budget import BYTES_PER_TOKEN
 from medsift.errors import ManifestError, UsageError
 from medsift.manifest.any_version import Line, ask, opened
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-# As `estimated_tokens` counts them, pictures for nothing.
+# As `estimate_tokens` counts them, pictures for nothing.
 _TOKENS: Final = f"""
 ceil(coalesce(list_sum(list_transform(p.messages, lambda turn: strlen(turn.content))), 0)
      / {BYTES_PER_TOKEN}.0)::BIGINT

@@ -41,7 +41,10 @@ def check_vectors(vectors: Floats) -> Doubles:
     if vectors.ndim != 2 or vectors.dtype != np.float32:
         found = f"{vectors.dtype} of shape {vectors.shape}"
         raise InputError(
-            f"vectors are {found}; pass a float32 array of shape (n, d)", code="vectors_invalid"
+            f"vectors are {found}; pass a float32 array of shape (n, d)",
+            code="vectors_invalid",
+            dtype=str(vectors.dtype),
+            shape=vectors.shape,
         )
     norms = np.sqrt(_squares(vectors))
     wrong = np.flatnonzero(~((np.abs(norms - 1.0) <= NORM_TOLERANCE) | (norms == 0.0)))
@@ -50,6 +53,8 @@ def check_vectors(vectors: Floats) -> Doubles:
             f"vector {wrong[0]} has norm {norms[wrong[0]]:.6g} ({len(wrong)} such rows); "
             "allowed is 1 or 0: divide each vector by its norm",
             code="vectors_invalid",
+            row=int(wrong[0]),
+            rows=len(wrong),
         )
     return norms
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from curation.pool.graph import GraphConfig, KnnGraph, build_graph
-from curation.pool.graph_cache import graph_path, stored_graph
+from curation.pool.graph import GraphConfig, KnnGraph, build_graph, graph_path, load_graph
 from curation.pool.pool import (
     Pool,
     SampleVectors,
@@ -20,9 +19,9 @@ __all__ = [
     "SampleVectors",
     "build_graph",
     "graph_path",
+    "load_graph",
     "load_pool",
     "represented_rows",
-    "stored_graph",
     "strata_of",
     "stratum_names",
 ]

@@ -1,9 +1,11 @@
-"""The nearest-neighbour graph of the pool: what density, label noise and selection share."""
+"""Build the pool's nearest-neighbour graph, which scores and selections share, and keep it."""
 
 from __future__ import annotations
 
 import logging
+import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -19,21 +21,24 @@ from curation.neighbors import (
 from curation.pool.pool import SampleVectors
 from medsift.arrays import Floats, Indices
 from medsift.config import Config
+from medsift.errors import StorageError
+from medsift.records import fingerprint
+from medsift.storage.atomic import atomic_file
 
 logger = logging.getLogger(__name__)
 
 
 class GraphConfig(Config):
-    """Which vectors make two samples neighbours, and how many neighbours each has."""
+    """Settings of the graph: which vectors make two samples neighbours, and how many there are."""
 
     neighbors: int = Field(default=32, ge=1, le=1024)
     """Neighbours of each sample."""
     image: float = Field(default=1.0, ge=0.0)
-    """Weight of the picture in the joint vector."""
+    """Weight of the picture in the joint vector; 0 leaves it out."""
     question: float = Field(default=0.7, ge=0.0)
-    """Weight of the question."""
+    """Weight of the question in the joint vector; 0 leaves it out."""
     answer: float = Field(default=0.5, ge=0.0)
-    """Weight of the answer."""
+    """Weight of the answer in the joint vector; 0 leaves it out."""
 
     @model_validator(mode="after")
     def _some_weight(self) -> GraphConfig:
@@ -46,7 +51,7 @@ class GraphConfig(Config):
 class KnnGraph:
     """Each of n samples' k nearest others, best first.
 
-    `index` (n, k) are places in the pool, -1 where there are fewer; `similarity` (n, k) their
+    `index` (n, k) are rows of the pool, -1 where there are fewer; `similarity` (n, k) their
     cosines in the joint space, -inf there. `recall` is the share of true neighbours among them,
     1.0 where the search was exact.
     """
@@ -64,9 +69,7 @@ class KnnGraph:
 def joint_vectors(vectors: SampleVectors, config: GraphConfig) -> Floats:
     """Return unit vectors (n, d) of the weighted, mean-centred parts.
 
-    Each part is centred on its pool mean first: vectors of one encoder share a direction, which
-    would make everything alike (Mu and Viswanath 2018, "All-but-the-Top", first step). A part that
-    a sample lacks stays zero; a sample without any part is the zero vector.
+    A part that a sample lacks stays zero; a sample without any part is the zero vector.
 
     A text that the encoder cannot read weighs as much as any other, by its characters, in
     dimensions of its own: it is unrelated to texts that are read, and like others as far as they
@@ -77,22 +80,21 @@ def joint_vectors(vectors: SampleVectors, config: GraphConfig) -> Floats:
     """
     for part in (vectors.image, vectors.question, vectors.answer):
         check_vectors(part)
+    weighted = (
+        (config.image, vectors.image),
+        (config.question, vectors.question),
+        (config.question, vectors.question_letters),
+        (config.answer, vectors.answer),
+        (config.answer, vectors.answer_letters),
+    )
+    # Each part is centred on its pool mean first: vectors of one encoder share a direction, which
+    # would make everything alike (Mu and Viswanath 2018, "All-but-the-Top", first step).
     parts = [
-        np.float32(weight) * part
-        for weight, some in (
-            (config.image, [_centred(vectors.image)]),
-            (config.question, _text(vectors.question, vectors.question_letters)),
-            (config.answer, _text(vectors.answer, vectors.answer_letters)),
-        )
-        if weight > 0.0
-        for part in some
+        np.float32(weight) * _centre(part)
+        for weight, part in weighted
+        if weight > 0.0 and part is not None
     ]
     return _unit(np.concatenate(parts, axis=1))
-
-
-def _text(read: Floats, letters: Floats | None) -> list[Floats]:
-    """The two parts of a text; characters that all questions share are a direction like any."""
-    return [_centred(read)] if letters is None else [_centred(read), _centred(letters)]
 
 
 def build_graph(
@@ -105,23 +107,24 @@ def build_graph(
 
     Exactly up to `neighbors.exact_up_to` samples; past it by FAISS, with the recall measured.
 
+    Args:
+        vectors: Vectors of the pool's samples.
+        config: Weights of their parts, and how many neighbours each sample has.
+        neighbors: How neighbours are searched.
+        run: Applies a function to tiles; None is this process.
+
     Raises:
         InputError: vectors that are not finite.
     """
-    joint = joint_vectors(vectors, config)
+    joint, k = joint_vectors(vectors, config), config.neighbors
     n = len(joint)
     if not n:
-        none = np.empty((0, config.neighbors))
-        return KnnGraph(none.astype(np.int64), none.astype(np.float32), "exact", 1.0)
-    if n > neighbors.exact_up_to:
-        return _approximate(joint, config.neighbors, neighbors)
-    found = join(joint, k=config.neighbors, device=neighbors.device, run=neighbors.runner(n, run))
-    assert found.neighbours is not None
-    assert found.similarities is not None
-    return KnnGraph(found.neighbours, found.similarities, "exact", 1.0)
-
-
-def _approximate(joint: Floats, k: int, neighbors: NeighborsConfig) -> KnnGraph:
+        return KnnGraph(np.empty((0, k), np.int64), np.empty((0, k), np.float32), "exact", 1.0)
+    if n <= neighbors.exact_up_to:
+        exact = join(joint, k=k, device=neighbors.device, run=neighbors.runner(n, run))
+        assert exact.neighbours is not None
+        assert exact.similarities is not None
+        return KnnGraph(exact.neighbours, exact.similarities, "exact", 1.0)
     found = approximate_nearest(
         joint,
         k,
@@ -131,20 +134,68 @@ def _approximate(joint: Floats, k: int, neighbors: NeighborsConfig) -> KnnGraph:
         sample=neighbors.recall_sample,
         device=neighbors.device,
     )
-    logger.info("neighbours of %d samples searched by cells, recall %.4f", len(joint), found.recall)
+    logger.info("neighbours of %d samples searched by cells, recall %.4f", n, found.recall)
     return KnnGraph(found.index, found.similarity, "ivf", found.recall)
 
 
-def _centred(part: Floats) -> Floats:
-    there = np.linalg.norm(part, axis=1) > 1e-6
-    if there.sum() < 2:
+def graph_path(run_dir: Path, pool: str, config: GraphConfig) -> Path:
+    """Return where a run keeps the graph of the pool that the stage of fingerprint `pool` left."""
+    name = fingerprint([pool, config.model_dump(mode="json")])
+    return run_dir / "graphs" / f"{name}.npz"
+
+
+def load_graph(
+    path: Path,
+    vectors: SampleVectors,
+    config: GraphConfig,
+    neighbors: NeighborsConfig,
+    run: TileRunner | None = None,
+) -> KnnGraph:
+    """Read the graph at `path` (`.npz`), or build it and keep it there.
+
+    The other arguments are those of `build_graph`.
+
+    Raises:
+        InputError: vectors that are not finite.
+        StorageError: the disk refuses, or the file is damaged or of another pool.
+    """
+    if not path.exists():
+        graph = build_graph(vectors, config, neighbors, run)
+        with atomic_file(path) as partial, partial.open("wb") as file:
+            np.savez(
+                file,
+                index=graph.index,
+                similarity=graph.similarity,
+                method=np.array(graph.method),
+                recall=np.array(graph.recall),
+            )
+        return graph
+    try:
+        with np.load(path) as arrays:
+            method: Method = "exact" if str(arrays["method"]) == "exact" else "ivf"
+            index, similarity = arrays["index"], arrays["similarity"]
+            graph = KnnGraph(index, similarity, method, float(arrays["recall"]))
+        if len(graph) != len(vectors.image):
+            raise ValueError(f"it has {len(graph)} samples, the pool has {len(vectors.image)}")
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise StorageError(
+            f"{path} is damaged: {error}; delete it and run again",
+            code="graph_damaged",
+            path=str(path),
+        ) from error
+    return graph
+
+
+def _centre(part: Floats) -> Floats:
+    known = np.linalg.norm(part, axis=1) > 1e-6
+    # A single vector less itself would vanish: it keeps its direction.
+    if known.sum() < 2:
         return part
     centred = np.zeros_like(part)
-    centred[there] = part[there] - part[there].mean(axis=0, dtype=np.float64).astype(np.float32)
+    centred[known] = part[known] - part[known].mean(axis=0, dtype=np.float64).astype(np.float32)
     return _unit(centred)
 
 
 def _unit(vectors: Floats) -> Floats:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    found: Floats = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-6)
-    return found
+    return np.asarray(np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-6))

@@ -1,4 +1,4 @@
-"""Vectors of texts by their characters alone, for texts that the encoder cannot read."""
+"""Make vectors of texts by their characters alone, for texts that the encoder cannot read."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ _MIX: Final = np.uint64(0xBF58476D1CE4E5B9)
 
 
 def letter_vectors(texts: Sequence[str]) -> Floats:
-    """Unit vectors (n, 256) of texts that are not empty: what characters they are made of.
+    """Return unit vectors (n, 256) of texts that are not empty, by the characters they have.
 
-    Counts of runs of one to three characters of the normal form, each run at a place and with a
+    Counts of runs of one to three characters of the normal form, each run at a dimension and with a
     sign that its hash names (Weinberger et al. 2009, arXiv 0902.2206): the cosine of two texts is,
     on average, that of their counts. Equal normal forms have equal vectors; texts that share no
     run are near 0, apart from chance of about 1/16.
     """
-    found = np.zeros((len(texts), LETTER_DIMENSION), np.float32)
+    vectors = np.zeros((len(texts), LETTER_DIMENSION), np.float32)
     for row, text in enumerate(texts):
-        hashes = _hashes(canonical(text))
-        place = (hashes >> np.uint64(40)).astype(np.int64) % LETTER_DIMENSION
+        hashes = _hash_runs(canonical(text))
+        # Two ranges of bits, so that the sign does not depend on the dimension.
+        dimension = (hashes >> np.uint64(40)).astype(np.int64) % LETTER_DIMENSION
         sign = np.where((hashes >> np.uint64(20)) & np.uint64(1), 1.0, -1.0)
-        np.add.at(found[row], place, sign.astype(np.float32))
-    norms = np.linalg.norm(found, axis=1, keepdims=True)
+        np.add.at(vectors[row], dimension, sign.astype(np.float32))
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     # Runs that cancel each other out would leave a text without a vector.
-    found[norms[:, 0] == 0.0, 0] = 1.0
-    return np.asarray(found / np.where(norms == 0.0, 1.0, norms), np.float32)
+    vectors[norms[:, 0] == 0.0, 0] = 1.0
+    return np.asarray(vectors / np.where(norms == 0.0, 1.0, norms), np.float32)
 
 
-def _hashes(text: str) -> NDArray[np.uint64]:
-    """A hash of every run of one to three characters, with the ends of the text marked."""
+def _hash_runs(text: str) -> NDArray[np.uint64]:
+    """Hash every run of one to three characters, with the ends of the text marked by a space."""
     codes = np.frombuffer(f" {text} ".encode("utf-32-le"), np.uint32).astype(np.uint64)
     parts = []
     run = np.zeros(len(codes), np.uint64)
@@ -48,5 +49,5 @@ def _hashes(text: str) -> NDArray[np.uint64]:
         run ^= run >> np.uint64(29)
         mixed = run * _MIX
         parts.append(mixed ^ (mixed >> np.uint64(32)))
-    # The marks alone say nothing.
+    # The two marks alone say nothing of the text.
     return np.concatenate([parts[0][1:-1], *parts[1:]])

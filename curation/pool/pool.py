@@ -1,4 +1,4 @@
-"""The pool: every sample that survived dedup and may be trained on, in one fixed order."""
+"""Load the pool: every sample that survived dedup and may be trained on, in one fixed order."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class SampleVectors:
     def unread(self) -> Flags:
         """Whether the encoder cannot read the question or the answer of each sample (n,).
 
-        What their vectors would say of such a sample is not known.
+        Such a sample has no vector that says what it means.
         """
         unread = np.zeros(len(self.image), bool)
         for letters in (self.question_letters, self.answer_letters):
@@ -93,33 +93,33 @@ class Pool:
         a picture has its smallest sample id.
         """
         groups = self.images.select(["image_id", "group_id"])
-        copies = dict(zip(*(groups[name].to_pylist() for name in groups.column_names), strict=True))
+        copy_group = _as_dict(groups)
         label = components(self.samples, groups, "patient").tolist()
         name: dict[int, str] = {}
-        for place, images in zip(label, self.samples["images"].to_pylist(), strict=True):
-            for group in (copies[image] for image in images or ()):
-                name[place] = min(group, name.get(place, group))
+        for first, images in zip(label, self.samples["images"].to_pylist(), strict=True):
+            for group in (copy_group[image] for image in images or ()):
+                name[first] = min(group, name.get(first, group))
         ids = self.sample_ids
-        # A label is the place of the first member, and samples are sorted by id.
-        return [name.get(place, ids[place]) for place in label]
+        # A label is the row of the first member, and samples are sorted by id.
+        return [name.get(first, ids[first]) for first in label]
 
 
 def load_pool(upstream: Upstream, strata: Sequence[str], *, shared_space: bool) -> Pool:
     """Read the pool from finished stages (`images`, `embed`, `dedup` and later ones).
-
-    Held-out splits are left out: nothing that decides what to train on may look at them.
 
     Raises:
         UsageError: a stratum tag that no sample of the pool has.
         InputError: vectors that are not finite.
     """
     samples = read_samples(upstream)
+    # Held-out splits are left out: nothing that decides what to train on may look at them.
     samples = samples.filter(pc.equal(pc.fill_null(samples["split"], TRAIN), TRAIN))
     samples = sorted_rows(samples, ["sample_id", "row_id"])
+    images, texts = upstream.images.vectors.read_vectors(), upstream.embed.vectors.read_vectors()
     return Pool(
         samples=samples,
         images=_facts(samples, upstream),
-        vectors=_vectors(samples, upstream, shared_space),
+        vectors=sample_vectors(samples, images, texts, shared_space=shared_space),
         mass=represented_rows(samples, upstream.dedup.decisions.read(["witness"])),
         strata=stratum_names(samples, strata),
     )
@@ -147,20 +147,25 @@ def stratum_names(samples: pa.Table, tags: Sequence[str]) -> list[str]:
 def strata_of(samples: pa.Table, tags: Sequence[str]) -> list[str]:
     """Name each sample's stratum (n): its tags joined by " / ", a missing one as `unknown`."""
     columns = [samples[tag].fill_null(UNKNOWN).to_pylist() for tag in tags]
-    return [" / ".join(line) for line in zip(*columns, strict=True)] or [""] * samples.num_rows
+    return [" / ".join(values) for values in zip(*columns, strict=True)] or [""] * samples.num_rows
 
 
 def _facts(samples: pa.Table, upstream: Upstream) -> pa.Table:
+    """Return the facts of every distinct picture that the samples show, by image id."""
     shown = {image for images in samples["images"].to_pylist() for image in images or ()}
     facts = upstream.images.images.read(FACTS)
     facts = facts.filter(pc.is_in(facts["image_id"], pa.array(sorted(shown), pa.string())))
+    # A picture under several references has several rows: the first reference by name stays.
     facts = facts.sort_by([("image_id", "ascending"), ("ref", "ascending")])
     ids = np.array(facts["image_id"].to_pylist(), dtype=object).astype(str)
     facts = facts.take(pa.array(np.unique(ids, return_index=True)[1]))
-    groups = upstream.dedup.groups.read().to_pylist()
-    group = {line["image_id"]: line["group_id"] for line in groups}
-    named = [group[image] for image in facts["image_id"].to_pylist()]
-    return facts.append_column("group_id", pa.array(named, pa.string()))
+    group = _as_dict(upstream.dedup.groups.read().select(["image_id", "group_id"]))
+    groups = [group[image] for image in facts["image_id"].to_pylist()]
+    return facts.append_column("group_id", pa.array(groups, pa.string()))
+
+
+def _as_dict(table: pa.Table) -> dict[str, str]:
+    return dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
 def represented_rows(samples: pa.Table, decisions: pa.Table) -> Doubles:
@@ -169,16 +174,16 @@ def represented_rows(samples: pa.Table, decisions: pa.Table) -> Doubles:
     return np.array([1.0 + dropped_for[row] for row in samples["row_id"].to_pylist()], np.float64)
 
 
-def _vectors(samples: pa.Table, upstream: Upstream, shared_space: bool) -> SampleVectors:
-    images = upstream.images.vectors.read_vectors()
-    texts = upstream.embed.vectors.read_vectors()
-    return sample_vectors(samples, images, texts, shared_space=shared_space)
-
-
 def sample_vectors(
     samples: pa.Table, images: ContentVectors, texts: ContentVectors, *, shared_space: bool
 ) -> SampleVectors:
     """Return the vectors of SAMPLES rows from those of their pictures and texts.
+
+    Args:
+        samples: The samples (n).
+        images: Vectors of their pictures.
+        texts: Vectors of their texts; zero where the encoder cannot read one.
+        shared_space: Whether the two may be compared with each other.
 
     Raises:
         UsageError: a picture or text has no vector.
@@ -199,30 +204,31 @@ def sample_vectors(
 
 
 def _text_vectors(texts: Sequence[str | None], known: ContentVectors) -> Floats:
-    there = [row for row, text in enumerate(texts) if text]
-    ids = [records.text_id(texts[row] or "") for row in there]
-    found = np.zeros((len(texts), known.matrix.shape[1]), np.float32)
-    found[there] = known.rows(ids, "texts")
-    return found
+    rows = [row for row, text in enumerate(texts) if text]
+    vectors = np.zeros((len(texts), known.matrix.shape[1]), np.float32)
+    vectors[rows] = known.rows([records.text_id(texts[row] or "") for row in rows], "texts")
+    return vectors
 
 
 def _letters(texts: Sequence[str | None], vectors: Floats) -> Floats | None:
-    """Vectors (n, d) of the characters of texts whose `vectors` (n, d_text) are zero, or None."""
-    blank = np.flatnonzero(~vectors.any(axis=1)).tolist()
-    rows = [row for row in blank if (texts[row] or "").strip()]
+    """Return vectors (n, d) of the characters of texts whose `vectors` are zero, or None."""
+    zero = np.flatnonzero(~vectors.any(axis=1)).tolist()
+    rows = [row for row in zero if (texts[row] or "").strip()]
     if not rows:
         return None
-    distinct, place = np.unique(np.array([texts[row] for row in rows]), return_inverse=True)
-    found = np.zeros((len(texts), LETTER_DIMENSION), np.float32)
-    found[rows] = letter_vectors(distinct.tolist())[place]
-    return found
+    distinct, number = np.unique(np.array([texts[row] for row in rows]), return_inverse=True)
+    letters = np.zeros((len(texts), LETTER_DIMENSION), np.float32)
+    letters[rows] = letter_vectors(distinct.tolist())[number]
+    return letters
 
 
 def _image_means(lists: Sequence[Sequence[str] | None], known: ContentVectors) -> Floats:
-    flat = [image for images in lists for image in images or ()]
-    owner = np.repeat(np.arange(len(lists)), [len(images or ()) for images in lists])
+    """Return the unit mean (n, d) of each list of pictures, zero for none."""
+    images = [image for of_sample in lists for image in of_sample or ()]
+    row = np.repeat(np.arange(len(lists)), [len(of_sample or ()) for of_sample in lists])
     total = np.zeros((len(lists), known.matrix.shape[1]), np.float32)
-    np.add.at(total, owner, known.rows(flat, "images"))
+    np.add.at(total, row, known.rows(images, "images"))
     norms = np.linalg.norm(total, axis=1, keepdims=True)
-    found: Floats = np.divide(total, norms, out=np.zeros_like(total), where=norms > 1e-6)
-    return found
+    # Pictures whose vectors cancel each other out have no direction.
+    mean: Floats = np.divide(total, norms, out=np.zeros_like(total), where=norms > 1e-6)
+    return mean

@@ -12,19 +12,19 @@ from medsift.arrays import Doubles
 
 
 class DensityConfig(ScorerConfig):
-    """Settings of `density`; the recipe's `graph` says who is a neighbour."""
+    """Settings of `density`; the recipe's `graph` says which samples are neighbours."""
 
     kind: Literal["density"]
 
     def score(self, context: ScoringContext) -> Doubles:
-        """Mean similarity (n,) to the nearest others, NaN where a text cannot be read."""
+        """Return the mean similarity (n,) to neighbours, NaN where a text cannot be read."""
         return np.where(context.pool.vectors.unread, np.nan, mean_similarity(context.graph))
 
 
 def mean_similarity(graph: KnnGraph) -> Doubles:
-    """Mean cosine (n,) of each sample with its neighbours, NaN where it has none."""
-    there = graph.index >= 0
-    total = np.where(there, graph.similarity, 0.0).sum(axis=1, dtype=np.float64)
-    count = there.sum(axis=1)
+    """Return the mean cosine (n,) of each sample with its neighbours, NaN where it has none."""
+    known = graph.index >= 0
+    total = np.where(known, graph.similarity, 0.0).sum(axis=1, dtype=np.float64)
+    count = known.sum(axis=1)
     mean: Doubles = np.divide(total, count, out=np.full(len(graph), np.nan), where=count > 0)
     return mean

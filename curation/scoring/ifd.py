@@ -16,25 +16,25 @@ class IfdConfig(LanguageScorerConfig):
 
     Near 0 the question gives the answer away and there is little to learn; towards 1 it helps
     little, so that the sample is hard. Above 1 the answer is likelier without its question: the
-    paper leaves such samples out as mismatched. Values are kept as they are, and a recipe that
+    paper leaves such samples out as mismatched. Values are not cut off at 1, and a recipe that
     weighs `ifd` in `quality` takes them for the best: look at the share above 1 first.
     """
 
     kind: Literal["ifd"] = "ifd"
 
     def score(self, context: ScoringContext) -> Doubles:
-        """IFD (n,) of each sample, NaN without question or answer."""
-        return ratio(self.losses(context))
+        """Return the IFD (n,) of each sample, NaN without question or answer."""
+        return difficulty(self.losses(context))
 
 
-def ratio(losses: AnswerLosses) -> Doubles:
-    """s(A|Q) / s(A) (n,), mean losses of an answer's tokens with and without its question.
+def difficulty(losses: AnswerLosses) -> Doubles:
+    """Return s(A|Q) / s(A) (n,), an answer's mean losses with and without its question.
 
-    Li et al. 2023, "From Quantity to Quality" (arXiv 2308.12032). Nothing stands before the first
-    token of an answer alone; here the heading of the assistant's turn does, so that both losses
-    are of the same tokens and an answer of one token has an IFD too. NaN where s(A) is 0.
+    Li et al. 2023, "From Quantity to Quality" (arXiv 2308.12032). NaN where s(A) is 0.
     """
-    known = losses.direct > 0
+    # In the paper nothing precedes the first token of an answer alone; here the heading of the
+    # assistant's turn does, so that both losses are of the same tokens and an answer of one token
+    # has an IFD too.
     none = np.full(len(losses.direct), np.nan)
-    found: Doubles = np.divide(losses.conditioned, losses.direct, out=none, where=known)
-    return found
+    ratio = np.divide(losses.conditioned, losses.direct, out=none, where=losses.direct > 0)
+    return np.asarray(ratio, np.float64)

@@ -1,4 +1,4 @@
-"""Which closed and choice answers other pictures with the same question contradict."""
+"""Score which closed and choice answers other pictures with the same question contradict."""
 
 from __future__ import annotations
 
@@ -9,53 +9,41 @@ import numpy as np
 from pydantic import Field
 
 from curation.matching.text_match import EXACT_ANSWERS
-from curation.scoring.cross_fit import AnswerOdds, answer_odds
-from curation.scoring.image_features import look_at
-from curation.scoring.question_groups import read_questions
-from curation.scoring.scorer import ScorerConfig, ScoringContext
+from curation.scoring.cross_fit import AnswerOdds, CrossFitConfig
+from curation.scoring.scorer import ScoringContext
 from medsift.arrays import Doubles
 
 DECIMALS: Final = 6
 
 
-class LabelNoiseConfig(ScorerConfig):
+class LabelNoiseConfig(CrossFitConfig):
     """Settings of `label_noise`: how likely the given answer is wrong, so lower is better."""
 
     higher_is_better: ClassVar[bool] = False
     renamed_keys: ClassVar[Mapping[str, str]] = {
-        "least": "min_group_size",
-        "question": "question_cosine",
+        **CrossFitConfig.renamed_keys,
         "rate": "noise_rate",
     }
 
     kind: Literal["label_noise"]
-    folds: int = Field(5, ge=2, le=100)
-    """Parts of the pool that are judged by the rest in turn."""
-    min_group_size: int = Field(10, ge=2)
-    """Samples that must ask the same before any of them is judged."""
-    question_cosine: float = Field(0.88, gt=0.0, le=1.0)
-    """Cosine of question vectors from which wordings without a contrast mean the same."""
-    ridge: float = Field(1.0, gt=0.0)
-    """Strength of the prior, in pictures."""
     noise_rate: float = Field(0.05, gt=0.0, lt=1.0)
     """Share of wrong answers to expect before looking."""
 
     def score(self, context: ScoringContext) -> Doubles:
-        """Probability (n,) that an answer is wrong, of closed and choice answers.
+        """Return the probability (n,) that an answer is wrong, of closed and choice answers.
 
         Out-of-sample estimates judge given labels as in confident learning (Northcutt, Jiang and
         Chuang 2021, arXiv 1911.00068, section 3).
         """
-        shown = look_at(context.pool, self.folds, context.seed)
-        asked = read_questions(context.pool, self.question_cosine)
-        odds = answer_odds(shown, asked, ridge=self.ridge, least=self.min_group_size)
+        _, odds = self.fit(context)
         types = context.pool.samples["answer_type"].to_pylist()
         exact = np.array([kind in EXACT_ANSWERS for kind in types], bool)
+        # Rounded, since sums differ in the last digits between machines.
         return np.where(exact, np.round(probability_wrong(odds, self.noise_rate), DECIMALS), np.nan)
 
 
 def probability_wrong(odds: AnswerOdds, rate: float) -> Doubles:
-    """Probability (n,) that the given answer is not the true one.
+    """Return the probability (n,) that the given answer is not the true one.
 
     By Bayes' rule when an answer is wrong with probability `rate` and then any of the other k - 1
     alike (symmetric noise): r(1 - p)/(k - 1) against (1 - r)p, where p is the probability of the
@@ -63,5 +51,4 @@ def probability_wrong(odds: AnswerOdds, rate: float) -> Doubles:
     """
     wrong = rate * (1.0 - odds.seen) / np.maximum(odds.classes - 1, 1)
     right = (1.0 - rate) * odds.seen
-    found: Doubles = wrong / (wrong + right)
-    return found
+    return np.asarray(wrong / (wrong + right))

@@ -2,7 +2,7 @@
 
 Each distinct (conversation, answer) is put to a language model once, whichever scorers ask and in
 how many runs: losses are cached under the model's identity, and streamed so that a killed stage
-repeats no more than the work in hand.
+repeats no more than the work in progress.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ from curation.scoring.scorer import ScorerConfig, ScoringContext
 from medsift import records
 from medsift.arrays import Doubles
 from medsift.execution import Resources, Tables
-from medsift.models import AnyLanguageModel, EmbeddedModelConfig, LanguageModelConfig
+from medsift.models import AnyLanguageModel, EmbeddedModelConfig
 from medsift.models.chat_format import FRAMING_VERSION, Framing, Tokens, Turn
 from medsift.models.likelihood import AnswerLikelihood
 from medsift.models.load_once import load_once
@@ -56,7 +56,8 @@ Null where a text spells a token of the model's own, which is named under `spell
 """
 
 
-class Exchange(NamedTuple):
+@dataclass(frozen=True)
+class Exchange:
     """An answer and the turns before it, without picture marks."""
 
     content_id: str
@@ -65,40 +66,12 @@ class Exchange(NamedTuple):
 
     @property
     def characters(self) -> int:
-        """What it costs, roughly."""
+        """What it costs, roughly; an answer is read twice."""
         words = sum(len(content) for _, content in self.turns) + 2 * len(self.answer)
         return words + TEMPLATE_CHARACTERS
 
 
-class HasContent(Protocol):
-    """What is cached by a content id."""
-
-    @property
-    def content_id(self) -> str:
-        """Digest of all that decides the value."""
-        ...
-
-
-Asked = TypeVar("Asked", bound=HasContent)
-
-
-class LanguageScorerConfig(ScorerConfig):
-    """Settings of a scorer that asks a language model how likely answers are."""
-
-    model: AnyLanguageModel = EmbeddedModelConfig()
-    """The language model; the embedded one shows the way and knows little medicine."""
-    max_tokens: int = Field(1024, ge=16)
-    """Longest sequence; the end of an answer that goes beyond it is left out."""
-    batch_tokens: int | None = Field(None, ge=1)
-    """Tokens at once, padding included; None is 512 on a CPU and 8,192 on a GPU."""
-
-    def fingerprint(self) -> Any:
-        """Identity of the losses; the size of batches is not part of it. Raises ModelError."""
-        return [self.kind, losses_fingerprint(self.model, self.max_tokens)]
-
-    def losses(self, context: ScoringContext) -> AnswerLosses:
-        """Losses of the pool's answers."""
-        return answer_losses(context, self.model, self.max_tokens, self.batch_tokens)
+AnyExchange = TypeVar("AnyExchange", bound=Exchange)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,82 +87,98 @@ class AnswerLosses:
     direct: Doubles
 
 
-def losses_fingerprint(model: LanguageModelConfig, max_tokens: int) -> str:
-    """Identity of losses. Raises ModelError when the model cannot be loaded."""
-    versions = [LOSSES_VERSION, FRAMING_VERSION, DIGITS]
-    return records.fingerprint(["answer losses", versions, model.fingerprint(), max_tokens])
+class LanguageScorerConfig(ScorerConfig):
+    """Settings of a scorer that asks a language model how likely answers are."""
+
+    model: AnyLanguageModel = EmbeddedModelConfig()
+    """The language model; the embedded one shows the way and knows little medicine."""
+    max_tokens: int = Field(1024, ge=16)
+    """Longest sequence in tokens; the end of an answer that goes beyond it is left out."""
+    batch_tokens: int | None = Field(None, ge=1)
+    """Tokens at once, padding included; when not given 512 on a CPU and 8,192 on a GPU."""
+
+    def fingerprint(self) -> Any:
+        """Return the identity of the losses, without the size of batches. Raises ModelError."""
+        return [self.kind, self.losses_fingerprint()]
+
+    def losses_fingerprint(self) -> str:
+        """Return what scorers of one model share. Raises ModelError when it cannot be loaded."""
+        versions = [LOSSES_VERSION, FRAMING_VERSION, DIGITS]
+        identity = ["answer losses", versions, self.model.fingerprint(), self.max_tokens]
+        return records.fingerprint(identity)
+
+    def losses(self, context: ScoringContext) -> AnswerLosses:
+        """Return the losses of the pool's answers, from the cache where it has them.
+
+        Raises:
+            ModelError: the model cannot be loaded.
+        """
+        exchanges = [read_exchange(turns) for turns in context.pool.samples["messages"].to_pylist()]
+        cache = context.cache.absolute()
+        context.executor.stream(
+            cut_into_items({one.content_id: one for one in exchanges if one is not None}),
+            lambda: ScoreAnswers(self, cache),
+            context.folder,
+            context.advance,
+            Resources(lasting=True, accelerated=True),
+        )
+        table = read_folder(context.folder / "losses", LOSSES)
+        _report(exchanges, table)
+        row_of = {content: row for row, content in enumerate(table["content_id"].to_pylist())}
+        rows = [-1 if one is None else row_of[one.content_id] for one in exchanges]
+        # -1 is the last value, which is added: samples without an exchange have none.
+        conditioned, direct = (
+            np.array([*table[name].to_pylist(), None], np.float64)[np.array(rows, np.int64)]
+            for name in ("conditioned", "direct")
+        )
+        return AnswerLosses(conditioned, direct)
 
 
-def answer_losses(
-    context: ScoringContext,
-    model: LanguageModelConfig,
-    max_tokens: int,
-    batch_tokens: int | None = None,
-) -> AnswerLosses:
-    """Losses of the pool's answers, from the cache where it has them. Raises ModelError."""
-    exchanges = [exchange(messages) for messages in context.pool.samples["messages"].to_pylist()]
-    items = work({one.content_id: one for one in exchanges if one is not None})
-    cache = context.cache.absolute()
-    context.executor.stream(
-        items,
-        lambda: ScoreAnswers(model, max_tokens, batch_tokens, cache),
-        context.folder,
-        context.advance,
-        Resources(lasting=True, accelerated=True),
-    )
-    found = read_folder(context.folder / "losses", LOSSES)
-    _report(exchanges, found)
-    return _of_samples(exchanges, found)
-
-
-def exchange(messages: Sequence[Mapping[str, str]]) -> Exchange | None:
-    """The last answer of a conversation and what led to it; None where either is missing."""
+def read_exchange(messages: Sequence[Mapping[str, str]]) -> Exchange | None:
+    """Return a conversation's last answer and what led to it; None where either is missing."""
     turns = [(turn["role"], MARKER.sub("", turn["content"] or "").strip()) for turn in messages]
-    places = [place for place, (role, _) in enumerate(turns) if role == "assistant"]
-    if not places or not turns[places[-1]][1]:
+    answers = [number for number, (role, _) in enumerate(turns) if role == "assistant"]
+    if not answers or not turns[answers[-1]][1]:
         return None
-    before, answer = tuple(turns[: places[-1]]), turns[places[-1]][1]
+    before, answer = tuple(turns[: answers[-1]]), turns[answers[-1]][1]
     if not any(role == "user" and content for role, content in before):
         return None
     return Exchange(records.digest("exchange", *chain(*before), answer), before, answer)
 
 
-def work(exchanges: Mapping[str, Exchange]) -> list[tuple[Exchange, ...]]:
-    """Exchanges cut into items of about equal cost, longest first: an item has little padding."""
+def cut_into_items(exchanges: Mapping[str, Exchange]) -> list[tuple[Exchange, ...]]:
+    """Cut exchanges into items of about equal cost."""
+    # Longest first: an item has little padding, and the last ones to finish are short.
     ordered = sorted(exchanges.values(), key=lambda one: (-one.characters, one.content_id))
     items: list[list[Exchange]] = []
-    left = 0
-    for one in ordered:
-        if left <= 0:
+    room = 0
+    for exchange in ordered:
+        if room <= 0:
             items.append([])
-            left = CHARACTERS_PER_ITEM
-        items[-1].append(one)
-        left -= one.characters
+            room = CHARACTERS_PER_ITEM
+        items[-1].append(exchange)
+        room -= exchange.characters
     return [tuple(item) for item in items]
 
 
 class ScoreAnswers:
-    """Worker: losses of exchanges, from the cache where it has them.
+    """Worker: compute losses of exchanges, or take them from the cache where it has them.
 
     The model is loaded for the first exchange that the cache does not know.
     """
 
-    def __init__(
-        self, model: LanguageModelConfig, max_tokens: int, batch_tokens: int | None, cache: Path
-    ) -> None:
-        self.model = model
-        self.max_tokens = max_tokens
-        self.batch_tokens = batch_tokens
-        fingerprint = losses_fingerprint(model, max_tokens)
+    def __init__(self, config: LanguageScorerConfig, cache: Path) -> None:
+        self.config = config
+        fingerprint = config.losses_fingerprint()
         self.cache = TableCache(cache / "losses", fingerprint, key="content_id")
 
     def __call__(self, item: Sequence[Exchange]) -> Iterator[Tables]:
         """Yield `losses` by content id."""
-        yield {"losses": through_cache(self.cache, item, self._score)}
+        yield {"losses": read_through(self.cache, item, self._score)}
 
     @cached_property
     def _likelihood(self) -> AnswerLikelihood:
-        return AnswerLikelihood(load_once(self.model), self.batch_tokens)
+        return AnswerLikelihood(load_once(self.config.model), self.config.batch_tokens)
 
     @cached_property
     def _framing(self) -> Framing:
@@ -202,12 +191,13 @@ class ScoreAnswers:
     def _score(self, exchanges: Sequence[Exchange]) -> pa.Table:
         """Put each answer to the model twice: after its question, and with nothing asked."""
         spelled = [
-            self._reserved.first([*(said for _, said in one.turns), one.answer])
+            self._reserved.first([*(content for _, content in one.turns), one.answer])
             for one in exchanges
         ]
         prompts = self._framing.prompts([one.turns for one in exchanges])
         answers = self._framing.answers([one.answer for one in exchanges])
-        limit = min(self.max_tokens, self._likelihood.language.context)
+        limit = min(self.config.max_tokens, self._likelihood.language.context)
+        # Both losses are of the same tokens, those that have room after the prompt.
         kept = [
             [] if prompt is None or token is not None else answer[: max(0, limit - len(prompt))]
             for prompt, answer, token in zip(prompts, answers, spelled, strict=True)
@@ -217,70 +207,61 @@ class ScoreAnswers:
             Tokens(start + answer, len(start))
             for start, answer in zip(before, kept + kept, strict=True)
         ]
-        losses = significant(self._likelihood.losses(sequences))
+        losses = round_to_digits(self._likelihood.losses(sequences))
         columns = {
             "content_id": [one.content_id for one in exchanges],
             "conditioned": pa.array(losses[: len(kept)], from_pandas=True),
             "direct": pa.array(losses[len(kept) :], from_pandas=True),
             "tokens": [len(answer) for answer in kept],
-            "cut": [len(all_) - len(answer) for all_, answer in zip(answers, kept, strict=True)],
+            "cut": [len(whole) - len(part) for whole, part in zip(answers, kept, strict=True)],
             "spelled": pa.array(spelled, pa.string()),
         }
         return pa.table(columns, schema=LOSSES)
 
 
-def through_cache(
-    cache: TableCache, item: Sequence[Asked], score: Callable[[Sequence[Asked]], pa.Table]
+def read_through(
+    cache: TableCache,
+    item: Sequence[AnyExchange],
+    score: Callable[[Sequence[AnyExchange]], pa.Table],
 ) -> pa.Table:
-    """Rows of an item by content id: those that the cache has, and the others, then cached."""
+    """Return an item's rows by content id: those of the cache, and the others, then cached."""
     known = cache.lookup([one.content_id for one in item])
-    have = set(known["content_id"].to_pylist())
-    new = [one for one in item if one.content_id not in have]
+    cached = set(known["content_id"].to_pylist())
+    new = [one for one in item if one.content_id not in cached]
     if not new:
         return known.sort_by("content_id")
     scored = score(new)
     cache.append(scored)
-    found = [known, scored] if known.num_rows else [scored]
-    return pa.concat_tables(found).sort_by("content_id")
+    # An empty cache gives a table of the key alone, which does not concatenate.
+    return pa.concat_tables([known, scored] if cached else [scored]).sort_by("content_id")
 
 
-def significant(values: Doubles) -> Doubles:
-    """Values (n,) rounded to 5 significant digits, below which machines differ."""
+def round_to_digits(values: Doubles) -> Doubles:
+    """Round values (n,) to 5 significant digits, below which machines differ."""
     return np.array([float(f"{value:.{DIGITS}g}") for value in values], np.float64)
 
 
-def _of_samples(exchanges: Sequence[Exchange | None], found: pa.Table) -> AnswerLosses:
-    place = {content: row for row, content in enumerate(found["content_id"].to_pylist())}
-    rows = np.array([-1 if one is None else place[one.content_id] for one in exchanges], np.int64)
-    columns = []
-    for name in ("conditioned", "direct"):
-        # A last value of NaN is what -1 points at.
-        values = [*found[name].to_pylist(), None]
-        columns.append(np.array(values, np.float64)[rows])
-    return AnswerLosses(*columns)
-
-
-def report_spelled(scorer: str, found: pa.Table) -> None:
-    """Say how many exchanges have no value for a token of the model's own, and name one."""
-    spelled = [token for token in found["spelled"].to_pylist() if token is not None]
-    if spelled:
+def report_spelled(scorer: str, table: pa.Table) -> None:
+    """Log how many exchanges have no value for a token of the model's own, and name one."""
+    spelled = table["spelled"].drop_null()
+    if len(spelled):
         logger.warning(
             "%s is null for %d of %d distinct exchanges: their texts spell a token of the model's "
             "own, such as %s",
-            *(scorer, len(spelled), found.num_rows, spelled[0]),
+            *(scorer, len(spelled), table.num_rows, spelled[0].as_py()),
         )
 
 
-def _report(exchanges: Sequence[Exchange | None], found: pa.Table) -> None:
-    """Say how many answers were left out, or judged by their beginning alone."""
-    lengths = found["tokens"].to_numpy()
-    cut = int(((found["cut"].to_numpy() > 0) & (lengths > 0)).sum())
+def _report(exchanges: Sequence[Exchange | None], table: pa.Table) -> None:
+    """Log how many answers were left out, or judged by their beginning alone."""
+    lengths = table["tokens"].to_numpy()
+    cut = int(((table["cut"].to_numpy() > 0) & (lengths > 0)).sum())
     missing = exchanges.count(None)
-    report_spelled("answer loss", found)
-    refused = int((lengths == 0).sum()) - len(found["spelled"].drop_null())
+    report_spelled("answer loss", table)
+    refused = int((lengths == 0).sum()) - len(table["spelled"].drop_null())
     if missing or refused or cut:
         logger.info(
             "of %d samples %d have no question or no answer; of %d distinct exchanges %d have a "
             "prompt that the model has no room for, and %d answers are judged by their beginning",
-            *(len(exchanges), missing, found.num_rows, refused, cut),
+            *(len(exchanges), missing, table.num_rows, refused, cut),
         )

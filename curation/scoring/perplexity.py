@@ -22,6 +22,5 @@ class PerplexityConfig(LanguageScorerConfig):
     kind: Literal["perplexity"] = "perplexity"
 
     def score(self, context: ScoringContext) -> Doubles:
-        """Perplexity (n,): exp of an answer's mean loss given its question; NaN without either."""
-        perplexity: Doubles = np.exp(self.losses(context).conditioned)
-        return perplexity
+        """Return exp (n,) of an answer's mean loss given its question; NaN without either."""
+        return np.asarray(np.exp(self.losses(context).conditioned), np.float64)

@@ -20,12 +20,12 @@ YES_NO: Final = ("yes", "no")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class QuestionGroups:
     """What n samples ask and answer, as numbers.
 
     `question` (n,) numbers questions of one meaning, whatever their wording and options, `NONE`
     where no other is like it. `answer` (n,) numbers answers in normal form, a letter as the option
-    it represents. `offered` holds the answers that a question lets choose from, or none.
+    it represents. `offered` (n) are the answers that a question lets choose from, or none.
     """
 
     question: Indices
@@ -33,106 +33,107 @@ class Asked:
     offered: list[tuple[int, ...]]
 
 
-def read_questions(pool: Pool, threshold: float) -> Asked:
+def group_questions(pool: Pool, threshold: float) -> QuestionGroups:
     """Number the questions and answers of a pool.
 
-    Two wordings have one meaning when the cosine of their vectors is `threshold` or more and no
-    clinically protected word (side, negation, number, organ, modality, ...) parts them.
+    Two wordings have one meaning when the cosine of their vectors is `threshold` or more and both
+    have the same clinically protected words (side, negation, number, organ, modality, ...).
     """
     questions = [text or "" for text in pool.samples["question"].to_pylist()]
-    parsed = {text: _parse(text) for text in set(questions)}
     codes: dict[str, int] = {}
     answers = [
         codes.setdefault(answer, len(codes)) if answer else NONE
-        for answer in _answers(pool, questions)
+        for answer in _normalise_answers(pool, questions)
     ]
-    stems = [parsed[text][0] for text in questions]
+    # Questions repeat a lot: each wording is parsed once.
+    stems = {text: normalise_question(stem(text)) for text in set(questions)}
+    options = {text: [words for _, words in choices(text)] for text in stems}
     offered = [
-        tuple(codes.setdefault(words, len(codes)) for words in parsed[text][1])
-        for text in questions
+        tuple(codes.setdefault(words, len(codes)) for words in options[text]) for text in questions
     ]
-    return Asked(
-        question=_meanings(stems, offered, pool.vectors.question, threshold),
+    wordings = [stems[text] for text in questions]
+    return QuestionGroups(
+        question=_group_wordings(wordings, offered, pool.vectors.question, threshold),
         answer=np.array(answers, np.int64),
         offered=offered,
     )
 
 
-def _parse(question: str) -> tuple[str, tuple[str, ...]]:
-    """A question in normal form without its options, and the options."""
-    offered = choices(question)
-    return normalise_question(stem(question)), tuple(words for _, words in offered)
-
-
-def _answers(pool: Pool, questions: Sequence[str]) -> list[str]:
-    """Answers in normal form; of a closed one that continues after "yes" or "no", that word."""
-    answers = pool.samples["answer"].to_pylist()
-    types = pool.samples["answer_type"].to_pylist()
+def _normalise_answers(pool: Pool, questions: Sequence[str]) -> list[str]:
+    """Return answers in normal form; of a closed one that begins with "yes" or "no", that word."""
+    answers = [answer or "" for answer in pool.samples["answer"].to_pylist()]
+    closed = [kind == "closed" for kind in pool.samples["answer_type"].to_pylist()]
+    exchanges = list(zip(questions, answers, closed, strict=True))
     known: dict[tuple[str, str, bool], str] = {}
-    for question, answer, kind in set(zip(questions, answers, types, strict=True)):
-        told = chosen(question, answer or "")
-        first = told.split(" ", 1)[0]
-        closed = kind == "closed"
-        known[question, answer or "", closed] = first if closed and first in YES_NO else told
-    return [
-        known[question, answer or "", kind == "closed"]
-        for question, answer, kind in zip(questions, answers, types, strict=True)
-    ]
+    for question, answer, is_closed in set(exchanges):
+        words = chosen(question, answer)
+        first = words.split(" ", 1)[0]
+        short = is_closed and first in YES_NO
+        known[question, answer, is_closed] = first if short else words
+    return [known[exchange] for exchange in exchanges]
 
 
-def _meanings(
-    stems: Sequence[str], offered: Sequence[tuple[int, ...]], vectors: Floats, threshold: float
+def _group_wordings(
+    wordings: Sequence[str], offered: Sequence[tuple[int, ...]], vectors: Floats, threshold: float
 ) -> Indices:
-    names, place, count = np.unique(
-        np.array(stems, object), return_inverse=True, return_counts=True
+    """Return the group (n,) of each sample's question, by its wording and its vectors (n, d)."""
+    names, number, count = np.unique(
+        np.array(wordings, object), return_inverse=True, return_counts=True
     )
     # A vector with options says less about the question; it counts only where there is no other.
-    plain = np.array([0.001 if options else 1.0 for options in offered])
+    weight = np.array([0.001 if options else 1.0 for options in offered])
     mean = np.zeros((len(names), vectors.shape[1]))
-    np.add.at(mean, place, vectors * plain[:, None])
+    np.add.at(mean, number, vectors * weight[:, None])
     norms = np.linalg.norm(mean, axis=1, keepdims=True)
     mean = np.divide(mean, norms, out=np.zeros_like(mean), where=norms > 1e-9)
-    found: Indices = lead(list(names), count, mean, threshold)[place]
-    return found
+    return np.asarray(follow_leaders(list(names), count, mean, threshold)[number])
 
 
-def lead(names: Sequence[str], count: Indices, vectors: Doubles, threshold: float) -> Indices:
-    """Group (m,) of each of m sorted, distinct questions asked `count` times (m,).
+def follow_leaders(
+    names: Sequence[str], count: Indices, vectors: Doubles, threshold: float
+) -> Indices:
+    """Return the group (m,) of each of m distinct questions.
 
     The commonest `LEADERS` are taken in order: one that is near no leader leads a new group, any
-    other joins the nearest. The rest join the nearest leader, or stay alone (`NONE`). A group so
-    never drifts from its leader's meaning.
+    other joins the nearest. The rest join the nearest leader, or stay alone (`NONE`).
+
+    Args:
+        names: The questions (m), sorted.
+        count: How often (m,) each is asked.
+        vectors: Their unit vectors (m, d).
+        threshold: Cosine from which a question is near a leader.
     """
     codes: dict[frozenset[tuple[str, int]], int] = {}
-    token = np.array(
+    protected = np.array(
         [codes.setdefault(frozenset(protected_tokens(name).items()), len(codes)) for name in names],
         np.int64,
     )
+    # A stable sort: of equally common questions the first by name leads.
     order = np.argsort(-count, kind="stable")
     group = np.full(len(names), NONE, np.int64)
     leaders: list[int] = []
-    head = np.empty((min(len(names), LEADERS), vectors.shape[1]))
+    led = np.empty((min(len(names), LEADERS), vectors.shape[1]))
+
+    def nearest_leader(rows: Indices) -> tuple[Doubles, Indices]:
+        """Return the cosine (r,) with, and number (r,) of, the leader of equal protected words."""
+        if not leaders:
+            return np.full(len(rows), -np.inf), np.full(len(rows), NONE)
+        same = protected[rows][:, None] == protected[leaders][None, :]
+        cosine = np.where(same, vectors[rows] @ led[: len(leaders)].T, -np.inf)
+        best = cosine.argmax(axis=1)
+        return cosine[np.arange(len(best)), best], best
+
+    # Members are compared with leaders alone: a group never drifts from its leader's meaning.
     for row in order[:LEADERS]:
-        near, best = _nearest(vectors[[row]], token[[row]], head[: len(leaders)], token[leaders])
-        if near[0] < threshold:
-            head[len(leaders)] = vectors[row]
+        cosine, leader = nearest_leader(np.array([row]))
+        if cosine[0] < threshold:
+            led[len(leaders)] = vectors[row]
             leaders.append(int(row))
             group[row] = len(leaders) - 1
         else:
-            group[row] = best[0]
+            group[row] = leader[0]
     for start in range(LEADERS, len(names), ROWS_AT_A_TIME):
         rows = order[start : start + ROWS_AT_A_TIME]
-        near, best = _nearest(vectors[rows], token[rows], head[: len(leaders)], token[leaders])
-        group[rows] = np.where(near >= threshold, best, NONE)
+        cosine, leader = nearest_leader(rows)
+        group[rows] = np.where(cosine >= threshold, leader, NONE)
     return group
-
-
-def _nearest(
-    vectors: Doubles, token: Indices, leaders: Doubles, theirs: Indices
-) -> tuple[Doubles, Indices]:
-    """Cosine (r,) with, and place (r,) of, the nearest leader of equal protected words."""
-    if not len(leaders):
-        return np.full(len(vectors), -np.inf), np.full(len(vectors), NONE)
-    cosine = np.where(token[:, None] == theirs[None, :], vectors @ leaders.T, -np.inf)
-    best = cosine.argmax(axis=1)
-    return cosine[np.arange(len(best)), best], best

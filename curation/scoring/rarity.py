@@ -12,17 +12,17 @@ from medsift.arrays import Doubles
 
 
 class RarityConfig(ScorerConfig):
-    """Settings of `rarity`; the recipe's `graph` says who is a neighbour, and how many."""
+    """Settings of `rarity`; the recipe's `graph` says which samples are neighbours."""
 
     kind: Literal["rarity"]
 
     def score(self, context: ScoringContext) -> Doubles:
-        """Distance (n,) to the farthest of the nearest others, NaN where a text cannot be read."""
+        """Return the distance (n,) to the last neighbour, NaN where a text cannot be read."""
         return np.where(context.pool.vectors.unread, np.nan, farthest_distance(context.graph))
 
 
 def farthest_distance(graph: KnnGraph) -> Doubles:
-    """1 - cosine (n,) with the k-th neighbour, or with the last there is; NaN where there is none.
+    """Return 1 - cosine (n,) with the k-th neighbour, or the last there is; NaN without any.
 
     The k-NN distance as a measure of an outlier: Ramaswamy, Rastogi and Shim 2000, "Efficient
     Algorithms for Mining Outliers from Large Data Sets".

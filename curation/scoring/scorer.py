@@ -38,25 +38,29 @@ class ScoringContext:
 
 
 class ScorerConfig(Config):
-    """Settings of a scorer; subclasses add a `kind: Literal[...]` tag and `score`.
+    """Settings of a scorer.
 
-    The tag is also the scorer's name in the manifest. Where `higher_is_better` is false, the
-    combined score takes 1 - percentile.
+    A new scorer subclasses it in a file of its own, adds a `kind: Literal[...]` tag and `score`,
+    and is listed in `AnyScorer`. The tag is also the scorer's name in the manifest.
     """
 
     higher_is_better: ClassVar[bool] = True
+    """Where it is false, the combined score takes 1 - percentile."""
     kind: str
+    """Name of the scorer."""
 
     def fingerprint(self) -> Any:
-        """JSON-able identity: equal settings, code version and weights, equal scores.
+        """Return a JSON-able identity: equal settings, code version and weights, equal scores.
 
-        Does not load a model. Raises ModelError when a model cannot be found, so that a run is
-        refused before it starts.
+        It does not load a model.
+
+        Raises:
+            ModelError: a model cannot be found, so that a run is refused before it starts.
         """
         return self.with_first_names(self.model_dump(mode="json"))
 
     def score(self, context: ScoringContext) -> Doubles:
-        """One value (n,) for each sample of `context.pool`, NaN where there is none.
+        """Return one value (n,) for each sample of `context.pool`, NaN where there is none.
 
         Higher is better, or more of what the name says. A value depends on the pool alone, never
         on order, batches or workers.

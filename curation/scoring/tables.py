@@ -1,4 +1,4 @@
-"""Scores of a pool as the manifest's tables."""
+"""Make the manifest's tables of a pool's scores: ranked, combined into one, and correlated."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.pool import Pool
-from curation.scoring import QUALITY, ScoresConfig
-from curation.scoring.combine import combine
-from curation.scoring.correlations import correlations
-from curation.scoring.percentiles import percentiles
+from curation.scoring.config import QUALITY, ScoresConfig
+from curation.scoring.percentiles import rank, rank_percentiles
 from medsift.arrays import Doubles
 from medsift.errors import InputError
 from medsift.manifest.schema import arrow_schema
 
 SCORES: Final = arrow_schema("scores")
 COMBINATIONS: Final = arrow_schema("combinations")
+CORRELATIONS: Final = arrow_schema("correlations")
+LENGTH: Final = "answer_length"
 
 
 def score_tables(
     pool: Pool, values: Mapping[str, Doubles], config: ScoresConfig
 ) -> dict[str, pa.Table]:
-    """Tables `scores`, `combinations` and `correlations` of scorers' values (n,).
+    """Return the tables `scores`, `combinations` and `correlations` of scorers' values (n,).
 
     With weights, `quality` is one score more: the weighted mean of the percentiles, ranked like
     the others.
@@ -33,28 +33,27 @@ def score_tables(
     Raises:
         InputError: a scorer gave other than one finite value, or NaN, for each sample.
     """
-    for scorer, found in values.items():
-        _check(scorer, found, len(pool))
-    ranked = {scorer: percentiles(found, pool.strata) for scorer, found in values.items()}
-    weights = signed_weights(config)
-    if weights:
-        quality = combine(ranked, weights)
-        values = {**values, QUALITY: quality}
-        ranked[QUALITY] = percentiles(quality, pool.strata)
-    return {
-        "scores": _scores(pool, values, ranked),
-        "combinations": _combinations(weights),
-        "correlations": correlations(values, _lengths(pool)),
+    for scorer, scores in values.items():
+        _check(scorer, scores, len(pool))
+    percentiles = {name: rank_percentiles(scores, pool.strata) for name, scores in values.items()}
+    # A part is negative where a high score is bad.
+    sign: dict[str, float] = {
+        scorer.kind: 1.0 if scorer.higher_is_better else -1.0 for scorer in config.scorers
     }
-
-
-def signed_weights(config: ScoresConfig) -> dict[str, float]:
-    """Weight of each part of `quality`, negative where a high score is bad; none weighs 0."""
-    better: dict[str, bool] = {scorer.kind: scorer.higher_is_better for scorer in config.scorers}
+    weights = {part: sign[part] * weight for part, weight in config.weights.items() if weight > 0.0}
+    if weights:
+        quality = combine(percentiles, weights)
+        values = {**values, QUALITY: quality}
+        # A mean of percentiles crowds around the middle: ranked again it is as even as its parts.
+        percentiles[QUALITY] = rank_percentiles(quality, pool.strata)
+    combined = [
+        {"scorer": QUALITY, "part": part, "weight": weight} for part, weight in weights.items()
+    ]
+    length = pc.utf8_length(pool.samples["answer"]).cast(pa.float64())
     return {
-        part: weight if better[part] else -weight
-        for part, weight in config.weights.items()
-        if weight > 0.0
+        "scores": _score_rows(pool, values, percentiles),
+        "combinations": pa.Table.from_pylist(combined, schema=COMBINATIONS),
+        "correlations": correlate(values, length.to_numpy(zero_copy_only=False)),
     }
 
 
@@ -64,6 +63,7 @@ def _check(scorer: str, values: Doubles, n: int) -> None:
             f"scorer {scorer!r} gave {values.shape} values for {n} samples",
             code="score_invalid",
             scorer=scorer,
+            shape=values.shape,
         )
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
@@ -72,37 +72,73 @@ def _check(scorer: str, values: Doubles, n: int) -> None:
             f"{infinite[0]}; NaN means a missing one",
             code="score_invalid",
             scorer=scorer,
+            infinite=len(infinite),
         )
 
 
-def _scores(pool: Pool, values: Mapping[str, Doubles], ranked: Mapping[str, Doubles]) -> pa.Table:
+def _score_rows(
+    pool: Pool, values: Mapping[str, Doubles], percentiles: Mapping[str, Doubles]
+) -> pa.Table:
     ids = pool.samples["sample_id"].combine_chunks()
     strata = pa.array(pool.strata, pa.string())
-    lines = [
+    tables = [
         pa.table(
             [
                 ids,
                 pa.repeat(pa.scalar(scorer, pa.string()), len(pool)),
-                pa.array(found, from_pandas=True),
-                pa.array(ranked[scorer], from_pandas=True),
+                pa.array(scores, from_pandas=True),
+                pa.array(percentiles[scorer], from_pandas=True),
                 strata,
             ],
             schema=SCORES,
         )
-        for scorer, found in values.items()
+        for scorer, scores in values.items()
     ]
-    return pa.concat_tables(lines) if lines else SCORES.empty_table()
+    return pa.concat_tables(tables) if tables else SCORES.empty_table()
 
 
-def _combinations(weights: Mapping[str, float]) -> pa.Table:
-    lines = [
-        {"scorer": QUALITY, "part": part, "weight": weight} for part, weight in weights.items()
-    ]
-    return pa.Table.from_pylist(lines, schema=COMBINATIONS)
+def combine(parts: Mapping[str, Doubles], weights: Mapping[str, float]) -> Doubles:
+    """Return the weighted mean (n,) of the percentiles that a sample has; NaN where it has none.
+
+    A part of negative weight counts by its size with 1 - percentile. Weights of the parts that
+    are there make up the whole:
+
+        sum |w| (p if w > 0 else 1 - p) / sum |w|
+    """
+    shape = next(iter(parts.values())).shape
+    total, weight = np.zeros(shape), np.zeros(shape)
+    for part, signed in weights.items():
+        percentile = parts[part]
+        known = ~np.isnan(percentile)
+        good = percentile if signed > 0.0 else 1.0 - percentile
+        total[known] += abs(signed) * good[known]
+        weight[known] += abs(signed)
+    mean: Doubles = np.divide(total, weight, out=np.full(shape, np.nan), where=weight > 0.0)
+    return mean
 
 
-def _lengths(pool: Pool) -> Doubles:
-    """Characters (n,) of each answer, NaN where there is none."""
-    lengths = pc.utf8_length(pool.samples["answer"]).cast(pa.float64())
-    found: Doubles = lengths.to_numpy(zero_copy_only=False)
-    return found
+def correlate(scores: Mapping[str, Doubles], length: Doubles) -> pa.Table:
+    """Return the rank correlation of each score (n,) with the answers' length and each other."""
+    columns = {**scores, LENGTH: length}
+    rows = []
+    for scorer in scores:
+        for other in columns:
+            if scorer != other:
+                rho, n = spearman(columns[scorer], columns[other])
+                rows.append({"scorer": scorer, "other": other, "rho": rho, "n": n})
+    return pa.Table.from_pylist(rows, schema=CORRELATIONS)
+
+
+def spearman(values: Doubles, others: Doubles) -> tuple[float | None, int]:
+    """Return Spearman's rho of the n pairs that have both values, and n; None for a constant.
+
+    Pearson's correlation of the ranks, equal values sharing their mean rank (Spearman 1904).
+    """
+    both = ~(np.isnan(values) | np.isnan(others))
+    n = int(both.sum())
+    if not n:
+        return None, 0
+    # Ranks from 0 to n - 1 have this mean, ties or none.
+    a, b = rank(values[both]) - (n - 1) / 2.0, rank(others[both]) - (n - 1) / 2.0
+    scale = float(np.sqrt((a @ a) * (b @ b)))
+    return (float(np.clip(a @ b / scale, -1.0, 1.0)) if scale > 0.0 else None), n

@@ -22,12 +22,12 @@ class TagRarityConfig(ScorerConfig):
     kind: Literal["tag_rarity"]
 
     def score(self, context: ScoringContext) -> Doubles:
-        """Surprise (n,) of each sample's stratum, in nats."""
+        """Return the surprise (n,) of each sample's stratum, in nats."""
         return surprise(context.pool.strata)
 
 
 def surprise(names: Sequence[str]) -> Doubles:
-    """-log of the share (n,) that each of some names has among them."""
+    """Return -log of the share (n,) that each of some names has among them."""
     count = Counter(names)
     share = np.array([count[name] for name in names], np.float64) / max(len(names), 1)
     return -np.log(share)

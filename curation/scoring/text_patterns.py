@@ -1,4 +1,4 @@
-"""Words by which a text gives itself away, in English and Chinese."""
+"""Patterns of words by which a text gives itself away, in English and Chinese."""
 
 from __future__ import annotations
 
@@ -66,22 +66,23 @@ _CJK_TAG: Final = re.compile(r"zh|chinese|cn\b|中文|汉语", re.IGNORECASE)
 
 
 def tokens(text: str) -> list[str]:
-    """Words, numbers and single Chinese characters of a text, in lower case."""
+    """Return the words, numbers and single Chinese characters of a text, in lower case."""
     spaced = CJK.sub(r" \g<0> ", text) if is_cjk(text) else text
     return WORDS.findall(spaced.casefold())
 
 
 def script(text: str) -> str | None:
-    """`cjk` or `latin`; None for a text too short to tell, as an abbreviation suits either."""
+    """Return `cjk` or `latin`; None for a text too short to decide."""
     characters = len(CJK.findall(text))
     if not characters:
+        # An abbreviation such as CT suits both scripts: prose needs some words.
         words = islice(LATIN_WORD.finditer(text), LATIN_PROSE)
         return "latin" if sum(1 for _ in words) == LATIN_PROSE else None
     return "cjk" if characters >= len(LATIN_WORD.findall(text)) else None
 
 
 def expected_script(language: str | None) -> str | None:
-    """The script that a language tag promises; None for one of neither script, or for no tag."""
+    """Return the script that a language tag promises; None for neither, or for no tag."""
     if language is None:
         return None
     if _CJK_TAG.match(language):

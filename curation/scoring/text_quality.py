@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
@@ -11,23 +11,8 @@ from typing import Final, Literal
 import numpy as np
 
 from curation.matching.lettered_options import choices
-from curation.pool import Pool
+from curation.scoring import text_patterns as patterns
 from curation.scoring.scorer import ScorerConfig, ScoringContext
-from curation.scoring.text_patterns import (
-    ABSENCE,
-    ALTERNATIVE,
-    ASSISTANT,
-    CLOSED_QUESTION,
-    LETTER,
-    LONG_RUN,
-    MAY_BE_ABSENT,
-    NON_ANSWERS,
-    REFUSAL,
-    TELL_ME,
-    expected_script,
-    script,
-    tokens,
-)
 from medsift.arrays import Doubles
 from medsift.text import is_cjk, normalise_answer, normalise_question
 
@@ -51,15 +36,20 @@ class TextQualityConfig(ScorerConfig):
     kind: Literal["text_quality"]
 
     def score(self, context: ScoringContext) -> Doubles:
-        """Quality (n,) of each sample's first question and last answer, from 0 to 1."""
-        exchanges = read_exchanges(context.pool)
-        shares = opening_shares(set(exchanges))
-        known = {exchange: quality(exchange, shares) for exchange in set(exchanges)}
-        return np.array([known[exchange] for exchange in exchanges], np.float64)
+        """Return the quality (n,) of each sample's first question and last answer, from 0 to 1."""
+        names = ("question", "answer", "answer_type", "language")
+        columns = [context.pool.samples[name].to_pylist() for name in names]
+        answered = [
+            AnsweredQuestion(question or "", answer or "", *tags)
+            for question, answer, *tags in zip(*columns, strict=True)
+        ]
+        shares = opening_shares(set(answered))
+        known = {one: quality(one, shares) for one in set(answered)}
+        return np.array([known[one] for one in answered], np.float64)
 
 
 @dataclass(frozen=True)
-class Exchange:
+class AnsweredQuestion:
     """A question and its answer, with the tags that say how to read them."""
 
     question: str
@@ -70,81 +60,77 @@ class Exchange:
     @cached_property
     def words(self) -> list[str]:
         """Words of the answer; each Chinese character is one."""
-        return tokens(self.answer)
+        return patterns.tokens(self.answer)
 
     @cached_property
     def is_open(self) -> bool:
-        """Whether the answer is free; of an untagged one the question's first word tells."""
-        if self.answer_type is None:
-            return CLOSED_QUESTION.search(self.question) is None and not choices(self.question)
-        return self.answer_type == "open"
+        """Whether the answer is free; without a tag the question's first word decides."""
+        if self.answer_type is not None:
+            return self.answer_type == "open"
+        closed = patterns.CLOSED_QUESTION.search(self.question) is not None
+        return not closed and not choices(self.question)
 
 
-def read_exchanges(pool: Pool) -> list[Exchange]:
-    """Question and answer of each sample (n)."""
-    columns = ("question", "answer", "answer_type", "language")
-    lines = zip(*(pool.samples[name].to_pylist() for name in columns), strict=True)
-    return [Exchange(question or "", answer or "", *tags) for question, answer, *tags in lines]
-
-
-def quality(exchange: Exchange, shares: dict[tuple[str, ...], float]) -> float:
-    """Product of seven factors, each 1 where nothing is wrong: one bad defect is enough."""
+def quality(answered: AnsweredQuestion, shares: dict[tuple[str, ...], float]) -> float:
+    """Return the product of seven factors, each 1 where nothing is wrong."""
+    # A product and no mean: one bad defect is enough.
     return (
-        repetition(exchange)
-        * length(exchange)
-        * boilerplate(exchange, shares)
-        * refusal(exchange)
-        * non_answer(exchange)
-        * language(exchange)
-        * leak(exchange)
+        repetition(answered)
+        * length(answered)
+        * boilerplate(answered, shares)
+        * refusal(answered)
+        * non_answer(answered)
+        * language(answered)
+        * leak(answered)
     )
 
 
-def repetition(exchange: Exchange) -> float:
-    """1 down to 0 as the share of repeated word groups goes from a fifth to all.
+def repetition(answered: AnsweredQuestion) -> float:
+    """Return 1 down to 0 as the share of repeated word groups goes from a fifth to all.
 
     Groups of four words, or of two in answers under `SHORT` words (after the repeated n-grams of
     Rae et al. 2021, arXiv 2112.11446, table A1); 0 where one character runs on and on.
     """
-    words = exchange.words
-    if any(LONG_RUN.search(word) for word in words if len(word) >= LONG_WORD):
+    words = answered.words
+    if any(patterns.LONG_RUN.search(word) for word in words if len(word) >= LONG_WORD):
         return 0.0
     size = 2 if len(words) < SHORT else 4
-    groups = [tuple(words[place : place + size]) for place in range(len(words) - size + 1)]
+    groups = [tuple(words[start : start + size]) for start in range(len(words) - size + 1)]
     if not groups:
         return 1.0
     repeated = 1.0 - len(set(groups)) / len(groups)
     return 1.0 - max(0.0, repeated - REPEATS_ALLOWED) / (1.0 - REPEATS_ALLOWED)
 
 
-def length(exchange: Exchange) -> float:
-    """0 without any word, `TOO_SHORT` for a letter where an answer is free.
+def length(answered: AnsweredQuestion) -> float:
+    """Return 0 without any word, `TOO_SHORT` for a letter where an answer is free.
 
     Where an explanation is asked for, less than `EXPLANATION` words count in proportion.
     """
-    count = len(exchange.words)
+    count = len(answered.words)
     if count == 0:
         return 0.0
-    if not exchange.is_open:
+    if not answered.is_open:
         return 1.0
-    if LETTER.fullmatch(exchange.answer.strip()):
+    if patterns.LETTER.fullmatch(answered.answer.strip()):
         return TOO_SHORT
-    if TELL_ME.search(exchange.question):
+    if patterns.TELL_ME.search(answered.question):
         return min(1.0, count / EXPLANATION)
     return 1.0
 
 
-def boilerplate(exchange: Exchange, shares: dict[tuple[str, ...], float]) -> float:
-    """0 where an assistant speaks of itself; 1 - half the share of answers that open alike."""
-    if ASSISTANT.search(exchange.answer[:PREAMBLE]):
+def boilerplate(answered: AnsweredQuestion, shares: dict[tuple[str, ...], float]) -> float:
+    """Return 0 where an assistant speaks of itself, else 1 - half the share of like openings."""
+    if patterns.ASSISTANT.search(answered.answer[:PREAMBLE]):
         return 0.0
-    return 1.0 - 0.5 * shares.get(tuple(exchange.words[:OPENING]), 0.0)
+    return 1.0 - 0.5 * shares.get(tuple(answered.words[:OPENING]), 0.0)
 
 
-def opening_shares(exchanges: Iterable[Exchange]) -> dict[tuple[str, ...], float]:
-    """Share of the distinct long answers that open with the same words, of openings in fashion."""
-    seen = {exchange.answer: exchange.words for exchange in exchanges}
-    long = [tuple(words[:OPENING]) for words in seen.values() if len(words) >= LONG_ANSWER]
+def opening_shares(answered: Iterable[AnsweredQuestion]) -> dict[tuple[str, ...], float]:
+    """Return the share of the distinct long answers that open alike, for common openings."""
+    # An answer counts once, however many questions have it.
+    words_of = {one.answer: one.words for one in answered}
+    long = [tuple(words[:OPENING]) for words in words_of.values() if len(words) >= LONG_ANSWER]
     return {
         opening: count / len(long)
         for opening, count in Counter(long).items()
@@ -152,43 +138,45 @@ def opening_shares(exchanges: Iterable[Exchange]) -> dict[tuple[str, ...], float
     }
 
 
-def refusal(exchange: Exchange) -> float:
-    """0 where the answer declines to answer."""
-    return 0.0 if REFUSAL.search(exchange.answer[:PREAMBLE]) else 1.0
+def refusal(answered: AnsweredQuestion) -> float:
+    """Return 0 where the answer declines to answer."""
+    return 0.0 if patterns.REFUSAL.search(answered.answer[:PREAMBLE]) else 1.0
 
 
-def non_answer(exchange: Exchange) -> float:
-    """0 where a free answer says that there is none.
+def non_answer(answered: AnsweredQuestion) -> float:
+    """Return 0 where a free answer says that there is none.
 
     "None" to "Which lesions are present?" is an answer, to "Which organ is shown?" it is not.
     """
-    if not exchange.is_open or len(exchange.answer) > SILENCE:
+    if not answered.is_open or len(answered.answer) > SILENCE:
         return 1.0
-    said = normalise_answer(exchange.answer)
-    if said in ABSENCE and MAY_BE_ABSENT.search(exchange.question):
+    words = normalise_answer(answered.answer)
+    if words in patterns.ABSENCE and patterns.MAY_BE_ABSENT.search(answered.question):
         return 1.0
-    return 0.0 if said in NON_ANSWERS else 1.0
+    return 0.0 if words in patterns.NON_ANSWERS else 1.0
 
 
-def language(exchange: Exchange) -> float:
-    """`MISMATCH` where the scripts of tag, question and answer differ, as far as they tell."""
-    scripts: Sequence[str | None] = (
-        expected_script(exchange.language),
-        script(exchange.question),
-        script(exchange.answer),
-    )
-    return MISMATCH if len({found for found in scripts if found}) > 1 else 1.0
+def language(answered: AnsweredQuestion) -> float:
+    """Return `MISMATCH` where the scripts of tag, question and answer differ, if known."""
+    scripts = {
+        patterns.expected_script(answered.language),
+        patterns.script(answered.question),
+        patterns.script(answered.answer),
+    }
+    return MISMATCH if len(scripts - {None}) > 1 else 1.0
 
 
-def leak(exchange: Exchange) -> float:
-    """`LEAK` where the question contains a free answer that it does not offer as a choice."""
-    if not exchange.is_open or len(exchange.answer) > len(exchange.question):
+def leak(answered: AnsweredQuestion) -> float:
+    """Return `LEAK` where the question contains a free answer that it does not offer."""
+    if not answered.is_open or len(answered.answer) > len(answered.question):
         return 1.0
-    if choices(exchange.question) or ALTERNATIVE.search(exchange.question):
+    if choices(answered.question) or patterns.ALTERNATIVE.search(answered.question):
         return 1.0
-    answer, question = normalise_answer(exchange.answer), normalise_question(exchange.question)
+    answer, question = normalise_answer(answered.answer), normalise_question(answered.question)
     if is_cjk(answer):
-        found = len(answer) > 1 and answer in question
+        # A single character is in many questions by chance.
+        leaked = len(answer) > 1 and answer in question
     else:
-        found = any(map(str.isalpha, answer)) and f" {answer} " in f" {question} "
-    return LEAK if found else 1.0
+        # Whole words only, and not numbers or signs alone.
+        leaked = any(map(str.isalpha, answer)) and f" {answer} " in f" {question} "
+    return LEAK if leaked else 1.0

@@ -1,41 +1,34 @@
-"""Selection: the smallest subset that represents the pool, and honest baselines next to it."""
+"""Selection methods a recipe may name; a new one is one file and one entry in `AnyMethod`."""
 
 from __future__ import annotations
 
-from curation.selection.config import EVERYTHING, AnyMethod, SelectionConfig
-from curation.selection.coverage import coverage, weights
-from curation.selection.method import Candidates, MethodConfig, Picked, SelectionContext
-from curation.selection.quality import Scores
-from curation.selection.quotas import Groups, QuotasConfig
-from curation.selection.select import Selection, select
-from curation.selection.tables import (
-    CURVES,
-    SELECTIONS,
-    SETTINGS,
-    curve_table,
-    selection_table,
-    settings_table,
-)
+from typing import Annotated
 
-__all__ = [
-    "CURVES",
-    "EVERYTHING",
-    "SELECTIONS",
-    "SETTINGS",
-    "AnyMethod",
-    "Candidates",
-    "Groups",
-    "MethodConfig",
-    "Picked",
-    "QuotasConfig",
-    "Scores",
-    "Selection",
-    "SelectionConfig",
-    "SelectionContext",
-    "coverage",
-    "curve_table",
-    "select",
-    "selection_table",
-    "settings_table",
-    "weights",
+from pydantic import Field
+
+from curation.selection.cluster_temperature import ClusterTemperatureConfig
+from curation.selection.deita import DeitaConfig
+from curation.selection.facility_location import FacilityLocationConfig
+from curation.selection.k_center import KCenterConfig
+from curation.selection.longest import LongestConfig
+from curation.selection.method import MethodConfig, SelectionContext
+from curation.selection.prototype_pruning import PrototypePruningConfig
+from curation.selection.random import RandomConfig, StratifiedRandomConfig
+from curation.selection.target import TargetConfig
+from curation.selection.top_score import TopScoreConfig
+
+AnyMethod = Annotated[
+    FacilityLocationConfig
+    | KCenterConfig
+    | DeitaConfig
+    | ClusterTemperatureConfig
+    | PrototypePruningConfig
+    | TargetConfig
+    | TopScoreConfig
+    | RandomConfig
+    | StratifiedRandomConfig
+    | LongestConfig,
+    Field(discriminator="kind"),
 ]
+
+__all__ = ["AnyMethod", "MethodConfig", "SelectionContext"]

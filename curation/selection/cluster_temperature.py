@@ -1,4 +1,4 @@
-"""COINCIDE: more from clusters that teach much and vary much, the most typical of each."""
+"""Pick more from clusters that teach much and vary much, the most typical of each: COINCIDE."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Final, Literal
 import numpy as np
 from pydantic import Field
 
-from curation.selection.clusters import pool_clusters
-from curation.selection.method import MethodConfig, Picked, Picker, SelectionContext, interleaved
-from curation.selection.quantized_vectors import Lattice
+from curation.selection.method import MethodConfig, Picked, Picker, SelectionContext, interleave
+from curation.selection.quantized_vectors import QuantizedVectors
 from curation.selection.quotas import allocate
 from medsift.arrays import Doubles, Floats, Indices
 
-_SAME: Final = 0.9
-_ROWS: Final = 1024
+SAME_CENTROID: Final = 0.9
+"""Cosine above which two centroids count as one: that they agree says nothing of transfer."""
+_ROWS_AT_A_TIME: Final = 1024
 
 
 class ClusterTemperatureConfig(MethodConfig):
-    """Cluster quotas P_i ∝ exp(S_i / (τ D_i)), then the picks of a cluster by greedy MMD.
+    """Settings of `cluster_temperature`: cluster quotas P_i ∝ exp(S_i / (τ D_i)), then greedy MMD.
 
     Lee et al. 2024, "Concept-skill transferability-based data selection" (COINCIDE, arXiv
     2406.10995), as in its released code: S_i, the transferability of cluster i, is the mean cosine
@@ -27,118 +27,121 @@ class ClusterTemperatureConfig(MethodConfig):
     the Gaussian kernel exp(−‖x − y‖² / 2) over all pairs of its members; τ the temperature. Within
     a cluster, each pick brings the maximum mean discrepancy between picks and cluster down the
     most. Here the clusters are those of the joint vectors, cut by stratum; what a cluster lacks of
-    its quota flows on as `allocate` says. Quality plays no part.
+    its quota goes to others as `allocate` says. Quality plays no part.
     """
 
     kind: Literal["cluster_temperature"] = "cluster_temperature"
     temperature: float = Field(default=0.1, gt=0.0)
+    """τ: the lower, the more the clusters' quotas differ."""
     clusters: int | None = Field(default=None, ge=1)
     """Clusters of the pool; the square root of its size when not given."""
 
     def picker(self, context: SelectionContext) -> Picker:
         """Cluster the pool once; then each group is a task where the pool is large."""
-        centroids, label = pool_clusters(context, self.clusters)
-        logit = _transferability(centroids) / self.temperature
-        vectors, code = context.candidates.lattice, context.groups.code
+        centroids, label = context.cluster(self.clusters)
+        logit = measure_transferability(centroids) / self.temperature
+        vectors, code = context.candidates.quantized, context.groups.code
 
         def pick(counts: Indices) -> Picked:
             task = ClusterPicks(vectors, code, label, logit, counts)
-            return interleaved(context.spread(task, range(len(counts))))
+            return interleave(context.spread(task, range(len(counts))))
 
         return pick
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterPicks:
-    """Picks of one group; picklable, and callable with the group's number.
+    """Pick in one group; picklable, and callable with the group's number.
 
     `label` (n,) is each sample's cluster, `logit` (k,) each cluster's S / τ.
     """
 
-    vectors: Lattice
+    vectors: QuantizedVectors
     code: Indices
     label: Indices
     logit: Doubles
     counts: Indices
 
     def __call__(self, group: int) -> Picked:
-        """Places of the group's picks, the clusters interleaved."""
+        """Return the group's picks, the clusters interleaved."""
         members = np.flatnonzero(self.code == group)
         wanted = int(self.counts[group])
         if not wanted:
             return Picked(np.empty(0, np.int64), np.zeros(0))
         present = np.unique(self.label[members])
         clusters = [members[self.label[members] == cluster] for cluster in present]
-        counts = self._counts(clusters, self.logit[present], wanted)
-        picks = [
-            cluster[greedy_mmd(Kernel(self.vectors.some(cluster)), count)]
-            for cluster, count in zip(clusters, counts.tolist(), strict=True)
-            if count
-        ]
-        return interleaved([Picked(order, np.full(len(order), np.nan)) for order in picks])
-
-    def _counts(self, clusters: list[Indices], logit: Doubles, wanted: int) -> Indices:
-        """Samples to take from each cluster."""
-        sums = [Kernel(self.vectors.some(cluster)).sums for cluster in clusters]
-        density = np.array([some.mean() / len(some) for some in sums])
-        exponent = logit / density
-        # A shift by the greatest leaves all ratios and cannot overflow.
-        share = np.maximum(np.exp(exponent - exponent.max()), np.finfo(np.float64).tiny)
         sizes = np.array([len(cluster) for cluster in clusters], np.int64)
-        return allocate(sizes, share, wanted, floor=0)
+        # One cluster's kernel at a time: all of them together may not fit into memory.
+        sums = [Kernel(self.vectors.take(cluster)).sums for cluster in clusters]
+        density = np.array([row_sums.mean() / len(row_sums) for row_sums in sums])
+        exponent = self.logit[present] / density
+        # Less the greatest exponent: the ratios are the same, and nothing overflows. A share that
+        # rounds to 0 becomes the least number, since a weight of 0 would put its cluster last.
+        share = np.maximum(np.exp(exponent - exponent.max()), np.finfo(np.float64).tiny)
+        quotas = allocate(sizes, share, wanted, least=0)
+        picks = [
+            cluster[greedy_mmd(Kernel(self.vectors.take(cluster)), quota)]
+            for cluster, quota in zip(clusters, quotas.tolist(), strict=True)
+            if quota
+        ]
+        return interleave([Picked(order, np.full(len(order), np.nan)) for order in picks])
 
 
 class Kernel:
-    """The Gaussian kernel exp(−‖x − y‖² / 2) among the rows (m) of a cluster.
+    """The Gaussian kernel exp(−‖x − y‖² / 2) among the m rows of a cluster.
 
-    `sums` (m,) are those of its rows. The matrix is held where it is small.
+    `sums` (m,) are those of its rows. `matrix` is the whole kernel where the cluster is small.
     """
 
-    def __init__(self, vectors: Lattice) -> None:
-        self.vectors, self.squares = vectors, vectors.squares()
+    def __init__(self, vectors: QuantizedVectors) -> None:
+        self.vectors, self.squares = vectors, vectors.squared_norms()
         m = len(vectors)
-        rows = [np.arange(start, min(start + _ROWS, m)) for start in range(0, m, _ROWS)]
-        self.held = self._columns(rows[0]) if len(rows) == 1 else None
-        # The kernel is symmetric: sums of rows are sums of columns.
-        parts = (self._columns(some) if self.held is None else self.held for some in rows)
+        starts = range(0, m, _ROWS_AT_A_TIME)
+        blocks = [np.arange(start, min(start + _ROWS_AT_A_TIME, m)) for start in starts]
+        self.matrix = self.columns(blocks[0]) if len(blocks) == 1 else None
+        # The kernel is symmetric: sums of columns are sums of rows.
+        parts = (self.columns(rows) if self.matrix is None else self.matrix for rows in blocks)
         self.sums: Doubles = np.concatenate([part.sum(axis=0) for part in parts])
 
+    def columns(self, rows: Indices) -> Doubles:
+        """Compute the kernel (m, r) of all rows with some."""
+        square = self.vectors.squared_distances(self.squares, rows) / self.vectors.scale**2
+        return np.asarray(np.exp(-0.5 * square))
+
     def column(self, row: int) -> Doubles:
-        """Kernel (m,) of all rows with one."""
-        return self._columns(np.array([row]))[:, 0] if self.held is None else self.held[:, row]
-
-    def _columns(self, rows: Indices) -> Doubles:
-        square = self.vectors.distances(self.squares, rows) / self.vectors.scale**2
-        found: Doubles = np.exp(-0.5 * square)
-        return found
+        """Return the kernel (m,) of all rows with one."""
+        if self.matrix is None:
+            return self.columns(np.array([row]))[:, 0]
+        return self.matrix[:, row]
 
 
-def _transferability(centroids: Floats) -> Doubles:
-    """Mean cosine (k,) of each centroid to those others that are not the same in all but name."""
+def measure_transferability(centroids: Floats) -> Doubles:
+    """Return the mean cosine (k,) of each centroid to those others that are not nearly its own."""
     cosine = centroids.astype(np.float64) @ centroids.T.astype(np.float64)
     np.fill_diagonal(cosine, 1.0)
-    other = cosine <= _SAME
-    count = other.sum(axis=1)
-    total = np.where(other, cosine, 0.0).sum(axis=1)
-    found: Doubles = np.divide(total, count, out=np.zeros(len(cosine)), where=count > 0)
-    return found
+    others = cosine <= SAME_CENTROID
+    count = others.sum(axis=1)
+    total = np.where(others, cosine, 0.0).sum(axis=1)
+    mean: Doubles = np.divide(total, count, out=np.zeros(len(cosine)), where=count > 0)
+    return mean
 
 
 def greedy_mmd(kernel: Kernel, count: int) -> Indices:
-    """Rows (count,) in the order in which each lowers the discrepancy to all m rows the most.
+    """Return rows (count,) in the order in which each lowers the discrepancy to all rows the most.
 
     MMD² of picks S is Σ_{s,t∈S} k(s, t) / |S|² − 2 Σ_{s∈S} sums_s / (|S| m) + a constant; of equal
     rows the first is taken.
     """
     sums, m = kernel.sums, len(kernel.sums)
-    left = np.ones(m, np.bool_)
+    free = np.ones(m, np.bool_)
     to_picks, within, along = np.zeros(m), 0.0, 0.0
     order = []
     for size in range(1, count + 1):
+        # Both sums grow by one row at a time: a step costs m, and not m times the picks.
         inner = within + 2.0 * to_picks + 1.0
-        value = inner / size**2 - 2.0 * (along + sums) / (size * m)
-        best = int(np.argmin(np.where(left, value, np.inf)))
+        discrepancy = inner / size**2 - 2.0 * (along + sums) / (size * m)
+        best = int(np.argmin(np.where(free, discrepancy, np.inf)))
         order.append(best)
-        left[best], within, along = False, float(inner[best]), along + float(sums[best])
+        free[best], within, along = False, float(inner[best]), along + float(sums[best])
         to_picks += kernel.column(best)
     return np.array(order, np.int64)

@@ -1,58 +1,42 @@
-"""One selection of a recipe: method, budget, quotas, and which score is quality."""
+"""Settings of one selection of a recipe: method, budget, quotas, and the score that is quality."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Final
 
 from pydantic import Field, field_validator
 
+from curation.selection import AnyMethod
 from curation.selection.budget import BudgetConfig
-from curation.selection.cluster_temperature import ClusterTemperatureConfig
-from curation.selection.deita import DeitaConfig
 from curation.selection.facility_location import FacilityLocationConfig
-from curation.selection.k_center import KCenterConfig
-from curation.selection.longest import LongestConfig
-from curation.selection.prototype_pruning import PrototypePruningConfig
 from curation.selection.quotas import QuotasConfig
-from curation.selection.random import RandomConfig
-from curation.selection.stratified_random import StratifiedRandomConfig
-from curation.selection.target import TargetConfig
-from curation.selection.top_score import TopScoreConfig
 from medsift.config import Config
 
 EVERYTHING: Final = "kept"
 """Name of the selection of every sample, which each run has."""
 
-AnyMethod = Annotated[
-    FacilityLocationConfig
-    | KCenterConfig
-    | DeitaConfig
-    | ClusterTemperatureConfig
-    | PrototypePruningConfig
-    | TargetConfig
-    | TopScoreConfig
-    | RandomConfig
-    | StratifiedRandomConfig
-    | LongestConfig,
-    Field(discriminator="kind"),
-]
-
 
 class SelectionConfig(Config):
-    """A named subset of the pool. Equal settings on an equal pool select equal samples."""
+    """Settings of a named subset of the pool.
+
+    Equal settings on an equal pool select equal samples.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Name of the selection in the manifest, in commands and in file names."""
     method: AnyMethod = FacilityLocationConfig()
+    """How samples are picked; facility location when not given."""
     budget: BudgetConfig
+    """How many samples are picked."""
     quotas: QuotasConfig | None = None
     """Shares of the strata; the method's usual ones when not given."""
     quality: str | None = None
     """Scorer whose percentile is quality. When not given, the combined `quality` if the run has
-    one, else all samples are equal."""
+    one, else all samples are equally good."""
     seed: int | None = Field(default=None, ge=0)
-    """The recipe's seed when not given."""
+    """Seed of all that the method leaves to chance; the recipe's seed when not given."""
     image_tokens: int = Field(default=0, ge=0)
-    """Tokens that a picture counts."""
+    """Tokens that one picture adds to the estimated tokens of a sample."""
 
     @field_validator("name")
     @classmethod
@@ -63,5 +47,5 @@ class SelectionConfig(Config):
 
     @property
     def usual_or_given_quotas(self) -> QuotasConfig:
-        """The quotas that hold."""
+        """The quotas of the recipe, or the method's usual ones."""
         return self.method.usual_quotas if self.quotas is None else self.quotas

@@ -1,4 +1,4 @@
-"""DEITA: the best first, unless it repeats what is already selected."""
+"""Pick the best first, unless they repeat what is already selected: DEITA."""
 
 from __future__ import annotations
 
@@ -8,19 +8,13 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from curation.neighbors import Pairs, find_pairs
-from curation.selection.method import (
-    MethodConfig,
-    Picked,
-    Picker,
-    SelectionContext,
-    first_of_groups,
-)
+from curation.neighbors import find_pairs
+from curation.selection.method import MethodConfig, Picked, Picker, SelectionContext, take_first
 from medsift.arrays import Indices
 
 
 class DeitaConfig(MethodConfig):
-    """Score order; a sample is skipped where its cosine to a selected one is above `max_cosine`.
+    """Settings of `deita`: score order without samples that are near a selected one.
 
     Liu et al. 2024, "What makes good data for alignment?" (arXiv 2312.15685), whose score is
     complexity · quality; here it is the quality percentile, and the vector is the joint one.
@@ -32,45 +26,44 @@ class DeitaConfig(MethodConfig):
 
     kind: Literal["deita"] = "deita"
     max_cosine: float = Field(default=0.9, gt=0.0, lt=1.0)
+    """A sample whose cosine to a selected one is above this is skipped."""
 
     def picker(self, context: SelectionContext) -> Picker:
         """Find the pairs above the threshold once; then walk down the scores."""
         candidates, groups = context.candidates, context.groups
+        # The search finds pairs at or above a cosine; here the limit itself is still allowed.
         above = float(np.nextafter(self.max_cosine, 2.0))
-        run = context.executor.run
-        config = candidates.neighbors
-        spread = config.runner(len(candidates), run)
-        pairs = find_pairs(candidates.joint(), above, config, spread).pairs
-        near = _near(len(candidates), pairs)
+        runner = candidates.neighbors.runner(len(candidates), context.executor.run)
+        pairs = find_pairs(candidates.joint(), above, candidates.neighbors, runner).pairs
+        near = _list_near(len(candidates), pairs.left, pairs.right)
         order = np.argsort(-context.quality, kind="stable")
 
         def pick(counts: Indices) -> Picked:
             chosen = _walk(order, near, groups.code, counts)
-            rest = order[~np.isin(order, chosen)]
-            left = counts - np.bincount(groups.code[chosen], minlength=len(counts))
-            chosen = np.concatenate([chosen, first_of_groups(rest, groups, left)])
+            skipped = order[~np.isin(order, chosen)]
+            missing = counts - np.bincount(groups.code[chosen], minlength=len(counts))
+            chosen = np.concatenate([chosen, take_first(skipped, groups, missing)])
             return Picked(chosen, context.quality[chosen])
 
         return pick
 
 
-def _near(n: int, pairs: Pairs) -> list[Indices]:
-    """The rows that each of n rows repeats or is repeated by."""
-    one = np.concatenate([pairs.left, pairs.right])
-    other = np.concatenate([pairs.right, pairs.left])
-    by_one = np.argsort(one, kind="stable")
-    starts = np.searchsorted(one[by_one], np.arange(1, n))
-    return np.split(other[by_one], starts) if n else []
+def _list_near(n: int, left: Indices, right: Indices) -> list[Indices]:
+    """Return the rows that each of n rows is paired with."""
+    row, other = np.concatenate([left, right]), np.concatenate([right, left])
+    by_row = np.argsort(row, kind="stable")
+    starts = np.searchsorted(row[by_row], np.arange(1, n))
+    return np.split(other[by_row], starts) if n else []
 
 
 def _walk(order: Indices, near: list[Indices], code: Indices, counts: Indices) -> Indices:
-    """Places taken: not near one taken before, in a group that still wants some."""
+    """Take the rows of an order that are not near one taken before, within each group's count."""
     skipped = np.zeros(len(order), np.bool_)
-    left = counts.tolist()
+    missing = counts.tolist()
     chosen = []
-    for place, group in zip(order.tolist(), code[order].tolist(), strict=True):
-        if left[group] and not skipped[place]:
-            left[group] -= 1
-            chosen.append(place)
-            skipped[near[place]] = True
+    for row, group in zip(order.tolist(), code[order].tolist(), strict=True):
+        if missing[group] and not skipped[row]:
+            missing[group] -= 1
+            chosen.append(row)
+            skipped[near[row]] = True
     return np.array(chosen, np.int64)

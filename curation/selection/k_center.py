@@ -1,4 +1,4 @@
-"""k-center: no sample of the pool is far from a selected one."""
+"""Pick centers so that no sample of the pool is far from one: k-center."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import Final, Literal
 
 import numpy as np
 
-from curation.selection.method import MethodConfig, Picked, Picker, SelectionContext, interleaved
-from curation.selection.quantized_vectors import Lattice
+from curation.selection.method import MethodConfig, Picked, Picker, SelectionContext, interleave
+from curation.selection.quantized_vectors import QuantizedVectors
 from medsift.arrays import Doubles, Indices
 
-_FEW: Final = 512
-_ROWS: Final = 4096
-_CELLS: Final = 1 << 24
+FEW: Final = 512
+"""Farthest rows whose distances are kept up to date with each new center."""
+_ROWS_AT_A_TIME: Final = 4096
+_CELLS_AT_A_TIME: Final = 1 << 24
 
 
 class KCenterConfig(MethodConfig):
-    """Farthest-first traversal of the joint vectors, one stratum at a time.
+    """Settings of `k_center`: farthest-first traversal of the joint vectors of each stratum.
 
     Gonzalez 1985; as a core set, Sener and Savarese 2018 (arXiv 1708.00489): minimise
     max_i min_{j∈S} ‖x_i − x_j‖, at most twice the best value. It begins with the sample nearest to
@@ -29,88 +30,99 @@ class KCenterConfig(MethodConfig):
 
     def picker(self, context: SelectionContext) -> Picker:
         """Traverse each group on its own, as tasks where the pool is large."""
-        code = context.groups.code
-        vectors = context.candidates.lattice
+        code, vectors = context.groups.code, context.candidates.quantized
 
         def pick(counts: Indices) -> Picked:
             task = FarthestFirst(vectors, code, counts)
-            return interleaved(context.spread(task, range(len(counts))))
+            return interleave(context.spread(task, range(len(counts))))
 
         return pick
 
 
 @dataclass(frozen=True, slots=True)
 class FarthestFirst:
-    """Traverses one group; picklable, and callable with the group's number."""
+    """Traverse one group; picklable, and callable with the group's number."""
 
-    vectors: Lattice
+    vectors: QuantizedVectors
     code: Indices
     counts: Indices
 
     def __call__(self, group: int) -> Picked:
-        """Places and distances of the group's centers."""
+        """Return the group's centers with their distances."""
         members = np.flatnonzero(self.code == group)
-        order, square = farthest_first(self.vectors.some(members), int(self.counts[group]))
-        return Picked(members[order], np.sqrt(square) / self.vectors.scale)
+        order, squares = farthest_first(self.vectors.take(members), int(self.counts[group]))
+        return Picked(members[order], np.sqrt(squares) / self.vectors.scale)
 
 
-def farthest_first(vectors: Lattice, count: int) -> tuple[Indices, Doubles]:
-    """The first `count` rows of the traversal, and their squared distances when they were taken.
+def farthest_first(vectors: QuantizedVectors, count: int) -> tuple[Indices, Doubles]:
+    """Return the first `count` rows of the traversal, and their squared distances when taken.
 
-    Of equal distances the first row. Only the farthest rows are kept up to date with each new
-    center, the others all at once when those have come near; distances only fall, so a row of the
-    few that is farther than all others were is farther than they are.
+    Of equal distances the first row is taken.
     """
     if not count:
         return np.empty(0, np.int64), np.empty(0)
-    squares = vectors.squares()
+    squares = vectors.squared_norms()
     order = [_central(vectors, squares)]
-    nearest, taken = np.full(len(vectors), np.inf), [0.0]
-    seen = 0
+    nearest, taken_at = np.full(len(vectors), np.inf), [0.0]
+    updated = 0
     while len(order) < count:
-        nearest = _nearest(vectors, squares, nearest, np.array(order[seen:], np.int64))
-        seen = len(order)
+        centers = np.array(order[updated:], np.int64)
+        step = max(1, _CELLS_AT_A_TIME // len(vectors))
+        for start in range(0, len(centers), step):
+            square = vectors.squared_distances(squares, centers[start : start + step])
+            nearest = np.minimum(nearest, square.min(axis=1))
+        updated = len(order)
+        # Below every distance: a center is never taken again, even next to its copies at 0.
         nearest[order] = -1.0
-        _take_farthest(vectors, squares, nearest, order, taken, count)
-    return np.array(order, np.int64), np.array(taken)
+        _take_farthest(vectors, squares, nearest, order, taken_at, count)
+    return np.array(order, np.int64), np.array(taken_at)
 
 
-def _central(vectors: Lattice, squares: Doubles) -> int:
-    """The row nearest to the mean: it has the least |x|² − 2 x · mean. Whole numbers, exact."""
+def _central(vectors: QuantizedVectors, squares: Doubles) -> int:
+    """Return the row nearest to the mean."""
+    # |x - mean|² is least where n |x|² - 2 x · sum is: whole numbers, so that ties are exact.
     total = vectors.points.sum(axis=0, dtype=np.float64)
-    blocks = range(0, len(vectors), _ROWS)
-    along = [vectors.points[start : start + _ROWS].astype(np.float64) @ total for start in blocks]
-    return int(np.argmin(len(vectors) * squares - 2.0 * np.concatenate(along)))
-
-
-def _nearest(vectors: Lattice, squares: Doubles, nearest: Doubles, centers: Indices) -> Doubles:
-    """Squared distances (n,) to the nearest center so far and of `centers` (m,)."""
-    step = max(1, _CELLS // len(vectors))
-    for start in range(0, len(centers), step):
-        square = vectors.distances(squares, centers[start : start + step])
-        nearest = np.minimum(nearest, square.min(axis=1))
-    return nearest
+    along = np.concatenate(
+        [
+            vectors.points[start : start + _ROWS_AT_A_TIME].astype(np.float64) @ total
+            for start in range(0, len(vectors), _ROWS_AT_A_TIME)
+        ]
+    )
+    return int(np.argmin(len(vectors) * squares - 2.0 * along))
 
 
 def _take_farthest(
-    vectors: Lattice,
+    vectors: QuantizedVectors,
     squares: Doubles,
     nearest: Doubles,
     order: list[int],
-    taken: list[float],
+    taken_at: list[float],
     count: int,
 ) -> None:
-    """Take the farthest row, then rows of the farthest few that are farther than all others."""
+    """Take the farthest row, then those of the farthest few that are farther than all others.
+
+    Args:
+        vectors: The rows of the group.
+        squares: Their squared norms (n,).
+        nearest: Squared distance (n,) of each row to its nearest center.
+        order: Rows taken so far; new ones are appended.
+        taken_at: Their squared distances when they were taken; likewise.
+        count: How many rows to take in all.
+    """
     ranked = np.argsort(-nearest, kind="stable")
-    few = np.sort(ranked[:_FEW])
-    outside = float(nearest[ranked[_FEW]]) if len(ranked) > _FEW else -1.0
-    some, norms, far = vectors.some(few), squares[few], nearest[few]
+    # Ascending rows, so that argmax takes the first row of equal distances.
+    few = np.sort(ranked[:FEW])
+    # Distances only fall: one of the few that is still farther than the farthest of all others
+    # was, is farther than they are now, and the others need no update.
+    outside = float(nearest[ranked[FEW]]) if len(ranked) > FEW else -1.0
+    part, norms, far = vectors.take(few), squares[few], nearest[few]
     best = int(np.argmax(far))
     while True:
         order.append(int(few[best]))
-        taken.append(float(far[best]))
-        far = np.minimum(far, some.distances(norms, np.array([best]))[:, 0])
+        taken_at.append(float(far[best]))
+        far = np.minimum(far, part.squared_distances(norms, np.array([best]))[:, 0])
         far[best] = -1.0
         best = int(np.argmax(far))
+        # At equality one of the others may be the first row: it is decided with new distances.
         if len(order) == count or far[best] <= outside:
             return

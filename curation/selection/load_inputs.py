@@ -6,17 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from curation.neighbors import NeighborsConfig, TileRunner
-from curation.pool import (
-    GraphConfig,
-    build_graph,
-    graph_path,
-    load_pool,
-    stored_graph,
-)
+from curation.pool import GraphConfig, graph_path, load_graph, load_pool
 from curation.selection.method import Candidates
 from curation.selection.quality import Scores
 from curation.stage_outputs import Upstream
-from medsift.errors import StorageError
 
 
 def read_candidates(
@@ -29,6 +22,14 @@ def read_candidates(
 ) -> Candidates:
     """Read the pool from finished stages, and its graph, which is made if no stage has made it.
 
+    Args:
+        run_dir: The run's directory, which keeps the graph.
+        upstream: The finished stages.
+        strata: Tags that make a stratum.
+        graph: Which vectors make two samples neighbours.
+        neighbors: How neighbours are searched.
+        run: Applies a function to tiles; None is this process.
+
     Raises:
         UsageError: a stratum tag that no sample of the pool has.
         InputError: vectors that are not finite.
@@ -37,16 +38,10 @@ def read_candidates(
     # Only scorers compare pictures with texts.
     pool = load_pool(upstream, strata, shared_space=False)
     path = graph_path(run_dir, upstream.last_deciding().fingerprint, graph)
-    found = stored_graph(path, lambda: build_graph(pool.vectors, graph, neighbors, run))
-    if len(found) != len(pool):
-        raise StorageError(
-            f"{path} is a graph of {len(found)} samples, the pool has {len(pool)}: delete it and "
-            "run again",
-            code="graph_damaged",
-        )
-    return Candidates(pool, found, graph, neighbors)
+    knn = load_graph(path, pool.vectors, graph, neighbors, run)
+    return Candidates(pool, knn, graph, neighbors)
 
 
 def read_scores(upstream: Upstream) -> Scores:
-    """The scores of the run; none where it has no stage `score`."""
+    """Return the scores of the run; none where it has no stage `score`."""
     return Scores(upstream.score.scores.folder if "score" in upstream else None)

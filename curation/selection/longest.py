@@ -1,4 +1,4 @@
-"""The baseline that rewards length alone."""
+"""Pick the longest answers: the baseline that rewards length alone."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from curation.selection.method import MethodConfig, Picker, SelectionContext, by_order
+from curation.selection.method import MethodConfig, Picker, SelectionContext, pick_in_order
 from curation.selection.quotas import QuotasConfig
 
 
 class LongestConfig(MethodConfig):
-    """Samples with the longest answers, in characters; equal ones by sample id.
+    """Settings of `longest`: the longest answers in characters, equal ones by sample id.
 
     Zhao et al. 2024, "Long is more for alignment" (arXiv 2402.04833). `gain` is the length.
     """
@@ -23,4 +23,4 @@ class LongestConfig(MethodConfig):
     def picker(self, context: SelectionContext) -> Picker:
         """Order the pool once."""
         length = context.candidates.answer_length.astype(np.float64)
-        return by_order(np.argsort(-length, kind="stable"), length, context.groups)
+        return pick_in_order(np.argsort(-length, kind="stable"), length, context.groups)

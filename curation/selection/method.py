@@ -1,4 +1,4 @@
-"""Define a method of selection: settings that name it, and an order of picks within quotas."""
+"""Define a selection method: settings that name it, and an order of picks within quotas."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import ClassVar, TypeVar
 import numpy as np
 import pyarrow.compute as pc
 
-from curation.neighbors import NeighborsConfig
+from curation.neighbors import NeighborsConfig, kmeans
 from curation.pool import GraphConfig, KnnGraph, Pool
 from curation.pool.graph import joint_vectors
-from curation.selection.neighbor_matrix import Similarities, similarities
-from curation.selection.quantized_vectors import Lattice, lattice
+from curation.selection.neighbor_matrix import Similarities, make_symmetric
+from curation.selection.quantized_vectors import QuantizedVectors, quantize
 from curation.selection.quotas import Groups, QuotasConfig
 from medsift.arrays import Doubles, Floats, Indices
 from medsift.config import Config
 from medsift.execution import Executor, LocalExecutor
 from medsift.records import digest
 
-Item = TypeVar("Item")
+Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The pool as methods see it, with what several selections share worked out once."""
+    """The pool as methods see it, with what several selections share computed once."""
 
     pool: Pool
     graph: KnnGraph
@@ -46,7 +46,7 @@ class Candidates:
     @cached_property
     def similarities(self) -> Similarities:
         """The symmetric neighbour graph (n, n)."""
-        return similarities(self.graph)
+        return make_symmetric(self.graph)
 
     @cached_property
     def strata(self) -> Groups:
@@ -56,22 +56,22 @@ class Candidates:
     @cached_property
     def mass(self) -> Indices:
         """Input rows (n,) that each sample represents."""
+        # Whole numbers, so that sums of masses are exact in any order.
         return np.rint(self.pool.mass).astype(np.int64)
 
     @cached_property
     def answer_length(self) -> Indices:
         """Characters (n,) of each answer, 0 where there is none."""
         lengths = pc.fill_null(pc.utf8_length(self.pool.samples["answer"]), 0)
-        found: Indices = lengths.to_numpy().astype(np.int64)
-        return found
+        return np.asarray(lengths.to_numpy(), np.int64)
 
     @cached_property
-    def lattice(self) -> Lattice:
+    def quantized(self) -> QuantizedVectors:
         """The joint vectors (n, d), rounded so that their products are exact."""
-        return lattice(self.joint())
+        return quantize(self.joint())
 
     def joint(self) -> Floats:
-        """The joint vectors (n, d) of the graph: unit, or zero for a sample without any part."""
+        """Return the graph's joint vectors (n, d): unit, or zero for a sample without any part."""
         return joint_vectors(self.pool.vectors, self.config)
 
 
@@ -88,21 +88,34 @@ class SelectionContext:
     seed: int = 0
     executor: Executor = LocalExecutor()  # noqa: RUF009 - frozen
 
-    def spread(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """Apply a pure, picklable function: as tasks for a large pool, else in this process."""
+    def spread(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
+        """Apply a pure, picklable function: by workers for a large pool, else in this process."""
         large = len(self.candidates) > self.candidates.neighbors.spread_above
         executor = self.executor if large else LocalExecutor()
-        return list(executor.run(function, items))
+        return list(executor.run(function, tasks))
 
-    def shuffled(self) -> Indices:
-        """Places (n,) in the order of a hash of seed and sample id: no order of rows changes it."""
+    def shuffle(self) -> Indices:
+        """Return rows (n,) in the order of a hash of seed and sample id."""
+        # A hash and no generator: another sample or another order of rows moves no one's place.
         keys = [digest(str(self.seed), sample) for sample in self.candidates.sample_ids]
         return np.argsort(np.array(keys, dtype=object).astype(str), kind="stable")
+
+    def cluster(self, clusters: int | None) -> tuple[Floats, Indices]:
+        """Return unit centroids (k, d) and each sample's cluster (n,), by spherical k-means.
+
+        `clusters` is k, or None for about the square root of the pool's size. It runs in this
+        process, so that clusters do not depend on how later work is spread over workers.
+        """
+        n = len(self.candidates)
+        k = min(n, max(1, round(n**0.5) if clusters is None else clusters))
+        # FAISS takes seeds of 31 bits.
+        seed = self.seed % (1 << 31)
+        return kmeans(self.candidates.joint(), k, seed, device=self.candidates.neighbors.device)
 
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """Places (m,) of selected samples, best first, and what each added; NaN where none is known."""
+    """Rows (m,) of selected samples, best first, and what each added (m,), NaN where unknown."""
 
     order: Indices
     gain: Doubles
@@ -113,7 +126,13 @@ Picker = Callable[[Indices], Picked]
 
 
 class MethodConfig(Config):
-    """Settings of a method; subclasses add a `kind: Literal[...]` tag and `picker`."""
+    """Settings of a selection method.
+
+    A new method subclasses it in a file of its own, adds a `kind: Literal[...]` tag with its name,
+    and returns a picker: `pick_in_order` for a method that ranks the pool once, else a function of
+    the counts. `AnyMethod` in `curation/selection/__init__.py` lists it; a line in
+    docs/selection.md and one in the tests' `METHODS` complete it.
+    """
 
     usual_quotas: ClassVar[QuotasConfig] = QuotasConfig()
     """Quotas where the recipe names none."""
@@ -121,42 +140,43 @@ class MethodConfig(Config):
     """Whether gains add up to the value of an objective."""
 
     kind: str
+    """Name of the method."""
 
     def picker(self, context: SelectionContext) -> Picker:
-        """Work out what does not depend on the budget; the picker may be called several times.
+        """Compute what does not depend on the budget, and return the function that picks.
 
-        A pick depends on pool, graph, quality, seed and counts alone. It has exactly the samples
-        that the counts ask for.
+        The search for a budget calls the picker several times. A pick depends on pool, graph,
+        quality, seed and counts alone, and has exactly the samples that the counts ask for.
         """
         raise NotImplementedError
 
 
-def first_of_groups(order: Indices, groups: Groups, counts: Indices) -> Indices:
-    """The first `counts` (g,) of each group in an order (n,) of places, in that order."""
-    code = groups.code[order]
-    by_group = np.argsort(code, kind="stable")
-    turn = np.empty(len(order), np.int64)
-    turn[by_group] = np.arange(len(order)) - np.searchsorted(code[by_group], code[by_group])
-    return order[turn < counts[code]]
-
-
-def by_order(order: Indices, value: Doubles, groups: Groups) -> Picker:
-    """A picker that takes the first of each group in one order (n,); gain is `value` (n,)."""
+def pick_in_order(order: Indices, gain: Doubles, groups: Groups) -> Picker:
+    """Return a picker that takes the first of each group in one order (n,); `gain` is by row."""
 
     def pick(counts: Indices) -> Picked:
-        chosen = first_of_groups(order, groups, counts)
-        return Picked(chosen, value[chosen])
+        chosen = take_first(order, groups, counts)
+        return Picked(chosen, gain[chosen])
 
     return pick
 
 
-def interleaved(parts: Sequence[Picked]) -> Picked:
-    """Picks of several groups as one order in which each group keeps its share throughout.
+def take_first(order: Indices, groups: Groups, counts: Indices) -> Indices:
+    """Return the first `counts` (g,) of each group in an order (n,) of rows, in that order."""
+    code = groups.code[order]
+    by_group = np.argsort(code, kind="stable")
+    rank_in_group = np.empty(len(order), np.int64)
+    starts = np.searchsorted(code[by_group], code[by_group])
+    rank_in_group[by_group] = np.arange(len(order)) - starts
+    return order[rank_in_group < counts[code]]
 
-    The t-th of m picks of a group has the key (t + ½) / m; equal keys go by group.
-    """
+
+def interleave(parts: Sequence[Picked]) -> Picked:
+    """Merge the picks of several groups into one order in which each keeps its share throughout."""
+    # The t-th of m picks has the key (t + 1/2) / m, so that any beginning of the order holds every
+    # group in proportion; equal keys go by group, which a stable sort keeps.
     keys = [(np.arange(len(part.order)) + 0.5) / max(1, len(part.order)) for part in parts]
-    place = np.argsort(np.concatenate([np.zeros(0), *keys]), kind="stable")
+    by_key = np.argsort(np.concatenate([np.zeros(0), *keys]), kind="stable")
     order = np.concatenate([np.empty(0, np.int64), *(part.order for part in parts)])
     gain = np.concatenate([np.zeros(0), *(part.gain for part in parts)])
-    return Picked(order[place], gain[place])
+    return Picked(order[by_key], gain[by_key])

@@ -1,4 +1,4 @@
-"""Hold the pool's neighbour graph as a sparse matrix of whole numbers."""
+"""Represent the pool's neighbour graph as a sparse matrix of whole numbers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from medsift.arrays import Indices
 Narrow = NDArray[np.int32]
 
 UNIT: Final = 1 << 20
-"""Whole numbers to a similarity of 1: sums of them come out the same in whatever order."""
+"""Whole number of a similarity of 1: sums of whole numbers are equal in every order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Similarities:
     """Similarities of n samples in units of 1 / UNIT, as a sparse `matrix` (n, n) of rows (CSR).
 
-    Row i holds the samples that i is similar to, itself among them; all others are at 0.
+    Row i has the samples that i is similar to, itself among them; all others are at 0.
     """
 
     matrix: Any
@@ -31,21 +31,21 @@ class Similarities:
         return int(self.matrix.shape[0])
 
     def rows(self, chosen: Indices) -> tuple[Narrow, Narrow, Narrow]:
-        """Some rows (m,): where each starts (m + 1,), the other samples (e,), the values (e,)."""
-        some = self.matrix[chosen]
-        return some.indptr, some.indices, some.data
+        """Return some rows (m,): their starts (m + 1,), other samples (e,) and values (e,)."""
+        part = self.matrix[chosen]
+        return part.indptr, part.indices, part.data
 
-    def scaled(self, factor: Indices, unit: int) -> Similarities:
-        """Row i times `factor[i]` (n,) / `unit`, rounded down."""
+    def scale_rows(self, factor: Indices, unit: int) -> Similarities:
+        """Return the matrix with row i times `factor[i]` (n,) / `unit`, rounded down."""
         from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
-        held = self.matrix
-        each = np.repeat(factor, np.diff(held.indptr))
-        value = (held.data * each // unit).astype(np.int32)
-        return Similarities(csr_array((value, held.indices, held.indptr), shape=held.shape))
+        start, other = self.matrix.indptr, self.matrix.indices
+        value = self.matrix.data * np.repeat(factor, np.diff(start)) // unit
+        matrix = csr_array((value.astype(np.int32), other, start), shape=self.matrix.shape)
+        return Similarities(matrix)
 
 
-def similarities(graph: KnnGraph) -> Similarities:
+def make_symmetric(graph: KnnGraph) -> Similarities:
     """Make the graph symmetric: two samples are similar if either is a neighbour of the other.
 
     A sample is at 1 to itself; cosines below 0, and pairs without an edge, are at 0.
@@ -55,11 +55,12 @@ def similarities(graph: KnnGraph) -> Similarities:
     n, k = graph.index.shape
     itself = np.arange(n, dtype=np.int32)[:, None]
     # A neighbour that is missing becomes the sample itself at 0, which adds nothing to its 1.
-    there = graph.index >= 0
-    other = np.hstack([itself, np.where(there, graph.index, itself).astype(np.int32)])
-    cosine = np.clip(np.where(there, graph.similarity, 0.0), 0.0, 1.0)
+    known = graph.index >= 0
+    other = np.hstack([itself, np.where(known, graph.index, itself).astype(np.int32)])
+    cosine = np.clip(np.where(known, graph.similarity, 0.0), 0.0, 1.0)
     value = np.rint(np.hstack([np.ones((n, 1)), cosine]) * UNIT).astype(np.int32)
     start = np.arange(n + 1, dtype=np.int64) * (k + 1)
-    listed = csr_array((value.ravel(), other.ravel(), start), shape=(n, n))
-    listed.sum_duplicates()
-    return Similarities(listed.maximum(listed.T.tocsr()))
+    matrix = csr_array((value.ravel(), other.ravel(), start), shape=(n, n))
+    matrix.sum_duplicates()
+    # An approximate search gives the two directions of a pair different cosines: the greater wins.
+    return Similarities(matrix.maximum(matrix.T.tocsr()))

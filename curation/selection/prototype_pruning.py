@@ -1,4 +1,4 @@
-"""D4's second step: the most prototypical samples go first."""
+"""Drop the most prototypical samples first: D4's second step."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from curation.selection.clusters import pool_clusters
-from curation.selection.method import MethodConfig, Picker, SelectionContext, by_order
-from medsift.arrays import Doubles, Floats, Indices
+from curation.selection.method import MethodConfig, Picker, SelectionContext, pick_in_order
 
-_ROWS = 4096
+_ROWS_AT_A_TIME = 4096
 
 
 class PrototypePruningConfig(MethodConfig):
-    """Keep the samples farthest from the centroid of their cluster.
+    """Settings of `prototype_pruning`: keep the samples farthest from their cluster's centroid.
 
     Sorscher et al. 2022 ("SSL prototypes", arXiv 2206.14486) as in D4 (Tirumala et al. 2023, arXiv
     2308.12284): spherical k-means, then the samples nearest to their centroid are
@@ -29,15 +27,12 @@ class PrototypePruningConfig(MethodConfig):
 
     def picker(self, context: SelectionContext) -> Picker:
         """Order the pool by distance once."""
-        centroids, label = pool_clusters(context, self.clusters)
-        distance = 1.0 - _cosines(context.candidates.joint(), centroids, label)
-        return by_order(np.argsort(-distance, kind="stable"), distance, context.groups)
-
-
-def _cosines(joint: Floats, centroids: Floats, label: Indices) -> Doubles:
-    """Cosine (n,) of each vector to its centroid, summed the same way on every machine."""
-    found = np.empty(len(joint))
-    for start in range(0, len(joint), _ROWS):
-        rows = slice(start, start + _ROWS)
-        found[rows] = (joint[rows].astype(np.float64) * centroids[label[rows]]).sum(axis=1)
-    return found
+        centroids, label = context.cluster(self.clusters)
+        joint = context.candidates.joint()
+        distance = np.empty(len(joint))
+        for start in range(0, len(joint), _ROWS_AT_A_TIME):
+            rows = slice(start, start + _ROWS_AT_A_TIME)
+            # A sum by rows and no matrix product, which would differ between machines.
+            products = joint[rows].astype(np.float64) * centroids[label[rows]]
+            distance[rows] = 1.0 - products.sum(axis=1)
+        return pick_in_order(np.argsort(-distance, kind="stable"), distance, context.groups)

@@ -1,4 +1,4 @@
-"""Quality of each candidate, from the scores of the run."""
+"""Read the quality of each candidate from the scores of the run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation.scoring import QUALITY, AnyScorer
+from curation.scoring import AnyScorer
+from curation.scoring.config import QUALITY
 from medsift.arrays import Doubles
 from medsift.errors import UsageError
 from medsift.storage.parts import parts, read_part, undamaged
 
-MIDDLE: Final = 0.5
-"""Quality of a sample that its scorer gave no value: the median of the percentiles of a stratum."""
+# The median of the percentiles of a stratum: an unknown quality is neither rewarded nor punished.
+UNKNOWN_QUALITY: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +35,23 @@ class Scores:
         return [] if self.folder is None else parts(self.folder)
 
     def scorers(self) -> list[str]:
-        """Names of the scorers, sorted."""
+        """Return the names of the scorers, sorted."""
         names = [read_part(part, ["scorer"])["scorer"] for part in self.parts]
         return sorted({name for column in names for name in pc.unique(column).to_pylist()})
 
     def of(self, scorer: str) -> pa.Table:
-        """Columns sample_id and percentile of one scorer."""
-        chosen = [("scorer", "==", scorer)]
-        columns = ["sample_id", "percentile"]
+        """Return the columns sample_id and percentile of one scorer."""
         with undamaged(self.folder or Path()):
             return pq.read_table(
-                self.parts, columns=columns, filters=chosen, page_checksum_verification=True
+                self.parts,
+                columns=["sample_id", "percentile"],
+                filters=[("scorer", "==", scorer)],
+                page_checksum_verification=True,
             )
 
 
-def quality_of(sample_ids: list[str], scores: Scores, scorer: str | None) -> Doubles:
-    """Quality (n,) in [0, 1]: each sample's percentile within its stratum by `scorer`.
+def read_quality(sample_ids: list[str], scores: Scores, scorer: str | None) -> Doubles:
+    """Return the quality (n,) in [0, 1]: each sample's percentile within its stratum by `scorer`.
 
     Of a scorer that gives high values to bad samples it is 1 - percentile. When no scorer is named
     and there is no combined one, quality is 1 for all.
@@ -61,29 +63,30 @@ def quality_of(sample_ids: list[str], scores: Scores, scorer: str | None) -> Dou
     if name not in known:
         if scorer is None:
             return np.ones(len(sample_ids))
-        raise UsageError(_absent(name, known), code="scorer_unknown")
-    lines = scores.of(name)
-    place = pc.index_in(pa.array(sample_ids, pa.string()), lines["sample_id"].combine_chunks())
-    percentile = lines["percentile"].combine_chunks().take(place).cast(pa.float64())
-    given = pc.fill_null(percentile, np.nan).to_numpy(zero_copy_only=False)
-    found: Doubles = np.where(np.isnan(given), MIDDLE, given)
-    return found if _high_is_good(name) else 1.0 - found
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        available = f"this run has {', '.join(known)}" if known else "this run has no scores"
+        raise UsageError(
+            f"quality is scorer {name!r}, which is not there{hint}; {available}: choose another, "
+            "or add it to `scores` in the recipe",
+            code="scorer_unknown",
+            scorer=name,
+            known=known,
+        )
+    table = scores.of(name)
+    row = pc.index_in(pa.array(sample_ids, pa.string()), table["sample_id"].combine_chunks())
+    percentile = table["percentile"].combine_chunks().take(row).cast(pa.float64())
+    values = pc.fill_null(percentile, np.nan).to_numpy(zero_copy_only=False)
+    quality: Doubles = np.where(np.isnan(values), UNKNOWN_QUALITY, values)
+    return quality if is_higher_better(name) else 1.0 - quality
 
 
-def _high_is_good(name: str) -> bool:
-    """What the scorer of that name says; the combined score is good where it is high."""
+def is_higher_better(scorer: str) -> bool:
+    """Return whether high values of a scorer mean good samples, as they do of `quality`."""
     union, _ = typing.get_args(AnyScorer)
-    for scorer in typing.get_args(union):
-        if name in typing.get_args(scorer.model_fields["kind"].annotation):
-            return bool(scorer.higher_is_better)
-    return True
-
-
-def _absent(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    near = f"; did you mean {close[0]!r}?" if close else ""
-    there = f"this run has {', '.join(known)}" if known else "this run has no scores"
-    return (
-        f"quality is scorer {name!r}, which is not there{near}; {there}: choose another, or add it "
-        "to `scores` in the recipe"
-    )
+    better = {
+        kind: one.higher_is_better
+        for one in typing.get_args(union)
+        for kind in typing.get_args(one.model_fields["kind"].annotation)
+    }
+    return bool(better.get(scorer, True))

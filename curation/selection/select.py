@@ -1,4 +1,4 @@
-"""One selection, from settings to an ordered, weighted subset with its curve."""
+"""Make one selection: from settings to an ordered, weighted subset with its curve."""
 
 from __future__ import annotations
 
@@ -8,27 +8,25 @@ from typing import Final
 
 import numpy as np
 
-from curation.selection.budget import BudgetConfig
+from curation.selection.budget import BudgetConfig, check_budget, estimate_tokens
 from curation.selection.config import SelectionConfig
-from curation.selection.coverage import Curve, coverage, curve, weights
+from curation.selection.coverage import Curve, distribute_mass, measure_coverage, measure_curve
 from curation.selection.method import Candidates, Picked, SelectionContext
-from curation.selection.quality import Scores, quality_of
+from curation.selection.quality import Scores, read_quality
 from curation.selection.quotas import Groups
-from curation.selection.tokens import estimated_tokens
 from medsift.arrays import Doubles, Indices
 from medsift.errors import UsageError
 from medsift.execution import Executor
 from medsift.records import digest, fingerprint
 
-POINTS: Final = 50
-"""Points of a curve."""
+POINTS_OF_CURVE: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Selected samples in their order, and how they were selected.
 
-    `config` has its seed and its quotas filled in. `order` (m,) are places in the pool; `gain` (m,)
+    `config` has its seed and its quotas filled in. `order` (m,) are rows of the pool; `gain` (m,)
     is NaN where the method has none; the weights (m,) sum to the pool's mass. `tokens` (n,) are
     those of all candidates.
     """
@@ -56,39 +54,49 @@ def select(
 ) -> Selection:
     """Make one selection. The result depends on pool, graph, scores, settings and seed alone.
 
+    Args:
+        candidates: The pool with its neighbour graph.
+        scores: The run's scores, from which quality comes.
+        config: What to select.
+        seed: The recipe's seed, used where the selection has none of its own.
+        executor: Where the method's tasks run when the pool is large.
+
     Raises:
         UsageError: a budget that the pool cannot meet, a scorer, stratum or target that it lacks.
         InputError: vectors that are not finite.
     """
-    config, quotas = resolved(config, seed), config.usual_or_given_quotas
-    seed = config.seed or 0
+    config = resolve(config, seed)
+    quotas = config.usual_or_given_quotas
     groups = Groups.one(len(candidates)) if quotas.kind == "none" else candidates.strata
-    quality = quality_of(candidates.sample_ids, scores, config.quality)
-    tokens = estimated_tokens(candidates.pool.samples, config.image_tokens)
+    quality = read_quality(candidates.sample_ids, scores, config.quality)
+    tokens = estimate_tokens(candidates.pool.samples, config.image_tokens)
     # What the budget and the quotas refuse is refused before the work.
-    size = _checked_size(config.budget, tokens)
+    size = config.budget.size(len(tokens))
+    if config.budget.tokens is not None:
+        check_budget(config.budget.tokens, int(tokens.sum()), "tokens")
     quotas.counts(groups, size or 0)
-    pick = config.method.picker(SelectionContext(candidates, groups, quality, seed, executor))
+    context = SelectionContext(candidates, groups, quality, config.seed or 0, executor)
+    picker = config.method.picker(context)
 
-    def at(size: int) -> Picked:
-        return pick(quotas.counts(groups, size))
+    def pick(size: int) -> Picked:
+        return picker(quotas.counts(groups, size))
 
-    picked = at(size) if size is not None else _search(config.budget, at, candidates, tokens)
-    sizes = np.unique(np.linspace(1, len(picked.order), POINTS).round()).astype(np.int64)
+    picked = pick(size) if size else _search(config.budget, pick, candidates, tokens)
+    sizes = np.linspace(1, len(picked.order), POINTS_OF_CURVE).round()
     similarities, mass = candidates.similarities, candidates.mass
     return Selection(
         config=config,
         fingerprint=_fingerprint(candidates, config, quality),
         order=picked.order,
         gain=picked.gain,
-        weight=weights(similarities, mass, candidates.strata.code, picked.order),
-        curve=curve(similarities, mass, picked.order, sizes),
+        weight=distribute_mass(similarities, mass, candidates.strata.code, picked.order),
+        curve=measure_curve(similarities, mass, picked.order, np.unique(sizes).astype(np.int64)),
         tokens=tokens,
     )
 
 
-def resolved(config: SelectionConfig, seed: int) -> SelectionConfig:
-    """The settings with what they leave open filled in."""
+def resolve(config: SelectionConfig, seed: int) -> SelectionConfig:
+    """Return the settings with seed and quotas filled in."""
     filled = {
         "seed": seed if config.seed is None else config.seed,
         "quotas": config.usual_or_given_quotas,
@@ -96,20 +104,8 @@ def resolved(config: SelectionConfig, seed: int) -> SelectionConfig:
     return config.model_copy(update=filled)
 
 
-def _checked_size(budget: BudgetConfig, tokens: Indices) -> int | None:
-    """The size that the budget names, or None where it must be searched. Raises UsageError."""
-    size = budget.size(len(tokens))
-    if budget.tokens is not None and budget.tokens > tokens.sum():
-        raise UsageError(
-            f"the budget is {budget.tokens} tokens, the pool has {tokens.sum()}; ask for at most "
-            "that many",
-            code="budget_invalid",
-        )
-    return size
-
-
 def _search(
-    budget: BudgetConfig, at: Callable[[int], Picked], candidates: Candidates, tokens: Indices
+    budget: BudgetConfig, pick: Callable[[int], Picked], candidates: Candidates, tokens: Indices
 ) -> Picked:
     """Find the size by bisection: each step is a whole selection of its size.
 
@@ -118,20 +114,30 @@ def _search(
     """
     if budget.tokens is not None:
         most = budget.tokens
-        size = _first(lambda size: int(tokens[at(size).order].sum()) > most, len(tokens)) - 1
+        size = _first(lambda size: int(tokens[pick(size).order].sum()) > most, len(tokens)) - 1
         if not size:
+            needed = int(tokens[pick(1).order].sum())
             raise UsageError(
-                f"the budget of {most} tokens holds no sample: the first one selected has "
-                f"{tokens[at(1).order].sum()}; ask for more",
+                f"the budget of {most} tokens is too small for any sample: the first one selected "
+                f"has {needed}; ask for more",
                 code="budget_invalid",
+                budget=most,
+                needed=needed,
+                unit="tokens",
             )
-        return at(size)
+        return pick(size)
     level, mass, values = budget.auto or 1.0, candidates.mass, candidates.similarities
-    return at(_first(lambda size: coverage(values, mass, at(size).order) >= level, len(tokens)))
+    size = _first(
+        lambda size: measure_coverage(values, mass, pick(size).order) >= level, len(tokens)
+    )
+    return pick(size)
 
 
 def _first(reached: Callable[[int], bool], most: int) -> int:
-    """A size from 1 to most + 1 that is reached where the one before is not; most + 1 always is."""
+    """Return a size from 1 to most + 1 that is reached where the one before is not.
+
+    The size most + 1 counts as reached: no selection is tried there.
+    """
     low, high = 0, most + 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -140,8 +146,9 @@ def _first(reached: Callable[[int], bool], most: int) -> int:
 
 
 def _fingerprint(candidates: Candidates, config: SelectionConfig, quality: Doubles) -> str:
-    """Digest of what decides the selection: settings, pool and scores."""
+    """Digest what decides the selection: settings, pool and scores."""
     graph = candidates.graph
+    # The name decides nothing, and the scorer decides by the values that it gave.
     settings = config.model_dump(mode="json", exclude={"name", "quality"})
     return fingerprint(
         {

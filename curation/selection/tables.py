@@ -1,4 +1,4 @@
-"""Selections as the manifest's tables `selections`, `selection_settings` and `curves`."""
+"""Write selections as the manifest's tables `selections`, `selection_settings` and `curves`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ CURVES: Final = arrow_schema("curves")
 
 
 def selection_table(selection: Selection, candidates: Candidates) -> pa.Table:
-    """SELECTIONS: one line a selected sample, by rank."""
-    samples = candidates.pool.samples.select(["sample_id", "row_id"])
-    chosen = samples.take(pa.array(selection.order))
-    strata = pa.array(candidates.pool.strata, pa.string()).take(pa.array(selection.order))
+    """Return SELECTIONS: one row for each selected sample, by rank."""
+    rows = pa.array(selection.order)
+    samples = candidates.pool.samples.select(["sample_id", "row_id"]).take(rows)
     return pa.Table.from_arrays(
         [
-            pa.repeat(selection.config.name, len(selection.order)),
-            pa.array(np.arange(len(selection.order))),
-            chosen["sample_id"],
-            chosen["row_id"],
+            pa.repeat(selection.config.name, len(rows)),
+            pa.array(np.arange(len(rows))),
+            samples["sample_id"],
+            samples["row_id"],
             pa.array(selection.weight),
             pa.array(selection.gain, from_pandas=True),
-            strata,
+            pa.array(candidates.pool.strata, pa.string()).take(rows),
         ],
         schema=SELECTIONS,
     )
@@ -39,9 +38,16 @@ def selection_table(selection: Selection, candidates: Candidates) -> pa.Table:
 def settings_table(
     selection: Selection, pool: int, ordinal: int, created_at: datetime | None = None
 ) -> pa.Table:
-    """SETTINGS: one line. `created_at` is UTC, without a zone; null represents the run's start."""
+    """Return SETTINGS: the one row of a selection.
+
+    Args:
+        selection: The selection that was made.
+        pool: Number of samples that it was made from.
+        ordinal: Its place among the run's selections.
+        created_at: When it was made, in UTC without a zone; None is the run's start.
+    """
     objective = selection.objective
-    line = {
+    row = {
         "selection": selection.config.name,
         "ordinal": ordinal,
         "created_at": created_at,
@@ -56,11 +62,11 @@ def settings_table(
         "objective": None if objective is None else float(objective[-1]),
         "coverage": float(selection.curve.coverage[-1]),
     }
-    return pa.Table.from_pylist([line], schema=SETTINGS)
+    return pa.Table.from_pylist([row], schema=SETTINGS)
 
 
 def curve_table(selection: Selection) -> pa.Table:
-    """CURVES: one line a point of the curve."""
+    """Return CURVES: one row for each point of the curve."""
     last = selection.curve.size - 1
     objective = selection.objective
     return pa.Table.from_arrays(

@@ -1,4 +1,4 @@
-"""Samples most similar to a few that show what the model is wanted for."""
+"""Pick the samples most similar to a few that show what the model is wanted for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from medsift.errors import UsageError
 
 
 class TargetConfig(MethodConfig):
-    """Round-robin over the targets: each in turn takes the nearest sample that is still free.
+    """Settings of `target`: the targets take turns, each its nearest sample that is still free.
 
     RDS+ (Ivison et al. 2025, "Large-scale data selection for instruction tuning", arXiv
     2503.01807): cosine to each query, then round-robin, so that no query takes all. The
@@ -31,11 +31,11 @@ class TargetConfig(MethodConfig):
 
     kind: Literal["target"] = "target"
     where: str | None = None
-    """SQL condition over the columns of samples, such as `modality = 'ct'`."""
+    """SQL condition over the columns of samples that targets meet, such as `modality = 'ct'`."""
     sample_ids: tuple[str, ...] = ()
-    """Or the targets themselves."""
+    """Or the sample ids of the targets themselves."""
     max_targets: int = Field(default=1_000, ge=1)
-    """Targets at most: each is compared with the whole pool."""
+    """Targets at most, since each is compared with the whole pool; more are refused."""
 
     @model_validator(mode="after")
     def _some_target(self) -> TargetConfig:
@@ -45,8 +45,20 @@ class TargetConfig(MethodConfig):
 
     def picker(self, context: SelectionContext) -> Picker:
         """List each target's nearest samples once."""
-        targets = self._targets(context)
-        vectors = context.candidates.lattice
+        samples = context.candidates.pool.samples
+        if self.where is not None:
+            targets = _meeting(self.where, samples)
+        else:
+            targets = self._named(context.candidates.sample_ids)
+        if not 1 <= len(targets) <= self.max_targets:
+            raise UsageError(
+                f"the method `target` has {len(targets)} targets in a pool of {samples.num_rows}; "
+                f"choose 1 to {self.max_targets} by `where` or `sample_ids`",
+                code="target_invalid",
+                targets=len(targets),
+                max_targets=self.max_targets,
+            )
+        vectors = context.candidates.quantized
         rankings = Rankings(vectors, targets)
 
         def pick(counts: Indices) -> Picked:
@@ -55,43 +67,37 @@ class TargetConfig(MethodConfig):
 
         return pick
 
-    def _targets(self, context: SelectionContext) -> Indices:
-        """Places of the targets in the pool. Raises UsageError."""
-        samples = context.candidates.pool.samples
-        found = self._where(samples) if self.where is not None else self._named(context)
-        if not 1 <= len(found) <= self.max_targets:
-            raise UsageError(
-                f"the method `target` has {len(found)} targets in a pool of {samples.num_rows}; "
-                f"choose 1 to {self.max_targets} by `where` or `sample_ids`",
-                code="target_invalid",
-            )
-        return found
-
-    def _named(self, context: SelectionContext) -> Indices:
-        place = {sample: row for row, sample in enumerate(context.candidates.sample_ids)}
-        missing = [sample for sample in self.sample_ids if sample not in place]
+    def _named(self, pool: list[str]) -> Indices:
+        """Return the rows of the targets that are named. Raises UsageError."""
+        row_of = {sample: row for row, sample in enumerate(pool)}
+        missing = [sample for sample in self.sample_ids if sample not in row_of]
         if missing:
             raise UsageError(
                 f"target {missing[0]!r} is no sample of the pool ({len(missing)} of "
                 f"{len(self.sample_ids)} are not): name ids of kept samples that may be trained on",
                 code="target_invalid",
+                missing=missing,
             )
-        return np.unique([place[sample] for sample in self.sample_ids]).astype(np.int64)
+        return np.unique([row_of[sample] for sample in self.sample_ids]).astype(np.int64)
 
-    def _where(self, samples: pa.Table) -> Indices:
-        import duckdb
 
-        place = pa.array(np.arange(samples.num_rows), pa.int64())
-        with duckdb.connect(config={"enable_external_access": "false"}) as connection:
-            connection.register("samples", samples.append_column("__place", place))
-            try:
-                found = connection.execute(
-                    f"SELECT __place FROM samples WHERE ({self.where}) ORDER BY __place"
-                ).fetchnumpy()
-            except duckdb.Error as error:
-                raise UsageError(
-                    f"target.where holds {self.where!r}, which is no SQL condition over the "
-                    f"columns of samples: {str(error).splitlines()[0]}",
-                    code="target_invalid",
-                ) from error
-        return np.asarray(found["__place"], np.int64)
+def _meeting(condition: str, samples: pa.Table) -> Indices:
+    """Return the rows that meet a SQL condition. Raises UsageError."""
+    import duckdb
+
+    row = pa.array(np.arange(samples.num_rows), pa.int64())
+    # A recipe may come from elsewhere: its condition reads no file and no address.
+    with duckdb.connect(config={"enable_external_access": "false"}) as connection:
+        connection.register("samples", samples.append_column("__row", row))
+        try:
+            rows = connection.execute(
+                f"SELECT __row FROM samples WHERE ({condition}) ORDER BY __row"
+            ).fetchnumpy()
+        except duckdb.Error as error:
+            raise UsageError(
+                f"target.where is {condition!r}, which is no SQL condition over the columns of "
+                f"samples: {str(error).splitlines()[0]}",
+                code="target_invalid",
+                where=condition,
+            ) from error
+    return np.asarray(rows["__row"], np.int64)

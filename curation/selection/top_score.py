@@ -1,4 +1,4 @@
-"""The highest scores, and nothing else."""
+"""Pick the highest scores, and look at nothing else."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from curation.selection.method import MethodConfig, Picker, SelectionContext, by_order
+from curation.selection.method import MethodConfig, Picker, SelectionContext, pick_in_order
 from curation.selection.quotas import QuotasConfig
 
 
 class TopScoreConfig(MethodConfig):
-    """Samples by quality percentile; equal ones by sample id. `gain` is the percentile.
+    """Settings of `top_score`: the highest quality percentiles, equal ones by sample id.
 
-    What DataComp calls filtering by score (Gadre et al. 2023, arXiv 2304.14108). It knows no
-    diversity: two samples that say the same are both taken.
+    DataComp calls it filtering by score (Gadre et al. 2023, arXiv 2304.14108). It knows no
+    diversity: two samples that say the same are both taken. `gain` is the percentile.
     """
 
     usual_quotas: ClassVar[QuotasConfig] = QuotasConfig(kind="none")
@@ -24,4 +24,4 @@ class TopScoreConfig(MethodConfig):
     def picker(self, context: SelectionContext) -> Picker:
         """Order the pool once."""
         order = np.argsort(-context.quality, kind="stable")
-        return by_order(order, context.quality, context.groups)
+        return pick_in_order(order, context.quality, context.groups)

@@ -1,7 +1,7 @@
-"""Targets that take turns, each its nearest sample that is still free, in bounded memory.
+"""Let targets take turns, each its nearest sample that is still free, in bounded memory.
 
-A target's whole ranking of the pool is never kept: only its nearest `listed` samples are, and new
-ones are found when these are used up. Free samples never become more, so the nearest free one of a
+A target's whole ranking of the pool is never kept: only its nearest samples are, and new ones are
+searched when these are used up. Free samples never become more, so the nearest free one of a
 list is the nearest free one of the pool as long as the list has any.
 """
 
@@ -10,110 +10,103 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from curation.selection.quantized_vectors import Lattice
-from medsift.arrays import Flags, Indices
-
-Narrow = NDArray[np.int32]
+from curation.selection.neighbor_matrix import Narrow
+from curation.selection.quantized_vectors import QuantizedVectors
+from medsift.arrays import Flags, Floats, Indices
 
 LISTED: Final = 1 << 25
-"""Places in the lists of all targets together: 128 MiB."""
+"""Rows in the lists of all targets together: 128 MiB."""
 PRODUCTS: Final = 1 << 24
-"""Products that are worked out at once: 64 MiB."""
-LOOKED_AT: Final = 64
+"""Products that are computed at once: 64 MiB."""
+STEP: Final = 64
+"""Rows of a list that are looked at together."""
 
 
 class Rankings:
-    """The nearest samples of each of t targets among n vectors; equals go by their place.
+    """The nearest samples of each of t targets among n vectors; equally near ones by row.
 
     Args:
         vectors: The pool (n, d).
-        targets: Places of the targets (t,).
-        listed: Samples that each list holds at most; None is what `LISTED` allows.
+        targets: Rows of the targets (t,).
+        length: Samples of each list at most; None is what `LISTED` allows.
     """
 
-    def __init__(self, vectors: Lattice, targets: Indices, listed: int | None = None) -> None:
+    def __init__(
+        self, vectors: QuantizedVectors, targets: Indices, length: int | None = None
+    ) -> None:
         self.points, self.targets = vectors.points, targets
-        allowed = max(LOOKED_AT, LISTED // max(1, len(targets)))
-        self.length = min(len(vectors), listed or allowed)
+        allowed = max(STEP, LISTED // max(1, len(targets)))
+        self.length = min(len(vectors), length or allowed)
         everyone = np.ones(len(vectors), np.bool_)
         self.first = self.nearest(np.arange(len(targets)), everyone)
 
-    def nearest(self, asked: Indices, free: Flags) -> list[Narrow]:
-        """The nearest free samples of some targets (a,), by their numbers, best first."""
-        found: list[Narrow] = []
+    def nearest(self, numbers: Indices, free: Flags) -> list[Narrow]:
+        """Return the nearest free samples of the targets of some numbers (a,), best first."""
+        lists: list[Narrow] = []
         step = max(1, PRODUCTS // max(1, len(self.points)))
         length = min(self.length, int(free.sum()))
-        for start in range(0, len(asked), step):
-            some = self.targets[asked[start : start + step]]
-            products = self.points[some] @ self.points.T
+        for start in range(0, len(numbers), step):
+            rows = self.targets[numbers[start : start + step]]
+            products = self.points[rows] @ self.points.T
             products[:, ~free] = -np.inf
-            found += [_best(line, length) for line in products]
-        return found
+            lists += [_best(of_target, length) for of_target in products]
+        return lists
 
 
 def take_turns(rankings: Rankings, code: Indices, counts: Indices) -> tuple[Indices, Indices]:
-    """Places (m,) in the order they are taken, and the number (m,) of the target that took each.
+    """Return the rows (m,) in the order they are taken, and the number (m,) of each one's target.
 
     Samples of group `code` (n,) are taken until there are `counts` (g,) of each.
     """
-    left = counts.copy()
-    free = left[code] > 0
+    missing = counts.copy()
+    free = missing[code] > 0
     lists, done = list(rankings.first), np.zeros(len(rankings.targets), np.int64)
     wanted = int(counts.sum())
     order, takers = np.empty(wanted, np.int64), np.empty(wanted, np.int64)
     for turn in range(wanted):
         target = turn % len(lists)
-        place = _next(lists, done, target, free)
-        if place is None:
-            _refill(rankings, lists, done, target, free)
-            place = _next(lists, done, target, free)
-            assert place is not None, "counts ask for no more than there is"
-        order[turn], takers[turn] = place, target
-        free[place] = False
-        group = code[place]
-        left[group] -= 1
-        if not left[group]:
+        row = _next(lists, done, target, free)
+        if row is None:
+            # Targets that are alike use up their lists together: one product also serves all
+            # others whose own are half used.
+            used = np.array([len(rows) for rows in lists]) < 2 * done
+            used[target] = True
+            numbers = np.flatnonzero(used)
+            for number, rows in zip(numbers.tolist(), rankings.nearest(numbers, free), strict=True):
+                lists[number], done[number] = rows, 0
+            row = _next(lists, done, target, free)
+            assert row is not None, "counts ask for no more than there is"
+        order[turn], takers[turn] = row, target
+        free[row] = False
+        group = code[row]
+        missing[group] -= 1
+        if not missing[group]:
             free[code == group] = False
     return order, takers
 
 
 def _next(lists: list[Narrow], done: Indices, target: int, free: Flags) -> int | None:
-    """The next free sample of a target's list, which is then behind it; None at its end."""
-    held = lists[target]
-    while done[target] < len(held):
-        some = held[done[target] : done[target] + LOOKED_AT]
-        there = np.flatnonzero(free[some])
-        if len(there):
-            done[target] += there[0] + 1
-            return int(some[there[0]])
-        done[target] += len(some)
+    """Return the next free sample of a target's list and move past it; None at its end."""
+    rows = lists[target]
+    while done[target] < len(rows):
+        part = rows[done[target] : done[target] + STEP]
+        available = np.flatnonzero(free[part])
+        if len(available):
+            done[target] += available[0] + 1
+            return int(part[available[0]])
+        done[target] += len(part)
     return None
 
 
-def _refill(
-    rankings: Rankings, lists: list[Narrow], done: Indices, target: int, free: Flags
-) -> None:
-    """New lists for a target and for all others whose own are half used: one product serves them.
-
-    Targets that are alike use up their lists together.
-    """
-    half = np.array([len(held) for held in lists]) < 2 * done
-    half[target] = True
-    asked = np.flatnonzero(half)
-    for number, held in zip(asked.tolist(), rankings.nearest(asked, free), strict=True):
-        lists[number], done[number] = held, 0
-
-
-def _best(products: NDArray[np.float32], count: int) -> Narrow:
-    """Places (count,) of the greatest products (n,), the greatest first, equals by place."""
+def _best(products: Floats, count: int) -> Narrow:
+    """Return the rows (count,) of the greatest products (n,), greatest first, equals by row."""
+    rows = np.arange(len(products))
     if count < len(products):
+        # A partition alone would take any of the rows that are equal to the least: of these the
+        # first ones fill the list.
         least = -np.partition(-products, count - 1)[count - 1] if count else np.inf
         above = np.flatnonzero(products > least)
         equal = np.flatnonzero(products == least)[: count - len(above)]
-        places = np.sort(np.concatenate([above, equal]))
-    else:
-        places = np.arange(len(products))
-    order = np.argsort(-products[places], kind="stable")
-    return places[order].astype(np.int32)
+        rows = np.sort(np.concatenate([above, equal]))
+    return rows[np.argsort(-products[rows], kind="stable")].astype(np.int32)

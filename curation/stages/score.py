@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from curation.pool import KnnGraph, Pool, build_graph, graph_path, load_pool, stored_graph
+from curation.pool import KnnGraph, Pool, graph_path, load_graph, load_pool
 from curation.recipe import Recipe
 from curation.scoring import ScorerConfig, ScoringContext
-from curation.scoring.correlations import CORRELATIONS
-from curation.scoring.tables import COMBINATIONS, SCORES, score_tables
+from curation.scoring.tables import COMBINATIONS, CORRELATIONS, SCORES, score_tables
 from curation.stage_outputs import Upstream
 from curation.stages.stage import Stage, StageContext
 from medsift.arrays import Doubles
@@ -96,9 +95,7 @@ def _graph(pool: Pool, context: StageContext) -> KnnGraph:
     recipe = context.recipe
     path = graph_path(context.run_dir, context.upstream.last_deciding().fingerprint, recipe.graph)
     run = context.executor.run
-    return stored_graph(
-        path, lambda: build_graph(pool.vectors, recipe.graph, recipe.neighbors, run)
-    )
+    return load_graph(path, pool.vectors, recipe.graph, recipe.neighbors, run)
 
 
 class _Progress:

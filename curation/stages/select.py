@@ -12,18 +12,18 @@ import pyarrow.compute as pc
 from curation.current_samples import read_samples
 from curation.pool import represented_rows, strata_of
 from curation.recipe import Recipe
-from curation.selection import (
+from curation.selection.budget import estimate_tokens
+from curation.selection.config import EVERYTHING
+from curation.selection.load_inputs import read_candidates, read_scores
+from curation.selection.select import select
+from curation.selection.tables import (
     CURVES,
-    EVERYTHING,
     SELECTIONS,
     SETTINGS,
     curve_table,
-    select,
     selection_table,
     settings_table,
 )
-from curation.selection.load_inputs import read_candidates, read_scores
-from curation.selection.tokens import estimated_tokens
 from curation.stage_outputs import Upstream
 from curation.stages.stage import Stage, StageContext
 from medsift import records
@@ -134,7 +134,7 @@ def _settings(everything: pa.Table, samples: pa.Table, recipe: Recipe) -> pa.Tab
         "fingerprint": records.digest(*everything["sample_id"].to_pylist()),
         "pool": count,
         "selected": count,
-        "tokens": int(np.sum(estimated_tokens(samples.filter(rows)))),
+        "tokens": int(np.sum(estimate_tokens(samples.filter(rows)))),
         "coverage": 1.0 if count else None,
     }
     return pa.Table.from_pylist([row], schema=SETTINGS)

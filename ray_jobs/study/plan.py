@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from curation.add_selection import ensure_selections
 from curation.run_dir import FinishedRun, open_run
-from curation.selection import EVERYTHING, SelectionConfig
 from curation.selection.budget import BudgetConfig
+from curation.selection.config import EVERYTHING, SelectionConfig
 from evaluation.build_predictions import Bench
 from evaluation.evaluate import open_benches
 from evaluation.recipe import EvaluationRecipe

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from curation.compare import compare_selections, comparison_table
-from curation.selection.tokens import estimated_tokens
+from curation.selection.budget import estimate_tokens
 from medsift import records
 from medsift.manifest import RunRecord, append_tables, write_manifest
 from tests.expect import raises_code
@@ -137,7 +137,7 @@ def test_profiles_match_plain_counting(manifest, tables):
         assert profile["strata"] == len({line["modality"] for line in lines})
         assert profile["text_only"] == sum(not line["images"] for line in lines)
         arrow = pa.Table.from_pylist(lines, schema=records.SAMPLES)
-        assert profile["tokens"] == int(estimated_tokens(arrow).sum())
+        assert profile["tokens"] == int(estimate_tokens(arrow).sum())
         shown = {image for line in lines for image in line["images"]}
         each = [sum(image in line["images"] for line in lines) for image in shown]
         assert profile["images"] == len(shown)

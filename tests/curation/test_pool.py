@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from curation.neighbors import NeighborsConfig
 from curation.pool import (
     GraphConfig,
-    KnnGraph,
     Pool,
     SampleVectors,
     build_graph,
     graph_path,
+    load_graph,
     load_pool,
-    stored_graph,
     stratum_names,
 )
 from curation.scoring.image_features import deal
@@ -218,7 +217,7 @@ def test_a_part_of_weight_zero_does_not_count() -> None:
 def test_a_vector_that_is_not_finite_is_refused(part, bad) -> None:
     vectors = random_vectors(10, 4)
     getattr(vectors, part)[3, 2] = bad
-    with raises_code("vectors_invalid"):
+    with raises_code("vectors_invalid", row=3, rows=1):
         build_graph(vectors, GraphConfig(neighbors=2), NeighborsConfig())
 
 
@@ -232,22 +231,23 @@ def test_a_small_pool_has_fewer_neighbours_than_asked_for() -> None:
     assert len(empty) == 0
 
 
-def test_a_stored_graph_is_made_once_and_read_again(tmp_path) -> None:
-    path = graph_path(tmp_path, "dedup-abc", GraphConfig())
-    made = build_graph(random_vectors(20, 7), GraphConfig(neighbors=4), NeighborsConfig())
-    first = stored_graph(path, lambda: made)
-
-    def never() -> KnnGraph:
-        raise AssertionError("the graph is there")
-
-    again = stored_graph(path, never)
-    assert first.index.tolist() == again.index.tolist()
-    assert first.similarity.tolist() == again.similarity.tolist()
-    assert (again.method, again.recall) == (made.method, made.recall)
+def test_a_stored_graph_is_made_once_and_read_again(tmp_path, monkeypatch) -> None:
+    config, neighbors = GraphConfig(neighbors=4), NeighborsConfig()
+    path, vectors = graph_path(tmp_path, "dedup-abc", config), random_vectors(20, 7)
+    first = load_graph(path, vectors, config, neighbors)
+    made = build_graph(vectors, config, neighbors)
+    monkeypatch.setattr("curation.pool.graph.build_graph", lambda *_: pytest.fail("it is there"))
+    again = load_graph(path, vectors, config, neighbors)
+    for graph in (first, again):
+        assert graph.index.tolist() == made.index.tolist()
+        assert graph.similarity.tolist() == made.similarity.tolist()
+        assert (graph.method, graph.recall) == (made.method, made.recall)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+    with raises_code("graph_damaged", path=str(path)):
+        load_graph(path, random_vectors(21, 7), config, neighbors)
     path.write_bytes(path.read_bytes()[:100])
     with raises_code("graph_damaged", path=str(path)):
-        stored_graph(path, never)
+        load_graph(path, vectors, config, neighbors)
 
 
 def test_another_pool_or_another_config_has_another_graph(tmp_path) -> None:

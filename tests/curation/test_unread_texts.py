@@ -21,11 +21,11 @@ from curation.pool.letters import letter_vectors
 from curation.pool.pool import sample_vectors
 from curation.scoring import ScoringContext
 from curation.scoring.alignment import AlignmentConfig
-from curation.scoring.combine import combine
 from curation.scoring.density import DensityConfig
 from curation.scoring.label_noise import LabelNoiseConfig
-from curation.scoring.percentiles import percentiles
+from curation.scoring.percentiles import rank_percentiles
 from curation.scoring.rarity import RarityConfig
+from curation.scoring.tables import combine
 from curation.selection.config import SelectionConfig
 from curation.selection.method import Candidates
 from curation.selection.quality import Scores
@@ -197,7 +197,9 @@ def test_a_missing_score_is_neutral_in_the_combination(pool: Pool) -> None:
     rng = np.random.default_rng(2)
     values = np.where(chinese(pool), np.nan, rng.random(len(pool)))
     other = rng.random(len(pool))
-    parts = {name: percentiles(score, pool.strata) for name, score in (("a", values), ("b", other))}
+    parts = {
+        name: rank_percentiles(score, pool.strata) for name, score in (("a", values), ("b", other))
+    }
     quality = combine(parts, {"a": 1.0, "b": -1.0})
     assert np.isfinite(quality).all()
     means = [quality[rows].mean() for rows in (chinese(pool), ~chinese(pool))]

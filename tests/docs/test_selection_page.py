@@ -10,7 +10,7 @@ import yaml
 
 from curation.recipe import parse_recipe
 from curation.scoring import AnyScorer
-from curation.selection.config import AnyMethod
+from curation.selection import AnyMethod
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "selection.md").read_text(encoding="utf-8")
 

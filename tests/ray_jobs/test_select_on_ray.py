@@ -11,7 +11,8 @@ import pytest
 
 from curation.add_selection import add_selection, parse_selection
 from curation.neighbors import NeighborsConfig
-from curation.selection import Scores, select
+from curation.selection.quality import Scores
+from curation.selection.select import select
 from ray_jobs.executor import RayExecutor
 from tests.ray_jobs.test_select import run_dir  # noqa: F401 - fixtures
 

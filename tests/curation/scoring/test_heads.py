@@ -8,9 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.scoring.cross_fit import FLOOR, answer_odds, held_out
-from curation.scoring.image_features import DIMENSIONS, Shown, deal, look_at
-from curation.scoring.question_groups import NONE, Asked, lead, read_questions
-from curation.scoring.vector_ops import reduced
+from curation.scoring.image_features import DIMENSIONS, ImageFeatures, deal, image_features
+from curation.scoring.question_groups import (
+    NONE,
+    QuestionGroups,
+    follow_leaders,
+    group_questions,
+)
+from curation.scoring.vector_ops import reduce
 
 
 @settings(deadline=None, max_examples=25)
@@ -42,9 +47,9 @@ def test_folds_follow_from_seed_and_name_alone() -> None:
 
 
 def test_a_group_of_pictures_is_never_cut(noisy) -> None:
-    shown = look_at(noisy.pool, 5, seed=3)
+    features = image_features(noisy.pool, 5, seed=3)
     folds = {}
-    for group, fold in zip(noisy.pool.image_groups, shown.fold.tolist(), strict=True):
+    for group, fold in zip(noisy.pool.image_groups, features.fold.tolist(), strict=True):
         assert folds.setdefault(group, fold) == fold
     assert set(folds.values()) == set(range(5))
 
@@ -52,7 +57,7 @@ def test_a_group_of_pictures_is_never_cut(noisy) -> None:
 def test_reduced_vectors_keep_the_inner_products_of_a_low_rank_set() -> None:
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((3000, 20)) @ rng.standard_normal((20, 400))
-    found = reduced(lambda part: vectors[part], len(vectors), 32)
+    found = reduce(lambda part: vectors[part], len(vectors), 32)
     assert found.shape == (3000, 32)
     some = rng.integers(0, 3000, 50)
     np.testing.assert_allclose(
@@ -62,12 +67,12 @@ def test_reduced_vectors_keep_the_inner_products_of_a_low_rank_set() -> None:
 
 def test_narrow_vectors_stay_as_they_are() -> None:
     vectors = np.random.default_rng(0).standard_normal((10, 8))
-    assert reduced(lambda part: vectors[part], 10, DIMENSIONS).tolist() == vectors.tolist()
+    assert reduce(lambda part: vectors[part], 10, DIMENSIONS).tolist() == vectors.tolist()
 
 
 def test_wordings_of_one_question_are_one_and_a_protected_word_parts_them(noisy) -> None:
     questions = noisy.pool.samples["question"].to_pylist()
-    group = dict(zip(questions, read_questions(noisy.pool, 0.88).question.tolist(), strict=True))
+    group = dict(zip(questions, group_questions(noisy.pool, 0.88).question.tolist(), strict=True))
     presence = {
         "Is there a lesion in this image?",
         "Does this image show a lesion?",
@@ -85,14 +90,14 @@ def test_wordings_of_one_question_are_one_and_a_protected_word_parts_them(noisy)
 
 def test_options_change_neither_the_question_nor_its_answer(noisy) -> None:
     """Asked openly or as a choice, in any order of options, "which organ" is one question."""
-    asked = read_questions(noisy.pool, 0.88)
+    groups = group_questions(noisy.pool, 0.88)
     samples = noisy.pool.samples.select(["question", "answer", "answer_type"]).to_pylist()
     organ = [n for n, line in enumerate(samples) if "hich organ is shown" in line["question"]]
     kinds = {samples[n]["answer_type"] for n in organ}
     assert kinds == {"open", "choice"}
-    assert len({int(asked.question[n]) for n in organ}) == 1
-    assert len({int(asked.answer[n]) for n in organ}) <= 4
-    assert all(len(asked.offered[n]) == 4 for n in organ if samples[n]["answer_type"] == "choice")
+    assert len({int(groups.question[n]) for n in organ}) == 1
+    assert len({int(groups.answer[n]) for n in organ}) <= 4
+    assert all(len(groups.offered[n]) == 4 for n in organ if samples[n]["answer_type"] == "choice")
 
 
 def test_a_group_does_not_drift_from_its_leader() -> None:
@@ -101,7 +106,7 @@ def test_a_group_does_not_drift_from_its_leader() -> None:
     vectors = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     names = [f"q{letter}" for letter in "abcdefghi"]
     count = np.array([9, 1, 1, 1, 1, 1, 1, 1, 1])
-    group = lead(names, count, vectors, threshold=np.cos(np.deg2rad(25)))
+    group = follow_leaders(names, count, vectors, threshold=np.cos(np.deg2rad(25)))
     assert group.tolist()[:3] == [0, 0, 0]
     assert group[3] != group[0]
     for leader in np.unique(group):
@@ -113,7 +118,7 @@ def test_rare_questions_join_the_nearest_leader_or_stay_alone(monkeypatch) -> No
     monkeypatch.setattr("curation.scoring.question_groups.LEADERS", 2)
     vectors = np.array([[1.0, 0.0], [0.0, 1.0], [0.98, 0.2], [0.7, 0.7]])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    group = lead(["a b", "c d", "e f", "g h"], np.array([5, 4, 1, 1]), vectors, 0.9)
+    group = follow_leaders(["a b", "c d", "e f", "g h"], np.array([5, 4, 1, 1]), vectors, 0.9)
     assert group.tolist() == [0, 1, 0, NONE]
 
 
@@ -149,7 +154,7 @@ def test_a_letter_counts_as_the_option_it_stands_for(make_pool) -> None:
         lines[row]["answer"] = swap(lines[row]["answer"])
     vectors = np.tile(np.eye(1, 8), (120, 1))
     pool = make_pool(lines, image=image, question=vectors)
-    odds = answer_odds(look_at(pool, 5, 0), read_questions(pool, 0.88), ridge=1.0, least=10)
+    odds = answer_odds(image_features(pool, 5, 0), group_questions(pool, 0.88), ridge=1.0, least=10)
     right = np.setdiff1d(np.arange(120), wrong)
     assert odds.seen[wrong].max() < 0.2 < 0.6 < odds.seen[right].min()
     assert odds.classes.tolist() == [2] * 120
@@ -166,7 +171,7 @@ def test_what_is_said_about_a_picture_never_judges_what_else_is_said_about_it(ma
     def odds() -> np.ndarray:
         pool = make_pool(lines, image=image, question=vectors)
         return answer_odds(
-            look_at(pool, 5, 0), read_questions(pool, 0.88), ridge=1.0, least=10
+            image_features(pool, 5, 0), group_questions(pool, 0.88), ridge=1.0, least=10
         ).seen
 
     before = odds()
@@ -180,9 +185,9 @@ def test_what_is_said_about_a_picture_never_judges_what_else_is_said_about_it(ma
 def test_too_few_that_ask_the_same_are_not_judged(make_pool) -> None:
     lines, image, _ = sides(9, 2)
     pool = make_pool(lines, image=image, question=np.tile(np.eye(1, 8), (9, 1)))
-    shown, asked = look_at(pool, 5, 0), read_questions(pool, 0.88)
-    assert np.isnan(answer_odds(shown, asked, ridge=1.0, least=10).seen).all()
-    assert np.isfinite(answer_odds(shown, asked, ridge=1.0, least=9).seen).all()
+    features, groups = image_features(pool, 5, 0), group_questions(pool, 0.88)
+    assert np.isnan(answer_odds(features, groups, ridge=1.0, least=10).seen).all()
+    assert np.isfinite(answer_odds(features, groups, ridge=1.0, least=9).seen).all()
 
 
 def test_only_the_options_offered_compete(make_pool) -> None:
@@ -197,7 +202,7 @@ def test_only_the_options_offered_compete(make_pool) -> None:
     pool = make_pool(
         lines, image=rng.standard_normal((100, 3)), question=np.tile(np.eye(1, 8), (100, 1))
     )
-    odds = answer_odds(look_at(pool, 5, 0), read_questions(pool, 0.88), ridge=1.0, least=10)
+    odds = answer_odds(image_features(pool, 5, 0), group_questions(pool, 0.88), ridge=1.0, least=10)
     assert odds.classes[7] == 2
     assert odds.classes[8] == 20
     assert odds.prior[7] == pytest.approx(0.5, abs=0.15)
@@ -206,10 +211,10 @@ def test_only_the_options_offered_compete(make_pool) -> None:
 
 
 def test_answers_that_all_lie_in_one_fold_are_not_judged() -> None:
-    features = np.random.default_rng(0).standard_normal((40, 6))
-    asked = Asked(np.repeat([0, 1], 20), np.tile([0, 1], 20), [()] * 40)
+    vectors = np.random.default_rng(0).standard_normal((40, 6))
+    groups = QuestionGroups(np.repeat([0, 1], 20), np.tile([0, 1], 20), [()] * 40)
     fold = np.concatenate([np.zeros(20, np.int64), np.arange(20) % 3])
-    shown = Shown(features, np.arange(40), fold)
-    odds = answer_odds(shown, asked, ridge=1.0, least=10)
+    features = ImageFeatures(vectors, np.arange(40), fold)
+    odds = answer_odds(features, groups, ridge=1.0, least=10)
     for estimate in (odds.seen, odds.prior):
         assert np.isnan(estimate).tolist() == [True] * 20 + [False] * 20

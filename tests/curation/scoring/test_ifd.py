@@ -17,7 +17,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from curation.pool import Pool, SampleVectors
-from curation.scoring.ifd import IfdConfig, ratio
+from curation.scoring.ifd import IfdConfig, difficulty
 from curation.scoring.language import AnswerLosses
 from curation.scoring.perplexity import PerplexityConfig
 from curation.scoring.scorer import ScoringContext
@@ -142,7 +142,7 @@ def test_a_model_that_looks_at_nothing_but_the_last_token_finds_no_help(tmp_path
 
 def test_ratio_by_hand() -> None:
     losses = AnswerLosses(np.array([1.0, 3.0, np.nan, 0.5]), np.array([2.0, 2.0, 1.0, 0.0]))
-    np.testing.assert_array_equal(ratio(losses), [0.5, 1.5, np.nan, np.nan])
+    np.testing.assert_array_equal(difficulty(losses), [0.5, 1.5, np.nan, np.nan])
 
 
 @pytest.mark.nightly

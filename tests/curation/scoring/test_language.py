@@ -19,16 +19,21 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from curation.pool import Pool, SampleVectors
 from curation.scoring.ifd import IfdConfig
-from curation.scoring.language import answer_losses, exchange, significant, work
+from curation.scoring.language import (
+    AnswerLosses,
+    cut_into_items,
+    read_exchange,
+    round_to_digits,
+)
 from curation.scoring.perplexity import PerplexityConfig
 from curation.scoring.scorer import ScoringContext
 from medsift import records
-from medsift.errors import ModelError
 from medsift.execution import LocalExecutor
 from medsift.models import EmbeddedModelConfig, TransformersModelConfig
 from medsift.models.chat_format import Framing, Tokens
 from medsift.models.language_model import LanguageModel
-from medsift.models.likelihood import AnswerLikelihood, padded_length
+from medsift.models.likelihood import AnswerHead, AnswerLikelihood, padded_length
+from tests.expect import raises_code
 
 CHAT = (
     "{% for turn in messages %}<s>{{ turn['role'] }}: {{ turn['content'] }}</s>{% endfor %}"
@@ -128,6 +133,28 @@ def test_batches_order_and_threads_do_not_move_a_bit(tiny: LanguageModel) -> Non
         torch.set_num_threads(threads)
 
 
+def test_scorers_that_share_a_model_leave_it_as_it_was() -> None:
+    """A hook that stays would pile up with every scorer, and cut the logits of other users."""
+    model = language()
+    asked = sequences(model, 6)
+    ids = {"input_ids": torch.tensor([asked[0].ids])}
+    with torch.inference_mode():
+        before = model.model(**ids).logits
+    for _ in range(3):
+        AnswerLikelihood(model).losses(asked)
+    assert not any(module._forward_pre_hooks for module in model.model.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(model.model(**ids).logits, before, rtol=0, atol=0)
+
+
+def test_a_failed_pass_leaves_no_hook_behind() -> None:
+    model = language()
+    head = AnswerHead(model.model)
+    with pytest.raises(IndexError):
+        head.losses({"input_ids": torch.full((1, 4), len(model.tokenizer))}, [(1, 4)])
+    assert not model.model.get_output_embeddings()._forward_pre_hooks
+
+
 def test_only_answer_tokens_count() -> None:
     model = language()
     with torch.no_grad():
@@ -216,6 +243,10 @@ def context(tmp_path: Path) -> Context:
     return make
 
 
+def losses(asked: ScoringContext, model: TransformersModelConfig, tokens: int) -> AnswerLosses:
+    return IfdConfig(model=model, max_tokens=tokens).losses(asked)
+
+
 def conversations(count: int, seed: int = 1) -> list[list[Message]]:
     random = np.random.default_rng(seed)
     spoken = [[" ".join(random.choice(WORDS, 6)) for _ in range(2)] for _ in range(count)]
@@ -227,12 +258,12 @@ def test_order_duplicates_and_a_filled_cache_do_not_matter(
 ) -> None:
     spoken = conversations(12)
     spoken += spoken[:2]
-    wanted = answer_losses(context(spoken, "a"), saved, 256)
+    wanted = losses(context(spoken, "a"), saved, 256)
     order = np.random.default_rng(0).permutation(len(spoken))
     mixed = [spoken[place] for place in order]
     for name, cache in (("b", "cache"), ("c", "new")):
         folder = context(mixed, name).cache.with_name(cache)
-        found = answer_losses(context(mixed, name, cache=folder), saved, 256)
+        found = losses(context(mixed, name, cache=folder), saved, 256)
         np.testing.assert_array_equal(found.conditioned, wanted.conditioned[order])
         np.testing.assert_array_equal(found.direct, wanted.direct[order])
     assert wanted.direct[0] == wanted.direct[12]
@@ -263,9 +294,9 @@ def test_a_finished_folder_is_not_scored_again(
     saved: TransformersModelConfig, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoken = conversations(5)
-    wanted = answer_losses(context(spoken, "a"), saved, 256)
+    wanted = losses(context(spoken, "a"), saved, 256)
     monkeypatch.setattr(AnswerLikelihood, "losses", lambda self, given: pytest.fail("asked again"))
-    found = answer_losses(context(spoken, "a", cache=Path("elsewhere")), saved, 256)
+    found = losses(context(spoken, "a", cache=Path("elsewhere")), saved, 256)
     np.testing.assert_array_equal(found.conditioned, wanted.conditioned)
 
 
@@ -280,7 +311,7 @@ def test_what_cannot_be_asked_has_no_value(
         chat("<image>", "no"),
         chat("why? " * 60, "no"),
     ]
-    found = answer_losses(context(spoken, "a"), saved, 64)
+    found = losses(context(spoken, "a"), saved, 64)
     assert np.isnan(found.conditioned).tolist() == [False, True, True, True, True, True]
     assert np.isnan(found.direct).tolist() == [False, True, True, True, True, True]
 
@@ -293,8 +324,8 @@ def test_texts_that_spell_a_token_of_the_model_have_no_value_and_move_no_other(
     saved: TransformersModelConfig, context: Context, caplog: Any, question: str, answer: str
 ) -> None:
     fine = conversations(3)
-    wanted = answer_losses(context(fine, "a"), saved, 256)
-    found = answer_losses(context([*fine, chat(question, answer)], "b"), saved, 256)
+    wanted = losses(context(fine, "a"), saved, 256)
+    found = losses(context([*fine, chat(question, answer)], "b"), saved, 256)
     for values, others in ((found.conditioned, wanted.conditioned), (found.direct, wanted.direct)):
         np.testing.assert_array_equal(values, [*others, np.nan])
     assert "null for 1 of 4" in caplog.text
@@ -308,26 +339,26 @@ def test_a_long_answer_is_judged_by_its_beginning(
     room = 128 - len(prompt)
     answer = "because it is so " * 20
     spoken = [chat("why?", answer[:length]) for length in (room, room + 1, len(answer) - 1)]
-    found = answer_losses(context(spoken, "a"), saved, 128)
+    found = losses(context(spoken, "a"), saved, 128)
     assert len(set(found.conditioned.tolist())) == 1
-    shorter = answer_losses(context([chat("why?", answer[: room - 1])], "b"), saved, 128)
+    shorter = losses(context([chat("why?", answer[: room - 1])], "b"), saved, 128)
     assert shorter.conditioned[0] != found.conditioned[0]
 
 
 def test_the_last_answer_is_asked_after_all_turns_before_it() -> None:
     messages = [*chat("one <image>", "two"), *chat("three", "four"), *chat("unanswered", None)]
-    found = exchange(messages)
+    found = read_exchange(messages)
     assert found is not None
     assert found.turns == (("user", "one"), ("assistant", "two"), ("user", "three"))
     assert found.answer == "four"
-    assert exchange(messages[2:]) != found
+    assert read_exchange(messages[2:]) != found
 
 
 def test_work_is_cut_into_items_of_like_cost_whatever_the_order() -> None:
-    made = [exchange(one) for one in conversations(3000)]
+    made = [read_exchange(one) for one in conversations(3000)]
     exchanges = {one.content_id: one for one in made if one is not None}
-    items = work(exchanges)
-    assert work(dict(reversed(exchanges.items()))) == items
+    items = cut_into_items(exchanges)
+    assert cut_into_items(dict(reversed(exchanges.items()))) == items
     assert sorted(one.content_id for item in items for one in item) == sorted(exchanges)
     costs = [sum(one.characters for one in item) for item in items]
     assert len(items) > 3
@@ -335,7 +366,7 @@ def test_work_is_cut_into_items_of_like_cost_whatever_the_order() -> None:
 
 
 def test_five_digits_are_kept() -> None:
-    found = significant(np.array([1.2345678, 0.000123456789, 12345.678, np.nan, 0.0]))
+    found = round_to_digits(np.array([1.2345678, 0.000123456789, 12345.678, np.nan, 0.0]))
     np.testing.assert_array_equal(found, [1.2346, 0.00012346, 12346.0, np.nan, 0.0])
 
 
@@ -351,5 +382,5 @@ def test_identity_is_of_the_model_and_the_length_not_of_batches(
 
 def test_a_model_that_cannot_be_had_is_refused_before_anything_runs(tmp_path: Path) -> None:
     nowhere = TransformersModelConfig(model=str(tmp_path / "nowhere"))
-    with pytest.raises(ModelError, match=r"no model at .*nowhere.*save_pretrained"):
+    with raises_code("model_unloadable"):
         IfdConfig(model=nowhere).fingerprint()

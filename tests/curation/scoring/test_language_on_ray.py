@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curation.scoring.language import answer_losses
 from medsift.models import TransformersModelConfig
 from tests.curation.scoring.test_language import (  # noqa: F401 - fixtures
     Context,
     context,
     conversations,
+    losses,
     saved,
     tiny,
 )
@@ -33,10 +33,10 @@ def test_a_worker_of_ray_finds_the_same_losses(
     from ray_jobs.executor import RayExecutor
 
     spoken = conversations(60)
-    wanted = answer_losses(context(spoken, "a"), saved, 256)
+    wanted = losses(context(spoken, "a"), saved, 256)
     monkeypatch.setattr("curation.scoring.language.CHARACTERS_PER_ITEM", 3_000)
     spread = context(spoken, "b", executor=RayExecutor(), cache=tmp_path / "new")
-    found = answer_losses(spread, saved, 256)
+    found = losses(spread, saved, 256)
     assert len(list((spread.folder / "losses").glob("part-*.parquet"))) > 2
     np.testing.assert_array_equal(found.conditioned, wanted.conditioned)
     np.testing.assert_array_equal(found.direct, wanted.direct)

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from curation.pool import Pool, SampleVectors
-from curation.scoring.multimodal_gain import MultimodalGainConfig, illustrated
+from curation.scoring.multimodal_gain import MultimodalGainConfig, read_illustrated
 from curation.scoring.scorer import ScoringContext
 from medsift import records
-from medsift.errors import ModelError, StorageError
 from medsift.execution import LocalExecutor
 from medsift.images import ImagesConfig, decode
 from medsift.images.curated import read_picture
 from medsift.models import ImageTextModelConfig
 from medsift.models.image_text import Illustrated, ImageTextLikelihood, marked
+from tests.expect import raises_code
 from tests.tiny_models import Make, idefics, llava, picture, qwen, saved, seeded
 
 COLOURS = {"red": (220, 20, 20), "green": (20, 220, 20), "blue": (20, 20, 220)}
@@ -270,10 +270,10 @@ def test_deep_pictures_are_shown_through_their_window(tmp_path: Path) -> None:
 
 def test_a_picture_that_is_gone_or_changed_stops_the_run(tmp_path: Path) -> None:
     file = tmp_path / "picture.png"
-    with pytest.raises(StorageError, match=r"picture.png is gone; put it back"):
+    with raises_code("picture_changed", ref=str(file), image_id=None):
         read_picture(str(file), "anything")
     picture(0).save(file)
-    with pytest.raises(StorageError, match="another picture than when it was first looked at"):
+    with raises_code("picture_changed", ref=str(file), image_id="anything"):
         read_picture(str(file), "anything")
 
 
@@ -286,9 +286,9 @@ def test_marks_stand_where_they_stood_or_lead_the_first_question() -> None:
 
 def test_identity_of_a_sample_is_its_pictures_and_words_not_its_files() -> None:
     messages = [{"role": "user", "content": "so?"}, {"role": "assistant", "content": "no"}]
-    one = illustrated(messages, ["a.png"], ["x"])
-    moved = illustrated(messages, ["b.png"], ["x"])
-    other = illustrated(messages, ["a.png"], ["y"])
+    one = read_illustrated(messages, ["a.png"], ["x"])
+    moved = read_illustrated(messages, ["b.png"], ["x"])
+    other = read_illustrated(messages, ["a.png"], ["y"])
     assert one is not None
     assert moved is not None
     assert other is not None
@@ -298,7 +298,7 @@ def test_identity_of_a_sample_is_its_pictures_and_words_not_its_files() -> None:
 
 def test_a_model_that_cannot_be_had_is_refused_before_anything_runs(tmp_path: Path) -> None:
     config = MultimodalGainConfig(model=ImageTextModelConfig(model=str(tmp_path / "nowhere")))
-    with pytest.raises(ModelError, match="no model at"):
+    with raises_code("model_unloadable"):
         config.fingerprint()
 
 

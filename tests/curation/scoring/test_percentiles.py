@@ -10,9 +10,8 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.scoring.combine import combine
-from curation.scoring.correlations import correlations, spearman
-from curation.scoring.percentiles import percentiles
+from curation.scoring.percentiles import rank_percentiles
+from curation.scoring.tables import combine, correlate, spearman
 
 VALUE = st.one_of(st.integers(-3, 3).map(float), st.just(math.nan))
 RANKED = st.lists(st.tuples(VALUE, st.sampled_from("abc")), max_size=40)
@@ -23,7 +22,7 @@ PAIRED = st.lists(st.tuples(VALUE, VALUE), max_size=40)
 def test_a_percentile_counts_those_below_and_half_of_the_equal_ones(pairs) -> None:
     values = np.array([value for value, _ in pairs], float)
     groups = [group for _, group in pairs]
-    found = percentiles(values, groups)
+    found = rank_percentiles(values, groups)
     for place, (value, group) in enumerate(pairs):
         peers = [v for v, g in pairs if g == group and not math.isnan(v)]
         if math.isnan(value):
@@ -38,12 +37,16 @@ def test_order_of_rows_does_not_change_a_percentile(pairs, random) -> None:
     order = list(range(len(pairs)))
     random.shuffle(order)
     values, groups = np.array([v for v, _ in pairs], float), [g for _, g in pairs]
-    shuffled = percentiles(values[order], [groups[place] for place in order])
-    np.testing.assert_array_equal(percentiles(values, groups)[order], shuffled)
+    shuffled = rank_percentiles(values[order], [groups[place] for place in order])
+    np.testing.assert_array_equal(rank_percentiles(values, groups)[order], shuffled)
 
 
 def test_one_alone_is_in_the_middle() -> None:
-    assert percentiles(np.array([7.0, 1.0, 2.0]), ["a", "b", "b"]).tolist() == [0.5, 0.25, 0.75]
+    assert rank_percentiles(np.array([7.0, 1.0, 2.0]), ["a", "b", "b"]).tolist() == [
+        0.5,
+        0.25,
+        0.75,
+    ]
 
 
 @given(PAIRED)
@@ -63,7 +66,7 @@ def test_each_score_is_held_against_every_other_and_length() -> None:
     rising = np.arange(5.0)
     gaps = np.array([4.0, np.nan, 2.0, 1.0, 0.0])
     length = np.array([1.0, 2.0, 3.0, 4.0, np.nan])
-    found = correlations({"up": rising, "down": gaps, "flat": np.ones(5)}, length).to_pylist()
+    found = correlate({"up": rising, "down": gaps, "flat": np.ones(5)}, length).to_pylist()
     lines = {(line["scorer"], line["other"]): (line["rho"], line["n"]) for line in found}
     assert lines == {
         ("up", "down"): (-1.0, 4),

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from curation.scoring import text_quality
-from curation.scoring.text_quality import Exchange, TextQualityConfig, opening_shares, quality
+from curation.scoring.text_quality import (
+    AnsweredQuestion,
+    TextQualityConfig,
+    opening_shares,
+    quality,
+)
 
 GOOD = [
     ("Is there a fracture?", "yes", "closed", "en"),
@@ -80,14 +85,14 @@ BAD = {
 
 @pytest.mark.parametrize("line", [*GOOD, *ABSENT], ids=lambda line: f"{line[0]} {line[1]}")
 def test_a_good_exchange_is_perfect(line) -> None:
-    assert quality(Exchange(*line), {}) == 1.0
+    assert quality(AnsweredQuestion(*line), {}) == 1.0
 
 
 @pytest.mark.parametrize(
     ("factor", "line"), [(factor, line) for factor, lines in BAD.items() for line in lines]
 )
 def test_a_defect_is_seen_by_its_factor(factor, line) -> None:
-    exchange = Exchange(*line)
+    exchange = AnsweredQuestion(*line)
     rest = (exchange, {}) if factor == "boilerplate" else (exchange,)
     assert getattr(text_quality, factor)(*rest) <= 0.6
     assert quality(exchange, {}) <= 0.6
@@ -97,7 +102,7 @@ def test_an_opening_in_fashion_costs_half_its_share() -> None:
     asked = "What do you see?"
     same = [f"The image shows organ number {n} of a patient again" for n in range(30)]
     own = [f"Organ {n} opens this answer of more than eight words" for n in range(70)]
-    exchanges = [Exchange(asked, answer, "open", "en") for answer in same + own]
+    exchanges = [AnsweredQuestion(asked, answer, "open", "en") for answer in same + own]
     shares = opening_shares(exchanges)
     assert shares == {("the", "image", "shows"): 0.3}
     assert quality(exchanges[0], shares) == pytest.approx(0.85)

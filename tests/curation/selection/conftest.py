@@ -14,7 +14,7 @@ import pytest
 
 from curation.neighbors import NeighborsConfig
 from curation.pool import GraphConfig, Pool, SampleVectors, build_graph, stratum_names
-from curation.selection import Candidates
+from curation.selection.method import Candidates
 from medsift import records
 
 STRATA = ("modality", "answer_type")

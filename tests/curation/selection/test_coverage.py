@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from curation.pool import KnnGraph
-from curation.selection.coverage import coverage, curve, weights
-from curation.selection.neighbor_matrix import UNIT, similarities
+from curation.selection.coverage import distribute_mass, measure_coverage, measure_curve
+from curation.selection.neighbor_matrix import UNIT, make_symmetric
 from tests.curation.selection.conftest import dense
 
 
@@ -37,7 +37,7 @@ def test_missing_neighbours_and_negative_cosines_are_no_similarity():
         1.0,
     )
     half = UNIT // 2
-    assert dense(similarities(graph)).tolist() == [[UNIT, half, 0], [half, UNIT, 0], [0, 0, UNIT]]
+    assert dense(make_symmetric(graph)).tolist() == [[UNIT, half, 0], [half, UNIT, 0], [0, 0, UNIT]]
 
 
 @pytest.mark.parametrize("count", [1, 7, 60, 200])
@@ -45,20 +45,22 @@ def test_coverage_is_facility_location_over_its_maximum(candidates, count):
     chosen = chosen_of(candidates, count)
     served = dense(candidates.similarities)[chosen].max(axis=0)
     expected = (served * candidates.mass).sum() / (UNIT * candidates.mass.sum())
-    found = coverage(candidates.similarities, candidates.mass, chosen)
+    found = measure_coverage(candidates.similarities, candidates.mass, chosen)
     assert found == pytest.approx(expected, abs=1e-15)
 
 
 def test_the_whole_pool_covers_all_and_nothing_covers_nothing(candidates):
     everything = np.arange(len(candidates))
-    assert coverage(candidates.similarities, candidates.mass, everything) == 1.0
-    assert coverage(candidates.similarities, candidates.mass, everything[:0]) == 0.0
+    assert measure_coverage(candidates.similarities, candidates.mass, everything) == 1.0
+    assert measure_coverage(candidates.similarities, candidates.mass, everything[:0]) == 0.0
 
 
 def test_a_curve_is_the_coverage_of_each_beginning(candidates):
     order, sizes = chosen_of(candidates, 90), np.array([1, 2, 30, 90])
-    found = curve(candidates.similarities, candidates.mass, order, sizes)
-    expected = [coverage(candidates.similarities, candidates.mass, order[:size]) for size in sizes]
+    found = measure_curve(candidates.similarities, candidates.mass, order, sizes)
+    expected = [
+        measure_coverage(candidates.similarities, candidates.mass, order[:size]) for size in sizes
+    ]
     assert found.coverage.tolist() == expected
     assert found.size.tolist() == sizes.tolist()
 
@@ -79,7 +81,7 @@ def test_weights_are_the_mass_a_sample_stands_for_and_sum_to_the_pool(candidates
             mine = np.flatnonzero(strata[order] == strata[sample])
             mine = mine if len(mine) else np.arange(count)
             expected[mine] += mass[sample] / len(mine)
-    found = weights(candidates.similarities, mass, strata, order)
+    found = distribute_mass(candidates.similarities, mass, strata, order)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     assert found.sum() == pytest.approx(mass.sum())
 
@@ -87,5 +89,5 @@ def test_weights_are_the_mass_a_sample_stands_for_and_sum_to_the_pool(candidates
 def test_a_copy_keeps_its_own_mass_beside_its_selected_twin():
     graph = KnnGraph(np.array([[1], [0]]), np.ones((2, 1), np.float32), "exact", 1.0)
     order, strata = np.array([1, 0]), np.zeros(2, np.int64)
-    found = weights(similarities(graph), np.array([3, 5]), strata, order)
+    found = distribute_mass(make_symmetric(graph), np.array([3, 5]), strata, order)
     assert found.tolist() == [5.0, 3.0]

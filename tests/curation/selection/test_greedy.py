@@ -14,7 +14,7 @@ from curation.neighbors import join
 from curation.pool import KnnGraph
 from curation.selection.greedi import two_rounds
 from curation.selection.greedy import greedy
-from curation.selection.neighbor_matrix import Similarities, similarities
+from curation.selection.neighbor_matrix import Similarities, make_symmetric
 from tests.curation.selection.conftest import dense, planted_vectors
 
 
@@ -74,7 +74,7 @@ def test_blocks_pick_what_greedy_picks_in_its_order_with_ties_and_quotas(problem
 def test_many_blocks_pick_what_greedy_picks(seed):
     n = 400
     found = join(planted_vectors(n, seed), k=8)
-    values = similarities(KnnGraph(found.neighbours, found.similarities, "exact", 1.0))
+    values = make_symmetric(KnnGraph(found.neighbours, found.similarities, "exact", 1.0))
     mass, group = np.ones(n, np.int64), np.arange(n) % 3
     counts = np.array([70, 10, 133])
     order, _ = naive(dense(values), mass, group, counts)
@@ -124,7 +124,7 @@ def test_without_quotas_a_smaller_budget_is_a_beginning_of_a_larger_one(problem)
 def test_two_rounds_reach_95_percent_of_one_greedy_on_clusters(seed, share):
     n = 2000
     found = join(planted_vectors(n, seed, clusters=50), k=16)
-    values = similarities(KnnGraph(found.neighbours, found.similarities, "exact", 1.0))
+    values = make_symmetric(KnnGraph(found.neighbours, found.similarities, "exact", 1.0))
     rng = np.random.default_rng(seed)
     mass, group = np.ones(n, np.int64), rng.integers(0, 3, n)
     counts = np.round(share * np.bincount(group)).astype(np.int64)

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from curation.selection import Groups, Scores, SelectionConfig, SelectionContext, select
+from curation.selection import AnyMethod, SelectionContext
 from curation.selection.cluster_temperature import ClusterPicks, Kernel, greedy_mmd
+from curation.selection.config import SelectionConfig
 from curation.selection.deita import DeitaConfig
 from curation.selection.facility_location import FacilityLocationConfig
 from curation.selection.k_center import KCenterConfig, farthest_first
-from curation.selection.method import first_of_groups
+from curation.selection.method import take_first
 from curation.selection.prototype_pruning import PrototypePruningConfig
-from curation.selection.quantized_vectors import lattice
+from curation.selection.quality import Scores
+from curation.selection.quantized_vectors import quantize
+from curation.selection.quotas import Groups
 from curation.selection.random import RandomConfig
+from curation.selection.select import select
 from curation.selection.target import TargetConfig
 from curation.selection.top_score import TopScoreConfig
 from curation.selection.turns import Rankings, take_turns
-from medsift.errors import UsageError
 from tests.curation.selection.conftest import AsWorkers, planted_vectors, unit
+from tests.expect import raises_code
 
 METHODS = [
     {"kind": "facility_location"},
@@ -37,6 +42,12 @@ METHODS = [
     {"kind": "longest"},
 ]
 every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method["kind"])
+
+
+def test_every_method_of_a_recipe_is_among_those_tested_here():
+    configs = get_args(get_args(AnyMethod)[0])
+    kinds = {config.model_fields["kind"].default for config in configs}
+    assert kinds == {method["kind"] for method in METHODS}
 
 
 def context(candidates, seed=0, groups=None):
@@ -136,10 +147,10 @@ def test_facility_location_covers_more_than_every_other_method(candidates):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_farthest_first_is_the_traversal_as_defined(seed, monkeypatch):
-    monkeypatch.setattr("curation.selection.k_center._FEW", 7)
+    monkeypatch.setattr("curation.selection.k_center.FEW", 7)
     vectors = planted_vectors(120, seed)
     vectors[40:44] = vectors[7]
-    points = lattice(vectors).points.astype(np.float64)
+    points = quantize(vectors).points.astype(np.float64)
     square = ((points[:, None] - points[None]) ** 2).sum(axis=2)
     order = [int(np.argmin(((points - points.mean(axis=0)) ** 2).sum(axis=1)))]
     while len(order) < 120:
@@ -147,7 +158,7 @@ def test_farthest_first_is_the_traversal_as_defined(seed, monkeypatch):
         nearest[order] = -1.0
         order.append(int(np.argmax(nearest)))
     for count in (0, 1, 40, 120):
-        found, distance = farthest_first(lattice(vectors), count)
+        found, distance = farthest_first(quantize(vectors), count)
         assert found.tolist() == order[:count]
         expected = [square[order[:place], row].min() for place, row in enumerate(order) if place]
         assert distance[1:].tolist() == expected[: max(0, count - 1)]
@@ -191,9 +202,9 @@ def test_deita_walks_down_the_scores_and_skips_what_it_has(candidates, threshold
 @pytest.mark.parametrize("rows", [1, 9, 40])
 @pytest.mark.parametrize("held", [4, 100])
 def test_greedy_mmd_lowers_the_discrepancy_the_most_each_time(rows, held, monkeypatch):
-    monkeypatch.setattr("curation.selection.cluster_temperature._ROWS", held)
+    monkeypatch.setattr("curation.selection.cluster_temperature._ROWS_AT_A_TIME", held)
     vectors = planted_vectors(rows, 5)
-    points = lattice(vectors).points.astype(np.float64) / lattice(vectors).scale
+    points = quantize(vectors).points.astype(np.float64) / quantize(vectors).scale
     kernel = np.exp(-0.5 * ((points[:, None] - points[None]) ** 2).sum(axis=2))
     order: list[int] = []
     while len(order) < rows:
@@ -203,14 +214,14 @@ def test_greedy_mmd_lowers_the_discrepancy_the_most_each_time(rows, held, monkey
             for row in free
         ]
         order.append(free[int(np.argmin(np.round(lack, 12)))])
-    assert greedy_mmd(Kernel(lattice(vectors)), rows).tolist() == order
+    assert greedy_mmd(Kernel(quantize(vectors)), rows).tolist() == order
 
 
 def test_cluster_quotas_follow_transferability_over_density():
     rng = np.random.default_rng(0)
     center, label = rng.standard_normal((2, 32)), np.repeat([0, 1], 50)
     spread = np.repeat([0.1, 0.9], 50)[:, None]
-    points = lattice(unit(center[label] + spread * rng.standard_normal((100, 32))))
+    points = quantize(unit(center[label] + spread * rng.standard_normal((100, 32))))
     logit = np.array([1.2, 1.0])
     vectors = points.points.astype(np.float64) / points.scale
     kernel = np.exp(-0.5 * ((vectors[:, None] - vectors[None]) ** 2).sum(axis=2))
@@ -229,9 +240,7 @@ def test_prototype_pruning_keeps_those_far_from_their_centroid(candidates):
     some = picked(candidates.strata.sizes // 2)
     assert (
         some.order.tolist()
-        == first_of_groups(
-            everything.order, candidates.strata, candidates.strata.sizes // 2
-        ).tolist()
+        == take_first(everything.order, candidates.strata, candidates.strata.sizes // 2).tolist()
     )
 
 
@@ -243,7 +252,7 @@ def test_targets_take_turns_and_each_takes_its_nearest_free_sample(candidates):
     targets = [3, 70, 150]
     ids = tuple(candidates.sample_ids[row] for row in targets)
     counts = made.groups.sizes // 2
-    points = candidates.lattice.points.astype(np.float64)
+    points = candidates.quantized.points.astype(np.float64)
     cosine, left, order = points[targets] @ points.T, counts.copy(), []
     while left.any():
         for target in range(3):
@@ -282,7 +291,7 @@ def test_targets_with_short_lists_take_what_those_with_whole_rankings_take(liste
         vectors[drawn.integers(0, n, n // 3)] = vectors[0]
         vectors[drawn.integers(0, n, n // 8)] = 0.0
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        held = lattice(np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0))
+        held = quantize(np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0))
         code = drawn.integers(0, groups, n)
         sizes = np.bincount(code, minlength=groups)
         counts = np.array([drawn.integers(0, size + 1) for size in sizes]) if trial else sizes
@@ -304,17 +313,20 @@ def test_targets_named_by_sql_are_those_named_by_id(candidates):
 
 
 @pytest.mark.parametrize(
-    ("target", "words"),
+    ("target", "values"),
     [
-        ({"where": "modality = 'pet'"}, "0 targets"),
-        ({"where": "no_such_column = 1"}, "no SQL condition"),
-        ({"where": "modality FROM read_csv('/etc/passwd')"}, "no SQL condition"),
-        ({"where": "true", "max_targets": 10}, "200 targets"),
-        ({"sample_ids": ["nobody"]}, "'nobody' is no sample"),
+        ({"where": "modality = 'pet'"}, {"targets": 0}),
+        ({"where": "no_such_column = 1"}, {"where": "no_such_column = 1"}),
+        (
+            {"where": "modality FROM read_csv('/etc/passwd')"},
+            {"where": "modality FROM read_csv('/etc/passwd')"},
+        ),
+        ({"where": "true", "max_targets": 10}, {"targets": 200, "max_targets": 10}),
+        ({"sample_ids": ["nobody"]}, {"missing": ["nobody"]}),
     ],
 )
-def test_targets_that_cannot_be_are_refused(candidates, target, words):
-    with pytest.raises(UsageError, match=words) as caught:
+def test_targets_that_cannot_be_are_refused(candidates, target, values):
+    with raises_code("target_invalid", **values) as caught:
         chosen(candidates, {"kind": "target", **target})
     assert "\n" not in str(caught.value)
 
@@ -328,9 +340,9 @@ def test_a_samples_random_place_depends_on_no_other_sample(candidates, make_cand
     part = replace(
         candidates, pool=replace(pool, samples=pool.samples.take(pa.array(kept)), mass=pool.mass)
     )
-    order = context(candidates, seed=5).shuffled()
+    order = context(candidates, seed=5).shuffle()
     inside = order[np.isin(order, kept)]
-    assert kept[SelectionContext(part, one_group(part), np.ones(90), 5).shuffled()].tolist() == (
+    assert kept[SelectionContext(part, one_group(part), np.ones(90), 5).shuffle()].tolist() == (
         inside.tolist()
     )
 

@@ -7,8 +7,8 @@ import pytest
 
 from curation.neighbors import NeighborsConfig, approximate_nearest, join
 from curation.pool import build_graph
-from medsift.errors import InputError, UsageError
 from tests.curation.selection.conftest import planted_vectors
+from tests.expect import raises_code
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +62,11 @@ def test_fewer_samples_than_neighbours_leave_places_empty(n):
 
 
 def test_settings_out_of_range_and_broken_vectors_are_refused(vectors):
-    with pytest.raises(UsageError, match="k 0"):
+    with raises_code("search_setting_invalid"):
         approximate_nearest(vectors, 0)
     broken = vectors.copy()
     broken[3, 0] = np.inf
-    with pytest.raises(InputError, match="vector 3"):
+    with raises_code("vectors_invalid", row=3, rows=1):
         approximate_nearest(broken, 4)
 
 
