@@ -120,9 +120,9 @@ def bare_steps(prepared: Prepared) -> Iterator[tuple[float, float]]:
 
 def alone(prepared: Prepared, folder: Path) -> Curve:
     """MedSift's loop in this process."""
-    from training.checkpoint import FolderKeeper
-    from training.logs import Journal
-    from training.loop import train
+    from training.loop.checkpoint import FolderKeeper
+    from training.loop.logs import Journal
+    from training.loop.loop import train
 
     lines: list[StepLine] = []
     recipe = prepared.recipe

@@ -20,8 +20,8 @@ from typing import Any, Final
 from medsift.errors import StorageError
 from medsift.storage.atomic import atomic_folder
 from ray_jobs.remote_dir import RemoteDir
-from training.checkpoint import OTHER_STORAGE, Snapshot, folder_name, unwanted
-from training.logs import STEPS
+from training.loop.checkpoint import OTHER_STORAGE, Snapshot, folder_name, unwanted
+from training.loop.logs import STEPS
 
 logger = logging.getLogger(__name__)
 

@@ -32,16 +32,16 @@ from ray_jobs.ray_checkpoints import RayCheckpointStore, remove_ray_notes
 from ray_jobs.remote_dir import RemoteDir
 from ray_jobs.sharing import check_nodes
 from ray_jobs.streaming import stream_pictures, stream_rows, write_rows
-from training.base_model import NO_GPU
-from training.checkpoint import OTHER_STORAGE, STATE, read_state
-from training.distributed import Alone, Fleet, ProcessGroup
-from training.logs import STEPS
-from training.manifest_io import DROPS, Kept, kept_in
+from training.dataset.rows import read_rows
+from training.loop.checkpoint import OTHER_STORAGE, STATE, read_state
+from training.loop.distributed import Alone, Fleet, ProcessGroup
+from training.loop.logs import STEPS
+from training.model.base_model import NO_GPU
+from training.model.sharding import shard
 from training.prepare import Prepared
 from training.recipe import TrainingRecipe, WorkersConfig
-from training.rows import read_rows
+from training.results.manifest_io import DROPS, Kept, kept_in
 from training.run import Listener, Trained, carry_out, work
-from training.sharding import shard
 from training.training_id import CHECKPOINTS, RESULT, Training, open_training
 
 logger = logging.getLogger(__name__)

@@ -16,10 +16,10 @@ from medsift.models.adapters import with_adapter
 from medsift.models.language_model import quietly
 from medsift.storage.atomic import atomic_folder
 from medsift.vocabulary import IMAGE_MARK, LINEAGE_NAME
-from training.base_model import AnyBase, Base, PretrainedBase, load_base
-from training.lineage import read_lineage
-from training.output_dir import CARD
+from training.model.base_model import AnyBase, Base, PretrainedBase, load_base
 from training.recipe import TrainingRecipe
+from training.results.lineage import read_lineage
+from training.results.output_dir import CARD
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -13,18 +13,18 @@ import numpy as np
 from medsift import records
 from medsift.arrays import Doubles, Indices
 from medsift.errors import InputError, UsageError
-from training.base_model import NO_GPU, Base, arithmetic, load_base
-from training.batches import Batch, Plan
-from training.chat_labels import ChatEncoder
-from training.collate import Collator
-from training.encode_dataset import Drop, Encodings, encode_samples, longest_allowed
-from training.loss import Objective
-from training.packing import Packer, check_packing
+from training.dataset.batches import Batch, Plan
+from training.dataset.chat_labels import ChatEncoder
+from training.dataset.collate import Collator
+from training.dataset.encode_dataset import Drop, Encodings, encode_samples, longest_allowed
+from training.dataset.packing import Packer, check_packing
+from training.dataset.sample_weights import sample_weights
+from training.dataset.samples import Sample, Selected, read_selection
+from training.dataset.validation_split import hold_out
+from training.model.base_model import NO_GPU, Base, arithmetic, load_base
+from training.model.loss import Objective
+from training.model.trainable import prepare_model, set_training
 from training.recipe import TrainingRecipe
-from training.sample_weights import sample_weights
-from training.samples import Sample, Selected, read_selection
-from training.trainable import prepare_model, set_training
-from training.validation_split import hold_out
 
 logger = logging.getLogger(__name__)
 

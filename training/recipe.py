@@ -16,7 +16,7 @@ from medsift.leakage_groups import Level
 from medsift.models.language_model import Precision
 from medsift.storage.local_paths import LocalPath
 from medsift.vocabulary import SplitName, plain_split
-from training.base_model import AnyBase
+from training.model.base_model import AnyBase
 
 ALL_LINEAR: Final = "all-linear"
 MIXED_BY: Final = ("source", "stratum", *records.TAGS)

@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING
 from medsift.errors import MedSiftError, UsageError
 from medsift.progress import TrainingBegun, TrainingEvent, silent
 from medsift.storage.run_lock import claimed
-from training.checkpoint import FolderKeeper, Keeper
-from training.distributed import Alone, Fleet
-from training.lineage import lineage
-from training.logs import Journal
-from training.loop import Stream, train
-from training.manifest_io import Kept, kept_in, store_failed, store_finished, write_drops
-from training.notes import notes_of
-from training.output_dir import finished, renew_card, result_weights, write_result
+from training.dataset.samples import gather
+from training.loop.checkpoint import FolderKeeper, Keeper
+from training.loop.distributed import Alone, Fleet
+from training.loop.logs import Journal
+from training.loop.loop import Stream, train
 from training.prepare import Prepared, prepare
 from training.recipe import TrainingRecipe
-from training.samples import gather
+from training.results.lineage import lineage, notes_of
+from training.results.manifest_io import Kept, kept_in, store_failed, store_finished, write_drops
+from training.results.output_dir import finished, renew_card, result_weights, write_result
 from training.training_id import CHECKPOINTS, RESULT, Training, open_training
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import Final
 from medsift import records
 from medsift.manifest import read, resolve_selection
 from medsift.storage.locations import is_remote, local_path
-from training.chat_labels import LABELS_VERSION
 from training.contamination import Verdict, pass_gate
+from training.dataset.chat_labels import LABELS_VERSION
+from training.dataset.samples import manifest_of
 from training.recipe import TrainingRecipe
-from training.samples import manifest_of
 
 ID_DIGITS: Final = 10
 TRAININGS: Final = "trainings"

@@ -18,9 +18,9 @@ from medsift.manifest import append_tables, read
 from medsift.manifest.schema import arrow_schema
 from medsift.storage.run_lock import claimed
 from ray_jobs.study.plan import PlannedTrial, StudyPlan
-from training.lineage import versions
-from training.manifest_io import kept_in, store_failed, store_finished
-from training.output_dir import finished, renew_card
+from training.results.lineage import versions
+from training.results.manifest_io import kept_in, store_failed, store_finished
+from training.results.output_dir import finished, renew_card
 from training.training_id import CHECKPOINTS, Training
 
 STUDIES: Final = arrow_schema("studies")

@@ -15,9 +15,9 @@ from medsift.progress import silent
 from medsift.storage.run_lock import claimed
 from ray_jobs.study.plan import PlannedTrial
 from ray_jobs.study.recipe import StudyCompute
-from training.checkpoint import FolderKeeper
-from training.distributed import Alone
-from training.output_dir import finished
+from training.loop.checkpoint import FolderKeeper
+from training.loop.distributed import Alone
+from training.results.output_dir import finished
 from training.run import now, work
 from training.training_id import CHECKPOINTS, Training
 

@@ -10,15 +10,15 @@ import torch
 from medsift.errors import ModelError, RecipeError, UsageError
 from tests.tiny_models import llava, saved
 from tests.training.conftest import recipe
-from training.base_model import Base, PretrainedBase, load_base
-from training.recipe import OptimiserConfig, TrainingRecipe
-from training.trainable import (
+from training.model.base_model import Base, PretrainedBase, load_base
+from training.model.trainable import (
     check_gradients,
     parameter_groups,
     prepare_model,
     trained_parameters,
     vision_tower,
 )
+from training.recipe import OptimiserConfig, TrainingRecipe
 
 LINEAR = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.batches import Batch, Plan, cost, drawn
+from training.dataset.batches import Batch, Plan, cost, drawn
 from training.recipe import BatchesConfig
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=60)

@@ -14,8 +14,7 @@ from medsift.storage.atomic import atomic_folder
 from tests.expect import raises_code
 from tests.tiny_models import llava, saved
 from tests.training.conftest import recipe
-from training.base_model import Base, load_base
-from training.checkpoint import (
+from training.loop.checkpoint import (
     ADAPTER,
     STATE,
     FolderKeeper,
@@ -26,8 +25,9 @@ from training.checkpoint import (
     restore,
     unwanted,
 )
+from training.model.base_model import Base, load_base
+from training.model.trainable import prepare_model, trained_parameters
 from training.recipe import TrainingRecipe
-from training.trainable import prepare_model, trained_parameters
 
 
 def trained(folder: Path, **settings) -> tuple[TrainingRecipe, Base, torch.nn.Module]:

@@ -10,13 +10,13 @@ import torch
 
 from medsift.errors import StorageError
 from tests.training.conftest import asked, draw, write_run
-from training.base_model import Base
-from training.batches import Batch
-from training.chat_labels import ChatEncoder
-from training.collate import Collator
-from training.encode_dataset import encode_samples
-from training.prefetch import feed
-from training.samples import read_selection
+from training.dataset.batches import Batch
+from training.dataset.chat_labels import ChatEncoder
+from training.dataset.collate import Collator
+from training.dataset.encode_dataset import encode_samples
+from training.dataset.prefetch import feed
+from training.dataset.samples import read_selection
+from training.model.base_model import Base
 
 
 def lines(tmp_path: Path) -> list[dict]:

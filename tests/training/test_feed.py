@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from training.prefetch import feed
+from training.dataset.prefetch import feed
 
 
 @pytest.fixture

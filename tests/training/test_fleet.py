@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 
-from training.distributed import Alone, sum_gradients
+from training.loop.distributed import Alone, sum_gradients
 
 WORKER = """
 import sys
 import torch
 import torch.distributed as group
-import training.distributed as fleet
+import training.loop.distributed as fleet
 
 rank, place = int(sys.argv[1]), sys.argv[2]
 group.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)

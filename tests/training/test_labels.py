@@ -12,10 +12,10 @@ from PIL import Image
 from medsift.errors import InputError, ModelError
 from tests.tiny_models import idefics, llava, saved
 from tests.training.conftest import CHAT
-from training.base_model import Base, PretrainedBase, load_base
-from training.chat_labels import IGNORED, ChatEncoder, Encoded, Refused
-from training.encode_dataset import encode_samples, ledger, longest_allowed
-from training.samples import Picture, Sample
+from training.dataset.chat_labels import IGNORED, ChatEncoder, Encoded, Refused
+from training.dataset.encode_dataset import encode_samples, ledger, longest_allowed
+from training.dataset.samples import Picture, Sample
+from training.model.base_model import Base, PretrainedBase, load_base
 
 TAGS: dict[str, str | None] = {"source": "s", "stratum": "x"}
 

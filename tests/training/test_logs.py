@@ -12,7 +12,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from medsift.errors import UsageError
 from medsift.progress import StepLine
-from training.logs import STEPS, Journal, read_lines
+from training.loop.logs import STEPS, Journal, read_lines
 from training.recipe import LogConfig
 
 LINE = StepLine(

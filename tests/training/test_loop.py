@@ -17,13 +17,13 @@ from medsift.errors import ModelError, UsageError
 from medsift.progress import StepLine
 from tests.fakes import Killed
 from tests.training.conftest import asked, draw, recipe, write_run
-from training.checkpoint import TRAINED, FolderKeeper, State, checkpoints, read_state
-from training.logs import STEPS, Journal, read_lines
-from training.loop import Outcome, train
-from training.loss import Objective
+from training.loop.checkpoint import TRAINED, FolderKeeper, State, checkpoints, read_state
+from training.loop.logs import STEPS, Journal, read_lines
+from training.loop.loop import Outcome, train
+from training.model.loss import Objective
+from training.model.trainable import trained_parameters
 from training.prepare import Prepared, prepare
 from training.recipe import TrainingRecipe
-from training.trainable import trained_parameters
 
 SAME = (
     "step",

@@ -9,9 +9,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.training.conftest import recipe
-from training.base_model import load_base
-from training.throughput import Arithmetic, Clock, Lap, device_peak
-from training.trainable import prepare_model
+from training.loop.throughput import Arithmetic, Clock, Lap, device_peak
+from training.model.base_model import load_base
+from training.model.trainable import prepare_model
 
 
 @pytest.mark.parametrize("full", [True, False])

@@ -16,8 +16,8 @@ from evaluation.lineage import lineage_of
 from medsift.errors import ModelError, UsageError
 from medsift.models import ImageTextModelConfig
 from tests.training.conftest import asked, draw, recipe, write_run
-from training.lineage import read_lineage
 from training.merge import merge
+from training.results.lineage import read_lineage
 from training.run import train_here
 
 ADAPTER = "adapter_model.safetensors"

@@ -11,14 +11,14 @@ import torch
 from medsift.errors import ModelError
 from tests.training.conftest import asked, draw, write_run
 from tests.training.test_collate import alone, lines
-from training.base_model import Base, PretrainedBase, load_base
-from training.batches import Batch
-from training.chat_labels import ChatEncoder
-from training.collate import Collator
-from training.encode_dataset import encode_samples
-from training.loss import Objective, step_weight
-from training.packing import Packer, check_packing
-from training.samples import read_selection
+from training.dataset.batches import Batch
+from training.dataset.chat_labels import ChatEncoder
+from training.dataset.collate import Collator
+from training.dataset.encode_dataset import encode_samples
+from training.dataset.packing import Packer, check_packing
+from training.dataset.samples import read_selection
+from training.model.base_model import Base, PretrainedBase, load_base
+from training.model.loss import Objective, step_weight
 
 
 def collators(base: Base, run: Path) -> tuple[Collator, Collator]:

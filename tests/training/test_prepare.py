@@ -11,7 +11,7 @@ import torch
 
 from medsift.errors import ModelError, UsageError
 from tests.training.conftest import MakeRun, asked, draw, recipe
-from training.packing import Packer
+from training.dataset.packing import Packer
 from training.prepare import Prepared, prepare
 
 

@@ -19,10 +19,10 @@ from medsift.models import ImageTextModelConfig
 from medsift.models.adapters import with_adapter
 from medsift.progress import StepLine, TrainingBegun
 from tests.training.conftest import CHAT, START, MakeRun, asked, draw, recipe, write_run
-from training.checkpoint import checkpoints
-from training.lineage import read_lineage
-from training.logs import STEPS, read_lines
+from training.loop.checkpoint import checkpoints
+from training.loop.logs import STEPS, read_lines
 from training.recipe import TrainingRecipe
+from training.results.lineage import read_lineage
 from training.run import Trained, train_here
 from training.training_id import CHECKPOINTS, open_training
 
@@ -163,7 +163,7 @@ def test_a_result_that_the_manifest_refuses_is_said_to_be_there(
         raise StorageError("the disk is full", code="disk_refused")
 
     shutil.copytree(done.run / "trainings", run / "trainings")
-    monkeypatch.setattr("training.manifest_io.append_tables", refuse)
+    monkeypatch.setattr("training.results.manifest_io.append_tables", refuse)
     with pytest.raises(StorageError, match=r"complete in .*result.*no note of it: the disk is"):
         train_here(recipe(run, qwen, **QUICK))
 

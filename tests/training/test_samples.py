@@ -9,10 +9,10 @@ import pytest
 
 from medsift.errors import InputError, ManifestError, RecipeError
 from tests.training.conftest import MakeRun, asked, draw
+from training.dataset.sample_weights import sample_weights
+from training.dataset.samples import read_selection
+from training.dataset.validation_split import hold_out
 from training.recipe import DataConfig, HeldOutConfig, MixtureConfig
-from training.sample_weights import sample_weights
-from training.samples import read_selection
-from training.validation_split import hold_out
 
 
 def pictured(tmp_path: Path, count: int = 8) -> list[dict]:

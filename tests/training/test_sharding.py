@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 from medsift.progress import StepLine, TrainingBegun
 from tests.fakes import Killed
 from tests.training.conftest import MakeRun, asked, draw, recipe
-from training.checkpoint import FolderKeeper
-from training.distributed import Alone, Fleet, ProcessGroup
+from training.loop.checkpoint import FolderKeeper
+from training.loop.distributed import Alone, Fleet, ProcessGroup
+from training.model.sharding import shard, sharded, whole
 from training.prepare import Prepared
 from training.run import now, work
-from training.sharding import shard, sharded, whole
 from training.training_id import CHECKPOINTS, open_training
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from medsift.errors import ModelError, RecipeError
 from medsift.models.language_model import quietly
-from training.base_model import Base
+from training.model.base_model import Base
+from training.model.sharding import whole
 from training.recipe import ALL_LINEAR, LoraConfig, OptimiserConfig, TrainingRecipe
-from training.sharding import whole
 
 if TYPE_CHECKING:
     from torch.nn import Module, Parameter

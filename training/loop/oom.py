@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from medsift.errors import ModelError
+from training.loop.throughput import MEGABYTE, peak_memory_mb
 from training.recipe import TrainingRecipe
-from training.throughput import MEGABYTE, peak_memory_mb
 
 if TYPE_CHECKING:
-    from training.collate import Micro
+    from training.dataset.collate import Micro
 
 CPU_WORDS: Final = "can't allocate memory"
 

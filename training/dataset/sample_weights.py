@@ -9,8 +9,8 @@ import numpy as np
 
 from medsift.arrays import Doubles
 from medsift.errors import InputError, RecipeError
+from training.dataset.samples import Sample
 from training.recipe import DataConfig, MixtureConfig
-from training.samples import Sample
 
 
 def sample_weights(samples: Sequence[Sample], config: DataConfig) -> Doubles:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
 from medsift.errors import InputError
+from medsift.images.curated import read_picture
 from medsift.images.references import stat
 from medsift.manifest import resolve_selection
 from medsift.models.chat_format import Turn
 from medsift.models.image_text import marked
 from medsift.vocabulary import MANIFEST_NAME
+from training.dataset.rows import read_rows
 from training.recipe import MIXED_BY
-from training.rows import read_rows
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class Picture(NamedTuple):
@@ -150,3 +155,23 @@ def _sample(line: Mapping[str, Any]) -> Sample:
 
 def _plain(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     return tuple((role, content.strip()) for role, content in turns)
+
+
+def load_picture(picture: Picture, max_pixels: int | None) -> Image:
+    """The picture in RGB, of at most `max_pixels`.
+
+    Raises StorageError when it is gone or shows other pixels than when it was curated.
+    """
+    from PIL.Image import Resampling
+
+    found = read_picture(picture.ref, picture.image_id)
+    size = limited(*found.size, max_pixels)
+    return found if size == found.size else found.resize(size, Resampling.BICUBIC)
+
+
+def limited(width: int, height: int, max_pixels: int | None) -> tuple[int, int]:
+    """Width and height scaled down together, so that their product is at most `max_pixels`."""
+    if max_pixels is None or width * height <= max_pixels:
+        return width, height
+    share = math.sqrt(max_pixels / (width * height))
+    return max(1, int(width * share)), max(1, int(height * share))

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from medsift.errors import ModelError
-from training.base_model import Base
-from training.batches import Batch
-from training.chat_labels import IGNORED, ChatEncoder
-from training.encode_dataset import Encodings
-from training.packing import Packer
-from training.pictures import load_picture
-from training.samples import Picture, Sample
+from training.dataset.batches import Batch
+from training.dataset.chat_labels import IGNORED, ChatEncoder
+from training.dataset.encode_dataset import Encodings
+from training.dataset.packing import Packer
+from training.dataset.samples import Picture, Sample, load_picture
+from training.model.base_model import Base
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from medsift.errors import ModelError
-from training.batches import Batch
-from training.distributed import Fleet, sum_gradients
-from training.loss import step_weight
-from training.oom import told_what_to_change
-from training.prefetch import Fed
+from training.dataset.batches import Batch
+from training.dataset.prefetch import Fed
+from training.loop.distributed import Fleet, sum_gradients
+from training.loop.oom import told_what_to_change
+from training.model.loss import step_weight
+from training.model.sharding import whole
+from training.model.trainable import check_gradients, parameter_groups, trained_parameters
 from training.prepare import Prepared
-from training.schedule import rate_factor
-from training.sharding import whole
-from training.trainable import check_gradients, parameter_groups, trained_parameters
+from training.recipe import OptimiserConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from training.collate import Micro
+    from training.dataset.collate import Micro
 
 CALMER: Final = (
     "lower optimiser.lr, or look at the samples; the newest checkpoint is from before it"
@@ -38,6 +38,20 @@ class Taken(NamedTuple):
     learning_rate: float
     seconds: float
     waited: float
+
+
+def rate_factor(step: int, steps: int, config: OptimiserConfig) -> float:
+    """Share of the learning rate at a step, from 0, of `steps`.
+
+    Rises in equal parts over the warm-up, reaches 1, then falls to `config.min_lr_ratio`: by half a
+    cosine (Loshchilov & Hutter 2017, arXiv 1608.03983), in a line, or not at all.
+    """
+    warm = math.ceil(config.warmup_ratio * steps)
+    if step < warm:
+        return (step + 1) / warm
+    passed = (step - warm) / max(1, steps - warm)
+    left = {"cosine": 0.5 * (1.0 + math.cos(math.pi * passed)), "linear": 1.0 - passed}
+    return config.min_lr_ratio + (1.0 - config.min_lr_ratio) * left.get(config.schedule, 1.0)
 
 
 class Stepper:

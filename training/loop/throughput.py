@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from training.trainable import trained_parameters
+from training.model.trainable import trained_parameters
 
 PEAKS: Final = {
     r"B200": 2250e12,

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from medsift.errors import ModelError, StorageError, UsageError
 from medsift.storage.atomic import atomic_folder
-from training.sharding import like, whole
-from training.trainable import trained_parameters
+from training.model.sharding import like, whole
+from training.model.trainable import trained_parameters
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, Protocol
 
-from training.sharding import sharded
+from training.model.sharding import sharded
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -20,9 +20,9 @@ from medsift.errors import ModelError
 from medsift.models.chat_format import Turn
 from medsift.models.reserved_tokens import ReservedTokens
 from medsift.vocabulary import IMAGE_MARK
-from training.base_model import Base
-from training.picture_tokens import PictureTokens
-from training.samples import Sample
+from training.dataset.picture_tokens import PictureTokens
+from training.dataset.samples import Sample
+from training.model.base_model import Base
 
 logger = logging.getLogger(__name__)
 

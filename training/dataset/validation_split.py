@@ -9,8 +9,8 @@ import pyarrow as pa
 from medsift.errors import InputError
 from medsift.leakage_groups import components
 from medsift.split_assignment import assign_splits
+from training.dataset.samples import Sample, Selected, as_table
 from training.recipe import HeldOutConfig
-from training.samples import Sample, Selected, as_table
 
 TRAIN, HELD_OUT = "train", "held_out"
 

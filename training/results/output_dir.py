@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from medsift.models.language_model import quietly
 from medsift.storage.atomic import atomic_file, atomic_folder
 from medsift.vocabulary import LINEAGE_NAME
-from training.card import evaluation_of, model_card
-from training.checkpoint import OTHER_STORAGE, save_adapter
-from training.lineage import read_lineage
+from training.loop.checkpoint import OTHER_STORAGE, save_adapter
+from training.model.sharding import whole
+from training.model.trainable import trained_parameters
 from training.prepare import Prepared
-from training.sharding import whole
-from training.trainable import trained_parameters
+from training.results.card import evaluation_of, model_card
+from training.results.lineage import read_lineage
 from training.training_id import Training
 
 if TYPE_CHECKING:

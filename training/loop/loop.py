@@ -12,17 +12,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from medsift.progress import StepLine
-from training.batches import Batch
-from training.checkpoint import Keeper, Snapshot, State, restore, restore_weights
-from training.collate import Collator
-from training.distributed import Alone, Fleet
-from training.logs import Journal
-from training.prefetch import feed
-from training.prepare import Prepared
-from training.samples import Picture
-from training.step import Stepper, Taken
-from training.throughput import Arithmetic, Clock, mfu, peak_memory_mb
-from training.validation_loss import held_out_loss
+from training.dataset.batches import Batch, deal
+from training.dataset.collate import Collator
+from training.dataset.prefetch import feed
+from training.dataset.samples import Picture
+from training.loop.checkpoint import Keeper, Snapshot, State, restore, restore_weights
+from training.loop.distributed import Alone, Fleet
+from training.loop.logs import Journal
+from training.loop.step import Stepper, Taken
+from training.loop.throughput import Arithmetic, Clock, mfu, peak_memory_mb
+from training.model.trainable import set_training
+from training.prepare import Material, Prepared
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -209,3 +209,19 @@ class Trainer:
             self.journal.write(line)
         if self.watch is not None:
             self.watch(line)
+
+
+def held_out_loss(prepared: Prepared, held: Material, fleet: Fleet) -> float:
+    """Mean -log p of the held-out samples' learned tokens, in nats; dropout is off."""
+    import torch
+
+    plan, objective = held.plan, prepared.objective
+    batches = [batch for step in range(plan.steps) for batch in plan.batches(step)]
+    prepared.model.eval()
+    total = torch.zeros((), dtype=torch.float64, device=prepared.base.device)
+    with closing(feed(held.collator, deal(batches, fleet.rank, fleet.world_size))) as fed:
+        for micro, _ in fed:
+            with torch.no_grad():
+                total += objective.total(micro.to(prepared.base.device)).double()
+    set_training(prepared.model, prepared.recipe.vision)
+    return float(fleet.reduce_sum(total)) / int(held.supervised.sum())

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from medsift.arrays import Doubles, Indices
 from medsift.models.likelihood import AnswerHead
-from training.batches import Batch
-from training.collate import Micro
+from training.dataset.batches import Batch
+from training.dataset.collate import Micro
 
 if TYPE_CHECKING:
     from torch import Tensor

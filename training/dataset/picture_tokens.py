@@ -9,8 +9,8 @@ from functools import cached_property
 from medsift.errors import ModelError
 from medsift.models.reserved_tokens import ReservedTokens
 from medsift.vocabulary import IMAGE_MARK
-from training.base_model import Base
-from training.pictures import limited
+from training.dataset.samples import limited
+from training.model.base_model import Base
 
 
 class PictureTokens:

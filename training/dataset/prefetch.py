@@ -8,8 +8,8 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
-from training.batches import Batch
-from training.collate import Micro
+from training.dataset.batches import Batch
+from training.dataset.collate import Micro
 
 AHEAD = 3
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from medsift.errors import InputError
 from medsift.vocabulary import LINEAGE_NAME
-from training.base_model import arithmetic
-from training.loop import Outcome
-from training.notes import notes_of
+from training.contamination import Verdict
+from training.loop.loop import Outcome
+from training.model.base_model import arithmetic
 from training.prepare import Prepared
 from training.training_id import Training
 
@@ -71,6 +71,29 @@ def lineage(
         "packages": versions(),
         "recipe": recipe.resolved(),
     }
+
+
+def notes_of(verdict: Verdict, prepared: Prepared) -> list[str]:
+    """The notes of a training; they go into its lineage and card, and are said at its start."""
+    found = []
+    if verdict.contaminated is None:
+        found.append(
+            "held against no benchmark: leaks are unchecked; name some under benchmarks, and "
+            "split:test for a split of the run"
+        )
+    parts = [material for material in (prepared.training, prepared.held_out) if material]
+    encoded = [one for material in parts for one in material.encodings.encoded]
+    shortened = [one.unlearned for one in encoded if one.unlearned]
+    if shortened:
+        found.append(
+            f"{sum(shortened)} answers of {len(shortened)} samples are context and not learned: "
+            "the chat template writes earlier turns anew as a chat goes on"
+        )
+    if prepared.unmeasured:
+        found.append(
+            f"nothing is held out: none of {len(prepared.unmeasured)} samples could be measured"
+        )
+    return found
 
 
 def versions() -> dict[str, str]:

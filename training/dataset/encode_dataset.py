@@ -11,9 +11,9 @@ import pyarrow as pa
 from medsift.arrays import Doubles
 from medsift.errors import InputError
 from medsift.manifest.schema import arrow_schema
-from training.base_model import Base
-from training.chat_labels import ChatEncoder, Encoded, Refused
-from training.samples import Sample
+from training.dataset.chat_labels import ChatEncoder, Encoded, Refused
+from training.dataset.samples import Sample
+from training.model.base_model import Base
 
 DROPPED: Final = arrow_schema("training_drops", without=("training_id",))
 """The ledger of samples that were selected and not trained on."""

@@ -16,10 +16,10 @@ from medsift.manifest import append_tables
 from medsift.manifest.schema import arrow_schema
 from medsift.storage.parts import write_table
 from medsift.storage.run_lock import claimed
-from training.checkpoint import checkpoints, read_state
-from training.encode_dataset import Drop, ledger
-from training.lineage import read_lineage
-from training.logs import STEPS, read_lines
+from training.dataset.encode_dataset import Drop, ledger
+from training.loop.checkpoint import checkpoints, read_state
+from training.loop.logs import STEPS, read_lines
+from training.results.lineage import read_lineage
 from training.training_id import CHECKPOINTS, Training
 
 DROPS: Final = "drops.parquet"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from medsift.arrays import Floats
 from medsift.errors import ModelError
-from training.base_model import Base
+from training.model.base_model import Base
 
 if TYPE_CHECKING:
     from torch import Tensor
