@@ -120,7 +120,7 @@ def bare_steps(prepared: Prepared) -> Iterator[tuple[float, float]]:
 
 def alone(prepared: Prepared, folder: Path) -> Curve:
     """MedSift's loop in this process."""
-    from training.loop.checkpoint import FolderKeeper
+    from training.loop.checkpoint import FolderCheckpointStore
     from training.loop.logs import Journal
     from training.loop.loop import train
 
@@ -129,7 +129,7 @@ def alone(prepared: Prepared, folder: Path) -> Curve:
     folder.mkdir()
     train(
         prepared,
-        FolderKeeper(folder / "checkpoints", keep=1),
+        FolderCheckpointStore(folder / "checkpoints", keep=1),
         lambda resumed: Journal(folder, recipe.log, recipe.name, resumed),
         watch=lines.append,
     )

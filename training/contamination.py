@@ -44,7 +44,9 @@ class _Objection(NamedTuple):
     rows: Mapping[str, str]
 
 
-def pass_gate(manifest: Path, run_id: str, selection: str, recipe: TrainingRecipe) -> Verdict:
+def check_contamination(
+    manifest: Path, run_id: str, selection: str, recipe: TrainingRecipe
+) -> Verdict:
     """The verdict on a selection that is compared with the recipe's benchmarks.
 
     Raises:

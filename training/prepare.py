@@ -13,7 +13,7 @@ import numpy as np
 from medsift import records
 from medsift.arrays import Doubles, Indices
 from medsift.errors import InputError, UsageError
-from training.dataset.batches import Batch, Plan
+from training.dataset.batches import Batch, BatchPlan
 from training.dataset.chat_labels import ChatEncoder
 from training.dataset.collate import Collator
 from training.dataset.encode_dataset import Drop, Encodings, encode_samples, longest_allowed
@@ -30,13 +30,13 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class PreparedSplit:
     """Samples with their tokens, the order in which they come, and what makes tensors of them."""
 
     encodings: Encodings
     lengths: Indices
     supervised: Indices
-    plan: Plan
+    plan: BatchPlan
     collator: Collator
 
 
@@ -56,8 +56,8 @@ class Prepared:
     base: Base
     model: Any
     objective: Objective
-    training: Material
-    held_out: Material | None
+    training: PreparedSplit
+    held_out: PreparedSplit | None
     decisive: Mapping[str, Any]
     example: str
     leaks: tuple[Drop, ...] = ()
@@ -158,11 +158,11 @@ def _training_material(
     encoder: ChatEncoder,
     samples: Sequence[Sample],
     weights: Doubles,
-) -> Material:
+) -> PreparedSplit:
     limit = longest_allowed(base, recipe.data.max_tokens, recipe.batches.max_tokens)
     encodings = encode_samples(encoder, samples, weights, limit)
     drawn = recipe.data.weights == "sampling"
-    plan = Plan(
+    plan = BatchPlan(
         lengths=_lengths(encodings),
         config=recipe.batches,
         seed=recipe.seed,
@@ -178,7 +178,7 @@ def _training_material(
 
 def _held_out_material(
     recipe: TrainingRecipe, base: Base, encoder: ChatEncoder, samples: Sequence[Sample]
-) -> tuple[Material | None, tuple[Drop, ...]]:
+) -> tuple[PreparedSplit | None, tuple[Drop, ...]]:
     """Every token counts the same here; batches come in one order.
 
     None, with the ledger of all samples, where none of them can be measured: a few odd samples
@@ -192,17 +192,17 @@ def _held_out_material(
     encodings = encode_samples(encoder, samples, ones, limit, some=bool(recipe.early_stopping))
     if not encodings.samples:
         return None, encodings.dropped
-    plan = Plan(_lengths(encodings), recipe.batches, seed=0, per_step=1, epochs=1.0)
+    plan = BatchPlan(_lengths(encodings), recipe.batches, seed=0, per_step=1, epochs=1.0)
     return _material(recipe, base, encoder, encodings, plan), ()
 
 
 def _material(
-    recipe: TrainingRecipe, base: Base, encoder: ChatEncoder, encodings: Encodings, plan: Plan
-) -> Material:
+    recipe: TrainingRecipe, base: Base, encoder: ChatEncoder, encodings: Encodings, plan: BatchPlan
+) -> PreparedSplit:
     packer = Packer(base) if recipe.batches.packing else None
     supervised = np.array([one.supervised for one in encodings.encoded], np.int64)
     collator = Collator(base, encoder, encodings, packer)
-    return Material(encodings, plan.lengths, supervised, plan, collator)
+    return PreparedSplit(encodings, plan.lengths, supervised, plan, collator)
 
 
 def _lengths(encodings: Encodings) -> Indices:
@@ -214,7 +214,7 @@ def _unweighted(encodings: Encodings) -> Encodings:
     return Encodings(encodings.samples, encodings.encoded, ones, encodings.dropped)
 
 
-def _try_packing(base: Base, objective: Objective, material: Material) -> None:
+def _try_packing(base: Base, objective: Objective, material: PreparedSplit) -> None:
     """Two samples in one row must lose what each loses alone. Raises ModelError."""
     import torch
 
@@ -229,7 +229,7 @@ def _try_packing(base: Base, objective: Objective, material: Material) -> None:
             check_packing(base.name, packed.cpu().numpy(), alone.cpu().numpy(), objective.dtype)
 
 
-def packing_trials(material: Material) -> list[tuple[int, ...]]:
+def packing_trials(material: PreparedSplit) -> list[tuple[int, ...]]:
     """Samples that are tried in one row: the two shortest, and the two shortest with pictures.
 
     In a mixed selection the shortest are text alone, and pictures number their places in another
@@ -243,7 +243,9 @@ def packing_trials(material: Material) -> list[tuple[int, ...]]:
     return list(dict.fromkeys(trial for trial in trials if trial))
 
 
-def _decisive(recipe: TrainingRecipe, selected: Selected, material: Material) -> dict[str, Any]:
+def _decisive(
+    recipe: TrainingRecipe, selected: Selected, material: PreparedSplit
+) -> dict[str, Any]:
     lines = zip(
         (sample.row_id for sample in material.encodings.samples),
         material.encodings.weights.tolist(),

@@ -14,14 +14,20 @@ from medsift.errors import MedSiftError, UsageError
 from medsift.progress import TrainingBegun, TrainingEvent, silent
 from medsift.storage.run_lock import claimed
 from training.dataset.samples import gather
-from training.loop.checkpoint import FolderKeeper, Keeper
-from training.loop.distributed import Alone, Fleet
+from training.loop.checkpoint import CheckpointStore, FolderCheckpointStore
+from training.loop.distributed import Communicator, SingleProcess
 from training.loop.logs import Journal
 from training.loop.loop import Stream, train
 from training.prepare import Prepared, prepare
 from training.recipe import TrainingRecipe
 from training.results.lineage import lineage, notes_of
-from training.results.manifest_io import Kept, kept_in, store_failed, store_finished, write_drops
+from training.results.manifest_io import (
+    KeptCheckpoint,
+    list_kept,
+    store_failed,
+    store_finished,
+    write_drops,
+)
 from training.results.output_dir import finished, renew_card, result_weights, write_result
 from training.training_id import CHECKPOINTS, RESULT, Training, open_training
 
@@ -50,7 +56,7 @@ def train_here(recipe: TrainingRecipe, listener: Listener = silent) -> Trained:
 
     Raises:
         UsageError: checkpoints would be remote, or another process is at work on this training.
-        LedgerError: the gate is closed; see `pass_gate`.
+        LedgerError: the gate is closed; see `check_contamination`.
         MedSiftError: as `prepare` and `train` do.
     """
     training = open_training(recipe)
@@ -61,15 +67,17 @@ def train_here(recipe: TrainingRecipe, listener: Listener = silent) -> Trained:
             code="path_not_local",
         )
 
-    def fit(started: datetime) -> Sequence[Kept]:
-        keeper = FolderKeeper(training.folder / CHECKPOINTS, recipe.checkpoints.keep)
-        work(training, keeper, Alone(), training.folder, listener, started)
+    def fit(started: datetime) -> Sequence[KeptCheckpoint]:
+        store = FolderCheckpointStore(training.folder / CHECKPOINTS, recipe.checkpoints.keep)
+        run_worker(training, store, SingleProcess(), training.folder, listener, started)
         return _kept(training)
 
-    return carry_out(training, fit)
+    return train_and_store(training, fit)
 
 
-def carry_out(training: Training, fit: Callable[[datetime], Sequence[Kept]]) -> Trained:
+def train_and_store(
+    training: Training, fit: Callable[[datetime], Sequence[KeptCheckpoint]]
+) -> Trained:
     """Train by `fit`, which leaves curves and result in the training's folder, and store it all.
 
     A result that is there is not made again. A training that an error of ours ends is stored as
@@ -90,10 +98,10 @@ def carry_out(training: Training, fit: Callable[[datetime], Sequence[Kept]]) -> 
         return Trained(training, reused=False)
 
 
-def work(
+def run_worker(
     training: Training,
-    keeper: Keeper,
-    fleet: Fleet,
+    store: CheckpointStore,
+    communicator: Communicator,
     folder: Path,
     listener: Listener,
     started: datetime,
@@ -101,7 +109,7 @@ def work(
     stream: Stream | None = None,
     rows: Iterable[pa.Table] | None = None,
 ) -> None:
-    """One worker's part. The first of the fleet writes curves, drops and result into `folder`.
+    """One worker's part. The first worker writes curves, drops and result into `folder`.
 
     `ready` may change the model before its first step; `stream` decodes its pictures; `rows` are
     what the training reads of the manifest, None where it reads them there. Raises as `prepare`
@@ -110,13 +118,13 @@ def work(
     given = None if rows is None else gather(training.run_id, training.selection, rows)
     with closing(prepare(training.recipe, training.verdict.left_out, given)) as prepared:
         ready(prepared)
-        first = fleet.rank == 0
+        first = communicator.rank == 0
         told = _Told(training, prepared, folder, listener)
         journal, watch = (told.open, listener) if first else (None, None)
-        outcome = train(prepared, keeper, journal, fleet, watch, stream)
+        outcome = train(prepared, store, journal, communicator, watch, stream)
         weights = result_weights(prepared.model, keep=first)
         if first:
-            story = lineage(training, prepared, outcome, fleet.world_size, started, now())
+            story = lineage(training, prepared, outcome, communicator.world_size, started, now())
             write_result(prepared, weights, story, folder / RESULT)
 
 
@@ -147,8 +155,8 @@ class _Told:
         return Journal(self.folder, prepared.recipe.log, self.training.training_id, resumed)
 
 
-def _kept(training: Training) -> Sequence[Kept]:
-    return kept_in(training.folder / CHECKPOINTS)
+def _kept(training: Training) -> Sequence[KeptCheckpoint]:
+    return list_kept(training.folder / CHECKPOINTS)
 
 
 def now() -> datetime:

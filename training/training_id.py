@@ -9,7 +9,7 @@ from typing import Final
 from medsift import records
 from medsift.manifest import read, resolve_selection
 from medsift.storage.locations import is_remote, local_path
-from training.contamination import Verdict, pass_gate
+from training.contamination import Verdict, check_contamination
 from training.dataset.chat_labels import LABELS_VERSION
 from training.dataset.samples import manifest_of
 from training.recipe import TrainingRecipe
@@ -61,13 +61,13 @@ def open_training(recipe: TrainingRecipe) -> Training:
 
     Raises:
         ManifestError: there is no such selection.
-        LedgerError: the gate is closed; see `pass_gate`.
+        LedgerError: the gate is closed; see `check_contamination`.
         ModelError: the base cannot be loaded.
     """
     manifest = manifest_of(recipe.run).absolute()
     run_id, selection = resolve_selection(manifest, recipe.selection, recipe.run_id)
     named = recipe.model_copy(update={"run_id": run_id, "selection": selection})
-    verdict = pass_gate(manifest, run_id, selection, named)
+    verdict = check_contamination(manifest, run_id, selection, named)
     chosen = read(
         manifest,
         "SELECT sample_id, row_id, weight FROM selections "

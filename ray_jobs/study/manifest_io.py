@@ -19,7 +19,7 @@ from medsift.manifest.schema import arrow_schema
 from medsift.storage.run_lock import claimed
 from ray_jobs.study.plan import PlannedTrial, StudyPlan
 from training.results.lineage import versions
-from training.results.manifest_io import kept_in, store_failed, store_finished
+from training.results.manifest_io import list_kept, store_failed, store_finished
 from training.results.output_dir import finished, renew_card
 from training.training_id import CHECKPOINTS, Training
 
@@ -148,4 +148,4 @@ def _trial_row(plan: StudyPlan, trial: FinishedTrial) -> dict[str, Any]:
 
 
 def _kept(training: Training) -> list[Any]:
-    return list(kept_in(training.folder / CHECKPOINTS))
+    return list(list_kept(training.folder / CHECKPOINTS))

@@ -17,7 +17,7 @@ from tests.training.conftest import recipe
 from training.loop.checkpoint import (
     ADAPTER,
     STATE,
-    FolderKeeper,
+    FolderCheckpointStore,
     Snapshot,
     State,
     folder_name,
@@ -158,7 +158,9 @@ def test_the_newest_and_the_best_stay(keep: int, best_step: int | None, gone: li
 
 def test_a_worker_that_does_not_write_leaves_nothing(llama: Path, tmp_path: Path):
     _, _, model = trained(llama)
-    FolderKeeper(tmp_path / "a", 2, writes=False).keep(snapshot(model))
-    assert FolderKeeper(tmp_path / "a", 2).newest() is None
-    FolderKeeper(tmp_path / "a", 2).keep(snapshot(model, step=12))
-    assert FolderKeeper(tmp_path / "a", 2).newest() == FolderKeeper(tmp_path / "a", 2).at(12)
+    FolderCheckpointStore(tmp_path / "a", 2, writes=False).keep(snapshot(model))
+    assert FolderCheckpointStore(tmp_path / "a", 2).newest() is None
+    FolderCheckpointStore(tmp_path / "a", 2).keep(snapshot(model, step=12))
+    assert FolderCheckpointStore(tmp_path / "a", 2).newest() == FolderCheckpointStore(
+        tmp_path / "a", 2
+    ).at(12)

@@ -14,7 +14,7 @@ from training.dataset.batches import Batch
 from training.dataset.chat_labels import ChatEncoder
 from training.dataset.collate import Collator
 from training.dataset.encode_dataset import encode_samples
-from training.dataset.prefetch import feed
+from training.dataset.prefetch import prefetch
 from training.dataset.samples import read_selection
 from training.model.base_model import Base
 
@@ -103,8 +103,8 @@ def test_feeding_keeps_the_order_and_raises_where_it_belongs():
             raise StorageError("gone", code="picture_changed")
         return batch.members[0]
 
-    source = feed(make, [alone(place) for place in range(8)])
+    source = prefetch(make, [alone(place) for place in range(8)])
     assert [next(source).micro for _ in range(4)] == [0, 1, 2, 3]
     with pytest.raises(StorageError):
         next(source)
-    assert [fed.micro for fed in feed(make, [alone(1), alone(2)])] == [1, 2]
+    assert [fed.micro for fed in prefetch(make, [alone(1), alone(2)])] == [1, 2]

@@ -17,7 +17,7 @@ from medsift.errors import ModelError, UsageError
 from medsift.progress import StepLine
 from tests.fakes import Killed
 from tests.training.conftest import asked, draw, recipe, write_run
-from training.loop.checkpoint import TRAINED, FolderKeeper, State, checkpoints, read_state
+from training.loop.checkpoint import TRAINED, FolderCheckpointStore, State, checkpoints, read_state
 from training.loop.logs import STEPS, Journal, read_lines
 from training.loop.loop import Outcome, train
 from training.model.loss import Objective
@@ -65,10 +65,10 @@ def session(
     """Prepare and train, as a process that begins anew would."""
     prepared = prepare(made)
     try:
-        keeper = FolderKeeper(folder / "checkpoints", made.checkpoints.keep)
+        store = FolderCheckpointStore(folder / "checkpoints", made.checkpoints.keep)
         outcome = train(
             prepared,
-            keeper,
+            store,
             lambda resumed: Journal(folder, made.log, made.name, resumed),
             watch=watch,
             **more,
@@ -230,7 +230,7 @@ def test_workers_together_take_the_steps_of_one(qwen: Path, pictured: Path, tmp_
         folder = tmp_path / "many"
         endings[rank] = train(
             prepared[rank],
-            FolderKeeper(folder / "checkpoints", 2, writes=rank == 0),
+            FolderCheckpointStore(folder / "checkpoints", 2, writes=rank == 0),
             (lambda resumed: Journal(folder, made.log, made.name, resumed)) if rank == 0 else None,
             Threads(rank, workers, meeting, desk),
         )
@@ -357,7 +357,7 @@ def test_the_newest_checkpoints_stay_and_half_written_ones_do_not_count(
     assert {path.name for path in folder.iterdir()} == {"step-000004", "step-000005"}
     (folder / ".step-000006.123.partial").mkdir()
     (folder / "step-000009").mkdir()
-    assert FolderKeeper(folder, 2).newest() == folder / "step-000005"
+    assert FolderCheckpointStore(folder, 2).newest() == folder / "step-000005"
 
 
 def test_samples_are_fed_while_the_model_works(qwen: Path, pictured: Path, tmp_path: Path):

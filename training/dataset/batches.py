@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BatchPlan:
     """The order of training over samples of `lengths` (n,) tokens.
 
     With `odds` (n,) samples are drawn by them, as often in an epoch as there are samples;
@@ -73,8 +73,8 @@ class Plan:
         return tuple(self._epochs.batch(place) for place in range(first, last))
 
     def share(self, step: int, rank: int, world_size: int) -> tuple[Batch, ...]:
-        """A worker's batches of a step; see `deal`."""
-        return deal(self.batches(step), rank, world_size)
+        """A worker's batches of a step; see `assign_to_ranks`."""
+        return assign_to_ranks(self.batches(step), rank, world_size)
 
     def epoch(self, steps: int) -> float:
         """Passes over the samples after so many steps."""
@@ -136,7 +136,7 @@ class Epochs:
         n = len(self.lengths)
         if self.odds is None:
             return generator.permutation(n)
-        return generator.permutation(drawn(self.odds, n, generator))
+        return generator.permutation(systematic_resample(self.odds, n, generator))
 
     def _groups(self, order: Indices) -> Iterator[Indices]:
         """Samples that are put into batches together; sorted, longest first, if that is asked."""
@@ -149,7 +149,7 @@ class Epochs:
             yield group[np.argsort(-self.lengths[group], kind="stable")]
 
 
-def deal(batches: Sequence[Batch], rank: int, world_size: int) -> tuple[Batch, ...]:
+def assign_to_ranks(batches: Sequence[Batch], rank: int, world_size: int) -> tuple[Batch, ...]:
     """A worker's batches of some: as many as every other has.
 
     Where they do not come out even, some work once more on a batch that does not count.
@@ -160,7 +160,7 @@ def deal(batches: Sequence[Batch], rank: int, world_size: int) -> tuple[Batch, .
     return tuple(batches[place] if place < len(batches) else spare for place in places)
 
 
-def drawn(odds: Doubles, draws: int, generator: np.random.Generator) -> Indices:
+def systematic_resample(odds: Doubles, draws: int, generator: np.random.Generator) -> Indices:
     """Places (draws,) drawn by `odds` (n,), each as often as it should be, to within one.
 
     Systematic resampling (Madow 1949): one random number, then equal strides.

@@ -26,7 +26,7 @@ HELD_PICTURES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Micro:
+class MicroBatch:
     """One batch as tensors.
 
     The n learned tokens `targets` (n,) are predicted at (`rows`, `places`), (n,) each, and count
@@ -42,7 +42,7 @@ class Micro:
     samples: int
     names: tuple[str, ...]
 
-    def to(self, device: str) -> Micro:
+    def to(self, device: str) -> MicroBatch:
         """The same on a device."""
         if device == "cpu":
             return self
@@ -75,7 +75,7 @@ class Collator:
         self.picture = lru_cache(maxsize=HELD_PICTURES)(load_picture)
         self.images = images
 
-    def __call__(self, batch: Batch) -> Micro:
+    def __call__(self, batch: Batch) -> MicroBatch:
         """Tensors of a batch, on the CPU, padded on the right or packed.
 
         Raises StorageError for a picture that has vanished or changed, ModelError where the
@@ -155,12 +155,12 @@ def _micro(
     tokens: int,
     samples: Sequence[Sample],
     counts: bool,
-) -> Micro:
+) -> MicroBatch:
     import torch
 
     # What is predicted at a place is the token after it.
     rows, places = np.nonzero(labels[:, 1:] != IGNORED)
-    return Micro(
+    return MicroBatch(
         inputs=inputs,
         rows=torch.from_numpy(rows),
         places=torch.from_numpy(places),

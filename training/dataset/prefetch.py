@@ -9,26 +9,26 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 from training.dataset.batches import Batch
-from training.dataset.collate import Micro
+from training.dataset.collate import MicroBatch
 
 AHEAD = 3
 
 
-class Fed(NamedTuple):
+class PrefetchedBatch(NamedTuple):
     """A batch, and the seconds that it was waited for."""
 
-    micro: Micro
+    micro: MicroBatch
     waited: float
 
 
-def feed(
-    collate: Callable[[Batch], Micro], batches: Iterable[Batch], ahead: int = AHEAD
-) -> Generator[Fed, None, None]:
+def prefetch(
+    collate: Callable[[Batch], MicroBatch], batches: Iterable[Batch], ahead: int = AHEAD
+) -> Generator[PrefetchedBatch, None, None]:
     """Yield batches in order while the next `ahead` are made by one thread.
 
     An error of `collate` is raised where its batch would have come.
     """
-    waiting: deque[Future[Micro]] = deque()
+    waiting: deque[Future[MicroBatch]] = deque()
     source = iter(batches)
     with ThreadPoolExecutor(1, thread_name_prefix="collate") as worker:
         _leave_cores_alone(worker)
@@ -59,7 +59,7 @@ def _leave_cores_alone(worker: ThreadPoolExecutor) -> None:
     torch.set_num_threads(ours)
 
 
-def _taken(waiting: deque[Future[Micro]]) -> Fed:
+def _taken(waiting: deque[Future[MicroBatch]]) -> PrefetchedBatch:
     started = time.perf_counter()
     micro = waiting.popleft().result()
-    return Fed(micro, time.perf_counter() - started)
+    return PrefetchedBatch(micro, time.perf_counter() - started)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from medsift.errors import ModelError, StorageError, UsageError
 from medsift.storage.atomic import atomic_folder
-from training.model.sharding import like, whole
+from training.model.sharding import full_tensor, reshard_like
 from training.model.trainable import trained_parameters
 
 if TYPE_CHECKING:
@@ -69,10 +69,10 @@ class Snapshot:
     def of(
         cls, model: Any, optimiser: Optimizer, state: State, decisive: Mapping[str, Any]
     ) -> Snapshot:
-        """Take one. Every worker of a fleet that shards its weights has to."""
+        """Take one. Every worker of a communicator that shards its weights has to."""
         parameters = trained_parameters(model)
         moments = {
-            f"{name}/{moment}": whole(optimiser.state[parameter][moment])
+            f"{name}/{moment}": full_tensor(optimiser.state[parameter][moment])
             for name, parameter in parameters.items()
             for moment in MOMENTS
             if parameter in optimiser.state
@@ -83,7 +83,7 @@ class Snapshot:
     def of_weights(model: Any) -> dict[str, Tensor]:
         """The trained weights alone, by name."""
         parameters = trained_parameters(model)
-        return {name: whole(parameter.detach()) for name, parameter in parameters.items()}
+        return {name: full_tensor(parameter.detach()) for name, parameter in parameters.items()}
 
     def write(self, folder: Path) -> None:
         """Write into an existing folder; an adapter also in PEFT's own form."""
@@ -97,7 +97,7 @@ class Snapshot:
         (folder / STATE).write_text(json.dumps(told, indent=1, sort_keys=True), encoding="utf-8")
 
 
-class Keeper(Protocol):
+class CheckpointStore(Protocol):
     """Where checkpoints go. Every worker calls it, in step with the others."""
 
     def newest(self) -> Path | None:
@@ -113,7 +113,7 @@ class Keeper(Protocol):
         ...
 
 
-class FolderKeeper:
+class FolderCheckpointStore:
     """Checkpoints as folders ``step-000123``: the newest `keep` and the best. One worker writes."""
 
     def __init__(self, folder: Path, keep: int, *, writes: bool = True) -> None:
@@ -186,7 +186,7 @@ def restore(
             held = {moment: moments[f"{name}/{moment}"] for moment in MOMENTS}
             # The count of steps stays on the CPU and whole, as torch has it.
             optimiser.state[parameter] = {
-                moment: one if moment == "step" else like(one, parameter)
+                moment: one if moment == "step" else reshard_like(one, parameter)
                 for moment, one in held.items()
             }
     return state
@@ -211,7 +211,7 @@ def restore_weights(checkpoint: Path, model: Any) -> None:
         )
     with torch.no_grad():
         for name, parameter in parameters.items():
-            parameter.copy_(like(weights[name], parameter))
+            parameter.copy_(reshard_like(weights[name], parameter))
 
 
 def save_adapter(model: Any, weights: Mapping[str, Tensor], folder: Path) -> None:

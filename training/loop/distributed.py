@@ -15,7 +15,7 @@ BUCKET: Final = 1 << 24
 """Numbers that are summed at once."""
 
 
-class Fleet(Protocol):
+class Communicator(Protocol):
     """Equal workers. Every one makes the same calls in the same order."""
 
     rank: int
@@ -30,7 +30,7 @@ class Fleet(Protocol):
         ...
 
 
-class Alone:
+class SingleProcess:
     """One process: nobody to wait for."""
 
     rank: int = 0
@@ -67,7 +67,7 @@ class ProcessGroup:
         group.barrier()
 
 
-def sum_gradients(parameters: Iterable[Parameter], fleet: Fleet) -> None:
+def sum_gradients(parameters: Iterable[Parameter], communicator: Communicator) -> None:
     """Replace every gradient by its sum over the workers; one that is missing counts as zero.
 
     Those of sharded weights are left alone: they were summed as they arrived.
@@ -79,7 +79,7 @@ def sum_gradients(parameters: Iterable[Parameter], fleet: Fleet) -> None:
             if part.grad is None:
                 part.grad = torch.zeros_like(part)
         grads = [part.grad for part in bucket if part.grad is not None]
-        total = fleet.reduce_sum(torch.cat([grad.flatten() for grad in grads]))
+        total = communicator.reduce_sum(torch.cat([grad.flatten() for grad in grads]))
         sizes = [grad.numel() for grad in grads]
         for grad, piece in zip(grads, torch.split(total, sizes), strict=True):
             grad.copy_(piece.view_as(grad))

@@ -1,7 +1,8 @@
 """The training loop: steps, measurements, checkpoints, and an end that can be trusted.
 
-It knows nothing of who runs it: alone, or as one of a `Fleet`. Killed at any moment and started
-again it continues from the newest checkpoint, and on a CPU ends with the same bits.
+The loop is the same in one process and as one of several workers (see `Communicator`). Killed at
+any moment and started again it continues from the newest checkpoint, and on a CPU ends with the
+same bits.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from medsift.progress import StepLine
-from training.dataset.batches import Batch, deal
+from training.dataset.batches import Batch, assign_to_ranks
 from training.dataset.collate import Collator
-from training.dataset.prefetch import feed
+from training.dataset.prefetch import prefetch
 from training.dataset.samples import Picture
-from training.loop.checkpoint import Keeper, Snapshot, State, restore, restore_weights
-from training.loop.distributed import Alone, Fleet
+from training.loop.checkpoint import CheckpointStore, Snapshot, State, restore, restore_weights
+from training.loop.distributed import Communicator, SingleProcess
 from training.loop.logs import Journal
-from training.loop.step import Stepper, Taken
+from training.loop.step import Stepper, StepResult
 from training.loop.throughput import Arithmetic, Clock, mfu, peak_memory_mb
 from training.model.trainable import set_training
-from training.prepare import Material, Prepared
+from training.prepare import Prepared, PreparedSplit
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -44,20 +45,20 @@ class Outcome:
 
 def train(
     prepared: Prepared,
-    keeper: Keeper,
+    store: CheckpointStore,
     journal: Callable[[int], Journal] | None = None,
-    fleet: Fleet | None = None,
+    communicator: Communicator | None = None,
     watch: Watch | None = None,
     stream: Stream | None = None,
 ) -> Outcome:
-    """Train to the end, going on from the keeper's newest checkpoint.
+    """Train to the end, going on from the store's newest checkpoint.
 
     Args:
         prepared: what is trained on what.
-        keeper: where checkpoints come from and go to; every worker has one.
+        store: where checkpoints come from and go to; every worker has one.
         journal: opens the place of the curves, given the step that was resumed from; of the
             first worker alone.
-        fleet: the workers; None is this process alone.
+        communicator: the workers; None is this process alone.
         watch: is told every logged step.
         stream: decodes the pictures; None is threads of this process.
 
@@ -66,7 +67,7 @@ def train(
             names step and samples or says what to change.
         UsageError: the checkpoint belongs to another recipe.
     """
-    trainer = Trainer(prepared, keeper, fleet or Alone(), watch, stream)
+    trainer = Trainer(prepared, store, communicator or SingleProcess(), watch, stream)
     if journal is None:
         return trainer.run()
     with closing(journal(trainer.state.step)) as trainer.journal:
@@ -79,17 +80,22 @@ class Trainer:
     def __init__(
         self,
         prepared: Prepared,
-        keeper: Keeper,
-        fleet: Fleet,
+        store: CheckpointStore,
+        communicator: Communicator,
         watch: Watch | None,
         stream: Stream | None = None,
     ) -> None:
-        self.prepared, self.keeper, self.fleet, self.watch = prepared, keeper, fleet, watch
+        self.prepared, self.store, self.communicator, self.watch = (
+            prepared,
+            store,
+            communicator,
+            watch,
+        )
         self.stream = stream
         self.recipe, self.plan = prepared.recipe, prepared.training.plan
-        self.stepper = Stepper(prepared, fleet)
+        self.stepper = Stepper(prepared, communicator)
         self.state = State()
-        newest = keeper.newest()
+        newest = store.newest()
         if newest is not None:
             optimiser = self.stepper.optimiser
             self.state = restore(newest, prepared.model, optimiser, prepared.decisive)
@@ -100,7 +106,7 @@ class Trainer:
     def run(self) -> Outcome:
         """Take every step that is left, then put the result's weights in place."""
         with ExitStack() as stack:
-            fed = stack.enter_context(closing(feed(self._collator(stack), self._mine())))
+            fed = stack.enter_context(closing(prefetch(self._collator(stack), self._mine())))
             while self.state.step < self.plan.steps and not self._stale():
                 taken = self.stepper.take(self.state.step, fed)
                 self._count(taken)
@@ -120,9 +126,9 @@ class Trainer:
     def _mine(self) -> Iterator[Batch]:
         """This worker's batches of all steps that are left."""
         for step in range(self.state.step, self.plan.steps):
-            yield from self.plan.share(step, self.fleet.rank, self.fleet.world_size)
+            yield from self.plan.share(step, self.communicator.rank, self.communicator.world_size)
 
-    def _count(self, taken: Taken) -> None:
+    def _count(self, taken: StepResult) -> None:
         """Enter a step into the state and the clock."""
         material, state = self.prepared.training, self.state
         members = [place for batch in self.plan.batches(state.step) for place in batch.members]
@@ -142,7 +148,7 @@ class Trainer:
             held_out_loss=None,
         )
 
-    def _finish_step(self, taken: Taken) -> None:
+    def _finish_step(self, taken: StepResult) -> None:
         """Measure, log and keep what is due."""
         measured = self._measure()
         if measured is not None or self._due(self.recipe.log.interval_steps):
@@ -155,8 +161,8 @@ class Trainer:
             or (stopping and better)
         ):
             decisive, optimiser = self.prepared.decisive, self.stepper.optimiser
-            self.keeper.keep(Snapshot.of(self.prepared.model, optimiser, self.state, decisive))
-            self.fleet.barrier()
+            self.store.keep(Snapshot.of(self.prepared.model, optimiser, self.state, decisive))
+            self.communicator.barrier()
 
     def _due(self, every: int | None) -> bool:
         last = self.state.step == self.plan.steps
@@ -169,7 +175,7 @@ class Trainer:
             return None
         if not self._due(config.interval_steps or self.recipe.checkpoints.interval_steps):
             return None
-        loss = held_out_loss(self.prepared, held, self.fleet)
+        loss = held_out_loss(self.prepared, held, self.communicator)
         stopping = self.recipe.early_stopping
         self.state = self.state.measured(loss, stopping.min_delta if stopping else 0.0)
         return loss
@@ -183,10 +189,10 @@ class Trainer:
         best = self.state.best_step
         if self.recipe.early_stopping is None or best is None or best == self.state.step:
             return self.state.step
-        restore_weights(self.keeper.at(best), self.prepared.model)
+        restore_weights(self.store.at(best), self.prepared.model)
         return best
 
-    def _log(self, taken: Taken, measured: float | None) -> None:
+    def _log(self, taken: StepResult, measured: float | None) -> None:
         state, lap, device = self.state, self.clock.lap(), self.prepared.base.device
         line = StepLine(
             step=state.step,
@@ -201,7 +207,7 @@ class Trainer:
             seconds=state.seconds,
             samples_per_second=lap.samples / lap.seconds,
             tokens_per_second=lap.tokens / lap.seconds,
-            mfu=mfu(lap.operations, lap.seconds, self.fleet.world_size, device),
+            mfu=mfu(lap.operations, lap.seconds, self.communicator.world_size, device),
             peak_memory_mb=peak_memory_mb(device),
             data_wait=lap.waited / lap.seconds,
         )
@@ -211,7 +217,7 @@ class Trainer:
             self.watch(line)
 
 
-def held_out_loss(prepared: Prepared, held: Material, fleet: Fleet) -> float:
+def held_out_loss(prepared: Prepared, held: PreparedSplit, communicator: Communicator) -> float:
     """Mean -log p of the held-out samples' learned tokens, in nats; dropout is off."""
     import torch
 
@@ -219,9 +225,13 @@ def held_out_loss(prepared: Prepared, held: Material, fleet: Fleet) -> float:
     batches = [batch for step in range(plan.steps) for batch in plan.batches(step)]
     prepared.model.eval()
     total = torch.zeros((), dtype=torch.float64, device=prepared.base.device)
-    with closing(feed(held.collator, deal(batches, fleet.rank, fleet.world_size))) as fed:
+    with closing(
+        prefetch(
+            held.collator, assign_to_ranks(batches, communicator.rank, communicator.world_size)
+        )
+    ) as fed:
         for micro, _ in fed:
             with torch.no_grad():
                 total += objective.total(micro.to(prepared.base.device)).double()
     set_training(prepared.model, prepared.recipe.vision)
-    return float(fleet.reduce_sum(total)) / int(held.supervised.sum())
+    return float(communicator.reduce_sum(total)) / int(held.supervised.sum())

@@ -11,14 +11,14 @@ from training.loop.throughput import MEGABYTE, peak_memory_mb
 from training.recipe import TrainingRecipe
 
 if TYPE_CHECKING:
-    from training.dataset.collate import Micro
+    from training.dataset.collate import MicroBatch
 
 CPU_WORDS: Final = "can't allocate memory"
 
 
 @contextmanager
-def told_what_to_change(
-    recipe: TrainingRecipe, device: str, step: int, micro: Micro | None = None
+def explain_oom(
+    recipe: TrainingRecipe, device: str, step: int, micro: MicroBatch | None = None
 ) -> Iterator[None]:
     """Turn what does not fit into memory into a ModelError with the measured peak.
 
@@ -36,7 +36,7 @@ def told_what_to_change(
         raise ModelError(_advice(recipe, device, step, micro), code="memory_exhausted") from error
 
 
-def _advice(recipe: TrainingRecipe, device: str, step: int, micro: Micro | None) -> str:
+def _advice(recipe: TrainingRecipe, device: str, step: int, micro: MicroBatch | None) -> str:
     if micro is None:
         changes = ["train adapters instead of lora.full" if recipe.lora.full else "lower lora.rank"]
         return _line(step, "the optimiser's moments", device, changes)

@@ -11,11 +11,11 @@ import numpy as np
 
 from medsift.errors import ModelError
 from training.dataset.batches import Batch
-from training.dataset.prefetch import Fed
-from training.loop.distributed import Fleet, sum_gradients
-from training.loop.oom import told_what_to_change
+from training.dataset.prefetch import PrefetchedBatch
+from training.loop.distributed import Communicator, sum_gradients
+from training.loop.oom import explain_oom
 from training.model.loss import step_weight
-from training.model.sharding import whole
+from training.model.sharding import full_tensor
 from training.model.trainable import check_gradients, parameter_groups, trained_parameters
 from training.prepare import Prepared
 from training.recipe import OptimiserConfig
@@ -23,14 +23,14 @@ from training.recipe import OptimiserConfig
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from training.dataset.collate import Micro
+    from training.dataset.collate import MicroBatch
 
 CALMER: Final = (
     "lower optimiser.lr, or look at the samples; the newest checkpoint is from before it"
 )
 
 
-class Taken(NamedTuple):
+class StepResult(NamedTuple):
     """What a step was; `waited` of its `seconds` went by until data was there."""
 
     loss: float
@@ -55,19 +55,19 @@ def rate_factor(step: int, steps: int, config: OptimiserConfig) -> float:
 
 
 class Stepper:
-    """Takes steps with AdamW (`optimiser`); every worker of the fleet takes the same ones."""
+    """Take optimiser steps with AdamW; every worker takes the same ones."""
 
-    def __init__(self, prepared: Prepared, fleet: Fleet) -> None:
+    def __init__(self, prepared: Prepared, communicator: Communicator) -> None:
         import torch
 
-        self.prepared, self.fleet = prepared, fleet
+        self.prepared, self.communicator = prepared, communicator
         self.config = prepared.recipe.optimiser
         groups = parameter_groups(prepared.model, self.config, prepared.recipe.whole_modules)
         self.optimiser = torch.optim.AdamW(groups, betas=self.config.betas, eps=self.config.epsilon)
         self.parameters = list(trained_parameters(prepared.model).values())
         self.checked = prepared.recipe.lora.full
 
-    def take(self, step: int, fed: Iterator[Fed]) -> Taken:
+    def take(self, step: int, fed: Iterator[PrefetchedBatch]) -> StepResult:
         """Take a step, from 0, on the worker's next batches.
 
         Raises ModelError for a loss or gradient that is no number, and when memory runs out.
@@ -77,9 +77,9 @@ class Stepper:
         self.optimiser.zero_grad(set_to_none=True)
         loss, waited = self._gather(step, fed)
         norm = self._clip(step)
-        with told_what_to_change(self.prepared.recipe, self.prepared.base.device, step):
+        with explain_oom(self.prepared.recipe, self.prepared.base.device, step):
             self.optimiser.step()
-        return Taken(loss, norm, rate, time.perf_counter() - started, waited)
+        return StepResult(loss, norm, rate, time.perf_counter() - started, waited)
 
     def _set_rate(self, step: int) -> float:
         factor = rate_factor(step, self.prepared.training.plan.steps, self.config)
@@ -87,23 +87,23 @@ class Stepper:
             group["lr"] = group["base_lr"] * factor
         return self.config.lr * factor
 
-    def _gather(self, step: int, fed: Iterator[Fed]) -> tuple[float, float]:
+    def _gather(self, step: int, fed: Iterator[PrefetchedBatch]) -> tuple[float, float]:
         """Gradients of the whole step, its loss, and the seconds that data was waited for."""
         import torch
 
-        material, workers = self.prepared.training, self.fleet.world_size
+        material, workers = self.prepared.training, self.communicator.world_size
         batches = material.plan.batches(step)
         weight = step_weight(batches, material.supervised, material.encodings.weights)
         parts, waited = [], 0.0
         for turn in range(-(-len(batches) // workers)):
             micro, wait = next(fed)
-            self._seed(step, turn * workers + self.fleet.rank)
+            self._seed(step, turn * workers + self.communicator.rank)
             parts.append(self._backward(step, micro, weight))
             waited += wait
             self._check_gradients(micro)
         loss = self._loss(step, torch.stack(parts).double(), batches)
         if workers > 1:
-            sum_gradients(self.parameters, self.fleet)
+            sum_gradients(self.parameters, self.communicator)
         return loss, waited
 
     def _seed(self, step: int, place: int) -> None:
@@ -113,14 +113,14 @@ class Stepper:
         entropy = np.random.SeedSequence([self.prepared.recipe.seed, step, place])
         torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
 
-    def _backward(self, step: int, micro: Micro, weight: float) -> Tensor:
+    def _backward(self, step: int, micro: MicroBatch, weight: float) -> Tensor:
         device = self.prepared.base.device
-        with told_what_to_change(self.prepared.recipe, device, step, micro):
+        with explain_oom(self.prepared.recipe, device, step, micro):
             part = self.prepared.objective.total(micro.to(device)) / weight
             part.backward()  # type: ignore[no-untyped-call]
         return part.detach()
 
-    def _check_gradients(self, micro: Micro) -> None:
+    def _check_gradients(self, micro: MicroBatch) -> None:
         """Once, after the first batch that shows all that a batch can show."""
         shows_all = self.prepared.base.processor is None or "pixel_values" in micro.inputs
         if shows_all and not self.checked:
@@ -134,9 +134,9 @@ class Stepper:
         """
         import torch
 
-        wrong = parts.new_zeros(len(parts), self.fleet.world_size)
-        wrong[:, self.fleet.rank] = (~parts.isfinite()).to(wrong.dtype)
-        told = self.fleet.reduce_sum(torch.cat([parts.sum().reshape(1), wrong.flatten()]))
+        wrong = parts.new_zeros(len(parts), self.communicator.world_size)
+        wrong[:, self.communicator.rank] = (~parts.isfinite()).to(wrong.dtype)
+        told = self.communicator.reduce_sum(torch.cat([parts.sum().reshape(1), wrong.flatten()]))
         loss = float(told[0])
         if not math.isfinite(loss):
             named = [self._names(batches, place) for place in told[1:].nonzero().flatten().tolist()]
@@ -156,7 +156,7 @@ class Stepper:
         import torch
 
         limit = math.inf if self.config.max_grad_norm is None else self.config.max_grad_norm
-        norm = float(whole(torch.nn.utils.clip_grad_norm_(self.parameters, limit)))
+        norm = float(full_tensor(torch.nn.utils.clip_grad_norm_(self.parameters, limit)))
         if not math.isfinite(norm):
             raise ModelError(
                 f"the gradient of step {step + 1} is no number; {CALMER}", code="loss_not_finite"

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from medsift.errors import ModelError, UsageError
 from medsift.models import EmbeddedModelConfig, ImageTextModel, LanguageModel
-from medsift.models.chat_format import Framing
+from medsift.models.chat_format import ChatFormat
 from medsift.models.embedded_vlm import EmbeddedImageTextModelConfig
 from medsift.models.image_text import ImageTextPrompts
 from medsift.models.language_model import UNBOUNDED, Precision, best_device
@@ -64,14 +64,14 @@ AnyBase = Annotated[
 class Base:
     """A loaded model. `processor` is None for one that sees no pictures.
 
-    `chat` puts turns into the model's template (see `Framing.chat`).
+    `chat` puts turns into the model's template (see `ChatFormat.chat`).
     """
 
     name: str
     model: Any
     tokenizer: Any
     processor: Any
-    chat: Framing | ImageTextPrompts
+    chat: ChatFormat | ImageTextPrompts
     device: str
 
     @property
@@ -108,10 +108,10 @@ def arithmetic(precision: Precision) -> Literal["float32", "bfloat16"]:
 def _base(loaded: ImageTextModel | LanguageModel) -> Base:
     if isinstance(loaded, ImageTextModel):
         prompts = ImageTextPrompts(loaded)
-        chat: Framing | ImageTextPrompts = prompts
+        chat: ChatFormat | ImageTextPrompts = prompts
         tokenizer, processor = prompts.tokenizer, loaded.processor
     else:
-        chat, tokenizer, processor = Framing(loaded.tokenizer), loaded.tokenizer, None
+        chat, tokenizer, processor = ChatFormat(loaded.tokenizer), loaded.tokenizer, None
     if not chat.chats:
         raise ModelError(
             f"model {loaded.name!r} has no chat template, so nobody knows where its turns end; "

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from medsift.arrays import Doubles, Indices
 from medsift.models.likelihood import AnswerHead
 from training.dataset.batches import Batch
-from training.dataset.collate import Micro
+from training.dataset.collate import MicroBatch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,11 +33,11 @@ class Objective:
         self.dtype = dtype
         self.head = AnswerHead(model)
 
-    def total(self, micro: Micro) -> Tensor:
+    def total(self, micro: MicroBatch) -> Tensor:
         """Sum, in float32, of weight * -log p over the learned tokens of a batch."""
         return (self.losses(micro) * micro.weights).sum()
 
-    def losses(self, micro: Micro) -> Tensor:
+    def losses(self, micro: MicroBatch) -> Tensor:
         """-log p (n,) of every learned token of a batch, in float32 nats."""
         import torch
         from torch.nn.functional import cross_entropy
@@ -46,7 +46,7 @@ class Objective:
             logits = self._logits(micro)
         return cross_entropy(logits.float(), micro.targets, reduction="none")
 
-    def _logits(self, micro: Micro) -> Tensor:
+    def _logits(self, micro: MicroBatch) -> Tensor:
         with self.head.only(micro.rows, micro.places):
             logits: Tensor = self.model(**micro.inputs, use_cache=False).logits[0]
         return logits

@@ -49,13 +49,13 @@ def sharded(tensor: Tensor) -> bool:
     return hasattr(tensor, "full_tensor")
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """A tensor with all its parts. Every worker has to ask at once."""
     gather: Callable[[], Tensor] | None = getattr(tensor, "full_tensor", None)
     return tensor if gather is None else gather()
 
 
-def like(tensor: Tensor, parameter: Any) -> Tensor:
+def reshard_like(tensor: Tensor, parameter: Any) -> Tensor:
     """A whole tensor on the device of a parameter, in parts where that is; every worker has it."""
     placed = tensor.to(parameter.device)
     if not sharded(parameter):

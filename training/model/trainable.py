@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from medsift.errors import ModelError, RecipeError
 from medsift.models.language_model import quietly
 from training.model.base_model import Base
-from training.model.sharding import whole
+from training.model.sharding import full_tensor
 from training.recipe import ALL_LINEAR, LoraConfig, OptimiserConfig, TrainingRecipe
 
 if TYPE_CHECKING:
@@ -105,7 +105,9 @@ def check_gradients(model: Any, vision: str) -> None:
             code="weights_without_gradient",
         )
     seen = [part.grad for part in trained.values() if id(part) in inside]
-    if vision == "trained" and not any(one is not None and bool(whole(one).any()) for one in seen):
+    if vision == "trained" and not any(
+        one is not None and bool(full_tensor(one).any()) for one in seen
+    ):
         raise ModelError(
             "vision: trained, but no gradient reaches the vision tower; freeze it",
             code="weights_without_gradient",

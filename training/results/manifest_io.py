@@ -28,7 +28,7 @@ TRAININGS: Final = arrow_schema("trainings")
 """The manifest's table `trainings`."""
 
 
-class Kept(NamedTuple):
+class KeptCheckpoint(NamedTuple):
     """A checkpoint that is still there: its step, folder or URL, and losses."""
 
     step: int
@@ -42,16 +42,18 @@ def write_drops(dropped: Sequence[Drop], folder: Path) -> None:
     write_table(ledger(dropped), folder / DROPS)
 
 
-def kept_in(folder: Path) -> list[Kept]:
+def list_kept(folder: Path) -> list[KeptCheckpoint]:
     """The checkpoints of a folder on this machine, by step."""
     found = []
     for path in checkpoints(folder):
         state, _ = read_state(path)
-        found.append(Kept(state.step, str(path.absolute()), state.loss, state.held_out_loss))
+        found.append(
+            KeptCheckpoint(state.step, str(path.absolute()), state.loss, state.held_out_loss)
+        )
     return found
 
 
-def store_finished(training: Training, kept: Sequence[Kept] | None) -> None:
+def store_finished(training: Training, kept: Sequence[KeptCheckpoint] | None) -> None:
     """Write a training with a result into its manifest; None leaves its checkpoints as they are.
 
     Raises ManifestError or StorageError.
@@ -89,7 +91,7 @@ def store_failed(training: Training, started: datetime) -> None:
         "steps": last.get("step"),
         **{name: last.get(name) for name in ("samples", "loss", "seconds")},
     }
-    _store(training, line, kept_in(training.folder / CHECKPOINTS))
+    _store(training, line, list_kept(training.folder / CHECKPOINTS))
 
 
 def _shared(training: Training, started: str, finished: str) -> dict[str, Any]:
@@ -106,7 +108,9 @@ def _shared(training: Training, started: str, finished: str) -> dict[str, Any]:
     }
 
 
-def _store(training: Training, line: Mapping[str, Any], kept: Sequence[Kept] | None) -> None:
+def _store(
+    training: Training, line: Mapping[str, Any], kept: Sequence[KeptCheckpoint] | None
+) -> None:
     steps, name = read_lines(training.folder / STEPS), training.training_id
     tables = {"trainings": pa.Table.from_pylist([line], schema=TRAININGS)}
     if steps:

@@ -11,7 +11,7 @@ from medsift.models.language_model import quietly
 from medsift.storage.atomic import atomic_file, atomic_folder
 from medsift.vocabulary import LINEAGE_NAME
 from training.loop.checkpoint import OTHER_STORAGE, save_adapter
-from training.model.sharding import whole
+from training.model.sharding import full_tensor
 from training.model.trainable import trained_parameters
 from training.prepare import Prepared
 from training.results.card import evaluation_of, model_card
@@ -34,7 +34,7 @@ def result_weights(model: Any, *, keep: bool) -> dict[str, Tensor]:
     held = trained_parameters(model) if adapter else model.state_dict()
     found = {}
     for name, part in held.items():
-        one = whole(part.detach())
+        one = full_tensor(part.detach())
         if keep:
             found[name] = one.cpu()
     return found

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from training.dataset.prefetch import feed
+from training.dataset.prefetch import prefetch
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_the_collating_thread_computes_by_itself_and_training_keeps_its_threads(
         torch.ones(1 << 16).mul_(2.0)
         return SimpleNamespace(batch=batch, threads=torch.get_num_threads())
 
-    found = [fed.micro for fed in feed(collate, range(6), ahead=2)]
+    found = [fed.micro for fed in prefetch(collate, range(6), ahead=2)]
     assert [one.batch for one in found] == list(range(6))
     assert {one.threads for one in found} == {1}
     assert torch.get_num_threads() == 2
@@ -39,8 +39,8 @@ def test_an_error_arrives_where_its_batch_would_have_come():
 
     taken = []
     with pytest.raises(ValueError, match="no picture"):
-        taken += [fed.micro for fed in feed(collate, range(6))]
-    done = feed(collate, range(6))
+        taken += [fed.micro for fed in prefetch(collate, range(6))]
+    done = prefetch(collate, range(6))
     assert [next(done).micro for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="no picture"):
         next(done)

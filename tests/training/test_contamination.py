@@ -16,7 +16,7 @@ from medsift.errors import LedgerError
 from medsift.manifest import RunRecord, write_manifest
 from medsift.vocabulary import NEAR
 from tests.training.conftest import recipe
-from training.contamination import Verdict, pass_gate
+from training.contamination import Verdict, check_contamination
 
 Hits = list[tuple[int, str, str]]
 Gate = Callable[..., Verdict]
@@ -40,7 +40,7 @@ def gate(tmp_path: Path) -> Gate:
         run = RunRecord("one", "test", datetime(2026, 1, 1), recipe=made_by)
         write_manifest(manifest, tables, run)
         given = recipe(tmp_path, "base", **settings)
-        return pass_gate(manifest, "one", "chosen", given)
+        return check_contamination(manifest, "one", "chosen", given)
 
     return decide
 

@@ -8,24 +8,24 @@ from pathlib import Path
 
 import torch
 
-from training.loop.distributed import Alone, sum_gradients
+from training.loop.distributed import SingleProcess, sum_gradients
 
 WORKER = """
 import sys
 import torch
 import torch.distributed as group
-import training.loop.distributed as fleet
+from training.loop import distributed
 
 rank, place = int(sys.argv[1]), sys.argv[2]
 group.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
-me = fleet.ProcessGroup()
+me = distributed.ProcessGroup()
 assert (me.rank, me.world_size) == (rank, 2)
-fleet.BUCKET = 5
+distributed.BUCKET = 5
 parts = [torch.nn.Parameter(torch.zeros(size)) for size in (3, 4, 1, 2)]
 for place, part in enumerate(parts):
     if place != 2 or rank == 0:
         part.grad = torch.full_like(part, (rank + 1.0) * 10**place)
-fleet.sum_gradients(parts, me)
+distributed.sum_gradients(parts, me)
 me.barrier()
 assert [part.grad.unique().tolist() for part in parts] == [[3.0], [30.0], [100.0], [3000.0]]
 assert float(me.reduce_sum(torch.tensor(rank + 1.0))) == 3.0
@@ -47,6 +47,6 @@ def test_two_processes_sum_their_gradients(tmp_path: Path):
 def test_alone_a_sum_is_what_was_given():
     part = torch.nn.Parameter(torch.zeros(2))
     part.grad = torch.ones(2)
-    sum_gradients([part], Alone())
+    sum_gradients([part], SingleProcess())
     assert part.grad.tolist() == [1.0, 1.0]
-    Alone().barrier()
+    SingleProcess().barrier()
