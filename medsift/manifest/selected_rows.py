@@ -86,10 +86,13 @@ def _resolve(
         known = con.execute(
             "SELECT DISTINCT selection || ' (run ' || run_id || ')' FROM selections ORDER BY 1"
         ).fetchall()
-        names = ", ".join(line[0] for line in known) or "none"
+        names = [line[0] for line in known]
         wanted = f"selection {selection!r}" if selection else "selection"
         of_run = f" of run {run_id}" if run_id else ""
         raise ManifestError(
-            f"{path} has no {wanted}{of_run}; it has {names}", code="selection_unknown"
+            f"{path} has no {wanted}{of_run}; it has {', '.join(names) or 'none'}",
+            code="selection_unknown",
+            selection=selection,
+            known=names,
         )
     return newest[0][0], newest[0][1]

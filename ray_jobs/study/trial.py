@@ -17,7 +17,7 @@ from ray_jobs.study.plan import PlannedTrial
 from ray_jobs.study.recipe import StudyCompute
 from training.loop.checkpoint import FolderCheckpointStore
 from training.loop.distributed import SingleProcess
-from training.results.output_dir import finished
+from training.results.output_dir import has_result
 from training.run import now, run_worker
 from training.training_id import CHECKPOINTS, Training
 
@@ -74,7 +74,7 @@ def run_trials_on_ray(
 
 def _train(training: Training) -> None:
     with claimed(training.folder, what="training"):
-        if finished(training):
+        if has_result(training):
             return
         store = FolderCheckpointStore(
             training.folder / CHECKPOINTS, training.recipe.checkpoints.keep

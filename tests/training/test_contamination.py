@@ -12,9 +12,9 @@ import pytest
 
 from curation.decontaminate import SAME_IMAGE
 from medsift import records
-from medsift.errors import LedgerError
 from medsift.manifest import RunRecord, write_manifest
 from medsift.vocabulary import NEAR
+from tests.expect import raises_code
 from tests.training.conftest import recipe
 from training.contamination import Verdict, check_contamination
 
@@ -77,13 +77,14 @@ def _hit(place: int, benchmark: str, verdict: str) -> Mapping[str, Any]:
     }
 
 
-def refused(gate: Gate, *given: Any, **settings: Any) -> str:
-    with pytest.raises(LedgerError) as caught:
+def refused(gate: Gate, *given: Any, **settings: Any) -> dict[str, Any]:
+    """The values of the error that refuses a selection."""
+    with raises_code("selection_contaminated") as caught:
         gate(*given, **settings)
     message = str(caught.value)
     assert "\n" not in message
     assert "or set allow_contaminated: true" in message
-    return message
+    return caught.value.values
 
 
 def test_without_benchmarks_nobody_looked(gate):
@@ -92,21 +93,21 @@ def test_without_benchmarks_nobody_looked(gate):
 
 
 def test_a_benchmark_that_was_not_compared_closes_the_gate(gate):
-    told = refused(gate, [], benchmarks=["vqa"])
-    assert "benchmark 'vqa' was not compared with the samples" in told
-    assert "names slake: index it, name it under decontaminate.benchmarks" in told
-    assert "names none" in refused(gate, [], (), benchmarks=["vqa"])
+    values = refused(gate, [], benchmarks=["vqa"])
+    assert values == {"benchmark": "vqa", "rows": [], "known": ["slake"]}
+    assert refused(gate, [], (), benchmarks=["vqa"])["known"] == []
 
 
 def test_a_known_hit_closes_it_and_an_unresolved_one_too(gate):
     hits = [(1, "slake", SAME_IMAGE), (2, "slake", SAME_IMAGE), (3, "slake", NEAR)]
-    told = refused(gate, hits, benchmarks=["slake"])
-    assert told.startswith("2 of 4 selected samples are in benchmark 'slake', for example s:f:2 (")
-    assert "same image as item2 of slake" in told
-    assert "set leaks: drop" in told
-    told = refused(gate, hits[2:], benchmarks=["slake"])
-    assert "1 of 4 selected samples are near benchmark 'slake' and unresolved" in told
-    assert "look at the report's review list" in told
+    assert refused(gate, hits, benchmarks=["slake"])["rows"] == ["s:f:2", "s:f:1"]
+    assert refused(gate, hits[2:], benchmarks=["slake"])["rows"] == ["s:f:3"]
+    found = gate(hits, benchmarks=["slake"], allow_contaminated=True)
+    assert [reason.partition(", for example ")[2] for reason in found.reasons] == [
+        "s:f:2 (same image as item2 of slake)",
+        "s:f:3 (near, unresolved as item3 of slake)",
+    ]
+    assert all(" of 4 selected samples" in reason for reason in found.reasons)
 
 
 def test_what_is_not_selected_or_not_asked_about_is_nobody_s_business(gate):
@@ -141,8 +142,8 @@ def test_hits_can_be_left_out_but_not_what_nobody_compared(gate):
 
 
 def test_a_split_of_the_run_is_a_benchmark(gate):
-    told = refused(gate, [(0, "split:test", "leak")], benchmarks=["split:test"])
-    assert "1 of 4 selected samples are in benchmark 'split:test'" in told
+    values = refused(gate, [(0, "split:test", "leak")], benchmarks=["split:test"])
+    assert (values["benchmark"], values["rows"]) == ("split:test", ["s:f:0"])
     assert gate([], benchmarks=["split:test"]).contaminated is False
-    told = refused(gate, [], benchmarks=["split:dev"])
-    assert "has no split 'validation' to hold the samples against; it has test, train" in told
+    values = refused(gate, [], benchmarks=["split:dev"])
+    assert (values["benchmark"], values["known"]) == ("split:validation", ["test", "train"])

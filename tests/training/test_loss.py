@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from medsift.errors import ModelError
+from tests.expect import raises_code
 from tests.training.conftest import asked, draw, write_run
 from tests.training.test_collate import alone, lines
 from training.dataset.batches import Batch
@@ -47,10 +47,10 @@ def test_losses_are_those_of_the_whole_logits(seeing):
     micro = collator(alone(0, 1, 2, 3))
     found = Objective(base.model, "cpu", "float32").losses(micro)
     logits = base.model(**micro.inputs).logits.log_softmax(-1)
-    wanted = -logits[micro.rows, micro.places, micro.targets]
+    wanted = -logits[micro.rows, micro.positions, micro.targets]
     torch.testing.assert_close(found, wanted)
     labels = torch.full_like(micro.inputs["input_ids"], -100)
-    labels[micro.rows, micro.places + 1] = micro.targets
+    labels[micro.rows, micro.positions + 1] = micro.targets
     theirs = base.model(**micro.inputs, labels=labels).loss
     torch.testing.assert_close(found.mean(), theirs)
 
@@ -133,16 +133,14 @@ def test_a_model_that_lets_packed_samples_see_each_other_is_refused(seeing):
     with torch.no_grad():
         packed = objective.losses(micro).numpy()
         single = torch.cat([objective.losses(padding(alone(k))) for k in (0, 1)]).numpy()
-    with pytest.raises(ModelError, match="does not keep packed samples apart"):
+    with raises_code("packing_unsupported", model="q"):
         check_packing("q", packed, single, "float32")
 
 
 def test_a_kernel_without_masks_is_refused(qwen_base: Base, monkeypatch):
     settings = qwen_base.model.config.get_text_config()
     monkeypatch.setattr(settings, "_attn_implementation_internal", "flash_attention_2")
-    with pytest.raises(
-        ModelError, match="packing needs a mask, which attention 'flash_attention_2'"
-    ):
+    with raises_code("packing_unsupported", attention="flash_attention_2"):
         Packer(qwen_base)
 
 

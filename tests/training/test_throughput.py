@@ -36,10 +36,10 @@ def test_known_devices_have_a_peak():
     assert device_peak("some other") is None
 
 
-def test_a_lap_holds_what_was_done_since_the_last():
+def test_a_lap_sums_the_steps_since_the_last():
     clock = Clock(100.0)
-    clock.did(1.0, 0.25, 4, 40, 1e6)
-    clock.did(3.0, 0.25, 4, 60, 1e6)
+    clock.count(Lap(1.0, 0.25, 4, 40, 1e6))
+    clock.count(Lap(3.0, 0.25, 4, 60, 1e6))
     assert clock.lap() == Lap(4.0, 0.5, 8, 100, 2e6)
     assert clock.lap() == Lap()
     assert 100.0 <= clock.seconds < 160.0

@@ -1,4 +1,4 @@
-"""Batches as the model takes them: text, pictures, and the tokens that are learned."""
+"""Make tensors of batches: text, pictures, and the tokens that are learned."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from medsift.errors import ModelError
 from training.dataset.batches import Batch
-from training.dataset.chat_labels import IGNORED, ChatEncoder
+from training.dataset.chat_labels import IGNORED, ChatEncoder, Ids
 from training.dataset.encode_dataset import Encodings
 from training.dataset.packing import Packer
 from training.dataset.samples import Picture, Sample, load_picture
@@ -22,20 +22,21 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-HELD_PICTURES: Final = 32
+CACHED_PICTURES: Final = 32
+"""Decoded pictures that are kept: several questions about one picture often share a batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
     """One batch as tensors.
 
-    The n learned tokens `targets` (n,) are predicted at (`rows`, `places`), (n,) each, and count
+    The n learned tokens `targets` (n,) are predicted at (`rows`, `positions`), (n,) each, and count
     by `weights` (n,). `tokens` are those of the samples, padding left out.
     """
 
     inputs: dict[str, Tensor]
     rows: Tensor
-    places: Tensor
+    positions: Tensor
     targets: Tensor
     weights: Tensor
     tokens: int
@@ -43,19 +44,25 @@ class MicroBatch:
     names: tuple[str, ...]
 
     def to(self, device: str) -> MicroBatch:
-        """The same on a device."""
+        """Return the same on a device."""
         if device == "cpu":
             return self
-        moved = {name: value.to(device, non_blocking=True) for name, value in self.inputs.items()}
-        parts = (self.rows, self.places, self.targets, self.weights)
-        rows, places, targets, weights = (part.to(device, non_blocking=True) for part in parts)
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
         return replace(
-            self, inputs=moved, rows=rows, places=places, targets=targets, weights=weights
+            self,
+            inputs={name: moved(value) for name, value in self.inputs.items()},
+            rows=moved(self.rows),
+            positions=moved(self.positions),
+            targets=moved(self.targets),
+            weights=moved(self.weights),
         )
 
 
 class Collator:
-    """Makes tensors of batches. For one thread at a time.
+    """Make tensors of batches, for one thread at a time.
 
     Pictures are decoded by threads of its own, or come from `images`: those of `pictures`, in
     that order.
@@ -72,34 +79,47 @@ class Collator:
     ) -> None:
         self.base, self.encoder, self.encodings, self.packer = base, encoder, encodings, packer
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-        self.picture = lru_cache(maxsize=HELD_PICTURES)(load_picture)
+        self.picture = lru_cache(maxsize=CACHED_PICTURES)(load_picture)
         self.images = images
 
     def __call__(self, batch: Batch) -> MicroBatch:
-        """Tensors of a batch, on the CPU, padded on the right or packed.
+        """Return tensors of a batch, on the CPU, padded on the right or packed.
 
         Raises StorageError for a picture that has vanished or changed, ModelError where the
         processor's tokens are not those that were planned.
         """
-        members = batch.members
-        samples = [self.encodings.samples[place] for place in members]
+        import torch
+
+        samples = [self.encodings.samples[index] for index in batch.members]
         inputs = self._inputs(samples)
-        labels = self._labels(inputs, members)
+        labels = self._labels(inputs, batch.members)
         tokens = int(inputs["attention_mask"].sum())
-        weights = np.repeat(self.encodings.weights[members] * batch.counts, labels.shape[1])
-        weights = weights.reshape(labels.shape)
+        # A batch that does not count has weight 0: it adds no gradient, yet takes part in the sum.
+        counted = self.encodings.weights[batch.members] * batch.counts
+        weights = np.repeat(counted[:, None], labels.shape[1], axis=1)
         if self.packer is not None:
             inputs, labels, weights = self.packer.pack(inputs, labels, weights)
-        return _micro(inputs, labels, weights, tokens, samples, batch.counts)
+        # What is predicted at a position is the token after it.
+        rows, positions = np.nonzero(labels[:, 1:] != IGNORED)
+        return MicroBatch(
+            inputs=inputs,
+            rows=torch.from_numpy(rows),
+            positions=torch.from_numpy(positions),
+            targets=torch.from_numpy(labels[rows, positions + 1]),
+            weights=torch.from_numpy(weights[rows, positions + 1].astype(np.float32)),
+            tokens=tokens if batch.counts else 0,
+            samples=len(samples) if batch.counts else 0,
+            names=tuple(sample.row_id for sample in samples),
+        )
 
     def pictures(self, batches: Iterable[Batch]) -> Iterator[Picture]:
-        """The pictures of some batches, in the order in which they are taken."""
+        """Yield the pictures of some batches, in the order in which they are used."""
         for batch in batches:
-            for place in batch.members:
-                yield from self.encodings.samples[place].pictures
+            for index in batch.members:
+                yield from self.encodings.samples[index].pictures
 
-    def fed_by(self, images: Iterator[Image]) -> Collator:
-        """The same one, whose pictures come decoded."""
+    def with_images(self, images: Iterator[Image]) -> Collator:
+        """Return the same collator for pictures that arrive decoded."""
         return Collator(self.base, self.encoder, self.encodings, self.packer, images=images)
 
     def close(self) -> None:
@@ -108,65 +128,44 @@ class Collator:
 
     def _inputs(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
         texts = [self.encoder.text(sample) for sample in samples]
-        how: dict[str, Any] = {
+        options: dict[str, Any] = {
             "padding": True,
             "padding_side": "right",
             "return_tensors": "pt",
             "add_special_tokens": False,
         }
         if self.base.processor is None:
-            inputs = dict(self.base.tokenizer(texts, **how))
+            inputs = self.base.tokenizer(texts, **options)
         else:
-            shown = self._pictures(samples)
-            images = shown if any(shown) else None
-            inputs = dict(self.base.processor(text=texts, images=images, **how))
+            pictures = self._pictures(samples)
+            images = pictures if any(pictures) else None
+            inputs = self.base.processor(text=texts, images=images, **options)
         return {name: value for name, value in inputs.items() if hasattr(value, "shape")}
 
     def _pictures(self, samples: Sequence[Sample]) -> list[list[Image]]:
         if self.images is not None:
             return [[next(self.images) for _ in sample.pictures] for sample in samples]
         limit = self.encoder.max_pixels
-        coming = [
+        # All are submitted before the first is waited for, so that they are decoded at once.
+        futures = [
             [self.pool.submit(self.picture, picture, limit) for picture in sample.pictures]
             for sample in samples
         ]
-        return [[picture.result() for picture in those] for those in coming]
+        return [[future.result() for future in row] for row in futures]
 
-    def _labels(self, inputs: dict[str, Tensor], members: Sequence[int]) -> np.ndarray[Any, Any]:
+    def _labels(self, inputs: dict[str, Tensor], members: Sequence[int]) -> Ids:
         ids = inputs["input_ids"].numpy()
-        shown = inputs["attention_mask"].numpy().astype(bool)
+        unpadded = inputs["attention_mask"].numpy().astype(bool)
         labels = np.full(ids.shape, IGNORED, np.int64)
-        for row, place in enumerate(members):
-            encoded = self.encodings.encoded[place]
-            length = int(shown[row].sum())
-            if not shown[row, :length].all():
+        for row, index in enumerate(members):
+            length = int(unpadded[row].sum())
+            if not unpadded[row, :length].all():
                 raise ModelError(
-                    f"the processor of {self.base.name} does not pad on the right",
+                    f"the processor of {self.base.name} does not pad on the right; name another "
+                    "model",
                     code="model_unsuitable",
+                    model=self.base.name,
                 )
+            encoded = self.encodings.encoded[index]
             labels[row, :length] = self.encoder.labels(encoded, ids[row, :length])
         return labels
-
-
-def _micro(
-    inputs: dict[str, Tensor],
-    labels: np.ndarray[Any, Any],
-    weights: np.ndarray[Any, Any],
-    tokens: int,
-    samples: Sequence[Sample],
-    counts: bool,
-) -> MicroBatch:
-    import torch
-
-    # What is predicted at a place is the token after it.
-    rows, places = np.nonzero(labels[:, 1:] != IGNORED)
-    return MicroBatch(
-        inputs=inputs,
-        rows=torch.from_numpy(rows),
-        places=torch.from_numpy(places),
-        targets=torch.from_numpy(labels[rows, places + 1]),
-        weights=torch.from_numpy(weights[rows, places + 1].astype(np.float32)),
-        tokens=tokens if counts else 0,
-        samples=len(samples) if counts else 0,
-        names=tuple(sample.row_id for sample in samples),
-    )

@@ -1,7 +1,8 @@
-"""All samples as tokens: those that can be learned from, and a ledger of those that cannot."""
+"""Encode all samples as tokens, and list those that cannot be learned from."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -20,7 +21,7 @@ DROPPED: Final = arrow_schema("training_drops", without=("training_id",))
 
 
 class Drop(NamedTuple):
-    """One line of the ledger; reasons are too_long, zero_weight, leak, or those of `Refused`."""
+    """One row of the ledger; reasons are too_long, zero_weight, leak, or those of `Refused`."""
 
     sample_id: str
     row_id: str
@@ -41,7 +42,7 @@ class Encodings:
 
 
 def longest_allowed(base: Base, max_tokens: int | None, batch_tokens: int) -> int:
-    """Most tokens of a sample: what the recipe says, and what model and batch hold."""
+    """Return the most tokens of a sample: the recipe's limit, within what model and batch allow."""
     return min(base.context, batch_tokens, max_tokens or base.context)
 
 
@@ -51,57 +52,63 @@ def encode_samples(
     weights: Doubles,
     limit: int,
     *,
-    some: bool = True,
+    required: bool = True,
 ) -> Encodings:
-    """Encode samples of `weights` (n,); whoever has more than `limit` tokens is dropped, never cut.
+    """Encode samples; one of more than `limit` tokens is dropped, never cut.
 
-    Raises InputError when nobody is left and there have to be `some`, ModelError as
-    `ChatEncoder.encode` does.
+    Args:
+        encoder: the model's template and processor.
+        samples: n samples.
+        weights: (n,); a sample of weight 0 is dropped.
+        limit: the most tokens of a sample.
+        required: whether at least one sample must be left.
+
+    Raises:
+        InputError: no sample is left, and some are required.
+        ModelError: as `ChatEncoder.encode` does.
     """
     kept: list[int] = []
     encoded: list[Encoded] = []
     dropped: list[Drop] = []
-    for place, found in enumerate(encoder.encode(samples)):
-        drop = _drop(samples[place], found, float(weights[place]), limit)
-        if drop is not None:
-            dropped.append(drop)
-        elif isinstance(found, Encoded):
-            kept.append(place)
-            encoded.append(found)
-    if not kept and some:
-        raise InputError(_nobody(dropped), code="selection_untrainable")
+    for index, outcome in enumerate(encoder.encode(samples)):
+        ids = samples[index].sample_id, samples[index].row_id
+        if isinstance(outcome, Refused):
+            dropped.append(Drop(*ids, outcome.reason, detail=outcome.detail or None))
+        elif outcome.length > limit:
+            dropped.append(Drop(*ids, "too_long", outcome.length, limit))
+        elif weights[index] == 0.0:
+            dropped.append(Drop(*ids, "zero_weight", 0.0))
+        else:
+            kept.append(index)
+            encoded.append(outcome)
+    if required and not samples:
+        raise InputError(
+            "there are no samples to train on; name another selection",
+            code="selection_untrainable",
+            reasons={},
+        )
+    if required and not kept:
+        raise _nothing_trainable(dropped)
     return Encodings(
-        tuple(samples[place] for place in kept), tuple(encoded), weights[kept], tuple(dropped)
+        tuple(samples[index] for index in kept), tuple(encoded), weights[kept], tuple(dropped)
     )
 
 
 def ledger(dropped: Iterable[Drop]) -> pa.Table:
-    """Dropped samples as a ``DROPPED`` table."""
+    """Return dropped samples as a ``DROPPED`` table."""
     return pa.Table.from_pylist([drop._asdict() for drop in dropped], schema=DROPPED)
 
 
-def _drop(sample: Sample, found: Encoded | Refused, weight: float, limit: int) -> Drop | None:
-    if isinstance(found, Refused):
-        return Drop(sample.sample_id, sample.row_id, found.reason, detail=found.detail or None)
-    if found.length > limit:
-        return Drop(sample.sample_id, sample.row_id, "too_long", found.length, limit)
-    if weight == 0.0:
-        return Drop(sample.sample_id, sample.row_id, "zero_weight", weight)
-    return None
-
-
-def _nobody(dropped: Sequence[Drop]) -> str:
-    if not dropped:
-        return "there are no samples to train on; name another selection"
-    counts = {reason: 0 for reason in sorted({drop.reason for drop in dropped})}
-    for drop in dropped:
-        counts[drop.reason] += 1
-    told = ", ".join(f"{count} {reason}" for reason, count in counts.items())
-    one = dropped[0]
-    measured = f" ({one.value:g} tokens, {one.threshold:g} allowed)" if one.threshold else ""
-    because = f" ({one.detail})" if one.detail else ""
-    return (
-        f"none of {len(dropped)} samples can be trained on: {told}; the first is "
-        f"{one.row_id}{measured}{because}: raise data.max_tokens and batches.max_tokens, or select "
-        "others"
+def _nothing_trainable(dropped: Sequence[Drop]) -> InputError:
+    reasons = Counter(sorted(drop.reason for drop in dropped))
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    first = dropped[0]
+    tokens = f" ({first.value:g} tokens, {first.threshold:g} allowed)" if first.threshold else ""
+    because = f" ({first.detail})" if first.detail else ""
+    return InputError(
+        f"none of {len(dropped)} samples can be trained on: {counts}; the first is "
+        f"{first.row_id}{tokens}{because}: raise data.max_tokens and batches.max_tokens, or select "
+        "others",
+        code="selection_untrainable",
+        reasons=dict(reasons),
     )

@@ -1,4 +1,4 @@
-"""Batches made ready in the background, in order, and how long training waited for them."""
+"""Make batches ready in the background, in order, and measure how long training waits for them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from training.dataset.batches import Batch
 from training.dataset.collate import MicroBatch
 
-AHEAD = 3
+AHEAD: Final = 3
+"""Batches made ready ahead: they even out slow pictures, and each occupies memory."""
 
 
 class PrefetchedBatch(NamedTuple):
-    """A batch, and the seconds that it was waited for."""
+    """A batch, and the seconds that training waited for it."""
 
     micro: MicroBatch
     waited: float
@@ -24,27 +25,32 @@ class PrefetchedBatch(NamedTuple):
 def prefetch(
     collate: Callable[[Batch], MicroBatch], batches: Iterable[Batch], ahead: int = AHEAD
 ) -> Generator[PrefetchedBatch, None, None]:
-    """Yield batches in order while the next `ahead` are made by one thread.
+    """Yield batches in order while one thread makes the next `ahead`.
 
     An error of `collate` is raised where its batch would have come.
     """
-    waiting: deque[Future[MicroBatch]] = deque()
-    source = iter(batches)
+    pending: deque[Future[MicroBatch]] = deque()
+
+    def next_batch() -> PrefetchedBatch:
+        started = time.perf_counter()
+        micro = pending.popleft().result()
+        return PrefetchedBatch(micro, time.perf_counter() - started)
+
     with ThreadPoolExecutor(1, thread_name_prefix="collate") as worker:
-        _leave_cores_alone(worker)
+        _limit_to_one_core(worker)
         try:
-            for batch in source:
-                waiting.append(worker.submit(collate, batch))
-                if len(waiting) > ahead:
-                    yield _taken(waiting)
-            while waiting:
-                yield _taken(waiting)
+            for batch in batches:
+                pending.append(worker.submit(collate, batch))
+                if len(pending) > ahead:
+                    yield next_batch()
+            while pending:
+                yield next_batch()
         finally:
             worker.shutdown(wait=True, cancel_futures=True)
 
 
-def _leave_cores_alone(worker: ThreadPoolExecutor) -> None:
-    """Have the worker's thread compute by itself.
+def _limit_to_one_core(worker: ThreadPoolExecutor) -> None:
+    """Have the worker's thread compute without helper threads.
 
     With a team of threads of its own there would be more threads than cores, and OpenMP would put
     training's threads to sleep after every small operation: steps took twice as long.
@@ -52,14 +58,8 @@ def _leave_cores_alone(worker: ThreadPoolExecutor) -> None:
     import torch
 
     ours = torch.get_num_threads()
-    # A thread takes over the common number when it is first asked, whatever it was told before.
+    # On its first use a thread adopts the process's number, and would discard an earlier setting.
     worker.submit(torch.get_num_threads).result()
     worker.submit(torch.set_num_threads, 1).result()
-    # What a thread is told also becomes the common number.
+    # Setting it in one thread also changes the process's number, so that is put back.
     torch.set_num_threads(ours)
-
-
-def _taken(waiting: deque[Future[MicroBatch]]) -> PrefetchedBatch:
-    started = time.perf_counter()
-    micro = waiting.popleft().result()
-    return PrefetchedBatch(micro, time.perf_counter() - started)

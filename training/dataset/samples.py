@@ -1,4 +1,4 @@
-"""From the manifest's rows to training samples: who is learned from, who is only measured."""
+"""Turn the manifest's rows into training samples, and load their pictures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Picture(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One conversation. `turns` hold a ``<image>`` mark for each of the `pictures`, in order."""
+    """One conversation. `turns` have a ``<image>`` mark for each of the `pictures`, in order."""
 
     sample_id: str
     row_id: str
@@ -47,7 +47,7 @@ class Sample:
 
     @property
     def stratum(self) -> str:
-        """The group that it represents."""
+        """The stratum that selection sorted it into; empty without one."""
         return self.tags["stratum"] or ""
 
 
@@ -58,13 +58,13 @@ class Selected:
     run_id: str
     selection: str
     samples: tuple[Sample, ...]
-    held: tuple[Sample, ...]
+    held_out: tuple[Sample, ...]
     groups: Mapping[str, str]
     """Image id → group of confirmed copies."""
 
 
 def manifest_of(run: Path) -> Path:
-    """The manifest of a run directory, or the file itself."""
+    """Return the manifest of a run directory, or the file itself."""
     return run if run.is_file() else run / MANIFEST_NAME
 
 
@@ -74,7 +74,13 @@ def read_selection(
     run_id: str | None = None,
     split: str | None = None,
 ) -> Selected:
-    """The samples of a selection, the newest one when it is not named, and those of a split.
+    """Read the samples of a selection, and those of a split that is held out.
+
+    Args:
+        run: run directory, or its manifest.
+        selection: the newest one when None.
+        run_id: the newest run that has the selection when None.
+        split: None holds nothing out.
 
     Raises:
         ManifestError: there is no manifest or no such selection.
@@ -86,92 +92,86 @@ def read_selection(
 
 
 def gather(run_id: str, selection: str, tables: Iterable[pa.Table]) -> Selected:
-    """The samples of tables of `ROWS`.
+    """Make the samples of tables of `ROWS`.
 
     Raises InputError: the selection is empty, or pictures have vanished since the run.
     """
     parts: tuple[list[Sample], list[Sample]] = [], []
     groups: dict[str, str] = {}
-    for line in (line for table in tables for line in table.to_pylist()):
-        parts[line["held_out"]].append(_sample(line))
-        groups |= {one["image_id"]: one["group_id"] for one in line["images"]}
-    samples, held = map(tuple, parts)
+    for table in tables:
+        for row in table.to_pylist():
+            parts[row["held_out"]].append(_sample(row))
+            groups |= {image["image_id"]: image["group_id"] for image in row["images"]}
+    samples, held_out = map(tuple, parts)
     if not samples:
         raise InputError(
             f"selection {selection!r} of run {run_id} is empty; select again",
             code="selection_untrainable",
+            selection=selection,
         )
-    check_present(samples + held)
-    return Selected(run_id, selection, samples, held, groups)
-
-
-def check_present(samples: Sequence[Sample]) -> None:
-    """Raise InputError when pictures are no longer where they were."""
-    refs = dict.fromkeys(picture.ref for sample in samples for picture in sample.pictures)
-    gone = [ref for ref, size, _ in stat(refs) if size < 0]
-    if gone:
+    pictures = (picture for sample in samples + held_out for picture in sample.pictures)
+    refs = dict.fromkeys(picture.ref for picture in pictures)
+    vanished = [ref for ref, size, _ in stat(refs) if size < 0]
+    if vanished:
         raise InputError(
-            f"{len(gone)} of {len(refs)} pictures have vanished since curation, the first is "
-            f"{gone[0]}; put them back, or curate again without them",
+            f"{len(vanished)} of {len(refs)} pictures have vanished since curation, the first is "
+            f"{vanished[0]}; put them back, or curate again without them",
             code="picture_changed",
+            path=vanished[0],
+            count=len(vanished),
         )
+    return Selected(run_id, selection, samples, held_out, groups)
 
 
 def as_table(samples: Sequence[Sample]) -> pa.Table:
-    """Samples as the functions of `curation.splits` read them."""
-    tags = ("source", "study_id", "patient_id")
-    columns: dict[str, Any] = {
-        "images": pa.array(
-            [[picture.image_id for picture in sample.pictures] for sample in samples],
-            pa.list_(pa.string()),
-        ),
-        "question": pa.array([_said(sample, "user") for sample in samples], pa.string()),
-        "answer": pa.array([_said(sample, "assistant") for sample in samples], pa.string()),
+    """Return samples as the columns by which leakage groups are found."""
+
+    def text_of(sample: Sample, role: str) -> str:
+        return "\n".join(content for speaker, content in sample.turns if speaker == role)
+
+    images = [[picture.image_id for picture in sample.pictures] for sample in samples]
+    columns = {
+        "images": pa.array(images, pa.list_(pa.string())),
+        "question": pa.array([text_of(sample, "user") for sample in samples], pa.string()),
+        "answer": pa.array([text_of(sample, "assistant") for sample in samples], pa.string()),
     }
-    for tag in tags:
+    for tag in ("source", "study_id", "patient_id"):
         columns[tag] = pa.array([sample.tags[tag] for sample in samples], pa.string())
     return pa.table(columns)
 
 
-def _said(sample: Sample, role: str) -> str:
-    return "\n".join(content for speaker, content in sample.turns if speaker == role)
-
-
-def _sample(line: Mapping[str, Any]) -> Sample:
-    pictures = tuple(
-        Picture(one["image_id"], one["ref"], one["width"], one["height"]) for one in line["images"]
-    )
-    turns = [(turn["role"], turn["content"] or "") for turn in line["messages"]]
-    weight = line["weight"]
-    return Sample(
-        sample_id=line["sample_id"],
-        row_id=line["row_id"],
-        turns=marked(turns, len(pictures)) if pictures else _plain(turns),
-        pictures=pictures,
-        weight=1.0 if weight is None else float(weight),
-        tags={tag: line[tag] for tag in MIXED_BY},
-    )
-
-
-def _plain(turns: Sequence[Turn]) -> tuple[Turn, ...]:
-    return tuple((role, content.strip()) for role, content in turns)
-
-
 def load_picture(picture: Picture, max_pixels: int | None) -> Image:
-    """The picture in RGB, of at most `max_pixels`.
+    """Return a picture in RGB, of at most `max_pixels`.
 
     Raises StorageError when it is gone or shows other pixels than when it was curated.
     """
     from PIL.Image import Resampling
 
-    found = read_picture(picture.ref, picture.image_id)
-    size = limited(*found.size, max_pixels)
-    return found if size == found.size else found.resize(size, Resampling.BICUBIC)
+    image = read_picture(picture.ref, picture.image_id)
+    size = limit_size(*image.size, max_pixels)
+    return image if size == image.size else image.resize(size, Resampling.BICUBIC)
 
 
-def limited(width: int, height: int, max_pixels: int | None) -> tuple[int, int]:
-    """Width and height scaled down together, so that their product is at most `max_pixels`."""
+def limit_size(width: int, height: int, max_pixels: int | None) -> tuple[int, int]:
+    """Scale width and height down together until their product is at most `max_pixels`."""
     if max_pixels is None or width * height <= max_pixels:
         return width, height
-    share = math.sqrt(max_pixels / (width * height))
-    return max(1, int(width * share)), max(1, int(height * share))
+    scale = math.sqrt(max_pixels / (width * height))
+    return max(1, int(width * scale)), max(1, int(height * scale))
+
+
+def _sample(row: Mapping[str, Any]) -> Sample:
+    pictures = tuple(
+        Picture(image["image_id"], image["ref"], image["width"], image["height"])
+        for image in row["images"]
+    )
+    turns = [(turn["role"], turn["content"] or "") for turn in row["messages"]]
+    stripped = tuple((role, content.strip()) for role, content in turns)
+    return Sample(
+        sample_id=row["sample_id"],
+        row_id=row["row_id"],
+        turns=marked(turns, len(pictures)) if pictures else stripped,
+        pictures=pictures,
+        weight=1.0 if row["weight"] is None else float(row["weight"]),
+        tags={tag: row[tag] for tag in MIXED_BY},
+    )

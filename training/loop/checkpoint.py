@@ -1,7 +1,7 @@
 """Save and resume a training: weights, optimiser and counters, written completely or not at all.
 
 The learning rate, the order of samples and all random numbers (dropout) follow from the step, so
-that nothing else has to be kept. Tensors lie in safetensors, under the names of their weights.
+nothing else has to be saved. Tensors are in safetensors, under the names of their weights.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PREFIX: Final = "step-"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How far a training is. Counts go from its beginning, repeats and restarts included."""
+    """How far a training is. Counts start at its beginning, and include repeats and restarts."""
 
     step: int = 0
     samples: int = 0
@@ -49,7 +49,7 @@ class State:
     """Held-out measurements since the best one."""
 
     def measured(self, loss: float, delta: float) -> State:
-        """The state after a measurement: a new best, or one more that was none."""
+        """Return the state after a measurement: a new best, or one more that was none."""
         if self.best_loss is None or loss < self.best_loss - delta:
             return replace(self, held_out_loss=loss, best_loss=loss, best_step=self.step, stale=0)
         return replace(self, held_out_loss=loss, stale=self.stale + 1)
@@ -57,7 +57,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that a checkpoint holds, as tensors of the running training: no copies."""
+    """All that a checkpoint contains, as tensors of the running training, without copies."""
 
     model: Any
     weights: Mapping[str, Tensor]
@@ -69,39 +69,38 @@ class Snapshot:
     def of(
         cls, model: Any, optimiser: Optimizer, state: State, decisive: Mapping[str, Any]
     ) -> Snapshot:
-        """Take one. Every worker of a communicator that shards its weights has to."""
+        """Take a snapshot. Every worker must, as sharded weights are gathered from all."""
         parameters = trained_parameters(model)
+        weights = {name: full_tensor(weight.detach()) for name, weight in parameters.items()}
         moments = {
-            f"{name}/{moment}": full_tensor(optimiser.state[parameter][moment])
-            for name, parameter in parameters.items()
+            f"{name}/{moment}": full_tensor(optimiser.state[weight][moment])
+            for name, weight in parameters.items()
             for moment in MOMENTS
-            if parameter in optimiser.state
+            if weight in optimiser.state
         }
-        return cls(model, cls.of_weights(model), moments, state, decisive)
-
-    @staticmethod
-    def of_weights(model: Any) -> dict[str, Tensor]:
-        """The trained weights alone, by name."""
-        parameters = trained_parameters(model)
-        return {name: full_tensor(parameter.detach()) for name, parameter in parameters.items()}
+        return cls(model, weights, moments, state, decisive)
 
     def write(self, folder: Path) -> None:
-        """Write into an existing folder; an adapter also in PEFT's own form."""
+        """Write into an existing folder; an adapter also in PEFT's own form.
+
+        The state is written last: a folder without it is incomplete.
+        """
         from safetensors.torch import save_file
 
-        save_file(_plain(self.weights), folder / TRAINED)
-        save_file(_plain(self.moments), folder / OPTIMISER)
+        for name, tensors in ((TRAINED, self.weights), (OPTIMISER, self.moments)):
+            plain = {key: value.detach().contiguous().cpu() for key, value in tensors.items()}
+            save_file(plain, folder / name)
         if hasattr(self.model, "peft_config"):
             save_adapter(self.model, self.weights, folder / ADAPTER)
-        told = asdict(self.state) | {"decisive": self.decisive}
-        (folder / STATE).write_text(json.dumps(told, indent=1, sort_keys=True), encoding="utf-8")
+        state = asdict(self.state) | {"decisive": self.decisive}
+        (folder / STATE).write_text(json.dumps(state, indent=1, sort_keys=True), encoding="utf-8")
 
 
 class CheckpointStore(Protocol):
-    """Where checkpoints go. Every worker calls it, in step with the others."""
+    """Where checkpoints are kept. Every worker calls it, in step with the others."""
 
     def newest(self) -> Path | None:
-        """The checkpoint to go on from, None at the beginning."""
+        """Return the checkpoint to resume from, None at the beginning."""
         ...
 
     def keep(self, snapshot: Snapshot) -> None:
@@ -109,29 +108,29 @@ class CheckpointStore(Protocol):
         ...
 
     def at(self, step: int) -> Path:
-        """The checkpoint of a step that was kept."""
+        """Return the checkpoint of a step that was kept."""
         ...
 
 
 class FolderCheckpointStore:
-    """Checkpoints as folders ``step-000123``: the newest `keep` and the best. One worker writes."""
+    """Folders ``step-000123`` of the newest `count` checkpoints and the best; one worker writes."""
 
-    def __init__(self, folder: Path, keep: int, *, writes: bool = True) -> None:
+    def __init__(self, folder: Path, count: int, *, writes: bool = True) -> None:
         self.folder = folder
-        self.count = keep
+        self.count = count
         self.writes = writes
 
     def newest(self) -> Path | None:
-        """The checkpoint of the largest step."""
+        """Return the checkpoint of the largest step."""
         kept = checkpoints(self.folder)
         return kept[-1] if kept else None
 
     def at(self, step: int) -> Path:
-        """The checkpoint of a step."""
+        """Return the checkpoint of a step."""
         return self.folder / folder_name(step)
 
     def keep(self, snapshot: Snapshot) -> None:
-        """Write a checkpoint whole, then remove those that are no longer wanted."""
+        """Write a checkpoint completely, then remove those that are no longer wanted."""
         if not self.writes:
             return
         with atomic_folder(self.at(snapshot.state.step), OTHER_STORAGE) as partial:
@@ -142,29 +141,32 @@ class FolderCheckpointStore:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Complete checkpoints of a folder, by step."""
+    """Return the complete checkpoints of a folder, by step."""
     return sorted(path for path in folder.glob(f"{PREFIX}*") if (path / STATE).is_file())
 
 
 def folder_name(step: int) -> str:
-    """What the folder of a checkpoint is called."""
+    """Return the name of a checkpoint's folder; zeros make its order that of the steps."""
     return f"{PREFIX}{step:06d}"
 
 
 def unwanted(names: Sequence[str], keep: int, best_step: int | None) -> list[str]:
-    """Which of these checkpoints, by step, may go: all but the newest `keep` and the best."""
+    """Return which checkpoints, by step, may go: all but the newest `keep` and the best."""
     best = None if best_step is None else folder_name(best_step)
     return [name for name in names[:-keep] if name != best]
 
 
 def read_state(checkpoint: Path) -> tuple[State, dict[str, Any]]:
-    """The counters of a checkpoint, and what decided it. Raises StorageError."""
+    """Return the counters of a checkpoint, and the settings that it depends on.
+
+    Raises StorageError.
+    """
     try:
-        told = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
-        decisive = told.pop("decisive")
-        return State(**told), decisive
+        state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+        decisive = state.pop("decisive")
+        return State(**state), decisive
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StorageError(_unreadable(checkpoint, error), code="checkpoint_unreadable") from error
+        raise _unreadable(checkpoint, error) from error
 
 
 def restore(
@@ -174,20 +176,40 @@ def restore(
 
     Raises:
         UsageError: the checkpoint was made by other settings or on other samples.
-        ModelError: it was made on another model, or holds other weights.
+        ModelError: it was made on another model, or has other weights.
         StorageError: it cannot be read.
     """
-    state, theirs = read_state(checkpoint)
-    _check_same(checkpoint, theirs, decisive)
+    state, saved = read_state(checkpoint)
+    if saved.get("base") != decisive.get("base"):
+        raise ModelError(
+            f"checkpoint {checkpoint} was made on another model; give this training a new name, or "
+            "the model it began with",
+            code="checkpoint_of_other_training",
+            path=str(checkpoint),
+            key="base",
+        )
+    for key in sorted({*saved, *decisive}):
+        if saved.get(key) != decisive.get(key):
+            raise UsageError(
+                f"checkpoint {checkpoint} was made with {key} {_short(saved.get(key))}, the recipe "
+                f"has {_short(decisive.get(key))}; give this training a new name, or take the "
+                "change back",
+                code="checkpoint_of_other_training",
+                path=str(checkpoint),
+                key=key,
+            )
     restore_weights(checkpoint, model)
     moments = _tensors(checkpoint / OPTIMISER)
-    for name, parameter in trained_parameters(model).items():
+    for name, weight in trained_parameters(model).items():
         if f"{name}/step" in moments:
-            held = {moment: moments[f"{name}/{moment}"] for moment in MOMENTS}
-            # The count of steps stays on the CPU and whole, as torch has it.
-            optimiser.state[parameter] = {
-                moment: one if moment == "step" else reshard_like(one, parameter)
-                for moment, one in held.items()
+            # The count of steps stays on the CPU and unsharded, as torch has it.
+            optimiser.state[weight] = {
+                "step": moments[f"{name}/step"],
+                **{
+                    moment: reshard_like(moments[f"{name}/{moment}"], weight)
+                    for moment in MOMENTS
+                    if moment != "step"
+                },
             }
     return state
 
@@ -199,43 +221,28 @@ def restore_weights(checkpoint: Path, model: Any) -> None:
     """
     import torch
 
-    weights, parameters = _tensors(checkpoint / TRAINED), trained_parameters(model)
-    strange = sorted(set(parameters) ^ set(weights)) or [
-        name for name, part in parameters.items() if part.shape != weights[name].shape
+    saved, trained = _tensors(checkpoint / TRAINED), trained_parameters(model)
+    differing = sorted(set(trained) ^ set(saved)) or [
+        name for name, weight in trained.items() if weight.shape != saved[name].shape
     ]
-    if strange:
+    if differing:
         raise ModelError(
-            f"checkpoint {checkpoint} and the model differ in {len(strange)} trained weights, the "
-            f"first is {strange[0]}; it was made on another model",
+            f"checkpoint {checkpoint} and the model differ in {len(differing)} trained weights, "
+            f"the first is {differing[0]}; it was made on another model, so give this training a "
+            "new name",
             code="checkpoint_of_other_training",
+            path=str(checkpoint),
+            weights=differing,
         )
     with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(reshard_like(weights[name], parameter))
+        for name, weight in trained.items():
+            weight.copy_(reshard_like(saved[name], weight))
 
 
 def save_adapter(model: Any, weights: Mapping[str, Tensor], folder: Path) -> None:
-    """Save an adapter as PEFT does."""
+    """Save an adapter as PEFT does, without PEFT's model card, which is an empty form."""
     model.save_pretrained(str(folder), state_dict=dict(weights), save_embedding_layers=False)
-    # PEFT writes a model card that says nothing.
     (folder / "README.md").unlink(missing_ok=True)
-
-
-def _check_same(checkpoint: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
-    if theirs.get("base") != ours.get("base"):
-        raise ModelError(
-            f"checkpoint {checkpoint} was made on another model; give this training a new name, or "
-            "the model it began with",
-            code="checkpoint_of_other_training",
-        )
-    changed = [key for key in sorted({*theirs, *ours}) if theirs.get(key) != ours.get(key)]
-    if changed:
-        key = changed[0]
-        raise UsageError(
-            f"checkpoint {checkpoint} was made with {key} {_short(theirs.get(key))}, the recipe "
-            f"has {_short(ours.get(key))}; give this training a new name, or take the change back",
-            code="checkpoint_of_other_training",
-        )
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -243,20 +250,20 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        found: dict[str, Tensor] = load_file(path)
+        tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise StorageError(_unreadable(path.parent, error), code="checkpoint_unreadable") from error
-    return found
+        raise _unreadable(path.parent, error) from error
+    return tensors
 
 
-def _unreadable(checkpoint: Path, error: Exception) -> str:
-    return f"cannot read checkpoint {checkpoint}: {error}; remove it to go on from the one before"
+def _unreadable(checkpoint: Path, error: Exception) -> StorageError:
+    return StorageError(
+        f"cannot read checkpoint {checkpoint}: {error}; remove it to resume from the one before",
+        code="checkpoint_unreadable",
+        path=str(checkpoint),
+    )
 
 
 def _short(value: Any) -> str:
     text = json.dumps(value, sort_keys=True)
     return text if len(text) <= 120 else f"{text[:117]}..."
-
-
-def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}

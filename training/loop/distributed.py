@@ -1,8 +1,8 @@
-"""The workers of a training as the loop sees them: who one is, and how sums are made together."""
+"""Let the workers of a training communicate: who each one is, and sums over all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from training.model.sharding import sharded
@@ -12,59 +12,56 @@ if TYPE_CHECKING:
     from torch.nn import Parameter
 
 BUCKET: Final = 1 << 24
-"""Numbers that are summed at once."""
+"""Numbers that are summed at once: one message for many small gradients, in bounded memory."""
 
 
 class Communicator(Protocol):
-    """Equal workers. Every one makes the same calls in the same order."""
+    """What connects equal workers. All make the same calls in the same order."""
 
     rank: int
     world_size: int
 
     def reduce_sum(self, values: Tensor) -> Tensor:
-        """The sum over workers of equally shaped tensors; may change its argument."""
+        """Return the sum over workers of equally shaped tensors; may change its argument."""
         ...
 
     def barrier(self) -> None:
-        """Wait until every worker is here."""
+        """Wait until every worker has arrived."""
         ...
 
 
 class SingleProcess:
-    """One process: nobody to wait for."""
+    """One process, which has nobody to wait for."""
 
     rank: int = 0
     world_size: int = 1
 
     def reduce_sum(self, values: Tensor) -> Tensor:
-        """The values as they are."""
+        """Return the values as they are."""
         return values
 
     def barrier(self) -> None:
-        """Nothing to wait for."""
+        """Return at once."""
 
 
 class ProcessGroup:
-    """The workers of torch's default process group, which someone else has set up."""
+    """The workers of torch's default process group, which the caller has set up."""
 
     def __init__(self) -> None:
         import torch.distributed as group
 
+        self.group = group
         self.rank = group.get_rank()
         self.world_size = group.get_world_size()
 
     def reduce_sum(self, values: Tensor) -> Tensor:
-        """The sum over workers, in place."""
-        import torch.distributed as group
-
-        group.all_reduce(values)
+        """Return the sum over workers, in place."""
+        self.group.all_reduce(values)
         return values
 
     def barrier(self) -> None:
-        """Wait until every worker is here."""
-        import torch.distributed as group
-
-        group.barrier()
+        """Wait until every worker has arrived."""
+        self.group.barrier()
 
 
 def sum_gradients(parameters: Iterable[Parameter], communicator: Communicator) -> None:
@@ -74,25 +71,25 @@ def sum_gradients(parameters: Iterable[Parameter], communicator: Communicator) -
     """
     import torch
 
-    for bucket in _buckets(part for part in parameters if not sharded(part)):
-        for part in bucket:
-            if part.grad is None:
-                part.grad = torch.zeros_like(part)
-        grads = [part.grad for part in bucket if part.grad is not None]
-        total = communicator.reduce_sum(torch.cat([grad.flatten() for grad in grads]))
-        sizes = [grad.numel() for grad in grads]
-        for grad, piece in zip(grads, torch.split(total, sizes), strict=True):
+    bucket: list[Tensor] = []
+    size = 0
+
+    def sum_bucket() -> None:
+        total = communicator.reduce_sum(torch.cat([grad.flatten() for grad in bucket]))
+        pieces = torch.split(total, [grad.numel() for grad in bucket])
+        for grad, piece in zip(bucket, pieces, strict=True):
             grad.copy_(piece.view_as(grad))
 
-
-def _buckets(parameters: Iterable[Parameter]) -> Iterator[list[Parameter]]:
-    bucket: list[Parameter] = []
-    held = 0
-    for part in parameters:
-        bucket.append(part)
-        held += part.numel()
-        if held >= BUCKET:
-            yield bucket
-            bucket, held = [], 0
+    for parameter in parameters:
+        if sharded(parameter):
+            continue
+        # Workers must send tensors of one shape, also where a batch left a weight unused.
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        bucket.append(parameter.grad)
+        size += parameter.numel()
+        if size >= BUCKET:
+            sum_bucket()
+            bucket, size = [], 0
     if bucket:
-        yield bucket
+        sum_bucket()

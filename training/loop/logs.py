@@ -1,11 +1,11 @@
-"""The curves of a training, line by line: JSON Lines always, other places where they are wanted."""
+"""Write the curves of a training: JSON Lines always, other trackers where the recipe names them."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -15,7 +15,7 @@ from medsift.storage.atomic import atomic_file
 from training.recipe import LogConfig
 
 STEPS: Final = "steps.jsonl"
-SHOWN: Final = (
+FIGURES: Final = (
     "loss",
     "held_out_loss",
     "learning_rate",
@@ -26,34 +26,39 @@ SHOWN: Final = (
     "peak_memory_mb",
     "data_wait",
 )
+"""What trackers draw; counts that only grow say nothing there."""
+
+Log = Callable[[dict[str, float], int], object]
 
 
 class Sink(Protocol):
-    """A place that takes lines."""
+    """A place that lines are written to."""
 
     def write(self, line: StepLine) -> None:
-        """Take a line."""
+        """Write a line."""
         ...
 
-    def close(self) -> None:
-        """No more lines come."""
+    @property
+    def close(self) -> Callable[[], object]:
+        """Closes the place after the last line."""
         ...
 
 
 class Journal:
-    """All places that a recipe names. Lines after `resumed`, of a training cut short, are lost.
+    """All places that a recipe names, to which every line is written.
 
-    Raises UsageError when a package that the recipe asks for is not there.
+    Lines after the step `resumed`, of a training that was interrupted, are removed: the training
+    takes those steps again. Raises UsageError when a package that the recipe needs is missing.
     """
 
     def __init__(self, folder: Path, config: LogConfig, name: str, resumed: int = 0) -> None:
         self.sinks: list[Sink] = [JsonLines(folder / STEPS, resumed)]
         if config.tensorboard:
-            self.sinks.append(TensorBoard(folder / "tensorboard", resumed))
+            self.sinks.append(_tensorboard(folder / "tensorboard", resumed))
         if config.mlflow is not None:
-            self.sinks.append(MLflow(config.mlflow, name))
+            self.sinks.append(_mlflow(config.mlflow, name))
         if config.wandb is not None:
-            self.sinks.append(WeightsAndBiases(config.wandb, name))
+            self.sinks.append(_wandb(config.wandb, name))
 
     def write(self, line: StepLine) -> None:
         """Write a line everywhere."""
@@ -67,100 +72,77 @@ class Journal:
 
 
 class JsonLines:
-    """A file of one JSON object a line."""
+    """A file of one JSON object per line."""
 
     def __init__(self, path: Path, resumed: int) -> None:
         kept = [line for line in read_lines(path) if line["step"] <= resumed]
         with atomic_file(path, "choose another checkpoints.storage") as partial:
             partial.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
         self.file = path.open("a", encoding="utf-8")
+        self.close = self.file.close
 
     def write(self, line: StepLine) -> None:
-        """Append a line; it is on disk when this returns."""
+        """Append a line, which is on disk when this returns."""
         self.file.write(f"{json.dumps(asdict(line))}\n")
         self.file.flush()
 
-    def close(self) -> None:
-        """Close the file."""
-        self.file.close()
 
+@dataclass(frozen=True, slots=True)
+class Tracker:
+    """A tracker of experiments, which takes the known figures of a step by name."""
 
-class TensorBoard:
-    """TensorBoard's event files."""
-
-    def __init__(self, folder: Path, resumed: int) -> None:
-        from tensorboardX import SummaryWriter
-
-        purge = resumed + 1 if folder.exists() else None
-        self.writer = SummaryWriter(str(folder), purge_step=purge)
+    log: Log
+    close: Callable[[], object]
 
     def write(self, line: StepLine) -> None:
-        """Write every figure that there is."""
-        for name, value in shown(line):
-            self.writer.add_scalar(name, value, line.step)
-
-    def close(self) -> None:
-        """Write what is left."""
-        self.writer.close()
+        """Write the figures that the line has."""
+        values = {name: getattr(line, name) for name in FIGURES}
+        self.log({name: float(v) for name, v in values.items() if v is not None}, line.step)
 
 
-class MLflow:
-    """A run of an MLflow experiment."""
+def _tensorboard(folder: Path, resumed: int) -> Tracker:
+    from tensorboardX import SummaryWriter
 
-    def __init__(self, experiment: str, name: str) -> None:
-        self.mlflow: Any = _package("mlflow", "log.mlflow")
-        self.mlflow.set_experiment(experiment)
-        self.mlflow.start_run(run_name=name)
+    # Files of an interrupted training stay; TensorBoard skips their steps from `purge_step` on.
+    writer = SummaryWriter(str(folder), purge_step=resumed + 1 if folder.exists() else None)
 
-    def write(self, line: StepLine) -> None:
-        """Write every figure that there is."""
-        self.mlflow.log_metrics(dict(shown(line)), step=line.step)
+    def log(figures: dict[str, float], step: int) -> None:
+        for name, value in figures.items():
+            writer.add_scalar(name, value, step)
 
-    def close(self) -> None:
-        """End the run."""
-        self.mlflow.end_run()
+    return Tracker(log, writer.close)
 
 
-class WeightsAndBiases:
-    """A run of a Weights & Biases project."""
-
-    def __init__(self, project: str, name: str) -> None:
-        wandb: Any = _package("wandb", "log.wandb")
-        self.run = wandb.init(project=project, name=name, id=name, resume="allow")
-
-    def write(self, line: StepLine) -> None:
-        """Write every figure that there is."""
-        self.run.log(dict(shown(line)), step=line.step)
-
-    def close(self) -> None:
-        """End the run."""
-        self.run.finish()
+def _mlflow(experiment: str, name: str) -> Tracker:
+    mlflow = _package("mlflow")
+    mlflow.set_experiment(experiment)
+    mlflow.start_run(run_name=name)
+    return Tracker(lambda figures, step: mlflow.log_metrics(figures, step=step), mlflow.end_run)
 
 
-def shown(line: StepLine) -> Iterator[tuple[str, float]]:
-    """Name and value of every figure of a line that there is."""
-    for name in SHOWN:
-        value = getattr(line, name)
-        if value is not None:
-            yield name, float(value)
+def _wandb(project: str, name: str) -> Tracker:
+    # The training's id is the run's, so that a resumed training continues its curve.
+    run = _package("wandb").init(project=project, name=name, id=name, resume="allow")
+    return Tracker(lambda figures, step: run.log(figures, step=step), run.finish)
+
+
+def _package(name: str) -> Any:
+    if importlib.util.find_spec(name) is None:
+        raise UsageError(
+            f"log.{name} needs the package {name}, which is not installed; pip install {name}, or "
+            "leave the key out",
+            code="package_missing",
+            package=name,
+        )
+    return importlib.import_module(name)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file of steps; none where there is no file. A line cut short is left out."""
+    """Read the lines of a file of steps; none where there is no file.
+
+    The last line of a killed training may be incomplete, and is left out.
+    """
     if not path.is_file():
         return []
-    found = []
-    for text in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        if text.endswith("\n"):
-            found.append(json.loads(text))
-    return found
-
-
-def _package(name: str, key: str) -> Any:
-    if importlib.util.find_spec(name) is None:
-        raise UsageError(
-            f"{key} needs the package {name}, which is not installed; pip install {name}, or leave "
-            "the key out",
-            code="package_missing",
-        )
-    return importlib.import_module(name)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]

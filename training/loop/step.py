@@ -1,11 +1,11 @@
-"""One optimiser step: batches forward and backward, one sum over the workers, one update."""
+"""Take one optimiser step: batches forward and backward, one sum over the workers, one update."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -25,13 +25,9 @@ if TYPE_CHECKING:
 
     from training.dataset.collate import MicroBatch
 
-CALMER: Final = (
-    "lower optimiser.lr, or look at the samples; the newest checkpoint is from before it"
-)
-
 
 class StepResult(NamedTuple):
-    """What a step was; `waited` of its `seconds` went by until data was there."""
+    """What a step gave; for `waited` of its `seconds` it waited for data."""
 
     loss: float
     grad_norm: float
@@ -41,15 +37,17 @@ class StepResult(NamedTuple):
 
 
 def rate_factor(step: int, steps: int, config: OptimiserConfig) -> float:
-    """Share of the learning rate at a step, from 0, of `steps`.
+    """Return the share of the learning rate at a step, from 0, of `steps`.
 
-    Rises in equal parts over the warm-up, reaches 1, then falls to `config.min_lr_ratio`: by half a
-    cosine (Loshchilov & Hutter 2017, arXiv 1608.03983), in a line, or not at all.
+    It rises in equal parts over the warm-up, reaches 1, then falls to `config.min_lr_ratio`: by
+    half a cosine (Loshchilov & Hutter 2017, arXiv 1608.03983), in a line, or not at all. It follows
+    from the step alone, so that a resumed training has nothing to restore.
     """
-    warm = math.ceil(config.warmup_ratio * steps)
-    if step < warm:
-        return (step + 1) / warm
-    passed = (step - warm) / max(1, steps - warm)
+    warm_up = math.ceil(config.warmup_ratio * steps)
+    if step < warm_up:
+        # The first step already moves: at a rate of 0 it would be lost.
+        return (step + 1) / warm_up
+    passed = (step - warm_up) / max(1, steps - warm_up)
     left = {"cosine": 0.5 * (1.0 + math.cos(math.pi * passed)), "linear": 1.0 - passed}
     return config.min_lr_ratio + (1.0 - config.min_lr_ratio) * left.get(config.schedule, 1.0)
 
@@ -62,42 +60,50 @@ class Stepper:
 
         self.prepared, self.communicator = prepared, communicator
         self.config = prepared.recipe.optimiser
-        groups = parameter_groups(prepared.model, self.config, prepared.recipe.whole_modules)
+        groups = parameter_groups(prepared.model, self.config, prepared.recipe.modules_to_save)
         self.optimiser = torch.optim.AdamW(groups, betas=self.config.betas, eps=self.config.epsilon)
         self.parameters = list(trained_parameters(prepared.model).values())
-        self.checked = prepared.recipe.lora.full
+        # With all weights training, parts that no loss reaches are no fault of the recipe.
+        self.gradients_checked = prepared.recipe.lora.full
 
-    def take(self, step: int, fed: Iterator[PrefetchedBatch]) -> StepResult:
+    def take(self, step: int, batches: Iterator[PrefetchedBatch]) -> StepResult:
         """Take a step, from 0, on the worker's next batches.
 
-        Raises ModelError for a loss or gradient that is no number, and when memory runs out.
+        Raises ModelError for a loss or gradient that is not finite, and when memory runs out.
         """
-        started = time.perf_counter()
-        rate = self._set_rate(step)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss, waited = self._gather(step, fed)
-        norm = self._clip(step)
-        with explain_oom(self.prepared.recipe, self.prepared.base.device, step):
-            self.optimiser.step()
-        return StepResult(loss, norm, rate, time.perf_counter() - started, waited)
+        import torch
 
-    def _set_rate(self, step: int) -> float:
+        started = time.perf_counter()
         factor = rate_factor(step, self.prepared.training.plan.steps, self.config)
         for group in self.optimiser.param_groups:
             group["lr"] = group["base_lr"] * factor
-        return self.config.lr * factor
+        self.optimiser.zero_grad(set_to_none=True)
+        loss, waited = self._accumulate(step, batches)
+        limit = math.inf if self.config.max_grad_norm is None else self.config.max_grad_norm
+        norm = float(full_tensor(torch.nn.utils.clip_grad_norm_(self.parameters, limit)))
+        if not math.isfinite(norm):
+            raise _not_finite("gradient", step)
+        with explain_oom(self.prepared.recipe, self.prepared.base.device, step):
+            self.optimiser.step()
+        return StepResult(
+            loss, norm, self.config.lr * factor, time.perf_counter() - started, waited
+        )
 
-    def _gather(self, step: int, fed: Iterator[PrefetchedBatch]) -> tuple[float, float]:
-        """Gradients of the whole step, its loss, and the seconds that data was waited for."""
+    def _accumulate(self, step: int, prefetched: Iterator[PrefetchedBatch]) -> tuple[float, float]:
+        """Add up the step's gradients; return its loss and the seconds that data was waited for."""
         import torch
 
-        material, workers = self.prepared.training, self.communicator.world_size
-        batches = material.plan.batches(step)
-        weight = step_weight(batches, material.supervised, material.encodings.weights)
+        split, workers = self.prepared.training, self.communicator.world_size
+        batches = split.plan.batches(step)
+        # Known before the first batch, so that each batch adds its part of the step's mean at once.
+        weight = step_weight(batches, split.supervised, split.encodings.weights)
         parts, waited = [], 0.0
         for turn in range(-(-len(batches) // workers)):
-            micro, wait = next(fed)
-            self._seed(step, turn * workers + self.communicator.rank)
+            micro, wait = next(prefetched)
+            # Dropout follows from the seed and the batch's place in training, whoever computes it.
+            place = turn * workers + self.communicator.rank
+            entropy = np.random.SeedSequence([self.prepared.recipe.seed, step, place])
+            torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
             parts.append(self._backward(step, micro, weight))
             waited += wait
             self._check_gradients(micro)
@@ -105,13 +111,6 @@ class Stepper:
         if workers > 1:
             sum_gradients(self.parameters, self.communicator)
         return loss, waited
-
-    def _seed(self, step: int, place: int) -> None:
-        """Dropout depends on the seed and the batch's place in training alone."""
-        import torch
-
-        entropy = np.random.SeedSequence([self.prepared.recipe.seed, step, place])
-        torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
 
     def _backward(self, step: int, micro: MicroBatch, weight: float) -> Tensor:
         device = self.prepared.base.device
@@ -121,44 +120,43 @@ class Stepper:
         return part.detach()
 
     def _check_gradients(self, micro: MicroBatch) -> None:
-        """Once, after the first batch that shows all that a batch can show."""
+        """Check once, after the first batch with pictures where the model sees."""
         shows_all = self.prepared.base.processor is None or "pixel_values" in micro.inputs
-        if shows_all and not self.checked:
-            self.checked = True
+        if shows_all and not self.gradients_checked:
+            self.gradients_checked = True
             check_gradients(self.prepared.model, self.prepared.recipe.vision)
 
     def _loss(self, step: int, parts: Tensor, batches: Sequence[Batch]) -> float:
-        """The loss of a step, from this worker's parts (rounds,) of it and all other workers'.
+        """Sum the loss of a step, from this worker's parts (rounds,) of it and all other workers'.
 
-        Which batches gave no number is told along with it, so that every worker can name them.
+        Which batches were not finite is sent along, so that every worker can name them.
         """
         import torch
 
         wrong = parts.new_zeros(len(parts), self.communicator.world_size)
         wrong[:, self.communicator.rank] = (~parts.isfinite()).to(wrong.dtype)
-        told = self.communicator.reduce_sum(torch.cat([parts.sum().reshape(1), wrong.flatten()]))
-        loss = float(told[0])
+        message = torch.cat([parts.sum().reshape(1), wrong.flatten()])
+        summed = self.communicator.reduce_sum(message)
+        loss = float(summed[0])
         if not math.isfinite(loss):
-            named = [self._names(batches, place) for place in told[1:].nonzero().flatten().tolist()]
-            on = f" on samples {named[0]}" if named else ""
-            raise ModelError(
-                f"the loss of step {step + 1} is no number{on}; {CALMER}", code="loss_not_finite"
-            )
+            places = summed[1:].nonzero().flatten().tolist()
+            rows: list[str] = []
+            if places:
+                # Rounds times ranks are the step's batches in order; a spare is the first.
+                batch = batches[places[0]] if places[0] < len(batches) else batches[0]
+                samples = self.prepared.training.encodings.samples
+                rows = [samples[index].row_id for index in batch.members]
+            raise _not_finite("loss", step, rows)
         return loss
 
-    def _names(self, batches: Sequence[Batch], place: int) -> str:
-        batch = batches[place] if place < len(batches) else batches[0]
-        samples = self.prepared.training.encodings.samples
-        return ", ".join(samples[one].row_id for one in batch.members)
 
-    def _clip(self, step: int) -> float:
-        """Norm of the gradient before it is scaled down to the largest that is allowed."""
-        import torch
-
-        limit = math.inf if self.config.max_grad_norm is None else self.config.max_grad_norm
-        norm = float(full_tensor(torch.nn.utils.clip_grad_norm_(self.parameters, limit)))
-        if not math.isfinite(norm):
-            raise ModelError(
-                f"the gradient of step {step + 1} is no number; {CALMER}", code="loss_not_finite"
-            )
-        return norm
+def _not_finite(what: str, step: int, rows: Sequence[str] = ()) -> ModelError:
+    on = f" on samples {', '.join(rows)}" if rows else ""
+    return ModelError(
+        f"the {what} of step {step + 1} is no number{on}; lower optimiser.lr, or look at the "
+        "samples; the newest checkpoint is from before it",
+        code="loss_not_finite",
+        what=what,
+        step=step + 1,
+        rows=list(rows),
+    )

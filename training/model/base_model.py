@@ -1,4 +1,4 @@
-"""The model that a training starts from: loaded for training, with what feeds it."""
+"""Load the model that a training starts from, with its tokenizer or processor."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NO_GPU: Final = (
 
 
 class PretrainedBase(PretrainedConfig):
-    """A transformers model: one that sees pictures where its kind does, else a causal one."""
+    """Settings of a transformers model; its configuration decides whether it sees pictures."""
 
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
     """Attention kernel; `auto` is the model's own choice. Not part of the identity."""
@@ -35,20 +35,20 @@ class PretrainedBase(PretrainedConfig):
             AutoTokenizer,
         )
 
-        further: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         if self.attention != "auto":
-            further["attn_implementation"] = self.attention
+            options["attn_implementation"] = self.attention
         if quantised:
-            further |= _four_bits()
+            options |= _four_bits()
         if self.sees():
             model_class = AutoModelForImageTextToText
-            model, processor, device = self._load(model_class, AutoProcessor, **further)
+            model, processor, device = self._load(model_class, AutoProcessor, **options)
             return ImageTextModel(self.model, model, processor, device)
-        model, tokenizer, device = self._load(AutoModelForCausalLM, AutoTokenizer, **further)
+        model, tokenizer, device = self._load(AutoModelForCausalLM, AutoTokenizer, **options)
         return LanguageModel(self.model, model, tokenizer, device)
 
     def sees(self) -> bool:
-        """Whether transformers knows it as a model of pictures and text. Raises ModelError."""
+        """Return whether transformers lists it under image-text models. Raises ModelError."""
         from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
         return type(self.architecture()) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
@@ -62,7 +62,7 @@ AnyBase = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A loaded model. `processor` is None for one that sees no pictures.
+    """A loaded model. `processor` is None for a model that sees no pictures.
 
     `chat` puts turns into the model's template (see `ChatFormat.chat`).
     """
@@ -82,45 +82,52 @@ class Base:
 
 
 def load_base(config: AnyBase, precision: Precision, full: bool, quantised: bool = False) -> Base:
-    """Load a base whose frozen weights are held in `precision`, those that learn in float32.
+    """Load a base model for training.
 
-    Raises ModelError where it cannot be loaded or has no chat template, UsageError for 4 bits
-    without a GPU.
+    Args:
+        config: which model.
+        precision: numbers of the frozen weights; those that learn are float32.
+        full: all weights learn.
+        quantised: load the frozen weights in 4 bits.
+
+    Raises:
+        ModelError: the model cannot be loaded or has no chat template.
+        UsageError: 4 bits are wanted without a GPU.
     """
     if quantised and best_device() == "cpu":
-        raise UsageError(f"lora.quantise: {NO_GPU.format(setting='it')}", code="gpu_missing")
-    held: Precision = "float32" if full else arithmetic(precision)
-    placed = config.model_copy(update={"dtype": held})
-    loaded = placed.build(quantised) if isinstance(placed, PretrainedBase) else placed.build()
-    return _base(loaded)
-
-
-def arithmetic(precision: Precision) -> Literal["float32", "bfloat16"]:
-    """What `auto` means here: bfloat16 on a GPU that has it, else float32."""
-    import torch
-
-    if precision != "auto":
-        return precision
-    able = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    return "bfloat16" if able else "float32"
-
-
-def _base(loaded: ImageTextModel | LanguageModel) -> Base:
+        raise UsageError(
+            f"lora.quantise: {NO_GPU.format(setting='it')}",
+            code="gpu_missing",
+            setting="lora.quantise",
+        )
+    config = config.model_copy(update={"dtype": "float32" if full else arithmetic(precision)})
+    loaded = config.build(quantised) if isinstance(config, PretrainedBase) else config.build()
+    chat: ChatFormat | ImageTextPrompts
     if isinstance(loaded, ImageTextModel):
-        prompts = ImageTextPrompts(loaded)
-        chat: ChatFormat | ImageTextPrompts = prompts
-        tokenizer, processor = prompts.tokenizer, loaded.processor
+        chat = ImageTextPrompts(loaded)
+        tokenizer, processor = chat.tokenizer, loaded.processor
     else:
         chat, tokenizer, processor = ChatFormat(loaded.tokenizer), loaded.tokenizer, None
     if not chat.chats:
         raise ModelError(
-            f"model {loaded.name!r} has no chat template, so nobody knows where its turns end; "
-            "name a chat model, or save its template as chat_template.jinja beside it",
+            f"model {loaded.name!r} has no chat template, so that the ends of its turns are not "
+            "known; name a chat model, or save its template as chat_template.jinja in its folder",
             code="chat_template_unusable",
+            model=loaded.name,
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return Base(loaded.name, loaded.model, tokenizer, processor, chat, loaded.device)
+
+
+def arithmetic(precision: Precision) -> Literal["float32", "bfloat16"]:
+    """Return what `auto` means on this machine: bfloat16 on a GPU that has it, else float32."""
+    import torch
+
+    if precision != "auto":
+        return precision
+    has_bfloat16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return "bfloat16" if has_bfloat16 else "float32"
 
 
 def _four_bits() -> dict[str, Any]:

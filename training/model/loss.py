@@ -1,4 +1,4 @@
-"""The loss: weighted negative log-likelihood of the tokens that are learned.
+"""Compute the loss: weighted negative log-likelihood of the tokens that are learned.
 
     loss = sum over a step's learned tokens of weight * -log p  /  sum of their weights
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Objective:
-    """Losses under a model; logits are computed at the places of learned tokens alone.
+    """Losses under a model; logits are computed at the positions of learned tokens alone.
 
     Forward passes run in `dtype` arithmetic (autocast) when it is bfloat16.
     """
@@ -34,25 +34,24 @@ class Objective:
         self.head = AnswerHead(model)
 
     def total(self, micro: MicroBatch) -> Tensor:
-        """Sum, in float32, of weight * -log p over the learned tokens of a batch."""
+        """Return the sum, in float32, of weight * -log p over the learned tokens of a batch."""
         return (self.losses(micro) * micro.weights).sum()
 
     def losses(self, micro: MicroBatch) -> Tensor:
-        """-log p (n,) of every learned token of a batch, in float32 nats."""
+        """Return -log p (n,) of every learned token of a batch, in float32 nats."""
         import torch
         from torch.nn.functional import cross_entropy
 
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.dtype == "bfloat16"):
-            logits = self._logits(micro)
+        with (
+            torch.autocast(self.device, torch.bfloat16, enabled=self.dtype == "bfloat16"),
+            self.head.only(micro.rows, micro.positions),
+        ):
+            logits = self.model(**micro.inputs, use_cache=False).logits[0]
+        # The softmax over the vocabulary loses too many digits in bfloat16.
         return cross_entropy(logits.float(), micro.targets, reduction="none")
-
-    def _logits(self, micro: MicroBatch) -> Tensor:
-        with self.head.only(micro.rows, micro.places):
-            logits: Tensor = self.model(**micro.inputs, use_cache=False).logits[0]
-        return logits
 
 
 def step_weight(batches: Sequence[Batch], supervised: Indices, weights: Doubles) -> float:
-    """Sum of the weights of all learned tokens of a step, from samples' counts and weights (n,)."""
-    members = [place for batch in batches if batch.counts for place in batch.members]
+    """Return the summed weight of a step's learned tokens, from their counts and weights (n,)."""
+    members = [index for batch in batches if batch.counts for index in batch.members]
     return float((supervised[members] * weights[members]).sum())

@@ -32,7 +32,7 @@ PACKAGES: Final = (
 )
 
 
-def lineage(
+def lineage_of(
     training: Training,
     prepared: Prepared,
     outcome: Outcome,
@@ -40,8 +40,21 @@ def lineage(
     started: datetime,
     finished: datetime,
 ) -> dict[str, Any]:
-    """The lineage of a result, JSON-able; times are UTC."""
-    recipe, held = training.recipe, prepared.held_out
+    """Return the lineage of a result as JSON-able values.
+
+    Args:
+        training: what was trained.
+        prepared: its samples and model.
+        outcome: how it ended.
+        workers: how many workers ended it.
+        started: its start, UTC.
+        finished: its end, UTC.
+    """
+    recipe, base, held_out = training.recipe, prepared.base, prepared.held_out
+    state = outcome.state
+    is_best = outcome.result_step == state.best_step
+    # A model from a hub has the commit that was loaded, whatever branch the recipe names.
+    commit = getattr(base.model.config, "_commit_hash", None)
     return {
         "training_id": training.training_id,
         "fingerprint": training.fingerprint,
@@ -54,18 +67,23 @@ def lineage(
         "run_id": training.run_id,
         "selection": {"name": training.selection, "samples": training.samples},
         "trained_on": len(prepared.training.encodings.samples),
-        "held_out": len(held.encodings.samples) if held else 0,
+        "held_out": len(held_out.encodings.samples) if held_out else 0,
         "dropped": len(prepared.dropped),
-        "base": _base(prepared),
+        "base": {
+            "name": base.name,
+            "revision": commit or getattr(recipe.base, "revision", None),
+            "fingerprint": recipe.base.fingerprint(),
+            "settings": recipe.base.model_dump(mode="json"),
+        },
         "seed": recipe.seed,
         "precision": arithmetic(recipe.precision),
-        "device": prepared.base.device,
+        "device": base.device,
         "workers": workers,
         "status": outcome.status,
         "result_step": outcome.result_step,
-        "steps": outcome.state.step,
-        "held_out_loss": _result_loss(outcome),
-        "state": asdict(outcome.state),
+        "steps": state.step,
+        "held_out_loss": state.best_loss if is_best else state.held_out_loss,
+        "state": asdict(state),
         "started": started.isoformat(timespec="seconds"),
         "finished": finished.isoformat(timespec="seconds"),
         "packages": versions(),
@@ -74,66 +92,51 @@ def lineage(
 
 
 def notes_of(verdict: Verdict, prepared: Prepared) -> list[str]:
-    """The notes of a training; they go into its lineage and card, and are said at its start."""
-    found = []
+    """Return the sentences that a reader of a result needs next to its figures.
+
+    They are in its lineage and model card, and are printed at the start of the training.
+    """
+    notes = []
     if verdict.contaminated is None:
-        found.append(
-            "held against no benchmark: leaks are unchecked; name some under benchmarks, and "
+        notes.append(
+            "compared with no benchmark: leaks are unchecked; name some under benchmarks, and "
             "split:test for a split of the run"
         )
-    parts = [material for material in (prepared.training, prepared.held_out) if material]
-    encoded = [one for material in parts for one in material.encodings.encoded]
-    shortened = [one.unlearned for one in encoded if one.unlearned]
+    splits = [split for split in (prepared.training, prepared.held_out) if split]
+    chats = [chat for split in splits for chat in split.encodings.encoded]
+    shortened = [chat.unlearned for chat in chats if chat.unlearned]
     if shortened:
-        found.append(
+        notes.append(
             f"{sum(shortened)} answers of {len(shortened)} samples are context and not learned: "
             "the chat template writes earlier turns anew as a chat goes on"
         )
     if prepared.unmeasured:
-        found.append(
+        notes.append(
             f"nothing is held out: none of {len(prepared.unmeasured)} samples could be measured"
         )
-    return found
+    return notes
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and the packages that a result depends on."""
-    found = {name: metadata.version(name) for name in PACKAGES}
-    return {"python": platform.python_version()} | found
+    """Return the versions of Python and of the packages that a result depends on."""
+    packages = {name: metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version()} | packages
 
 
 def read_lineage(folder: Path) -> Mapping[str, Any]:
-    """The lineage of a result's folder. Raises InputError where there is none that can be read."""
-    path = folder / LINEAGE_NAME
+    """Read the lineage of a result's folder. Raises InputError for a folder that is no result."""
+    path, missing = folder / LINEAGE_NAME, list[str]()
     try:
-        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        lineage: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        missing = sorted({"training_id", "recipe"} - set(lineage))
+        if missing:
+            raise ValueError(f"{path} lacks {' and '.join(missing)}")
     except (OSError, ValueError) as error:
         raise InputError(
             f"{folder} is no result of a training: {error}; name the folder `result` that "
             "`medsift train` wrote",
             code="training_result_unreadable",
+            path=str(folder),
+            missing=missing,
         ) from error
-    if "training_id" not in told or "recipe" not in told:
-        raise InputError(
-            f"{path} lacks training_id or recipe; name the folder `result` that `medsift train` "
-            "wrote",
-            code="training_result_unreadable",
-        )
-    return told
-
-
-def _result_loss(outcome: Outcome) -> float | None:
-    """Held-out loss of the weights that are the result."""
-    state = outcome.state
-    return state.best_loss if outcome.result_step == state.best_step else state.held_out_loss
-
-
-def _base(prepared: Prepared) -> dict[str, Any]:
-    config, base = prepared.recipe.base, prepared.base
-    commit = getattr(base.model.config, "_commit_hash", None)
-    return {
-        "name": base.name,
-        "revision": commit or getattr(config, "revision", None),
-        "fingerprint": config.fingerprint(),
-        "settings": config.model_dump(mode="json"),
-    }
+    return lineage
