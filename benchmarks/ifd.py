@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsift.models import EmbeddedModelConfig, LanguageModel
-from medsift.models.chat_format import Framing, Tokens
+from medsift.models.chat_format import ChatFormat, Tokens
 from medsift.models.likelihood import AnswerLikelihood
 
 DATA = os.environ.get("MEDSIFT_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
@@ -46,7 +46,7 @@ def pairs(path: Path | None, count: int) -> list[tuple[str, str]]:
 
 def sequences(model: LanguageModel, told: Sequence[tuple[str, str]]) -> list[Tokens]:
     """Each answer after its question, then each answer with nothing asked."""
-    framing = Framing(model.tokenizer)
+    framing = ChatFormat(model.tokenizer)
     prompts = framing.prompts([[("user", question)] for question, _ in told])
     answers = framing.answers([answer for _, answer in told])
     before = [prompt or [] for prompt in prompts] + [framing.opening] * len(told)

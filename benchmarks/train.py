@@ -109,7 +109,7 @@ def bare_steps(prepared: Prepared) -> Iterator[tuple[float, float]]:
         count, total = sum(len(micro.targets) for micro in micros), 0.0
         for micro in (micro.to(device) for micro in micros):
             hidden = model.model(**micro.inputs, use_cache=False)[0]
-            logits = model.lm_head(hidden[micro.rows, micro.places])
+            logits = model.lm_head(hidden[micro.rows, micro.positions])
             loss = cross_entropy(logits, micro.targets, reduction="sum") / count
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
@@ -120,16 +120,16 @@ def bare_steps(prepared: Prepared) -> Iterator[tuple[float, float]]:
 
 def alone(prepared: Prepared, folder: Path) -> Curve:
     """MedSift's loop in this process."""
-    from training.checkpoint import FolderKeeper
-    from training.logs import Journal
-    from training.loop import train
+    from training.loop.checkpoint import FolderCheckpointStore
+    from training.loop.logs import Journal
+    from training.loop.loop import train
 
     lines: list[StepLine] = []
     recipe = prepared.recipe
     folder.mkdir()
     train(
         prepared,
-        FolderKeeper(folder / "checkpoints", keep=1),
+        FolderCheckpointStore(folder / "checkpoints", count=1),
         lambda resumed: Journal(folder, recipe.log, recipe.name, resumed),
         watch=lines.append,
     )

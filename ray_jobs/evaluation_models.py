@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from evaluation.generators import AnyGenerator, GenerationConfig, MajorityGenerator
 from evaluation.recipe import EvaluationRecipe
 from medsift.config import Config
-from training.base_model import AnyBase, PretrainedBase
+from training.model.base_model import AnyBase, PretrainedBase
 from training.recipe import TrainingRecipe
 
 OUTER_KEYS: Final = frozenset({"name", "seed", "runs", "run", "cache", "models", "compute"})

@@ -1,8 +1,8 @@
 """Keep the checkpoints of a training on Ray: written by one worker, reported to Ray Train.
 
-They are in the folder where Ray Train keeps its records of the run, in the layout of `FolderKeeper`
-and under its rule, so that a training started on Ray can be resumed without it, and the other way
-round. `state.json` is written last: a checkpoint without it is incomplete.
+They are in the folder where Ray Train keeps its records of the run, in the layout of
+`FolderCheckpointStore` and under its rule, so that a training started on Ray can be resumed without
+it, and the other way round. `state.json` is written last: a checkpoint without it is incomplete.
 
 The files in storage are the truth, not Ray Train's records: a checkpoint is reported only after it
 is written, so a crash in between leaves one that Ray does not know.
@@ -20,8 +20,8 @@ from typing import Any, Final
 from medsift.errors import StorageError
 from medsift.storage.atomic import atomic_folder
 from ray_jobs.remote_dir import RemoteDir
-from training.checkpoint import OTHER_STORAGE, Snapshot, folder_name, unwanted
-from training.logs import STEPS
+from training.loop.checkpoint import OTHER_STORAGE, Snapshot, folder_name, unwanted
+from training.loop.logs import STEPS
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from medsift.errors import StorageError
 from medsift.storage.locations import filesystem, is_remote, local_path
-from training.checkpoint import PREFIX, STATE
+from training.loop.checkpoint import PREFIX, STATE
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem

@@ -16,9 +16,8 @@ import pyarrow as pa
 from medsift.errors import MedSiftError, StorageError
 from ray_jobs.executor import MAX_BLOCKS, silence_ray_data
 from ray_jobs.remote_dir import RemoteDir
-from training.pictures import load_picture
-from training.rows import ROWS
-from training.samples import Picture
+from training.dataset.rows import ROWS
+from training.dataset.samples import Picture, load_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -32,16 +32,16 @@ from ray_jobs.ray_checkpoints import RayCheckpointStore, remove_ray_notes
 from ray_jobs.remote_dir import RemoteDir
 from ray_jobs.sharing import check_nodes
 from ray_jobs.streaming import stream_pictures, stream_rows, write_rows
-from training.base_model import NO_GPU
-from training.checkpoint import OTHER_STORAGE, STATE, read_state
-from training.distributed import Alone, Fleet, ProcessGroup
-from training.logs import STEPS
-from training.manifest_io import DROPS, Kept, kept_in
+from training.dataset.rows import read_rows
+from training.loop.checkpoint import OTHER_STORAGE, STATE, read_state
+from training.loop.distributed import Communicator, ProcessGroup, SingleProcess
+from training.loop.logs import STEPS
+from training.model.base_model import NO_GPU
+from training.model.sharding import shard
 from training.prepare import Prepared
 from training.recipe import TrainingRecipe, WorkersConfig
-from training.rows import read_rows
-from training.run import Listener, Trained, carry_out, work
-from training.sharding import shard
+from training.results.manifest_io import DROPS, KeptCheckpoint, list_kept
+from training.run import Listener, Trained, run_worker, train_and_store
 from training.training_id import CHECKPOINTS, RESULT, Training, open_training
 
 logger = logging.getLogger(__name__)
@@ -76,19 +76,19 @@ def train_on_ray(recipe: TrainingRecipe, listener: Listener = silent) -> Trained
 
     Raises:
         UsageError: there are too few CPUs or GPUs, or another process runs this training.
-        LedgerError: samples may be in a benchmark; see `pass_gate`.
+        LedgerError: samples may be in a benchmark; see `check_contamination`.
         MedSiftError: as `train_here` does; what a worker raises arrives unchanged.
     """
     training = open_training(recipe)
 
-    def fit(started: datetime) -> Sequence[Kept]:
+    def fit(started: datetime) -> Sequence[KeptCheckpoint]:
         with connected():
             return _fit(training, listener, started)
 
-    return carry_out(training, fit)
+    return train_and_store(training, fit)
 
 
-def _fit(training: Training, listener: Listener, started: datetime) -> Sequence[Kept]:
+def _fit(training: Training, listener: Listener, started: datetime) -> Sequence[KeptCheckpoint]:
     from ray.train.torch import TorchTrainer
 
     home = RemoteDir.at(training.storage).child(training.training_id)
@@ -110,7 +110,7 @@ def _fit(training: Training, listener: Listener, started: datetime) -> Sequence[
     )
     listen_while(partial(_fit_explained, trainer.fit), events, listener)
     if not home.remote:
-        return kept_in(training.folder / CHECKPOINTS)
+        return list_kept(training.folder / CHECKPOINTS)
     _fetch_result(home, training)
     return list(_remote_checkpoints(home, training))
 
@@ -120,22 +120,22 @@ def train_loop_per_worker(config: dict[str, WorkerOrder]) -> None:
     import ray.train
 
     order, context = config["order"], ray.train.get_context()
-    fleet: Fleet = ProcessGroup() if context.get_world_size() > 1 else Alone()
+    communicator: Communicator = ProcessGroup() if context.get_world_size() > 1 else SingleProcess()
     with tempfile.TemporaryDirectory(prefix="medsift-") as scratch:
         curves = Path(tempfile.mkdtemp(dir=scratch)) if order.home.remote else None
-        keeper = RayCheckpointStore(
+        store = RayCheckpointStore(
             store=order.home.child(CHECKPOINTS),
             count=order.training.recipe.checkpoints.keep,
-            first=fleet.rank == 0,
+            first=communicator.rank == 0,
             scratch=Path(scratch),
             curves=curves,
         )
         folder = curves or order.training.folder
         listener = partial(_push, order.events)
-        work(
+        run_worker(
             order.training,
-            keeper,
-            fleet,
+            store,
+            communicator,
             folder,
             listener,
             order.started,
@@ -143,7 +143,7 @@ def train_loop_per_worker(config: dict[str, WorkerOrder]) -> None:
             stream_pictures if order.training.recipe.workers.streams else None,
             stream_rows(order.home.child(ROWS)),
         )
-        if curves is not None and fleet.rank == 0:
+        if curves is not None and communicator.rank == 0:
             order.home.put(curves)
 
 
@@ -284,7 +284,7 @@ def _fetch_result(home: RemoteDir, training: Training) -> None:
         home.child(RESULT).fetch(unfinished)
 
 
-def _remote_checkpoints(home: RemoteDir, training: Training) -> Iterator[Kept]:
+def _remote_checkpoints(home: RemoteDir, training: Training) -> Iterator[KeptCheckpoint]:
     """Yield the checkpoints of a remote training, by step."""
     url = f"{without_query(training.storage)}/{training.training_id}/{CHECKPOINTS}"
     checkpoints = home.child(CHECKPOINTS)
@@ -292,4 +292,4 @@ def _remote_checkpoints(home: RemoteDir, training: Training) -> Iterator[Kept]:
         with tempfile.TemporaryDirectory(prefix="medsift-") as folder:
             checkpoints.child(name).fetch_file(STATE, Path(folder))
             state, _ = read_state(Path(folder))
-        yield Kept(state.step, f"{url}/{name}", state.loss, state.held_out_loss)
+        yield KeptCheckpoint(state.step, f"{url}/{name}", state.loss, state.held_out_loss)

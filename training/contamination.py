@@ -1,4 +1,4 @@
-"""The gate: nothing is trained on that a benchmark of the recipe is known, or may be, to hold.
+"""Refuse a training on samples that are, or may be, in a benchmark that the recipe names.
 
 What curation found is read from the manifest; nothing is compared here. A benchmark is one that the
 run's recipe names under `decontaminate`, or ``split:NAME`` for a split of the run itself.
@@ -6,14 +6,18 @@ run's recipe names under `decontaminate`, or ``split:NAME`` for a split of the r
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from medsift.errors import LedgerError
-from medsift.manifest import read
+from medsift.manifest.training_queries import (
+    compared_benchmarks,
+    selected_leaks,
+    selection_weights,
+    split_names,
+)
 from medsift.vocabulary import NEAR
 from training.recipe import TrainingRecipe
 
@@ -24,10 +28,10 @@ ALLOW: Final = "or set allow_contaminated: true, which is then written into ever
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What may be said of a selection.
+    """What is known about a selection and the recipe's benchmarks.
 
     `contaminated` is whether training is allowed despite `reasons`; None where no benchmark was
-    named, so that nobody looked. `left_out` are rows that are not trained on, and why.
+    named, so that nothing was checked. `left_out` are rows that are not trained on, and why.
     """
 
     benchmarks: tuple[str, ...] = ()
@@ -37,117 +41,107 @@ class Verdict:
 
 
 class _Objection(NamedTuple):
-    """A reason against training, what fixes it, and the rows that it is about, each in words."""
+    """A reason against training, what fixes it, and what it is about.
 
+    `rows` have their matches; `known` are the benchmarks or splits that could be named instead.
+    """
+
+    benchmark: str
     reason: str
-    mend: str
+    remedy: str
     rows: Mapping[str, str]
+    known: Sequence[str] = ()
 
 
-def pass_gate(manifest: Path, run_id: str, selection: str, recipe: TrainingRecipe) -> Verdict:
-    """The verdict on a selection that is compared with the recipe's benchmarks.
+def check_contamination(
+    manifest: Path, run_id: str, selection: str, recipe: TrainingRecipe
+) -> Verdict:
+    """Return the verdict on a selection that was compared with the recipe's benchmarks.
+
+    Args:
+        manifest: the manifest of the run.
+        run_id: the run.
+        selection: what would be trained on.
+        recipe: names the benchmarks, and what to do about leaks.
 
     Raises:
-        LedgerError: a benchmark was not compared, or selected samples are near one and unresolved
+        LedgerError: a benchmark was not compared, or selected samples are near one and undecided
             or known to be in it, and the recipe neither leaves them out nor allows it.
     """
-    found = [
+    objections = [
         objection
         for name in recipe.benchmarks
         for objection in _objections(manifest, run_id, selection, name)
     ]
     left_out: dict[str, str] = {}
     if recipe.leaks == "drop":
-        for objection in reversed(found):
+        # The first objection to a row is the one that is reported.
+        for objection in reversed(objections):
             left_out |= objection.rows
-        found = [objection for objection in found if not objection.rows]
-    if found and not recipe.allow_contaminated:
+        objections = [objection for objection in objections if not objection.rows]
+    if objections and not recipe.allow_contaminated:
+        first = objections[0]
         raise LedgerError(
-            f"{found[0].reason}: {found[0].mend}, {ALLOW}", code="selection_contaminated"
+            f"{first.reason}: {first.remedy}, {ALLOW}",
+            code="selection_contaminated",
+            benchmark=first.benchmark,
+            rows=list(first.rows),
+            known=list(first.known),
         )
-    reasons = tuple(objection.reason for objection in found)
-    contaminated = bool(found) if recipe.benchmarks else None
+    reasons = tuple(objection.reason for objection in objections)
+    contaminated = bool(objections) if recipe.benchmarks else None
     return Verdict(recipe.benchmarks, contaminated, reasons, left_out)
 
 
 def _objections(
     manifest: Path, run_id: str, selection: str, benchmark: str
 ) -> Iterator[_Objection]:
-    """What speaks against training on a selection that is compared with one benchmark."""
-    unchecked = _unchecked(manifest, run_id, benchmark)
+    """Yield what speaks against training on a selection, of one benchmark."""
+    unchecked = _why_unchecked(manifest, run_id, benchmark)
     if unchecked is not None:
-        yield _Objection(*unchecked, {})
+        yield unchecked
         return
-    known, near = _hits(manifest, run_id, selection, benchmark)
-    of = f"of {_size(manifest, run_id, selection)} selected samples are"
-    if known:
-        reason = f"{len(known)} {of} in benchmark {benchmark!r}, for example {_example(known)}"
-        yield _Objection(reason, LEAVE_OUT, known)
-    if near:
-        reason = f"{len(near)} {of} near benchmark {benchmark!r} and unresolved, for example "
-        look = "look at the report's review list"
-        yield _Objection(f"{reason}{_example(near)}", f"{look}, {LEAVE_OUT}", near)
-
-
-def _unchecked(manifest: Path, run_id: str, benchmark: str) -> tuple[str, str] | None:
-    """Why nobody knows whether a benchmark is among the samples; None where it is known."""
-    if benchmark.startswith(SPLIT):
-        return _without_split(manifest, run_id, benchmark.removeprefix(SPLIT))
-    held = read(manifest, "SELECT recipe FROM runs WHERE run_id = $1", [run_id])
-    recipe: dict[str, Any] = json.loads(held["recipe"][0].as_py() or "{}")
-    listed = recipe.get("decontaminate", {}).get("benchmarks", [])
-    names = [one["name"] for one in listed]
-    if benchmark in names:
-        return None
-    return (
-        f"benchmark {benchmark!r} was not compared with the samples; decontamination of run "
-        f"{run_id} names {', '.join(names) or 'none'}",
-        "index it, name it under decontaminate.benchmarks and curate again",
-    )
-
-
-def _without_split(manifest: Path, run_id: str, split: str) -> tuple[str, str] | None:
-    """Leaks between the splits of a run are always listed, where it has such a split."""
-    sql = "SELECT DISTINCT split FROM samples WHERE run_id = $1 AND split NOT NULL"
-    names = sorted(read(manifest, sql, [run_id])["split"].to_pylist())
-    if split in names:
-        return None
-    return (
-        f"run {run_id} has no split {split!r} to hold the samples against; it has "
-        f"{', '.join(names) or 'none'}",
-        "set splits.assign and curate again",
-    )
-
-
-def _hits(
-    manifest: Path, run_id: str, selection: str, benchmark: str
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Selected rows that are known to be in a benchmark, and those near it, each in words."""
-    lines = read(
-        manifest,
-        "SELECT row_id, verdict, item_id FROM leaks "
-        "WHERE run_id = $run AND benchmark = $benchmark AND row_id IN "
-        "(SELECT row_id FROM selections WHERE run_id = $run AND selection = $selection) "
-        "ORDER BY similarity DESC NULLS LAST, row_id, item_id",
-        {"run": run_id, "benchmark": benchmark, "selection": selection},
-    ).to_pylist()
     known: dict[str, str] = {}
     near: dict[str, str] = {}
-    for line in lines:
-        words = f"{line['verdict']} as {line['item_id']} of {benchmark}"
-        (near if line["verdict"] == NEAR else known).setdefault(line["row_id"], words)
-    return known, {row: words for row, words in near.items() if row not in known}
+    for leak in selected_leaks(manifest, run_id, selection, benchmark):
+        match = f"{leak['verdict']} as {leak['item_id']} of {benchmark}"
+        # Leaks come nearest first, so the nearest of a row is named.
+        (near if leak["verdict"] == NEAR else known).setdefault(leak["row_id"], match)
+    near = {row: match for row, match in near.items() if row not in known}
+    size = selection_weights(manifest, run_id, selection).num_rows
+    for rows, where, remedy in (
+        (known, f"in benchmark {benchmark!r}", LEAVE_OUT),
+        (
+            near,
+            f"near benchmark {benchmark!r} and unresolved",
+            f"look at the report's review list, {LEAVE_OUT}",
+        ),
+    ):
+        if rows:
+            row, match = next(iter(rows.items()))
+            yield _Objection(
+                benchmark,
+                f"{len(rows)} of {size} selected samples are {where}, for example {row} ({match})",
+                remedy,
+                rows,
+            )
 
 
-def _example(rows: Mapping[str, str]) -> str:
-    row, words = next(iter(rows.items()))
-    return f"{row} ({words})"
-
-
-def _size(manifest: Path, run_id: str, selection: str) -> int:
-    held = read(
-        manifest,
-        "SELECT count(*) AS n FROM selections WHERE run_id = $1 AND selection = $2",
-        [run_id, selection],
-    )
-    return int(held["n"][0].as_py())
+def _why_unchecked(manifest: Path, run_id: str, benchmark: str) -> _Objection | None:
+    """Return why a benchmark was never compared with the samples; None where it was."""
+    if benchmark.startswith(SPLIT):
+        # Leaks between the splits of a run are always listed, where it has such a split.
+        split, names = benchmark.removeprefix(SPLIT), split_names(manifest, run_id)
+        reason = f"run {run_id} has no split {split!r} to compare the samples with; it has "
+        remedy = "set splits.assign and curate again"
+        missing = split not in names
+    else:
+        names = compared_benchmarks(manifest, run_id)
+        reason = (
+            f"benchmark {benchmark!r} was not compared with the samples; decontamination of run "
+            f"{run_id} names "
+        )
+        remedy = "index it, name it under decontaminate.benchmarks and curate again"
+        missing = benchmark not in names
+    reason += ", ".join(names) or "none"
+    return _Objection(benchmark, reason, remedy, {}, names) if missing else None

@@ -1,4 +1,4 @@
-"""The recipe of a fine-tuning: what is trained on what, as one frozen, validated value."""
+"""Define the recipe of a fine-tuning: what is trained on what, as one frozen, validated value."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from medsift import recipe_yaml as yaml_recipe
-from medsift import records
+from medsift import recipe_yaml, records
 from medsift.config import Config
 from medsift.leakage_groups import Level
 from medsift.models.language_model import Precision
 from medsift.storage.local_paths import LocalPath
 from medsift.vocabulary import SplitName, plain_split
-from training.base_model import AnyBase
+from training.model.base_model import AnyBase
 
 ALL_LINEAR: Final = "all-linear"
 MIXED_BY: Final = ("source", "stratum", *records.TAGS)
@@ -24,29 +23,32 @@ PROJECTOR: Final = "multi_modal_projector"
 
 
 class LoraConfig(Config):
-    """Which weights learn: low-rank adapters (Hu et al. 2021, arXiv 2106.09685), or all of them."""
+    """Settings of the weights that learn: low-rank adapters (arXiv 2106.09685), or all of them."""
 
     renamed_keys: ClassVar[Mapping[str, str]] = {"also": "modules_to_save"}
 
     full: bool = False
     """Train the weights themselves instead of adapters."""
     rank: int = Field(16, ge=1)
+    """Rank of the adapters' matrices; higher ranks learn more and need more memory."""
     alpha: int = Field(32, ge=1)
     """Adapters are scaled by alpha / rank, or alpha / sqrt(rank) with `rslora`."""
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    """Share of an adapter's inputs that are set to zero at random during training."""
     targets: str = ALL_LINEAR
-    """`all-linear` of the language model, or a regular expression that fits whole module names."""
+    """Layers that get adapters: `all-linear` of the language model (and of a trained vision
+    tower), or a regular expression that fits complete module names."""
     modules_to_save: tuple[str, ...] | None = None
-    """Modules trained whole next to the adapters, by the end of their names.
+    """Complete modules that are trained next to the adapters, by the end of their names.
 
     When not given, the projector of the embedded model, which starts from random numbers.
     """
     dora: bool = False
-    """Learn a weight's size apart from its direction (arXiv 2402.09353)."""
+    """Learn a weight's magnitude apart from its direction (arXiv 2402.09353)."""
     rslora: bool = False
-    """Scale that keeps high ranks learning (arXiv 2312.03732)."""
+    """Scale adapters so that high ranks keep learning (arXiv 2312.03732)."""
     quantise: Literal["4bit"] | None = None
-    """Hold the frozen base in 4 bits (QLoRA, arXiv 2305.14314); needs a GPU and bitsandbytes."""
+    """Load the frozen base in 4 bits (QLoRA, arXiv 2305.14314); needs a GPU and bitsandbytes."""
 
     @field_validator("targets")
     @classmethod
@@ -66,9 +68,10 @@ class LoraConfig(Config):
 
 
 class MixtureConfig(Config):
-    """How much each value of a tag counts in all, however many samples it has."""
+    """Settings of a mixture: how much each value of a tag counts in all, whatever its samples."""
 
     tag: str = "source"
+    """Column whose values are mixed: `source`, `stratum` or a tag."""
     shares: dict[str, float] = Field(min_length=1)
     """Relative total weight of each value; every value that the selection has must be named."""
 
@@ -84,23 +87,26 @@ class MixtureConfig(Config):
     def _shares_are_positive(cls, shares: dict[str, float]) -> dict[str, float]:
         for name, share in shares.items():
             if not 0.0 < share < float("inf"):
-                raise ValueError(f"share of {name!r} is {share}; a share lies above 0")
+                raise ValueError(
+                    f"share of {name!r} is {share}; a share must be a finite number above 0"
+                )
         return shares
 
 
 class HeldOutConfig(Config):
-    """Samples that are measured and never learned from; they share no picture with training."""
+    """Settings of held-out samples: measured, never learned from, with no picture of training."""
 
     renamed_keys: ClassVar[Mapping[str, str]] = {"every": "interval_steps"}
 
     share: float | None = Field(None, gt=0.0, lt=1.0)
-    """Share of the selection to hold out, in whole groups."""
+    """Share of the selection to hold out, in complete groups of `level`."""
     split: SplitName | None = None
-    """Or the samples of this split of the run, for example ``validation``."""
+    """Split of the run to hold out instead of a share, for example ``validation``."""
     level: Level = "patient"
-    """What must not be cut: pictures and their copies; with `case` studies, `patient` patients."""
+    """What is never cut: `image` a picture with its copies, `case` a study, `patient` a patient."""
     interval_steps: int | None = Field(None, ge=1)
-    """Optimiser steps between measurements; None is at every checkpoint. The end always counts."""
+    """Optimiser steps between measurements; null measures at every checkpoint. The last step is
+    always measured."""
 
     @model_validator(mode="after")
     def _one_way(self) -> HeldOutConfig:
@@ -110,16 +116,20 @@ class HeldOutConfig(Config):
 
 
 class DataConfig(Config):
-    """What of the selection is learned, and how much each sample counts."""
+    """Settings of the data: what of the selection is learned, and how much each sample counts."""
 
     weights: Literal["loss", "sampling", "none"] = "loss"
-    """Weights multiply the loss, or drive how often a sample is drawn, or are left aside."""
+    """What selection weights do: `loss` multiplies the loss by them, `sampling` draws samples in
+    proportion to them, `none` ignores them."""
     mixture: MixtureConfig | None = None
+    """Total weight of each source, stratum or value of a tag; null leaves weights as selected."""
     max_tokens: int | None = Field(None, ge=1)
-    """Longest sample, pictures included; longer ones are dropped, never cut. None: what fits."""
+    """Most tokens of a sample, pictures included; longer ones are dropped, never cut. null allows
+    what fits model and batch."""
     max_pixels: int | None = Field(None, ge=1)
-    """Width times height to which larger pictures are scaled down."""
+    """Width times height in pixels to which larger pictures are scaled down; null scales none."""
     held_out: HeldOutConfig | None = None
+    """Samples on which the loss is measured during training; null measures none."""
 
     @model_validator(mode="after")
     def _mixture_weighs(self) -> DataConfig:
@@ -129,7 +139,7 @@ class DataConfig(Config):
 
 
 class OptimiserConfig(Config):
-    """AdamW (arXiv 1711.05101) with a warm-up."""
+    """Settings of the optimiser: AdamW (arXiv 1711.05101) with a warm-up."""
 
     renamed_keys: ClassVar[Mapping[str, str]] = {
         "also_lr": "modules_to_save_lr",
@@ -139,25 +149,30 @@ class OptimiserConfig(Config):
     }
 
     lr: float = Field(1e-4, gt=0.0)
+    """Largest learning rate, which is reached at the end of the warm-up."""
     modules_to_save_lr: float | None = Field(None, gt=0.0)
-    """Of the modules that `lora.modules_to_save` trains whole; `lr` when not given."""
+    """Largest learning rate of the modules in `lora.modules_to_save`; `lr` when not given."""
     betas: tuple[float, float] = (0.9, 0.999)
+    """How much of AdamW's running means of gradient and squared gradient each step keeps."""
     epsilon: float = Field(1e-8, gt=0.0)
+    """Added to the denominator of AdamW's update, against division by zero."""
     weight_decay: float = Field(0.0, ge=0.0)
-    """Not on biases and norms."""
+    """Decay of the trained matrices, times the learning rate, in each step; biases and norms have
+    none."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate falls after the warm-up."""
     warmup_ratio: float = Field(0.03, ge=0.0, le=1.0)
-    """Share of the steps over which the rate rises from 0."""
+    """Share of the steps over which the learning rate rises from 0."""
     min_lr_ratio: float = Field(0.0, ge=0.0, le=1.0)
-    """Share of `lr` that is left at the end."""
+    """Share of the learning rate that is left at the end."""
     max_grad_norm: float | None = Field(1.0, gt=0.0)
-    """Largest norm of the gradient."""
+    """Norm to which a larger gradient is scaled down; null never scales it."""
 
     @field_validator("betas")
     @classmethod
-    def _betas_lie_below_one(cls, betas: tuple[float, float]) -> tuple[float, float]:
+    def _betas_are_below_one(cls, betas: tuple[float, float]) -> tuple[float, float]:
         if not all(0.0 <= beta < 1.0 for beta in betas):
-            raise ValueError("both lie from 0 to below 1")
+            raise ValueError("both must be from 0 to below 1")
         return betas
 
 
@@ -177,43 +192,44 @@ class BatchesConfig(Config):
     grad_accumulation_steps: int = Field(1, ge=1)
     """Batches of a worker that make up a step."""
     grouped: bool = True
-    """Put samples of like length together, which saves padding."""
+    """Put samples of similar length together, which saves padding."""
     packing: bool = False
     """Put several samples in one row, none of which sees another."""
 
 
 class CheckpointsConfig(Config):
-    """What is kept to resume from and to evaluate."""
+    """Settings of checkpoints, which are kept to resume from and to evaluate."""
 
     renamed_keys: ClassVar[Mapping[str, str]] = {"every": "interval_steps"}
 
     interval_steps: int | None = Field(100, ge=1)
-    """Optimiser steps between checkpoints; the end always has one."""
+    """Optimiser steps between checkpoints; null keeps only the last, which is always kept."""
     keep: int = Field(2, ge=1)
-    """Newest checkpoints that stay; the best on the held-out split stays next to them."""
+    """Newest checkpoints that stay; the best on held-out samples stays as well."""
     storage: str | None = None
     """Folder or URL of trainings; `trainings` in the run directory when not given."""
 
 
 class EarlyStoppingConfig(Config):
-    """End when the held-out loss no longer falls; the best checkpoint is then the result."""
+    """Settings of an early end, once the held-out loss stops falling; the best step then counts."""
 
     renamed_keys: ClassVar[Mapping[str, str]] = {"delta": "min_delta"}
 
     patience: int = Field(3, ge=1)
     """Measurements in a row without a new best."""
     min_delta: float = Field(0.0, ge=0.0)
-    """Nats a token by which a new best must be lower."""
+    """Nats per token by which a new best must be lower."""
 
 
 class LogConfig(Config):
-    """Where the curves go, next to JSON Lines and the manifest."""
+    """Settings of the curves: where they go, in addition to JSON Lines and the manifest."""
 
     renamed_keys: ClassVar[Mapping[str, str]] = {"every": "interval_steps"}
 
     interval_steps: int = Field(1, ge=1)
-    """Optimiser steps to a line."""
+    """Optimiser steps between two lines."""
     tensorboard: bool = True
+    """Write TensorBoard's event files into the training's folder."""
     mlflow: str | None = None
     """Experiment of MLflow; its place is MLflow's own MLFLOW_TRACKING_URI."""
     wandb: str | None = None
@@ -221,19 +237,20 @@ class LogConfig(Config):
 
 
 class WorkersConfig(Config):
-    """Where the work runs. A step's batches are dealt out: their number changes nothing else."""
+    """Settings of the workers, which share a step's batches; their number changes nothing else."""
 
     renamed_keys: ClassVar[Mapping[str, str]] = {"least": "min_count"}
 
     count: int = Field(1, ge=1)
-    """Workers; the most of them where they may be fewer."""
+    """Workers that train together; with `min_count` the most of them."""
     min_count: int | None = Field(None, ge=1)
-    """Continue with as few workers as this when some are lost; None: with no fewer than `count`."""
+    """Continue with as few workers as this when some are lost; null needs `count` workers."""
     restarts: int = Field(3, ge=0)
     """How often lost workers are replaced before giving up."""
     gpus: bool | None = None
-    """One GPU a worker; None is where there are any."""
+    """Whether each worker has a GPU; null uses GPUs where there are any."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
+    """`ddp` gives every worker a complete model, `fsdp` shares the weights out over the workers."""
     decoding: Literal["threads", "ray_data"] = "threads"
     """Pictures are decoded by threads of every worker, or stream to it from Ray Data, on CPUs that
     the workers leave free, of the whole cluster; a training without Ray has threads."""
@@ -251,42 +268,53 @@ class WorkersConfig(Config):
 
 
 class TrainingRecipe(Config):
-    """A whole fine-tuning. Equal recipes on equal selections give equal adapters on a CPU."""
+    """Settings of a fine-tuning. Equal recipes on equal selections give equal adapters on a CPU."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Name of the training; its id begins with it."""
     seed: int = Field(0, ge=0)
+    """Seed of the adapters' first weights, the order of samples and dropout."""
     run: LocalPath
-    """Run directory (or manifest file) that holds the selection."""
+    """Run directory (or manifest file) that has the selection."""
     run_id: str | None = None
     """Run within it; the newest that has the selection when not given."""
     selection: str | None = None
     """Selection to train on; the newest one when not given."""
     base: AnyBase
+    """Model that the training starts from."""
     lora: LoraConfig = LoraConfig()
+    """Which weights learn: low-rank adapters, or all of them."""
     vision: Literal["frozen", "trained"] = "frozen"
     """Whether the vision tower learns: its own adapters, or its weights with `lora.full`."""
     data: DataConfig = DataConfig()
+    """What of the selection is learned, and how much each sample counts."""
     optimiser: OptimiserConfig = OptimiserConfig()
+    """Learning rate, decay and gradient clipping of AdamW."""
     batches: BatchesConfig = BatchesConfig()
+    """How samples are put into batches, and batches into steps."""
     steps: int | None = Field(None, ge=1)
-    """Optimiser steps; instead of `epochs`."""
+    """Optimiser steps in all, instead of `epochs`."""
     epochs: float | None = Field(None, gt=0.0)
     """Passes over the selection; 1 when neither is given."""
     precision: Precision = "auto"
     """Arithmetic; `auto` is bfloat16 on a GPU that has it, float32 elsewhere."""
     gradient_checkpointing: bool = False
-    """Compute activations twice instead of keeping them."""
+    """Compute activations twice instead of keeping them: slower, in less memory."""
     checkpoints: CheckpointsConfig = CheckpointsConfig()
+    """What is kept to resume from and to evaluate."""
     early_stopping: EarlyStoppingConfig | None = None
+    """When to end before the last step; null never does."""
     log: LogConfig = LogConfig()
+    """Where the curves go."""
     workers: WorkersConfig = WorkersConfig()
+    """How many workers train, on what."""
     benchmarks: tuple[str, ...] = ()
     """Benchmarks that the result will be compared with: nothing of theirs may be trained on."""
     leaks: Literal["refuse", "drop"] = "refuse"
-    """Selected samples that are in a benchmark, or near one and unresolved: do not train, or leave
-    them out."""
+    """What to do with selected samples that are in a benchmark, or near one and undecided: refuse
+    to train, or leave them out."""
     allow_contaminated: bool = False
-    """Train despite known or unchecked leaks; every result then says so."""
+    """Train despite known or unchecked leaks, which every result then states."""
 
     @field_validator("benchmarks")
     @classmethod
@@ -307,24 +335,25 @@ class TrainingRecipe(Config):
 
     @property
     def passes(self) -> float | None:
-        """Passes over the selection, None where steps decide."""
+        """Passes over the selection; None where `steps` decides."""
         return None if self.steps is not None else self.epochs or 1.0
 
     @property
-    def whole_modules(self) -> tuple[str, ...]:
-        """Modules trained whole next to adapters."""
+    def modules_to_save(self) -> tuple[str, ...]:
+        """Complete modules that are trained next to adapters."""
         if self.lora.modules_to_save is not None or self.lora.full:
             return self.lora.modules_to_save or ()
         return (PROJECTOR,) if self.base.kind == "embedded_vlm" else ()
 
     def resolved(self) -> dict[str, Any]:
-        """The recipe with every default written out, as JSON-able values."""
+        """Return the recipe with every default written out, as JSON-able values."""
         return self.model_dump(mode="json")
 
     def decisive(self) -> dict[str, Any]:
-        """What decides the result: places, logs and where the work runs are left out.
+        """Return the settings that decide the result, for fingerprints.
 
-        The number of workers counts by the batches of a step alone.
+        Paths, logs and machines are left out; the number of workers counts only through the batches
+        of a step.
         """
         left_out = {"run", "log", "checkpoints", "workers", "benchmarks", "leaks"}
         left_out |= {"allow_contaminated"}
@@ -345,10 +374,5 @@ class TrainingRecipe(Config):
 
 
 def load_training(path: Path, overrides: Sequence[str] = ()) -> TrainingRecipe:
-    """The recipe of a YAML file; see `yaml_recipe.load`. Raises RecipeError."""
-    return yaml_recipe.load(TrainingRecipe, path, overrides)
-
-
-def parse_training(text: str, overrides: Sequence[str] = ()) -> TrainingRecipe:
-    """As `load_training`, from YAML text."""
-    return yaml_recipe.parse(TrainingRecipe, text, overrides)
+    """Load the recipe of a YAML file; see `recipe_yaml.load`. Raises RecipeError."""
+    return recipe_yaml.load(TrainingRecipe, path, overrides)

@@ -1,8 +1,7 @@
-"""A training from its recipe to its result: in this process, or as one worker of several."""
+"""Run a training from its recipe to its result: in this process, or as one worker of several."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,45 +12,47 @@ from typing import TYPE_CHECKING
 from medsift.errors import MedSiftError, UsageError
 from medsift.progress import TrainingBegun, TrainingEvent, silent
 from medsift.storage.run_lock import claimed
-from training.checkpoint import FolderKeeper, Keeper
-from training.distributed import Alone, Fleet
-from training.lineage import lineage
-from training.logs import Journal
-from training.loop import Stream, train
-from training.manifest_io import Kept, kept_in, store_failed, store_finished, write_drops
-from training.notes import notes_of
-from training.output_dir import finished, renew_card, result_weights, write_result
+from training.dataset.samples import gather
+from training.loop.checkpoint import CheckpointStore, FolderCheckpointStore
+from training.loop.distributed import Communicator, SingleProcess
+from training.loop.logs import Journal
+from training.loop.loop import Stream, train
 from training.prepare import Prepared, prepare
 from training.recipe import TrainingRecipe
-from training.samples import gather
+from training.results.lineage import lineage_of, notes_of
+from training.results.manifest_io import (
+    KeptCheckpoint,
+    list_kept,
+    store_failed,
+    store_finished,
+    write_drops,
+)
+from training.results.output_dir import has_result, renew_card, result_weights, write_result
 from training.training_id import CHECKPOINTS, RESULT, Training, open_training
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-logger = logging.getLogger(__name__)
-
 
 Listener = Callable[[TrainingEvent], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A training with its result; `reused` where that was there already."""
+    """A training with its result; `reused` where the result existed already."""
 
     training: Training
     reused: bool
 
 
 def train_here(recipe: TrainingRecipe, listener: Listener = silent) -> Trained:
-    """Train in this process, and write result and manifest; what is there already is not redone.
+    """Train in this process, and write result and manifest; an existing result is reused.
 
-    A recipe of several workers takes the same steps here as there. Killed and started again, a
+    A recipe of several workers takes the same steps here as on Ray. Killed and started again, a
     training continues from its newest checkpoint.
 
     Raises:
-        UsageError: checkpoints would be remote, or another process is at work on this training.
-        LedgerError: the gate is closed; see `pass_gate`.
+        UsageError: checkpoints would be remote, or another process runs this training.
+        LedgerError: samples may be in a benchmark; see `check_contamination`.
         MedSiftError: as `prepare` and `train` do.
     """
     training = open_training(recipe)
@@ -60,25 +61,30 @@ def train_here(recipe: TrainingRecipe, listener: Listener = silent) -> Trained:
             f"checkpoints.storage {training.storage} is a URL, which trainings on Ray alone write "
             "to; train with --ray, or name a folder",
             code="path_not_local",
+            path=training.storage,
         )
 
-    def fit(started: datetime) -> Sequence[Kept]:
-        keeper = FolderKeeper(training.folder / CHECKPOINTS, recipe.checkpoints.keep)
-        work(training, keeper, Alone(), training.folder, listener, started)
-        return _kept(training)
+    def fit(started: datetime) -> Sequence[KeptCheckpoint]:
+        folder = training.folder / CHECKPOINTS
+        store = FolderCheckpointStore(folder, recipe.checkpoints.keep)
+        run_worker(training, store, SingleProcess(), training.folder, listener, started)
+        return list_kept(folder)
 
-    return carry_out(training, fit)
+    return train_and_store(training, fit)
 
 
-def carry_out(training: Training, fit: Callable[[datetime], Sequence[Kept]]) -> Trained:
-    """Train by `fit`, which leaves curves and result in the training's folder, and store it all.
+def train_and_store(
+    training: Training, fit: Callable[[datetime], Sequence[KeptCheckpoint]]
+) -> Trained:
+    """Train by `fit`, which writes curves and result into the training's folder, and store it all.
 
-    A result that is there is not made again. A training that an error of ours ends is stored as
-    failed. Raises UsageError when another process is at work on it, or what `fit` does.
+    An existing result is not made again. A training that a MedSiftError ends is stored as failed.
+    Raises UsageError when another process runs the same training, or what `fit` does.
     """
     with claimed(training.folder, what="training"):
-        if finished(training):
-            store_finished(training, None if training.remote else _kept(training))
+        if has_result(training):
+            local = None if training.remote else list_kept(training.folder / CHECKPOINTS)
+            store_finished(training, local)
             renew_card(training)
             return Trained(training, reused=True)
         started = now()
@@ -91,10 +97,10 @@ def carry_out(training: Training, fit: Callable[[datetime], Sequence[Kept]]) -> 
         return Trained(training, reused=False)
 
 
-def work(
+def run_worker(
     training: Training,
-    keeper: Keeper,
-    fleet: Fleet,
+    store: CheckpointStore,
+    communicator: Communicator,
     folder: Path,
     listener: Listener,
     started: datetime,
@@ -102,56 +108,54 @@ def work(
     stream: Stream | None = None,
     rows: Iterable[pa.Table] | None = None,
 ) -> None:
-    """One worker's part. The first of the fleet writes curves, drops and result into `folder`.
+    """Do one worker's part of a training; the first worker writes curves, drops and result.
 
-    `ready` may change the model before its first step; `stream` decodes its pictures; `rows` are
-    what the training reads of the manifest, None where it reads them there. Raises as `prepare`
-    and `train` do.
+    Args:
+        training: what is trained.
+        store: where checkpoints are kept.
+        communicator: connects the workers.
+        folder: where the first worker writes.
+        listener: receives the start and every logged step, on the first worker.
+        started: when the training began, UTC.
+        ready: may change the model before its first step.
+        stream: decodes the pictures; None is threads of this process.
+        rows: what the training reads of the manifest; None reads the manifest.
+
+    Raises:
+        MedSiftError: as `prepare` and `train` do.
     """
-    given = None if rows is None else gather(training.run_id, training.selection, rows)
-    with closing(prepare(training.recipe, training.verdict.left_out, given)) as prepared:
+    selected = None if rows is None else gather(training.run_id, training.selection, rows)
+    with closing(prepare(training.recipe, training.verdict.left_out, selected)) as prepared:
         ready(prepared)
-        first = fleet.rank == 0
-        told = _Told(training, prepared, folder, listener)
-        journal, watch = (told.open, listener) if first else (None, None)
-        outcome = train(prepared, keeper, journal, fleet, watch, stream)
+
+        def open_journal(resumed: int) -> Journal:
+            """Open the curves once it is known where the training continues from."""
+            write_drops(prepared.dropped, folder)
+            held_out = prepared.held_out
+            listener(
+                TrainingBegun(
+                    training_id=training.training_id,
+                    trained_on=len(prepared.training.encodings.samples),
+                    dropped=len(prepared.dropped),
+                    held_out=len(held_out.encodings.samples) if held_out else 0,
+                    steps=prepared.training.plan.steps,
+                    resumed_step=resumed,
+                    example=prepared.example,
+                    notes=tuple(notes_of(training.verdict, prepared)),
+                )
+            )
+            return Journal(folder, prepared.recipe.log, training.training_id, resumed)
+
+        first = communicator.rank == 0
+        journal, watch = (open_journal, listener) if first else (None, None)
+        outcome = train(prepared, store, journal, communicator, watch, stream)
         weights = result_weights(prepared.model, keep=first)
         if first:
-            story = lineage(training, prepared, outcome, fleet.world_size, started, now())
-            write_result(prepared, weights, story, folder / RESULT)
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """Opens the places of the curves, once it is known where a training continues from."""
-
-    training: Training
-    prepared: Prepared
-    folder: Path
-    listener: Listener
-
-    def open(self, resumed: int) -> Journal:
-        prepared, held = self.prepared, self.prepared.held_out
-        write_drops(prepared.dropped, self.folder)
-        self.listener(
-            TrainingBegun(
-                training_id=self.training.training_id,
-                trained_on=len(prepared.training.encodings.samples),
-                dropped=len(prepared.dropped),
-                held_out=len(held.encodings.samples) if held else 0,
-                steps=prepared.training.plan.steps,
-                resumed_step=resumed,
-                example=prepared.example,
-                notes=tuple(notes_of(self.training.verdict, prepared)),
-            )
-        )
-        return Journal(self.folder, prepared.recipe.log, self.training.training_id, resumed)
-
-
-def _kept(training: Training) -> Sequence[Kept]:
-    return kept_in(training.folder / CHECKPOINTS)
+            workers = communicator.world_size
+            lineage = lineage_of(training, prepared, outcome, workers, started, now())
+            write_result(prepared, weights, lineage, folder / RESULT)
 
 
 def now() -> datetime:
-    """UTC, without a time zone, as the manifest keeps it."""
+    """Return the time in UTC, without a time zone, as the manifest stores it."""
     return datetime.now(UTC).replace(tzinfo=None)

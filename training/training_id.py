@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from medsift import records
-from medsift.manifest import read, resolve_selection
+from medsift.manifest import resolve_selection
+from medsift.manifest.training_queries import run_fingerprints, selection_weights
 from medsift.storage.locations import is_remote, local_path
-from training.chat_labels import LABELS_VERSION
-from training.contamination import Verdict, pass_gate
+from training.contamination import Verdict, check_contamination
+from training.dataset.chat_labels import LABELS_VERSION
+from training.dataset.samples import manifest_of
 from training.recipe import TrainingRecipe
-from training.samples import manifest_of
 
 ID_DIGITS: Final = 10
 TRAININGS: Final = "trainings"
@@ -22,7 +23,7 @@ CHECKPOINTS: Final = "checkpoints"
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A fine-tuning that passed the gate; its recipe names run and selection."""
+    """A fine-tuning that may be run; its recipe names run and selection."""
 
     recipe: TrainingRecipe
     training_id: str
@@ -32,6 +33,7 @@ class Training:
     samples: int
     manifest: Path
     manifest_fingerprint: str
+    """Identity of what curation decided: its recipe and its input, not the file's bytes."""
     verdict: Verdict
 
     @property
@@ -47,8 +49,8 @@ class Training:
     @property
     def folder(self) -> Path:
         """Its folder on this machine: curves and result, and checkpoints unless they are remote."""
-        place = self.manifest.parent / TRAININGS if self.remote else local_path(self.storage)
-        return place.absolute() / self.training_id
+        parent = self.manifest.parent / TRAININGS if self.remote else local_path(self.storage)
+        return parent.absolute() / self.training_id
 
     @property
     def result(self) -> Path:
@@ -57,41 +59,31 @@ class Training:
 
 
 def open_training(recipe: TrainingRecipe) -> Training:
-    """Find out which training a recipe is, and pass the gate. Loads no model.
+    """Find out which training a recipe is, and check it for leaks. Loads no model.
 
     Raises:
         ManifestError: there is no such selection.
-        LedgerError: the gate is closed; see `pass_gate`.
+        LedgerError: samples may be in a benchmark; see `check_contamination`.
         ModelError: the base cannot be loaded.
     """
     manifest = manifest_of(recipe.run).absolute()
     run_id, selection = resolve_selection(manifest, recipe.selection, recipe.run_id)
-    named = recipe.model_copy(update={"run_id": run_id, "selection": selection})
-    verdict = pass_gate(manifest, run_id, selection, named)
-    chosen = read(
-        manifest,
-        "SELECT sample_id, row_id, weight FROM selections "
-        "WHERE run_id = $1 AND selection = $2 ORDER BY rank",
-        [run_id, selection],
-    )
-    rows = [list(line.values()) for line in chosen.to_pylist()]
-    said = [list(verdict.benchmarks), verdict.contaminated, sorted(verdict.left_out)]
-    fingerprint = records.fingerprint([LABELS_VERSION, named.decisive(), rows, said])
+    recipe = recipe.model_copy(update={"run_id": run_id, "selection": selection})
+    verdict = check_contamination(manifest, run_id, selection, recipe)
+    rows = [
+        list(row.values()) for row in selection_weights(manifest, run_id, selection).to_pylist()
+    ]
+    # Rows left out decide what is learned, and the card repeats what is known about leaks.
+    leaks = [list(verdict.benchmarks), verdict.contaminated, sorted(verdict.left_out)]
+    fingerprint = records.fingerprint([LABELS_VERSION, recipe.decisive(), rows, leaks])
     return Training(
-        recipe=named,
+        recipe=recipe,
         training_id=f"{recipe.name}-{fingerprint[:ID_DIGITS]}",
         fingerprint=fingerprint,
         run_id=run_id,
         selection=selection,
         samples=len(rows),
         manifest=manifest,
-        manifest_fingerprint=_fingerprint(manifest, run_id),
+        manifest_fingerprint=records.fingerprint([run_id, *run_fingerprints(manifest, run_id)]),
         verdict=verdict,
     )
-
-
-def _fingerprint(manifest: Path, run_id: str) -> str:
-    """Identity of what curation decided: its recipe and its input, not the file's bytes."""
-    sql = "SELECT recipe_fingerprint, input_fingerprint FROM runs WHERE run_id = $1"
-    [line] = read(manifest, sql, [run_id]).to_pylist()
-    return records.fingerprint([run_id, *line.values()])

@@ -24,7 +24,7 @@ from medsift import records
 from medsift.arrays import Doubles
 from medsift.execution import Resources, Tables
 from medsift.models import AnyLanguageModel, EmbeddedModelConfig
-from medsift.models.chat_format import FRAMING_VERSION, Framing, Tokens, Turn
+from medsift.models.chat_format import FRAMING_VERSION, ChatFormat, Tokens, Turn
 from medsift.models.likelihood import AnswerLikelihood
 from medsift.models.load_once import load_once
 from medsift.models.reserved_tokens import ReservedTokens
@@ -181,8 +181,8 @@ class ScoreAnswers:
         return AnswerLikelihood(load_once(self.config.model), self.config.batch_tokens)
 
     @cached_property
-    def _framing(self) -> Framing:
-        return Framing(self._likelihood.language.tokenizer)
+    def _framing(self) -> ChatFormat:
+        return ChatFormat(self._likelihood.language.tokenizer)
 
     @cached_property
     def _reserved(self) -> ReservedTokens:

@@ -12,7 +12,7 @@ from evaluation.generators.generator import Generator, Request
 from evaluation.generators.local import LocalGeneratorConfig
 from medsift import records
 from medsift.models import AnyLanguageModel, LanguageModel
-from medsift.models.chat_format import FRAMING_VERSION, Framing, Turn
+from medsift.models.chat_format import FRAMING_VERSION, ChatFormat, Turn
 
 
 class CausalGenerator(LocalGeneratorConfig):
@@ -40,7 +40,7 @@ class AskInText:
         self.device = loaded.device
         self.tokenizer = loaded.tokenizer
         self.processor = None
-        self.framing = Framing(loaded.tokenizer)
+        self.framing = ChatFormat(loaded.tokenizer)
         self.chats = self.framing.chats
 
     def chat(self, turns: Sequence[Turn], *, ask: bool) -> str | None:

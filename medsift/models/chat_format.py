@@ -28,7 +28,7 @@ class Tokens(NamedTuple):
     start: int
 
 
-class Framing:
+class ChatFormat:
     """A model's own chat template; without one, `Question:` and `Answer:` in plain words."""
 
     def __init__(self, tokenizer: Any) -> None:

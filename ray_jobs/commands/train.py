@@ -75,7 +75,7 @@ def train(
 def show_trained(trained: Trained) -> None:
     """Print the outcome, where everything is, and the next command."""
     from ray_jobs.console import ignore_broken_pipe, shown
-    from training.lineage import read_lineage
+    from training.results.lineage import read_lineage
 
     training, lineage = trained.training, read_lineage(trained.training.result)
     with ignore_broken_pipe():

@@ -18,9 +18,9 @@ from medsift.manifest import append_tables, read
 from medsift.manifest.schema import arrow_schema
 from medsift.storage.run_lock import claimed
 from ray_jobs.study.plan import PlannedTrial, StudyPlan
-from training.lineage import versions
-from training.manifest_io import kept_in, store_failed, store_finished
-from training.output_dir import finished, renew_card
+from training.results.lineage import versions
+from training.results.manifest_io import list_kept, store_failed, store_finished
+from training.results.output_dir import has_result, renew_card
 from training.training_id import CHECKPOINTS, Training
 
 STUDIES: Final = arrow_schema("studies")
@@ -40,7 +40,7 @@ class FinishedTrial:
 
 def find_finished_trial(plan: StudyPlan, trial: PlannedTrial) -> FinishedTrial | None:
     """Return the trial as an earlier study stored it; None where anything is missing."""
-    if trial.training is not None and not finished(trial.training):
+    if trial.training is not None and not has_result(trial.training):
         return None
     [model] = trial.evaluation.models
     evaluation = model_evaluation_id(trial.evaluation, model, plan.benches)
@@ -78,7 +78,7 @@ def store_failed_trial(trial: PlannedTrial, started: datetime) -> None:
     """Store how far the training of a failed trial came. Raises ManifestError or StorageError."""
     if trial.training is None:
         return
-    if finished(trial.training):
+    if has_result(trial.training):
         store_finished(trial.training, _kept(trial.training))
     else:
         store_failed(trial.training, started)
@@ -148,4 +148,4 @@ def _trial_row(plan: StudyPlan, trial: FinishedTrial) -> dict[str, Any]:
 
 
 def _kept(training: Training) -> list[Any]:
-    return list(kept_in(training.folder / CHECKPOINTS))
+    return list(list_kept(training.folder / CHECKPOINTS))

@@ -79,7 +79,7 @@ def make_plan(recipe: StudyRecipe, executor: Executor) -> StudyPlan:
     Raises:
         UsageError: a budget is as large as the pool, another selection has the name of one, or
             the protocol has no rules for a benchmark.
-        LedgerError: a selection may contain a benchmark; see `pass_gate`.
+        LedgerError: a selection may contain a benchmark; see `check_contamination`.
         MedSiftError: as `open_run`, `open_benches`, `ensure_selections` and `open_training` do.
     """
     run = open_run(recipe.run)

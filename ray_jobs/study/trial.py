@@ -15,10 +15,10 @@ from medsift.progress import silent
 from medsift.storage.run_lock import claimed
 from ray_jobs.study.plan import PlannedTrial
 from ray_jobs.study.recipe import StudyCompute
-from training.checkpoint import FolderKeeper
-from training.distributed import Alone
-from training.output_dir import finished
-from training.run import now, work
+from training.loop.checkpoint import FolderCheckpointStore
+from training.loop.distributed import SingleProcess
+from training.results.output_dir import has_result
+from training.run import now, run_worker
 from training.training_id import CHECKPOINTS, Training
 
 logger = logging.getLogger(__name__)
@@ -74,10 +74,12 @@ def run_trials_on_ray(
 
 def _train(training: Training) -> None:
     with claimed(training.folder, what="training"):
-        if finished(training):
+        if has_result(training):
             return
-        keeper = FolderKeeper(training.folder / CHECKPOINTS, training.recipe.checkpoints.keep)
-        work(training, keeper, Alone(), training.folder, silent, now())
+        store = FolderCheckpointStore(
+            training.folder / CHECKPOINTS, training.recipe.checkpoints.keep
+        )
+        run_worker(training, store, SingleProcess(), training.folder, silent, now())
 
 
 def _run_trial_as_task(

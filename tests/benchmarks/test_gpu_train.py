@@ -11,7 +11,7 @@ from transformers import AutoModelForImageTextToText, Qwen2_5_VLConfig
 
 from benchmarks import gpu_train
 from benchmarks.gpu_train import QWEN, TINY, Setting
-from training.throughput import device_peak
+from training.loop.throughput import device_peak
 
 PLAIN = Setting("eager", packing=False, checkpointing=False, logits="answers", compiled=False)
 

@@ -17,7 +17,7 @@ from medsift import recipe_yaml as yaml_recipe
 from medsift.execution import LocalExecutor
 from medsift.manifest import read
 from tests.training.conftest import asked, write_run
-from training.logs import STEPS, read_lines
+from training.loop.logs import STEPS, read_lines
 from training.recipe import TrainingRecipe
 from training.run import train_here
 from training.training_id import Training

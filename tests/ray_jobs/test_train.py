@@ -31,8 +31,8 @@ from tests.training.conftest import (  # noqa: F401 - fixtures
     recipe,
     write_run,
 )
-from training.checkpoint import checkpoints, folder_name
-from training.logs import STEPS, read_lines
+from training.loop.checkpoint import checkpoints, folder_name
+from training.loop.logs import STEPS, read_lines
 from training.recipe import WorkersConfig
 from training.run import train_here
 from training.training_id import CHECKPOINTS

@@ -29,7 +29,7 @@ from tests.ray_jobs.test_train import (  # noqa: F401 - fixtures
     uninterrupted,
 )
 from tests.training.conftest import qwen, recipe  # noqa: F401 - fixtures
-from training.checkpoint import PREFIX, checkpoints, folder_name
+from training.loop.checkpoint import PREFIX, checkpoints, folder_name
 from training.run import train_here
 from training.training_id import CHECKPOINTS, open_training
 

@@ -31,7 +31,7 @@ from transformers import (
 from medsift import records
 from medsift.images import ImagesConfig, decode
 from medsift.manifest import RunRecord, write_manifest
-from training.base_model import Base, PretrainedBase, load_base
+from training.model.base_model import Base, PretrainedBase, load_base
 from training.recipe import TrainingRecipe
 
 START = datetime(2026, 1, 1)

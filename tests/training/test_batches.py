@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.batches import Batch, Plan, cost, drawn
+from training.dataset.batches import Batch, BatchPlan, cost, systematic_resample
 from training.recipe import BatchesConfig
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=60)
@@ -23,12 +23,14 @@ CONFIGS = st.builds(
 )
 
 
-def plan(lengths, config=None, **settings) -> Plan:
+def plan(lengths, config=None, **settings) -> BatchPlan:
     given = {"seed": 3, "per_step": 2, "epochs": 1.0} | settings
-    return Plan(np.array(lengths), config or BatchesConfig(max_tokens=100, max_samples=4), **given)
+    return BatchPlan(
+        np.array(lengths), config or BatchesConfig(max_tokens=100, max_samples=4), **given
+    )
 
 
-def all_batches(one: Plan) -> list[Batch]:
+def all_batches(one: BatchPlan) -> list[Batch]:
     return list(chain.from_iterable(one.batches(step) for step in range(one.steps)))
 
 
@@ -106,7 +108,7 @@ def test_packed_rows_are_nearly_full():
 @settings(max_examples=60, deadline=None)
 @given(odds=st.lists(st.floats(0.01, 10.0), min_size=1, max_size=30), seed=st.integers(0, 99))
 def test_draws_follow_their_odds_to_within_one(odds, seed):
-    found = drawn(np.array(odds), 50, np.random.default_rng(seed))
+    found = systematic_resample(np.array(odds), 50, np.random.default_rng(seed))
     expected = 50 * np.array(odds) / np.sum(odds)
     counts = np.bincount(found, minlength=len(odds))
     assert counts.sum() == 50

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medsift.errors import InputError, ModelError
+from tests.expect import raises_code
 from tests.tiny_models import idefics, llava, saved
 from tests.training.conftest import CHAT
-from training.base_model import Base, PretrainedBase, load_base
-from training.chat_labels import IGNORED, ChatEncoder, Encoded, Refused
-from training.encode_dataset import encode_samples, ledger, longest_allowed
-from training.samples import Picture, Sample
+from training.dataset.chat_labels import IGNORED, ChatEncoder, Encoded, Refused
+from training.dataset.encode_dataset import encode_samples, ledger, longest_allowed
+from training.dataset.samples import Picture, Sample
+from training.model.base_model import Base, PretrainedBase, load_base
 
 TAGS: dict[str, str | None] = {"source": "s", "stratum": "x"}
 
@@ -113,7 +113,7 @@ def test_larger_pictures_take_more_tokens_up_to_the_limit(qwen_base: Base):
 
 def test_a_picture_before_a_model_without_eyes_is_refused(llama_base: Base):
     one = sample([("user", "<image>?"), ("assistant", "no")], [(40, 28)])
-    with pytest.raises(ModelError, match="sees no pictures and sample r has some"):
+    with raises_code("model_unsuitable", row_id="r"):
         list(ChatEncoder(llama_base).encode([one]))
 
 
@@ -281,7 +281,7 @@ def test_a_model_without_a_template_is_refused(llama: Path, tmp_path: Path, own_
     own_llama.model.save_pretrained(tmp_path)
     own_llama.tokenizer.chat_template = None
     own_llama.tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="has no chat template"):
+    with raises_code("chat_template_unusable", model=str(tmp_path)):
         load_base(PretrainedBase(model=str(tmp_path)), "float32", full=False)
 
 
@@ -311,11 +311,11 @@ def test_a_sample_that_does_not_fit_is_dropped_whole_and_entered(qwen_base: Base
 def test_when_nobody_fits_the_error_says_why(qwen_base: Base):
     short = sample([("user", "a?"), ("assistant", "yes")])
     encoder = ChatEncoder(qwen_base)
-    with pytest.raises(InputError, match=r"none of 1 samples.*1 too_long.*tokens, 3 allowed"):
+    with raises_code("selection_untrainable", reasons={"too_long": 1}):
         encode_samples(encoder, [short], np.ones(1), 3)
-    with pytest.raises(InputError, match="there are no samples"):
+    with raises_code("selection_untrainable", reasons={}):
         encode_samples(encoder, [], np.ones(0), 3)
-    with pytest.raises(InputError, match="1 zero_weight"):
+    with raises_code("selection_untrainable", reasons={"zero_weight": 1}):
         encode_samples(encoder, [short], np.zeros(1), 300)
 
 
@@ -324,5 +324,5 @@ def test_tokens_that_are_not_where_they_should_be_are_never_learned(qwen_base: B
     one = sample(*CHATS[1])
     encoded = next(encoder.encode([one]))
     ids = processed(qwen_base, encoder, one)
-    with pytest.raises(ModelError, match="in a way that is not understood"):
+    with raises_code("model_unsuitable", model=qwen_base.name):
         encoder.labels(encoded, ids[:-1])

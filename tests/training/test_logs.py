@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from medsift.errors import UsageError
 from medsift.progress import StepLine
-from training.logs import STEPS, Journal, read_lines
+from tests.expect import raises_code
+from training.loop.logs import STEPS, Journal, read_lines
 from training.recipe import LogConfig
 
 LINE = StepLine(
@@ -93,5 +93,5 @@ def test_tensorboard_shows_every_figure_that_there_is(tmp_path: Path):
 @pytest.mark.parametrize("package", ["mlflow", "wandb"])
 def test_a_package_that_is_not_there_is_named(tmp_path: Path, package: str, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=rf"log\.{package} needs the package {package}"):
+    with raises_code("package_missing", package=package):
         journal(tmp_path, **{package: "project"})

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from medsift.errors import ModelError, UsageError
+from tests.expect import raises_code
 from tests.training.conftest import MakeRun, asked, draw, recipe
-from training.packing import Packer
+from training.dataset.packing import Packer
 from training.prepare import Prepared, prepare
 
 
@@ -67,7 +67,7 @@ def test_weights_multiply_the_loss_or_drive_the_draws(run: Path, qwen: Path):
 def test_a_gpu_that_is_wanted_and_not_there(run: Path, qwen: Path):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    with pytest.raises(UsageError, match=r"workers\.gpus: this machine has no GPU that torch sees"):
+    with raises_code("gpu_missing", setting="workers.gpus"):
         prepare(recipe(run, qwen, workers={"gpus": True}))
 
 
@@ -79,7 +79,7 @@ def test_packing_is_tried_before_it_is_trusted(run: Path, qwen: Path, monkeypatc
         "_mask",
         lambda self, owner: torch.ones(len(owner), len(owner)).bool().tril()[None, None],
     )
-    with pytest.raises(ModelError, match=r"does not keep packed samples apart.*packing: false"):
+    with raises_code("packing_unsupported", model=str(qwen)):
         prepare(recipe(run, qwen, batches={"packing": True}))
 
 
@@ -95,13 +95,14 @@ def test_packing_is_tried_with_pictures_too(
     for shown in (1, 2):
         pictures = [asked("is it clear?", "yes", one) for one in files[:shown]]
         run = make_run([*texts, *pictures], folder=f"mixed{shown}")
-        with pytest.raises(ModelError, match="does not keep packed samples apart"):
+        with raises_code("packing_unsupported", model=str(qwen)):
             prepare(recipe(run, qwen, **packed))
 
 
-def plain_positions(self: Packer, inputs, shown) -> torch.Tensor:
-    """Places as of text, in all three dimensions."""
-    return torch.arange(shown.shape[1]).expand(3, *shown.shape)
+def plain_positions(self: Packer, inputs) -> torch.Tensor:
+    """Positions as of text, in all three dimensions."""
+    shape = inputs["input_ids"].shape
+    return torch.arange(shape[1]).expand(3, *shape)
 
 
 def test_a_selection_counts_among_what_a_checkpoint_must_agree_with(

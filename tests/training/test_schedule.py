@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
+from training.loop.step import rate_factor
 from training.recipe import OptimiserConfig
-from training.schedule import rate_factor
 
 
 def factors(steps: int = 100, **settings) -> list[float]:

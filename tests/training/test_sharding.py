@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 from medsift.progress import StepLine, TrainingBegun
 from tests.fakes import Killed
 from tests.training.conftest import MakeRun, asked, draw, recipe
-from training.checkpoint import FolderKeeper
-from training.distributed import Alone, Fleet, ProcessGroup
+from training.loop.checkpoint import FolderCheckpointStore
+from training.loop.distributed import Communicator, ProcessGroup, SingleProcess
+from training.model.sharding import full_tensor, shard, sharded
 from training.prepare import Prepared
-from training.run import now, work
-from training.sharding import shard, sharded, whole
+from training.run import now, run_worker
 from training.training_id import CHECKPOINTS, open_training
 
 
@@ -39,7 +39,11 @@ def run(make_run: MakeRun, tmp_path: Path) -> Path:
 
 
 def fit(
-    made: Any, folder: Path, fleet: Fleet, ready: Callable[[Prepared], None], kill_at: int = 0
+    made: Any,
+    folder: Path,
+    communicator: Communicator,
+    ready: Callable[[Prepared], None],
+    kill_at: int = 0,
 ) -> dict[str, torch.Tensor]:
     """Train into a folder, killed and started again if that is wanted; the result's weights."""
 
@@ -48,11 +52,11 @@ def fit(
             raise Killed
 
     folder.mkdir(exist_ok=True)
-    keeper = FolderKeeper(folder / CHECKPOINTS, 2)
+    store = FolderCheckpointStore(folder / CHECKPOINTS, 2)
     try:
-        work(open_training(made), keeper, fleet, folder, watch, now(), ready)
+        run_worker(open_training(made), store, communicator, folder, watch, now(), ready)
     except Killed:
-        return fit(made, folder, fleet, ready)
+        return fit(made, folder, communicator, ready)
     [weights] = (folder / "result").glob("*.safetensors")
     found: dict[str, torch.Tensor] = load_file(weights)
     return found
@@ -81,9 +85,9 @@ def test_sharded_weights_end_where_whole_ones_do(
         shard(prepared.model)
         parameters = list(prepared.model.parameters())
         assert all(sharded(part) for part in parameters)
-        assert whole(parameters[0]).shape == parameters[0].shape
+        assert full_tensor(parameters[0]).shape == parameters[0].shape
 
-    wanted = fit(made, tmp_path / "whole", Alone(), lambda prepared: None)
+    wanted = fit(made, tmp_path / "whole", SingleProcess(), lambda prepared: None)
     found = fit(made, tmp_path / "parts", ProcessGroup(), ready, kill_at=3)
     assert found.keys() == wanted.keys()
     for name, weights in wanted.items():

@@ -30,7 +30,7 @@ from curation.scoring.scorer import ScoringContext
 from medsift import records
 from medsift.execution import LocalExecutor
 from medsift.models import EmbeddedModelConfig, TransformersModelConfig
-from medsift.models.chat_format import Framing, Tokens
+from medsift.models.chat_format import ChatFormat, Tokens
 from medsift.models.language_model import LanguageModel
 from medsift.models.likelihood import AnswerHead, AnswerLikelihood, padded_length
 from tests.expect import raises_code
@@ -90,7 +90,7 @@ def saved(tiny: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> Tran
 def sequences(model: LanguageModel, count: int, seed: int = 0) -> list[Tokens]:
     """Questions and answers of 1 to 60 words."""
     random = np.random.default_rng(seed)
-    framing = Framing(model.tokenizer)
+    framing = ChatFormat(model.tokenizer)
 
     def said() -> str:
         return " ".join(random.choice(WORDS, random.integers(1, 30)))
@@ -182,12 +182,12 @@ def test_lengths_are_padded_little_and_by_themselves() -> None:
 
 
 def test_an_answer_is_the_same_tokens_with_and_without_its_question(tiny: LanguageModel) -> None:
-    framing = Framing(tiny.tokenizer)
+    framing = ChatFormat(tiny.tokenizer)
     [prompt] = framing.prompts([[("user", "why?")]])
     assert prompt is not None
     assert tiny.tokenizer.decode(prompt) == "<s>user: why?</s><s>assistant: "
     assert tiny.tokenizer.decode(framing.opening) == "<s>assistant: "
-    plain = Framing(tokenizer(None))
+    plain = ChatFormat(tokenizer(None))
     [prompt] = plain.prompts([[("user", "why?")]])
     assert plain.tokenizer.decode(prompt) == "<s>Question: why?\nAnswer:"
     assert plain.tokenizer.decode(plain.opening) == "<s>Answer:"
@@ -196,13 +196,13 @@ def test_an_answer_is_the_same_tokens_with_and_without_its_question(tiny: Langua
 
 def test_a_beginning_that_the_template_sets_once_also_opens_a_lone_answer() -> None:
     once = "{{ '<s>' }}" + CHAT.replace("<s>", "")
-    framing = Framing(tokenizer(once))
+    framing = ChatFormat(tokenizer(once))
     assert framing.tokenizer.decode(framing.opening) == "<s>assistant: "
 
 
 def test_what_a_template_refuses_has_no_prompt() -> None:
     strict = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no') }}{% endif %}" + CHAT
-    framing = Framing(tokenizer(strict))
+    framing = ChatFormat(tokenizer(strict))
     found = framing.prompts([[("system", "be brief"), ("user", "why?")], [("user", "why?")]])
     assert found[0] is None
     assert found[1] is not None
@@ -334,7 +334,7 @@ def test_texts_that_spell_a_token_of_the_model_have_no_value_and_move_no_other(
 def test_a_long_answer_is_judged_by_its_beginning(
     saved: TransformersModelConfig, context: Context
 ) -> None:
-    [prompt] = Framing(tokenizer()).prompts([[("user", "why?")]])
+    [prompt] = ChatFormat(tokenizer()).prompts([[("user", "why?")]])
     assert prompt is not None
     room = 128 - len(prompt)
     answer = "because it is so " * 20

@@ -1,0 +1,1 @@
+"""From the rows of a selection to batches of tensors."""

@@ -1,0 +1,171 @@
+"""Make tensors of batches: text, pictures, and the tokens that are learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from medsift.errors import ModelError
+from training.dataset.batches import Batch
+from training.dataset.chat_labels import IGNORED, ChatEncoder, Ids
+from training.dataset.encode_dataset import Encodings
+from training.dataset.packing import Packer
+from training.dataset.samples import Picture, Sample, load_picture
+from training.model.base_model import Base
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+CACHED_PICTURES: Final = 32
+"""Decoded pictures that are kept: several questions about one picture often share a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """One batch as tensors.
+
+    The n learned tokens `targets` (n,) are predicted at (`rows`, `positions`), (n,) each, and count
+    by `weights` (n,). `tokens` are those of the samples, padding left out.
+    """
+
+    inputs: dict[str, Tensor]
+    rows: Tensor
+    positions: Tensor
+    targets: Tensor
+    weights: Tensor
+    tokens: int
+    samples: int
+    names: tuple[str, ...]
+
+    def to(self, device: str) -> MicroBatch:
+        """Return the same on a device."""
+        if device == "cpu":
+            return self
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        return replace(
+            self,
+            inputs={name: moved(value) for name, value in self.inputs.items()},
+            rows=moved(self.rows),
+            positions=moved(self.positions),
+            targets=moved(self.targets),
+            weights=moved(self.weights),
+        )
+
+
+class Collator:
+    """Make tensors of batches, for one thread at a time.
+
+    Pictures are decoded by threads of its own, or come from `images`: those of `pictures`, in
+    that order.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        encoder: ChatEncoder,
+        encodings: Encodings,
+        packer: Packer | None = None,
+        threads: int = 2,
+        images: Iterator[Image] | None = None,
+    ) -> None:
+        self.base, self.encoder, self.encodings, self.packer = base, encoder, encodings, packer
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self.picture = lru_cache(maxsize=CACHED_PICTURES)(load_picture)
+        self.images = images
+
+    def __call__(self, batch: Batch) -> MicroBatch:
+        """Return tensors of a batch, on the CPU, padded on the right or packed.
+
+        Raises StorageError for a picture that has vanished or changed, ModelError where the
+        processor's tokens are not those that were planned.
+        """
+        import torch
+
+        samples = [self.encodings.samples[index] for index in batch.members]
+        inputs = self._inputs(samples)
+        labels = self._labels(inputs, batch.members)
+        tokens = int(inputs["attention_mask"].sum())
+        # A batch that does not count has weight 0: it adds no gradient, yet takes part in the sum.
+        counted = self.encodings.weights[batch.members] * batch.counts
+        weights = np.repeat(counted[:, None], labels.shape[1], axis=1)
+        if self.packer is not None:
+            inputs, labels, weights = self.packer.pack(inputs, labels, weights)
+        # What is predicted at a position is the token after it.
+        rows, positions = np.nonzero(labels[:, 1:] != IGNORED)
+        return MicroBatch(
+            inputs=inputs,
+            rows=torch.from_numpy(rows),
+            positions=torch.from_numpy(positions),
+            targets=torch.from_numpy(labels[rows, positions + 1]),
+            weights=torch.from_numpy(weights[rows, positions + 1].astype(np.float32)),
+            tokens=tokens if batch.counts else 0,
+            samples=len(samples) if batch.counts else 0,
+            names=tuple(sample.row_id for sample in samples),
+        )
+
+    def pictures(self, batches: Iterable[Batch]) -> Iterator[Picture]:
+        """Yield the pictures of some batches, in the order in which they are used."""
+        for batch in batches:
+            for index in batch.members:
+                yield from self.encodings.samples[index].pictures
+
+    def with_images(self, images: Iterator[Image]) -> Collator:
+        """Return the same collator for pictures that arrive decoded."""
+        return Collator(self.base, self.encoder, self.encodings, self.packer, images=images)
+
+    def close(self) -> None:
+        """End the threads that decode."""
+        self.pool.shutdown(cancel_futures=True)
+
+    def _inputs(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        texts = [self.encoder.text(sample) for sample in samples]
+        options: dict[str, Any] = {
+            "padding": True,
+            "padding_side": "right",
+            "return_tensors": "pt",
+            "add_special_tokens": False,
+        }
+        if self.base.processor is None:
+            inputs = self.base.tokenizer(texts, **options)
+        else:
+            pictures = self._pictures(samples)
+            images = pictures if any(pictures) else None
+            inputs = self.base.processor(text=texts, images=images, **options)
+        return {name: value for name, value in inputs.items() if hasattr(value, "shape")}
+
+    def _pictures(self, samples: Sequence[Sample]) -> list[list[Image]]:
+        if self.images is not None:
+            return [[next(self.images) for _ in sample.pictures] for sample in samples]
+        limit = self.encoder.max_pixels
+        # All are submitted before the first is waited for, so that they are decoded at once.
+        futures = [
+            [self.pool.submit(self.picture, picture, limit) for picture in sample.pictures]
+            for sample in samples
+        ]
+        return [[future.result() for future in row] for row in futures]
+
+    def _labels(self, inputs: dict[str, Tensor], members: Sequence[int]) -> Ids:
+        ids = inputs["input_ids"].numpy()
+        unpadded = inputs["attention_mask"].numpy().astype(bool)
+        labels = np.full(ids.shape, IGNORED, np.int64)
+        for row, index in enumerate(members):
+            length = int(unpadded[row].sum())
+            if not unpadded[row, :length].all():
+                raise ModelError(
+                    f"the processor of {self.base.name} does not pad on the right; name another "
+                    "model",
+                    code="model_unsuitable",
+                    model=self.base.name,
+                )
+            encoded = self.encodings.encoded[index]
+            labels[row, :length] = self.encoder.labels(encoded, ids[row, :length])
+        return labels

@@ -1,0 +1,177 @@
+"""Turn the manifest's rows into training samples, and load their pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+
+from medsift.errors import InputError
+from medsift.images.curated import read_picture
+from medsift.images.references import stat
+from medsift.manifest import resolve_selection
+from medsift.models.chat_format import Turn
+from medsift.models.image_text import marked
+from medsift.vocabulary import MANIFEST_NAME
+from training.dataset.rows import read_rows
+from training.recipe import MIXED_BY
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class Picture(NamedTuple):
+    """A picture of a sample: where it is, and its size in pixels as a viewer shows it."""
+
+    image_id: str
+    ref: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One conversation. `turns` have a ``<image>`` mark for each of the `pictures`, in order."""
+
+    sample_id: str
+    row_id: str
+    turns: tuple[Turn, ...]
+    pictures: tuple[Picture, ...]
+    weight: float
+    tags: Mapping[str, str | None]
+    """Source, stratum and tags."""
+
+    @property
+    def stratum(self) -> str:
+        """The stratum that selection sorted it into; empty without one."""
+        return self.tags["stratum"] or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The samples of a selection in rank order, and those of a split that is held out."""
+
+    run_id: str
+    selection: str
+    samples: tuple[Sample, ...]
+    held_out: tuple[Sample, ...]
+    groups: Mapping[str, str]
+    """Image id → group of confirmed copies."""
+
+
+def manifest_of(run: Path) -> Path:
+    """Return the manifest of a run directory, or the file itself."""
+    return run if run.is_file() else run / MANIFEST_NAME
+
+
+def read_selection(
+    run: Path,
+    selection: str | None = None,
+    run_id: str | None = None,
+    split: str | None = None,
+) -> Selected:
+    """Read the samples of a selection, and those of a split that is held out.
+
+    Args:
+        run: run directory, or its manifest.
+        selection: the newest one when None.
+        run_id: the newest run that has the selection when None.
+        split: None holds nothing out.
+
+    Raises:
+        ManifestError: there is no manifest or no such selection.
+        InputError: as `gather` does.
+    """
+    manifest = manifest_of(run)
+    run_id, selection = resolve_selection(manifest, selection, run_id)
+    return gather(run_id, selection, read_rows(manifest, run_id, selection, split))
+
+
+def gather(run_id: str, selection: str, tables: Iterable[pa.Table]) -> Selected:
+    """Make the samples of tables of `ROWS`.
+
+    Raises InputError: the selection is empty, or pictures have vanished since the run.
+    """
+    parts: tuple[list[Sample], list[Sample]] = [], []
+    groups: dict[str, str] = {}
+    for table in tables:
+        for row in table.to_pylist():
+            parts[row["held_out"]].append(_sample(row))
+            groups |= {image["image_id"]: image["group_id"] for image in row["images"]}
+    samples, held_out = map(tuple, parts)
+    if not samples:
+        raise InputError(
+            f"selection {selection!r} of run {run_id} is empty; select again",
+            code="selection_untrainable",
+            selection=selection,
+        )
+    pictures = (picture for sample in samples + held_out for picture in sample.pictures)
+    refs = dict.fromkeys(picture.ref for picture in pictures)
+    vanished = [ref for ref, size, _ in stat(refs) if size < 0]
+    if vanished:
+        raise InputError(
+            f"{len(vanished)} of {len(refs)} pictures have vanished since curation, the first is "
+            f"{vanished[0]}; put them back, or curate again without them",
+            code="picture_changed",
+            path=vanished[0],
+            count=len(vanished),
+        )
+    return Selected(run_id, selection, samples, held_out, groups)
+
+
+def as_table(samples: Sequence[Sample]) -> pa.Table:
+    """Return samples as the columns by which leakage groups are found."""
+
+    def text_of(sample: Sample, role: str) -> str:
+        return "\n".join(content for speaker, content in sample.turns if speaker == role)
+
+    images = [[picture.image_id for picture in sample.pictures] for sample in samples]
+    columns = {
+        "images": pa.array(images, pa.list_(pa.string())),
+        "question": pa.array([text_of(sample, "user") for sample in samples], pa.string()),
+        "answer": pa.array([text_of(sample, "assistant") for sample in samples], pa.string()),
+    }
+    for tag in ("source", "study_id", "patient_id"):
+        columns[tag] = pa.array([sample.tags[tag] for sample in samples], pa.string())
+    return pa.table(columns)
+
+
+def load_picture(picture: Picture, max_pixels: int | None) -> Image:
+    """Return a picture in RGB, of at most `max_pixels`.
+
+    Raises StorageError when it is gone or shows other pixels than when it was curated.
+    """
+    from PIL.Image import Resampling
+
+    image = read_picture(picture.ref, picture.image_id)
+    size = limit_size(*image.size, max_pixels)
+    return image if size == image.size else image.resize(size, Resampling.BICUBIC)
+
+
+def limit_size(width: int, height: int, max_pixels: int | None) -> tuple[int, int]:
+    """Scale width and height down together until their product is at most `max_pixels`."""
+    if max_pixels is None or width * height <= max_pixels:
+        return width, height
+    scale = math.sqrt(max_pixels / (width * height))
+    return max(1, int(width * scale)), max(1, int(height * scale))
+
+
+def _sample(row: Mapping[str, Any]) -> Sample:
+    pictures = tuple(
+        Picture(image["image_id"], image["ref"], image["width"], image["height"])
+        for image in row["images"]
+    )
+    turns = [(turn["role"], turn["content"] or "") for turn in row["messages"]]
+    stripped = tuple((role, content.strip()) for role, content in turns)
+    return Sample(
+        sample_id=row["sample_id"],
+        row_id=row["row_id"],
+        turns=marked(turns, len(pictures)) if pictures else stripped,
+        pictures=pictures,
+        weight=1.0 if row["weight"] is None else float(row["weight"]),
+        tags={tag: row[tag] for tag in MIXED_BY},
+    )

@@ -1,0 +1,1 @@
+"""Steps, checkpoints and curves of a training."""

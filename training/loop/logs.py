@@ -1,0 +1,148 @@
+"""Write the curves of a training: JSON Lines always, other trackers where the recipe names them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from medsift.errors import UsageError
+from medsift.progress import StepLine
+from medsift.storage.atomic import atomic_file
+from training.recipe import LogConfig
+
+STEPS: Final = "steps.jsonl"
+FIGURES: Final = (
+    "loss",
+    "held_out_loss",
+    "learning_rate",
+    "grad_norm",
+    "samples_per_second",
+    "tokens_per_second",
+    "mfu",
+    "peak_memory_mb",
+    "data_wait",
+)
+"""What trackers draw; counts that only grow say nothing there."""
+
+Log = Callable[[dict[str, float], int], object]
+
+
+class Sink(Protocol):
+    """A place that lines are written to."""
+
+    def write(self, line: StepLine) -> None:
+        """Write a line."""
+        ...
+
+    @property
+    def close(self) -> Callable[[], object]:
+        """Closes the place after the last line."""
+        ...
+
+
+class Journal:
+    """All places that a recipe names, to which every line is written.
+
+    Lines after the step `resumed`, of a training that was interrupted, are removed: the training
+    takes those steps again. Raises UsageError when a package that the recipe needs is missing.
+    """
+
+    def __init__(self, folder: Path, config: LogConfig, name: str, resumed: int = 0) -> None:
+        self.sinks: list[Sink] = [JsonLines(folder / STEPS, resumed)]
+        if config.tensorboard:
+            self.sinks.append(_tensorboard(folder / "tensorboard", resumed))
+        if config.mlflow is not None:
+            self.sinks.append(_mlflow(config.mlflow, name))
+        if config.wandb is not None:
+            self.sinks.append(_wandb(config.wandb, name))
+
+    def write(self, line: StepLine) -> None:
+        """Write a line everywhere."""
+        for sink in self.sinks:
+            sink.write(line)
+
+    def close(self) -> None:
+        """Close all places."""
+        for sink in self.sinks:
+            sink.close()
+
+
+class JsonLines:
+    """A file of one JSON object per line."""
+
+    def __init__(self, path: Path, resumed: int) -> None:
+        kept = [line for line in read_lines(path) if line["step"] <= resumed]
+        with atomic_file(path, "choose another checkpoints.storage") as partial:
+            partial.write_text("".join(f"{json.dumps(line)}\n" for line in kept), encoding="utf-8")
+        self.file = path.open("a", encoding="utf-8")
+        self.close = self.file.close
+
+    def write(self, line: StepLine) -> None:
+        """Append a line, which is on disk when this returns."""
+        self.file.write(f"{json.dumps(asdict(line))}\n")
+        self.file.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Tracker:
+    """A tracker of experiments, which takes the known figures of a step by name."""
+
+    log: Log
+    close: Callable[[], object]
+
+    def write(self, line: StepLine) -> None:
+        """Write the figures that the line has."""
+        values = {name: getattr(line, name) for name in FIGURES}
+        self.log({name: float(v) for name, v in values.items() if v is not None}, line.step)
+
+
+def _tensorboard(folder: Path, resumed: int) -> Tracker:
+    from tensorboardX import SummaryWriter
+
+    # Files of an interrupted training stay; TensorBoard skips their steps from `purge_step` on.
+    writer = SummaryWriter(str(folder), purge_step=resumed + 1 if folder.exists() else None)
+
+    def log(figures: dict[str, float], step: int) -> None:
+        for name, value in figures.items():
+            writer.add_scalar(name, value, step)
+
+    return Tracker(log, writer.close)
+
+
+def _mlflow(experiment: str, name: str) -> Tracker:
+    mlflow = _package("mlflow")
+    mlflow.set_experiment(experiment)
+    mlflow.start_run(run_name=name)
+    return Tracker(lambda figures, step: mlflow.log_metrics(figures, step=step), mlflow.end_run)
+
+
+def _wandb(project: str, name: str) -> Tracker:
+    # The training's id is the run's, so that a resumed training continues its curve.
+    run = _package("wandb").init(project=project, name=name, id=name, resume="allow")
+    return Tracker(lambda figures, step: run.log(figures, step=step), run.finish)
+
+
+def _package(name: str) -> Any:
+    if importlib.util.find_spec(name) is None:
+        raise UsageError(
+            f"log.{name} needs the package {name}, which is not installed; pip install {name}, or "
+            "leave the key out",
+            code="package_missing",
+            package=name,
+        )
+    return importlib.import_module(name)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read the lines of a file of steps; none where there is no file.
+
+    The last line of a killed training may be incomplete, and is left out.
+    """
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]

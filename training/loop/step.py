@@ -1,0 +1,162 @@
+"""Take one optimiser step: batches forward and backward, one sum over the workers, one update."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from medsift.errors import ModelError
+from training.dataset.batches import Batch
+from training.dataset.prefetch import PrefetchedBatch
+from training.loop.distributed import Communicator, sum_gradients
+from training.loop.oom import explain_oom
+from training.model.loss import step_weight
+from training.model.sharding import full_tensor
+from training.model.trainable import check_gradients, parameter_groups, trained_parameters
+from training.prepare import Prepared
+from training.recipe import OptimiserConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from training.dataset.collate import MicroBatch
+
+
+class StepResult(NamedTuple):
+    """What a step gave; for `waited` of its `seconds` it waited for data."""
+
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    seconds: float
+    waited: float
+
+
+def rate_factor(step: int, steps: int, config: OptimiserConfig) -> float:
+    """Return the share of the learning rate at a step, from 0, of `steps`.
+
+    It rises in equal parts over the warm-up, reaches 1, then falls to `config.min_lr_ratio`: by
+    half a cosine (Loshchilov & Hutter 2017, arXiv 1608.03983), in a line, or not at all. It follows
+    from the step alone, so that a resumed training has nothing to restore.
+    """
+    warm_up = math.ceil(config.warmup_ratio * steps)
+    if step < warm_up:
+        # The first step already moves: at a rate of 0 it would be lost.
+        return (step + 1) / warm_up
+    passed = (step - warm_up) / max(1, steps - warm_up)
+    left = {"cosine": 0.5 * (1.0 + math.cos(math.pi * passed)), "linear": 1.0 - passed}
+    return config.min_lr_ratio + (1.0 - config.min_lr_ratio) * left.get(config.schedule, 1.0)
+
+
+class Stepper:
+    """Take optimiser steps with AdamW; every worker takes the same ones."""
+
+    def __init__(self, prepared: Prepared, communicator: Communicator) -> None:
+        import torch
+
+        self.prepared, self.communicator = prepared, communicator
+        self.config = prepared.recipe.optimiser
+        groups = parameter_groups(prepared.model, self.config, prepared.recipe.modules_to_save)
+        self.optimiser = torch.optim.AdamW(groups, betas=self.config.betas, eps=self.config.epsilon)
+        self.parameters = list(trained_parameters(prepared.model).values())
+        # With all weights training, parts that no loss reaches are no fault of the recipe.
+        self.gradients_checked = prepared.recipe.lora.full
+
+    def take(self, step: int, batches: Iterator[PrefetchedBatch]) -> StepResult:
+        """Take a step, from 0, on the worker's next batches.
+
+        Raises ModelError for a loss or gradient that is not finite, and when memory runs out.
+        """
+        import torch
+
+        started = time.perf_counter()
+        factor = rate_factor(step, self.prepared.training.plan.steps, self.config)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["base_lr"] * factor
+        self.optimiser.zero_grad(set_to_none=True)
+        loss, waited = self._accumulate(step, batches)
+        limit = math.inf if self.config.max_grad_norm is None else self.config.max_grad_norm
+        norm = float(full_tensor(torch.nn.utils.clip_grad_norm_(self.parameters, limit)))
+        if not math.isfinite(norm):
+            raise _not_finite("gradient", step)
+        with explain_oom(self.prepared.recipe, self.prepared.base.device, step):
+            self.optimiser.step()
+        return StepResult(
+            loss, norm, self.config.lr * factor, time.perf_counter() - started, waited
+        )
+
+    def _accumulate(self, step: int, prefetched: Iterator[PrefetchedBatch]) -> tuple[float, float]:
+        """Add up the step's gradients; return its loss and the seconds that data was waited for."""
+        import torch
+
+        split, workers = self.prepared.training, self.communicator.world_size
+        batches = split.plan.batches(step)
+        # Known before the first batch, so that each batch adds its part of the step's mean at once.
+        weight = step_weight(batches, split.supervised, split.encodings.weights)
+        parts, waited = [], 0.0
+        for turn in range(-(-len(batches) // workers)):
+            micro, wait = next(prefetched)
+            # Dropout follows from the seed and the batch's place in training, whoever computes it.
+            place = turn * workers + self.communicator.rank
+            entropy = np.random.SeedSequence([self.prepared.recipe.seed, step, place])
+            torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
+            parts.append(self._backward(step, micro, weight))
+            waited += wait
+            self._check_gradients(micro)
+        loss = self._loss(step, torch.stack(parts).double(), batches)
+        if workers > 1:
+            sum_gradients(self.parameters, self.communicator)
+        return loss, waited
+
+    def _backward(self, step: int, micro: MicroBatch, weight: float) -> Tensor:
+        device = self.prepared.base.device
+        with explain_oom(self.prepared.recipe, device, step, micro):
+            part = self.prepared.objective.total(micro.to(device)) / weight
+            part.backward()  # type: ignore[no-untyped-call]
+        return part.detach()
+
+    def _check_gradients(self, micro: MicroBatch) -> None:
+        """Check once, after the first batch with pictures where the model sees."""
+        shows_all = self.prepared.base.processor is None or "pixel_values" in micro.inputs
+        if shows_all and not self.gradients_checked:
+            self.gradients_checked = True
+            check_gradients(self.prepared.model, self.prepared.recipe.vision)
+
+    def _loss(self, step: int, parts: Tensor, batches: Sequence[Batch]) -> float:
+        """Sum the loss of a step, from this worker's parts (rounds,) of it and all other workers'.
+
+        Which batches were not finite is sent along, so that every worker can name them.
+        """
+        import torch
+
+        wrong = parts.new_zeros(len(parts), self.communicator.world_size)
+        wrong[:, self.communicator.rank] = (~parts.isfinite()).to(wrong.dtype)
+        message = torch.cat([parts.sum().reshape(1), wrong.flatten()])
+        summed = self.communicator.reduce_sum(message)
+        loss = float(summed[0])
+        if not math.isfinite(loss):
+            places = summed[1:].nonzero().flatten().tolist()
+            rows: list[str] = []
+            if places:
+                # Rounds times ranks are the step's batches in order; a spare is the first.
+                batch = batches[places[0]] if places[0] < len(batches) else batches[0]
+                samples = self.prepared.training.encodings.samples
+                rows = [samples[index].row_id for index in batch.members]
+            raise _not_finite("loss", step, rows)
+        return loss
+
+
+def _not_finite(what: str, step: int, rows: Sequence[str] = ()) -> ModelError:
+    on = f" on samples {', '.join(rows)}" if rows else ""
+    return ModelError(
+        f"the {what} of step {step + 1} is no number{on}; lower optimiser.lr, or look at the "
+        "samples; the newest checkpoint is from before it",
+        code="loss_not_finite",
+        what=what,
+        step=step + 1,
+        rows=list(rows),
+    )

@@ -1,0 +1,57 @@
+"""Compute the loss: weighted negative log-likelihood of the tokens that are learned.
+
+    loss = sum over a step's learned tokens of weight * -log p  /  sum of their weights
+
+where the sums run over the whole step: all its batches, on all workers. The second sum is known
+from the plan, so that every batch adds its share of the gradient as it comes and nothing depends
+on how a step is cut (accumulation, rows, workers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from medsift.arrays import Doubles, Indices
+from medsift.models.likelihood import AnswerHead
+from training.dataset.batches import Batch
+from training.dataset.collate import MicroBatch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Objective:
+    """Losses under a model; logits are computed at the positions of learned tokens alone.
+
+    Forward passes run in `dtype` arithmetic (autocast) when it is bfloat16.
+    """
+
+    def __init__(self, model: Any, device: str, dtype: str) -> None:
+        self.model = model
+        self.device = device
+        self.dtype = dtype
+        self.head = AnswerHead(model)
+
+    def total(self, micro: MicroBatch) -> Tensor:
+        """Return the sum, in float32, of weight * -log p over the learned tokens of a batch."""
+        return (self.losses(micro) * micro.weights).sum()
+
+    def losses(self, micro: MicroBatch) -> Tensor:
+        """Return -log p (n,) of every learned token of a batch, in float32 nats."""
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        with (
+            torch.autocast(self.device, torch.bfloat16, enabled=self.dtype == "bfloat16"),
+            self.head.only(micro.rows, micro.positions),
+        ):
+            logits = self.model(**micro.inputs, use_cache=False).logits[0]
+        # The softmax over the vocabulary loses too many digits in bfloat16.
+        return cross_entropy(logits.float(), micro.targets, reduction="none")
+
+
+def step_weight(batches: Sequence[Batch], supervised: Indices, weights: Doubles) -> float:
+    """Return the summed weight of a step's learned tokens, from their counts and weights (n,)."""
+    members = [index for batch in batches if batch.counts for index in batch.members]
+    return float((supervised[members] * weights[members]).sum())

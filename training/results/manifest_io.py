@@ -1,0 +1,131 @@
+"""Store a training in the manifest, from its folder: lineage, curves, drops, checkpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from medsift.errors import ManifestError, StorageError
+from medsift.manifest import append_tables
+from medsift.manifest.schema import arrow_schema
+from medsift.storage.parts import write_table
+from medsift.storage.run_lock import claimed
+from training.dataset.encode_dataset import Drop, ledger
+from training.loop.checkpoint import checkpoints, read_state
+from training.loop.logs import STEPS, read_lines
+from training.results.lineage import read_lineage
+from training.training_id import CHECKPOINTS, Training
+
+DROPS: Final = "drops.parquet"
+NOT_STORED: Final = "data_wait"
+TRAININGS: Final = arrow_schema("trainings")
+"""The manifest's table `trainings`."""
+
+
+class KeptCheckpoint(NamedTuple):
+    """A checkpoint that still exists: its step, folder or URL, and losses."""
+
+    step: int
+    path: str
+    loss: float | None
+    held_out_loss: float | None
+
+
+def write_drops(dropped: Sequence[Drop], folder: Path) -> None:
+    """Write the ledger of samples that are left out next to the curves. Raises StorageError."""
+    write_table(ledger(dropped), folder / DROPS)
+
+
+def list_kept(folder: Path) -> list[KeptCheckpoint]:
+    """Return the checkpoints of a folder on this machine, by step."""
+    kept = []
+    for path in checkpoints(folder):
+        state, _ = read_state(path)
+        kept.append(
+            KeptCheckpoint(state.step, str(path.absolute()), state.loss, state.held_out_loss)
+        )
+    return kept
+
+
+def store_finished(training: Training, kept: Sequence[KeptCheckpoint] | None) -> None:
+    """Write a training with a result into its manifest; None leaves its checkpoints as they are.
+
+    Raises ManifestError or StorageError.
+    """
+    lineage = read_lineage(training.result)
+    state = lineage["state"]
+    row = {
+        "created_at": datetime.fromisoformat(lineage["started"]),
+        "finished_at": datetime.fromisoformat(lineage["finished"]),
+        "status": lineage["status"],
+        "base_model": lineage["base"]["name"],
+        "adapter": str(training.result),
+        "samples": state["samples"],
+        "steps": lineage["steps"],
+        "result_step": lineage["result_step"],
+        "loss": state["loss"],
+        "held_out_loss": lineage["held_out_loss"],
+        "seconds": state["seconds"],
+    }
+    try:
+        _store(training, row, kept)
+    except (ManifestError, StorageError) as error:
+        stated = error.reworded(
+            f"the training is complete in {training.result}, but not in the manifest: {error}; "
+            "then run the same command again"
+        )
+        stated.values["result"] = str(training.result)
+        raise stated from error
+
+
+def store_failed(training: Training, started: datetime) -> None:
+    """Write a training that an error ended, with its curves up to there."""
+    lines = read_lines(training.folder / STEPS)
+    last: Mapping[str, Any] = lines[-1] if lines else {}
+    row = {
+        "created_at": started,
+        "finished_at": datetime.now(UTC).replace(tzinfo=None),
+        "status": "failed",
+        "base_model": str(getattr(training.recipe.base, "model", training.recipe.base.kind)),
+        "steps": last.get("step"),
+        **{name: last.get(name) for name in ("samples", "loss", "seconds")},
+    }
+    _store(training, row, list_kept(training.folder / CHECKPOINTS))
+
+
+def _store(
+    training: Training, row: Mapping[str, Any], kept: Sequence[KeptCheckpoint] | None
+) -> None:
+    """Replace the training's rows in the manifest, while no other process writes to it."""
+    training_id = {"training_id": training.training_id}
+    row = training_id | {
+        "selection": training.selection,
+        "settings": json.dumps(training.recipe.resolved(), sort_keys=True),
+        "fingerprint": training.fingerprint,
+        "seed": training.recipe.seed,
+        "benchmarks": list(training.verdict.benchmarks),
+        "contaminated": training.verdict.contaminated,
+        **row,
+    }
+    tables = {"trainings": pa.Table.from_pylist([row], schema=TRAININGS)}
+    steps = read_lines(training.folder / STEPS)
+    for step in steps:
+        step.pop(NOT_STORED, None)
+    if steps:
+        tables["training_steps"] = pa.Table.from_pylist([training_id | step for step in steps])
+    if kept:
+        tables["checkpoints"] = pa.Table.from_pylist(
+            [training_id | checkpoint._asdict() for checkpoint in kept]
+        )
+    if (training.folder / DROPS).is_file():
+        drops = pq.read_table(training.folder / DROPS)
+        ids = pa.array([training.training_id] * drops.num_rows, pa.string())
+        tables["training_drops"] = drops.append_column("training_id", ids)
+    with claimed(training.manifest.parent, wait=True):
+        append_tables(training.manifest, training.run_id, tables)
