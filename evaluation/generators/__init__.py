@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from evaluation.generators.baselines import MajorityGenerator, PriorGenerator
 from evaluation.generators.causal import CausalGenerator
 from evaluation.generators.endpoint import EndpointGenerator
 from evaluation.generators.generator import (
@@ -16,8 +17,6 @@ from evaluation.generators.generator import (
     Request,
 )
 from evaluation.generators.image_text import ImageTextGenerator
-from evaluation.generators.majority import MajorityGenerator
-from evaluation.generators.prior import PriorGenerator
 from evaluation.generators.replay import RecordedGenerator
 
 AnyGenerator = Annotated[

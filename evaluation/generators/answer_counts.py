@@ -1,31 +1,25 @@
-"""Gold answers counted by the kind of question, those of an item's own cluster left out."""
+"""Count gold answers by the kind of question, those of an item's own cluster left out."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from string import ascii_uppercase as LETTERS
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 
-from evaluation.benchmarks.manifest import ManifestSplit
-from evaluation.generators.generator import GeneratorConfig, Reply, Request
+from evaluation.generators.generator import Reply, Request
 from evaluation.scoring.choice import right_options
-from evaluation.scoring.closed import polarity
+from evaluation.scoring.closed import ANSWERS, polarity
 from evaluation.statistics.clusters import cluster_ids
 from medsift import records
 from medsift.errors import UsageError
-from medsift.storage.local_paths import LocalPath
 
-TALLY_VERSION: Final = 2
-"""Raised when equal items give other counts."""
-TRAINED_ON: Final = "train"
 OPTIONS, YES_OR_NO, WORDS = "options", "yes or no", "words"
 ANYWHERE: Final = ""
-"""The benchmark and the cluster of what comes from a training split."""
+"""The benchmark and the cluster of answers that come from a training split."""
 
 
 class Kind(NamedTuple):
@@ -36,7 +30,7 @@ class Kind(NamedTuple):
     form: str
 
 
-class Counted(NamedTuple):
+class CountedAnswer(NamedTuple):
     """An item as it is counted: its answer is a letter, yes or no, or folded words."""
 
     kind: Kind
@@ -45,144 +39,104 @@ class Counted(NamedTuple):
     options: int
 
 
-class BaselineConfig(GeneratorConfig):
-    """Settings of an answer from counts: neither a model nor a look at the question."""
-
-    train: LocalPath | None = None
-    """Manifest whose newest run's training split is counted instead of the benchmark itself."""
-
-    looks: ClassVar[bool] = False
-    lasting: ClassVar[bool] = False
-    kind: str
-
-    def own_name(self) -> str:
-        """The kind."""
-        return self.kind
-
-    def fingerprint(self) -> str:
-        """Identity of settings and training answers; the benchmark's stand in the evaluation.
-
-        Raises InputError or ManifestError where there is no training split.
-        """
-        counts = Counter((*one.kind, one.answer) for one in self._trained_on())
-        told = self.model_dump(mode="json", exclude={"label", "train"})
-        return records.fingerprint([TALLY_VERSION, told, sorted(counts.items())])
-
-    def tally(self, items: pa.Table) -> Tally:
-        """What there is to count for these items (``ITEMS``)."""
-        asked = count_items(items)
-        return Tally(asked, self._trained_on() if self.train else asked.values())
-
-    def _trained_on(self) -> list[Counted]:
-        if self.train is None:
-            return []
-        entries = ManifestSplit(path=str(self.train), split=TRAINED_ON).questions()
-        return [
-            _counted(ANYWHERE, ANYWHERE, one.answer_type, one.options, one.gold) for one in entries
-        ]
-
-
-@dataclass(frozen=True, slots=True)
 class Pool:
-    """Answers to one kind of question, cluster by cluster: rows' order is nothing.
+    """Answers to one kind of question, cluster by cluster; the order of items decides nothing."""
 
-    `blocks` maps a cluster to where its answers begin and end; `ranked` are all distinct answers
-    with their counts, the commonest first, of equally common ones the smallest text.
-    """
-
-    answers: Sequence[str]
-    blocks: Mapping[str, tuple[int, int]]
-    ranked: Sequence[tuple[str, int]]
-
-    @classmethod
-    def of(cls, counted: Iterable[Counted]) -> Pool:
-        """The pool of these items."""
+    def __init__(self, counted: Iterable[CountedAnswer]) -> None:
         ordered = sorted((one.cluster, one.answer) for one in counted)
-        blocks: dict[str, tuple[int, int]] = {}
+        self.answers = [answer for _, answer in ordered]
+        # The answers of a cluster are neighbours: where they begin and end.
+        self.blocks: dict[str, tuple[int, int]] = {}
         for place, (cluster, _) in enumerate(ordered):
-            blocks[cluster] = (blocks.get(cluster, (place, place))[0], place + 1)
-        answers = [answer for _, answer in ordered]
-        ranked = sorted(Counter(answers).items(), key=lambda line: (-line[1], line[0]))
-        return cls(answers, blocks, ranked)
+            self.blocks[cluster] = (self.blocks.get(cluster, (place, place))[0], place + 1)
+        self.counts = Counter(self.answers)
+        # The commonest first, of equally common ones the smallest text.
+        self.ranked = sorted(self.counts, key=lambda answer: (-self.counts[answer], answer))
 
-    def commonest(self, but: str) -> str | None:
-        """The commonest answer outside of a cluster, of ties the smallest; None without any."""
-        own = self._own(but)
+    def commonest(self, without: str) -> str | None:
+        """Return the commonest answer outside of a cluster, of ties the smallest."""
+        own = Counter(self.answers[slice(*self.blocks.get(without, (0, 0)))])
         left: list[tuple[int, str]] = []
-        for answer, count in self.ranked:
-            left.append((own[answer] - count, answer))
+        for answer in self.ranked:
+            left.append((own[answer] - self.counts[answer], answer))
             if not own[answer]:
                 # Those that follow are no commoner than this one, which loses nothing.
                 break
         fewest, answer = min(left, default=(0, ""))
         return answer if fewest < 0 else None
 
-    def drawn(self, but: str, place: Callable[[int], int]) -> str | None:
-        """The answer at `place(n)` of the n outside of a cluster; None without any."""
-        start, stop = self.blocks.get(but, (0, 0))
+    def draw(self, without: str, pick: Callable[[int], int]) -> str | None:
+        """Return the answer at `pick(n)` of the n outside of a cluster; None without any."""
+        start, stop = self.blocks.get(without, (0, 0))
         others = len(self.answers) - (stop - start)
         if not others:
             return None
-        at = place(others)
+        at = pick(others)
         return self.answers[at if at < start else at + stop - start]
 
     def shares(self, candidates: Sequence[str]) -> tuple[float, ...] | None:
-        """Share of each candidate among their answers; None without any."""
-        known = dict(self.ranked)
-        counts = [known.get(candidate, 0) for candidate in candidates]
+        """Return the share of each candidate among their answers; None without any."""
+        counts = [self.counts[candidate] for candidate in candidates]
         return tuple(count / sum(counts) for count in counts) if sum(counts) else None
 
-    def _own(self, cluster: str) -> Counter[str]:
-        return Counter(self.answers[slice(*self.blocks.get(cluster, (0, 0)))])
 
-
-class Tally:
-    """Pools of answers, and which of them an item may be answered from."""
+class CountedItems:
+    """The items that may be asked, and pools of the answers that each may be answered from."""
 
     def __init__(
-        self, asked: Mapping[tuple[str, str], Counted], counted: Iterable[Counted]
+        self,
+        by_item: Mapping[tuple[str, str], CountedAnswer],
+        counted: Iterable[CountedAnswer],
     ) -> None:
-        self._asked = asked
-        self._by_kind: dict[Kind, list[Counted]] = {}
+        self._by_item = by_item
+        self._by_kind: dict[Kind, list[CountedAnswer]] = defaultdict(list)
         for one in counted:
-            self._by_kind.setdefault(one.kind, []).append(one)
-        self._pool = cache(self._make)
+            self._by_kind[one.kind].append(one)
+        self._pool = cache(self._make_pool)
 
-    def reply(self, request: Request, choose: Callable[[Pool, str], str | None]) -> Reply:
-        """What `choose` takes from the item's pool, its own cluster named, as a reply."""
-        item = self._asked.get((request.benchmark, request.item_id))
+    def reply(self, request: Request, choose: Callable[[Request, Pool, str], str | None]) -> Reply:
+        """Return what `choose` takes from the item's pool without its own cluster, as a reply."""
+        item = self._by_item.get((request.benchmark, request.item_id))
         if item is None:
             raise UsageError(
                 f"{request.benchmark} {request.item_id} is none of the items that were counted; "
                 "build the baseline with all items that are asked",
                 code="baseline_unfit",
+                item=f"{request.benchmark} {request.item_id}",
             )
-        kind = self._kind(item.kind)
+        # Answers of a training split are of no benchmark, and go before the benchmark's own.
+        trained = item.kind._replace(benchmark=ANYWHERE)
+        kind = trained if trained in self._by_kind else item.kind
         pool = self._pool(kind, item.options)
-        text = choose(pool, item.cluster)
+        text = choose(request, pool, item.cluster)
         if text is None:
             return Reply(None, error=f"no other {item.kind.answer_type} question to count")
-        # Where an item's own cluster is left out, its gold answer makes its own share smaller: such
-        # shares, put in bins, are wrong by construction and say nothing of calibration.
-        weighed = [_as_counted(kind, candidate) for candidate in request.candidates]
-        shares = pool.shares(weighed) if kind.benchmark == ANYWHERE else None
-        return Reply(text, shares)
+        if kind.benchmark != ANYWHERE:
+            # Where an item's own cluster is left out, its gold answer makes its own share smaller:
+            # such shares, put in bins, are wrong by construction and say nothing of calibration.
+            return Reply(text)
+        poles = [polarity(candidate) for candidate in request.candidates]
+        # Yes and no are counted in English, whatever language they are asked in.
+        return Reply(
+            text,
+            pool.shares(
+                [
+                    candidate if pole is None or kind.form != YES_OR_NO else ANSWERS[pole]
+                    for candidate, pole in zip(request.candidates, poles, strict=True)
+                ]
+            ),
+        )
 
-    def _kind(self, kind: Kind) -> Kind:
-        """The kind under which answers to such questions were counted."""
-        trained = kind._replace(benchmark=ANYWHERE)
-        return trained if trained in self._by_kind else kind
-
-    def _make(self, kind: Kind, options: int) -> Pool:
-        """The pool of a kind; of letters those that an item with so many options has."""
+    def _make_pool(self, kind: Kind, options: int) -> Pool:
+        """Return the pool of a kind; of letters those that an item with so many options has."""
         counted = self._by_kind.get(kind, [])
         if kind.form == OPTIONS:
             counted = [one for one in counted if one.answer in LETTERS[:options]]
-        return Pool.of(counted)
+        return Pool(counted)
 
 
-def count_items(items: pa.Table) -> dict[tuple[str, str], Counted]:
-    """The items (``ITEMS``) as they are counted, by benchmark and id.
+def count_items(items: pa.Table) -> dict[tuple[str, str], CountedAnswer]:
+    """Return the items (``ITEMS``) as they are counted, by benchmark and id.
 
     Raises InputError for a gold answer that is none of its item's options.
     """
@@ -190,35 +144,33 @@ def count_items(items: pa.Table) -> dict[tuple[str, str], Counted]:
     columns = [items[name].to_pylist() for name in names]
     clusters = cluster_ids(items).to_pylist()
     return {
-        (benchmark, item_id): _counted(benchmark, cluster, answer_type, options or (), gold)
+        (benchmark, item_id): count_answer(benchmark, cluster, answer_type, options or (), gold)
         for benchmark, item_id, answer_type, options, gold, cluster in zip(
             *columns, clusters, strict=True
         )
     }
 
 
-def _counted(
+def count_answer(
     benchmark: str, cluster: str, answer_type: str, options: Sequence[str], gold: str
-) -> Counted:
-    form, answer = _answer(answer_type, tuple(options), gold)
-    return Counted(Kind(benchmark, answer_type, form), cluster, answer, len(options))
+) -> CountedAnswer:
+    """Return an item as it is counted.
 
+    Args:
+        benchmark: the item's benchmark, or `ANYWHERE`.
+        cluster: its patient, picture or item, or `ANYWHERE`.
+        answer_type: closed, open or choice.
+        options: the answers it offers; empty where there are none.
+        gold: its right answer.
 
-def _answer(answer_type: str, options: tuple[str, ...], gold: str) -> tuple[str, str]:
-    """The form of an answer, and the answer in it."""
+    Raises:
+        InputError: the gold answer is none of the options.
+    """
+    pole = polarity(gold) if answer_type == "closed" else None
     if options:
-        return OPTIONS, LETTERS[min(right_options(gold, options))]
-    pole: Any = polarity(gold) if answer_type == "closed" else None
-    if pole is not None:
-        return YES_OR_NO, _word(pole)
-    return WORDS, records.canonical_text(gold).casefold()
-
-
-def _as_counted(kind: Kind, candidate: str) -> str:
-    """A candidate as answers of its kind are counted: yes and no in whatever language."""
-    pole = polarity(candidate) if kind.form == YES_OR_NO else None
-    return candidate if pole is None else _word(pole)
-
-
-def _word(pole: bool) -> str:
-    return "yes" if pole else "no"
+        form, answer = OPTIONS, LETTERS[min(right_options(gold, tuple(options)))]
+    elif pole is not None:
+        form, answer = YES_OR_NO, ANSWERS[pole]
+    else:
+        form, answer = WORDS, records.canonical_text(gold).casefold()
+    return CountedAnswer(Kind(benchmark, answer_type, form), cluster, answer, len(options))

@@ -23,7 +23,7 @@ from evaluation.scoring.scored import (
 )
 from evaluation.scoring.text_overlap import bleu_1
 
-MARKERS: Final = (
+ANSWER_PHRASES: Final = (
     *("**answer**:", "**answer**", "*answer*:", "**answer:**", "answer is", "answer:"),
     *("答案:", "final answer", "final answer is"),
 )
@@ -34,56 +34,54 @@ TAGGED: Final = re.compile("<answer>(.*?)</answer>", re.DOTALL)
 def score(item: AnswerKey, reply: str) -> Scored:
     """Score one reply as the kit does; an empty reply, which stops it, is wrong here."""
     if item.answer_type == "choice":
-        return _choice(item, reply.lower())
+        return _score_choice(item, reply.lower())
     text = _boxed(reply) or (_between_tags(reply) if "<answer>" in reply else reply)
     gold = item.gold
     if not by_answer_type(item.benchmark):
         text, gold = text.strip(), gold.lower().strip()
     text, lost = _parsed(text.lower())
     if not is_closed(item):
-        scored, rule = _open(text, gold.lower(), lost), "words"
+        scored, rule = _score_open(text, gold.lower(), lost), "words"
     elif gold in ("yes", "no"):
-        scored, rule = _substring(_flat(text), gold, lost), "yes and no as substrings"
+        scored, rule = _score_substrings(_flat(text), gold, lost), "yes and no as substrings"
     else:
-        scored, rule = _whole(_flat(text), gold.lower(), lost), "whole string"
+        flat = _flat(text)
+        right = flat == gold.lower()
+        scored = verdict(flat.strip() or None, right, lost or (None if right else "whole_string"))
+        rule = "whole string"
     return scored._replace(explanation=explain(rule, text, _where(reply)))
 
 
 def _where(reply: str) -> str:
-    """How the text is marked that the kit reads."""
+    """Return how the text is marked that the kit reads."""
     lower = reply.lower()
     if "boxed" in lower:
         return "box"
     if "<answer>" in lower:
         return "tag"
-    return "marker" if any(marker in lower for marker in MARKERS) else "whole reply"
-
-
-def _whole(text: str, gold: str, lost: str | None) -> Scored:
-    right = text == gold
-    return verdict(text.strip() or None, right, lost or (None if right else "whole_string"))
+    return "marker" if any(phrase in lower for phrase in ANSWER_PHRASES) else "whole reply"
 
 
 def is_closed(item: AnswerKey) -> bool:
-    """Whether the kit counts an item as closed: by answer type in SLAKE, else by a yes or no."""
+    """Return whether the kit counts an item as closed: by type in SLAKE, else by a yes or no."""
     if by_answer_type(item.benchmark):
         return item.answer_type == "closed"
     return item.gold.lower().strip() in ("yes", "no")
 
 
 def by_answer_type(benchmark: str) -> bool:
-    """Whether this is SLAKE, whose answer types the kit believes."""
+    """Return whether this is SLAKE, whose answer types the kit believes."""
     return benchmark.lower().startswith("slake")
 
 
-def _substring(text: str, gold: str, lost: str | None) -> Scored:
+def _score_substrings(text: str, gold: str, lost: str | None) -> Scored:
     yes, no = "yes" in text, "no" in text
     said = ("no", "yes")[yes] if yes != no else None
     whole = stands_apart("yes", text) == yes and stands_apart("no", text) == no
     return verdict(said, said == gold, lost or (None if whole else "substring"))
 
 
-def _choice(item: AnswerKey, reply: str) -> Scored:
+def _score_choice(item: AnswerKey, reply: str) -> Scored:
     options = [option.lower() for option in item.options]
     letters = list(LETTERS.lower()[: len(options)])
     parts = reply.split("\n\n")
@@ -95,21 +93,21 @@ def _choice(item: AnswerKey, reply: str) -> Scored:
     text, gold = text.strip().replace("\n", ""), item.gold.strip().lower()
     said = text.split(".")[0].split(":")[-1]
     if said in letters:
-        place = letters.index(said)
-        explanation = explain("letter", text, _where(reply))
-        return verdict(said.upper(), gold in (said, options[place]), fault, explanation)
+        right = gold in (said, options[letters.index(said)])
+        return verdict(said.upper(), right, fault, explain("letter", text, _where(reply)))
     if said in options:
-        place = options.index(said)
         right = said == gold or (gold in letters and options[letters.index(gold)] == said)
-        return verdict(LETTERS[place], right, fault, explain("text", text, _where(reply)))
+        letter = LETTERS[options.index(said)]
+        return verdict(letter, right, fault, explain("text", text, _where(reply)))
+    # Of equally similar options the kit takes the first, as `index` does.
     likeness = [SequenceMatcher(None, option, text).ratio() for option in options]
-    place = likeness.index(max(likeness))
-    right = said == gold or gold in (letters[place], options[place])
+    closest = likeness.index(max(likeness))
+    right = said == gold or gold in (letters[closest], options[closest])
     return verdict(None, right, "closest_option", explain("closest", text, _where(reply)))
 
 
-def _open(text: str, gold: str, lost: str | None) -> Scored:
-    """Exact match; the three token shares under the wrong names that the kit gives them."""
+def _score_open(text: str, gold: str, lost: str | None) -> Scored:
+    """Score exact match, and the three token shares under the wrong names that the kit has."""
     exact = float(text == gold)
     said, asked = set(text.lower().split()), set(gold.split())
     if not said or not asked:
@@ -123,20 +121,20 @@ def _open(text: str, gold: str, lost: str | None) -> Scored:
 
 
 def _parsed(text: str) -> tuple[str, str | None]:
-    """What the kit takes for the answer in a lower-case text, and the fault if it loses it."""
+    """Return the kit's answer in a lower-case text, and the fault if the kit loses it."""
     lost = None
     if "boxed" in text:
         box = _boxed(text)
         text, lost = (box, None) if box is not None else ("None", "lost_box")
     elif "<answer>" in text:
         text = _between_tags(text)
-    for marker in MARKERS:
-        text = text.split(marker)[-1]
+    for phrase in ANSWER_PHRASES:
+        text = text.split(phrase)[-1]
     return text, lost
 
 
 def _boxed(text: str) -> str | None:
-    """What the last box holds; None where there is none or it is not closed."""
+    """Return the content of the last box; None where there is none or it is not closed."""
     start, depth = text.rfind(BOX), 0
     if start < 0:
         return None
@@ -149,7 +147,7 @@ def _boxed(text: str) -> str | None:
 
 
 def _between_tags(text: str) -> str:
-    """What all closed answer tags hold; the text where that is nothing."""
+    """Return the content of all closed answer tags; the text where that is nothing."""
     # Up to the last closing tag every opening one is closed, which keeps the search linear.
     closed = text[: text.rfind("</answer>") + len("</answer>")] if "</answer>" in text else ""
     return " ".join(TAGGED.findall(closed)).strip() or text

@@ -1,7 +1,4 @@
-"""A reply without its reasoning: every common way in which models mark thoughts apart from answers.
-
-Every pattern is linear in the reply's length, whatever the reply holds.
-"""
+"""Remove reasoning from a reply, in every common way that models mark it apart from the answer."""
 
 from __future__ import annotations
 
@@ -25,7 +22,6 @@ MESSAGE: Final = re.compile(r"<\|message\|>", re.IGNORECASE)
 # The same two channels where a tokenizer has dropped the special tokens between them.
 BARE_CHANNELS: Final = re.compile(r"\s{0,9}(?:analysis|commentary)\S", re.IGNORECASE)
 BARE_FINAL: Final = "assistantfinal"
-FINAL_CHANNEL: Final = "final"
 # Heads of two parts of a reply: thoughts first, then "## Final Response".
 FINAL_HEAD: Final = re.compile(
     r"^[#*\s]{1,9}final\s(?:response|answer)[*:\s]{0,9}$", re.IGNORECASE | re.MULTILINE
@@ -41,10 +37,10 @@ SPECIAL: Final = re.compile(
 def without_reasoning(reply: str) -> str:
     """Return the reply without its reasoning blocks.
 
-    What stands before a closing tag that nobody opened is reasoning (the prompt opened it), and
-    so is what follows an opening tag that nobody closes.
+    What precedes a closing tag that nothing opened is reasoning (the prompt opened it), and so is
+    what follows an opening tag that nothing closes.
     """
-    text = _last_channel(reply)
+    text = _final_channel(reply)
     if any(mark in text for mark in "<[◁【《"):
         text = SPECIAL.sub(" ", _without_tags(text))
     if THOUGHT_HEAD.match(text):
@@ -58,6 +54,7 @@ def _without_tags(text: str) -> str:
     start, inside = 0, False
     for tag in TAG.finditer(text):
         closes = bool(tag["close"] or tag["gemma_end"] or (tag["edge"] or "").lower()[:3] == "end")
+        # Tags do not nest: models that open a second one mean the same thoughts.
         if closes and not inside:
             kept = []
         elif not closes and not inside:
@@ -69,14 +66,13 @@ def _without_tags(text: str) -> str:
     return " ".join(kept)
 
 
-def _last_channel(reply: str) -> str:
-    """The last message of channel `final`; nothing where there are channels, but not this one."""
+def _final_channel(reply: str) -> str:
+    """Return the last message of channel `final`; nothing where there are only others."""
     if "<|channel|>" not in reply.lower():
         at = reply.lower().rfind(BARE_FINAL) if BARE_CHANNELS.match(reply) else -1
         return reply if at < 0 else reply[at + len(BARE_FINAL) :]
-    finals = [one for one in CHANNEL.finditer(reply) if one[1].lower() == FINAL_CHANNEL]
+    finals = [tag for tag in CHANNEL.finditer(reply) if tag[1].lower() == "final"]
     if not finals:
         return ""
-    begins = MESSAGE.match(reply, finals[-1].end())
-    text = reply[begins.end() if begins else finals[-1].end() :]
-    return text.split("<|", 1)[0]
+    begin = MESSAGE.match(reply, finals[-1].end()) or finals[-1]
+    return reply[begin.end() :].split("<|", 1)[0]

@@ -1,4 +1,4 @@
-"""Other spellings of an answer: British and American, hyphens, decimal commas, status in words.
+"""Spell an answer otherwise: British and American, hyphens, decimal commas, status in words.
 
 The normal form that duplicates are compared in keeps these apart; an open reply is right in any.
 """
@@ -41,8 +41,6 @@ AMERICAN: Final = tuple(
         (r"yse(?=d?$)", "yze"),
     )
 )
-
-
 WORD: Final = re.compile(r"[a-z]{4,}")
 # "1,5 cm" is 1.5 cm; "1,2,3" is a list.
 DECIMAL_COMMA: Final = re.compile(r"(?<![\d.,])(\d+),(\d{1,2})(?![\d,.]?\d)")
@@ -50,18 +48,16 @@ DECIMAL_COMMA: Final = re.compile(r"(?<![\d.,])(\d+),(\d{1,2})(?![\d,.]?\d)")
 STATUS: Final = re.compile(
     r"(?<![\w-])([a-z]{2,4}|[a-z]{1,6}\d{1,3}[a-z]?)(?:\s|-)(positive|negative)(?!\w)"
 )
+SIGN_OF_STATUS: Final = {"positive": "+", "negative": "-"}
 HYPHEN: Final = re.compile(r"(?<=[^\W\d_])[-\u2010\u2011](?=[^\W\d_])")
 
 
 def spellings(text: str) -> tuple[str, str]:
     """Return an answer in American letters and signs, with its hyphens and without them."""
     folded = DECIMAL_COMMA.sub(r"\1.\2", fold(text))
-    american = WORD.sub(lambda word: respell(word[0]), STATUS.sub(_status, folded))
+    signed = STATUS.sub(lambda name: name[1] + SIGN_OF_STATUS[name[2]], folded)
+    american = WORD.sub(lambda word: respell(word[0]), signed)
     return american, HYPHEN.sub("", american)
-
-
-def _status(found: re.Match[str]) -> str:
-    return f"{found[1]}{'+' if found[2] == 'positive' else '-'}"
 
 
 @lru_cache(maxsize=65_536)

@@ -1,4 +1,4 @@
-"""Words of an open answer and how far two answers share them.
+"""Compare the words of two open answers.
 
 Token precision, recall and F1 count words as a multiset (Rajpurkar et al. 2016, SQuAD); BLEU-1 is
 the clipped unigram precision times the brevity penalty (Papineni et al. 2002, eq. 1-3, one
@@ -45,20 +45,20 @@ NOTHING: Final = Overlap(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 @lru_cache(maxsize=65_536)
 def gold_words(text: str) -> tuple[str, ...]:
-    """`words` of a gold answer or option, remembered: the same ones come again and again."""
+    """Return `words` of a gold answer or option, cached: the same ones come again and again."""
     return words(text)
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Words of an answer in the normal form that duplicates are compared in, without articles.
+    """Return an answer's words in the normal form of duplicates, without articles.
 
     Chinese by character; markup is left out. "a" goes only where it leads, since hepatitis A is
     not hepatitis.
     """
     plain = (word.replace(MINUS, "-") for word in answer_words(text))
     parts = (part for word in plain for part in PART.findall(word))
-    found = tuple(part for part in parts if part not in ARTICLES and part not in MARKUP)
-    return found[1:] if len(found) > 1 and found[0] == "a" else found
+    kept = tuple(part for part in parts if part not in ARTICLES and part not in MARKUP)
+    return kept[1:] if len(kept) > 1 and kept[0] == "a" else kept
 
 
 def best_overlap(reply: str, golds: Sequence[str]) -> Overlap:
@@ -67,18 +67,16 @@ def best_overlap(reply: str, golds: Sequence[str]) -> Overlap:
     Words that differ in spelling alone are the same (`spelling`).
     """
     said = words(reply)
-    found = [_respelled(reply, said, gold) for gold in golds]
-    return max(found, key=lambda one: (one.exact, one.f1))
-
-
-def _respelled(reply: str, said: tuple[str, ...], gold: str) -> Overlap:
-    wanted = gold_words(gold)
-    # An answer that is much longer than the right one is another answer, however it is spelled.
-    if said and said != wanted and len(said) <= 3 * len(wanted) + 3:
-        meant = {words(form) for form in spellings(gold)}
-        if any(words(form) in meant for form in spellings(reply)):
-            return SAME
-    return overlap(said, wanted)
+    overlaps = []
+    for gold in golds:
+        wanted = gold_words(gold)
+        # A much longer answer is another one, however it is spelled: that saves the spellings.
+        if said and said != wanted and len(said) <= 3 * len(wanted) + 3:
+            meant = {words(form) for form in spellings(gold)}
+            if any(words(form) in meant for form in spellings(reply)):
+                return SAME
+        overlaps.append(overlap(said, wanted))
+    return max(overlaps, key=lambda shares: (shares.exact, shares.f1))
 
 
 def overlap(reply: Sequence[str], gold: Sequence[str]) -> Overlap:
@@ -91,7 +89,11 @@ def overlap(reply: Sequence[str], gold: Sequence[str]) -> Overlap:
     if not shared:
         return NOTHING
     precision, recall = shared / len(reply), shared / len(gold)
-    common = _longest_common(reply, gold)
+    # Words as numbers, so that no two collide; those the gold answer lacks are in no common
+    # subsequence.
+    numbers = {word: number for number, word in enumerate(dict.fromkeys(gold))}
+    known = [numbers[word] for word in reply if word in numbers]
+    common = int(LCSseq.similarity(known, [numbers[word] for word in gold]))
     return Overlap(
         exact=0.0,
         precision=precision,
@@ -103,7 +105,7 @@ def overlap(reply: Sequence[str], gold: Sequence[str]) -> Overlap:
 
 
 def bleu_1(reply: Sequence[str], gold: Sequence[str]) -> float:
-    """Clipped unigram precision times brevity penalty, 0 for an empty reply."""
+    """Return clipped unigram precision times brevity penalty, 0 for an empty reply."""
     return _shared(reply, gold) / len(reply) * _brevity(reply, gold) if reply else 0.0
 
 
@@ -113,13 +115,3 @@ def _shared(reply: Sequence[str], gold: Sequence[str]) -> int:
 
 def _brevity(reply: Sequence[str], gold: Sequence[str]) -> float:
     return math.exp(min(0.0, 1 - len(gold) / len(reply)))
-
-
-def _longest_common(reply: Sequence[str], gold: Sequence[str]) -> int:
-    """Length of the longest common subsequence, over numbers so that no two words collide."""
-    numbers: dict[str, int] = {}
-    for word in gold:
-        numbers.setdefault(word, len(numbers))
-    # Words the gold answer lacks are in no common subsequence.
-    known = [numbers[word] for word in reply if word in numbers]
-    return int(LCSseq.similarity(known, [numbers[word] for word in gold]))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from evaluation.generators import MajorityGenerator, PriorGenerator, Request
 from evaluation.prompts import candidates
 from evaluation.records import ITEMS
-from medsift.errors import InputError, UsageError
+from tests.expect import raises_code
 
 WORDS = ("left lung", "Left  Lung", "CT", "heart", "MRI")
 
@@ -200,12 +200,12 @@ def test_letters_that_an_item_has_not_are_not_counted():
 
 
 def test_a_gold_that_is_no_option_is_named():
-    with pytest.raises(InputError, match="'E' is neither a letter"):
+    with raises_code("benchmark_unreadable", gold="E", options=["a", "b"]):
         reply_to(MajorityGenerator(), [row(0, options=["a", "b"], gold="E")])
 
 
 def test_an_item_that_was_not_counted_is_named():
-    with pytest.raises(UsageError, match="b i001 is none of the items"):
+    with raises_code("baseline_unfit", item="b i001"):
         reply_to(MajorityGenerator(), [row(0)], asked=[row(1)])
 
 
@@ -290,7 +290,7 @@ def test_the_fingerprint_is_that_of_the_training_answers(trained, tmp_path):
     assert prints[0] == prints[1]
     assert len(set(prints)) == 3
     assert PriorGenerator().fingerprint() != PriorGenerator(seed=1).fingerprint() != prints[3]
-    with pytest.raises(InputError, match="no split 'train'"):
+    with raises_code("split_unknown"):
         MajorityGenerator(train=trained(("a", "b", "open", "test"), name="d.duckdb")).fingerprint()
 
 
