@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,10 +30,10 @@ from medsift.execution import Executor
 from medsift.manifest import newest_version
 from medsift.progress import (
     Listener,
-    StageAdvanced,
     StageFinished,
     StageStarted,
     StageWarned,
+    count_rows,
     silent,
 )
 from medsift.storage.local_paths import require_local
@@ -192,7 +192,7 @@ def _finish(
         upstream=upstream,
         executor=executor,
         begin=lambda total, unit: listener(StageStarted(stage.name, total, unit)),
-        advance=_counter(stage.name, listener),
+        advance=count_rows(stage.name, listener),
         warn=lambda message: listener(StageWarned(stage.name, message)),
         open_run=lambda path: open_run(path).upstream,
     )
@@ -218,17 +218,6 @@ def _sweep(folder: Path) -> None:
     """Remove what killed runs of the stage left half written."""
     for leftover in folder.rglob(".*.partial"):
         leftover.unlink(missing_ok=True)
-
-
-def _counter(stage: str, listener: Listener) -> Callable[[int], None]:
-    done = 0
-
-    def advance(rows: int) -> None:
-        nonlocal done
-        done += rows
-        listener(StageAdvanced(stage, done))
-
-    return advance
 
 
 def _mark(

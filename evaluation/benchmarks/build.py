@@ -20,7 +20,7 @@ from medsift.text import clean
 
 OWN_ID: Final = 24
 """Hex digits of an id that is made from content."""
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def assemble(
         pile.add(place, entry)
     pile.check()
     if pile.unusable:
-        log.warning("benchmark %s: records that cannot be asked: %s", name, dict(pile.unusable))
+        logger.warning("benchmark %s: records that cannot be asked: %s", name, dict(pile.unusable))
     rows = sorted(pile.rows, key=lambda row: str(row["item_id"]))
     return Benchmark(
         name=name,
