@@ -33,6 +33,9 @@ WHERE s.run_id = $run AND list_contains($splits, s.split)
 ORDER BY s.row_id
 """
 """Samples of a split that curation kept, selected or not."""
+SPLITS: Final = """
+SELECT DISTINCT split FROM samples WHERE run_id = $run AND split != '' ORDER BY split
+"""
 
 PAGE_RUNS: Final = """
 SELECT run_id FROM runs WHERE run_id IN (SELECT run_id FROM evaluations)
