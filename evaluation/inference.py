@@ -1,21 +1,20 @@
-"""From items to replies: what is asked once, where replies are kept, and the worker that asks."""
+"""Turn items into requests, and collect the reply to each distinct request exactly once."""
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evaluation.generators import Generator, GeneratorConfig, Reply, Request
+from evaluation.generators import Generator, GeneratorConfig, Request
 from evaluation.perturb.apply import find_variant, show
-from evaluation.perturb.item import Item
+from evaluation.perturb.item import ItemRow
 from evaluation.perturb.perturbation import Variant
 from evaluation.prompts import PROMPTS_VERSION, PromptConfig, ask, candidates
 from medsift import records
@@ -29,8 +28,8 @@ from medsift.storage.table_cache import TableCache
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-HELD_PICTURES: Final = 64
-log = logging.getLogger(__name__)
+KEPT_PICTURES: Final = 64
+"""Decoded pictures that a worker keeps: several questions ask about one picture."""
 
 REPLIES: Final = pa.schema(
     [
@@ -43,88 +42,94 @@ REPLIES: Final = pa.schema(
 )
 
 
-class Asked(NamedTuple):
-    """One request: its id, the item in its variant, and the item in words."""
+class ModelRequest(NamedTuple):
+    """One request: its id, the item in its variant, its prompt, and answers to weigh."""
 
     request_id: str
-    item: Item
+    item: ItemRow
     turns: tuple[Turn, ...]
     candidates: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """How items are asked: the words, the seed of the variants, which pictures there are.
+class RequestBuilder:
+    """Build the request of an item: its prompt, and an id that equal requests share.
 
-    `pictures` maps a benchmark to the content hash of its pictures: equal references mean equal
-    pictures only while it is the same.
+    `content_hashes` maps a benchmark to the hash of its items and pictures: equal references mean
+    equal pictures only while it is the same.
     """
 
     prompts: PromptConfig
     seed: int
-    pictures: dict[str, str]
+    content_hashes: dict[str, str]
 
-    def asked(self, item: Item, config: GeneratorConfig) -> Asked:
-        """The request that an item (a row of ``VARIED``) makes to a model."""
+    def build(self, item: ItemRow, config: GeneratorConfig) -> ModelRequest:
+        """Return the request that an item (a row of ``VARIED``) makes to a model."""
         turns = ask(item, self.prompts, looks=config.looks)
-        weighed = candidates(item)
+        answers = candidates(item)
         if config.lasting:
-            identity = [*(part for turn in turns for part in turn), "\x1e", *weighed]
-            identity += self._seen(item) if config.looks else []
+            identity = [*(part for turn in turns for part in turn), "\x1e", *answers]
+            identity += self._picture_identity(item) if config.looks else []
         else:
             identity = [item["benchmark"], item["item_id"], item["variant"]]
         digest = records.digest("request", str(PROMPTS_VERSION), *identity)
-        return Asked(digest, item, turns, weighed)
+        return ModelRequest(digest, item, turns, answers)
 
-    def _seen(self, item: Item) -> list[str]:
-        """What tells the pictures of an item apart from others."""
+    def _picture_identity(self, item: ItemRow) -> list[str]:
+        """Return what identifies the pictures of an item as the model sees them."""
         refs: Sequence[str] = item["images"] or ()
         if not refs:
             return []
-        seen = ["\x1e", self.pictures[item["benchmark"]], *refs]
+        identity = ["\x1e", self.content_hashes[item["benchmark"]], *refs]
+        # A variant of the words alone shows the same pixels: its pictures need no identity more.
         if _changes_pixels(item["variant"]):
-            seen += [item["variant"], str(self.seed), item["benchmark"], item["item_id"]]
-        return seen
+            identity += [item["variant"], str(self.seed), item["benchmark"], item["item_id"]]
+        return identity
 
 
 class AskModel:
-    """Worker: replies to requests, kept in the cache as soon as they come."""
+    """Worker that gets replies to requests, and stores them in the cache as they come."""
 
     def __init__(
         self, config: GeneratorConfig, items: pa.Table, seed: int, cache: Path, fingerprint: str
     ) -> None:
         self.config, self.items, self.seed = config, items, seed
         self.cache = reply_cache(cache, fingerprint) if config.lasting else None
-        self.picture = lru_cache(maxsize=HELD_PICTURES)(read_picture)
+        self.picture = lru_cache(maxsize=KEPT_PICTURES)(read_picture)
         self.generator: Generator | None = None
 
-    def __call__(self, item: Sequence[Asked]) -> Iterator[Tables]:
+    def __call__(self, item: Sequence[ModelRequest]) -> Iterator[Tables]:
         """Yield `replies` to one batch of requests."""
         if self.generator is None:
             self.generator = self.config.build(self.items)
-        replies = self.generator.generate([self._request(one) for one in item])
-        table = replies_table([one.request_id for one in item], replies)
+        replies = self.generator.generate([self._with_pictures(one) for one in item])
+        rows = [
+            {
+                "request_id": request.request_id,
+                "reply": reply.text,
+                "error": reply.error,
+                "probabilities": reply.probabilities,
+                "tokens": reply.tokens,
+            }
+            for request, reply in zip(item, replies, strict=True)
+        ]
+        table = pa.Table.from_pylist(rows, schema=REPLIES)
         if self.cache is not None:
+            # A request without a reply is asked again next time.
             self.cache.append(table.filter(pc.is_null(table["error"])))
         yield {"replies": table}
 
-    def _request(self, asked: Asked) -> Request:
-        item = asked.item
-        shown: tuple[Image, ...] = ()
+    def _with_pictures(self, request: ModelRequest) -> Request:
+        item = request.item
+        pictures: tuple[Image, ...] = ()
         if self.config.looks and item["images"]:
-            shown = tuple(show(item, [self.picture(ref) for ref in item["images"]], self.seed))
-        return Request(
-            item["benchmark"],
-            item["item_id"],
-            item["variant"],
-            asked.turns,
-            shown,
-            asked.candidates,
-        )
+            pictures = tuple(show(item, [self.picture(ref) for ref in item["images"]], self.seed))
+        head = item["benchmark"], item["item_id"], item["variant"]
+        return Request(*head, request.turns, pictures, request.candidates)
 
 
 def collect_replies(
-    asked: Iterable[Asked],
+    requests: Iterable[ModelRequest],
     config: GeneratorConfig,
     make: Callable[[], AskModel],
     executor: Executor,
@@ -136,76 +141,66 @@ def collect_replies(
     begin: Callable[[int], None],
     advance: Callable[[int], None],
 ) -> pa.Table:
-    """One line of ``REPLIES`` a distinct request; only those without a kept reply are asked.
+    """Return one row of ``REPLIES`` a distinct request; only those without a stored reply are sent.
 
-    `folder` holds what is under way and is removed afterwards. A request without a reply has a
-    line with its error, and is asked again next time.
+    A request without a reply has a row with its error, and is sent again next time.
+
+    Args:
+        requests: The requests, repeated ones included.
+        config: The model.
+        make: Makes the worker that sends them.
+        executor: Runs the workers.
+        folder: Folder for what is under way; removed afterwards.
+        cache: Folder of stored replies.
+        fingerprint: Identity of the model, under which replies are stored.
+        batch: Requests in one unit of work.
+        begin: Is called with the number of requests to send.
+        advance: Is called with the number of requests that were answered.
     """
-    distinct = {one.request_id: one for one in asked}
-    kept = _kept(cache, fingerprint, distinct) if config.lasting else REPLIES.empty_table()
-    known = set(kept["request_id"].to_pylist())
-    # Requests about one picture stand together, so that it is decoded once.
-    left = sorted((one for key, one in distinct.items() if key not in known), key=_beside)
+    distinct = {one.request_id: one for one in requests}
+    stored = REPLIES.empty_table()
+    if config.lasting:
+        known = reply_cache(cache, fingerprint).lookup(list(distinct))
+        stored = known.cast(REPLIES) if known.num_rows else stored
+    answered = set(stored["request_id"].to_pylist())
+    # Requests about one picture follow each other, so that it is decoded once.
+    left = sorted(
+        (one for key, one in distinct.items() if key not in answered),
+        key=lambda one: (list(one.item["images"] or ()), one.turns[-1][1], one.request_id),
+    )
     begin(len(left))
     if not left:
-        return kept
-    items = [tuple(left[start : start + batch]) for start in range(0, len(left), batch)]
+        return stored
+    batches = [tuple(left[start : start + batch]) for start in range(0, len(left), batch)]
     out = folder / records.digest(*(one.request_id for one in left))[:16]
-    _forget_others(folder, out)
-    executor.stream(items, make, out, advance, config.resources)
+    # An interrupted evaluation of other requests left files; its replies are in the cache.
+    for leftover in folder.glob("*"):
+        if leftover != out:
+            shutil.rmtree(leftover, ignore_errors=True)
+    executor.stream(batches, make, out, advance, config.resources)
     fresh = read_folder(out / "replies", REPLIES)
     shutil.rmtree(folder, ignore_errors=True)
-    return pa.concat_tables([kept, fresh])
+    return pa.concat_tables([stored, fresh])
 
 
 def reply_cache(cache: Path, fingerprint: str) -> TableCache:
-    """Where replies of one model under one setting are kept."""
+    """Return the cache of the replies of one model under one setting."""
     return TableCache(cache / "replies", fingerprint, key="request_id")
 
 
-def replies_table(ids: Sequence[str], replies: Sequence[Reply]) -> pa.Table:
-    """Replies as ``REPLIES``."""
-    columns: list[list[Any]] = [
-        list(ids),
-        [one.text for one in replies],
-        [one.error for one in replies],
-        [None if one.probabilities is None else list(one.probabilities) for one in replies],
-        [one.tokens for one in replies],
-    ]
-    return pa.table(columns, schema=REPLIES)
-
-
 def read_picture(ref: str) -> Image:
-    """A benchmark's picture as a viewer shows it: mode L or RGB.
-
-    Raises StorageError when it is gone.
-    """
+    """Read and decode a benchmark's picture. Raises StorageError when it is gone."""
     from medsift.images import ImagesConfig, decode
 
     any_size = ImagesConfig(max_pixels=1 << 62, max_bytes=1 << 62)
     try:
-        picture = decode(read_bytes(ref), PurePosixPath(ref).name, any_size).image
+        return decode(read_bytes(ref), PurePosixPath(ref).name, any_size).image
     except FileNotFoundError as error:
         raise StorageError(
-            f"{ref} is gone; put it back and run the same command again", code="picture_changed"
+            f"{ref} is gone; put it back and run the same command again",
+            code="picture_changed",
+            ref=ref,
         ) from error
-    return picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
-
-
-def _kept(cache: Path, fingerprint: str, wanted: dict[str, Asked]) -> pa.Table:
-    found = reply_cache(cache, fingerprint).lookup(list(wanted))
-    return found.cast(REPLIES) if found.num_rows else REPLIES.empty_table()
-
-
-def _beside(asked: Asked) -> tuple[list[str], str, str]:
-    return list(asked.item["images"] or ()), asked.turns[-1][1], asked.request_id
-
-
-def _forget_others(folder: Path, out: Path) -> None:
-    """Remove what an interrupted evaluation of other requests left: its replies are kept."""
-    for leftover in folder.glob("*"):
-        if leftover != out:
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 @lru_cache(maxsize=256)

@@ -41,7 +41,7 @@ right in part, 0 when it is wrong, contradicts itself or says nothing.
 Reply with one line and nothing else, "score: 0", "score: 0.5" or "score: 1"."""
 READ: Final = ("answer_type", "question", "options", "gold", "reply")
 JUDGED: Final = pa.schema([("content_id", pa.string()), ("judge_reply", pa.string())])
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class JudgeConfig(Config):
@@ -166,4 +166,4 @@ def _report(asked: Sequence[str | None], verdicts: Sequence[float | None]) -> No
     """Say how many verdicts there are none of."""
     judged = [verdict for prompt, verdict in zip(asked, verdicts, strict=True) if prompt]
     if missing := judged.count(None):
-        log.warning("of %d replies %d have no verdict that can be read", len(judged), missing)
+        logger.warning("of %d replies %d have no verdict that can be read", len(judged), missing)

@@ -1,4 +1,4 @@
-"""Evaluations in a manifest: whose run they belong to, adding them, and reading them again."""
+"""Store evaluations in a run's manifest, and find a stored one by name."""
 
 from __future__ import annotations
 
@@ -13,8 +13,26 @@ import pyarrow as pa
 
 from medsift import records
 from medsift.errors import ManifestError
-from medsift.manifest import RunRecord, append_tables, read, write_manifest
+from medsift.manifest import RunRecord, append_tables, write_manifest
+from medsift.manifest.evaluation_queries import known_evaluations, run_ids
 from medsift.vocabulary import MANIFEST_NAME
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationTables:
+    """One scored evaluation as the manifest stores it."""
+
+    evaluation_id: str
+    predictions: pa.Table
+    metrics: pa.Table
+    reliability: pa.Table
+    evaluations: pa.Table
+
+    @property
+    def tables(self) -> dict[str, pa.Table]:
+        """The manifest's tables by name."""
+        names = ("evaluations", "predictions", "metrics", "reliability")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,100 +44,60 @@ class Home:
     manifest: Path
 
 
-def home(folder: Path, name: str) -> Home:
-    """The newest run of a run directory; where there is none, a run of its own is begun.
+def open_home(folder: Path, name: str) -> Home:
+    """Open the newest run of a run directory; where there is none, begin a run called `name`.
 
     Raises ManifestError for a manifest that cannot be read, StorageError when the disk refuses.
     """
     manifest = folder / MANIFEST_NAME
-    if not manifest.exists():
-        run_id = records.digest("evaluation", name)[:12]
-        record = RunRecord(
-            run_id=run_id,
-            name=name,
-            created_at=datetime.now(UTC),
-            finished_at=datetime.now(UTC),
-            code_version=metadata.version("medsift"),
-        )
-        write_manifest(manifest, {}, record)
-        return Home(run_id, folder, manifest)
-    runs = read(manifest, "SELECT run_id FROM runs ORDER BY created_at DESC, run_id LIMIT 1")
-    if not runs.num_rows:
-        raise ManifestError(
-            f"{manifest} holds no run; name another run directory", code="run_unknown"
-        )
-    return Home(runs["run_id"][0].as_py(), folder, manifest)
+    if manifest.exists():
+        runs = run_ids(manifest)
+        if not runs:
+            raise ManifestError(
+                f"{manifest} holds no run; name another run directory",
+                code="run_unknown",
+                path=str(manifest),
+            )
+        return Home(runs[0], folder, manifest)
+    now = datetime.now(UTC)
+    run_id = records.digest("evaluation", name)[:12]
+    record = RunRecord(
+        run_id=run_id,
+        name=name,
+        created_at=now,
+        finished_at=now,
+        code_version=metadata.version("medsift"),
+    )
+    write_manifest(manifest, {}, record)
+    return Home(run_id, folder, manifest)
 
 
-def store(run: Home, tables: Mapping[str, pa.Table]) -> None:
+def store(home: Home, tables: Mapping[str, pa.Table]) -> None:
     """Add an evaluation's tables to its run; the same evaluation again replaces itself.
 
     Raises ManifestError or StorageError; the manifest is then as it was.
     """
-    append_tables(run.manifest, run.run_id, tables)
-
-
-def known_evaluations(manifest: Path) -> list[dict[str, Any]]:
-    """The lines (run_id, evaluation_id, model, made) of all evaluations, the newest first.
-
-    Raises ManifestError.
-    """
-    found: list[dict[str, Any]] = read(
-        manifest,
-        "SELECT run_id, evaluation_id, any_value(model) AS model, max(created_at) AS made "
-        "FROM evaluations GROUP BY ALL ORDER BY made DESC, evaluation_id",
-    ).to_pylist()
-    return found
+    append_tables(home.manifest, home.run_id, tables)
 
 
 def find_evaluation(manifest: Path, wanted: str | None) -> Mapping[str, Any]:
-    """The line (run_id, evaluation_id, model) that a name means; the only one when None.
+    """Return run_id, evaluation_id and model of a named evaluation; of the only one when None.
 
     A name is an evaluation's id or the beginning of it, or a model's; of several the newest.
     Raises ManifestError where there is none, or None is not enough.
     """
     known = known_evaluations(manifest)
-    found = [line for line in known if wanted is None or _means(wanted, line)]
-    ids = [str(line["evaluation_id"]) for line in known]
+    matches = [
+        row
+        for row in known
+        if wanted is None or wanted == row["model"] or str(row["evaluation_id"]).startswith(wanted)
+    ]
+    if len(matches) == 1 or (matches and wanted is not None):
+        return matches[0]
+    ids = [str(row["evaluation_id"]) for row in known]
     names = ", ".join(ids) or "none"
-    if not found:
-        raise ManifestError(
-            f"{manifest} has no evaluation {wanted!r}; it has {names}",
-            code="evaluation_unknown",
-            evaluation=wanted,
-            known=ids,
-        )
-    if wanted is None and len(found) > 1:
-        raise ManifestError(
-            f"{manifest} has several evaluations: name one of {names}",
-            code="evaluation_unknown",
-            evaluation=None,
-            known=ids,
-        )
-    return found[0]
-
-
-def read_evaluation(manifest: Path, run_id: str, evaluation_id: str, table: str) -> pa.Table:
-    """The lines of an evaluation in one of the manifest's tables, without `run_id`, in order.
-
-    Raises ManifestError.
-    """
-    keys = {"predictions": "benchmark, variant, item_id", "evaluations": "benchmark"}
-    found = read(
-        manifest,
-        f"SELECT * EXCLUDE (run_id) FROM {table} WHERE run_id = $1 AND evaluation_id = $2 "
-        f"ORDER BY {keys.get(table, 'ALL')}",
-        [run_id, evaluation_id],
-    )
-    return found.cast(pa.schema([(one.name, _narrow(one.type)) for one in found.schema]))
-
-
-def _narrow(kind: pa.DataType) -> pa.DataType:
-    """DuckDB's string views and large lists as plain ones."""
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return pa.list_(_narrow(kind.value_type))
-    return pa.string() if kind in (pa.string_view(), pa.large_string()) else kind
-
-
-def _means(wanted: str, line: Mapping[str, Any]) -> bool:
-    return wanted == line["model"] or str(line["evaluation_id"]).startswith(wanted)
+    if matches:
+        message = f"{manifest} has several evaluations: name one of {names}"
+    else:
+        message = f"{manifest} has no evaluation {wanted!r}; it has {names}"
+    raise ManifestError(message, code="evaluation_unknown", evaluation=wanted, known=ids)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from evaluation.perturb.item import MARKER, Item, language_of
+from evaluation.perturb.item import IMAGE_MARKER, ItemRow, language_of
 from evaluation.scoring.closed import polarity
 from medsift.config import Config
 from medsift.models.chat_format import Turn
@@ -52,7 +52,7 @@ class PromptConfig(Config):
             )
 
 
-def ask(item: Item, config: PromptConfig, *, looks: bool) -> tuple[Turn, ...]:
+def ask(item: ItemRow, config: PromptConfig, *, looks: bool) -> tuple[Turn, ...]:
     """The turns that put an item to a model, with a mark for each picture where the model looks.
 
     A closed question whose answer is not yes or no ("left or right?") is asked as an open one.
@@ -63,7 +63,7 @@ def ask(item: Item, config: PromptConfig, *, looks: bool) -> tuple[Turn, ...]:
     return (("system", config.system), turn) if config.system else (turn,)
 
 
-def candidates(item: Item) -> tuple[str, ...]:
+def candidates(item: ItemRow) -> tuple[str, ...]:
     """Short answers to weigh: letters of the options, or yes and no in the instruction's language.
 
     None of an open question.
@@ -73,36 +73,36 @@ def candidates(item: Item) -> tuple[str, ...]:
     return YES_NO[_language(item)] if _kind(item) == CLOSED else ()
 
 
-def _kind(item: Item) -> str:
+def _kind(item: ItemRow) -> str:
     if item["options"]:
         return CHOICE
     yes_or_no = item["answer_type"] == CLOSED and polarity(item["gold"]) is not None
     return CLOSED if yes_or_no else OPEN
 
 
-def _question(item: Item) -> str:
+def _question(item: ItemRow) -> str:
     return str(item["question"]).strip()
 
 
-def _options(item: Item) -> list[str]:
+def _options(item: ItemRow) -> list[str]:
     options = item["options"] or ()
     return [f"{letter}. {text}" for letter, text in zip(LETTERS, options, strict=False)]
 
 
-def _instruction(item: Item, config: PromptConfig) -> str:
+def _instruction(item: ItemRow, config: PromptConfig) -> str:
     kind = _kind(item)
     return config.instructions.get(kind, INSTRUCTIONS[_language(item)][kind])
 
 
-def _language(item: Item) -> str:
+def _language(item: ItemRow) -> str:
     return language_of(item, INSTRUCTIONS) or "en"
 
 
 def _placed(words: str, pictures: int) -> str:
     """Words with a mark a picture: where the item shows them all in order, else all first."""
-    found = [int(number or 0) for number in MARKER.findall(words)]
+    found = [int(number or 0) for number in IMAGE_MARKER.findall(words)]
     in_order = found in ([0] * pictures, list(range(1, pictures + 1)))
     if pictures and in_order:
-        return MARKER.sub(f" {IMAGE_MARK} ", words).strip()
-    bare = MARKER.sub(lambda shown: f" image {shown[1]} " if shown[1] else " ", words)
+        return IMAGE_MARKER.sub(f" {IMAGE_MARK} ", words).strip()
+    bare = IMAGE_MARKER.sub(lambda shown: f" image {shown[1]} " if shown[1] else " ", words)
     return IMAGE_MARK * pictures + bare.strip()

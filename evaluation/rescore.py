@@ -1,4 +1,4 @@
-"""Stored predictions scored again: no model, no benchmark, no torch."""
+"""Score stored predictions again, without a model or a benchmark."""
 
 from __future__ import annotations
 
@@ -11,34 +11,20 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ValidationError
 
-from evaluation.manifest_io import find_evaluation, known_evaluations, read_evaluation
+from evaluation.manifest_io import EvaluationTables, find_evaluation
 from evaluation.metrics_table import summarise
 from evaluation.records import SCORES
 from evaluation.scoring.predictions import score_predictions
 from evaluation.statistics import FACETS, Resampling
 from medsift.errors import ManifestError
+from medsift.manifest.evaluation_queries import known_evaluations, read_evaluation
 
 
-@dataclass(frozen=True, slots=True)
-class Rescored:
-    """An evaluation under a protocol: what `medsift evaluate` would have stored."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescored(EvaluationTables):
+    """A stored evaluation under a protocol: the tables that `medsift evaluate` would have made."""
 
     run_id: str
-    evaluation_id: str
-    predictions: pa.Table
-    metrics: pa.Table
-    reliability: pa.Table
-    lines: pa.Table
-
-    @property
-    def tables(self) -> dict[str, pa.Table]:
-        """The manifest's tables by name."""
-        return {
-            "evaluations": self.lines,
-            "predictions": self.predictions,
-            "metrics": self.metrics,
-            "reliability": self.reliability,
-        }
 
 
 def rescore(manifest: Path, wanted: str | None = None, protocol: str | None = None) -> Rescored:
@@ -51,7 +37,7 @@ def rescore(manifest: Path, wanted: str | None = None, protocol: str | None = No
 
 
 def rescore_all(manifest: Path, protocol: str | None = None) -> list[Rescored]:
-    """As `rescore`, of every evaluation that the newest run holds."""
+    """Score every evaluation of the newest run again, as `rescore` does."""
     known = known_evaluations(manifest)
     if not known:
         raise ManifestError(
@@ -59,36 +45,39 @@ def rescore_all(manifest: Path, protocol: str | None = None) -> list[Rescored]:
             code="evaluation_unknown",
             known=[],
         )
-    newest = [line for line in known if line["run_id"] == known[0]["run_id"]]
-    return [_score_again(manifest, line, protocol) for line in newest]
+    newest = [row for row in known if row["run_id"] == known[0]["run_id"]]
+    return [_score_again(manifest, row, protocol) for row in newest]
 
 
-def _score_again(manifest: Path, found: Mapping[str, Any], protocol: str | None) -> Rescored:
-    place = (manifest, found["run_id"], found["evaluation_id"])
-    lines = read_evaluation(*place, "evaluations")
-    stored = read_evaluation(*place, "predictions")
+def _score_again(manifest: Path, named: Mapping[str, Any], protocol: str | None) -> Rescored:
+    ids = named["run_id"], named["evaluation_id"]
+    evaluations = read_evaluation(manifest, *ids, "evaluations")
+    stored = read_evaluation(manifest, *ids, "predictions")
     if not stored.num_rows:
         raise ManifestError(
-            f"{manifest} holds no predictions of {found['evaluation_id']}",
+            f"{manifest} holds no predictions of {named['evaluation_id']}",
             code="evaluation_unknown",
+            evaluation=named["evaluation_id"],
         )
-    chosen = protocol or lines["protocol"][0].as_py()
-    kept = stored.select([name for name in stored.column_names if name not in SCORES.names])
-    scored = score_predictions(kept, chosen)
-    facets, resampling = _settings(lines["settings"][0].as_py())
-    metrics, reliability = summarise(scored, facets, resampling)
-    at = lines.column_names.index("protocol")
-    lines = lines.set_column(at, "protocol", pa.array([chosen] * lines.num_rows, pa.string()))
-    return Rescored(found["run_id"], found["evaluation_id"], scored, metrics, reliability, lines)
-
-
-def _settings(stored: str | None) -> tuple[tuple[str, ...], Resampling]:
-    """Facets and draws as the evaluation had them. Raises ManifestError."""
+    protocol = protocol or evaluations["protocol"][0].as_py()
+    unscored = stored.select([name for name in stored.column_names if name not in SCORES.names])
+    scored = score_predictions(unscored, protocol)
     try:
-        told = json.loads(stored or "{}")
-        facets = tuple(told.get("facets", FACETS))
-        return facets, Resampling.model_validate(told.get("resampling", {}))
+        settings = json.loads(evaluations["settings"][0].as_py() or "{}")
+        facets = tuple(settings.get("facets", FACETS))
+        resampling = Resampling.model_validate(settings.get("resampling", {}))
     except (ValueError, ValidationError) as error:
         raise ManifestError(
             f"the settings of the evaluation are not valid: {error}", code="recipe_of_other_version"
         ) from error
+    metrics, reliability = summarise(scored, facets, resampling)
+    column = pa.array([protocol] * evaluations.num_rows, pa.string())
+    place = evaluations.column_names.index("protocol")
+    return Rescored(
+        run_id=named["run_id"],
+        evaluation_id=named["evaluation_id"],
+        predictions=scored,
+        metrics=metrics,
+        reliability=reliability,
+        evaluations=evaluations.set_column(place, "protocol", column),
+    )

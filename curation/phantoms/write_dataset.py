@@ -22,7 +22,7 @@ from medsift.storage.atomic import atomic_folder
 
 MARKER = "phantoms.json"
 VERSION = 1
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def make_phantoms(
     plan = plan_set(images, seed)
     plant_noise(plan, **noise)
     if _has_set(out, order):
-        log.info("phantoms are already in %s", out)
+        logger.info("phantoms are already in %s", out)
     else:
         elsewhere = "choose a writable folder with room"
         with atomic_folder(out.absolute(), elsewhere, "output_unwritable") as unfinished:

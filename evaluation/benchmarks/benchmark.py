@@ -1,30 +1,36 @@
-"""Define a benchmark: settings that say where its files are, and how they become items."""
+"""Define a benchmark: where its files are, and how their records become items."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
 from evaluation.benchmarks.build import Benchmark, assemble
 from evaluation.benchmarks.dataset_files import Published, open_published
-from evaluation.benchmarks.image_store import Gallery
+from evaluation.benchmarks.image_store import PictureFinder
 from evaluation.benchmarks.item import Entry, Unusable
+from evaluation.benchmarks.tables import find_files
 from medsift.config import Config
 from medsift.images.blob_store import BlobStore
 
 
 class BenchmarkConfig(Config):
-    """Settings of one benchmark; subclasses add a `kind: Literal[...]` tag and the methods.
-
-    `path` is a folder in the published layout, its archives packed or unpacked, or a hub name.
-    `label` replaces the name under which results stand.
-    """
+    """Settings of one benchmark; a subclass adds its `kind`, its files, and `entries`."""
 
     path: str = Field(min_length=1)
+    """Folder in the published layout, its archives packed or unpacked, or a hub name."""
     revision: str | None = None
+    """Revision of a hub name; its newest when not given."""
     label: str | None = Field(default=None, pattern=r"^[\w.-]+$")
+    """Name of the benchmark in tables; its own name when not given."""
+
+    FILES: ClassVar[tuple[str, ...]] = ()
+    """Patterns of the files that hold the questions."""
+    HUB_FILES: ClassVar[tuple[str, ...]] = ("*",)
+    """Patterns of the files that are fetched when `path` is a hub name."""
 
     @property
     def name(self) -> str:
@@ -41,20 +47,20 @@ class BenchmarkConfig(Config):
         with open_published(self.path, self.revision, self.hub_files()) as published:
             files = self.files(published)
             entries = (entry for file in files for entry in self.entries(published, file))
-            return assemble(self.name, files, entries, Gallery(published, BlobStore(cache)))
+            return assemble(self.name, files, entries, PictureFinder(published, BlobStore(cache)))
 
     def own_name(self) -> str:
-        """The name of the benchmark that these settings read."""
-        raise NotImplementedError
+        """Return the name of the benchmark that these settings read: its `kind` by default."""
+        return str(type(self).model_fields["kind"].default)
 
     def hub_files(self) -> tuple[str, ...]:
-        """Patterns of the files that are fetched when `path` is a hub name."""
-        return ("*",)
+        """Return the patterns of the files that are fetched when `path` is a hub name."""
+        return self.HUB_FILES
 
     def files(self, published: Published) -> Sequence[str]:
-        """Files that hold the questions. Raises InputError when there are none."""
-        raise NotImplementedError
+        """Return the files that hold the questions. Raises InputError when there are none."""
+        return find_files(published, *self.FILES)
 
     def entries(self, published: Published, file: str) -> Iterator[Entry | Unusable]:
-        """The items of one file, in order. Raises InputError."""
+        """Yield the items of one file, in order. Raises InputError."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Options and gold letters as benchmarks write them."""
+"""Read options and gold letters as benchmarks write them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ YES_NO: Final = frozenset({"yes", "no"})
 
 
 def gold_letter(gold: str, options: Sequence[str]) -> str | None:
-    """The letter of the right option, given as a letter or in its words; None where it is none."""
+    """Return the letter of the right option, given as a letter or in words; None if it is none."""
     given = gold.strip()
     if len(given) == 1 and given.upper() in LETTERS[: len(options)]:
         return given.upper()
@@ -22,5 +22,5 @@ def gold_letter(gold: str, options: Sequence[str]) -> str | None:
 
 
 def closed_or_open(gold: str) -> str:
-    """`closed` where the gold is yes or no: for benchmarks that do not say."""
+    """Return `closed` where the gold is yes or no, else `open`; for benchmarks that do not say."""
     return "closed" if normalise_answer(gold) in YES_NO else "open"

@@ -1,4 +1,4 @@
-"""A benchmark's published files: in a folder, in the archives of it, or on the hub."""
+"""Read a benchmark's published files: in a folder, in its archives, or from the hub."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ HUB_NAME: Final = re.compile(r"[\w.-]+/[\w.-]+")
 class Published:
     """Files of one folder and of the zip archives in it, all by their path from the folder.
 
-    What an archive holds counts as lying next to the archive, and in a folder of the archive's
-    name: it makes no difference whether archives were unpacked, or where. Unpacked files go
-    before packed ones.
+    A file in an archive is found as if it were next to the archive, and in a folder of the
+    archive's name: it makes no difference whether archives were unpacked, or where. Unpacked
+    files are preferred to packed ones.
     """
 
     root: Path
     source: str = field(kw_only=True)
-    """What the user named: the folder or the hub name."""
+    """The folder or hub name that the user gave."""
 
     def __enter__(self) -> Self:
         return self
@@ -37,7 +37,7 @@ class Published:
             archive.close()
 
     def names(self, *patterns: str) -> list[str]:
-        """Names that match one of the patterns (`*` stays within a folder), sorted."""
+        """Return the names that match one of the patterns (`*` stays within a folder), sorted."""
         loose = {
             path.relative_to(self.root).as_posix()
             for pattern in patterns
@@ -48,16 +48,16 @@ class Published:
         return sorted(loose | packed)
 
     def has(self, name: str) -> bool:
-        """Whether there is a file of this name."""
+        """Return whether there is a file of this name."""
         return self.path(name) is not None or name in self._packed
 
     def path(self, name: str) -> Path | None:
-        """Where a file lies, None where it is packed or not there."""
+        """Return the path of a file, None where it is packed or does not exist."""
         path = self.root / name
         return path if _is_inside(name) and path.is_file() else None
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file.
+        """Return the bytes of a file.
 
         Raises:
             FileNotFoundError: there is no such file, or the name leads outside the folder.
@@ -73,27 +73,31 @@ class Published:
             raise FileNotFoundError(f"no {name} in {self.source}") from error
         except (OSError, zipfile.BadZipFile) as error:
             raise StorageError(
-                f"cannot read {name} of {self.source}: {error}", code="benchmark_missing"
+                f"cannot read {name} of {self.source}: {error}",
+                code="benchmark_missing",
+                path=name,
             ) from error
 
     @cached_property
     def _packed(self) -> dict[str, tuple[zipfile.ZipFile, str]]:
-        found: dict[str, tuple[zipfile.ZipFile, str]] = {}
+        members: dict[str, tuple[zipfile.ZipFile, str]] = {}
         for path in sorted(self.root.glob("*.zip"), reverse=True):
             try:
                 archive = zipfile.ZipFile(path)
             except (OSError, zipfile.BadZipFile) as error:
                 raise InputError(
-                    f"{path} is no whole zip archive: {error}", code="benchmark_missing"
+                    f"{path} is no whole zip archive: {error}",
+                    code="benchmark_missing",
+                    path=str(path),
                 ) from error
             for name in filter(lambda name: not name.endswith("/"), archive.namelist()):
                 for alias in (name, name.removeprefix(f"{path.stem}/"), f"{path.stem}/{name}"):
-                    found[alias] = (archive, name)
-        return found
+                    members[alias] = (archive, name)
+        return members
 
 
 def open_published(source: str, revision: str | None, files: Sequence[str]) -> Published:
-    """The published files at a folder, or of a hub name downloaded into the hub's own cache.
+    """Open the published files of a folder, or of a hub name, fetched into the hub's own cache.
 
     Of a hub name, only `files` (glob patterns) are fetched. Raises InputError when there is
     neither such a folder nor such a data set within reach.
@@ -105,26 +109,24 @@ def open_published(source: str, revision: str | None, files: Sequence[str]) -> P
         raise InputError(
             f"no folder at {source!r}: name one, or a hub name such as org/name",
             code="benchmark_missing",
+            path=source,
         )
-    return Published(_download(source, revision, files), source=source)
-
-
-def _download(name: str, revision: str | None, files: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        folder = snapshot_download(
-            name, repo_type="dataset", revision=revision, allow_patterns=list(files)
+        fetched = snapshot_download(
+            source, repo_type="dataset", revision=revision, allow_patterns=list(files)
         )
     except (OSError, ValueError, HfHubHTTPError) as error:
         line = str(error).strip().split("\n")[0]
         raise InputError(
-            f"data set {name!r} cannot be had: {line}; check the connection and your access, or "
-            "set path to a folder that holds a copy",
+            f"data set {source!r} cannot be fetched: {line}; check the connection and your "
+            "access, or set path to a folder that holds a copy",
             code="benchmark_missing",
+            path=source,
         ) from error
-    return Path(folder)
+    return Published(Path(fetched), source=source)
 
 
 def _is_inside(name: str) -> bool:

@@ -6,16 +6,15 @@ import base64
 import binascii
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 from evaluation.benchmarks.benchmark import BenchmarkConfig
 from evaluation.benchmarks.choices import gold_letter
 from evaluation.benchmarks.dataset_files import Published
 from evaluation.benchmarks.item import Entry, Unusable
-from evaluation.benchmarks.tables import Record, find_files, read_records, text_of
+from evaluation.benchmarks.tables import Record, read_records, text_of
 from evaluation.benchmarks.tags import modality_tag, tag
 
-FILES: Final = ("GMAI_mm_bench_VAL.tsv", "GMAI-MMBench_VAL.tsv")
 CHOICES: Final = "ABCDE"
 
 
@@ -25,20 +24,20 @@ class GmaiMmbench(BenchmarkConfig):
     kind: Literal["gmai_mmbench"] = "gmai_mmbench"
     path: str = "OpenGVLab/GMAI-MMBench"
 
+    FILES: ClassVar[tuple[str, ...]] = ("GMAI_mm_bench_VAL.tsv", "GMAI-MMBench_VAL.tsv")
+    """The two names under which the one file was published."""
+    HUB_FILES: ClassVar[tuple[str, ...]] = FILES
+
     def own_name(self) -> str:
-        """``gmai_mmbench_val``."""
+        """Return ``gmai_mmbench_val``."""
         return "gmai_mmbench_val"
 
-    def hub_files(self) -> tuple[str, ...]:
-        """What is fetched when `path` is a hub name."""
-        return FILES
-
     def files(self, published: Published) -> Sequence[str]:
-        """The validation file under either of its names."""
-        return find_files(published, *FILES)[:1]
+        """Return the validation file: the first, where a folder has it under both names."""
+        return super().files(published)[:1]
 
     def entries(self, published: Published, file: str) -> Iterator[Entry | Unusable]:
-        """The questions."""
+        """Yield the questions."""
         needed = ("index", "image", "question", "A", "B", "answer", "modality")
         for record in read_records(published, file, needed):
             yield _entry(record)

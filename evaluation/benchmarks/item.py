@@ -1,4 +1,4 @@
-"""One item as a loader reads it, before its pictures are looked up."""
+"""One item as a benchmark publishes it, before its pictures are looked up."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A picture that is there: its reference and what tells it from others.
+class FoundPicture:
+    """A picture that exists: its reference and its identity.
 
     `digest` is the SHA-256 of its bytes; of a manifest's picture, its image id.
     """
@@ -19,13 +19,13 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
-    """A picture that is not, and why."""
+class MissingPicture:
+    """A picture that does not exist, and why."""
 
     reason: str
 
 
-PublishedPicture = Shown | Absent | bytes | tuple[str, ...] | None
+PublishedPicture = FoundPicture | MissingPicture | bytes | tuple[str, ...] | None
 """A picture that was looked up, its bytes, the names it may have, or None for none at all."""
 Box = tuple[float, float, float, float]
 
@@ -34,7 +34,7 @@ Box = tuple[float, float, float, float]
 class Entry:
     """One item as published.
 
-    `item_id` of None represents a digest of pictures, question and gold. `boxes` are regions on
+    `item_id` of None becomes a digest of pictures, question and gold. `boxes` are regions on
     the first picture: left, top, right, bottom in pixels of the picture as shown. An item
     without pictures is refused unless `text_only`.
     """

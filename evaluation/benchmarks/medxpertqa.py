@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final, Literal
+from collections.abc import Iterator
+from typing import ClassVar, Final, Literal
 
 from evaluation.benchmarks.benchmark import BenchmarkConfig
 from evaluation.benchmarks.choices import gold_letter
 from evaluation.benchmarks.dataset_files import Published
 from evaluation.benchmarks.item import Entry, Unusable
-from evaluation.benchmarks.tables import Record, find_files, read_records, text_of
+from evaluation.benchmarks.tables import Record, read_records, text_of
 from evaluation.benchmarks.tags import tag
 
 QUESTIONS: Final = "MM/test.jsonl"
@@ -23,20 +23,11 @@ class MedXpertQa(BenchmarkConfig):
     kind: Literal["medxpertqa_mm"] = "medxpertqa_mm"
     path: str = "TsinghuaC3I/MedXpertQA"
 
-    def own_name(self) -> str:
-        """``medxpertqa_mm``."""
-        return "medxpertqa_mm"
-
-    def hub_files(self) -> tuple[str, ...]:
-        """What is fetched when `path` is a hub name."""
-        return (QUESTIONS, "images.zip")
-
-    def files(self, published: Published) -> Sequence[str]:
-        """The test file."""
-        return find_files(published, QUESTIONS)
+    FILES: ClassVar[tuple[str, ...]] = (QUESTIONS,)
+    HUB_FILES: ClassVar[tuple[str, ...]] = (QUESTIONS, "images.zip")
 
     def entries(self, published: Published, file: str) -> Iterator[Entry | Unusable]:
-        """The questions."""
+        """Yield the questions."""
         for record in read_records(
             published, file, ("id", "question", "options", "label", "images")
         ):

@@ -29,8 +29,8 @@ MARK: Final = re.compile(r"<image (\d)>")
 class MmmuMedicine(BenchmarkConfig):
     """150 validation questions; the test split is published without answers.
 
-    Questions and options say where each picture stands: ``<image 1>``. A question that speaks of a
-    picture it does not bring lacks an image.
+    Questions and options say where each picture stands: ``<image 1>``. A question that
+    names a picture without bringing it lacks an image.
     """
 
     kind: Literal["mmmu_medicine"] = "mmmu_medicine"
@@ -38,19 +38,19 @@ class MmmuMedicine(BenchmarkConfig):
     split: Literal["validation", "dev"] = "validation"
 
     def hub_files(self) -> tuple[str, ...]:
-        """The tables of the five subjects."""
+        """Return the patterns of the five subjects' tables."""
         return tuple(f"{subject}/{self.split}-*.parquet" for subject in SUBJECTS)
 
     def own_name(self) -> str:
-        """``mmmu_medicine``, with the split's name when it is not validation."""
+        """Return ``mmmu_medicine``, with the split's name when it is not validation."""
         return "mmmu_medicine" if self.split == "validation" else f"mmmu_medicine_{self.split}"
 
     def files(self, published: Published) -> Sequence[str]:
-        """The tables of the five subjects, all of them."""
+        """Return the tables of all five subjects; a copy that lacks one is refused."""
         return [name for pattern in self.hub_files() for name in find_files(published, pattern)]
 
     def entries(self, published: Published, file: str) -> Iterator[Entry | Unusable]:
-        """The questions of one subject."""
+        """Yield the questions of one subject."""
         needed = ("id", "question", "options", "answer", "question_type", "image_1")
         for record in read_records(published, file, needed):
             yield _entry(record, file.split("/")[0])
@@ -80,7 +80,7 @@ def _entry(record: Record, subject: str) -> Entry | Unusable:
 
 
 def _listed(published: str | None) -> list[str]:
-    """The texts of a list that is written as Python writes it; of a plain text, the text."""
+    """Return the texts of a list that is written as Python writes it; of a plain text, the text."""
     text = (published or "").strip()
     if not text.startswith("["):
         return [text] if text else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from string import ascii_uppercase as LETTERS
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 from evaluation.benchmarks.benchmark import BenchmarkConfig
 from evaluation.benchmarks.choices import gold_letter
@@ -24,20 +24,14 @@ class OmniMedVqa(BenchmarkConfig):
     kind: Literal["omni_med_vqa"] = "omni_med_vqa"
     path: str = "foreverbeliever/OmniMedVQA"
 
-    def own_name(self) -> str:
-        """``omni_med_vqa``."""
-        return "omni_med_vqa"
-
-    def hub_files(self) -> tuple[str, ...]:
-        """What is fetched when `path` is a hub name."""
-        return ("OmniMedVQA.zip",)
+    HUB_FILES: ClassVar[tuple[str, ...]] = ("OmniMedVQA.zip",)
 
     def files(self, published: Published) -> Sequence[str]:
-        """One file a data set, with or without the archive's top folder."""
+        """Return one file a data set, with or without the archive's top folder."""
         return published.names(QUESTIONS) or find_files(published, f"{TOP}/{QUESTIONS}", QUESTIONS)
 
     def entries(self, published: Published, file: str) -> Iterator[Entry | Unusable]:
-        """The questions of one data set."""
+        """Yield the questions of one data set."""
         needed = ("question_id", "question_type", "question", "gt_answer", "image_path", "option_A")
         for record in read_records(published, file, needed):
             yield _entry(record)

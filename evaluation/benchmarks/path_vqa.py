@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final, Literal
+from collections.abc import Iterator
+from typing import ClassVar, Final, Literal
 
 from evaluation.benchmarks.benchmark import BenchmarkConfig
 from evaluation.benchmarks.dataset_files import Published
 from evaluation.benchmarks.item import Entry
-from evaluation.benchmarks.tables import find_files, read_records
+from evaluation.benchmarks.tables import read_records
 from evaluation.benchmarks.vqa_rad import from_table
 
 TABLE: Final = "data/test-*.parquet"
@@ -20,19 +20,10 @@ class PathVqa(BenchmarkConfig):
     kind: Literal["path_vqa"] = "path_vqa"
     path: str = "flaviagiammarino/path-vqa"
 
-    def own_name(self) -> str:
-        """``path_vqa``."""
-        return "path_vqa"
-
-    def hub_files(self) -> tuple[str, ...]:
-        """What is fetched when `path` is a hub name."""
-        return (TABLE,)
-
-    def files(self, published: Published) -> Sequence[str]:
-        """The test tables."""
-        return find_files(published, TABLE)
+    FILES: ClassVar[tuple[str, ...]] = (TABLE,)
+    HUB_FILES: ClassVar[tuple[str, ...]] = (TABLE,)
 
     def entries(self, published: Published, file: str) -> Iterator[Entry]:
-        """The questions of one table."""
+        """Yield the questions of one table."""
         for record in read_records(published, file, ("image", "question", "answer")):
             yield from_table(record, modality="pathology")

@@ -24,16 +24,16 @@ class Phantoms(BenchmarkConfig):
     split: str = "test"
 
     def own_name(self) -> str:
-        """``phantoms``, with the split's name when it is not test."""
+        """Return ``phantoms``, with the split's name when it is not test."""
         return "phantoms" if self.split == "test" else f"phantoms_{self.split}"
 
     def files(self, published: Published) -> Sequence[str]:
-        """The questions."""
+        """Return the file of the questions; without the truth no row is known to be sound."""
         find_files(published, TRUTH)
         return find_files(published, QUESTIONS)
 
     def entries(self, published: Published, file: str) -> Iterator[Entry | Unusable]:
-        """The sound rows of the split."""
+        """Yield the sound rows of the split."""
         truth = read_records(published, TRUTH, ("row_index",))
         spoiled = {line["row_index"] for line in truth}
         for index, record in enumerate(read_records(published, file, COLUMNS)):

@@ -30,19 +30,19 @@ class PmcVqa(BenchmarkConfig):
     test: Literal["test_clean", "test_2"]
 
     def hub_files(self) -> tuple[str, ...]:
-        """The questions and the one archive that holds their pictures."""
+        """Return the questions and the one archive that holds their pictures."""
         return f"{self.test}.csv", "images.zip" if self.test == "test_clean" else "images_2.zip"
 
     def own_name(self) -> str:
-        """``pmc_vqa_test_clean`` or ``pmc_vqa_test_2``."""
+        """Return ``pmc_vqa_test_clean`` or ``pmc_vqa_test_2``."""
         return f"pmc_vqa_{self.test}"
 
     def files(self, published: Published) -> Sequence[str]:
-        """The set's file."""
+        """Return the file of the set."""
         return find_files(published, f"{self.test}.csv")
 
     def entries(self, published: Published, file: str) -> Iterator[Entry | Unusable]:
-        """The questions."""
+        """Yield the questions."""
         columns = ("Figure_path", "Question", *(f"Choice {letter}" for letter in CHOICES))
         for record in read_records(published, file, (*columns, GOLD[self.test])):
             yield self._entry(record)

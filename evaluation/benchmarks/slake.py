@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import ClassVar, Literal
 
 from evaluation.benchmarks.benchmark import BenchmarkConfig
 from evaluation.benchmarks.dataset_files import Published
 from evaluation.benchmarks.item import Box, Entry
-from evaluation.benchmarks.tables import Record, find_files, read_records, text_of
+from evaluation.benchmarks.tables import Record, read_records, text_of
 from evaluation.benchmarks.tags import modality_tag, tag
 from medsift.errors import InputError
 from medsift.text import normalise_question
@@ -27,20 +27,15 @@ class Slake(BenchmarkConfig):
     path: str = "BoKelvin/SLAKE"
     language: Literal["en", "zh"] = "en"
 
+    FILES: ClassVar[tuple[str, ...]] = ("test.json",)
+    HUB_FILES: ClassVar[tuple[str, ...]] = ("test.json", "imgs.zip")
+
     def own_name(self) -> str:
-        """``slake_en`` or ``slake_zh``."""
+        """Return ``slake_en`` or ``slake_zh``."""
         return f"slake_{self.language}"
 
-    def hub_files(self) -> tuple[str, ...]:
-        """What is fetched when `path` is a hub name."""
-        return ("test.json", "imgs.zip")
-
-    def files(self, published: Published) -> Sequence[str]:
-        """The test file."""
-        return find_files(published, "test.json")
-
     def entries(self, published: Published, file: str) -> Iterator[Entry]:
-        """The questions in the language asked for."""
+        """Yield the questions in the language of the settings."""
         needed = ("qid", "img_name", "question", "answer", "answer_type", "q_lang")
         for record in read_records(published, file, (*needed, "modality", "location")):
             if record["q_lang"] == self.language:
@@ -65,7 +60,7 @@ def _entry(record: Record, published: Published) -> Entry:
 
 
 def _regions(published: Published, picture: str, said: str) -> list[Box]:
-    """Boxes (x, y, width, height in the file) of a picture whose labels are named."""
+    """Return the boxes of a picture whose labels are named in question or gold."""
     name = str(PurePosixPath(picture).with_name("detection.json"))
     if not published.has(name):
         return []
@@ -84,5 +79,5 @@ def _regions(published: Published, picture: str, said: str) -> list[Box]:
 
 
 def _words(text: str) -> set[str]:
-    """Words without a plural's s."""
+    """Return words without a plural's s."""
     return {word.removesuffix("s") for word in normalise_question(text).split()}

@@ -1,4 +1,4 @@
-"""Records of published files: JSON, JSON Lines, CSV, TSV and Parquet, one mapping a record."""
+"""Read records of published files: JSON, JSON Lines, CSV, TSV and Parquet."""
 
 from __future__ import annotations
 
@@ -17,25 +17,27 @@ from medsift.errors import InputError
 
 Record = Mapping[str, Any]
 BATCH: Final = 64
-"""Records of a Parquet file held at once; each may bring pictures."""
+"""Records of a Parquet file in memory at once; each may bring pictures."""
 CELL_BYTES: Final = 1 << 30
 """Longest cell of a CSV or TSV file; some hold a picture."""
 
 
 def find_files(published: Published, *patterns: str) -> list[str]:
-    """Names of the files that match. Raises InputError when there are none."""
+    """Return the names of the files that match. Raises InputError when there are none."""
     names = published.names(*patterns)
     if not names:
         raise InputError(
             f"{published.source!r} holds no {' or '.join(patterns)}: name the folder that was "
             "published, as it was",
             code="benchmark_missing",
+            path=published.source,
+            patterns=list(patterns),
         )
     return names
 
 
 def read_records(published: Published, name: str, needed: Collection[str]) -> Iterator[Record]:
-    """Records of one file, in order.
+    """Yield the records of one file, in order.
 
     Raises InputError when the file cannot be read or a record lacks a `needed` column.
     """
@@ -52,6 +54,7 @@ def read_records(published: Published, name: str, needed: Collection[str]) -> It
                 raise InputError(
                     f"{name} holds {type(record).__name__}, not records",
                     code="benchmark_unreadable",
+                    file=name,
                 )
             absent = [column for column in needed if column not in record]
             if absent:
@@ -59,32 +62,39 @@ def read_records(published: Published, name: str, needed: Collection[str]) -> It
                     f"{name} of {published.source!r} lacks {', '.join(absent)}; it has "
                     f"{', '.join(sorted(map(str, record)))}",
                     code="benchmark_unreadable",
+                    file=name,
+                    missing=absent,
+                    found=sorted(map(str, record)),
                 )
             yield record
     except (ValueError, csv.Error, pa.ArrowException) as error:
         raise InputError(
-            f"{name} of {published.source!r} cannot be read: {error}", code="benchmark_unreadable"
+            f"{name} of {published.source!r} cannot be read: {error}",
+            code="benchmark_unreadable",
+            file=name,
         ) from error
 
 
 def text_of(value: Any) -> str:
-    """A value as text; nothing at all is empty."""
+    """Return a value as text; None is empty."""
     return "" if value is None else str(value)
 
 
 def bytes_of(value: Any) -> bytes | None:
-    """The bytes of a picture inside a table: {bytes, path} or the bytes themselves."""
-    found = value.get("bytes") if isinstance(value, Mapping) else value
-    return found if isinstance(found, bytes) else None
+    """Return the bytes of a picture inside a table: {bytes, path} or the bytes themselves."""
+    data = value.get("bytes") if isinstance(value, Mapping) else value
+    return data if isinstance(data, bytes) else None
 
 
 def _json(published: Published, name: str) -> Iterator[Any]:
-    found = json.loads(published.read(name).decode("utf-8-sig"))
-    if not isinstance(found, list):
+    records = json.loads(published.read(name).decode("utf-8-sig"))
+    if not isinstance(records, list):
         raise InputError(
-            f"{name} of {published.source!r} is no list of records", code="benchmark_unreadable"
+            f"{name} of {published.source!r} is no list of records",
+            code="benchmark_unreadable",
+            file=name,
         )
-    yield from found
+    yield from records
 
 
 def _json_lines(published: Published, name: str) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Published names of modalities and tasks in the vocabulary of the tags."""
+"""Translate published names of modalities and tasks into the vocabulary of the tags."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ MODALITIES: Final = {
 
 
 def modality_tag(published: str | None) -> str | None:
-    """A modality as the tags have it (ct, mr, xray, us), others as words joined by ``_``.
+    """Return a modality as the tags have it (ct, mr, xray, us), others as words joined by ``_``.
 
-    What stands in parentheses goes: "CT(Computed Tomography)" is "ct".
+    Words in parentheses are left out: "CT(Computed Tomography)" is "ct".
     """
     plain = " ".join(_words(re.sub(r"\([^)]*\)?", " ", published or "")))
     return MODALITIES.get(plain, plain.replace(" ", "_")) or None
 
 
 def tag(published: str | None) -> str | None:
-    """A published name in lower case, its words joined by ``_``; None for none."""
+    """Return a published name in lower case, its words joined by ``_``; None for none."""
     return "_".join(_words(published or "")) or None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 from evaluation.benchmarks.benchmark import BenchmarkConfig
 from evaluation.benchmarks.choices import closed_or_open
@@ -28,20 +28,14 @@ class VqaRad(BenchmarkConfig):
     kind: Literal["vqa_rad"] = "vqa_rad"
     path: str = "flaviagiammarino/vqa-rad"
 
-    def own_name(self) -> str:
-        """``vqa_rad``."""
-        return "vqa_rad"
-
-    def hub_files(self) -> tuple[str, ...]:
-        """What is fetched when `path` is a hub name."""
-        return (TABLE,)
+    HUB_FILES: ClassVar[tuple[str, ...]] = (TABLE,)
 
     def files(self, published: Published) -> Sequence[str]:
-        """The public file where it is there, else the hub's tables."""
+        """Return the public file where it exists, else the hub's tables."""
         return published.names(*PUBLIC) or find_files(published, TABLE, PUBLIC[0])
 
     def entries(self, published: Published, file: str) -> Iterator[Entry]:
-        """The test questions."""
+        """Yield the test questions."""
         if file.endswith(".parquet"):
             for record in read_records(published, file, ("image", "question", "answer")):
                 yield from_table(record, modality=None)
@@ -53,7 +47,7 @@ class VqaRad(BenchmarkConfig):
 
 
 def from_table(record: Record, modality: str | None) -> Entry:
-    """An item of a table of picture, question and answer, closed where the answer is yes or no."""
+    """Return a record of picture, question and answer as an item."""
     gold = text_of(record["answer"])
     return Entry(
         item_id=None,
@@ -83,6 +77,6 @@ def _public(record: Record) -> Entry:
 
 
 def _task_type(published: str) -> str | None:
-    """Question types in one spelling and order: "POS, PRSE" is "POS+PRES"."""
+    """Return question types in one spelling and order: "POS, PRSE" is "POS+PRES"."""
     kinds = (kind.strip() for kind in published.upper().split(","))
     return "+".join(sorted(MISSPELT.get(kind, kind) for kind in kinds)) or None

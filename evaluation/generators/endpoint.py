@@ -41,7 +41,7 @@ ADDRESS: Final = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#@]*)?", re.IGNORECASE
 VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 OURS: Final = ("model", "messages", "stream", "n")
 NOT_SENT: Final = {"label", "key_variable", "parallel", "timeout_s", "retries", "backoff_s"}
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class EndpointGenerator(GeneratorConfig):
@@ -177,7 +177,7 @@ class Endpoint:
             last = attempt == self.config.retries or not found.again
             if last or stop.wait(self._pause(found, attempt, random)):
                 return self._given_up(found)
-            log.info("%s: %s; asked again", self.config.name, found.words)
+            logger.info("%s: %s; asked again", self.config.name, found.words)
             attempt += 1
         return found
 

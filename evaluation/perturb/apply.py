@@ -11,7 +11,7 @@ import pyarrow as pa
 from curation.matching.same_pictures import find_same
 from evaluation.perturb import FAMILIES
 from evaluation.perturb.image_swaps import Donors
-from evaluation.perturb.item import Item
+from evaluation.perturb.item import ItemRow
 from evaluation.perturb.perturbation import Picture, Skip, Variant
 from evaluation.perturb.swapped_image import SwappedImage
 from evaluation.records import ITEMS
@@ -95,7 +95,9 @@ def vary(items: pa.Table, variants: Sequence[Variant], seed: int) -> Varied:
     )
 
 
-def _vary(rows: Sequence[Item], variants: Sequence[Variant], seed: int, donors: Donors) -> Varied:
+def _vary(
+    rows: Sequence[ItemRow], variants: Sequence[Variant], seed: int, donors: Donors
+) -> Varied:
     made, skipped = [], []
     for item in rows:
         for variant in variants:
@@ -109,7 +111,7 @@ def _vary(rows: Sequence[Item], variants: Sequence[Variant], seed: int, donors: 
     )
 
 
-def show(item: Item, pictures: Sequence[Picture], seed: int) -> list[Picture]:
+def show(item: ItemRow, pictures: Sequence[Picture], seed: int) -> list[Picture]:
     """The pictures of a row of `Varied.items` as the model is to see them.
 
     `pictures` are those of its `images`, decoded; modes other than L and RGB become RGB.
@@ -122,7 +124,7 @@ def _plain(picture: Picture) -> Picture:
     return picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
 
 
-def _line(item: Item, variant: Variant) -> dict[str, str]:
+def _line(item: ItemRow, variant: Variant) -> dict[str, str]:
     return {
         "benchmark": item["benchmark"],
         "item_id": item["item_id"],

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from PIL import Image
 
-from evaluation.perturb.item import Item
+from evaluation.perturb.item import ItemRow
 from evaluation.perturb.perturbation import Picture, PictureVariant, Role
 
 GREY: Final = 127
@@ -20,6 +20,6 @@ class Blank(PictureVariant):
     family: ClassVar[str] = "blank"
     role: ClassVar[Role] = "control"
 
-    def picture(self, picture: Picture, item: Item, seed: int) -> Picture:
+    def picture(self, picture: Picture, item: ItemRow, seed: int) -> Picture:
         """A grey picture of the same size and mode."""
         return Image.new(picture.mode, picture.size, (GREY,) * len(picture.getbands()))

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from PIL import ImageFilter
 
-from evaluation.perturb.item import Item
+from evaluation.perturb.item import ItemRow
 from evaluation.perturb.perturbation import Picture, PictureVariant
 
 DEVIATIONS: Final = {1: 1.0, 2: 2.0, 3: 3.0}
@@ -25,7 +25,7 @@ class Blur(PictureVariant):
     family: ClassVar[str] = "blur"
     levels: ClassVar[tuple[int, ...]] = tuple(DEVIATIONS)
 
-    def picture(self, picture: Picture, item: Item, seed: int) -> Picture:
+    def picture(self, picture: Picture, item: ItemRow, seed: int) -> Picture:
         """The blurred picture."""
         radius = DEVIATIONS[self.level] * min(picture.size) / SIDE
         return picture.filter(ImageFilter.GaussianBlur(radius))

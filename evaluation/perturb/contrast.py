@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 import numpy as np
 from PIL import Image
 
-from evaluation.perturb.item import Item
+from evaluation.perturb.item import ItemRow
 from evaluation.perturb.perturbation import Picture, PictureVariant
 
 FACTORS: Final = {1: 0.4, 2: 0.3, 3: 0.2}
@@ -25,7 +25,7 @@ class Contrast(PictureVariant):
     family: ClassVar[str] = "contrast"
     levels: ClassVar[tuple[int, ...]] = tuple(FACTORS)
 
-    def picture(self, picture: Picture, item: Item, seed: int) -> Picture:
+    def picture(self, picture: Picture, item: ItemRow, seed: int) -> Picture:
         """The picture with less contrast."""
         pixels = np.asarray(picture, np.float64)
         mean = pixels.mean(axis=(0, 1), keepdims=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from evaluation.perturb.item import Item
+from evaluation.perturb.item import ItemRow
 from medsift.records import digest
 
 Key = tuple[str, str | None, int]
@@ -32,7 +32,7 @@ class Donors:
     same: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def among(cls, items: Iterable[Item], same: Mapping[str, str] | None = None) -> Donors:
+    def among(cls, items: Iterable[ItemRow], same: Mapping[str, str] | None = None) -> Donors:
         """The image groups of these items, in whatever order they come."""
         found: dict[Key, dict[str, Donor]] = {}
         for item in items:
@@ -43,7 +43,7 @@ class Donors:
         groups = {key: tuple(sorted(group.values(), key=_order)) for key, group in found.items()}
         return cls(groups, same or {})
 
-    def pick(self, item: Item, seed: int) -> Donor | None:
+    def pick(self, item: ItemRow, seed: int) -> Donor | None:
         """Another image group for an item, by a hash of seed and item; None where there is none.
 
         It never shares the item's group, one of its pictures or a copy of one, or, where known,
@@ -61,7 +61,7 @@ class Donors:
             None,
         )
 
-    def _may_stand_in(self, donor: Donor, item: Item) -> bool:
+    def _may_stand_in(self, donor: Donor, item: ItemRow) -> bool:
         same_patient = donor.patient_id is not None and donor.patient_id == item["patient_id"]
         shared = self._names(donor.images) & self._names(item["images"])
         return donor.image_id != item["image_id"] and not same_patient and not shared
@@ -70,7 +70,7 @@ class Donors:
         return {self.same.get(ref, ref) for ref in images}
 
 
-def _key(item: Item) -> Key:
+def _key(item: ItemRow) -> Key:
     return item["benchmark"], item["modality"], len(item["images"])
 
 

@@ -10,30 +10,30 @@ from typing import Any, Final
 
 from medsift.text import is_cjk
 
-Item = Mapping[str, Any]
+ItemRow = Mapping[str, Any]
 
-MARKER: Final = re.compile(r"\s*<image(?:[ _]?(\d+))?>\s*", re.IGNORECASE)
+IMAGE_MARKER: Final = re.compile(r"\s*<image(?:[ _]?(\d+))?>\s*", re.IGNORECASE)
 """Where a question or option shows a picture: ``<image>`` or ``<image 2>``."""
 
 
-def language_of(item: Item, known: Collection[str]) -> str | None:
+def language_of(item: ItemRow, known: Collection[str]) -> str | None:
     """The item's language if it is one of `known`; told by the script where it is not said."""
     said = item["language"] or ("zh" if is_cjk(item["question"]) else "en")
     return said if said in known else None
 
 
-def extra_of(item: Item) -> dict[str, Any]:
+def extra_of(item: ItemRow) -> dict[str, Any]:
     """The item's `extra` as a mapping."""
     found: dict[str, Any] = json.loads(item["extra"]) if item["extra"] else {}
     return found
 
 
-def with_extra(item: Item, **more: Any) -> Item:
+def with_extra(item: ItemRow, **more: Any) -> ItemRow:
     """The item with more in its `extra`."""
     return {**item, "extra": json.dumps(extra_of(item) | more, sort_keys=True, ensure_ascii=False)}
 
 
-def gold_place(item: Item) -> int | None:
+def gold_place(item: ItemRow) -> int | None:
     """Place of the gold letter among the options, None where the gold is no such letter."""
     gold, options = item["gold"].strip(), item["options"] or []
     return LETTERS.index(gold) if len(gold) == 1 and gold in LETTERS[: len(options)] else None

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from PIL import Image
 
-from evaluation.perturb.item import Item
+from evaluation.perturb.item import ItemRow
 from evaluation.perturb.perturbation import Picture, PictureVariant
 
 QUALITIES: Final = {1: 25, 2: 18, 3: 15}
@@ -25,7 +25,7 @@ class Jpeg(PictureVariant):
     family: ClassVar[str] = "jpeg"
     levels: ClassVar[tuple[int, ...]] = tuple(QUALITIES)
 
-    def picture(self, picture: Picture, item: Item, seed: int) -> Picture:
+    def picture(self, picture: Picture, item: ItemRow, seed: int) -> Picture:
         """The picture with JPEG's artefacts."""
         packed = io.BytesIO()
         picture.save(packed, "JPEG", quality=QUALITIES[self.level])

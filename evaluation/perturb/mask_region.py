@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ImageDraw
 
 from evaluation.perturb.image_swaps import Donors
-from evaluation.perturb.item import Item, extra_of, with_extra
+from evaluation.perturb.item import ItemRow, extra_of, with_extra
 from evaluation.perturb.perturbation import Picture, Role, Skip, Variant
 from medsift.records import digest
 
@@ -31,7 +31,7 @@ class MaskRegion(Variant):
     family: ClassVar[str] = "mask_region"
     role: ClassVar[Role] = "control"
 
-    def change(self, item: Item, seed: int, donors: Donors) -> Item | Skip:
+    def change(self, item: ItemRow, seed: int, donors: Donors) -> ItemRow | Skip:
         """The item with the boxes to hide as `masked` in `extra`."""
         boxes: list[Box] = [tuple(box) for box in extra_of(item).get("boxes") or ()]
         if not boxes:
@@ -47,7 +47,7 @@ class MaskRegion(Variant):
         """Which of the two sets of boxes is hidden."""
         return boxes
 
-    def picture(self, picture: Picture, item: Item, seed: int) -> Picture:
+    def picture(self, picture: Picture, item: ItemRow, seed: int) -> Picture:
         """The picture with the boxes of `masked` filled."""
         pixels = np.asarray(picture, np.float64).reshape(-1, len(picture.getbands()))
         mean = tuple(int(level) for level in np.rint(pixels.mean(axis=0)))
@@ -69,7 +69,7 @@ class MaskElsewhere(MaskRegion):
         return elsewhere
 
 
-def _elsewhere(boxes: Sequence[Box], item: Item, seed: int) -> list[Box] | None:
+def _elsewhere(boxes: Sequence[Box], item: ItemRow, seed: int) -> list[Box] | None:
     """A box of the size of each, at a random place free of all, None where there is none."""
     state = digest("elsewhere", str(seed), item["benchmark"], item["item_id"])
     random = np.random.default_rng(int(state[:32], 16))

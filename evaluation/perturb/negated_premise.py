@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from evaluation.perturb.image_swaps import Donors
-from evaluation.perturb.item import Item, language_of
+from evaluation.perturb.item import ItemRow, language_of
 from evaluation.perturb.perturbation import Skip, Variant
 from medsift.text import protected_tokens
 
@@ -78,7 +78,7 @@ class NegatedPremise(Variant):
 
     family: ClassVar[str] = "negated_premise"
 
-    def change(self, item: Item, seed: int, donors: Donors) -> Item | Skip:
+    def change(self, item: ItemRow, seed: int, donors: Donors) -> ItemRow | Skip:
         """The item negated, question and gold."""
         language = language_of(item, RULES)
         if language is None or item["answer_type"] != "closed" or item["options"]:

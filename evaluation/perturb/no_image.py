@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from evaluation.perturb.image_swaps import Donors
-from evaluation.perturb.item import MARKER, Item
+from evaluation.perturb.item import IMAGE_MARKER, ItemRow
 from evaluation.perturb.perturbation import Role, Skip, Variant
 
 
@@ -17,10 +17,10 @@ class NoImage(Variant):
     family: ClassVar[str] = "no_image"
     role: ClassVar[Role] = "control"
 
-    def change(self, item: Item, seed: int, donors: Donors) -> Item | Skip:
+    def change(self, item: ItemRow, seed: int, donors: Donors) -> ItemRow | Skip:
         """The item without pictures."""
         if not item["images"]:
             return Skip("the item has no image")
-        if any(MARKER.search(option) for option in item["options"] or ()):
+        if any(IMAGE_MARKER.search(option) for option in item["options"] or ()):
             return Skip("its options are images")
-        return {**item, "images": [], "question": MARKER.sub(" ", item["question"]).strip()}
+        return {**item, "images": [], "question": IMAGE_MARKER.sub(" ", item["question"]).strip()}

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 import numpy as np
 from PIL import Image
 
-from evaluation.perturb.item import Item
+from evaluation.perturb.item import ItemRow
 from evaluation.perturb.perturbation import Picture, PictureVariant
 
 DEVIATIONS: Final = {1: 0.08, 2: 0.12, 3: 0.18}
@@ -25,7 +25,7 @@ class Noise(PictureVariant):
     family: ClassVar[str] = "noise"
     levels: ClassVar[tuple[int, ...]] = tuple(DEVIATIONS)
 
-    def picture(self, picture: Picture, item: Item, seed: int) -> Picture:
+    def picture(self, picture: Picture, item: ItemRow, seed: int) -> Picture:
         """The noisy picture; the same for the same item and seed."""
         pixels = np.asarray(picture, np.float64)
         noise = self.random(item, seed).normal(0.0, DEVIATIONS[self.level] * 255.0, pixels.shape)

@@ -9,7 +9,7 @@ from string import ascii_uppercase as LETTERS
 from typing import ClassVar, Final, Self
 
 from evaluation.perturb.image_swaps import Donors
-from evaluation.perturb.item import Item, gold_place
+from evaluation.perturb.item import ItemRow, gold_place
 from evaluation.perturb.perturbation import Skip, Variant
 
 BY_PLACE: Final = re.compile(
@@ -27,7 +27,7 @@ class OptionRotation(Variant):
     family: ClassVar[str] = "rotation"
 
     @classmethod
-    def of(cls, items: Sequence[Item]) -> tuple[Self, ...]:
+    def of(cls, items: Sequence[ItemRow]) -> tuple[Self, ...]:
         """Every rotation but the first order, up to the longest list of options."""
         longest = max((len(item["options"] or ()) for item in items), default=0)
         return tuple(cls(step) for step in range(1, longest))
@@ -42,7 +42,7 @@ class OptionRotation(Variant):
         """The family's variants in words."""
         return "rotation@1 and so on, to one less than there are options"
 
-    def change(self, item: Item, seed: int, donors: Donors) -> Item | Skip:
+    def change(self, item: ItemRow, seed: int, donors: Donors) -> ItemRow | Skip:
         """The item with rotated options and the gold's new letter."""
         options = list(item["options"] or ())
         place = gold_place(item)

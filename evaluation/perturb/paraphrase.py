@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from evaluation.perturb.image_swaps import Donors
-from evaluation.perturb.item import Item, language_of
+from evaluation.perturb.item import ItemRow, language_of
 from evaluation.perturb.perturbation import Skip, Variant
 
 Openings = tuple[tuple[re.Pattern[str], str], ...]
@@ -61,7 +61,7 @@ class Paraphrase(Variant):
     family: ClassVar[str] = "paraphrase"
     levels: ClassVar[tuple[int, ...]] = (1, 2, 3, REWORDED)
 
-    def change(self, item: Item, seed: int, donors: Donors) -> Item | Skip:
+    def change(self, item: ItemRow, seed: int, donors: Donors) -> ItemRow | Skip:
         """The item with its question in other words."""
         language = language_of(item, FRAMES)
         if language is None:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from evaluation.perturb.image_swaps import Donors
-from evaluation.perturb.item import Item
+from evaluation.perturb.item import ItemRow
 from evaluation.records import ORIGINAL
 from medsift.records import digest
 
@@ -48,7 +48,7 @@ class Variant:
         return f"{self.family}@{self.level}" if self.level else self.family
 
     @classmethod
-    def of(cls, items: Sequence[Item]) -> tuple[Self, ...]:
+    def of(cls, items: Sequence[ItemRow]) -> tuple[Self, ...]:
         """The family's variants that these items may need."""
         return tuple(cls(level) for level in cls.levels)
 
@@ -62,15 +62,15 @@ class Variant:
         """The family's variants in words."""
         return ", ".join(cls(level).name for level in cls.levels)
 
-    def change(self, item: Item, seed: int, donors: Donors) -> Item | Skip:
+    def change(self, item: ItemRow, seed: int, donors: Donors) -> ItemRow | Skip:
         """The changed item, or why there is none."""
         raise NotImplementedError
 
-    def picture(self, picture: Picture, item: Item, seed: int) -> Picture:
+    def picture(self, picture: Picture, item: ItemRow, seed: int) -> Picture:
         """One picture of the changed item as the model is to see it: mode L or RGB, as it came."""
         return picture
 
-    def random(self, item: Item, seed: int) -> np.random.Generator:
+    def random(self, item: ItemRow, seed: int) -> np.random.Generator:
         """The random numbers of this variant and item."""
         state = digest("variant", self.name, str(seed), item["benchmark"], item["item_id"])
         return np.random.default_rng(int(state[:32], 16))
@@ -83,7 +83,7 @@ class Original(Variant):
     family: ClassVar[str] = ORIGINAL
     role: ClassVar[Role] = "original"
 
-    def change(self, item: Item, seed: int, donors: Donors) -> Item | Skip:
+    def change(self, item: ItemRow, seed: int, donors: Donors) -> ItemRow | Skip:
         """The item itself."""
         return item
 
@@ -92,6 +92,6 @@ class Original(Variant):
 class PictureVariant(Variant):
     """A variant that changes pixels and nothing else."""
 
-    def change(self, item: Item, seed: int, donors: Donors) -> Item | Skip:
+    def change(self, item: ItemRow, seed: int, donors: Donors) -> ItemRow | Skip:
         """The item itself where it has a picture."""
         return item if item["images"] else Skip("the item has no image")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from evaluation.perturb.image_swaps import Donors
-from evaluation.perturb.item import Item, with_extra
+from evaluation.perturb.item import ItemRow, with_extra
 from evaluation.perturb.perturbation import Role, Skip, Variant
 
 
@@ -17,7 +17,7 @@ class SwappedImage(Variant):
     family: ClassVar[str] = "swapped_image"
     role: ClassVar[Role] = "control"
 
-    def change(self, item: Item, seed: int, donors: Donors) -> Item | Skip:
+    def change(self, item: ItemRow, seed: int, donors: Donors) -> ItemRow | Skip:
         """The item with a donor's pictures, whose id stands in `extra` as `swapped_for`."""
         if not item["images"]:
             return Skip("the item has no image")

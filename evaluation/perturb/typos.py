@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 import numpy as np
 
 from evaluation.perturb.image_swaps import Donors
-from evaluation.perturb.item import Item
+from evaluation.perturb.item import ItemRow
 from evaluation.perturb.perturbation import Skip, Variant
 from medsift.text import PROTECTED, protected_tokens
 
@@ -36,7 +36,7 @@ class Typos(Variant):
 
     family: ClassVar[str] = "typos"
 
-    def change(self, item: Item, seed: int, donors: Donors) -> Item | Skip:
+    def change(self, item: ItemRow, seed: int, donors: Donors) -> ItemRow | Skip:
         """The item with its question misspelt."""
         question = item["question"]
         spans = [found.span() for found in WORD.finditer(question) if _is_plain(found.group())]

@@ -1,8 +1,8 @@
 """`medevalkit`: the rules of MedEvalKit (commit 9b12e3b, 2026-02) without its language-model judge.
 
 Reproduced with their faults: VQA_RAD, PathVQA and SLAKE scoring, multiple choice, exact match,
-BLEU-1, token shares. Not reproduced: BLEU-2 to 4, its ROUGE, and the judge its published tables
-use for open answers (`metrics.medevalkit_judged` adds a judge's verdicts up as it does).
+BLEU-1, token shares. Not reproduced: BLEU-2 to 4, its ROUGE, the judge its published tables use
+for open answers, and their totals.
 """
 
 from __future__ import annotations

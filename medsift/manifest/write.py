@@ -32,7 +32,7 @@ from medsift.vocabulary import STRATUM_TAGS
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _DISK: Final = (
     duckdb.IOException,
@@ -94,7 +94,7 @@ def write_manifest(path: Path, tables: Mapping[str, Source], run: RunRecord) -> 
         _finish(con)
         if old:
             con.execute("DETACH old")
-    log.info("manifest %s has run %s", path, run.run_id)
+    logger.info("manifest %s has run %s", path, run.run_id)
 
 
 @lru_cache(maxsize=1)

@@ -61,7 +61,8 @@ def compare_models(
 
 def _predictions(named: str) -> pa.Table:
     """Return the predictions of RUN_DIR or RUN_DIR:NAME. Raises ManifestError."""
-    from evaluation.manifest_io import find_evaluation, read_evaluation
+    from evaluation.manifest_io import find_evaluation
+    from medsift.manifest.evaluation_queries import read_evaluation
     from ray_jobs.cli_args import manifest_path
 
     run_dir, _, wanted = (named, "", "") if Path(named).exists() else named.rpartition(":")

@@ -115,7 +115,7 @@ def show_result(recipe: EvaluationRecipe, result: EvaluationResult) -> None:
     from ray_jobs.console import ignore_broken_pipe, shown
 
     with ignore_broken_pipe():
-        print_tables(result.lines, result.metrics)
+        print_tables(result.evaluations, result.metrics)
         for name, value in (
             ("run dir", shown(result.manifest.parent)),
             ("page", shown(result.manifest.with_name(PAGE))),
@@ -124,14 +124,14 @@ def show_result(recipe: EvaluationRecipe, result: EvaluationResult) -> None:
             typer.echo(f"{name:<13}{value}")
 
 
-def print_tables(lines: pa.Table, metrics: pa.Table) -> None:
+def print_tables(evaluations: pa.Table, metrics: pa.Table) -> None:
     """Print the headline table, and where variants were asked what they change."""
     from evaluation.print_tables import headline, reliance, variants
     from medsift.manifest import render
 
-    tables = [headline(lines, metrics)]
-    if any(len(names) > 1 for names in lines["variants"].to_pylist()):
-        tables += [variants(lines, metrics), reliance(lines, metrics)]
+    tables = [headline(evaluations, metrics)]
+    if any(len(names) > 1 for names in evaluations["variants"].to_pylist()):
+        tables += [variants(evaluations, metrics), reliance(evaluations, metrics)]
     for table in tables:
         render(table, "table", sys.stdout.buffer)
         sys.stdout.buffer.write(b"\n")

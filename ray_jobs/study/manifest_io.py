@@ -11,10 +11,12 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evaluation.evaluate import Evaluated, check_answered, model_evaluation_id
-from evaluation.manifest_io import Home, read_evaluation, store
+from evaluation.evaluate import check_answered
+from evaluation.evaluate_model import Evaluated, model_evaluation_id
+from evaluation.manifest_io import Home, store
 from evaluation.study_results import Trial
 from medsift.manifest import append_tables, read
+from medsift.manifest.evaluation_queries import ASKED, read_evaluation
 from medsift.manifest.schema import arrow_schema
 from medsift.storage.run_lock import claimed
 from ray_jobs.study.plan import PlannedTrial, StudyPlan
@@ -43,16 +45,12 @@ def find_finished_trial(plan: StudyPlan, trial: PlannedTrial) -> FinishedTrial |
     if trial.training is not None and not has_result(trial.training):
         return None
     [model] = trial.evaluation.models
-    evaluation = model_evaluation_id(trial.evaluation, model, plan.benches)
-    lines = read(
-        plan.run.manifest,
-        "SELECT benchmark, asked, unanswered FROM evaluations "
-        "WHERE run_id = $1 AND evaluation_id = $2 AND protocol = $3",
-        [plan.run.run_id, evaluation, trial.evaluation.protocol],
-    )
-    asked = {bench.name: bench.varied.num_rows for bench in plan.benches}
-    stored = dict(zip(lines["benchmark"].to_pylist(), lines["asked"].to_pylist(), strict=True))
-    if stored != asked or pc.sum(lines["unanswered"]).as_py():
+    evaluation = model_evaluation_id(trial.evaluation, model, plan.benchmarks)
+    wanted = {"run": plan.run.run_id, "evaluation": evaluation}
+    rows = read(plan.run.manifest, ASKED, wanted | {"protocol": trial.evaluation.protocol})
+    asked = {benchmark.name: benchmark.varied.num_rows for benchmark in plan.benchmarks}
+    stored = dict(zip(rows["benchmark"].to_pylist(), rows["asked"].to_pylist(), strict=True))
+    if stored != asked or pc.sum(rows["unanswered"]).as_py():
         return None
     return FinishedTrial(trial, evaluation)
 
@@ -123,7 +121,7 @@ def _study_row(
         "seeds": list(recipe.seeds),
         "same": recipe.equalise,
         "margin": recipe.margin,
-        "benchmarks": [bench.name for bench in plan.benches],
+        "benchmarks": [benchmark.name for benchmark in plan.benchmarks],
         "protocol": recipe.evaluation.protocol,
         "contaminated": plan.contaminated,
         "recipe": json.dumps(recipe.resolved(), sort_keys=True, ensure_ascii=False),

@@ -11,8 +11,7 @@ from curation.add_selection import ensure_selections
 from curation.run_dir import FinishedRun, open_run
 from curation.selection.budget import BudgetConfig
 from curation.selection.config import EVERYTHING, SelectionConfig
-from evaluation.build_predictions import Bench
-from evaluation.evaluate import open_benches
+from evaluation.open_benchmarks import OpenBenchmark, open_benchmarks
 from evaluation.recipe import EvaluationRecipe
 from evaluation.study_results import FULL, UNTRAINED
 from medsift import records
@@ -57,7 +56,7 @@ class StudyPlan:
     study_id: str
     recipe: StudyRecipe
     run: FinishedRun
-    benches: Sequence[Bench]
+    benchmarks: Sequence[OpenBenchmark]
     trials: Sequence[PlannedTrial]
 
     @property
@@ -80,11 +79,11 @@ def make_plan(recipe: StudyRecipe, executor: Executor) -> StudyPlan:
         UsageError: a budget is as large as the pool, another selection has the name of one, or
             the protocol has no rules for a benchmark.
         LedgerError: a selection may contain a benchmark; see `check_contamination`.
-        MedSiftError: as `open_run`, `open_benches`, `ensure_selections` and `open_training` do.
+        MedSiftError: as `open_run`, `open_benchmarks`, `ensure_selections` and `open_training` do.
     """
     run = open_run(recipe.run)
     planner = _Planner(recipe, run, takes_images(recipe.training.base))
-    benches = open_benches(planner.evaluation({"kind": "majority"}))
+    benchmarks = open_benchmarks(planner.evaluation({"kind": "majority"}))
     pool = _pool_size(run)
     _check_budgets(recipe, pool)
     samples = ensure_selections(run.run_dir, _selections(recipe), executor)
@@ -95,7 +94,7 @@ def make_plan(recipe: StudyRecipe, executor: Executor) -> StudyPlan:
                 name = selection_name(recipe, arm, settings, budget, seed)
                 trials.append(planner.trained(arm, str(budget), samples[name], seed, name))
     trials += [planner.trained(FULL, FULL_BUDGET, pool, seed, EVERYTHING) for seed in recipe.seeds]
-    return StudyPlan(_study_id(recipe, run, benches, trials), recipe, run, benches, trials)
+    return StudyPlan(_study_id(recipe, run, benchmarks, trials), recipe, run, benchmarks, trials)
 
 
 def selection_name(
@@ -191,11 +190,14 @@ def _check_budgets(recipe: StudyRecipe, pool: int) -> None:
 
 
 def _study_id(
-    recipe: StudyRecipe, run: FinishedRun, benches: Sequence[Bench], trials: Sequence[PlannedTrial]
+    recipe: StudyRecipe,
+    run: FinishedRun,
+    benchmarks: Sequence[OpenBenchmark],
+    trials: Sequence[PlannedTrial],
 ) -> str:
     """Return the study's id: the same recipe, samples and benchmarks are the same study."""
     trained = [trial.training.fingerprint for trial in trials if trial.training]
-    asked = [[bench.name, bench.benchmark.content_hash] for bench in benches]
+    asked = [[benchmark.name, benchmark.benchmark.content_hash] for benchmark in benchmarks]
     fingerprint = records.fingerprint([recipe.decisive(), run.run_id, trained, asked])
     return f"{recipe.name}-{fingerprint[:ID_DIGITS]}"
 

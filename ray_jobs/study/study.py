@@ -10,7 +10,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from evaluation.build_predictions import Bench
+from evaluation.open_benchmarks import OpenBenchmark
 from evaluation.report.study import write_study_page
 from evaluation.study_results import study_results
 from medsift.errors import LedgerError, MedSiftError
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 PAGE: Final = "study.html"
 
 Outcomes = Callable[
-    [Sequence[PlannedTrial], Sequence[Bench]], Iterator[tuple[PlannedTrial, Outcome]]
+    [Sequence[PlannedTrial], Sequence[OpenBenchmark]], Iterator[tuple[PlannedTrial, Outcome]]
 ]
 
 
@@ -78,9 +78,9 @@ def run_study(recipe: StudyRecipe, ray: bool, listener: Listener) -> StudyResult
         plan = make_plan(recipe, engine)
 
         def on_ray(
-            trials: Sequence[PlannedTrial], benches: Sequence[Bench]
+            trials: Sequence[PlannedTrial], benchmarks: Sequence[OpenBenchmark]
         ) -> Iterator[tuple[PlannedTrial, Outcome]]:
-            return run_trials_on_ray(trials, benches, recipe.compute)
+            return run_trials_on_ray(trials, benchmarks, recipe.compute)
 
         trials = _try_all(plan, on_ray if ray else run_trials_locally, listener)
         done = [read_trial(plan, trial) for trial in trials if trial.error is None]
@@ -129,7 +129,7 @@ def _try_all(plan: StudyPlan, outcomes: Outcomes, listener: Listener) -> list[Fi
             left.append(trial)
         else:
             finish(before, reused=True)
-    for trial, outcome in outcomes(left, plan.benches):
+    for trial, outcome in outcomes(left, plan.benchmarks):
         finish(_store(plan, trial, outcome), reused=False)
     return [finished[trial.name] for trial in plan.trials]
 

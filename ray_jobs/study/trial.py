@@ -7,8 +7,8 @@ import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from evaluation.build_predictions import Bench
-from evaluation.evaluate import Evaluated, evaluate_model
+from evaluation.evaluate_model import Evaluated, evaluate_model
+from evaluation.open_benchmarks import OpenBenchmark
 from medsift.errors import MedSiftError, ModelError
 from medsift.execution import LocalExecutor, Resources
 from medsift.progress import silent
@@ -27,7 +27,7 @@ Outcome = Evaluated | MedSiftError
 """The outcome of a trial: its evaluation, or the error that left it without one."""
 
 
-def run_trial(trial: PlannedTrial, benches: Sequence[Bench]) -> Evaluated:
+def run_trial(trial: PlannedTrial, benchmarks: Sequence[OpenBenchmark]) -> Evaluated:
     """Train from the newest checkpoint on, unless that is done; then evaluate on every item.
 
     Raises MedSiftError as training and evaluation do.
@@ -35,22 +35,22 @@ def run_trial(trial: PlannedTrial, benches: Sequence[Bench]) -> Evaluated:
     if trial.training is not None:
         _train(trial.training)
     [model] = trial.evaluation.models
-    return evaluate_model(trial.evaluation, model, benches, LocalExecutor())
+    return evaluate_model(trial.evaluation, model, benchmarks, LocalExecutor())
 
 
 def run_trials_locally(
-    trials: Sequence[PlannedTrial], benches: Sequence[Bench]
+    trials: Sequence[PlannedTrial], benchmarks: Sequence[OpenBenchmark]
 ) -> Iterator[tuple[PlannedTrial, Outcome]]:
     """Yield every trial with its outcome, one after another in this process."""
     for trial in trials:
         try:
-            yield trial, run_trial(trial, benches)
+            yield trial, run_trial(trial, benchmarks)
         except MedSiftError as problem:
             yield trial, problem
 
 
 def run_trials_on_ray(
-    trials: Sequence[PlannedTrial], benches: Sequence[Bench], compute: StudyCompute
+    trials: Sequence[PlannedTrial], benchmarks: Sequence[OpenBenchmark], compute: StudyCompute
 ) -> Iterator[tuple[PlannedTrial, Outcome]]:
     """Yield every trial with its outcome, in the order in which Ray tasks finish.
 
@@ -59,7 +59,7 @@ def run_trials_on_ray(
     """
     import ray
 
-    stored = ray.put(list(benches))
+    stored = ray.put(list(benchmarks))
     cpus, gpus = _resources(compute)
     call: Any = ray.remote(num_cpus=cpus, num_gpus=gpus)(_run_trial_as_task)
     running: dict[Any, PlannedTrial] = {call.remote(trial, stored): trial for trial in trials}
@@ -83,11 +83,11 @@ def _train(training: Training) -> None:
 
 
 def _run_trial_as_task(
-    trial: PlannedTrial, benches: Sequence[Bench]
+    trial: PlannedTrial, benchmarks: Sequence[OpenBenchmark]
 ) -> tuple[Evaluated | None, bytes | None]:
     """Return the evaluation, or a MedSiftError as a value: Ray keeps only the text of an error."""
     try:
-        return run_trial(trial, benches), None
+        return run_trial(trial, benchmarks), None
     except MedSiftError as problem:
         return None, pickle.dumps(problem)
 

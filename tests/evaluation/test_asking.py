@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from evaluation.generators import GeneratorConfig, Reply
-from evaluation.inference import AskModel, Question, collect_replies
+from evaluation.inference import AskModel, RequestBuilder, collect_replies
 from evaluation.perturb.apply import find_variants, vary
 from evaluation.prompts import PromptConfig
 from evaluation.records import ITEMS
@@ -89,8 +89,8 @@ def items(tmp_path: Path) -> list[dict[str, Any]]:
 @pytest.fixture
 def collect(tmp_path: Path):
     def collected(config: GeneratorConfig, rows: list[dict[str, Any]], batch: int = 2) -> pa.Table:
-        question = Question(PromptConfig(), 0, {"set": "content"})
-        asked = [question.asked({"variant": "original", **row}, config) for row in rows]
+        builder = RequestBuilder(PromptConfig(), 0, {"set": "content"})
+        asked = [builder.build({"variant": "original", **row}, config) for row in rows]
         table = pa.Table.from_pylist(rows, schema=ITEMS)
         replies = collect_replies(
             asked,

@@ -42,7 +42,7 @@ def test_a_run_without_an_evaluation_is_one_line(tmp_path):
 
 def test_another_protocol_is_named_in_every_table(baselines):
     again = rescore(baselines.manifest, "majority", "medevalkit")
-    for table in (again.metrics, again.lines, again.predictions):
+    for table in (again.metrics, again.evaluations, again.predictions):
         assert pc.unique(table["protocol"]).to_pylist() == ["medevalkit"]
 
 

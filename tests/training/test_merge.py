@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from evaluation.evaluate_model import lineage_of
 from evaluation.generators import ImageTextGenerator
-from evaluation.lineage import lineage_of
 from medsift.errors import ModelError
 from medsift.models import ImageTextModelConfig
 from tests.expect import raises_code

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 import torch
 
+from evaluation.evaluate_model import Lineage, lineage_of
 from evaluation.generators import ImageTextGenerator
-from evaluation.lineage import Lineage, lineage_of
 from medsift.errors import StorageError
 from medsift.manifest import RunRecord, append_tables, query, write_manifest
 from medsift.models import ImageTextModelConfig

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,9 +13,9 @@ import pytest
 from curation.phantoms import make_phantoms
 from evaluation.benchmarks.choices import gold_letter
 from medsift import records
-from medsift.errors import InputError, ManifestError
 from medsift.manifest import RunRecord, write_manifest
 from medsift.options import split_options
+from tests.expect import raises_code
 
 START = datetime(2026, 1, 1)
 
@@ -52,7 +53,7 @@ def test_phantoms_ask_every_sound_row_of_the_split_and_no_other(phantoms, load):
 
 def test_another_split_of_phantoms_has_another_name(phantoms, load):
     assert load(kind="phantoms", path=str(phantoms.root), split="train").name == "phantoms_train"
-    with pytest.raises(InputError, match="holds no item"):
+    with raises_code("benchmark_unreadable", items=0):
         load(kind="phantoms", path=str(phantoms.root), split="none")
 
 
@@ -151,18 +152,32 @@ def test_the_newest_run_is_meant_unless_another_is_named(manifest, load):
     path = manifest({}, name="new", day=1)
     assert load(kind="manifest", path=path).rows == 1
     assert load(kind="manifest", path=path, run_id="old").rows == 2
-    with pytest.raises(InputError, match="holds no run 'x'; it has old, new"):
+    with raises_code("run_unknown", run="x", known=["new", "old"]):
         load(kind="manifest", path=path, run_id="x")
 
 
 def test_a_missing_split_picture_or_manifest_is_one_line(manifest, load, tmp_path):
     path = manifest({}, {"refs": [str(tmp_path / "gone.png")]})
-    with pytest.raises(InputError, match=r"1 of 2 items lack an image.*gone\.png"):
+    with raises_code("benchmark_incomplete", missing=1, items=2) as error:
         load(kind="manifest", path=path)
-    with pytest.raises(InputError, match="has no split 'validation'; it has test"):
+    assert error.value.values["first"].endswith("gone.png")
+    with raises_code("split_unknown", split="validation", known=["test"]):
         load(kind="manifest", path=path, split="dev")
-    with pytest.raises(ManifestError):
+    with raises_code("manifest_missing"):
         load(kind="manifest", path=str(tmp_path / "none.duckdb"))
+
+
+def test_a_run_directory_names_its_manifest(manifest, load):
+    path = manifest({}, {})
+    by_file, by_folder = (load(kind="manifest", path=p) for p in (path, str(Path(path).parent)))
+    assert by_folder.items.equals(by_file.items)
+    assert (by_folder.files, by_folder.content_hash) == (by_file.files, by_file.content_hash)
+
+
+def test_a_run_directory_without_a_manifest_is_one_line(load, tmp_path):
+    with raises_code("manifest_missing") as error:
+        load(kind="manifest", path=str(tmp_path))
+    assert str(tmp_path / "manifest.duckdb") in str(error.value)
 
 
 def test_a_label_names_the_results(manifest, load):

@@ -5,16 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 import yaml
 
-from evaluation.metrics import medevalkit_judged, plain_totals
 from evaluation.scoring import FAULTS, PROTOCOLS, AnswerKey
-from evaluation.scoring.predictions import score_predictions
 
 HERE = Path(__file__).resolve()
 GOLDEN = yaml.safe_load(HERE.with_name("golden.yaml").read_text(encoding="utf-8"))
@@ -22,7 +18,6 @@ PAGE = HERE.parents[3] / "docs" / "scoring.md"
 KITS = {
     1: "MedEvalKit: yes and no as substrings",
     2: "MedEvalKit: precision, recall and F1 mixed up; an empty reply stops it",
-    3: "MedEvalKit: totals with its judge on",
     4: "MedEvalKit: the closest option for an unreadable reply",
     5: "LLaVA-Med: 'exact match' is precision; wrong closed replies leave the mean",
     6: "lmms-eval: whole strings, fixed maps, 0 for an empty group",
@@ -34,22 +29,6 @@ KITS = {
 
 def item(case):
     return AnswerKey(**{**case["item"], "options": tuple(case["item"].get("options", ()))})
-
-
-def predictions(total):
-    kinds, golds, replies, judge = zip(*total["rows"], strict=True)
-    size = len(kinds)
-    return pa.table(
-        {
-            "benchmark": [total["benchmark"]] * size,
-            "item_id": [str(place) for place in range(size)],
-            "answer_type": kinds,
-            "options": pa.nulls(size, pa.list_(pa.string())),
-            "gold": golds,
-            "reply": replies,
-            "judge": judge,
-        }
-    )
 
 
 @pytest.mark.parametrize("protocol", list(PROTOCOLS))
@@ -64,17 +43,8 @@ def test_a_known_reply_has_its_known_verdict(case, protocol):
     assert {key: scored[key] for key in expected} == pytest.approx(expected, abs=5e-5)
 
 
-@pytest.mark.parametrize("total", GOLDEN["totals"], ids=lambda total: total["note"])
-def test_known_totals_with_a_judge(total):
-    table = predictions(total)
-    judged = medevalkit_judged(score_predictions(table, "medevalkit"), "judge")
-    plain = plain_totals(score_predictions(table, "strict"))
-    assert asdict(judged) == pytest.approx(total["medevalkit"], abs=5e-5)
-    assert asdict(plain) == pytest.approx(total["strict"], abs=5e-5)
-
-
 def test_every_known_bug_and_every_named_fault_is_in_the_golden_file():
-    bugs = {case["bug"] for case in GOLDEN["cases"]} | ({3} if GOLDEN["totals"] else set())
+    bugs = {case["bug"] for case in GOLDEN["cases"]}
     faults = {verdict["fault"] for case in GOLDEN["cases"] for verdict in case["expect"].values()}
     assert bugs == set(KITS)
     assert faults - {None} == set(FAULTS)
@@ -86,7 +56,7 @@ def test_the_docs_show_the_golden_file():
 
 def written(page: str) -> str:
     """The page with its tables made anew, each between its two marks."""
-    for name, lines in (("faults", faults()), ("replies", replies()), ("totals", totals())):
+    for name, lines in (("faults", faults()), ("replies", replies())):
         head, rest = page.split(f"<!-- {name} -->\n", 1)
         tail = rest.split(f"<!-- end {name} -->", 1)[1]
         table = "\n".join(lines)
@@ -110,20 +80,6 @@ def replies() -> list[str]:
         lines += ["| item, gold | reply | " + " | ".join(PROTOCOLS) + " | note |"]
         lines += ["|---" * (len(PROTOCOLS) + 3) + "|"]
         lines += [_line(case) for case in cases]
-    return lines
-
-
-def totals() -> list[str]:
-    lines = [
-        "| benchmark | MedEvalKit: closed, open, total | plain means | note |",
-        "|---|---|---|---|",
-    ]
-    for total in GOLDEN["totals"]:
-        kit, ours = (
-            ", ".join(_number(total[name][key]) for key in ("closed", "open", "total"))
-            for name in ("medevalkit", "strict")
-        )
-        lines.append(f"| {total['benchmark']} | {kit} | {ours} | {total['note']} |")
     return lines
 
 
