@@ -24,7 +24,7 @@ from medsift.errors import UsageError
 from medsift.execution import Executor, LocalExecutor
 from medsift.manifest import append_tables, newest_version, read
 from medsift.storage.run_lock import claimed
-from medsift.validation_errors import explain
+from medsift.validation_errors import explain, invalid_paths
 from medsift.vocabulary import MANIFEST_NAME
 
 
@@ -57,15 +57,20 @@ def parse_selection(settings: Mapping[str, Any], overrides: Sequence[str] = ()) 
         return SelectionConfig.model_validate(merged)
     except ValidationError as error:
         raise UsageError(
-            f"selection: {explain(error, SelectionConfig)}", code="selection_invalid"
+            f"selection: {explain(error, SelectionConfig)}",
+            code="selection_invalid",
+            paths=invalid_paths(error, SelectionConfig),
         ) from error
 
 
 def _override(settings: dict[str, Any], override: str) -> None:
     dotted, separator, text = override.partition("=")
-    code = "selection_invalid"
     if not separator or not dotted:
-        raise UsageError(f"--set {override!r} is not of the form key=value", code=code)
+        raise UsageError(
+            f"--set {override!r} is not of the form key=value",
+            code="selection_invalid",
+            override=override,
+        )
     keys = dotted.split(".")
     if keys[0] not in SelectionConfig.model_fields:
         keys = ["method", *keys]
@@ -73,11 +78,21 @@ def _override(settings: dict[str, Any], override: str) -> None:
     for key in keys[:-1]:
         owner = owner.setdefault(key, {})
         if not isinstance(owner, dict):
-            raise UsageError(f"--set {override!r}: {key!r} is a value and has no keys", code=code)
+            raise UsageError(
+                f"--set {override!r}: {key!r} has a value, not keys",
+                code="selection_invalid",
+                override=override,
+                key=key,
+            )
     try:
         owner[keys[-1]] = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UsageError(f"--set {override!r}: the value is not YAML", code=code) from error
+        raise UsageError(
+            f"--set {override!r}: the value is not YAML",
+            code="selection_invalid",
+            override=override,
+            value=text,
+        ) from error
 
 
 def add_selection(

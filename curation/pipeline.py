@@ -30,10 +30,10 @@ from medsift.execution import Executor
 from medsift.manifest import newest_version
 from medsift.progress import (
     Listener,
-    StageAdvanced,
     StageFinished,
     StageStarted,
     StageWarned,
+    count_rows,
     silent,
 )
 from medsift.storage.local_paths import require_local
@@ -181,13 +181,6 @@ def _finish(
     reused = _load(outputs)
     if reused is not None:
         return reused
-    done = 0
-
-    def advance(rows: int) -> None:
-        nonlocal done
-        done += rows
-        listener(StageAdvanced(stage.name, done))
-
     context = StageContext(
         recipe=recipe,
         run_dir=run_dir,
@@ -196,7 +189,7 @@ def _finish(
         upstream=upstream,
         executor=executor,
         begin=lambda total, unit: listener(StageStarted(stage.name, total, unit)),
-        advance=advance,
+        advance=count_rows(stage.name, listener),
         warn=lambda message: listener(StageWarned(stage.name, message)),
         open_run=lambda path: open_run(path).upstream,
     )

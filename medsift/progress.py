@@ -6,7 +6,7 @@ changes what programs read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -174,3 +174,15 @@ class Listener(Protocol):
 
 def silent(event: Event) -> None:
     """Ignore an event."""
+
+
+def count_rows(stage: str, listener: Listener) -> Callable[[int], None]:
+    """Return a function that adds rows to those done and reports the sum as `StageAdvanced`."""
+    done = 0
+
+    def advance(rows: int) -> None:
+        nonlocal done
+        done += rows
+        listener(StageAdvanced(stage, done))
+
+    return advance

@@ -362,15 +362,15 @@ def test_overrides_reach_the_selection_and_its_method():
 
 
 @pytest.mark.parametrize(
-    ("override", "words"),
+    ("override", "values"),
     [
-        ("quality_weight", "not of the form"),
-        ("quality_wait=1", "quality_wait: unknown key.*'quality_weight'"),
-        ("name.first=1", "'name' holds a value"),
-        ("name=[", "not YAML"),
+        ("quality_weight", {"override": "quality_weight"}),
+        ("quality_wait=1", {"paths": ["method.quality_wait"]}),
+        ("name.first=1", {"key": "name"}),
+        ("name=[", {"value": "["}),
     ],
 )
-def test_a_wrong_override_is_refused_in_one_line(override, words):
-    with pytest.raises(UsageError, match=words) as caught:
+def test_a_wrong_override_is_refused_in_one_line(override, values):
+    with raises_code("selection_invalid", **values) as caught:
         parse_selection(SETTINGS, [override])
     assert "\n" not in str(caught.value)
