@@ -33,6 +33,7 @@ GPU_TOKENS: Final = 8192
 LENGTH_STEP: Final = 8
 # Matrices of one to three rows are multiplied by other kernels than taller ones.
 LEAST_ROWS: Final = 16
+_REGISTERING: Final = threading.Lock()
 
 
 class AnswerHead:
@@ -51,13 +52,7 @@ class AnswerHead:
                 code="model_unsuitable",
             )
         self.model = model
-        self.local = threading.local()
-
-        def cut(layer: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
-            chosen = getattr(self.local, "chosen", None)
-            return None if chosen is None else (inputs[0][chosen].unsqueeze(0), *inputs[1:])
-
-        layer.register_forward_pre_hook(cut)
+        self.layer = layer
 
     def losses(self, inputs: dict[str, Any], spans: Sequence[tuple[int, int]]) -> Doubles:
         """Return the mean -log p (b,) of `ids[row, start:stop]`, a non-empty span for each row."""
@@ -78,12 +73,26 @@ class AnswerHead:
 
     @contextmanager
     def only(self, row: torch.Tensor, place: torch.Tensor) -> Iterator[None]:
-        """Compute only the logits (1, n, words) of n positions on this thread, inside the block."""
-        self.local.chosen = row, place
+        """Make this thread's logits (1, n, words) within the block: those of n places.
+
+        The hook that does it is removed afterwards, so that a model which several scorers share
+        is left as it was.
+        """
+        thread = threading.get_ident()
+
+        def cut(layer: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+            # Other threads run the same model at the same time, each with places of its own.
+            if threading.get_ident() != thread:
+                return None
+            return (arguments[0][row, place].unsqueeze(0), *arguments[1:])
+
+        # Torch numbers hooks without a lock: two threads could get one number, and lose a hook.
+        with _REGISTERING:
+            hook = self.layer.register_forward_pre_hook(cut)
         try:
             yield
         finally:
-            self.local.chosen = None
+            hook.remove()
 
 
 class AnswerLikelihood:
