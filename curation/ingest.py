@@ -204,7 +204,9 @@ def _answer_type(
         return tag
     if tag is not None:
         notes.append(f"answer_type: {raw!r} is none of {', '.join(records.ANSWER_TYPES)}")
-    return infer_answer_type(question, answer, _has_options(row["extra"]))
+    extra = row["extra"]
+    options = bool(extra and '"options"' in extra and json.loads(extra).get("options"))
+    return infer_answer_type(question, answer, options)
 
 
 def infer_answer_type(question: str, answer: str, options: bool = False) -> str:
@@ -215,7 +217,3 @@ def infer_answer_type(question: str, answer: str, options: bool = False) -> str:
         return "closed"
     listed = split_options(question)[1]
     return "choice" if len(listed) > 1 and all(listed) else "open"
-
-
-def _has_options(extra: str | None) -> bool:
-    return bool(extra and '"options"' in extra and json.loads(extra).get("options"))

@@ -163,11 +163,6 @@ def sample_id(image_ids: Sequence[str], messages: Iterable[Mapping[str, str]]) -
     return digest("sample", str(len(image_ids)), *image_ids, *turns)
 
 
-def empty(schema: pa.Schema) -> pa.Table:
-    """Return a table of `schema` without rows."""
-    return schema.empty_table()
-
-
 def decision(
     row: str,
     stage: str,
