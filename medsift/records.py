@@ -103,14 +103,6 @@ DECISIONS: Final = arrow_schema("decisions")
 MEASURES: Final = arrow_schema("measures")
 
 
-VECTORS: Final = pa.schema(
-    [
-        pa.field("content_id", pa.string(), nullable=False),
-        pa.field("vector", pa.list_(pa.float32()), nullable=False),
-    ]
-)
-"""A vector table of any dimension; its files have one dimension, as `vectors_schema` says."""
-
 LEAKS: Final = arrow_schema("leaks_found")
 """Training rows that meet a benchmark, or a held-out split of the run itself."""
 GROUPS: Final = pa.schema([pa.field("image_id", pa.string()), pa.field("group_id", pa.string())])
@@ -125,6 +117,10 @@ def vectors_schema(dimension: int) -> pa.Schema:
             pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False),
         ]
     )
+
+
+VECTORS: Final = vectors_schema(-1)
+"""A vector table of any dimension; each of its files has one dimension."""
 
 
 def digest(*parts: str | bytes) -> str:
