@@ -24,7 +24,6 @@ from medsift.vocabulary import STRATUM_TAGS as STRATUM_TAGS
 from medsift.vocabulary import TAGS as TAGS
 
 ANSWER_TYPES: Final = ("closed", "open", "choice")
-ROLES: Final = ("system", "user", "assistant")
 DROPPED: Final = "dropped"
 FAILED: Final = "failed"
 
