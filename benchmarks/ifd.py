@@ -39,17 +39,17 @@ def pairs(path: Path | None, count: int) -> list[tuple[str, str]]:
             path = make_phantoms(Path(folder) / "phantoms", images=max(20, count // 4), seed=0).root
             path /= "samples.jsonl"
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    texts = [(str(line.get("question")), str(line.get("answer"))) for line in lines]
-    known = [pair for pair in texts if all(pair)]
+    told = [(str(line.get("question")), str(line.get("answer"))) for line in lines]
+    known = [pair for pair in told if all(pair)]
     return known[:: max(1, len(known) // count)][:count]
 
 
-def sequences(model: LanguageModel, texts: Sequence[tuple[str, str]]) -> list[Tokens]:
+def sequences(model: LanguageModel, told: Sequence[tuple[str, str]]) -> list[Tokens]:
     """Each answer after its question, then each answer with nothing asked."""
     framing = Framing(model.tokenizer)
-    prompts = framing.prompts([[("user", question)] for question, _ in texts])
-    answers = framing.answers([answer for _, answer in texts])
-    before = [prompt or [] for prompt in prompts] + [framing.opening] * len(texts)
+    prompts = framing.prompts([[("user", question)] for question, _ in told])
+    answers = framing.answers([answer for _, answer in told])
+    before = [prompt or [] for prompt in prompts] + [framing.opening] * len(told)
     return [
         Tokens(start + answer, len(start))
         for start, answer in zip(before, answers + answers, strict=True)
@@ -99,8 +99,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=VQA_RAD if VQA_RAD.exists() else None)
     given = parser.parse_args()
     model = EmbeddedModelConfig(dtype=given.dtype).build()
-    texts = pairs(given.data, given.samples)
-    asked = sequences(model, texts)
+    told = pairs(given.data, given.samples)
+    asked = sequences(model, told)
     likelihood = AnswerLikelihood(model)
     plain(model, asked[:4], 4)
     likelihood.losses(asked[:4])
@@ -109,10 +109,10 @@ def main() -> None:
     text = "phantoms" if given.data is None else given.data.name
     tokens = sum(len(one.ids) for one in asked)
     load = os.getloadavg()[0]
-    print(f"{len(texts)} pairs of {text}, {tokens} tokens, {given.dtype}, load {load:.1f}")
+    print(f"{len(told)} pairs of {text}, {tokens} tokens, {given.dtype}, load {load:.1f}")
     print(f"{'':24}{'seconds':>9}{'samples/s':>11}{'tokens/s':>10}")
     for name, seconds in (("plain transformers loop", loop), ("medsift", ours)):
-        rates = f"{len(texts) / seconds:>11.1f}{tokens / seconds:>10.0f}"
+        rates = f"{len(told) / seconds:>11.1f}{tokens / seconds:>10.0f}"
         print(f"{name:24}{seconds:>9.2f}{rates}")
     print(
         f"ratio {loop / ours:.2f}, losses differ by at most {np.abs(found - wanted).max():.1e} nats"
