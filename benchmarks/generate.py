@@ -44,8 +44,8 @@ def questions(path: Path | None, count: int) -> list[Request]:
             path = make_phantoms(Path(folder) / "phantoms", images=max(20, count // 4), seed=0).root
             path /= "samples.jsonl"
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    told = [line for line in lines if line.get("question") and line.get("answer")]
-    return [request(line) for line in told[:: max(1, len(told) // count)][:count]]
+    usable = [line for line in lines if line.get("question") and line.get("answer")]
+    return [request(line) for line in usable[:: max(1, len(usable) // count)][:count]]
 
 
 def request(line: dict[str, object]) -> Request:
@@ -115,9 +115,9 @@ def in_turn(
     replies: list[dict[int, tuple[str | None, int | None]]] = [{} for _ in ways]
     for turn, places in enumerate(together):
         for way in sorted(range(len(ways)), key=lambda one: (one + turn) % len(ways)):
-            took, said = timed(ways[way], [asked[place] for place in places])
+            took, batch = timed(ways[way], [asked[place] for place in places])
             seconds[way] += took
-            replies[way].update(zip(places, said, strict=True))
+            replies[way].update(zip(places, batch, strict=True))
     return seconds, replies
 
 
@@ -145,9 +145,9 @@ def main() -> None:
     rounds = []
     for _ in range(given.rounds):
         seconds, replies = in_turn(ways, asked, together)
-        alone, said = timed(ways[0], asked)
+        alone, in_order = timed(ways[0], asked)
         rounds.append((alone, *seconds))
-        if any(one != wanted for one in (*replies, dict(enumerate(said)))):
+        if any(one != wanted for one in (*replies, dict(enumerate(in_order)))):
             raise SystemExit("replies differ")
     tokens = sum(count or 0 for _, count in wanted.values())
     text = "phantoms" if given.data is None else given.data.name

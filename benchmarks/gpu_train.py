@@ -368,8 +368,8 @@ def read(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--tiny", action="store_true", help="a very small shape on the CPU")
-    for name, (large, small, told) in SIZES.items():
-        parser.add_argument(f"--{name}", type=int, help=f"{told}; {large}, or {small} if tiny")
+    for name, (large, small, meaning) in SIZES.items():
+        parser.add_argument(f"--{name}", type=int, help=f"{meaning}; {large}, or {small} if tiny")
     parser.add_argument("--attention", nargs="+", choices=KERNELS, default=list(KERNELS))
     for name in ("packing", "checkpointing", "compile"):
         parser.add_argument(f"--{name}", nargs="+", choices=SWITCH, default=list(SWITCH))

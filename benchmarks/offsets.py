@@ -30,12 +30,12 @@ def texts(gib: float) -> pa.Table:
     """Rows with a conversation of 96 KiB each, in chunks."""
     rows = int(gib * GIB / ROW_BYTES)
     turn = pa.struct([("role", pa.string()), ("content", pa.string())])
-    said = "x" * ROW_BYTES
+    text = "x" * ROW_BYTES
     ids = np.random.default_rng(0).permutation(rows)
     pieces = []
     for start in range(0, rows, CHUNK_ROWS):
         part = ids[start : start + CHUNK_ROWS]
-        messages = pa.array([[{"role": "user", "content": said}]] * len(part), pa.list_(turn))
+        messages = pa.array([[{"role": "user", "content": text}]] * len(part), pa.list_(turn))
         pieces.append(pa.table({"row_id": [f"r{n:09d}" for n in part], "messages": messages}))
     return pa.concat_tables(pieces)
 

@@ -125,8 +125,8 @@ def submodlib(values: Similarities, budget: int) -> Picks:
 def _as_floats(values: Similarities) -> Any:
     from scipy.sparse import csr_matrix
 
-    held = values.matrix
-    return csr_matrix((held.data / UNIT, held.indices, held.indptr), shape=held.shape)
+    arrays = values.matrix
+    return csr_matrix((arrays.data / UNIT, arrays.indices, arrays.indptr), shape=arrays.shape)
 
 
 OURS = "medsift"
@@ -141,8 +141,8 @@ CONTENDERS: dict[str, tuple[str | None, Callable[[Similarities, int], Picks]]] =
 
 def measure(contender: str, path: Path, repeat: int) -> dict[str, Any]:
     """Run one contender in this process."""
-    with np.load(path) as held:
-        graph = KnnGraph(held["index"], held["similarity"], "exact", 1.0)
+    with np.load(path) as arrays:
+        graph = KnnGraph(arrays["index"], arrays["similarity"], "exact", 1.0)
     run = CONTENDERS[contender][1]
     rows, seconds, symmetric = len(graph), [], []
     for _ in range(repeat):

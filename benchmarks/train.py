@@ -268,9 +268,9 @@ class Runs:
         """Seconds (rounds, n) of a loop's steps."""
         return np.stack([curve.seconds for curve in self.curves[name]])
 
-    def ratio(self, name: str, beside: str) -> float:
+    def ratio(self, name: str, reference: str) -> float:
         """How many steps of a loop fall on one of another."""
-        return float(np.median(self.seconds(beside) / self.seconds(name)))
+        return float(np.median(self.seconds(reference) / self.seconds(name)))
 
     def waiting(self, name: str) -> float | None:
         """Share of its time that a loop waited for data."""
@@ -279,8 +279,8 @@ class Runs:
 
     def apart(self, names: Sequence[str]) -> float:
         """By how much losses of any two of some loops, or of their rounds, differ, in nats."""
-        held = [one.losses for name in names for one in self.curves.get(name, ())]
-        return float(np.ptp(np.stack(held), axis=0).max()) if held else 0.0
+        losses = [curve.losses for name in names for curve in self.curves.get(name, ())]
+        return float(np.ptp(np.stack(losses), axis=0).max()) if losses else 0.0
 
 
 BARE, ALONE = "bare PyTorch loop", "medsift alone"
@@ -329,8 +329,8 @@ def show(runs: Runs) -> None:
     for name in runs.curves:
         seconds, waiting = float(np.median(runs.seconds(name))), runs.waiting(name)
         share = "" if waiting is None else f"{waiting:.1%}"
-        beside = {ALONE: BARE, ON_RAY: IN_TURN}.get(name)
-        ratio = "" if beside is None else f"{runs.ratio(name, beside):.3f}"
+        reference = {ALONE: BARE, ON_RAY: IN_TURN}.get(name)
+        ratio = "" if reference is None else f"{runs.ratio(name, reference):.3f}"
         print(f"{name:28}{seconds:>8.2f}{1 / seconds:>9.2f}{ratio:>9}{share:>9}")
     if TWO in runs.curves:
         print(f"two workers take {runs.ratio(TWO, ONE):.2f} times the steps of one")

@@ -3,7 +3,7 @@
     python benchmarks/vectors.py [--rows 20000 100000] [--repeat 3]
 
 Every contender gets the same vectors in a process of its own. Seconds are the best of the
-repeats; memory is the peak of the process above what it held after imports and one small run,
+repeats; memory is the peak of the process above that after imports and one small run,
 before the vectors of the benchmark were made. Kept rows are checked against the planted truth.
 """
 

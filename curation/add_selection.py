@@ -65,10 +65,11 @@ def parse_selection(settings: Mapping[str, Any], overrides: Sequence[str] = ()) 
 
 def _override(settings: dict[str, Any], override: str) -> None:
     dotted, separator, text = override.partition("=")
-    code = "selection_invalid"
     if not separator or not dotted:
         raise UsageError(
-            f"--set {override!r} is not of the form key=value", code=code, override=override
+            f"--set {override!r} is not of the form key=value",
+            code="selection_invalid",
+            override=override,
         )
     keys = dotted.split(".")
     if keys[0] not in SelectionConfig.model_fields:
@@ -77,11 +78,21 @@ def _override(settings: dict[str, Any], override: str) -> None:
     for key in keys[:-1]:
         owner = owner.setdefault(key, {})
         if not isinstance(owner, dict):
-            raise UsageError(f"--set {override!r}: {key!r} is a value and has no keys", code=code)
+            raise UsageError(
+                f"--set {override!r}: {key!r} has a value, not keys",
+                code="selection_invalid",
+                override=override,
+                key=key,
+            )
     try:
         owner[keys[-1]] = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UsageError(f"--set {override!r}: the value is not YAML", code=code) from error
+        raise UsageError(
+            f"--set {override!r}: the value is not YAML",
+            code="selection_invalid",
+            override=override,
+            value=text,
+        ) from error
 
 
 def add_selection(

@@ -1,11 +1,11 @@
-"""Turn rows into samples, or into ledger entries with the reason; each row by itself."""
+"""Turn rows into samples, or into ledger entries with the reason; each row on its own."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import pyarrow as pa
@@ -25,18 +25,21 @@ Turn = Mapping[str, Any]
 
 
 class IngestConfig(Config):
-    """Rules that a row must meet to become a sample."""
+    """Settings of the rules that a row must meet to become a sample."""
 
     max_chars: int = Field(default=200_000, ge=1)
-    """Most characters in all messages of a sample together; a longer row is dropped."""
+    """Most characters of all messages of a sample together; longer samples are dropped."""
     splits: dict[str, Split] = Field(default_factory=dict)
-    """Meaning of other split names, for example `train_sft: train`. `train`, `validation`, `test`
-    and their usual spellings (`val`, `dev`, `training` …) are known without it."""
+    """Splits of other names, for example `train_sft: train`; `train`, `validation`, `test` and
+    their usual spellings (`val`, `dev`, `training` …) need no entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:
-    """Samples (``SAMPLES``, without sample and image ids) and the decisions on all other rows."""
+    """Samples (``SAMPLES``, without sample and image ids) and the decisions on all other rows.
+
+    `rows_in` is the number of samples and decisions together.
+    """
 
     samples: pa.Table
     decisions: pa.Table
@@ -45,7 +48,7 @@ class IngestResult:
 
 @dataclass(eq=False)
 class _Refusal(Exception):
-    """A row that is no sample; caught in this file."""
+    """A row that becomes no sample; raised and caught in this file alone."""
 
     action: str
     reason: str
@@ -55,31 +58,19 @@ class _Refusal(Exception):
 
 
 def ingest(rows: pa.Table, config: IngestConfig) -> IngestResult:
-    """Turn ``ROWS`` into samples; the fate of a row depends on that row alone."""
+    """Turn ``ROWS`` into samples; what becomes of a row depends on that row alone."""
     samples: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
     for row in rows.to_pylist():
         try:
             samples.append(_sample(row, config))
-        except _Refusal as refusal:
-            refused.append(
-                records.decision(
-                    row["row_id"],
-                    "ingest",
-                    refusal.action,
-                    refusal.reason,
-                    value=refusal.value,
-                    threshold=refusal.threshold,
-                    detail=refusal.detail,
-                )
-            )
+            continue
+        except _Refusal as error:
+            refusal = error
         except FOREIGN as error:
             bad = bad_row(row["index"], error)
-            refused.append(
-                records.decision(
-                    row["row_id"], "ingest", records.FAILED, bad.error, detail=bad.detail
-                )
-            )
+            refusal = _Refusal(records.FAILED, bad.error, bad.detail)
+        refused.append(records.decision(row["row_id"], "ingest", **asdict(refusal)))
     return IngestResult(
         samples=pa.Table.from_pylist(samples, schema=records.SAMPLES),
         decisions=records.decisions(refused),
@@ -97,13 +88,13 @@ def _sample(row: Mapping[str, Any], config: IngestConfig) -> dict[str, Any]:
         raise _Refusal(records.DROPPED, "too_long", None, float(length), float(config.max_chars))
     notes = list(row["notes"] or [])
     refs = [ref for ref in row["images"] or [] if ref]
-    turns = _settle_markers(_clean_turns(raw, notes), len(refs), notes)
+    turns = _settle_markers(_cleaned(raw, notes), len(refs), notes)
     _check_contents(raw, turns)
     answer = turns[-1]["content"]
     tags = {tag: _tag(tag, row[tag]) for tag in records.TAGS}
-    if tags["split"] is not None:
-        named = {word.casefold(): split for word, split in config.splits.items()}
-        tags["split"] = named.get(tags["split"].casefold(), plain_split(tags["split"]))
+    if (split := tags["split"]) is not None:
+        named = {word.casefold(): to for word, to in config.splits.items()}
+        tags["split"] = named.get(split.casefold(), plain_split(split))
     question = next(turn["content"] for turn in turns if turn["role"] == "user")
     if IMAGE_MARK in question:
         question = question.replace(IMAGE_MARK, " ").strip()
@@ -129,20 +120,20 @@ def _check_roles(roles: Sequence[str | None]) -> None:
         raise _Refusal(records.FAILED, "missing_question", "the row has no turns")
     wanted = ["user", "assistant"] * (len(talk) // 2)
     if list(talk) != wanted:
-        listed = ", ".join(str(role) for role in roles[:8])
+        listed = ", ".join(map(str, roles[:8]))
         detail = (
-            f"turns are {listed}; wanted: system at most first, then user and assistant by turns"
+            f"turns are {listed}; wanted: at most one system turn, then user and assistant in turn"
         )
         raise _Refusal(records.FAILED, "bad_turns", detail)
 
 
-def _clean_turns(turns: Sequence[Turn], notes: list[str]) -> list[dict[str, str]]:
-    """Return the turns with clean texts; `notes` gets what was corrected or looks identifying."""
-    first = next(index for index, turn in enumerate(turns) if turn["role"] == "user")
+def _cleaned(turns: Sequence[Turn], notes: list[str]) -> list[dict[str, str]]:
+    """Return the turns with clean texts; corrections and identifiers are added to `notes`."""
+    first = next(place for place, turn in enumerate(turns) if turn["role"] == "user")
     cleaned = []
-    for index, turn in enumerate(turns):
+    for place, turn in enumerate(turns):
         text, corrections = clean(turn["content"] or "")
-        name = {first: "question", len(turns) - 1: "answer"}.get(index, f"turn {index}")
+        name = {first: "question", len(turns) - 1: "answer"}.get(place, f"turn {place}")
         flags = [TEXT_NOTE] if identifiers(text) else []
         notes += [f"{name}: {note}" for note in (*corrections, *flags)]
         cleaned.append({"role": turn["role"], "content": text})
@@ -152,9 +143,9 @@ def _clean_turns(turns: Sequence[Turn], notes: list[str]) -> list[dict[str, str]
 def _settle_markers(
     turns: list[dict[str, str]], images: int, notes: list[str]
 ) -> list[dict[str, str]]:
-    """Remove markers that only put all pictures first, so that equal samples stay equal.
+    """Remove markers that only say "the pictures come first", so that equal samples stay equal.
 
-    Markers that place each picture inside the text stay.
+    Markers that place each picture inside the conversation stay.
     """
     markers = sum(turn["content"].count(IMAGE_MARK) for turn in turns)
     if markers > images:
@@ -179,9 +170,9 @@ def _check_contents(raw: Sequence[Turn], turns: Sequence[Mapping[str, str]]) -> 
     if not talk[-1]["content"]:
         empty = not raw[-1]["content"]
         raise _Refusal(records.DROPPED, "empty_answer" if empty else "blank_answer")
-    for index, turn in enumerate(talk):
+    for place, turn in enumerate(talk):
         if not turn["content"]:
-            raise _Refusal(records.FAILED, "bad_turns", f"turn {index} ({turn['role']}) is empty")
+            raise _Refusal(records.FAILED, "bad_turns", f"turn {place} ({turn['role']}) is empty")
 
 
 def _tag(name: str, value: str | None) -> str | None:
@@ -204,7 +195,9 @@ def _answer_type(
         return tag
     if tag is not None:
         notes.append(f"answer_type: {raw!r} is none of {', '.join(records.ANSWER_TYPES)}")
-    return infer_answer_type(question, answer, _has_options(row["extra"]))
+    extra = row["extra"]
+    has_options = extra and '"options"' in extra and json.loads(extra).get("options")
+    return infer_answer_type(question, answer, bool(has_options))
 
 
 def infer_answer_type(question: str, answer: str, options: bool = False) -> str:
@@ -215,7 +208,3 @@ def infer_answer_type(question: str, answer: str, options: bool = False) -> str:
         return "closed"
     listed = split_options(question)[1]
     return "choice" if len(listed) > 1 and all(listed) else "open"
-
-
-def _has_options(extra: str | None) -> bool:
-    return bool(extra and '"options"' in extra and json.loads(extra).get("options"))

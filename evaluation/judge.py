@@ -139,7 +139,7 @@ def _ask(prompts: Mapping[str, str], config: JudgeConfig, cache: Path) -> dict[s
     left = [key for key in prompts if key not in said]
     if not left:
         return said
-    judging = config.endpoint.build(records.empty(pa.schema([])))
+    judging = config.endpoint.build(pa.table({}))
     for start in range(0, len(left), BATCH):
         batch = left[start : start + BATCH]
         replies = judging.generate([_request(key, prompts[key]) for key in batch])

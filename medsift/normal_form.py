@@ -55,7 +55,7 @@ _APOSTROPHE: Final = re.compile(r"(?<=\w)['’ʼ](?=\w)")
 _LEADING_POINT: Final = re.compile(r"(?<![\w.,])\.(?=\d)")
 _NEXT: Final = re.compile(r"\s*(\w)")
 _HYPHENS: Final = re.compile(r"-+")
-# What stays of the class of punctuation wherever it stands, and what stays between digits.
+# Punctuation that stays anywhere, and punctuation that stays between digits.
 _SIGNS: Final = frozenset("%‰‱&@′″")
 _INSIDE: Final = frozenset(".,/:-")
 # Vowel signs of Hebrew to Burmese and others are no word characters, yet are part of words.

@@ -24,7 +24,6 @@ from medsift.vocabulary import STRATUM_TAGS as STRATUM_TAGS
 from medsift.vocabulary import TAGS as TAGS
 
 ANSWER_TYPES: Final = ("closed", "open", "choice")
-ROLES: Final = ("system", "user", "assistant")
 DROPPED: Final = "dropped"
 FAILED: Final = "failed"
 
@@ -103,14 +102,6 @@ DECISIONS: Final = arrow_schema("decisions")
 MEASURES: Final = arrow_schema("measures")
 
 
-VECTORS: Final = pa.schema(
-    [
-        pa.field("content_id", pa.string(), nullable=False),
-        pa.field("vector", pa.list_(pa.float32()), nullable=False),
-    ]
-)
-"""A vector table of any dimension; its files have one dimension, as `vectors_schema` says."""
-
 LEAKS: Final = arrow_schema("leaks_found")
 """Training rows that meet a benchmark, or a held-out split of the run itself."""
 GROUPS: Final = pa.schema([pa.field("image_id", pa.string()), pa.field("group_id", pa.string())])
@@ -125,6 +116,10 @@ def vectors_schema(dimension: int) -> pa.Schema:
             pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False),
         ]
     )
+
+
+VECTORS: Final = vectors_schema(-1)
+"""A vector table of any dimension; each of its files has one dimension."""
 
 
 def digest(*parts: str | bytes) -> str:
@@ -161,11 +156,6 @@ def sample_id(image_ids: Sequence[str], messages: Iterable[Mapping[str, str]]) -
     """Return the content id of a sample: of its pictures in order and its messages, not of tags."""
     turns = [f"{turn['role']}\n{canonical_text(turn['content'])}" for turn in messages]
     return digest("sample", str(len(image_ids)), *image_ids, *turns)
-
-
-def empty(schema: pa.Schema) -> pa.Table:
-    """Return a table of `schema` without rows."""
-    return schema.empty_table()
 
 
 def decision(

@@ -1,4 +1,4 @@
-"""Assign samples to new splits: a whole group goes where its strata are most needed."""
+"""Assign new splits: whole groups go where their strata are most wanted."""
 
 from __future__ import annotations
 
@@ -17,53 +17,56 @@ def assign_splits(
     shares: Mapping[str, float],
     seed: int,
 ) -> list[str]:
-    """Return the split (n) of each sample, so that no group of equal `labels` (n,) is cut.
+    """Return the split of each sample (n), so that no group is cut.
 
-    Groups are assigned largest first, equal ones by a hash of seed and ids. A group goes to the
-    split that needs its samples most: the mean over them of what their stratum still lacks there,
-    as a share of what it should get. The result depends on the ids and not on their order. Shares
-    are met as nearly as whole groups allow.
+    Groups are taken largest first, equal ones by a hash of seed and ids, and go to the split that
+    lacks most of what they have: the sum over the group's samples of what their stratum still
+    wants there, as a share of what it should get. The result depends on the ids and not on their
+    order. Shares are met as nearly as whole groups allow.
 
     Args:
-        sample_ids: Ids (n), which break ties.
-        labels: Group (n,) of each sample.
-        strata: Stratum (n) of each sample.
-        shares: Split → share of the samples.
-        seed: Another seed gives other splits.
+        sample_ids: Ids of the samples (n).
+        labels: Equal for the samples of one group (n,).
+        strata: Of each sample (n); every split gets its share of each.
+        shares: Share of the samples that each split should get.
+        seed: Of the order of groups of equal size.
     """
     groups, member = np.unique(labels, return_inverse=True)
     kinds, stratum = np.unique(np.asarray(strata, dtype=str), return_inverse=True)
     counts = np.zeros((len(groups), len(kinds)))
     np.add.at(counts, (member, stratum), 1.0)
+    names = sorted(shares)
+    share = np.array([shares[name] for name in names])
     smallest: dict[int, str] = {}
     for sample, group in zip(sample_ids, member.tolist(), strict=True):
         smallest[group] = min(smallest.get(group, sample), sample)
-    keys = {group: digest("split", str(seed), sample) for group, sample in smallest.items()}
-    # Large groups first: small ones can still fill what is left, the other way round they cannot.
-    order = sorted(keys, key=lambda group: (-counts[group].sum(), keys[group]))
-    names = sorted(shares)
-    chosen = _fill(counts, order, np.array([shares[name] for name in names]))
+    lots = {group: digest("split", str(seed), sample) for group, sample in smallest.items()}
+    # The largest first: small groups can still even out what large ones upset.
+    sizes = counts.sum(1)
+    order = sorted(lots, key=lambda group: (-sizes[group], lots[group]))
+    chosen = _choose_splits(counts, order, share)
     return [names[split] for split in chosen[member].tolist()]
 
 
-def _fill(counts: Doubles, order: Sequence[int], share: Doubles) -> Indices:
-    """Return the split (groups,) of each group, assigned in `order`."""
+def _choose_splits(counts: Doubles, order: Sequence[int], share: Doubles) -> Indices:
+    """Return the split (g,) of each group, which choose one after the other in `order`.
+
+    `counts` (g, strata) are each group's samples, `share` (s,) is what each split should get.
+    """
     target = counts.sum(0)[None, :] * share[:, None]
-    lacking, room = target.copy(), target.sum(1)
+    wanted, room = target.copy(), target.sum(1)
     capacity = np.maximum(room, 1e-12).copy()
     chosen = np.zeros(len(counts), np.int64)
     for group in order:
         strata = np.flatnonzero(counts[group])
         samples = counts[group, strata]
         size = samples.sum()
-        need = (lacking[:, strata] / np.maximum(target[:, strata], 1e-12)) @ samples / size
-        # A full split gets nothing more, however rare the stratum. Half a group may exceed it:
-        # rounding to the nearest group keeps the shares unbiased.
-        is_open = room >= 0.5 * size
-        wish = np.where(is_open, need, -np.inf) if is_open.any() else room
-        # The share of free room decides between splits of equal need.
+        need = (wanted[:, strata] / np.maximum(target[:, strata], 1e-12)) @ samples / size
+        # A split that is full as a whole gets nothing more, however rare the stratum.
+        has_room = room >= 0.5 * size
+        wish = np.where(has_room, need, -np.inf) if has_room.any() else room
         best = int(np.argmax(wish + room / capacity))
         chosen[group] = best
-        lacking[best, strata] -= samples
+        wanted[best, strata] -= samples
         room[best] -= size
     return chosen

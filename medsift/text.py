@@ -1,4 +1,4 @@
-"""Clean a text, bring it into normal form, and find the words that must not differ."""
+"""Clean texts, bring them into comparable forms, and find the words that must not differ."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 INVISIBLE: Final = re.compile("[\u200b\u2060\ufeff\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 SURROGATE: Final = re.compile("[\ud800-\udfff]")
 CJK: Final = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3040-\u30ff\uac00-\ud7af]")
-MARKER: Final = re.compile(r"<image>", re.IGNORECASE)
+IMAGE_MARKER: Final = re.compile(r"<image>", re.IGNORECASE)
 MAX_SHOWN: Final = 120
 """Characters of a value that a message quotes."""
 TOKEN: Final = re.compile(r"[a-z]+\d[a-z\d]*|\d[\d,]*(?:\.\d+)?|[a-z]+(?:'t)?|[\u4e00-\u9fff]|[<>]")
@@ -38,7 +38,7 @@ def clean(text: str) -> tuple[str, list[str]]:
 
 
 def normalise_answer(text: str) -> str:
-    """Return the normal form of an answer: case, width, punctuation, space and spelling folded.
+    """Return an answer for comparison: case, width, punctuation, space and spelling folded.
 
     Signs, numbers, units and symbols stay: "HER2+" is not "HER2-", "≥ 5 cm" not "≤ 5 cm".
     """
@@ -46,36 +46,36 @@ def normalise_answer(text: str) -> str:
 
 
 def normalise_question(text: str) -> str:
-    """Return the normal form of a question, without its ``<image>`` markers."""
-    return normalise_answer(MARKER.sub(" ", text))
+    """Return a question for comparison: like an answer, without ``<image>`` markers."""
+    return normalise_answer(IMAGE_MARKER.sub(" ", text))
 
 
 def is_cjk(text: str) -> bool:
-    """Return whether the text contains Chinese, Japanese or Korean characters."""
+    """Return whether the text has Chinese, Japanese or Korean characters."""
     return CJK.search(text) is not None
 
 
 def protected_tokens(text: str) -> Counter[str]:
-    """Count the words of a text that have a clinical meaning of their own, in canonical form.
+    """Count the words of a text that have clinical meaning on their own, in canonical form.
 
-    These are numbers, codes such as L4 or T2, the words of `PROTECTED`, and in Chinese the
-    characters for sides and negation.
+    Numbers and codes such as L4 or T2 count; words as `PROTECTED` maps them; sides and negation
+    in Chinese by character.
     """
     folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
-    folded = _XRAY.sub("xray", MARKER.sub(" ", folded))
-    canonical = (_canonical(token) for token in TOKEN.findall(folded))
-    return Counter(token for token in canonical if token is not None)
+    folded = _XRAY.sub("xray", IMAGE_MARKER.sub(" ", folded))
+    words = map(_canonical, TOKEN.findall(folded))
+    return Counter(word for word in words if word is not None)
 
 
 def contrast(a: str, b: str) -> bool:
-    """Return whether two texts differ in a protected word, which similarity must not overrule."""
+    """Return whether two texts differ in a protected word, so that they must not be merged."""
     return protected_tokens(a) != protected_tokens(b)
 
 
 def _canonical(token: str) -> str | None:
     if token[0].isdigit():
-        number = token.replace(",", "")
-        return f"{float(number):.12g}" if len(number) < 16 else number
+        whole = token.replace(",", "")
+        return f"{float(whole):.12g}" if len(whole) < 16 else whole
     if token in PROTECTED:
         return PROTECTED[token]
     if token.endswith("n't"):
@@ -98,10 +98,9 @@ _NUMBER_WORDS: Final = (
     *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
     *("nineteen", "twenty"),
 )
-# Words that stand for themselves only: directions, change and degree, modalities and planes.
-_ALONE: Final = (
-    "negative positive upper lower above below ascending descending smaller acute chronic benign "
-    "malignant low pet flair dwi adc coronal sagittal"
+_OF_ONE_FORM: Final = (
+    "negative positive upper lower above below ascending descending smaller smallest low "
+    "acute chronic benign malignant last pet flair dwi adc coronal sagittal"
 )
 _GROUPS: Final = {
     # sides
@@ -134,13 +133,11 @@ _GROUPS: Final = {
     "less": "less fewer",
     "larger": "larger bigger",
     "largest": "largest biggest",
-    "smallest": "smallest",
     "high": "high higher",
     "hyper": "hyperdense hyperintense hyperattenuating hyperechoic",
     "hypo": "hypodense hypointense hypoattenuating hypoechoic",
     "first": "first 1st",
     "second": "second 2nd",
-    "last": "last",
     "before": "before pre",
     "after": "after post",
     # modalities and planes
@@ -174,15 +171,15 @@ _GROUPS: Final = {
     "head": "head heads",
     "neck": "neck cervical",
 }
-PROTECTED: Final[dict[str, str]] = (
-    {word: word for word in _ALONE.split()}
-    | {word: canonical for canonical, words in _GROUPS.items() for word in words.split()}
-    | {word: str(number) for number, word in enumerate(_NUMBER_WORDS)}
-)
+PROTECTED: Final[dict[str, str]] = {
+    **{word: word for word in _OF_ONE_FORM.split()},
+    **{word: canonical for canonical, words in _GROUPS.items() for word in words.split()},
+    **{word: str(number) for number, word in enumerate(_NUMBER_WORDS)},
+}
 
 
 def shown(value: object) -> str:
-    """Return a value as a message quotes it: at most about 120 characters, and their number."""
+    """Return a value for a message: at most about 120 characters of it, and their number."""
     if isinstance(value, (str, bytes)) and len(value) > MAX_SHOWN:
         unit = "characters" if isinstance(value, str) else "bytes"
         return f"{value[:MAX_SHOWN]!r}… ({len(value):,} {unit})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,10 +14,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from medsift.errors import ManifestError, MedSiftError
+from medsift.errors import ManifestError, MedSiftError, StorageError
 from medsift.own_packages import put_first
 from medsift.storage.local_paths import with_local_paths
-from medsift.storage.temporary import check_temporary_folder
 from ray_jobs.commands.compare import compare
 from ray_jobs.commands.compare_models import compare_models
 from ray_jobs.commands.curate import curate
@@ -92,7 +92,14 @@ def medsift(
     from ray_jobs.console import show_logs
 
     if context.invoked_subcommand not in DIAGNOSTIC_COMMANDS:
-        check_temporary_folder()
+        try:
+            tempfile.gettempdir()  # many stages need one
+        except OSError as error:
+            raise StorageError(
+                f"there is no usable temporary folder ({error.strerror}); free some space there, or"
+                " set TMPDIR to a folder that can be written",
+                code="disk_refused",
+            ) from error
     session = context.ensure_object(Session)
     session.debug = debug
     show_logs(debug)

@@ -30,7 +30,7 @@ from medsift.models.load_once import load_once
 from medsift.models.reserved_tokens import ReservedTokens
 from medsift.storage.parts import read_folder
 from medsift.storage.table_cache import TableCache
-from medsift.text import MARKER
+from medsift.text import IMAGE_MARKER
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +136,9 @@ class LanguageScorerConfig(ScorerConfig):
 
 def read_exchange(messages: Sequence[Mapping[str, str]]) -> Exchange | None:
     """Return a conversation's last answer and what led to it; None where either is missing."""
-    turns = [(turn["role"], MARKER.sub("", turn["content"] or "").strip()) for turn in messages]
+    turns = [
+        (turn["role"], IMAGE_MARKER.sub("", turn["content"] or "").strip()) for turn in messages
+    ]
     answers = [number for number, (role, _) in enumerate(turns) if role == "assistant"]
     if not answers or not turns[answers[-1]][1]:
         return None

@@ -58,8 +58,7 @@ def curate(
     from ray_jobs.submit import JobServer, submit_run
 
     loaded = with_absolute_paths(load_recipe(recipe_path(recipe), overrides or ()), Path.cwd())
-    target = (run_dir if run_dir is not None else loaded.run_dir).absolute()
-    server = JobServer(address)
+    server, target = JobServer(address), (run_dir or loaded.run_dir).absolute()
     job = submit_run(server, loaded, target, python=python, log_json=log_json)
     _follow_or_leave(server, job, target, wait)
 
@@ -82,11 +81,9 @@ def train(
     loaded = training_with_absolute_paths(
         load_training(recipe_path(recipe), overrides or ()), Path.cwd()
     )
-    target = (run_dir if run_dir is not None else loaded.run).absolute()
-    server = JobServer(address)
-    job = submit_run(
-        server, loaded, target, python=python, log_json=log_json, command=("train", "--ray")
-    )
+    server, target = JobServer(address), (run_dir or loaded.run).absolute()
+    words = ("train", "--ray")
+    job = submit_run(server, loaded, target, python=python, log_json=log_json, command=words)
     _follow_or_leave(server, job, target, wait)
 
 

@@ -158,7 +158,7 @@ def test_batches_and_order_do_not_matter(order, size):
 
 
 def test_no_rows_give_no_samples():
-    result = ingest(records.empty(records.ROWS), CONFIG)
+    result = ingest(records.ROWS.empty_table(), CONFIG)
     assert (result.rows_in, result.samples.num_rows, result.decisions.num_rows) == (0, 0, 0)
     assert result.samples.schema.equals(records.SAMPLES)
 

@@ -70,7 +70,7 @@ def table(lines: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(lines, schema=records.SAMPLES)
 
 
-NO_PICTURES = records.empty(records.IMAGES)
+NO_PICTURES = records.IMAGES.empty_table()
 NO_VECTORS = ContentVectors([], np.zeros((0, 8), np.float32))
 
 

@@ -223,5 +223,5 @@ def test_flat_pictures_are_copies_of_nothing() -> None:
 
 
 def test_no_images_at_all_have_no_copies() -> None:
-    images = image_set(records.empty(records.IMAGES), ContentVectors([], np.zeros((0, 0), "f4")))
+    images = image_set(records.IMAGES.empty_table(), ContentVectors([], np.zeros((0, 0), "f4")))
     assert len(find_copies(images, ImageCopyConfig(), NeighborsConfig()).pairs) == 0

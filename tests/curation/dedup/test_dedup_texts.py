@@ -49,7 +49,7 @@ def run(lines: list[dict[str, Any]], config: DedupConfig | None = None) -> Dedup
     texts = {records.text_id(turn["content"]) for row in lines for turn in row["messages"]}
     vectors = ContentVectors(sorted(texts), np.tile(np.eye(1, 4, dtype="f4"), (len(texts), 1)))
     none = ContentVectors([], np.zeros((0, 4), np.float32))
-    images = records.empty(records.IMAGES)
+    images = records.IMAGES.empty_table()
     return deduplicate(samples, images, none, vectors, config or DedupConfig())
 
 

@@ -87,7 +87,7 @@ def make_candidates() -> CandidatesMaker:
         graph = GraphConfig(neighbors=neighbors)
         pool = Pool(
             samples=samples,
-            images=records.empty(records.IMAGES),
+            images=records.IMAGES.empty_table(),
             vectors=SampleVectors(*parts, shared_space=False),
             mass=rng.integers(1, 5, n).astype(np.float64),
             strata=stratum_names(samples, STRATA),
