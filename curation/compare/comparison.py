@@ -126,7 +126,7 @@ def compare(con: DuckDBPyConnection, run_id: str, names: Sequence[str]) -> Compa
 
 
 def selection_names(con: DuckDBPyConnection, run_id: str) -> list[str]:
-    """The selections of a run, oldest first."""
+    """Return the selections of a run, oldest first."""
     lines = ask(
         con,
         "SELECT selection FROM selections WHERE run_id = $run GROUP BY selection "

@@ -43,7 +43,14 @@ def selected_batches(
     run_id: str | None = None,
     rows: int = BATCH_ROWS,
 ) -> Generator[pa.Table, None, None]:
-    """Yield `selected` in tables of at most `rows` rows, at least one table; memory stays small."""
+    """Yield the samples of a selection in several tables, at least one; memory stays small.
+
+    Args:
+        path: The manifest.
+        selection: As for `selected`.
+        run_id: As for `selected`.
+        rows: Most rows of a table.
+    """
     spill = path.with_name(f"{path.name}.{os.getpid()}.spill")
     with closing(open_manifest(path, spill=spill)) as con, in_one_line(path):
         run, name = _resolve(con, path, selection, run_id)
