@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from curation.run_selection import RunSelection
 from curation.table_html import html_table
-from medsift.errors import ManifestError, UsageError
+from medsift.errors import UsageError
 from medsift.storage.locations import without_secrets
 from medsift.vocabulary import MANIFEST_NAME
 
@@ -57,7 +57,7 @@ def open_run(path: str | Path, run_id: str | None = None) -> Run:
         UsageError: the path is a URL.
         ManifestError: there is no manifest or no such run.
     """
-    from medsift.manifest import read
+    from medsift.manifest import resolve_run
 
     if "://" in str(path):
         raise UsageError(
@@ -68,17 +68,7 @@ def open_run(path: str | Path, run_id: str | None = None) -> Run:
         )
     path = Path(path).absolute()
     manifest = path / MANIFEST_NAME if path.is_dir() else path
-    runs = read(manifest, "SELECT run_id FROM runs ORDER BY created_at DESC, run_id")
-    known = runs["run_id"].to_pylist()
-    wanted = run_id if run_id is not None else next(iter(known), None)
-    if wanted is None or wanted not in known:
-        raise ManifestError(
-            f"{manifest} has no run {run_id!r}; it has {', '.join(known) or 'none'}",
-            code="run_unknown",
-            run_id=run_id,
-            known=known,
-        )
-    return Run(manifest, wanted)
+    return Run(manifest, resolve_run(manifest, run_id))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from curation.compare import Comparison
     from curation.exports.write_export import ExportResult
 
+_SAMPLES = "SELECT rank, sample_id, weight FROM selections"
+
 
 @dataclass(frozen=True, slots=True)
 class RunSelection:
@@ -36,36 +38,27 @@ class RunSelection:
     @property
     def ids(self) -> list[str]:
         """Sample ids in rank order."""
-        ids: list[str] = self._read("sample_id")["sample_id"].to_pylist()
+        ids: list[str] = self._read(_SAMPLES)["sample_id"].to_pylist()
         return ids
 
     @property
     def weights(self) -> NDArray[np.float64]:
         """Weights (n,) in rank order."""
-        weights: NDArray[np.float64] = self._read("weight")["weight"].to_numpy()
+        weights: NDArray[np.float64] = self._read(_SAMPLES)["weight"].to_numpy()
         return weights
 
     @property
     def coverage(self) -> float | None:
         """Share of the pool's neighbour graph that the selection covers."""
-        from medsift.manifest import read
-
-        sql = (
-            "SELECT coverage FROM selection_settings WHERE run_id = $run AND selection = $selection"
-        )
-        settings = read(self.manifest, sql, {"run": self.run_id, "selection": self.name})
+        settings = self._read("SELECT coverage FROM selection_settings")
         return settings["coverage"][0].as_py() if settings.num_rows else None
 
     @property
     def strata(self) -> pa.Table:
         """Candidates, selected samples, weight and share: one line for each stratum of the pool."""
-        from medsift.manifest import read
-
-        sql = (
-            "SELECT stratum, pool, selected, weight, share FROM coverage "
-            "WHERE run_id = $run AND selection = $selection ORDER BY pool DESC, stratum"
+        return self._read(
+            "SELECT stratum, pool, selected, weight, share FROM coverage", "pool DESC, stratum"
         )
-        return read(self.manifest, sql, {"run": self.run_id, "selection": self.name})
 
     def compare(self, other: RunSelection | str) -> Comparison:
         """Compare with another selection of the same run; print the result to read it.
@@ -103,17 +96,14 @@ class RunSelection:
             files = [str(path) for path in done.files if path.suffix == ".parquet"]
             return Dataset.from_parquet(files, keep_in_memory=True, cache_dir=folder)
 
-    def _read(self, column: str) -> pa.Table:
+    def _read(self, select: str, order: str = "1") -> pa.Table:
         from medsift.manifest import read
 
-        sql = (
-            f"SELECT {column} FROM selections WHERE run_id = $run AND selection = $selection "
-            "ORDER BY rank"
-        )
+        sql = f"{select} WHERE run_id = $run AND selection = $selection ORDER BY {order}"
         return read(self.manifest, sql, {"run": self.run_id, "selection": self.name})
 
     def __len__(self) -> int:
-        return int(self._read("rank").num_rows)
+        return int(self._read(_SAMPLES).num_rows)
 
     def __repr__(self) -> str:
         coverage = self.coverage

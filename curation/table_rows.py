@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from medsift.errors import UsageError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 
 class TableRows:
@@ -57,52 +57,48 @@ class TableRows:
                 values = [row.get(name) for row in self.table]
         return [_picture_bytes(value) for value in values]
 
-    def take(self, places: Sequence[int], more: Mapping[str, Sequence[Any]] | None = None) -> Any:
+    def take(self, numbers: Sequence[int], more: Mapping[str, Sequence[Any]] | None = None) -> Any:
         """Return rows by number, as the kind of table that was given, with further columns.
 
         A further column never replaces one of the user's: where the table has the name already,
         it is called `medsift_` and that name.
 
         Args:
-            places: Numbers of the rows, counted from 0.
-            more: Name → values of the further columns, one per place.
+            numbers: Numbers of the rows, counted from 0.
+            more: Name → values of the further columns, one for each number.
         """
         import pyarrow as pa
 
+        # Named types, because a column of nulls only would have none.
+        types = dict.fromkeys(("value", "threshold", "weight"), pa.float64())
+        types["witness"] = pa.int64()
         arrays = {
-            f"medsift_{name}" if name in self.names else name: pa.array(values, _arrow_type(name))
+            f"medsift_{name}" if name in self.names else name: pa.array(
+                values, types.get(name, pa.string())
+            )
             for name, values in (more or {}).items()
         }
         more = {name: array.to_pylist() for name, array in arrays.items()}
         match self.kind:
             case "arrow":
-                rows = self.table.take(pa.array(places, pa.int64()))
+                rows = self.table.take(pa.array(numbers, pa.int64()))
                 for name, array in arrays.items():
                     rows = rows.append_column(name, array)
                 return rows
             case "pandas":
-                return self.table.iloc[list(places)].assign(**more)
+                return self.table.iloc[list(numbers)].assign(**more)
             case "datasets":
                 from datasets import Value
 
-                rows = self.table.select(list(places))
+                rows = self.table.select(list(numbers))
                 for name, array in arrays.items():
-                    # Without the type, a column of nulls only would have none.
                     rows = rows.add_column(name, more[name], feature=Value(str(array.type)))
                 return rows
             case _:
                 return [
-                    {**self.table[place], **{name: more[name][at] for name in more}}
-                    for at, place in enumerate(places)
+                    {**self.table[number], **{name: more[name][position] for name in more}}
+                    for position, number in enumerate(numbers)
                 ]
-
-
-def _arrow_type(name: str) -> pa.DataType:
-    import pyarrow as pa
-
-    if name == "witness":
-        return pa.int64()
-    return pa.float64() if name in ("value", "threshold", "weight") else pa.string()
 
 
 def _kind(table: Any) -> str:

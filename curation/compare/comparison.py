@@ -117,14 +117,16 @@ def compare(con: DuckDBPyConnection, run_id: str, names: Sequence[str]) -> Compa
         run_id=run_id,
         names=names,
         profiles=[profiles[name] for name in names],
-        overlaps=[_overlap(ask(con, _OVERLAP, a=a, b=b)[0]) for a, b in combinations(names, 2)],
+        overlaps=[
+            _with_jaccard(ask(con, _OVERLAP, a=a, b=b)[0]) for a, b in combinations(names, 2)
+        ],
         strata=[_stratum(line, names) for line in ask(con, _STRATA, run=run_id, names=names)],
         scores=_scores(ask(con, _SCORES, run=run_id), names),
     )
 
 
 def selection_names(con: DuckDBPyConnection, run_id: str) -> list[str]:
-    """The selections of a run, oldest first."""
+    """Return the selections of a run, oldest first."""
     lines = ask(
         con,
         "SELECT selection FROM selections WHERE run_id = $run GROUP BY selection "
@@ -164,7 +166,7 @@ def _run_with(
     )
 
 
-def _overlap(line: Line) -> Line:
+def _with_jaccard(line: Line) -> Line:
     """Return the counts of a pair of selections with the Jaccard index of rows and images."""
     for what in ("rows", "images"):
         either = line[f"{what}_a"] + line[f"{what}_b"] - line[what]
@@ -180,6 +182,7 @@ def _stratum(line: Line, names: Sequence[str]) -> Line:
 
 
 def _scores(lines: Sequence[Line], names: Sequence[str]) -> list[Line]:
+    """Return one line for each scorer, with a cell for each selection."""
     cells: dict[str, dict[str, Line]] = {}
     for line in lines:
         cells.setdefault(line.pop("scorer"), {})[line.pop("selection")] = line

@@ -46,8 +46,16 @@ def card(lineage: Lineage) -> str:
         _selection(lineage),
         _sources(lineage),
         _strata(lineage),
-        *(_tally(name, lineage) for name in lineage.tallies),
-        _funnel(lineage),
+        *(
+            _table(name.replace("_", " ").capitalize(), (name, "samples"), counts)
+            for name, counts in lineage.tallies.items()
+            if any(value is not None for value, _ in counts)
+        ),
+        _table(
+            "Where rows went",
+            ("stage", "in", "kept", "dropped", "failed"),
+            [tuple(line.values()) for line in lineage.funnel],
+        ),
         "## Limits\n\nNot for clinical use. Check the licence and the terms of every source before "
         "training.",
     ]
@@ -118,18 +126,6 @@ def _strata(lineage: Lineage) -> str:
         for line in lineage.strata
     ]  # fmt: skip
     return _table("Strata", ("stratum", "pool", "selected", "weight", "share"), lines)
-
-
-def _tally(name: str, lineage: Lineage) -> str:
-    values = lineage.tallies[name]
-    named = any(value is not None for value, _ in values)
-    return _table(name.replace("_", " ").capitalize(), (name, "samples"), values) if named else ""
-
-
-def _funnel(lineage: Lineage) -> str:
-    names = ("stage", "rows_in", "kept", "dropped", "failed")
-    lines = [tuple(line[name] for name in names) for line in lineage.funnel]
-    return _table("Where rows went", ("stage", "in", *names[2:]), lines)
 
 
 def _table(title: str, head: tuple[str, ...], lines: list[tuple[Any, ...]]) -> str:

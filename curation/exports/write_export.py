@@ -88,34 +88,22 @@ def export(
 
 
 def _check_output(export_format: ExportFormat, output: Path) -> None:
-    if output.is_dir() and not export_format.folder:
-        raise UsageError(
-            f"--output {output} is a folder; format {export_format.name} writes one file",
-            code="export_output_in_the_way",
-            path=str(output),
-        )
-    if output.is_dir() and not any(output.iterdir()):
-        return
-    if output.exists() and (output.is_dir() or output.stat().st_size):
-        raise UsageError(
-            f"--output {output} is not empty; name another one or remove it",
-            code="export_output_in_the_way",
-            path=str(output),
-        )
     pictures = _picture_folder(output)
-    blocked = pictures.exists() and not (pictures.is_dir() and not any(pictures.iterdir()))
-    if not export_format.folder and blocked:
-        raise UsageError(
-            f"{pictures}, the picture folder of --output {output}, is not empty; remove it",
-            code="export_output_in_the_way",
-            path=str(pictures),
-        )
-    if output.is_file() and export_format.folder:
-        raise UsageError(
-            f"--output {output} is a file; format {export_format.name} writes a folder",
-            code="export_output_in_the_way",
-            path=str(output),
-        )
+    path, problem = output, ""
+    filled = any(output.iterdir()) if output.is_dir() else output.exists() and output.stat().st_size
+    if output.is_dir() and not export_format.folder:
+        problem = f"is a folder; format {export_format.name} writes one file"
+    elif filled:
+        problem = "is not empty; name another one or remove it"
+    elif output.is_file() and export_format.folder:
+        problem = f"is a file; format {export_format.name} writes a folder"
+    elif not export_format.folder and pictures.exists():
+        path = pictures
+        if not pictures.is_dir() or any(pictures.iterdir()):
+            problem = f"is not empty; remove it, as pictures of --output {output} go there"
+    if problem:
+        name = path if path == pictures else f"--output {path}"
+        raise UsageError(f"{name} {problem}", code="export_output_in_the_way", path=str(path))
 
 
 def _picture_folder(output: Path) -> Path:

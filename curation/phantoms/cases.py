@@ -1,4 +1,4 @@
-"""Draw the facts that a phantom shows, which decide its questions, before any pixel."""
+"""Draw the facts of a phantom, which decide its questions, before any pixel is painted."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ ORGANS: Final = ("brain", "lungs", "liver", "kidney")
 MR_PLANES: Final = ("axial", "sagittal", "coronal")
 MAX_LESIONS: Final = 4
 LESION_ODDS: Final = (0.28, 0.30, 0.18, 0.14, 0.10)
+LESION_U: Final = {"brain": (0.28, 0.55), "lungs": (0.34, 0.62)}
+LESION_V: Final = {"brain": (-0.5, 0.5), "lungs": (-0.6, 0.3)}
 FACTS, PIXELS = 1, 2
 TEST_PATIENT: Final = 3
 PATIENTS_PER_TEST: Final = 7
@@ -127,11 +129,8 @@ def _draw_lesions(organ: str, rng: np.random.Generator) -> tuple[Lesion, ...]:
 def _propose(organ: str, sign: float, rng: np.random.Generator) -> Lesion:
     side = sign or (-1.0, 1.0)[int(rng.integers(2))]
     radius = float(rng.uniform(0.055, 0.11))
-    if organ == "brain":
-        return Lesion(side * float(rng.uniform(0.28, 0.55)), float(rng.uniform(-0.5, 0.5)), radius)
-    if organ == "lungs":
-        return Lesion(side * float(rng.uniform(0.34, 0.62)), float(rng.uniform(-0.6, 0.3)), radius)
-    return Lesion(side * float(rng.uniform(0.22, 0.6)), float(rng.uniform(-0.45, 0.5)), radius)
+    u = side * float(rng.uniform(*LESION_U.get(organ, (0.22, 0.6))))
+    return Lesion(u, float(rng.uniform(*LESION_V.get(organ, (-0.45, 0.5)))), radius)
 
 
 def _apart(one: Lesion, other: Lesion) -> bool:

@@ -1,4 +1,4 @@
-"""Chests: a frontal radiograph as a projection of lungs, heart, spine, ribs and diaphragm."""
+"""Paint a frontal chest radiograph: lungs, heart, spine, ribs and diaphragm."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def paint_chest(case: Case, rng: np.random.Generator, shape: tuple[int, int]) ->
 
 
 def _torso(u: Grey, v: Grey, rng: np.random.Generator) -> Grey:
-    """Mask of trunk and neck: shoulders slope down from the neck."""
+    """Return the mask of trunk and neck, with shoulders that slope down from the neck."""
     shoulder = -0.98 + rng.uniform(0.12, 0.2) * np.abs(u) ** 1.5 * 2.0
     trunk = soft(rng.uniform(0.98, 1.04) + 0.06 * v - np.abs(u), 0.05) * soft(v - shoulder, 0.06)
     neck = soft(0.24 - np.abs(u), 0.05)
@@ -43,7 +43,7 @@ def _torso(u: Grey, v: Grey, rng: np.random.Generator) -> Grey:
 
 
 def _lay_lungs(picture: Grey, u: Grey, v: Grey, rng: np.random.Generator) -> Grey:
-    """Two dark fields above domed diaphragms, crossed by vessels; returns their mask (h, w)."""
+    """Lay two dark fields above domed diaphragms, crossed by vessels; return their mask (h, w)."""
     shape = (picture.shape[0], picture.shape[1])
     vessels = ridges(smooth_field(rng, shape, rng.uniform(10, 16)), 0.25)
     cloud = smooth_field(rng, shape, rng.uniform(3, 6))
@@ -60,7 +60,7 @@ def _lay_lungs(picture: Grey, u: Grey, v: Grey, rng: np.random.Generator) -> Gre
 
 
 def _lay_heart(picture: Grey, u: Grey, v: Grey, rng: np.random.Generator) -> None:
-    """Mediastinum, and the heart towards the patient's left: the screen's right."""
+    """Lay mediastinum, and the heart towards the patient's left, the screen's right."""
     lay(picture, soft(rng.uniform(0.13, 0.2) - np.abs(u), 0.06), rng.uniform(0.62, 0.74))
     width, height = rng.uniform(0.24, 0.36), rng.uniform(0.2, 0.32)
     lean = rng.uniform(0.1, 0.5)
@@ -71,7 +71,7 @@ def _lay_heart(picture: Grey, u: Grey, v: Grey, rng: np.random.Generator) -> Non
 
 
 def _ribs(u: Grey, v: Grey, rng: np.random.Generator) -> Grey:
-    """Ribs as arcs that fall away from the spine, and two clavicles; (h, w) in [0, 1]."""
+    """Return ribs as arcs that descend from the spine, and two clavicles; (h, w) in [0, 1]."""
     spacing, phase = rng.uniform(0.17, 0.24), rng.uniform(0, 2 * np.pi)
     drop, tilt = rng.uniform(0.3, 0.75), rng.uniform(-0.08, 0.08)
     path = v - drop * u**2 + tilt * u
@@ -86,7 +86,7 @@ def _ribs(u: Grey, v: Grey, rng: np.random.Generator) -> Grey:
 
 
 def _lay_spine(picture: Grey, u: Grey, v: Grey, rng: np.random.Generator) -> None:
-    """Vertebrae: a faint segmented column in the middle."""
+    """Lay vertebrae: a faint segmented column in the middle."""
     bend = rng.uniform(-0.06, 0.06) * v + rng.uniform(-0.05, 0.05) * v**2
     column = soft(rng.uniform(0.08, 0.11) - np.abs(u - bend), 0.04)
     segments = 0.6 + 0.4 * np.cos(2 * np.pi * v / rng.uniform(0.16, 0.22) + rng.uniform(0, 6))

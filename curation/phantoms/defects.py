@@ -130,7 +130,15 @@ class PhantomPlan:
     def plant(
         self, row: int, kind: str, expected: str, original: int | None = None, detail: str = ""
     ) -> None:
-        """Add a line of truth about a row."""
+        """Add a line of truth about a row.
+
+        Args:
+            row: Index of the row.
+            kind: The defect.
+            expected: What a run should do with the row.
+            original: Index of the row that it repeats or contradicts.
+            detail: More about the defect, as text.
+        """
         line = {"row_index": row, "kind": kind, "expected": expected, "detail": detail}
         self.truth.append({**line, "original_row_index": original})
 

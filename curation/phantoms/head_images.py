@@ -1,4 +1,4 @@
-"""Heads: axial CT, and MR in three planes with bias field and Rician noise."""
+"""Paint heads: axial CT, and MR in three planes with bias field and Rician noise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from curation.phantoms.shapes import (
     soft,
 )
 
-VERTEX, VENTRICLES, BASE = 0, 1, 2
+VERTEX, BASE = 0, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def paint_mr(case: Case, rng: np.random.Generator, shape: tuple[int, int]) -> Gr
 def _paint_head(
     case: Case, rng: np.random.Generator, shape: tuple[int, int], palette: Palette
 ) -> Grey:
-    """Layers shared by CT and MR, from the scalp inwards."""
+    """Paint the layers that CT and MR share, from the scalp inwards."""
     u, v = _pose(case, rng, shape)
     radius = np.sqrt(u**2 + v**2)
     picture = np.full(shape, 0.02)
@@ -107,7 +107,7 @@ def _pose(case: Case, rng: np.random.Generator, shape: tuple[int, int]) -> tuple
 
 
 def _brain_tissue(rng: np.random.Generator, radius: Grey, palette: Palette) -> Grey:
-    """Cortex, white matter and winding dark sulci, thicker towards the surface; (h, w)."""
+    """Paint cortex, white matter and winding dark sulci, thicker towards the surface; (h, w)."""
     shape = (radius.shape[0], radius.shape[1])
     folds = smooth_field(rng, shape, rng.uniform(9, 14))
     border = 0.62 + 0.1 * folds
@@ -122,7 +122,7 @@ def _brain_tissue(rng: np.random.Generator, radius: Grey, palette: Palette) -> G
 def _lay_midline(
     picture: Grey, u: Grey, v: Grey, palette: Palette, rng: np.random.Generator, brain: Grey
 ) -> None:
-    """The falx: a thin, slightly bent line before and behind the ventricles."""
+    """Lay the falx: a thin, slightly bent line before and behind the ventricles."""
     bend = rng.uniform(-0.03, 0.03) + rng.uniform(-0.06, 0.06) * v
     line = soft(0.014 - np.abs(u - bend), 0.02) * soft(np.abs(v) - rng.uniform(0.3, 0.5), 0.1)
     lay(picture, line * brain, palette.falx)
@@ -131,7 +131,7 @@ def _lay_midline(
 def _lay_cavities(
     picture: Grey, u: Grey, v: Grey, case: Case, palette: Palette, rng: np.random.Generator
 ) -> None:
-    """Ventricles, or at the base a fourth ventricle between two petrous bones."""
+    """Lay ventricles, or at the base a fourth ventricle between two petrous bones."""
     if case.level == VERTEX:
         return
     if case.level == BASE and case.plane == "axial":
@@ -153,7 +153,7 @@ def _lay_cavities(
 def _lay_neck(
     picture: Grey, u: Grey, v: Grey, case: Case, palette: Palette, rng: np.random.Generator
 ) -> None:
-    """Soft tissue below the head; a face in front of it in the sagittal plane."""
+    """Lay soft tissue below the head, and in the sagittal plane a face in front of it."""
     centre, width = (0.25, 0.45) if case.plane == "sagittal" else (0.0, 0.55)
     neck = soft(width * rng.uniform(0.85, 1.15) - np.abs(u - centre), 0.06) * soft(v - 0.5, 0.1)
     lay(picture, neck, palette.scalp * rng.uniform(0.4, 0.8))
@@ -166,7 +166,7 @@ def _lay_neck(
 def _lay_sagittal(
     picture: Grey, u: Grey, v: Grey, palette: Palette, rng: np.random.Generator
 ) -> None:
-    """Corpus callosum, brain stem and cerebellum of a midsagittal slice."""
+    """Lay corpus callosum, brain stem and cerebellum of a midsagittal slice."""
     height = rng.uniform(0.16, 0.26)
     arch = v + height - rng.uniform(0.5, 1.0) * u**2
     callosum = soft(rng.uniform(0.035, 0.06) - np.abs(arch), 0.03) * soft(0.45 - np.abs(u), 0.08)

@@ -1,4 +1,4 @@
-"""From a case to grey levels and from grey levels to bytes of a file."""
+"""Paint a case as grey levels, and encode grey levels as the bytes of a file."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ def to_bytes(picture: Grey) -> Pixels8:
 
 
 def is_deep(case: Case) -> bool:
-    """Whether the case is stored with 12 significant bits in a 16-bit PNG."""
+    """Return whether the case is stored with 12 significant bits in a 16-bit PNG."""
     return case.modality in ("ct", "mr") and case.index % 3 == 0
 
 
 def suffix(case: Case) -> str:
-    """File name ending of the case's own picture."""
+    """Return the file name ending of the case's own picture."""
     return ".png" if case.modality in ("ct", "mr") else ".jpg"
 
 
 def encode(case: Case, picture: Grey) -> bytes:
-    """Bytes of the case's file: CT and MR as PNG (one in three 16-bit), others as JPEG."""
+    """Encode the case's file: CT and MR as PNG (one in three 16-bit), others as JPEG."""
     if suffix(case) == ".jpg":
         return jpeg(to_bytes(picture), JPEG_QUALITY)
     if is_deep(case):
@@ -76,19 +76,17 @@ def png(pixels: Pixels8 | NDArray[np.uint16]) -> bytes:
 
 
 def png_file(width: int, height: int, depth: int, stream: bytes) -> bytes:
-    """A grey PNG file around a finished zlib `stream`; `depth` is bits per pixel."""
+    """Return a grey PNG file around a finished zlib `stream`; `depth` is bits per pixel."""
     header = struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", stream), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, data) for name, data in chunks)
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    body = name + data
-    return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+    parts = [b"\x89PNG\r\n\x1a\n"]
+    for name, data in ((b"IHDR", header), (b"IDAT", stream), (b"IEND", b"")):
+        checksum = zlib.crc32(name + data)
+        parts.append(struct.pack(">I", len(data)) + name + data + struct.pack(">I", checksum))
+    return b"".join(parts)
 
 
 def _stored(raw: bytes) -> bytes:
-    """A zlib stream (RFC 1950) of stored deflate blocks."""
+    """Return a zlib stream (RFC 1950) of stored deflate blocks."""
     pieces = [b"\x78\x01"]
     for start in range(0, len(raw), STORED_BLOCK):
         block = raw[start : start + STORED_BLOCK]

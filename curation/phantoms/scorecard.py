@@ -33,24 +33,15 @@ SCORECARD: Final = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Fates:
-    """Action and reason of every row, and which reasons mean a duplicate."""
+class RowSets:
+    """The action on every row, and the rows of each fate."""
 
-    action: dict[int, str]
-    reason: dict[int, str]
-    duplicate_reasons: Collection[str]
-
-    def is_kept(self, row: int) -> bool:
-        """Return whether the row was kept."""
-        return self.action[row] == KEPT
-
-    def is_duplicate(self, row: int) -> bool:
-        """Return whether the row was dropped for repeating another."""
-        return self.action[row] == DROPPED and self.reason[row] in self.duplicate_reasons
-
-    def is_flagged(self, row: int) -> bool:
-        """Return whether the row has a reason other than that of a duplicate."""
-        return bool(self.reason[row]) and self.reason[row] not in self.duplicate_reasons
+    actions: dict[int, str]
+    kept: frozenset[int]
+    duplicates: frozenset[int]
+    """Rows dropped for repeating another."""
+    flagged: frozenset[int]
+    """Rows with a reason other than that of a duplicate."""
 
 
 def scorecard(
@@ -70,13 +61,19 @@ def scorecard(
         InputError: a row of the truth has no fate.
     """
     rows = fate.column("row_index").to_pylist()
-    reasons = [reason or "" for reason in fate.column("reason").to_pylist()]
+    reasons = dict(zip(rows, fate.column("reason").to_pylist(), strict=True))
     actions = dict(zip(rows, fate.column("action").to_pylist(), strict=True))
-    fates = Fates(actions, dict(zip(rows, reasons, strict=True)), duplicate_reasons)
+    repeats = {row for row, reason in reasons.items() if reason in duplicate_reasons}
+    fates = RowSets(
+        actions,
+        kept=frozenset(row for row in actions if actions[row] == KEPT),
+        duplicates=frozenset(row for row in repeats if actions[row] == DROPPED),
+        flagged=frozenset(row for row in actions if reasons[row] and row not in repeats),
+    )
     planted = truth.to_pylist()
     for line in planted:
         for row in (line["row_index"], line["original_row_index"]):
-            if row is not None and row not in fates.action:
+            if row is not None and row not in actions:
                 raise InputError(
                     f"row {row} of the truth has no fate: give every row of samples.jsonl, "
                     "kept ones too",
@@ -103,19 +100,19 @@ def _groups(planted: list[dict[str, Any]]) -> dict[int, frozenset[int]]:
     return {row: frozenset(group) for group in members.values() for row in group}
 
 
-def _is_found(line: dict[str, Any], fates: Fates, groups: dict[int, frozenset[int]]) -> bool:
+def _is_found(line: dict[str, Any], fates: RowSets, groups: dict[int, frozenset[int]]) -> bool:
     row, original = line["row_index"], line["original_row_index"]
     if _is_duplicate_line(line):
-        return sum(fates.is_kept(member) for member in groups[row]) == 1
+        return len(fates.kept & groups[row]) == 1
     if line["expected"] != FLAGGED:
-        return bool(fates.action[row] == line["expected"])
+        return bool(fates.actions[row] == line["expected"])
     if line["kind"].startswith("leak"):
-        return fates.is_flagged(row) or fates.is_flagged(original)
-    return fates.is_kept(row) and fates.is_flagged(row)
+        return not fates.flagged.isdisjoint((row, original))
+    return row in fates.kept and row in fates.flagged
 
 
 def _kind_lines(
-    planted: list[dict[str, Any]], fates: Fates, groups: dict[int, frozenset[int]]
+    planted: list[dict[str, Any]], fates: RowSets, groups: dict[int, frozenset[int]]
 ) -> Iterator[dict[str, Any]]:
     by_kind: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for line in planted:
@@ -128,18 +125,18 @@ def _kind_lines(
             "planted": len(lines),
             "found": found,
             "recall": found / len(lines),
-            "removed": sum(not fates.is_kept(line["row_index"]) for line in lines),
+            "removed": sum(line["row_index"] not in fates.kept for line in lines),
             "precision": None,
         }
 
 
 def _overall(
-    planted: list[dict[str, Any]], fates: Fates, groups: dict[int, frozenset[int]]
+    planted: list[dict[str, Any]], fates: RowSets, groups: dict[int, frozenset[int]]
 ) -> dict[str, Any]:
     """Score all duplicates together; `removed` counts rows dropped as one, planted or not."""
     lines = [line for line in planted if _is_duplicate_line(line)]
     found = sum(_is_found(line, fates, groups) for line in lines)
-    dropped = [row for row in fates.action if fates.is_duplicate(row)]
+    dropped = fates.duplicates
     per_group = Counter(groups[row] for row in dropped if row in groups)
     spared = sum(min(count, len(group) - 1) for group, count in per_group.items())
     return {

@@ -1,4 +1,4 @@
-"""Drawing on float64 arrays: smooth random fields, soft shapes, body coordinates.
+"""Draw on float64 arrays: smooth random fields, soft shapes, body coordinates.
 
 Everything stays in float64 until one final rounding, so that the last-bit differences between
 machines' mathematical libraries do not reach the stored grey levels.
@@ -16,7 +16,7 @@ Grey = NDArray[np.float64]
 
 @lru_cache(maxsize=256)
 def _spline_weights(size: int, knots: int) -> Grey:
-    """Uniform cubic B-spline weights (size, knots) of `size` pixels over `knots` coefficients."""
+    """Return cubic B-spline weights (size, knots) of `size` pixels over `knots` coefficients."""
     position = np.linspace(1.0, knots - 2.0, size)[:, None] - np.arange(knots)[None, :]
     distance = np.abs(position)
     near = 2 / 3 - distance**2 + distance**3 / 2
@@ -26,29 +26,29 @@ def _spline_weights(size: int, knots: int) -> Grey:
 
 
 def smooth_field(rng: np.random.Generator, shape: tuple[int, int], cells: float) -> Grey:
-    """Smooth Gaussian field (height, width) of about unit variance, `cells` bumps per side."""
+    """Draw a smooth Gaussian field (height, width) of about unit variance, `cells` bumps a side."""
     knots = int(cells) + 4
     coarse = rng.standard_normal((knots, knots))
     rows, columns = _spline_weights(shape[0], knots), _spline_weights(shape[1], knots)
-    # 2.1 undoes the variance that averaging over B-spline weights takes away.
+    # Averaging over B-spline weights lowers the variance; 2.1 restores it.
     field: Grey = 2.1 * (rows @ coarse @ columns.T)
     return field
 
 
 def ridges(field: Grey, width: float) -> Grey:
-    """Winding lines in [0, 1] where a smooth field crosses zero: sulci, vessels."""
+    """Return winding lines in [0, 1] where a smooth field crosses zero: sulci, vessels."""
     lines: Grey = np.exp(-((field / width) ** 2))
     return lines
 
 
 def soft(inside: Grey, edge: float) -> Grey:
-    """Mask in [0, 1]: 1 where `inside` > edge / 2, 0 below -edge / 2, linear between."""
+    """Return a mask: 1 where `inside` > edge / 2, 0 below -edge / 2, linear between."""
     mask: Grey = np.clip(inside / edge + 0.5, 0.0, 1.0)
     return mask
 
 
 def ellipse(u: Grey, v: Grey, box: tuple[float, float, float, float], edge: float) -> Grey:
-    """Soft mask of the ellipse `box` = (centre u, centre v, half width, half height)."""
+    """Return a soft mask of the ellipse (centre u, centre v, half width, half height)."""
     centre_u, centre_v, half_u, half_v = box
     radius = np.sqrt(((u - centre_u) / half_u) ** 2 + ((v - centre_v) / half_v) ** 2)
     return soft(1.0 - radius, edge / min(half_u, half_v))
@@ -66,10 +66,14 @@ def body_frame(
     tilt: float,
     warp: float,
 ) -> tuple[Grey, Grey]:
-    """Body coordinates u, v (height, width) of every pixel: one patient's pose and outline.
+    """Draw one patient's pose and outline: body coordinates u, v (height, width) of every pixel.
 
-    `half` is the body's half extent as a share of the picture's width and height; `tilt` its
-    rotation in degrees; `warp` bends the outline by a smooth displacement.
+    Args:
+        rng: Random numbers.
+        shape: Height and width of the picture.
+        half: The body's half extent, as a share of the picture's width and height.
+        tilt: Its rotation in degrees.
+        warp: Size of a smooth displacement, which bends the outline.
     """
     height, width = shape
     x = (np.arange(width) + 0.5)[None, :] / width - 0.5 - rng.uniform(-0.07, 0.07)
@@ -81,5 +85,5 @@ def body_frame(
 
 
 def noise(rng: np.random.Generator, shape: tuple[int, int], level: float) -> Grey:
-    """White Gaussian noise (height, width) of standard deviation `level`."""
+    """Draw white Gaussian noise (height, width) of standard deviation `level`."""
     return level * rng.standard_normal(shape)

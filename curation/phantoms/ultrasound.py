@@ -1,4 +1,4 @@
-"""Ultrasound: liver or kidney in a sector, with speckle laid along the beam."""
+"""Paint ultrasound: liver or kidney in a sector, with speckle along the beam."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BEAMS, DEPTHS = 160, 220
 
 @dataclass(frozen=True, slots=True)
 class Sector:
-    """Polar place of every pixel (h, w): `beam` and `depth` in [0, 1], `inside` the fan."""
+    """Polar coordinates of every pixel (h, w): `beam` and `depth` in [0, 1], `inside` the fan."""
 
     beam: Grey
     depth: Grey
@@ -60,7 +60,7 @@ def _sector(rng: np.random.Generator, shape: tuple[int, int]) -> Sector:
 
 
 def _organ_frame(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Grey, Grey]:
-    """Organ coordinates u, v (h, w), upright: sides are those of the picture."""
+    """Return upright organ coordinates u, v (h, w); sides are those of the picture."""
     height, width = shape
     u = ((np.arange(width) + 0.5) / width - 0.5)[None, :] / rng.uniform(0.38, 0.44)
     v = ((np.arange(height) + 0.5) / height - 0.52)[:, None] / rng.uniform(0.38, 0.44)
@@ -69,7 +69,7 @@ def _organ_frame(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Grey
 
 
 def _lay_liver(echo: Grey, u: Grey, sector: Sector, rng: np.random.Generator) -> None:
-    """Branching dark vessels with bright walls, and the diaphragm as a bright deep arc."""
+    """Lay branching dark vessels with bright walls, and the diaphragm as a bright deep arc."""
     shape = (echo.shape[0], echo.shape[1])
     tree = smooth_field(rng, shape, rng.uniform(3, 5))
     lay(echo, 0.5 * ridges(tree, 0.3), 0.7)
@@ -80,7 +80,7 @@ def _lay_liver(echo: Grey, u: Grey, sector: Sector, rng: np.random.Generator) ->
 
 
 def _lay_kidney(echo: Grey, u: Grey, v: Grey, rng: np.random.Generator) -> None:
-    """A dark bean with a bright rim and a bright, irregular central sinus."""
+    """Lay a dark bean with a bright rim and a bright, irregular central sinus."""
     shape = (echo.shape[0], echo.shape[1])
     tilt = rng.uniform(-0.45, 0.45)
     along, across = u + tilt * v, v - tilt * u
@@ -94,7 +94,7 @@ def _lay_kidney(echo: Grey, u: Grey, v: Grey, rng: np.random.Generator) -> None:
 
 
 def _speckle(rng: np.random.Generator, sector: Sector) -> Grey:
-    """Rayleigh envelope of mean 1 in beam coordinates, wider across the beam with depth; (h, w)."""
+    """Draw a Rayleigh envelope (h, w) of mean 1 in beam coordinates, wider with depth."""
     real, imaginary = rng.standard_normal((2, DEPTHS, BEAMS))
     grain = np.sqrt(real**2 + imaginary**2) / np.sqrt(np.pi / 2)
     grain = 0.5 * grain + 0.5 * np.roll(grain, 1, axis=1)

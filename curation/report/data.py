@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from curation.report.selections import SelectionFacts, read_selections
-from medsift.errors import ManifestError
 from medsift.manifest.any_version import Line, ask
 
 if TYPE_CHECKING:
@@ -228,27 +227,6 @@ def read_facts(con: DuckDBPyConnection, run_id: str) -> ReportFacts:
         selections=read_selections(con, run_id),
         **{name: ask(con, sql, run=run_id) for name, sql in many.items()},
     )
-
-
-def choose_run(con: DuckDBPyConnection, run_id: str | None) -> str:
-    """Return the run asked for, or the newest. Raises ManifestError when there is no such run."""
-    sql = "SELECT run_id FROM runs ORDER BY created_at DESC, run_id DESC"
-    known = [str(line["run_id"]) for line in ask(con, sql)]
-    if not known:
-        raise ManifestError(
-            "the manifest has no run; make one with 'medsift curate RECIPE'",
-            code="run_missing",
-        )
-    if run_id is None:
-        return known[0]
-    if run_id not in known:
-        raise ManifestError(
-            f"run {run_id!r} is not in the manifest; it has {', '.join(known)}",
-            code="run_unknown",
-            run_id=run_id,
-            known=known,
-        )
-    return run_id
 
 
 def _quality(con: DuckDBPyConnection, name: str) -> Histogram:

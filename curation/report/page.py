@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from curation.compare.table import PROFILE_LABELS
 from curation.compare.table import number as plain_number
-from curation.report.data import ReportFacts, choose_run, read_facts
+from curation.report.data import ReportFacts, read_facts
 from curation.report.figures import ALL, QUALITY_TITLES, draw
 from curation.report.gallery import read_gallery
 from curation.report.review import read_reviews
 from curation.unread import STAGE, census_of
+from medsift.manifest import resolve_run
 from medsift.manifest.any_version import Line, opened
 from medsift.pages.chart_style import ACCENT, COLOURS, SKY
 from medsift.pages.html_page import render, write_page
@@ -38,8 +39,8 @@ def write_report(manifest: Path, run_id: str | None, output: Path) -> Path:
         ManifestError: The manifest cannot be read, or holds no such run.
         StorageError: `output` cannot be written.
     """
+    run = resolve_run(manifest, run_id)
     with opened(manifest) as con:
-        run = choose_run(con, run_id)
         facts = read_facts(con, run)
         pictures = {"gallery": read_gallery(con, run), "reviews": read_reviews(con, run)}
     content = _content(facts) | pictures | {"facts": facts}

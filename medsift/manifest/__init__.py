@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from medsift.manifest.schema import BY_NAME as BY_NAME
     from medsift.manifest.schema import SCHEMA_VERSION as SCHEMA_VERSION
     from medsift.manifest.schema import TABLES as TABLES
+    from medsift.manifest.selected_rows import resolve_run as resolve_run
     from medsift.manifest.selected_rows import resolve_selection as resolve_selection
     from medsift.manifest.selected_rows import selected as selected
     from medsift.manifest.selected_rows import selected_batches as selected_batches
@@ -32,7 +33,7 @@ _NAMES = {
     "reading": ("in_one_line", "newest_version", "open_manifest", "read"),
     "rendering": ("render",),
     "schema": ("BY_NAME", "SCHEMA_VERSION", "TABLES"),
-    "selected_rows": ("resolve_selection", "selected", "selected_batches"),
+    "selected_rows": ("resolve_run", "resolve_selection", "selected", "selected_batches"),
     "views": ("VIEWS",),
     "write": ("RunRecord", "append_tables", "write_manifest"),
 }

@@ -12,7 +12,7 @@ import pyarrow as pa
 from medsift.errors import ManifestError
 from medsift.manifest.run_tables import IMAGES_TYPE
 from medsift.manifest.schema import BY_NAME, quoted
-from medsift.manifest.table import Column, Table
+from medsift.manifest.table import Column
 from medsift.vocabulary import STRATUM_TAGS
 
 if TYPE_CHECKING:
@@ -126,17 +126,29 @@ def insert(
     strata: Sequence[str] = STRATUM_TAGS,
 ) -> None:
     """Insert one input into its table, in the table's order; the arguments are those of `fill`."""
-    table = BY_NAME[name]
-    if name == "samples":
-        select = _samples(table, inputs, strata)
+    table, run = BY_NAME[name], quoted(run_id)
+    if name in inputs:
+        source = inputs[name]
+        computed, clauses = _COMPUTED.get(name, _nothing)(source, run, inputs, strata)
+        listed = ", ".join(
+            f'{computed[column.name]} AS "{column.name}"'
+            if column.name in computed
+            else source.column(column)
+            for column in table.columns
+        )
+        select = f"SELECT {listed} FROM {source.view} i{clauses}"
     else:
-        select = _STATEMENTS.get(name, _plain)(table, run_id, inputs)
+        select = (
+            "SELECT s.stratum, count(*) AS pool FROM samples s JOIN rows r "
+            f"ON r.run_id = s.run_id AND r.row_id = s.row_id WHERE s.run_id = {run} "
+            "AND (r.action = 'kept' OR r.stage = 'select') "
+            "AND coalesce(s.split, 'train') = 'train' GROUP BY ALL"
+        )
     if table.order:
         select += " ORDER BY " + ", ".join(f'"{column}"' for column in table.order)
     columns = f"{_NUMBERED}, filled.* EXCLUDE (place)" if name == "samples" else "filled.*"
     con.execute(
-        f"INSERT INTO {name} BY NAME "
-        f"SELECT {quoted(run_id)} AS run_id, {columns} FROM ({select}) AS filled"
+        f"INSERT INTO {name} BY NAME SELECT {run} AS run_id, {columns} FROM ({select}) AS filled"
     )
 
 
@@ -144,56 +156,43 @@ def insert(
 # window numbers it in that order without a second sort.
 _NUMBERED: Final = "row_number() OVER () + (SELECT coalesce(max(place), -1) FROM samples) AS place"
 
-
-def _listed(table: Table, given: Input, replace: Mapping[str, str] | None = None) -> str:
-    """Return the select list of a table, with some columns computed by other expressions."""
-    replace = replace or {}
-    return ", ".join(
-        f'{replace[column.name]} AS "{column.name}"'
-        if column.name in replace
-        else given.column(column)
-        for column in table.columns
-    )
+Computed = tuple[Mapping[str, str], str]
+"""SQL of the columns that are not copied from the input `i`, and the clauses that it needs."""
 
 
-def _plain(table: Table, run_id: str, inputs: Inputs) -> str:
-    given = inputs[table.name]
-    return f"SELECT {_listed(table, given)} FROM {given.view} i"
+def _nothing(source: Input, run: str, inputs: Inputs, tags: Sequence[str]) -> Computed:
+    return {}, ""
 
 
-def _rows(table: Table, run_id: str, inputs: Inputs) -> str:
-    """Select rows with their fate; the ledger has checked that each is decided at most once."""
-    given = inputs["rows"]
-    fate = {name: "NULL" for name in ("reason", "witness", "value", "threshold", "detail")}
-    fate |= {"sample_id": "NULL", "stage": "NULL", "action": "NULL"}
-    joins = ""
+def _rows(source: Input, run: str, inputs: Inputs, tags: Sequence[str]) -> Computed:
+    """Add the fate of each row; the ledger has checked that it is decided at most once."""
+    names = ("reason", "witness", "value", "threshold", "detail", "sample_id", "stage", "action")
+    fate, joins = dict.fromkeys(names, "NULL"), ""
     if "decisions" in inputs:
         fate = {name: f"d.{name}" for name in fate}
-        joins += " LEFT JOIN decisions d ON d.row_id = i.row_id AND d.run_id = " + quoted(run_id)
+        joins += f" LEFT JOIN decisions d ON d.row_id = i.row_id AND d.run_id = {run}"
     if "samples" in inputs:
         fate["sample_id"] = f"coalesce({fate['sample_id']}, s.sample_id)"
         joins += f" LEFT JOIN {inputs['samples'].view} s ON s.row_id = i.row_id"
-    last = f"SELECT max_by(stage, ordinal) FROM stages WHERE run_id = {quoted(run_id)}"
+    last = f"SELECT max_by(stage, ordinal) FROM stages WHERE run_id = {run}"
     fate["stage"] = f"coalesce({fate['stage']}, ({last}))"
     fate["action"] = f"coalesce({fate['action']}, 'kept')"
-    return f"SELECT {_listed(table, given, fate)} FROM {given.view} i{joins}"
+    return fate, joins
 
 
-def _images(table: Table, run_id: str, inputs: Inputs) -> str:
-    """Select one line per picture: of several files with equal pixels, that of the first name."""
-    given = inputs["images"]
-    order = ", ".join(f"i.{name}" for name in ("ref", "byte_hash") if name in given.types)
+def _images(source: Input, run: str, inputs: Inputs, tags: Sequence[str]) -> Computed:
+    """Keep one line per picture: of several files with equal pixels, that of the first name."""
+    order = ", ".join(f"i.{name}" for name in ("ref", "byte_hash") if name in source.types)
     window = f"OVER (PARTITION BY i.image_id{' ORDER BY ' + order if order else ''})"
-    files = {"files": "count(*) OVER (PARTITION BY i.image_id)"}
     return (
-        f"SELECT {_listed(table, given, files)} FROM {given.view} i "
-        f"WHERE i.image_id IS NOT NULL QUALIFY row_number() {window} = 1"
+        {"files": "count(*) OVER (PARTITION BY i.image_id)"},
+        f" WHERE i.image_id IS NOT NULL QUALIFY row_number() {window} = 1",
     )
 
 
-def _samples(table: Table, inputs: Inputs, tags: Sequence[str]) -> str:
-    given = inputs["samples"]
-    strata, joins = ["i.stratum"] if "stratum" in given.types else [], ""
+def _samples(source: Input, run: str, inputs: Inputs, tags: Sequence[str]) -> Computed:
+    """Add the stratum that scores or selections name, or else that of the tags."""
+    strata, joins = ["i.stratum"] if "stratum" in source.types else [], ""
     for name, key in (("scores", "sample_id"), ("selections", "row_id")):
         if name in inputs and "stratum" in inputs[name].types:
             strata.append(f"{name}_by.stratum")
@@ -201,70 +200,54 @@ def _samples(table: Table, inputs: Inputs, tags: Sequence[str]) -> str:
                 f" LEFT JOIN (SELECT {key}, min(stratum) AS stratum FROM {inputs[name].view} "
                 f"GROUP BY ALL) {name}_by ON {name}_by.{key} = i.{key}"
             )
-    named = [f"i.{name}" if name in given.types else "NULL" for name in tags]
+    named = [f"i.{name}" if name in source.types else "NULL" for name in tags]
     strata.append(" || ' / ' || ".join(f"coalesce({tag}, 'unknown')" for tag in named) or "''")
-    replace = {"stratum": f"coalesce({', '.join(strata)})"}
-    if given.types.get("images") == "VARCHAR[]":
-        refs = "i.refs" if "refs" in given.types else "NULL"
-        replace["images"] = f"CAST(list_zip(i.images, {refs}) AS {IMAGES_TYPE})"
-    return f"SELECT {_listed(table, given, replace)} FROM {given.view} i{joins}"
+    computed = {"stratum": f"coalesce({', '.join(strata)})"}
+    if source.types.get("images") == "VARCHAR[]":
+        refs = "i.refs" if "refs" in source.types else "NULL"
+        computed["images"] = f"CAST(list_zip(i.images, {refs}) AS {IMAGES_TYPE})"
+    return computed, joins
 
 
-def _clusters(table: Table, run_id: str, inputs: Inputs) -> str:
-    given = inputs["clusters"]
-    if "sample_id" in given.types or "samples" not in inputs:
-        return _plain(table, run_id, inputs)
-    return (
-        f"SELECT {_listed(table, given, {'sample_id': 's.sample_id'})} FROM {given.view} i "
-        f"LEFT JOIN {inputs['samples'].view} s ON s.row_id = i.member AND i.kind <> 'image_copy'"
-    )
+def _clusters(source: Input, run: str, inputs: Inputs, tags: Sequence[str]) -> Computed:
+    if "sample_id" in source.types or "samples" not in inputs:
+        return {}, ""
+    view = inputs["samples"].view
+    joins = f" LEFT JOIN {view} s ON s.row_id = i.member AND i.kind <> 'image_copy'"
+    return {"sample_id": "s.sample_id"}, joins
 
 
-def _selections(table: Table, run_id: str, inputs: Inputs) -> str:
-    given = inputs["selections"]
-    own = "i.stratum, " if "stratum" in given.types else ""
-    made = "i.created_at, " if "created_at" in given.types else ""
-    replace = {
+def _selections(source: Input, run: str, inputs: Inputs, tags: Sequence[str]) -> Computed:
+    own = "i.stratum, " if "stratum" in source.types else ""
+    made = "i.created_at, " if "created_at" in source.types else ""
+    computed = {
         "stratum": f"coalesce({own}s.stratum)",
         "place": "s.place",
-        "created_at": f"CAST(coalesce({made}t.created_at, {_started(run_id)}) AS TIMESTAMP)",
+        "created_at": f"CAST(coalesce({made}t.created_at, {_started(run)}) AS TIMESTAMP)",
     }
-    return (
-        f"SELECT {_listed(table, given, replace)} FROM {given.view} i LEFT JOIN samples s "
-        f"ON s.row_id = i.row_id AND s.run_id = {quoted(run_id)} LEFT JOIN selection_settings t "
-        f"ON t.selection = i.selection AND t.run_id = {quoted(run_id)}"
+    return computed, (
+        f" LEFT JOIN samples s ON s.row_id = i.row_id AND s.run_id = {run} "
+        f"LEFT JOIN selection_settings t ON t.selection = i.selection AND t.run_id = {run}"
     )
 
 
-def _selection_settings(table: Table, run_id: str, inputs: Inputs) -> str:
+def _selection_settings(source: Input, run: str, inputs: Inputs, tags: Sequence[str]) -> Computed:
     """Date the selections of a recipe to the run's start, a microsecond apart in their order."""
-    given = inputs["selection_settings"]
-    made = "i.created_at, " if "created_at" in given.types else ""
-    ordinal = "coalesce(i.ordinal, 0)" if "ordinal" in given.types else "0"
-    moment = f"CAST(coalesce({made}{_started(run_id)} + to_microseconds({ordinal})) AS TIMESTAMP)"
-    return f"SELECT {_listed(table, given, {'created_at': moment})} FROM {given.view} i"
+    made = "i.created_at, " if "created_at" in source.types else ""
+    ordinal = "coalesce(i.ordinal, 0)" if "ordinal" in source.types else "0"
+    moment = f"coalesce({made}{_started(run)} + to_microseconds({ordinal}))"
+    return {"created_at": f"CAST({moment} AS TIMESTAMP)"}, ""
 
 
-def _started(run_id: str) -> str:
-    return f"(SELECT max(created_at) FROM runs WHERE run_id = {quoted(run_id)})"
+def _started(run: str) -> str:
+    return f"(SELECT max(created_at) FROM runs WHERE run_id = {run})"
 
 
-def _strata(table: Table, run_id: str, inputs: Inputs) -> str:
-    if "strata" in inputs:
-        return _plain(table, run_id, inputs)
-    return (
-        "SELECT s.stratum, count(*) AS pool FROM samples s JOIN rows r "
-        f"ON r.run_id = s.run_id AND r.row_id = s.row_id WHERE s.run_id = {quoted(run_id)} "
-        "AND (r.action = 'kept' OR r.stage = 'select') AND coalesce(s.split, 'train') = 'train' "
-        "GROUP BY ALL"
-    )
-
-
-_STATEMENTS: Final[Mapping[str, Callable[[Table, str, Inputs], str]]] = {
+_COMPUTED: Final[Mapping[str, Callable[[Input, str, Inputs, Sequence[str]], Computed]]] = {
     "rows": _rows,
     "images": _images,
+    "samples": _samples,
     "clusters": _clusters,
     "selection_settings": _selection_settings,
     "selections": _selections,
-    "strata": _strata,
 }

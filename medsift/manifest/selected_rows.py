@@ -1,4 +1,4 @@
-"""Read the samples of a selection, as trainers and exports need them."""
+"""Find a run and a selection, and read its samples as trainers and exports need them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from medsift.errors import ManifestError
-from medsift.manifest.reading import in_one_line, open_manifest, reading
+from medsift.manifest.reading import in_one_line, open_manifest, read, reading
 from medsift.manifest.views import VIEWS
 
 if TYPE_CHECKING:
@@ -43,7 +43,14 @@ def selected_batches(
     run_id: str | None = None,
     rows: int = BATCH_ROWS,
 ) -> Generator[pa.Table, None, None]:
-    """Yield `selected` in tables of at most `rows` rows, at least one table; memory stays small."""
+    """Yield the samples of a selection in several tables, at least one; memory stays small.
+
+    Args:
+        path: The manifest.
+        selection: As for `selected`.
+        run_id: As for `selected`.
+        rows: Most rows of a table.
+    """
     spill = path.with_name(f"{path.name}.{os.getpid()}.spill")
     with closing(open_manifest(path, spill=spill)) as con, in_one_line(path):
         run, name = _resolve(con, path, selection, run_id)
@@ -62,6 +69,28 @@ def selected_batches(
             yield pa.Table.from_batches([batch])
         if empty:
             yield reader.schema.empty_table()
+
+
+def resolve_run(path: Path, run_id: str | None = None) -> str:
+    """Return a run's id, that of the newest when None.
+
+    Raises:
+        ManifestError: there is no manifest, or no such run.
+    """
+    runs = read(path, "SELECT run_id FROM runs ORDER BY created_at DESC, run_id DESC")
+    known = [str(name) for name in runs["run_id"].to_pylist()]
+    if not known:
+        raise ManifestError(
+            f"{path} has no run; make one with `medsift curate RECIPE`", code="run_missing"
+        )
+    if run_id is not None and run_id not in known:
+        raise ManifestError(
+            f"{path} has no run {run_id!r}; it has {', '.join(known)}",
+            code="run_unknown",
+            run_id=run_id,
+            known=known,
+        )
+    return run_id or known[0]
 
 
 def resolve_selection(

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -206,19 +206,12 @@ def _finish(con: DuckDBPyConnection) -> None:
 
 
 def _insert_run(con: DuckDBPyConnection, run: RunRecord) -> None:
-    line = {
-        "run_id": run.run_id,
-        "name": run.name,
+    line = {part.name: getattr(run, part.name) for part in fields(run)} | {
         "schema_version": SCHEMA_VERSION,
         "created_at": _utc(run.created_at),
         "finished_at": _utc(run.finished_at),
-        "status": run.status,
         "recipe": json.dumps(run.recipe, sort_keys=True, ensure_ascii=False, default=str),
-        "recipe_fingerprint": run.recipe_fingerprint,
-        "input_fingerprint": run.input_fingerprint,
-        "code_version": run.code_version,
         "packages": json.dumps(dict(run.packages), sort_keys=True),
-        "seed": run.seed,
     }
     marks = ", ".join("?" for _ in line)
     con.execute(f"INSERT INTO runs ({', '.join(line)}) VALUES ({marks})", list(line.values()))

@@ -1,4 +1,4 @@
-"""Colours, layout and text that all charts share."""
+"""Define the colours, layout and text that all charts share."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from medsift.manifest.any_version import Line
 Figure = tuple[list[Line], Line]
 """Traces and layout, as plotly takes them."""
 
-# Okabe and Ito's colours, told apart with any colour vision; yellow is left out, it is lost on
-# white. Grey is for what goes away. The page's script swaps ACCENT, SKY, PAPER, text and rules by
-# theme; PLUS and MINUS carry white figures in both.
+# Okabe and Ito's colours, which differ for any colour vision, without yellow, which is hard to see
+# on white. Grey marks dropped rows. The page's script changes ACCENT, SKY, PAPER, text and rules
+# with the theme; PLUS and MINUS are readable under white figures in both.
 ACCENT = "#0072B2"
 PAPER = "#FFFFFE"
 SKY = "#56B4E9"
@@ -35,12 +35,12 @@ LEGEND = {
 
 
 def plain(text: object) -> str:
-    """Text that plotly shows as it is; unescaped, it would read tags and entities in it."""
+    """Return text that plotly shows as it is; it would read tags and entities in other text."""
     return html.escape(str(text), quote=False)
 
 
 def layout(height: int, x: Line, y: Line, **more: Any) -> Line:
-    """A quiet layout: no background, thin rules, legend above, axes with titles."""
+    """Return a plain layout: no background, thin rules, legend above, axes with titles."""
     axis = {"automargin": True, "zeroline": False, "fixedrange": True}
     return {
         "template": "none",
@@ -58,12 +58,12 @@ def layout(height: int, x: Line, y: Line, **more: Any) -> Line:
 
 
 def axis_title(text: str) -> Line:
-    """An axis title a little off its axis."""
+    """Return an axis title a little off its axis."""
     return {"text": text, "standoff": 10}
 
 
 def as_json(traces: Sequence[Line], frame: Line) -> str:
-    """A checked figure as JSON in which no character can end a script element."""
+    """Check a figure and return its JSON, in which no character can end a script element."""
     import plotly.graph_objects as go
 
     text = str(go.Figure(data=list(traces), layout=frame).to_json())

@@ -1,4 +1,4 @@
-"""A page as one HTML file that needs no network: templates, scripts, content policy."""
+"""Write a page as one HTML file that needs no network: templates, scripts, content policy."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def render(
     """Fill a template; every value is escaped unless the template says otherwise.
 
     Args:
-        template: extends ``base.html``; its folder is searched before our own.
-        content: what the template names.
-        filters: next to those of ``FILTERS``.
-        styles: style sheets after the one that all pages share.
-        draws: whether there is a figure, so that plotly.js is needed.
+        template: Extends ``base.html``; its folder is searched before our own.
+        content: Values for the names in the template.
+        filters: Filters in addition to ``FILTERS``.
+        styles: Style sheets after the one that all pages share.
+        draws: Whether the page has a figure and needs plotly.js.
     """
     environment = _templates(template.parent, tuple({**FILTERS, **filters}.items()))
-    scripts = [_text(TEMPLATES / "page.js")]
+    scripts = [(TEMPLATES / "page.js").read_text("utf-8")]
     if draws:
         scripts.insert(0, plotly_script())
     return environment.get_template(template.name).render(
         **content,
-        style="".join(_text(sheet) for sheet in (TEMPLATES / "page.css", *styles)),
+        style="".join(path.read_text("utf-8") for path in (TEMPLATES / "page.css", *styles)),
         scripts=scripts,
         policy=policy(scripts),
     )
@@ -54,7 +54,7 @@ def render(
 
 @lru_cache
 def _templates(folder: Path, filters: tuple[tuple[str, Callable[..., Any]], ...]) -> Environment:
-    """What a process that writes many pages compiles once."""
+    """Return compiled templates, once for a process that writes many pages."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -69,7 +69,7 @@ def _templates(folder: Path, filters: tuple[tuple[str, Callable[..., Any]], ...]
 
 
 def write_page(output: Path, page: str) -> None:
-    """Write a page in place of an older one, completely or not at all.
+    """Write a page, replacing an older one completely or not at all.
 
     Raises:
         StorageError: `output` cannot be written.
@@ -80,17 +80,17 @@ def write_page(output: Path, page: str) -> None:
 
 @lru_cache(maxsize=1)
 def plotly_script() -> str:
-    """The plotly.js that the installed plotly ships, whole."""
+    """Return the plotly.js of the installed plotly."""
     from plotly.offline import get_plotlyjs
 
     return str(get_plotlyjs())
 
 
 def policy(scripts: Sequence[str]) -> str:
-    """A content policy under which exactly these inline scripts run and nothing is fetched.
+    """Return a content policy that runs exactly these inline scripts and fetches nothing.
 
-    Scripts are named by their SHA-256 (W3C Content Security Policy, level 2), so that text which
-    should ever slip past the escaping still cannot run.
+    Scripts are named by their SHA-256 (W3C Content Security Policy, level 2), so that text that
+    is not escaped by mistake still cannot run.
     """
     hashes = " ".join(
         "'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'"
@@ -100,7 +100,3 @@ def policy(scripts: Sequence[str]) -> str:
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")

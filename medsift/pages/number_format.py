@@ -1,4 +1,4 @@
-"""Numbers, times and settings as the pages write them."""
+"""Format numbers, times and settings for the pages."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ NO_VALUE: Final = "–"
 
 
 def number(value: float | None, digits: int = 0) -> str:
-    """A number with thousands separators, or a dash."""
+    """Return a number with thousands separators, or a dash."""
     return NO_VALUE if value is None else f"{value:,.{digits}f}"
 
 
 def share(part: float | None, whole: float | None) -> str:
-    """`part` of `whole` in per cent, or a dash where there is no whole."""
+    """Return `part` of `whole` in per cent, or a dash without a whole."""
     return NO_VALUE if part is None or not whole else f"{100 * part / whole:,.1f}%"
 
 
 def similarity(value: float | None) -> str:
-    """A similarity with three decimals, cut rather than rounded so that only equality shows 1."""
+    """Return a similarity with three decimals, cut so that only equality shows 1."""
     return NO_VALUE if value is None else f"{int(value * 1000) / 1000:.3f}"
 
 
 def clock(seconds: float | None) -> str:
-    """Seconds as a reader says them: 0.42 s, 12.3 s, 4 min 05 s, 2 h 03 min."""
+    """Return seconds for readers: 0.42 s, 12.3 s, 4 min 05 s, 2 h 03 min."""
     if seconds is None:
         return NO_VALUE
     if seconds < 60:
@@ -35,11 +35,11 @@ def clock(seconds: float | None) -> str:
 
 
 def indented(settings: str | None) -> str:
-    """Settings given as JSON, a line each; nothing where there are none."""
+    """Return JSON settings with a line for each; empty text without settings."""
     return json.dumps(json.loads(settings), indent=2, ensure_ascii=False) if settings else ""
 
 
 def versions(packages: str | None) -> list[tuple[str, str]]:
-    """Packages and their versions by name, from a JSON object."""
-    found = json.loads(packages) if packages else {}
-    return sorted((str(name), str(version)) for name, version in found.items())
+    """Return packages and their versions by name, from a JSON object."""
+    named = json.loads(packages) if packages else {}
+    return sorted((str(name), str(version)) for name, version in named.items())

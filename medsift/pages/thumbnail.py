@@ -17,7 +17,7 @@ LIMITS: Final = ImagesConfig()
 
 
 def thumbnail(ref: str, side: int = SIDE) -> tuple[str | None, str | None]:
-    """A JPEG data URI of at most `side` pixels a side, or None and why there is none."""
+    """Return a JPEG data URI of at most `side` pixels a side, or None and the reason."""
     try:
         decoded = decode(read_bytes(ref, LIMITS.max_bytes), ref, LIMITS)
     except FileNotFoundError:

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from curation.report import write_report
-from curation.report.data import BINS, ReportFacts, choose_run, read_facts
+from curation.report.data import BINS, ReportFacts, read_facts
 from curation.report.figures import draw, plain
 from curation.report.gallery import MAX_GROUPS, read_gallery
 from curation.report.selection_figures import heat_map
-from medsift.manifest import open_manifest
+from medsift.manifest import open_manifest, resolve_run
 from medsift.pages.number_format import clock, number, share, similarity
 from medsift.pages.thumbnail import thumbnail
 from tests.expect import raises_code
@@ -25,7 +25,7 @@ from tests.expect import raises_code
 
 def facts_of(manifest: Path) -> ReportFacts:
     with closing(open_manifest(manifest)) as connection:
-        return read_facts(connection, choose_run(connection, None))
+        return read_facts(connection, resolve_run(manifest))
 
 
 def test_histogram_counts_match_numpy(
