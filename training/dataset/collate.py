@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,7 +31,7 @@ class MicroBatch:
     """One batch as tensors.
 
     The n learned tokens `targets` (n,) are predicted at (`rows`, `positions`), (n,) each, and count
-    by `weights` (n,). `tokens` are those of the samples, padding left out.
+    by `weights` (n,).
     """
 
     inputs: dict[str, Tensor]
@@ -39,9 +39,6 @@ class MicroBatch:
     positions: Tensor
     targets: Tensor
     weights: Tensor
-    tokens: int
-    samples: int
-    names: tuple[str, ...]
 
     def to(self, device: str) -> MicroBatch:
         """Return the same on a device."""
@@ -51,14 +48,9 @@ class MicroBatch:
         def moved(tensor: Tensor) -> Tensor:
             return tensor.to(device, non_blocking=True)
 
-        return replace(
-            self,
-            inputs={name: moved(value) for name, value in self.inputs.items()},
-            rows=moved(self.rows),
-            positions=moved(self.positions),
-            targets=moved(self.targets),
-            weights=moved(self.weights),
-        )
+        inputs = {name: moved(value) for name, value in self.inputs.items()}
+        tensors = map(moved, (self.rows, self.positions, self.targets, self.weights))
+        return MicroBatch(inputs, *tensors)
 
 
 class Collator:
@@ -90,10 +82,8 @@ class Collator:
         """
         import torch
 
-        samples = [self.encodings.samples[index] for index in batch.members]
-        inputs = self._inputs(samples)
+        inputs = self._inputs([self.encodings.samples[index] for index in batch.members])
         labels = self._labels(inputs, batch.members)
-        tokens = int(inputs["attention_mask"].sum())
         # A batch that does not count has weight 0: it adds no gradient, yet takes part in the sum.
         counted = self.encodings.weights[batch.members] * batch.counts
         weights = np.repeat(counted[:, None], labels.shape[1], axis=1)
@@ -107,9 +97,6 @@ class Collator:
             positions=torch.from_numpy(positions),
             targets=torch.from_numpy(labels[rows, positions + 1]),
             weights=torch.from_numpy(weights[rows, positions + 1].astype(np.float32)),
-            tokens=tokens if batch.counts else 0,
-            samples=len(samples) if batch.counts else 0,
-            names=tuple(sample.row_id for sample in samples),
         )
 
     def pictures(self, batches: Iterable[Batch]) -> Iterator[Picture]:

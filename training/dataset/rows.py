@@ -15,8 +15,6 @@ from medsift.manifest import selected_batches
 from medsift.manifest.training_queries import image_sizes, samples_of_split
 from training.recipe import MIXED_BY
 
-BATCH_ROWS: Final = 10_000
-
 _IMAGE: Final = pa.struct(
     [
         ("image_id", pa.string()),
@@ -63,7 +61,7 @@ def read_rows(
             row["images"] = [image | images[image["image_id"]] for image in row["images"] or ()]
         return pa.Table.from_pylist(rows, schema=ROWS)
 
-    for table in selected_batches(manifest, selection, run_id, BATCH_ROWS):
+    for table in selected_batches(manifest, selection, run_id):
         yield with_sizes(table, held_out=False)
     if split is not None:
         columns = ("sample_id", "row_id", "messages", "images", *MIXED_BY)

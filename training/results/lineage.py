@@ -20,15 +20,8 @@ from training.prepare import Prepared
 from training.training_id import Training
 
 PACKAGES: Final = (
-    "medsift",
-    "torch",
-    "transformers",
-    "peft",
-    "safetensors",
-    "ray",
-    "pyarrow",
-    "numpy",
-    "pillow",
+    *("medsift", "torch", "transformers", "peft", "safetensors"),
+    *("ray", "pyarrow", "numpy", "pillow"),
 )
 
 
