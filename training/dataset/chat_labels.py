@@ -195,10 +195,12 @@ class ChatEncoder:
         if answers[0] == 0:
             return Refused("no_question")
         if any(IMAGE_MARK in turns[index][1] for index in answers) and sample.pictures:
+            # Its tokens would have to be learned, and are no tokens of text.
             return Refused("picture_in_answer")
         if spelled is not None:
             return Refused("special_token", f"a turn holds {spelled}, a token of the model's own")
         chat = self.base.chat.chat
+        # `before` ends with the heading of the answer, `after` with its end of turn.
         before = [chat(turns[:index]) for index in answers]
         after = [chat(turns[: index + 1], ask=False) for index in answers]
         texts = [text for text in (*before, *after) if text is not None]

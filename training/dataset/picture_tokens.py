@@ -26,6 +26,7 @@ class PictureTokens:
         Measured on a blank picture. Raises ValueError where the processor refuses the size.
         """
         size = limit_size(width, height, self.max_pixels)
+        # Collections have few sizes, and a processor takes long for a large picture.
         if size not in self.sizes:
             from PIL import Image
 

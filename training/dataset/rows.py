@@ -52,6 +52,7 @@ def read_rows(
     Raises:
         ManifestError: the manifest cannot be read.
     """
+    # A picture is stored once for all its questions, so its size is looked up, not joined.
     images = {row["image_id"]: row for row in image_sizes(manifest, run_id).to_pylist()}
 
     def with_sizes(table: pa.Table, held_out: bool) -> pa.Table:

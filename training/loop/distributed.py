@@ -1,4 +1,4 @@
-"""Let the workers of a training communicate: who each one is, and sums over all of them."""
+"""Connect the workers of a training: the rank of each, and sums over all of them."""
 
 from __future__ import annotations
 

@@ -62,6 +62,7 @@ class JsonLines:
     def write(self, line: StepLine) -> None:
         """Append a line, which is on disk when this returns."""
         self.file.write(f"{json.dumps(asdict(line))}\n")
+        # At once, so that the curve of a killed training ends at its last step.
         self.file.flush()
 
 

@@ -100,6 +100,7 @@ def load_base(config: AnyBase, precision: Precision, full: bool, quantised: bool
             code="gpu_missing",
             setting="lora.quantise",
         )
+    # Frozen weights may be bfloat16; those that learn become float32 when they are chosen.
     config = config.model_copy(update={"dtype": "float32" if full else arithmetic(precision)})
     loaded = config.build(quantised) if isinstance(config, PretrainedBase) else config.build()
     chat: ChatFormat | ImageTextPrompts
@@ -116,6 +117,7 @@ def load_base(config: AnyBase, precision: Precision, full: bool, quantised: bool
             model=loaded.name,
         )
     if tokenizer.pad_token is None:
+        # Padding is masked everywhere, so that any token will do.
         tokenizer.pad_token = tokenizer.eos_token
     return Base(loaded.name, loaded.model, tokenizer, processor, chat, loaded.device)
 
@@ -134,6 +136,7 @@ def _four_bits() -> dict[str, Any]:
     import torch
     from transformers import BitsAndBytesConfig
 
+    # The settings of the QLoRA paper.
     settings = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
