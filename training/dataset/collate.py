@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -82,7 +82,10 @@ class Collator:
         """
         import torch
 
-        inputs = self._inputs([self.encodings.samples[index] for index in batch.members])
+        samples = [self.encodings.samples[index] for index in batch.members]
+        texts = [self.encoder.text(sample) for sample in samples]
+        images = self._images(samples)
+        inputs = self.base.inputs(texts, images, padding=True, padding_side="right")
         labels = self._labels(inputs, batch.members)
         # A batch that does not count has weight 0: it adds no gradient, yet takes part in the sum.
         counted = self.encodings.weights[batch.members] * batch.counts
@@ -113,23 +116,10 @@ class Collator:
         """End the threads that decode."""
         self.pool.shutdown(cancel_futures=True)
 
-    def _inputs(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        texts = [self.encoder.text(sample) for sample in samples]
-        options: dict[str, Any] = {
-            "padding": True,
-            "padding_side": "right",
-            "return_tensors": "pt",
-            "add_special_tokens": False,
-        }
-        if self.base.processor is None:
-            inputs = self.base.tokenizer(texts, **options)
-        else:
-            pictures = self._pictures(samples)
-            images = pictures if any(pictures) else None
-            inputs = self.base.processor(text=texts, images=images, **options)
-        return {name: value for name, value in inputs.items() if hasattr(value, "shape")}
-
-    def _pictures(self, samples: Sequence[Sample]) -> list[list[Image]]:
+    def _images(self, samples: Sequence[Sample]) -> list[list[Image]] | None:
+        """Return the decoded pictures of each sample; None without any, as processors expect."""
+        if not any(sample.pictures for sample in samples):
+            return None
         if self.images is not None:
             return [[next(self.images) for _ in sample.pictures] for sample in samples]
         limit = self.encoder.max_pixels

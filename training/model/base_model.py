@@ -80,6 +80,26 @@ class Base:
         config = self.model.config.get_text_config()
         return int(getattr(config, "max_position_embeddings", None) or UNBOUNDED)
 
+    def ask(self, question: str) -> str:
+        """Return a question in the model's template, up to its answer. Raises ModelError."""
+        text = self.chat.chat([("user", question)])
+        if text is None:
+            raise ModelError(
+                f"the chat template of {self.name} refuses a question; name a chat model",
+                code="chat_template_unusable",
+                model=self.name,
+            )
+        return text
+
+    def inputs(self, texts: list[str], images: Any, **options: Any) -> dict[str, Any]:
+        """Return texts, and pictures where the model sees, as the tensors that it takes."""
+        options |= {"return_tensors": "pt", "add_special_tokens": False}
+        if self.processor is None:
+            inputs = self.tokenizer(texts, **options)
+        else:
+            inputs = self.processor(text=texts, images=images, **options)
+        return {name: value for name, value in inputs.items() if hasattr(value, "shape")}
+
 
 def load_base(config: AnyBase, precision: Precision, full: bool, quantised: bool = False) -> Base:
     """Load a base model for training.
