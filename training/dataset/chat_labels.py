@@ -250,7 +250,7 @@ class ChatEncoder:
             last = next((i for i in turn if complete[i] in self.ends), len(after) - 1)
             spans.append(Span(len(before), last + 1, pictures))
         return spans or Refused(
-            "template_rewrites", "the chat template writes turns anew as a chat goes on"
+            "template_rewrites", "the chat template rewrites earlier turns as a chat continues"
         )
 
 
