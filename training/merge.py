@@ -16,7 +16,7 @@ from medsift.models.adapters import with_adapter
 from medsift.models.language_model import silence_transformers
 from medsift.storage.atomic import atomic_folder
 from medsift.vocabulary import IMAGE_MARK, LINEAGE_NAME
-from training.model.base_model import AnyBase, Base, PretrainedBase, load_base
+from training.model.base_model import AnyBase, PretrainedBase, load_base
 from training.recipe import TrainingRecipe
 from training.results.lineage import read_lineage
 from training.results.output_dir import CARD
@@ -69,7 +69,8 @@ def merge(result: Path, output: Path, tolerance: float = TOLERANCE) -> Merged:
             path=str(output),
         )
     base = load_base(config, "float32", full=True)
-    probes = [_probe(base, question) for question in PROBES]
+    mark = "" if base.processor is None else IMAGE_MARK
+    probes = [base.inputs([base.ask(f"{mark}{text}")], [[_picture()]]) for text in PROBES]
     adapted = with_adapter(base.model, result, config)
     unmerged = _logits(adapted, probes)
     with adapted.disable_adapter():
@@ -132,24 +133,6 @@ def _trained_base(lineage: Mapping[str, Any], result: Path) -> AnyBase:
             base=lineage["base"]["name"],
         )
     return recipe.base
-
-
-def _probe(base: Base, question: str) -> dict[str, Tensor]:
-    """Return the inputs of a question, with a picture where the model sees."""
-    options: dict[str, Any] = {"return_tensors": "pt", "add_special_tokens": False}
-    mark = "" if base.processor is None else IMAGE_MARK
-    text = base.chat.chat([("user", f"{mark}{question}")])
-    if text is None:
-        raise ModelError(
-            f"the chat template of {base.name} refuses a question; name a chat model",
-            code="chat_template_unusable",
-            model=base.name,
-        )
-    if base.processor is None:
-        inputs = base.tokenizer([text], **options)
-    else:
-        inputs = base.processor(text=[text], images=[[_picture()]], **options)
-    return {name: value for name, value in inputs.items() if hasattr(value, "shape")}
 
 
 def _picture() -> Image:

@@ -186,6 +186,7 @@ def _held_out_split(
     encodings = encode_samples(encoder, samples, ones, limit, required=required)
     if not encodings.samples:
         return None, encodings.dropped
+    # One fixed order, so that equal weights have equal losses to the bit.
     plan = BatchPlan(_lengths(encodings), recipe.batches, seed=0, per_step=1, epochs=1.0)
     return _split(recipe, encoder, encodings, plan), ()
 

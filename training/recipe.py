@@ -319,6 +319,7 @@ class TrainingRecipe(Config):
     @field_validator("benchmarks")
     @classmethod
     def _splits_have_one_name(cls, benchmarks: tuple[str, ...]) -> tuple[str, ...]:
+        # `split:val` and `split:validation` are one benchmark, and one training.
         named = [benchmark.partition("split:") for benchmark in benchmarks]
         return tuple(
             f"split:{plain_split(split)}" if mark and not head else f"{head}{mark}{split}"
@@ -359,6 +360,7 @@ class TrainingRecipe(Config):
         left_out |= {"allow_contaminated"}
         settings = self.with_first_names(self.model_dump(mode="json", exclude=left_out))
         settings["base"] = self.base.fingerprint()
+        # Only the product with the number of workers decides, which is added below.
         del settings["batches"]["accumulation"]
         return settings | {"batches_per_step": self.batches_per_step}
 

@@ -83,6 +83,7 @@ def train_and_store(
     """
     with claimed(training.folder, what="training"):
         if has_result(training):
+            # Checkpoints in an object store were listed when the training ended.
             local = None if training.remote else list_kept(training.folder / CHECKPOINTS)
             store_finished(training, local)
             renew_card(training)
@@ -90,6 +91,7 @@ def train_and_store(
         started = now()
         try:
             kept = fit(started)
+        # A killed process or a fault of ours stores nothing: the training may simply be resumed.
         except MedSiftError:
             store_failed(training, started)
             raise

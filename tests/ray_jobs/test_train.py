@@ -269,23 +269,22 @@ def test_people_see_the_example_once_and_what_comes_next(
     assert merged.code == 0, merged.err
     assert "medsift evaluate --model merged" in merged.out
     refused = medsift("merge", shown, "--output", "other", "--tolerance", "0")
-    assert refused.code == 3
-    assert "logits are off by" in refused.error
+    check_refused(refused, 3, "merge_refused")
 
 
 BAD: dict[str, tuple[list[str], int, str]] = {
-    "nothing named": ([], 2, "[command_invalid]"),
-    "no such recipe": (["absent"], 2, "[recipe_missing]"),
-    "no run": (["--run-dir", "gone", "--base", "qwen"], 2, "there is no manifest at"),
-    "no selection": (["--selection", "small"], 2, "has no selection 'small'; it has chosen"),
-    "no model": (["--base", "./gone"], 3, "no model at"),
-    "no template": (["--base", "bare"], 3, "has no chat template"),
-    "no such layer": (["--set", "lora.targets=nothing"], 2, "lora.targets 'nothing' do not fit"),
-    "no GPU": (["--set", "workers.gpus=true"], 2, "this machine has no GPU that torch sees"),
-    "no number": (["--set", "optimiser.lr=1e30"], 3, "of step 2 is no number"),
-    "too long": (["--set", "data.max_tokens=3"], 3, "none of 5 samples can be trained on"),
-    "not compared": (["--set", "benchmarks=[slake]"], 4, "'slake' was not compared"),
-    "remote": (["--set", "checkpoints.storage=s3://b/t"], 2, "is a URL, which trainings on Ray"),
+    "nothing named": ([], 2, "command_invalid"),
+    "no such recipe": (["absent"], 2, "recipe_missing"),
+    "no run": (["--run-dir", "gone", "--base", "qwen"], 2, "manifest_missing"),
+    "no selection": (["--selection", "small"], 2, "selection_unknown"),
+    "no model": (["--base", "./gone"], 3, "model_unloadable"),
+    "no template": (["--base", "bare"], 3, "chat_template_unusable"),
+    "no such layer": (["--set", "lora.targets=nothing"], 2, "trainable_parts_invalid"),
+    "no GPU": (["--set", "workers.gpus=true"], 2, "gpu_missing"),
+    "no number": (["--set", "optimiser.lr=1e30"], 3, "loss_not_finite"),
+    "too long": (["--set", "data.max_tokens=3"], 3, "selection_untrainable"),
+    "not compared": (["--set", "benchmarks=[slake]"], 4, "selection_contaminated"),
+    "remote": (["--set", "checkpoints.storage=s3://b/t"], 2, "path_not_local"),
 }
 
 
@@ -308,12 +307,12 @@ def test_bad_input_is_one_line(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "qwen").symlink_to(qwen)
-    words, code, told = BAD[name]
+    words, status, code = BAD[name]
     usual = ["--run-dir", "run", "--base", "qwen"] if words and words[0].startswith("--") else []
     given = [*usual, *words, "--set", "steps=3", "--set", "optimiser.warmup_ratio=0"]
     if name in ("nothing named", "no such recipe"):
         given = words
-    check_refused(medsift("train", *given, "--local"), code, told)
+    check_refused(medsift("train", *given, "--local"), status, code)
 
 
 def test_pictures_that_vanished_and_an_empty_selection_are_one_line(
@@ -328,9 +327,10 @@ def test_pictures_that_vanished_and_an_empty_selection_are_one_line(
     picture.unlink()
     words = ["--base", qwen, "--local", "--run-dir"]
     said = medsift("train", *words, "run")
-    check_refused(said, 3, f"1 of 1 pictures have vanished since curation, the first is {picture}")
+    check_refused(said, 3, "picture_changed")
+    assert str(picture) in said.error
     write_run(tmp_path / "bare", [])
-    check_refused(medsift("train", *words, "bare"), 2, "has no selection; it has none")
+    check_refused(medsift("train", *words, "bare"), 2, "selection_unknown")
 
 
 def test_a_checkpoint_of_another_model_is_one_line(
@@ -348,7 +348,7 @@ def test_a_checkpoint_of_another_model_is_one_line(
     shutil.rmtree(folder / "result")
     shutil.rmtree(folder / CHECKPOINTS)
     shutil.copytree(uninterrupted / CHECKPOINTS, folder / CHECKPOINTS)
-    check_refused(medsift(*words), 3, "was made on another model")
+    check_refused(medsift(*words), 3, "checkpoint_of_other_training")
 
 
 def test_another_process_at_work_is_one_line(
@@ -365,14 +365,14 @@ def test_another_process_at_work_is_one_line(
     training = open_training(recipe(run, qwen, name="train-newest", steps=1))
     with claimed(training.folder, what="training"):
         said = medsift("train", "--base", qwen, "--run-dir", run, "--set", "steps=1", "--local")
-    check_refused(said, 2, "another training is at work in")
+    check_refused(said, 2, "run_directory_busy")
 
 
-def check_refused(said: Said, code: int, words: str) -> None:
-    assert said.code == code, said.err
+def check_refused(said: Said, status: int, code: str) -> None:
+    assert said.code == status, said.err
     assert said.out == ""
     assert "Traceback" not in said.err
-    assert words in said.error
+    assert said.error_code == code, said.error
 
 
 def _read_until(stream: Any, step: int) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 import psutil
 import pytest
 
-from medsift.errors import StorageError
 from medsift.manifest import read
 from medsift.progress import StepLine, TrainingBegun
 from medsift.storage.locations import filesystem
 from ray_jobs.remote_dir import RemoteDir
 from ray_jobs.training import train_on_ray
+from tests.expect import raises_code
 from tests.ray_jobs.test_train import (  # noqa: F401 - fixtures
     STEPS_IN_ALL,
     check_same,
@@ -93,7 +93,7 @@ def test_begun_here_it_goes_on_with_pictures_from_ray_data_and_after_an_error_he
     in_the_way = folder / CHECKPOINTS / folder_name(STEPS_IN_ALL)
     in_the_way.write_text("")
     heard: list[TrainingBegun | StepLine] = []
-    with pytest.raises(StorageError, match=rf"cannot write .*{in_the_way.name}: .*Not a directory"):
+    with raises_code("disk_refused", path=str(in_the_way)):
         train_on_ray(told, heard.append)
     assert _resumed(heard) == 4
     assert ask(run) == [{"status": "failed", "steps": STEPS_IN_ALL}]

@@ -79,15 +79,15 @@ def test_tensorboard_shows_every_figure_that_there_is(tmp_path: Path):
     opened.write(LINE)
     opened.write(replace(LINE, step=2, held_out_loss=1.25))
     opened.close()
-    told = {
+    figures = {
         (event.step, value.tag): value.simple_value
         for event in events(tmp_path / "tensorboard")
         for value in event.summary.value
     }
-    assert told[1, "loss"] == 2.0
-    assert told[2, "held_out_loss"] == 1.25
-    assert (1, "held_out_loss") not in told
-    assert (1, "mfu") not in told
+    assert figures[1, "loss"] == 2.0
+    assert figures[2, "held_out_loss"] == 1.25
+    assert (1, "held_out_loss") not in figures
+    assert (1, "mfu") not in figures
 
 
 @pytest.mark.parametrize("package", ["mlflow", "wandb"])

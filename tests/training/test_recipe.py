@@ -36,9 +36,9 @@ def test_every_shipped_recipe_names_a_benchmark(path: Path) -> None:
     ("overrides", "path"),
     [
         (["lora.rnak=8"], "lora.rnak"),
-        (["base.kind=vlm"], "base.kind"),
-        (["steps=10", "epochs=1"], ""),
-        (["early_stopping={}"], ""),
+        (["base.kind=vlm"], "base"),
+        (["steps=10", "epochs=1"], "recipe"),
+        (["early_stopping={}"], "recipe"),
         (["data.held_out={}"], "data.held_out"),
         (["data.held_out.share=0.1", "data.held_out.split=test"], "data.held_out"),
         (["lora.full=true", "lora.dora=true"], "lora"),

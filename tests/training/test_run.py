@@ -54,7 +54,7 @@ def run(origin: Path, tmp_path: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A training that nobody changes, the run it was made on, and what it told."""
+    """A training that nobody changes, the run it was made on, and what it reported."""
 
     run: Path
     trained: Trained
@@ -83,14 +83,14 @@ def test_a_training_ends_with_all_that_explains_it(done: Done):
     names = {path.name for path in done.result.iterdir()}
     assert names >= {"adapter_config.json", "adapter_model.safetensors", "README.md"}
     assert names >= {"lineage.json", "tokenizer.json", "chat_template.jinja"}
-    told = read_lineage(done.result)
-    assert told["selection"] == {"name": "chosen", "samples": 5}
-    assert (told["contaminated"], told["benchmarks"], told["seed"]) == (None, [], 0)
-    assert told["base"]["fingerprint"] == training.recipe.base.fingerprint()
-    assert TrainingRecipe.model_validate(told["recipe"]) == training.recipe
+    lineage = read_lineage(done.result)
+    assert lineage["selection"] == {"name": "chosen", "samples": 5}
+    assert (lineage["contaminated"], lineage["benchmarks"], lineage["seed"]) == (None, [], 0)
+    assert lineage["base"]["fingerprint"] == training.recipe.base.fingerprint()
+    assert TrainingRecipe.model_validate(lineage["recipe"]) == training.recipe
     card = (done.result / "README.md").read_text(encoding="utf-8")
     assert "Not a medical device" in card
-    [note] = told["notes"]
+    [note] = lineage["notes"]
     assert note.startswith("compared with no benchmark")
     assert note in card
     assert "leaks are unchecked" in card.partition("## Notes")[0]
@@ -220,8 +220,8 @@ def test_leaks_are_left_out_and_told(qwen: Path, make_run: MakeRun, tmp_path: Pa
     _add_leak(run, "s:f.jsonl:1")
     wanted = recipe(run, qwen, **QUICK | {"benchmarks": ["split:test"], "leaks": "drop"})
     done = train_here(wanted)
-    told = read_lineage(done.training.result)
-    assert (told["trained_on"], told["contaminated"], told["notes"]) == (2, False, [])
+    lineage = read_lineage(done.training.result)
+    assert (lineage["trained_on"], lineage["contaminated"], lineage["notes"]) == (2, False, [])
     [drop] = ask(run, "SELECT row_id, reason, detail FROM training_drops")
     assert drop == {
         "row_id": "s:f.jsonl:1",
@@ -230,8 +230,8 @@ def test_leaks_are_left_out_and_told(qwen: Path, make_run: MakeRun, tmp_path: Pa
     }
     allowed = QUICK | {"benchmarks": ["split:test"], "allow_contaminated": True}
     result = train_here(recipe(run, qwen, **allowed)).training.result
-    told = read_lineage(result)
-    assert (told["trained_on"], told["contaminated"]) == (3, True)
+    lineage = read_lineage(result)
+    assert (lineage["trained_on"], lineage["contaminated"]) == (3, True)
     assert ask(run, "SELECT count(*) AS n FROM trainings WHERE contaminated")[0]["n"] == 1
     assert "prove nothing" in (result / "README.md").read_text(encoding="utf-8")
 
@@ -265,13 +265,13 @@ def test_odd_samples_are_dropped_or_shortened_and_the_others_train(
         ]
     )
     done = train_here(recipe(run, base, **QUICK))
-    told = read_lineage(done.training.result)
-    assert (told["status"], told["trained_on"], told["dropped"]) == ("done", 3, 4)
+    lineage = read_lineage(done.training.result)
+    assert (lineage["status"], lineage["trained_on"], lineage["dropped"]) == ("done", 3, 4)
     drops = ask(run, "SELECT row_id, reason, detail FROM training_drops ORDER BY row_id")
     assert [drop["row_id"][-1] for drop in drops] == ["1", "2", "3", "4"]
     assert {drop["reason"] for drop in drops} == {"special_token"}
     assert "<|im_end|>" in drops[3]["detail"]
-    shortened = [note for note in told["notes"] if note.startswith("1 answers of 1 samples")]
+    shortened = [note for note in lineage["notes"] if note.startswith("1 answers of 1 samples")]
     assert len(shortened) == rewrites
 
 
@@ -280,9 +280,9 @@ def test_odd_samples_that_were_to_be_held_out_do_not_end_a_training(qwen: Path, 
     odd = asked("a <|video_pad|>?", "a heart", split="test")
     run = make_run(lines, [odd])
     held = {"data": {"held_out": {"split": "test"}}}
-    told = read_lineage(train_here(recipe(run, qwen, **QUICK | held)).training.result)
-    assert (told["held_out"], told["held_out_loss"], told["dropped"]) == (0, None, 1)
-    assert [note for note in told["notes"] if note.startswith("nothing is held out")]
+    lineage = read_lineage(train_here(recipe(run, qwen, **QUICK | held)).training.result)
+    assert (lineage["held_out"], lineage["held_out_loss"], lineage["dropped"]) == (0, None, 1)
+    assert [note for note in lineage["notes"] if note.startswith("nothing is held out")]
     with raises_code("selection_untrainable", reasons={"special_token": 1}):
         train_here(recipe(run, qwen, **QUICK | held | {"early_stopping": {"patience": 1}}))
 

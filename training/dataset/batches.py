@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
 from typing import Final, NamedTuple
@@ -39,7 +39,7 @@ class Batch(NamedTuple):
         return [sample for row in self.rows for sample in row]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class BatchPlan:
     """The order of training over samples of `lengths` (n,) tokens.
 
@@ -54,10 +54,11 @@ class BatchPlan:
     odds: Doubles | None = None
     wanted_steps: int | None = None
     epochs: float | None = None
-    _epochs: Epochs = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_epochs", Epochs(self.lengths, self.config, self.seed, self.odds))
+        self._starts = [0]
+        # A step may reach from one epoch into the next; older ones are not needed again.
+        self._of_epoch = lru_cache(maxsize=2)(self._make)
 
     @property
     def steps(self) -> int:
@@ -72,15 +73,17 @@ class BatchPlan:
         last = first + self.per_step
         if self.wanted_steps is None:
             last = min(last, self._batches_of_epochs)
-        return tuple(self._epochs.batch(index) for index in range(first, last))
+        located = map(self._locate, range(first, last))
+        return tuple(self._of_epoch(epoch)[offset] for epoch, offset in located)
 
     def share(self, step: int, rank: int, world_size: int) -> tuple[Batch, ...]:
         """Return a worker's batches of a step; see `assign_to_ranks`."""
         return assign_to_ranks(self.batches(step), rank, world_size)
 
     def epoch(self, steps: int) -> float:
-        """Return the passes over the samples after so many steps."""
-        return self._epochs.passed(steps * self.per_step)
+        """Return the passes over the samples, complete and in part, after so many steps."""
+        epoch, offset = self._locate(steps * self.per_step)
+        return epoch + offset / self._size(epoch)
 
     @property
     def _batches_of_epochs(self) -> int:
@@ -88,46 +91,23 @@ class BatchPlan:
         assert self.epochs is not None
         complete = int(self.epochs)
         # 2.1 - 2 is a little more than 0.1: without the margin ten batches would yield two.
-        part = math.ceil((self.epochs - complete) * self._epochs.size(complete) - 1e-9)
-        return max(1, self._epochs.start(complete) + part)
+        part = math.ceil((self.epochs - complete) * self._size(complete) - 1e-9)
+        return max(1, self._start(complete) + part)
 
-
-class Epochs:
-    """The endless sequence of batches, epoch by epoch."""
-
-    def __init__(
-        self, lengths: Indices, config: BatchesConfig, seed: int, odds: Doubles | None
-    ) -> None:
-        self.lengths, self.config, self.seed, self.odds = lengths, config, seed, odds
-        self.starts = [0]
-        # A step may reach from one epoch into the next; older ones are not needed again.
-        self.batches = lru_cache(maxsize=2)(self._make)
-
-    def batch(self, index: int) -> Batch:
-        """Return a batch by its index in the sequence."""
-        epoch, offset = self._locate(index)
-        return self.batches(epoch)[offset]
-
-    def start(self, epoch: int) -> int:
+    def _start(self, epoch: int) -> int:
         """Return the number of batches before an epoch."""
-        while len(self.starts) <= epoch:
-            self.starts.append(self.starts[-1] + len(self.batches(len(self.starts) - 1)))
-        return self.starts[epoch]
+        while len(self._starts) <= epoch:
+            self._starts.append(self._starts[-1] + len(self._of_epoch(len(self._starts) - 1)))
+        return self._starts[epoch]
 
-    def size(self, epoch: int) -> int:
-        """Return the number of batches of an epoch."""
-        return self.start(epoch + 1) - self.start(epoch)
-
-    def passed(self, index: int) -> float:
-        """Return the epochs, complete and in part, before a batch."""
-        epoch, offset = self._locate(index)
-        return epoch + offset / self.size(epoch)
+    def _size(self, epoch: int) -> int:
+        return self._start(epoch + 1) - self._start(epoch)
 
     def _locate(self, index: int) -> tuple[int, int]:
-        """Return the epoch of a batch, and its index in that epoch."""
-        known = int(np.searchsorted(self.starts, index, side="right")) - 1
-        epoch = next(epoch for epoch in count(known) if index < self.start(epoch + 1))
-        return epoch, index - self.start(epoch)
+        """Return the epoch of a batch in the endless sequence, and its index in that epoch."""
+        known = int(np.searchsorted(self._starts, index, side="right")) - 1
+        epoch = next(epoch for epoch in count(known) if index < self._start(epoch + 1))
+        return epoch, index - self._start(epoch)
 
     def _make(self, epoch: int) -> tuple[Batch, ...]:
         generator = np.random.default_rng([self.seed, epoch])

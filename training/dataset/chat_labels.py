@@ -195,10 +195,12 @@ class ChatEncoder:
         if answers[0] == 0:
             return Refused("no_question")
         if any(IMAGE_MARK in turns[index][1] for index in answers) and sample.pictures:
+            # Its tokens would have to be learned, and are no tokens of text.
             return Refused("picture_in_answer")
         if spelled is not None:
             return Refused("special_token", f"a turn holds {spelled}, a token of the model's own")
         chat = self.base.chat.chat
+        # `before` ends with the heading of the answer, `after` with its end of turn.
         before = [chat(turns[:index]) for index in answers]
         after = [chat(turns[: index + 1], ask=False) for index in answers]
         texts = [text for text in (*before, *after) if text is not None]
@@ -248,7 +250,7 @@ class ChatEncoder:
             last = next((i for i in turn if complete[i] in self.ends), len(after) - 1)
             spans.append(Span(len(before), last + 1, pictures))
         return spans or Refused(
-            "template_rewrites", "the chat template writes turns anew as a chat goes on"
+            "template_rewrites", "the chat template rewrites earlier turns as a chat continues"
         )
 
 

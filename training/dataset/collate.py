@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class MicroBatch:
     """One batch as tensors.
 
     The n learned tokens `targets` (n,) are predicted at (`rows`, `positions`), (n,) each, and count
-    by `weights` (n,). `tokens` are those of the samples, padding left out.
+    by `weights` (n,).
     """
 
     inputs: dict[str, Tensor]
@@ -39,9 +39,6 @@ class MicroBatch:
     positions: Tensor
     targets: Tensor
     weights: Tensor
-    tokens: int
-    samples: int
-    names: tuple[str, ...]
 
     def to(self, device: str) -> MicroBatch:
         """Return the same on a device."""
@@ -51,14 +48,9 @@ class MicroBatch:
         def moved(tensor: Tensor) -> Tensor:
             return tensor.to(device, non_blocking=True)
 
-        return replace(
-            self,
-            inputs={name: moved(value) for name, value in self.inputs.items()},
-            rows=moved(self.rows),
-            positions=moved(self.positions),
-            targets=moved(self.targets),
-            weights=moved(self.weights),
-        )
+        inputs = {name: moved(value) for name, value in self.inputs.items()}
+        tensors = map(moved, (self.rows, self.positions, self.targets, self.weights))
+        return MicroBatch(inputs, *tensors)
 
 
 class Collator:
@@ -91,9 +83,10 @@ class Collator:
         import torch
 
         samples = [self.encodings.samples[index] for index in batch.members]
-        inputs = self._inputs(samples)
+        texts = [self.encoder.text(sample) for sample in samples]
+        images = self._images(samples)
+        inputs = self.base.inputs(texts, images, padding=True, padding_side="right")
         labels = self._labels(inputs, batch.members)
-        tokens = int(inputs["attention_mask"].sum())
         # A batch that does not count has weight 0: it adds no gradient, yet takes part in the sum.
         counted = self.encodings.weights[batch.members] * batch.counts
         weights = np.repeat(counted[:, None], labels.shape[1], axis=1)
@@ -107,9 +100,6 @@ class Collator:
             positions=torch.from_numpy(positions),
             targets=torch.from_numpy(labels[rows, positions + 1]),
             weights=torch.from_numpy(weights[rows, positions + 1].astype(np.float32)),
-            tokens=tokens if batch.counts else 0,
-            samples=len(samples) if batch.counts else 0,
-            names=tuple(sample.row_id for sample in samples),
         )
 
     def pictures(self, batches: Iterable[Batch]) -> Iterator[Picture]:
@@ -126,23 +116,10 @@ class Collator:
         """End the threads that decode."""
         self.pool.shutdown(cancel_futures=True)
 
-    def _inputs(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        texts = [self.encoder.text(sample) for sample in samples]
-        options: dict[str, Any] = {
-            "padding": True,
-            "padding_side": "right",
-            "return_tensors": "pt",
-            "add_special_tokens": False,
-        }
-        if self.base.processor is None:
-            inputs = self.base.tokenizer(texts, **options)
-        else:
-            pictures = self._pictures(samples)
-            images = pictures if any(pictures) else None
-            inputs = self.base.processor(text=texts, images=images, **options)
-        return {name: value for name, value in inputs.items() if hasattr(value, "shape")}
-
-    def _pictures(self, samples: Sequence[Sample]) -> list[list[Image]]:
+    def _images(self, samples: Sequence[Sample]) -> list[list[Image]] | None:
+        """Return the decoded pictures of each sample; None without any, as processors expect."""
+        if not any(sample.pictures for sample in samples):
+            return None
         if self.images is not None:
             return [[next(self.images) for _ in sample.pictures] for sample in samples]
         limit = self.encoder.max_pixels

@@ -76,6 +76,7 @@ def encode_samples(
             dropped.append(Drop(*ids, outcome.reason, detail=outcome.detail or None))
         elif outcome.length > limit:
             dropped.append(Drop(*ids, "too_long", outcome.length, limit))
+        # In a batch it would cost time and teach nothing.
         elif weights[index] == 0.0:
             dropped.append(Drop(*ids, "zero_weight", 0.0))
         else:

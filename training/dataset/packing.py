@@ -98,7 +98,14 @@ class Packer:
 
 
 def check_packing(name: str, packed: Floats, alone: Floats, arithmetic: str) -> None:
-    """Raise ModelError when samples in one row do not have the losses (n,) of each alone."""
+    """Raise ModelError when samples in one row do not have the losses of each alone.
+
+    Args:
+        name: the model's.
+        packed: losses (n,) of the learned tokens in one row.
+        alone: the same, each sample in a row of its own.
+        arithmetic: a key of `TOLERANCE`.
+    """
     moved = float(np.abs(packed - alone).mean() / max(float(alone.mean()), 1e-6))
     if not moved <= TOLERANCE[arithmetic]:
         raise ModelError(

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
-from medsift.errors import ModelError
 from medsift.models.reserved_tokens import ReservedTokens
 from medsift.vocabulary import IMAGE_MARK
 from training.dataset.samples import limit_size
@@ -26,10 +25,11 @@ class PictureTokens:
         Measured on a blank picture. Raises ValueError where the processor refuses the size.
         """
         size = limit_size(width, height, self.max_pixels)
+        # Collections have few sizes, and a processor takes long for a large picture.
         if size not in self.sizes:
             from PIL import Image
 
-            text = self._chat(f"{IMAGE_MARK}?")
+            text = self.base.ask(f"{IMAGE_MARK}?")
             processed = self.base.processor(
                 text=[text], images=[[Image.new("RGB", size)]], add_special_tokens=False
             )
@@ -53,7 +53,7 @@ class PictureTokens:
         A template may add others once for all pictures, or elsewhere because there is one. Tokens
         that also appear in a chat without pictures, or not twice as often with two, are left out.
         """
-        one, none = (Counter(self._tokens(self._chat(text))) for text in (f"{IMAGE_MARK}?", "?"))
+        one, none = (Counter(self._tokens(self.base.ask(text))) for text in (f"{IMAGE_MARK}?", "?"))
         pair = self.base.chat.chat([("user", f"{IMAGE_MARK}{IMAGE_MARK}?")])
         two = None if pair is None else Counter(self._tokens(pair))
         return {
@@ -63,16 +63,6 @@ class PictureTokens:
             and token not in none
             and (two is None or two[token] == 2 * count)
         }
-
-    def _chat(self, question: str) -> str:
-        text = self.base.chat.chat([("user", question)])
-        if text is None:
-            raise ModelError(
-                f"the chat template of {self.base.name} refuses a picture; name another model",
-                code="chat_template_unusable",
-                model=self.base.name,
-            )
-        return text
 
     def _tokens(self, text: str) -> list[int]:
         ids: list[int] = self.base.tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -15,8 +15,6 @@ from medsift.manifest import selected_batches
 from medsift.manifest.training_queries import image_sizes, samples_of_split
 from training.recipe import MIXED_BY
 
-BATCH_ROWS: Final = 10_000
-
 _IMAGE: Final = pa.struct(
     [
         ("image_id", pa.string()),
@@ -54,6 +52,7 @@ def read_rows(
     Raises:
         ManifestError: the manifest cannot be read.
     """
+    # A picture is stored once for all its questions, so its size is looked up, not joined.
     images = {row["image_id"]: row for row in image_sizes(manifest, run_id).to_pylist()}
 
     def with_sizes(table: pa.Table, held_out: bool) -> pa.Table:
@@ -63,7 +62,7 @@ def read_rows(
             row["images"] = [image | images[image["image_id"]] for image in row["images"] or ()]
         return pa.Table.from_pylist(rows, schema=ROWS)
 
-    for table in selected_batches(manifest, selection, run_id, BATCH_ROWS):
+    for table in selected_batches(manifest, selection, run_id):
         yield with_sizes(table, held_out=False)
     if split is not None:
         columns = ("sample_id", "row_id", "messages", "images", *MIXED_BY)

@@ -110,6 +110,7 @@ def gather(run_id: str, selection: str, tables: Iterable[pa.Table]) -> Selected:
             selection=selection,
         )
     pictures = (picture for sample in samples + held_out for picture in sample.pictures)
+    # Looked at before the model is loaded: a missing picture must not end a long training.
     refs = dict.fromkeys(picture.ref for picture in pictures)
     vanished = [ref for ref, size, _ in stat(refs) if size < 0]
     if vanished:
@@ -172,6 +173,7 @@ def _sample(row: Mapping[str, Any]) -> Sample:
         row_id=row["row_id"],
         turns=marked(turns, len(pictures)) if pictures else stripped,
         pictures=pictures,
+        # Held-out rows have no weight; they are in no selection.
         weight=1.0 if row["weight"] is None else float(row["weight"]),
         tags={tag: row[tag] for tag in MIXED_BY},
     )

@@ -39,6 +39,7 @@ def hold_out(
             code="held_out_invalid",
             split=config.split,
         )
+    # A cut is checked too: that it stands apart should not rest on the code that made it.
     _check_apart(training, held_out, selected.groups)
     return training, held_out
 
@@ -75,6 +76,7 @@ def _check_apart(
 ) -> None:
     """Raise InputError, naming a pair, when held-out samples share content with training."""
     labels = _leakage_groups([*training, *held_out], groups, "image").tolist()
+    # Equal labels share content, so one dictionary of training's labels finds every pair.
     learned = dict(zip(labels[: len(training)], training, strict=True))
     shared = [
         (sample, learned[label])

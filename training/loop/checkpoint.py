@@ -50,6 +50,7 @@ class State:
 
     def measured(self, loss: float, delta: float) -> State:
         """Return the state after a measurement: a new best, or one more that was none."""
+        # Strictly below: of equal losses the earlier step stays the best.
         if self.best_loss is None or loss < self.best_loss - delta:
             return replace(self, held_out_loss=loss, best_loss=loss, best_step=self.step, stale=0)
         return replace(self, held_out_loss=loss, stale=self.stale + 1)
@@ -69,7 +70,14 @@ class Snapshot:
     def of(
         cls, model: Any, optimiser: Optimizer, state: State, decisive: Mapping[str, Any]
     ) -> Snapshot:
-        """Take a snapshot. Every worker must, as sharded weights are gathered from all."""
+        """Take a snapshot. Every worker must, as sharded weights are gathered from all.
+
+        Args:
+            model: has the weights.
+            optimiser: has the moments.
+            state: the counters.
+            decisive: the settings that a training must share to resume from it.
+        """
         parameters = trained_parameters(model)
         weights = {name: full_tensor(weight.detach()) for name, weight in parameters.items()}
         moments = {
@@ -153,6 +161,7 @@ def folder_name(step: int) -> str:
 def unwanted(names: Sequence[str], keep: int, best_step: int | None) -> list[str]:
     """Return which checkpoints, by step, may go: all but the newest `keep` and the best."""
     best = None if best_step is None else folder_name(best_step)
+    # The best stays however old it is: it becomes the result of an early end.
     return [name for name in names[:-keep] if name != best]
 
 
@@ -174,12 +183,19 @@ def restore(
 ) -> State:
     """Put weights and optimiser back as they were; return the counters.
 
+    Args:
+        checkpoint: its folder.
+        model: receives the weights.
+        optimiser: receives the moments.
+        decisive: the settings that the checkpoint must have been made with.
+
     Raises:
         UsageError: the checkpoint was made by other settings or on other samples.
         ModelError: it was made on another model, or has other weights.
         StorageError: it cannot be read.
     """
     state, saved = read_state(checkpoint)
+    # First, as another model explains every other difference.
     if saved.get("base") != decisive.get("base"):
         raise ModelError(
             f"checkpoint {checkpoint} was made on another model; give this training a new name, or "

@@ -1,9 +1,9 @@
-"""Let the workers of a training communicate: who each one is, and sums over all of them."""
+"""Connect the workers of a training: the rank of each, and sums over all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from training.model.sharding import sharded
 
@@ -15,21 +15,6 @@ BUCKET: Final = 1 << 24
 """Numbers that are summed at once: one message for many small gradients, in bounded memory."""
 
 
-class Communicator(Protocol):
-    """What connects equal workers. All make the same calls in the same order."""
-
-    rank: int
-    world_size: int
-
-    def reduce_sum(self, values: Tensor) -> Tensor:
-        """Return the sum over workers of equally shaped tensors; may change its argument."""
-        ...
-
-    def barrier(self) -> None:
-        """Wait until every worker has arrived."""
-        ...
-
-
 class SingleProcess:
     """One process, which has nobody to wait for."""
 
@@ -37,7 +22,7 @@ class SingleProcess:
     world_size: int = 1
 
     def reduce_sum(self, values: Tensor) -> Tensor:
-        """Return the values as they are."""
+        """Return the sum over workers of equally shaped tensors: the values as they are."""
         return values
 
     def barrier(self) -> None:
@@ -55,13 +40,17 @@ class ProcessGroup:
         self.world_size = group.get_world_size()
 
     def reduce_sum(self, values: Tensor) -> Tensor:
-        """Return the sum over workers, in place."""
+        """Return the sum over workers of equally shaped tensors, in place."""
         self.group.all_reduce(values)
         return values
 
     def barrier(self) -> None:
         """Wait until every worker has arrived."""
         self.group.barrier()
+
+
+Communicator = SingleProcess | ProcessGroup
+"""What connects equal workers. All make the same calls in the same order."""
 
 
 def sum_gradients(parameters: Iterable[Parameter], communicator: Communicator) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from medsift.errors import UsageError
 from medsift.progress import StepLine
@@ -16,32 +16,10 @@ from training.recipe import LogConfig
 
 STEPS: Final = "steps.jsonl"
 FIGURES: Final = (
-    "loss",
-    "held_out_loss",
-    "learning_rate",
-    "grad_norm",
-    "samples_per_second",
-    "tokens_per_second",
-    "mfu",
-    "peak_memory_mb",
-    "data_wait",
+    *("loss", "held_out_loss", "learning_rate", "grad_norm"),
+    *("samples_per_second", "tokens_per_second", "mfu", "peak_memory_mb", "data_wait"),
 )
 """What trackers draw; counts that only grow say nothing there."""
-
-Log = Callable[[dict[str, float], int], object]
-
-
-class Sink(Protocol):
-    """A place that lines are written to."""
-
-    def write(self, line: StepLine) -> None:
-        """Write a line."""
-        ...
-
-    @property
-    def close(self) -> Callable[[], object]:
-        """Closes the place after the last line."""
-        ...
 
 
 class Journal:
@@ -52,7 +30,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path, config: LogConfig, name: str, resumed: int = 0) -> None:
-        self.sinks: list[Sink] = [JsonLines(folder / STEPS, resumed)]
+        self.sinks: list[JsonLines | Tracker] = [JsonLines(folder / STEPS, resumed)]
         if config.tensorboard:
             self.sinks.append(_tensorboard(folder / "tensorboard", resumed))
         if config.mlflow is not None:
@@ -84,6 +62,7 @@ class JsonLines:
     def write(self, line: StepLine) -> None:
         """Append a line, which is on disk when this returns."""
         self.file.write(f"{json.dumps(asdict(line))}\n")
+        # At once, so that the curve of a killed training ends at its last step.
         self.file.flush()
 
 
@@ -91,7 +70,7 @@ class JsonLines:
 class Tracker:
     """A tracker of experiments, which takes the known figures of a step by name."""
 
-    log: Log
+    log: Callable[[dict[str, float], int], object]
     close: Callable[[], object]
 
     def write(self, line: StepLine) -> None:

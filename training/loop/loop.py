@@ -132,6 +132,7 @@ class Trainer:
         """Enter a step, of all workers together, into the state and the clock."""
         split, state = self.prepared.training, self.state
         members = [index for batch in self.plan.batches(state.step) for index in batch.members]
+        # From the plan, not from the tensors: each worker sees only its own part.
         lengths = split.lengths[members]
         tokens, supervised = int(lengths.sum()), int(split.supervised[members].sum())
         pairs = int((lengths * lengths).sum())
@@ -215,6 +216,7 @@ def held_out_loss(prepared: Prepared, held_out: PreparedSplit, communicator: Com
     batches = [batch for step in range(plan.steps) for batch in plan.batches(step)]
     own = assign_to_ranks(batches, communicator.rank, communicator.world_size)
     prepared.model.eval()
+    # Summed over all batches, where float32 would lose digits.
     total = torch.zeros((), dtype=torch.float64, device=prepared.base.device)
     with closing(prefetch(held_out.collator, own)) as prefetched, torch.no_grad():
         for micro, _ in prefetched:

@@ -77,6 +77,7 @@ class Stepper:
         factor = rate_factor(step, self.prepared.training.plan.steps, self.config)
         for group in self.optimiser.param_groups:
             group["lr"] = group["base_lr"] * factor
+        # None, not zero: `check_gradients` looks for weights that nothing reached.
         self.optimiser.zero_grad(set_to_none=True)
         loss, waited = self._accumulate(step, batches)
         limit = math.inf if self.config.max_grad_norm is None else self.config.max_grad_norm
@@ -100,7 +101,7 @@ class Stepper:
         parts, waited = [], 0.0
         for turn in range(-(-len(batches) // workers)):
             micro, wait = next(prefetched)
-            # Dropout follows from the seed and the batch's place in training, whoever computes it.
+            # Dropout follows from the seed and the batch's place in training, not from the worker.
             place = turn * workers + self.communicator.rank
             entropy = np.random.SeedSequence([self.prepared.recipe.seed, step, place])
             torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
@@ -115,6 +116,7 @@ class Stepper:
     def _backward(self, step: int, micro: MicroBatch, weight: float) -> Tensor:
         device = self.prepared.base.device
         with explain_oom(self.prepared.recipe, device, step, micro):
+            # Divided here, so that workers only add their gradients.
             part = self.prepared.objective.total(micro.to(device)) / weight
             part.backward()  # type: ignore[no-untyped-call]
         return part.detach()
@@ -137,6 +139,7 @@ class Stepper:
         wrong[:, self.communicator.rank] = (~parts.isfinite()).to(wrong.dtype)
         message = torch.cat([parts.sum().reshape(1), wrong.flatten()])
         summed = self.communicator.reduce_sum(message)
+        # Every worker sees the same sum, so that all stop together and none waits for another.
         loss = float(summed[0])
         if not math.isfinite(loss):
             places = summed[1:].nonzero().flatten().tolist()

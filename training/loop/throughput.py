@@ -118,7 +118,14 @@ def peak_memory_mb(device: str) -> float:
 
 
 def mfu(operations: float, seconds: float, workers: int, device: str) -> float | None:
-    """Return model operations a second as a share of the devices' peak; None where unknown."""
+    """Return the model FLOPs utilisation: operations a second as a share of the devices' peak.
+
+    Args:
+        operations: those of the model, of all workers together.
+        seconds: wall time.
+        workers: devices, one for each worker.
+        device: `cpu` has no peak, nor has a GPU that is not known: None.
+    """
     import torch
 
     if device == "cpu" or seconds <= 0:

@@ -80,6 +80,26 @@ class Base:
         config = self.model.config.get_text_config()
         return int(getattr(config, "max_position_embeddings", None) or UNBOUNDED)
 
+    def ask(self, question: str) -> str:
+        """Return a question in the model's template, up to its answer. Raises ModelError."""
+        text = self.chat.chat([("user", question)])
+        if text is None:
+            raise ModelError(
+                f"the chat template of {self.name} refuses a question; name a chat model",
+                code="chat_template_unusable",
+                model=self.name,
+            )
+        return text
+
+    def inputs(self, texts: list[str], images: Any, **options: Any) -> dict[str, Any]:
+        """Return texts, and pictures where the model sees, as the tensors that it takes."""
+        options |= {"return_tensors": "pt", "add_special_tokens": False}
+        if self.processor is None:
+            inputs = self.tokenizer(texts, **options)
+        else:
+            inputs = self.processor(text=texts, images=images, **options)
+        return {name: value for name, value in inputs.items() if hasattr(value, "shape")}
+
 
 def load_base(config: AnyBase, precision: Precision, full: bool, quantised: bool = False) -> Base:
     """Load a base model for training.
@@ -100,6 +120,7 @@ def load_base(config: AnyBase, precision: Precision, full: bool, quantised: bool
             code="gpu_missing",
             setting="lora.quantise",
         )
+    # Frozen weights may be bfloat16; those that learn become float32 when they are chosen.
     config = config.model_copy(update={"dtype": "float32" if full else arithmetic(precision)})
     loaded = config.build(quantised) if isinstance(config, PretrainedBase) else config.build()
     chat: ChatFormat | ImageTextPrompts
@@ -116,6 +137,7 @@ def load_base(config: AnyBase, precision: Precision, full: bool, quantised: bool
             model=loaded.name,
         )
     if tokenizer.pad_token is None:
+        # Padding is masked everywhere, so that any token will do.
         tokenizer.pad_token = tokenizer.eos_token
     return Base(loaded.name, loaded.model, tokenizer, processor, chat, loaded.device)
 
@@ -134,6 +156,7 @@ def _four_bits() -> dict[str, Any]:
     import torch
     from transformers import BitsAndBytesConfig
 
+    # The settings of the QLoRA paper.
     settings = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

@@ -20,15 +20,8 @@ from training.prepare import Prepared
 from training.training_id import Training
 
 PACKAGES: Final = (
-    "medsift",
-    "torch",
-    "transformers",
-    "peft",
-    "safetensors",
-    "ray",
-    "pyarrow",
-    "numpy",
-    "pillow",
+    *("medsift", "torch", "transformers", "peft", "safetensors"),
+    *("ray", "pyarrow", "numpy", "pillow"),
 )
 
 
@@ -108,7 +101,7 @@ def notes_of(verdict: Verdict, prepared: Prepared) -> list[str]:
     if shortened:
         notes.append(
             f"{sum(shortened)} answers of {len(shortened)} samples are context and not learned: "
-            "the chat template writes earlier turns anew as a chat goes on"
+            "the chat template rewrites earlier turns as a chat continues"
         )
     if prepared.unmeasured:
         notes.append(

@@ -116,6 +116,7 @@ def _store(
     tables = {"trainings": pa.Table.from_pylist([row], schema=TRAININGS)}
     steps = read_lines(training.folder / STEPS)
     for step in steps:
+        # A figure of the machine, which the manifest's curves leave out.
         step.pop(NOT_STORED, None)
     if steps:
         tables["training_steps"] = pa.Table.from_pylist([training_id | step for step in steps])
@@ -127,5 +128,6 @@ def _store(
         drops = pq.read_table(training.folder / DROPS)
         ids = pa.array([training.training_id] * drops.num_rows, pa.string())
         tables["training_drops"] = drops.append_column("training_id", ids)
+    # Trainings of one run may end together; the second waits for the first.
     with claimed(training.manifest.parent, wait=True):
         append_tables(training.manifest, training.run_id, tables)

@@ -43,13 +43,23 @@ def result_weights(model: Any, *, keep: bool) -> dict[str, Tensor]:
 def write_result(
     prepared: Prepared, weights: Mapping[str, Tensor], lineage: Mapping[str, Any], folder: Path
 ) -> None:
-    """Write the folder completely or not at all, from `result_weights` and the lineage.
+    """Write the folder completely or not at all.
 
     An adapter has PEFT's form, a model trained in full transformers' own; both load with
-    `from_pretrained`. Raises StorageError when the disk refuses.
+    `from_pretrained`.
+
+    Args:
+        prepared: has the model, and its tokenizer or processor.
+        weights: those of `result_weights`.
+        lineage: says where the result comes from.
+        folder: what is written.
+
+    Raises:
+        StorageError: the disk refuses.
     """
     base = prepared.base
     with atomic_folder(folder, OTHER_STORAGE) as partial:
+        # PEFT's own form is what every other tool loads.
         if hasattr(prepared.model, "peft_config"):
             save_adapter(prepared.model, weights, partial)
         else:
