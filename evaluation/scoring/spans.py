@@ -133,11 +133,6 @@ def spans(reply: str) -> Iterator[Span]:
     yield Span(raw.strip(), text, "whole reply")
 
 
-def answer_span(reply: str) -> str:
-    """Return the most explicit of the reply's spans; empty where there is none."""
-    return next((span.text for span in spans(reply) if span.where != "correction"), "")
-
-
 def fold(text: str) -> str:
     """Return a text in compatibility forms and without case: full-width letters become plain."""
     if text.isascii():
