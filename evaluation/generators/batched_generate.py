@@ -180,7 +180,7 @@ class Continuation:
 
     def _reply(self, new: Sequence[int], weights: tuple[float, ...] | None) -> Reply:
         """Return a reply of new tokens, of which those after the end of the turn are padding."""
-        end = next((place for place, token in enumerate(new) if token in self.ends), len(new))
+        end = next((at for at, token in enumerate(new) if token in self.ends), len(new))
         text = self.asking.tokenizer.decode(new[:end], skip_special_tokens=True)
         if not self.asking.chats:
             # In plain words nothing but the next question shows that an answer is over.

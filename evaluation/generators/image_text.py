@@ -74,7 +74,7 @@ class AskWithPictures:
         if words is None:
             return None
         shown = (picture.convert("RGB") for picture in request.pictures)
-        return Prompt(request, words, tuple(scaled(one, self.max_pixels) for one in shown))
+        return Prompt(request, words, tuple(scaled(picture, self.max_pixels) for picture in shown))
 
 
 def scaled(picture: Image, max_pixels: int | None) -> Image:

@@ -91,8 +91,8 @@ def candidate_probabilities(logprobs: Any, candidates: Sequence[str]) -> tuple[f
     is "Yes"; the letter A is not the article "a"). None where no token spells one.
     """
     spelled = {
-        form: place
-        for place, candidate in enumerate(candidates)
+        form: number
+        for number, candidate in enumerate(candidates)
         for form in (candidate, candidate.capitalize(), candidate.upper())
     }
     mass = [0.0] * len(candidates)
@@ -109,8 +109,8 @@ def _content(words: str, urls: Iterator[str]) -> str | list[dict[str, Any]]:
     if IMAGE_MARK not in words:
         return words
     parts: list[dict[str, Any]] = []
-    for place, text in enumerate(words.split(IMAGE_MARK)):
-        if place:
+    for number, text in enumerate(words.split(IMAGE_MARK)):
+        if number:
             parts.append({"type": "image_url", "image_url": {"url": next(urls)}})
         if text.strip():
             parts.append({"type": "text", "text": text.strip()})

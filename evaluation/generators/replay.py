@@ -97,7 +97,7 @@ class Recorded:
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
         """Return one reply a request, in order."""
-        return [self._reply(one) for one in requests]
+        return [self._reply(request) for request in requests]
 
     def _reply(self, request: Request) -> Reply:
         key = (request.benchmark, request.item_id, request.variant)

@@ -158,14 +158,14 @@ def estimates(
             scored = cell.counts[:, columns[0]] > 0
             sums, counts = cell.sums[scored][:, columns], cell.counts[scored][:, columns]
             parts.append((number, columns, ClusterSums(sums, counts)))
-    varied = [place for place, (_, _, data) in enumerate(parts) if len(data.sums) > 1]
+    varied = [index for index, (_, _, data) in enumerate(parts) if len(data.sums) > 1]
     both = dict(
         zip(varied, _all_ends([parts[i][2] for i in varied], resampling, bounds), strict=True)
     )
     made: list[list[Estimate]] = [[NO_ESTIMATE] * cell.counts.shape[1] for cell in cells]
-    for place, (number, columns, data) in enumerate(parts):
+    for index, (number, columns, data) in enumerate(parts):
         if len(data.sums):
-            for column, one in zip(columns, _estimates_of(data, both.get(place)), strict=True):
+            for column, one in zip(columns, _estimates_of(data, both.get(index)), strict=True):
                 made[number][column] = one
     return made
 
@@ -186,14 +186,14 @@ def ends(data: ClusterSums, resampling: Resampling, bounds: Bounds = SHARE) -> E
 def _all_ends(cells: Sequence[ClusterSums], resampling: Resampling, bounds: Bounds) -> list[Ends]:
     """Return `ends` of each of many cells."""
     fits = [fit_clusters(pool_clusters(cell)) for cell in cells]
-    many = [place for place, fit in enumerate(fits) if not too_few(fit)]
+    many = [index for index, fit in enumerate(fits) if not too_few(fit)]
     # Where all clusters agree this divides by zero; those ends are replaced below.
     with np.errstate(invalid="ignore"):
-        drawn = all_studentized_ends([fits[place] for place in many], resampling, LEVEL)
+        drawn = all_studentized_ends([fits[index] for index in many], resampling, LEVEL)
         resampled = dict(zip(many, drawn, strict=True))
         pairs = [
-            resampled.get(place) or score_interval(fit, bounds, LEVEL)
-            for place, fit in enumerate(fits)
+            resampled.get(index) or score_interval(fit, bounds, LEVEL)
+            for index, fit in enumerate(fits)
         ]
     settled: list[Ends] = []
     for fit, cell, pair in zip(fits, cells, pairs, strict=True):

@@ -156,8 +156,8 @@ def test_a_fault_that_stays_is_one_line_and_costs_no_other_reply(served, ask, sl
 
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_a_request_that_is_refused_is_not_repeated(served, ask, status):
-    told = {"error": {"message": "too long:  4097 tokens" + "x" * 999}}
-    served.scripts["q"] = [{"status": status, "body": told}]
+    complaint = {"error": {"message": "too long:  4097 tokens" + "x" * 999}}
+    served.scripts["q"] = [{"status": status, "body": complaint}]
     [reply, other] = ask("q", "r")
     assert reply.text is None
     assert reply.error.startswith(f"HTTP {status} ")
@@ -365,19 +365,21 @@ def test_half_a_character_at_the_end_can_be_stored(served, ask):
 @pytest.mark.parametrize(
     "usage", [None, [], {}, {"completion_tokens": "3"}, {"completion_tokens": 10**30}]
 )
-def test_tokens_that_are_not_told_are_unknown(served, ask, usage):
+def test_tokens_that_are_not_reported_are_unknown(served, ask, usage):
     served.scripts["q"] = [{"text": "x", "usage": usage}]
     assert ask("q")[0].tokens is None
 
 
-def told(**tokens):
+def first_tokens(**tokens):
     """Log-probabilities of first tokens as an endpoint tells them."""
     top = [{"token": token, "logprob": float(np.log(share))} for token, share in tokens.items()]
     return {"content": [{"token": "x", "top_logprobs": top}, {"top_logprobs": []}]}
 
 
 def test_probabilities_of_candidates_come_from_the_first_token(served, config):
-    served.scripts["q"] = [{"text": "Yes", "logprobs": told(Yes=0.5, no=0.2, the=0.2, yes=0.1)}]
+    served.scripts["q"] = [
+        {"text": "Yes", "logprobs": first_tokens(Yes=0.5, no=0.2, the=0.2, yes=0.1)}
+    ]
     asking = config(logprobs=True).build(NO_ITEMS)
     [weighed, open_question] = asking.generate(
         [request("q", candidates=("yes", "no")), request("r")]
@@ -390,9 +392,9 @@ def test_probabilities_of_candidates_come_from_the_first_token(served, config):
 
 
 def test_a_letter_is_not_the_article():
-    assert candidate_probabilities(told(A=0.3, a=0.4, **{" B": 0.1}), ("A", "B")) == pytest.approx(
-        (0.75, 0.25)
-    )
+    assert candidate_probabilities(
+        first_tokens(A=0.3, a=0.4, **{" B": 0.1}), ("A", "B")
+    ) == pytest.approx((0.75, 0.25))
 
 
 @pytest.mark.parametrize(
@@ -408,10 +410,10 @@ def test_a_letter_is_not_the_article():
         {"content": [{"top_logprobs": [{"token": "yes", "logprob": float("nan")}]}]},
         {"content": [{"top_logprobs": [{"token": "yes", "logprob": float("-inf")}]}]},
         {"content": [{"top_logprobs": [{"token": 5, "logprob": -1}]}]},
-        told(maybe=0.9),
+        first_tokens(maybe=0.9),
     ],
 )
-def test_probabilities_that_are_not_told_are_none(logprobs):
+def test_probabilities_that_are_not_reported_are_none(logprobs):
     assert candidate_probabilities(logprobs, ("yes", "no")) is None
 
 
