@@ -12,7 +12,7 @@ from evaluation.generators.generator import Generator, Request
 from evaluation.generators.local import LocalGeneratorConfig
 from medsift import records
 from medsift.models import AnyLanguageModel, LanguageModel
-from medsift.models.chat_format import FRAMING_VERSION, Framing, Turn
+from medsift.models.chat_format import FRAMING_VERSION, Framing
 
 
 class CausalGenerator(LocalGeneratorConfig):
@@ -44,10 +44,7 @@ class AskInText:
         self.processor = None
         self.framing = Framing(loaded.tokenizer)
         self.chats = self.framing.chats
-
-    def chat(self, turns: Sequence[Turn], *, ask: bool) -> str | None:
-        """Return the turns in the chat template."""
-        return self.framing.chat(turns, ask=ask)
+        self.chat = self.framing.chat
 
     def prompts(self, requests: Sequence[Request]) -> list[Prompt | None]:
         """Return prompts in tokens, None where the template refuses one."""

@@ -14,7 +14,6 @@ from evaluation.generators.generator import Generator, Request
 from evaluation.generators.local import LocalGeneratorConfig
 from medsift import records
 from medsift.models import AnyImageTextModel, ImageTextModel
-from medsift.models.chat_format import Turn
 from medsift.models.image_text import IMAGE_TEXT_VERSION, ImageTextPrompts
 
 if TYPE_CHECKING:
@@ -53,11 +52,8 @@ class AskWithPictures:
         self.tokenizer = self.asking.tokenizer
         self.processor = loaded.processor
         self.chats = self.asking.chats
+        self.chat = self.asking.chat
         self.max_pixels = max_pixels
-
-    def chat(self, turns: Sequence[Turn], *, ask: bool) -> str | None:
-        """Return the turns in the chat template."""
-        return self.asking.chat(turns, ask=ask)
 
     def prompts(self, requests: Sequence[Request]) -> list[Prompt | None]:
         """Return prompts as text and RGB pictures, None where the template refuses one."""

@@ -97,14 +97,15 @@ class Recorded:
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
         """Return one reply a request, in order."""
-        return [self._reply(request) for request in requests]
-
-    def _reply(self, request: Request) -> Reply:
-        key = (request.benchmark, request.item_id, request.variant)
-        if key not in self._replies:
-            return Reply(None, error=f"no reply to {request.variant} is recorded")
-        text = self._replies[key]
-        return Reply(text, error="recorded without a reply" if text is None else None)
+        replies = []
+        for request in requests:
+            key = (request.benchmark, request.item_id, request.variant)
+            text = self._replies.get(key)
+            missing = f"no reply to {request.variant} is recorded"
+            if key in self._replies:
+                missing = "recorded without a reply"
+            replies.append(Reply(text, error=missing if text is None else None))
+        return replies
 
 
 def read_replies(path: Path) -> pa.Table:

@@ -159,23 +159,21 @@ def estimates(
             sums, counts = cell.sums[scored][:, columns], cell.counts[scored][:, columns]
             parts.append((number, columns, ClusterSums(sums, counts)))
     varied = [index for index, (_, _, data) in enumerate(parts) if len(data.sums) > 1]
-    both = dict(
-        zip(varied, _all_ends([parts[i][2] for i in varied], resampling, bounds), strict=True)
-    )
-    made: list[list[Estimate]] = [[NO_ESTIMATE] * cell.counts.shape[1] for cell in cells]
+    pairs = _all_ends([parts[index][2] for index in varied], resampling, bounds)
+    both = dict(zip(varied, pairs, strict=True))
+    made = [[NO_ESTIMATE] * cell.counts.shape[1] for cell in cells]
     for index, (number, columns, data) in enumerate(parts):
-        if len(data.sums):
-            for column, one in zip(columns, _estimates_of(data, both.get(index)), strict=True):
-                made[number][column] = one
+        groups, total = len(data.sums), data.counts.sum(0)
+        if groups == 0:
+            continue
+        value = (data.sums.sum(0) / total).tolist()
+        # One cluster shows no variance: a mean without an interval.
+        low, high = (
+            (end.tolist() for end in both[index]) if index in both else [[None] * len(value)] * 2
+        )
+        for k, column in enumerate(columns):
+            made[number][column] = Estimate(value[k], low[k], high[k], int(total[k]), groups)
     return made
-
-
-def _estimates_of(data: ClusterSums, both: Ends | None) -> list[Estimate]:
-    """Return estimates of columns that all have scores in each of G ≥ 1 clusters."""
-    groups, total = len(data.sums), data.counts.sum(0)
-    value = (data.sums.sum(0) / total).tolist()
-    low, high = ([None] * len(value),) * 2 if both is None else (end.tolist() for end in both)
-    return [Estimate(value[k], low[k], high[k], int(total[k]), groups) for k in range(len(value))]
 
 
 def ends(data: ClusterSums, resampling: Resampling, bounds: Bounds = SHARE) -> Ends:
