@@ -10,7 +10,7 @@ import typer
 from ray_jobs.commands.options import TableOrJson
 
 if TYPE_CHECKING:
-    from evaluation.statistics import Benchmark
+    from evaluation.statistics import PlannedComparison
 
 
 def power(
@@ -52,7 +52,7 @@ def power(
     """
     import json
 
-    from evaluation.statistics import Benchmark
+    from evaluation.statistics import PlannedComparison
     from medsift.errors import UsageError
 
     if icc and clusters is None:
@@ -61,7 +61,7 @@ def power(
             code="option_invalid",
             option="--icc",
         )
-    plan = Benchmark(
+    plan = PlannedComparison(
         n=n, clusters=n if clusters is None else clusters, icc=icc, rho=rho, baseline=baseline
     )
     figures = _figures(plan, margin)
@@ -72,7 +72,7 @@ def power(
         typer.echo(line)
 
 
-def _figures(plan: Benchmark, margin: float | None) -> dict[str, Any]:
+def _figures(plan: PlannedComparison, margin: float | None) -> dict[str, Any]:
     """Return input and results; the smallest gain is None where it would exceed a score of 1."""
     gain = plan.smallest_difference
     figures: dict[str, Any] = {
@@ -91,7 +91,7 @@ def _figures(plan: Benchmark, margin: float | None) -> dict[str, Any]:
     return figures
 
 
-def _lines(plan: Benchmark, figures: dict[str, Any]) -> list[str]:
+def _lines(plan: PlannedComparison, figures: dict[str, Any]) -> list[str]:
     """Return the figures as lines for people, in percentage points."""
     gain = figures["smallest_gain"]
     rows = [
