@@ -41,7 +41,7 @@ ADDRESS: Final = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#@]*)?", re.IGNORECASE
 VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 OURS: Final = ("model", "messages", "stream", "n")
 NOT_SENT: Final = {"label", "key_variable", "parallel", "timeout_s", "retries", "backoff_s"}
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class EndpointGenerator(GeneratorConfig):
@@ -188,7 +188,7 @@ class Endpoint:
             last = attempt == self.config.retries or not problem.again
             if last or stop.wait(self._pause(problem, attempt, random)):
                 return self._give_up(problem)
-            log.info("%s: %s; asked again", self.config.name, problem.words)
+            logger.info("%s: %s; asked again", self.config.name, problem.words)
             attempt += 1
 
     def _pause(self, problem: Problem, attempt: int, random: Random) -> float:
