@@ -43,12 +43,12 @@ class Pool:
     """Answers to one kind of question, cluster by cluster; the order of items decides nothing."""
 
     def __init__(self, counted: Iterable[CountedAnswer]) -> None:
-        ordered = sorted((one.cluster, one.answer) for one in counted)
+        ordered = sorted((item.cluster, item.answer) for item in counted)
         self.answers = [answer for _, answer in ordered]
         # The answers of a cluster are neighbours: where they begin and end.
         self.blocks: dict[str, tuple[int, int]] = {}
-        for place, (cluster, _) in enumerate(ordered):
-            self.blocks[cluster] = (self.blocks.get(cluster, (place, place))[0], place + 1)
+        for at, (cluster, _) in enumerate(ordered):
+            self.blocks[cluster] = (self.blocks.get(cluster, (at, at))[0], at + 1)
         self.counts = Counter(self.answers)
         # The commonest first, of equally common ones the smallest text.
         self.ranked = sorted(self.counts, key=lambda answer: (-self.counts[answer], answer))
@@ -90,8 +90,8 @@ class CountedItems:
     ) -> None:
         self._by_item = by_item
         self._by_kind: dict[Kind, list[CountedAnswer]] = defaultdict(list)
-        for one in counted:
-            self._by_kind[one.kind].append(one)
+        for item in counted:
+            self._by_kind[item.kind].append(item)
         self._pool = cache(self._make_pool)
 
     def reply(self, request: Request, choose: Callable[[Request, Pool, str], str | None]) -> Reply:
@@ -131,7 +131,7 @@ class CountedItems:
         """Return the pool of a kind; of letters those that an item with so many options has."""
         counted = self._by_kind.get(kind, [])
         if kind.form == OPTIONS:
-            counted = [one for one in counted if one.answer in LETTERS[:options]]
+            counted = [item for item in counted if item.answer in LETTERS[:options]]
         return Pool(counted)
 
 

@@ -1,4 +1,4 @@
-"""Replies of a loaded model: prompts continued in batches, each to the end of its turn."""
+"""Continue prompts under a loaded model in batches, each to the end of its turn."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NEXT_QUESTION: Final = "\n" + SPEAKERS["user"].strip()
 
 
 class Prompt(NamedTuple):
-    """A request in a model's own words: text or tokens, as its `Asking` takes them."""
+    """A request as the model reads it: text or tokens, as its `Asking` takes them."""
 
     request: Request
     words: Any
@@ -35,13 +35,13 @@ class Prompt(NamedTuple):
 
     @property
     def size(self) -> tuple[int, int, int]:
-        """What its length follows from: number of pictures, their pixels, and words."""
+        """Return what its length follows from: number of pictures, their pixels, and words."""
         pixels = sum(picture.width * picture.height for picture in self.pictures)
         return len(self.pictures), pixels, len(self.words)
 
 
 class Asking(Protocol):
-    """How a model is asked; `chats` tells whether it has a chat template.
+    """How a model is asked; `chats` says whether it has a chat template.
 
     `processor` is None for a model that sees no pictures.
     """
@@ -51,15 +51,15 @@ class Asking(Protocol):
     chats: bool
 
     def chat(self, turns: Sequence[Turn], *, ask: bool) -> str | None:
-        """Turns in the chat template, an answer's heading after them where one is asked for."""
+        """Return turns in the chat template, with an answer's heading after them if asked for."""
         ...
 
     def prompts(self, requests: Sequence[Request]) -> list[Prompt | None]:
-        """Prompts of requests, None where the template refuses one."""
+        """Return prompts of requests, None where the template refuses one."""
         ...
 
     def inputs(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
-        """Inputs (n, length) of the model, padded on the left, on its device.
+        """Return inputs (n, length) of the model, padded on the left, on its device.
 
         All prompts show pictures, or none does. Raises ValueError for pictures that it refuses.
         """
@@ -67,7 +67,7 @@ class Asking(Protocol):
 
 
 class Continuation:
-    """Continues prompts under a loaded model, which it then owns; not for several threads at once.
+    """Continue prompts under a loaded model, which it then owns; not for several threads at once.
 
     Of what the model brings along for generation only the ends of turns and the tokens that it
     must not write are heeded: penalties would also count the padding. In float32 replies, sampled
@@ -83,6 +83,7 @@ class Continuation:
                 f"{type(model).__name__} does not continue its prompt but writes from a decoder "
                 "apart; name a model that continues text",
                 code="model_unsuitable",
+                model=type(model).__name__,
             )
         self.model = model
         self.asking = asking
@@ -98,26 +99,28 @@ class Continuation:
         base.generation_config = self._settings(base.generation_config)
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
-        """One reply a request, in order."""
-        spelled = [self._spelled(request) for request in requests]
-        prompts = self.asking.prompts(requests)
-        replies = [REFUSED if token is None else _spells(token) for token in spelled]
-        asked = {
-            place: prompt
-            for place, prompt in enumerate(prompts)
-            if prompt is not None and spelled[place] is None
-        }
-        for batch in batches({place: one.size for place, one in asked.items()}, self.batch_size):
-            answered = self._batch([asked[place] for place in batch])
-            for place, reply in zip(batch, answered, strict=True):
-                replies[place] = reply
+        """Return one reply a request, in order."""
+        replies = [REFUSED] * len(requests)
+        asked: dict[int, Prompt] = {}
+        for number, prompt in enumerate(self.asking.prompts(requests)):
+            request = requests[number]
+            # Marks of pictures are no words of the question, where there are pictures.
+            parts = [
+                part
+                for _, words in request.turns
+                for part in (words.split(IMAGE_MARK) if request.pictures else [words])
+            ]
+            if token := self.reserved.first(parts):
+                error = f"the question holds {token}, a token of the model's own"
+                replies[number] = Reply(None, error=error)
+            elif prompt is not None:
+                asked[number] = prompt
+        sizes = {number: prompt.size for number, prompt in asked.items()}
+        for batch in batches(sizes, self.batch_size):
+            answered = self._batch([asked[number] for number in batch])
+            for number, reply in zip(batch, answered, strict=True):
+                replies[number] = reply
         return replies
-
-    def _spelled(self, request: Request) -> str | None:
-        """The token of the model's own that a request's turns spell; marks of pictures are none."""
-        marks = bool(request.pictures)
-        texts = [said.split(IMAGE_MARK) if marks else [said] for _, said in request.turns]
-        return self.reserved.first([part for parts in texts for part in parts])
 
     def _settings(self, own: Any) -> Any:
         from transformers import GenerationConfig as Settings
@@ -133,17 +136,17 @@ class Continuation:
         )
 
     def _batch(self, prompts: Sequence[Prompt]) -> list[Reply]:
-        """Replies to a batch; where one of its prompts cannot be asked, each is asked alone."""
+        """Reply to a batch; where one of its prompts cannot be asked, each is asked alone."""
         try:
-            inputs = self._prepared(prompts)
+            inputs = self._inputs(prompts)
         except (InputError, ValueError) as error:
             if len(prompts) > 1:
                 return [self._batch([prompt])[0] for prompt in prompts]
             return [Reply(None, error=" ".join(str(error).split()))]
-        return self._continued(prompts, inputs)
+        return self._continue(prompts, inputs)
 
-    def _prepared(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
-        """Inputs that the model takes. Raises InputError or ValueError where there are none."""
+    def _inputs(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
+        """Return inputs that the model takes. Raises InputError or ValueError."""
         inputs = self.asking.inputs(prompts)
         if "token_type_ids" not in self.inputs:
             inputs.pop("token_type_ids", None)
@@ -153,14 +156,19 @@ class Continuation:
                 f"the prompt's {longest} tokens and {self.config.max_new_tokens} new ones are more "
                 f"than the model's {self.context}; ask for fewer tokens or smaller pictures",
                 code="prompt_too_long",
+                tokens=longest,
+                context=self.context,
             )
         return inputs
 
-    def _continued(self, prompts: Sequence[Prompt], inputs: dict[str, Any]) -> list[Reply]:
+    def _continue(self, prompts: Sequence[Prompt], inputs: dict[str, Any]) -> list[Reply]:
         import torch
 
         first = FirstLogits()
-        steps = [first, *self._sampling(prompts)]
+        steps: list[Any] = [first]
+        if self.config.temperature:
+            seeds = [request_seed(prompt.request, self.config.seed) for prompt in prompts]
+            steps.append(Sampling(seeds, self.config.temperature))
         with torch.inference_mode():
             ids = self.model.generate(**inputs, logits_processor=steps)
         width = inputs["input_ids"].shape[1]
@@ -170,50 +178,36 @@ class Continuation:
             for prompt, logits, new in rows
         ]
 
-    def _sampling(self, prompts: Sequence[Prompt]) -> list[Sampling]:
-        """What draws tokens; nothing where the likeliest is taken."""
-        if not self.config.temperature:
-            return []
-        seeds = [request_seed(prompt.request, self.config.seed) for prompt in prompts]
-        return [Sampling(seeds, self.config.temperature)]
-
     def _reply(self, new: Sequence[int], weights: tuple[float, ...] | None) -> Reply:
-        """A reply of new tokens, of which those after the end of the turn are padding."""
-        end = next((place for place, token in enumerate(new) if token in self.ends), len(new))
+        """Return a reply of new tokens, of which those after the end of the turn are padding."""
+        end = next((at for at, token in enumerate(new) if token in self.ends), len(new))
         text = self.asking.tokenizer.decode(new[:end], skip_special_tokens=True)
         if not self.asking.chats:
-            # In plain words nothing but the next question tells that an answer is over.
+            # In plain words nothing but the next question shows that an answer is over.
             text = text.partition(NEXT_QUESTION)[0]
         return Reply(text.strip(), weights, min(end + 1, len(new)))
 
 
-def _spells(token: str) -> Reply:
-    """The reply to a request that cannot be asked as it stands."""
-    return Reply(None, error=f"the question holds {token}, a token of the model's own")
-
-
 def batches(sizes: dict[int, tuple[int, int, int]], batch_size: int) -> list[list[int]]:
-    """Places of prompts that are asked together: of like size, with pictures or all without."""
-    ordered = sorted(sizes, key=lambda place: sizes[place], reverse=True)
-    found = []
-    for _, group in groupby(ordered, lambda place: sizes[place][0] > 0):
+    """Return numbers of prompts that are asked together: of like size, with or without pictures."""
+    # The longest first: where memory is too small, it is so at once.
+    ordered = sorted(sizes, key=lambda number: sizes[number], reverse=True)
+    together: list[list[int]] = []
+    for _, group in groupby(ordered, lambda number: sizes[number][0] > 0):
         alike = list(group)
-        found += [alike[start : start + batch_size] for start in range(0, len(alike), batch_size)]
-    return found
+        starts = range(0, len(alike), batch_size)
+        together += [alike[start : start + batch_size] for start in starts]
+    return together
 
 
 def ends_of_turn(settings: Any, asking: Asking) -> list[int]:
-    """Tokens that end a reply: the model's, the tokenizer's and the chat template's."""
-    told = settings.eos_token_id
-    ends = {*(told if isinstance(told, list) else [told]), asking.tokenizer.eos_token_id}
-    return sorted({*ends, _closing(asking)} - {None})
-
-
-def _closing(asking: Asking) -> int | None:
-    """The special token that the template puts after what the assistant said."""
-    turns = [("user", "?"), ("assistant", SAID)]
-    whole = asking.chat(turns, ask=False) if asking.chats else None
-    words = asking.tokenizer
-    after = words((whole or "").rpartition(SAID)[2], add_special_tokens=False)["input_ids"]
-    special = {*words.all_special_ids, *words.get_added_vocab().values()}
-    return next((token for token in after[:1] if token in special), None)
+    """Return the tokens that end a reply: the model's, the tokenizer's and the template's."""
+    tokenizer, own = asking.tokenizer, settings.eos_token_id
+    ends = {*(own if isinstance(own, list) else [own]), tokenizer.eos_token_id} - {None}
+    if not asking.chats:
+        return sorted(ends)
+    # The special token that the template puts after what the assistant said ends its turn.
+    conversation = asking.chat([("user", "?"), ("assistant", SAID)], ask=False) or ""
+    after = tokenizer(conversation.rpartition(SAID)[2], add_special_tokens=False)["input_ids"]
+    special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+    return sorted(ends | (special & set(after[:1])))

@@ -1,4 +1,4 @@
-"""Language models that read no pictures."""
+"""Ask language models that read no pictures."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from evaluation.generators.generator import Generator, Request
 from evaluation.generators.local import LocalGeneratorConfig
 from medsift import records
 from medsift.models import AnyLanguageModel, LanguageModel
-from medsift.models.chat_format import FRAMING_VERSION, ChatFormat, Turn
+from medsift.models.chat_format import FRAMING_VERSION, ChatFormat
 
 
 class CausalGenerator(LocalGeneratorConfig):
     """Settings of a causal language model: ``{kind: causal, model: {kind: embedded}}``."""
 
     kind: Literal["causal"] = "causal"
+    """A language model that reads no pictures."""
     model: AnyLanguageModel
+    """The language model that is asked."""
 
     looks: ClassVar[bool] = False
 
     def fingerprint(self) -> str:
-        """Identity of the replies. Raises ModelError when model or adapter cannot be loaded."""
+        """Return the identity of the replies. Raises ModelError where it cannot be loaded."""
         return records.fingerprint([self.kind, FRAMING_VERSION, *self.identity()])
 
     def build(self, items: pa.Table) -> Generator:
@@ -42,27 +44,24 @@ class AskInText:
         self.processor = None
         self.framing = ChatFormat(loaded.tokenizer)
         self.chats = self.framing.chats
-
-    def chat(self, turns: Sequence[Turn], *, ask: bool) -> str | None:
-        """Turns in the chat template."""
-        return self.framing.chat(turns, ask=ask)
+        self.chat = self.framing.chat
 
     def prompts(self, requests: Sequence[Request]) -> list[Prompt | None]:
-        """Prompts in tokens, None where the template refuses one."""
-        found = self.framing.prompts([request.turns for request in requests])
+        """Return prompts in tokens, None where the template refuses one."""
+        tokens = self.framing.prompts([request.turns for request in requests])
         return [
             None if ids is None else Prompt(request, ids)
-            for request, ids in zip(requests, found, strict=True)
+            for request, ids in zip(requests, tokens, strict=True)
         ]
 
     def inputs(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
-        """Tokens and mask (n, length), padded on the left."""
+        """Return tokens and mask (n, length), padded on the left."""
         import torch
 
         width = max(len(prompt.words) for prompt in prompts)
         ids = torch.full((len(prompts), width), self.tokenizer.pad_token_id or 0)
-        shown = torch.zeros_like(ids)
+        mask = torch.zeros_like(ids)
         for row, prompt in enumerate(prompts):
             ids[row, width - len(prompt.words) :] = torch.tensor(prompt.words)
-            shown[row, width - len(prompt.words) :] = 1
-        return {"input_ids": ids.to(self.device), "attention_mask": shown.to(self.device)}
+            mask[row, width - len(prompt.words) :] = 1
+        return {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}

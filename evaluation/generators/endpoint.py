@@ -1,10 +1,10 @@
-"""A chat completions endpoint as OpenAI defined it: vLLM, SGLang, llama.cpp, OpenAI and others."""
+"""Ask a chat completions endpoint as OpenAI defined it: vLLM, SGLang, llama.cpp and others."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -35,8 +35,8 @@ PAGE: Final = "chat/completions"
 TOP_TOKENS: Final = 20
 """First tokens whose likelihood is asked for: the most that is commonly allowed."""
 LONGEST_BACKOFF_S: Final = 60.0
+# An endpoint that asks to wait longer ends the evaluation, which continues where it stopped.
 LONGEST_WAIT_S: Final = 600.0
-"""An endpoint that asks to wait longer ends the evaluation, which continues where it stopped."""
 ADDRESS: Final = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#@]*)?", re.IGNORECASE)
 VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 OURS: Final = ("model", "messages", "stream", "n")
@@ -45,39 +45,41 @@ logger = logging.getLogger(__name__)
 
 
 class EndpointGenerator(GeneratorConfig):
-    """A model behind an OpenAI-compatible endpoint.
+    """Settings of a model behind an OpenAI-compatible endpoint.
 
     Its key is read where the requests are sent, and is no part of a recipe, a log, an error, a
     fingerprint or a file.
     """
 
     kind: Literal["endpoint"] = "endpoint"
+    """A model behind an endpoint."""
     url: str
-    """Base address, mostly ending in /v1; `chat/completions` is put behind it."""
+    """Base address, mostly ending in /v1; `chat/completions` is added to it."""
     model: str = Field(min_length=1)
-    """Name of the model there."""
+    """Name of the model at the endpoint."""
     key_variable: str = "OPENAI_API_KEY"
-    """Environment variable that holds the key; no key is sent where it is unset.
+    """Environment variable that has the key; no key is sent where it is unset.
 
     It has to be bound to the address outside of the recipe; see `key_permission`.
     """
     generation: GenerationConfig = GenerationConfig()
+    """How replies are generated."""
     body: dict[str, JsonValue] = Field(default_factory=dict)
     """Further fields of a request, such as `top_p`; null leaves out one that is always sent."""
     logprobs: bool = False
-    """Ask for the likelihood of first tokens: probabilities of letters, or of yes and no."""
+    """Whether to ask for probabilities of first tokens: of letters, or of yes and no."""
     max_pixels: int | None = Field(None, ge=1)
-    """Larger pictures are made smaller; None leaves that to the endpoint."""
+    """Pixels to which larger pictures are scaled down; by default the endpoint decides."""
     image_format: ImageFormat = "png"
-    """How pictures travel; jpeg is smaller and changes pixels."""
+    """Format in which pictures are sent; jpeg is smaller and changes pixels."""
     parallel: int = Field(8, ge=1, le=256)
-    """Requests at once."""
+    """Number of requests at once."""
     timeout_s: float = Field(120.0, gt=0.0, allow_inf_nan=False)
     """Seconds until an attempt is answered; the answer itself may take as long again."""
     retries: int = Field(5, ge=0)
-    """Further attempts after one that failed in a way that may pass."""
+    """Number of further attempts after one that failed in a way that may pass."""
     backoff_s: float = Field(1.0, ge=0.0, allow_inf_nan=False)
-    """Seconds before the first retry; twice as many before each one after it."""
+    """Seconds before the first retry; they double before each further one."""
 
     # A value that may hold a secret is refused without being shown, as pydantic would.
     @field_validator("url")
@@ -105,6 +107,7 @@ class EndpointGenerator(GeneratorConfig):
                 f"key_variable names ${variable}, which opens the data or the cluster of a run and "
                 "is never sent to an endpoint; name the variable of the endpoint's own key",
                 code="endpoint_key_invalid",
+                variable=variable,
             )
         return variable
 
@@ -118,24 +121,24 @@ class EndpointGenerator(GeneratorConfig):
 
     @property
     def resources(self) -> Resources:
-        """A CPU and no GPU, even where there are GPUs."""
+        """Return a CPU and no GPU, even where there are GPUs."""
         return Resources(lasting=True)
 
     def own_name(self) -> str:
-        """The last part of the model's name."""
+        """Return the last part of the model's name."""
         return re.sub(r"[^\w.-]+", "-", self.model.rstrip("/").rpartition("/")[2]) or self.kind
 
     def fingerprint(self) -> str:
-        """Identity of the replies: address, model and what is sent; nothing is asked."""
+        """Return the identity of the replies: address, model and what is sent; nothing is asked."""
         sent = self.model_dump(mode="json", exclude=NOT_SENT)
         if not self.generation.temperature:
             del sent["generation"]["seed"]
         return records.fingerprint([ENDPOINT_VERSION, sent])
 
     def build(self, items: pa.Table) -> Generator:
-        """Look for the key; nothing is asked yet.
+        """Read the key and ask nothing yet.
 
-        Raises UsageError where it cannot be one, or where a recipe alone sends it to the address.
+        Raises UsageError for what cannot be a key, or where a recipe alone would send it.
         """
         check_permitted(self.key_variable, self.url)
         return Endpoint(self, Poster(self.url, PAGE, Key.of(self.key_variable), self.timeout_s))
@@ -149,50 +152,47 @@ class Endpoint:
         self._threads = ThreadPoolExecutor(config.parallel, thread_name_prefix="endpoint")
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
-        """One reply a request, in order; without text where every attempt failed.
+        """Return one reply a request, in order; without text where every attempt failed.
 
         Raises ModelError where the endpoint refuses key, account, address or model, cannot be
         reached at all, or asks to wait longer than `LONGEST_WAIT_S`.
         """
         stop = Event()
         try:
-            return list(self._threads.map(partial(self._unless_stopped, stop=stop), requests))
+            return list(self._threads.map(partial(self._ask_unless_stopped, stop=stop), requests))
         finally:
             stop.set()
 
-    def _unless_stopped(self, request: Request, stop: Event) -> Reply:
-        """A reply; what ends one request wakes the others from their pauses."""
+    def _ask_unless_stopped(self, request: Request, stop: Event) -> Reply:
+        """Ask; what ends one request wakes the others from their pauses."""
         try:
-            return self._reply(request, stop)
+            return self._ask(request, stop)
         except MedSiftError:
             stop.set()
             raise
 
-    def _reply(self, request: Request, stop: Event) -> Reply:
+    def _ask(self, request: Request, stop: Event) -> Reply:
         """Ask until there is a reply, another attempt cannot help, or there were enough."""
         body = self._body(request)
+        # The request's own seed: pauses differ between requests and repeat between runs.
         random = Random(records.digest(request.benchmark, request.item_id, request.variant))
         attempt = 0
-        while isinstance(found := self._attempt(body, request.candidates), Problem):
-            last = attempt == self.config.retries or not found.again
-            if last or stop.wait(self._pause(found, attempt, random)):
-                return self._given_up(found)
-            logger.info("%s: %s; asked again", self.config.name, found.words)
+        while True:
+            answer = self.poster.post(body)
+            if not isinstance(answer, Problem):
+                result = read_reply(answer, request.candidates)
+                if isinstance(result, Reply):
+                    return result
+                answer = result
+            problem = replace(answer, words=self.poster.key.hide(answer.words))
+            last = attempt == self.config.retries or not problem.again
+            if last or stop.wait(self._pause(problem, attempt, random)):
+                return self._give_up(problem)
+            logger.info("%s: %s; asked again", self.config.name, problem.words)
             attempt += 1
-        return found
-
-    def _attempt(self, body: Mapping[str, Any], candidates: Sequence[str]) -> Reply | Problem:
-        answer = self.poster.post(body)
-        found = answer if isinstance(answer, Problem) else read_reply(answer, candidates)
-        if isinstance(found, Problem):
-            return replace(found, words=self.poster.key.hide(found.words))
-        return found
 
     def _pause(self, problem: Problem, attempt: int, random: Random) -> float:
-        """Seconds before the next attempt: twice as many each time, and as many as asked for.
-
-        Jitter keeps requests that failed together from coming back together. Raises ModelError.
-        """
+        """Return the seconds before the next attempt. Raises ModelError where they are too many."""
         if problem.wait_s > LONGEST_WAIT_S:
             raise ModelError(
                 f"{self.config.url} answers {problem.words} and asks to wait "
@@ -202,9 +202,10 @@ class Endpoint:
                 wait_s=problem.wait_s,
             )
         backoff = min(self.config.backoff_s * 2.0 ** min(attempt, 60), LONGEST_BACKOFF_S)
+        # Jitter keeps requests that failed together from coming back together.
         return max(problem.wait_s, backoff * random.uniform(0.5, 1.0))
 
-    def _given_up(self, problem: Problem) -> Reply:
+    def _give_up(self, problem: Problem) -> Reply:
         if not problem.reached:
             raise ModelError(
                 f"{self.config.url} cannot be reached: {problem.words}; start the endpoint or "

@@ -16,7 +16,7 @@ class FirstLogits:
         self.logits: Any = None
 
     def __call__(self, ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        """Pass logits on unchanged."""
+        """Keep the first logits and pass all on unchanged."""
         if self.logits is None:
             self.logits = logits
         return logits
@@ -30,7 +30,7 @@ class Candidates:
         self.known: dict[tuple[str, ...], list[list[int]] | None] = {}
 
     def weigh(self, logits: torch.Tensor, candidates: tuple[str, ...]) -> tuple[float, ...] | None:
-        """Probability of each candidate, given that the reply begins with one of them.
+        """Return the probability of each candidate, given that the reply begins with one of them.
 
         With z the logits (words,) of the reply's first token and T(c) the first tokens of the
         spellings of candidate c::
@@ -51,23 +51,22 @@ class Candidates:
         return tuple(mass.softmax(0).tolist())
 
     def _first_tokens(self, candidates: Sequence[str]) -> list[list[int]] | None:
-        """T(c) of each candidate; None where they do not tell the candidates apart."""
-        found = [self._beginnings(candidate) for candidate in candidates]
-        apart = len(set().union(*found)) == sum(map(len, found))
-        return [sorted(ids) for ids in found] if found and apart and all(found) else None
-
-    def _beginnings(self, candidate: str) -> set[int]:
-        """First tokens of a candidate's spellings; one that is nothing but space tells nothing."""
-        encoded = self.tokenizer(spellings(candidate), add_special_tokens=False)["input_ids"]
-        return {ids[0] for ids in encoded if ids and self.tokenizer.decode(ids[:1]).strip()}
+        """Return T(c) of each candidate; None where one token begins two of them."""
+        first: list[set[int]] = []
+        for candidate in candidates:
+            encoded = self.tokenizer(spellings(candidate), add_special_tokens=False)["input_ids"]
+            # A first token that is nothing but space begins every candidate.
+            first.append(
+                {ids[0] for ids in encoded if ids and self.tokenizer.decode(ids[:1]).strip()}
+            )
+        distinct = len(set().union(*first)) == sum(map(len, first))
+        return [sorted(ids) for ids in first] if first and distinct and all(first) else None
 
 
 def spellings(candidate: str) -> list[str]:
-    """How a reply may begin with a candidate: after a space or not; words also in lower case.
-
-    And capitalised. A letter represents itself alone: "a" is an article.
-    """
+    """Return how a reply may begin with a candidate: with a space or not, in any usual case."""
     cases = {candidate}
+    # A letter is its own only spelling: "a" is an article.
     if len(candidate) > 1:
         cases |= {candidate.lower(), candidate.capitalize()}
     return [gap + case for case in sorted(cases) for gap in ("", " ")]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Request:
     """An item in one variant, put into words.
 
-    `turns` end with a user's; ``<image>`` (medsift.models.image_text.MARK) stands in them where
+    `turns` end with a user's; ``<image>`` (medsift.vocabulary.IMAGE_MARK) marks in them where
     each of the `pictures` (mode L or RGB) belongs. A generator that does not look gets turns
     without marks, and no pictures. `candidates` are the short answers whose probabilities are
     wanted: the letters of the options, or yes and no; none where the answer is open.
@@ -53,26 +53,26 @@ class Generator(Protocol):
     """Something that replies."""
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
-        """One reply a request, in order; neither depends on the other requests."""
+        """Return one reply a request, in order; none depends on the other requests."""
         ...
 
 
 class GenerationConfig(Config):
-    """How a model continues; greedy unless a temperature is given."""
+    """Settings of how a model continues its prompt."""
 
     max_new_tokens: int = Field(64, ge=1)
+    """Number of tokens after which a reply is cut."""
     temperature: float = Field(0.0, ge=0.0)
+    """Temperature of sampling; at 0, the default, the likeliest token is taken each time."""
     seed: int = Field(0, ge=0)
-    """Of sampling, where the temperature is above 0."""
+    """Seed of sampling; it changes nothing at temperature 0."""
 
 
 class GeneratorConfig(Config):
-    """Settings of a generator; subclasses add a `kind: Literal[...]` tag and the methods.
-
-    `label` replaces the name under which results stand.
-    """
+    """Settings of a generator; subclasses add a `kind: Literal[...]` tag and the methods."""
 
     label: str | None = Field(None, pattern=r"^[\w.-]+$")
+    """Name of the model in tables and pages; by default it follows from the settings."""
 
     looks: ClassVar[bool] = True
     """Whether pictures reach it. One that does not look is asked once for all picture variants."""
@@ -81,27 +81,27 @@ class GeneratorConfig(Config):
 
     @property
     def name(self) -> str:
-        """The model's name in tables."""
+        """Return the model's name in tables."""
         return self.label or self.own_name()
 
     @property
     def resources(self) -> Resources:
-        """What one worker with this generator needs."""
+        """Return what one worker with this generator needs."""
         return Resources(lasting=self.lasting, accelerated=self.lasting)
 
     def own_name(self) -> str:
-        """The name when no label is given."""
+        """Return the name when no label is given."""
         raise NotImplementedError
 
     def fingerprint(self) -> str:
-        """Identity of the replies: model, adapter and all settings that can change a reply.
+        """Return the identity of the replies: model, adapter, settings that can change a reply.
 
         Does not load the model. Raises ModelError when it cannot be loaded.
         """
         raise NotImplementedError
 
     def build(self, items: pa.Table) -> Generator:
-        """Make it ready. `items` (``ITEMS``) are all of the benchmarks, asked or not.
+        """Build the generator; `items` (``ITEMS``) are all of the benchmarks, asked or not.
 
         Only baselines look at the items. Raises ModelError, InputError or UsageError.
         """

@@ -1,4 +1,4 @@
-"""JSON posted to an endpoint that may be slow, busy, broken or gone; its key, never shown.
+"""Post JSON to an endpoint that may be slow, busy, broken or gone, and never show its key.
 
 One attempt gives a JSON object or a `Problem`; who asks decides whether to try again.
 """
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response, Session
 
 BLOCK: Final = 1 << 16
+# An answer in words is smaller; a larger one is not read to its end.
 MOST_BYTES: Final = 1 << 26
-"""An answer in words is smaller; one that is not is not read to its end."""
-SHOWN: Final = 200
+# Characters of an endpoint's own words that a message quotes.
+QUOTED_CHARACTERS: Final = 200
 BUSY: Final = (408, 409, 425, 429)
 REFUSED: Final = {
     401: "set ${key} to a key that it accepts, where the requests are sent",
@@ -32,7 +33,7 @@ REFUSED: Final = {
     403: "set ${key} to a key that may use the model, where the requests are sent",
     404: "check `url`, which mostly ends in /v1, and the name of the model",
 }
-"""What no other request would be spared, and the fix."""
+"""Statuses that every other request would get too, and the fix."""
 SECONDS: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 SECRET: Final = re.compile(r"[!-~]+")
 
@@ -59,15 +60,16 @@ class Key:
 
     @classmethod
     def of(cls, variable: str) -> Key:
-        """The variable's value; None where it is unset or empty.
+        """Read the variable's value; None where it is unset or empty.
 
         Raises UsageError for a value that cannot be a key.
         """
         value = os.environ.get(variable, "").strip()
         if value and not SECRET.fullmatch(value):
             raise UsageError(
-                f"${variable} holds blanks or letters that no key has; set it to the key alone",
+                f"${variable} has blanks or letters that no key has; set it to the key alone",
                 code="endpoint_key_invalid",
+                variable=variable,
             )
         return cls(variable, value or None)
 
@@ -78,10 +80,10 @@ class Key:
         return request
 
     def hide(self, text: str) -> str:
-        """What an endpoint says, as one short line without the key."""
-        line = " ".join(clean(text)[0].split())
-        line = line.replace(self.value, "[key]") if self.value else line
-        return line if len(line) <= SHOWN else f"{line[:SHOWN]}..."
+        """Return what an endpoint says, as one short line without the key."""
+        words = " ".join(clean(text)[0].split())
+        words = words.replace(self.value, "[key]") if self.value else words
+        return words if len(words) <= QUOTED_CHARACTERS else f"{words[:QUOTED_CHARACTERS]}..."
 
 
 class Poster:
@@ -113,22 +115,22 @@ class Poster:
             ) as response:
                 content = self._read(response, until)
         except (requests.RequestException, HTTPError, OSError) as error:
-            return self._fault(error)
-        return content if isinstance(content, Problem) else self._told(response, content)
+            return self._connection_problem(error)
+        return content if isinstance(content, Problem) else self._result(response, content)
 
     @property
     def _session(self) -> Session:
-        """The thread's own session: requests does not promise that one may be shared."""
+        """Return the thread's own session: requests does not promise that one may be shared."""
         import requests
 
         if not hasattr(self._own, "session"):
             self._own.session = requests.Session()
             self._own.session.auth = self.key
-        found: Session = self._own.session
-        return found
+        session: Session = self._own.session
+        return session
 
     def _read(self, response: Response, until: float) -> bytes | Problem:
-        """The whole body; a timeout of a socket alone would let it trickle in for ever."""
+        """Return the whole body; a socket's timeout alone would let it trickle in for ever."""
         parts: list[bytes] = []
         left = MOST_BYTES
         while part := response.raw.read1(BLOCK, decode_content=True):
@@ -140,22 +142,22 @@ class Poster:
                 return Problem(f"more than {MOST_BYTES:,} bytes in answer", again=False)
         return b"".join(parts)
 
-    def _told(self, response: Response, content: bytes) -> dict[str, Any] | Problem:
-        """What an answer of any status says. Raises ModelError."""
-        status, found = response.status_code, _object(content)
+    def _result(self, response: Response, content: bytes) -> dict[str, Any] | Problem:
+        """Return the object of an answer, or the problem its status names. Raises ModelError."""
+        status = response.status_code
+        try:
+            answer = json.loads(content)
+        except (ValueError, RecursionError):
+            answer = None
         if 200 <= status < 300:
-            return Problem("the answer is not a JSON object") if found is None else found
-        told = complaint(found or {})
-        words = self.key.hide(f"HTTP {status} {response.reason}{told and f': {told}'}")
+            ok = isinstance(answer, dict)
+            return answer if ok else Problem("the answer is not a JSON object")
+        why = complaint(answer if isinstance(answer, dict) else {})
+        words = self.key.hide(f"HTTP {status} {response.reason}{why and f': {why}'}")
+        remedy = REFUSED.get(status, "").replace("{key}", self.key.variable)
         if 300 <= status < 400:
-            raise ModelError(
-                f"{self.base} answers {words}; give the address it moved to as `url`",
-                code="endpoint_failed",
-                url=self.base,
-                status=status,
-            )
-        if remedy := REFUSED.get(status):
-            remedy = remedy.replace("{key}", self.key.variable)
+            remedy = "give the address it moved to as `url`"
+        if remedy:
             raise ModelError(
                 f"{self.base} answers {words}; {remedy}",
                 code="endpoint_failed",
@@ -168,8 +170,8 @@ class Poster:
     def _late(self) -> Problem:
         return Problem(f"no whole answer within {self.timeout_s:g} s")
 
-    def _fault(self, error: Exception) -> Problem:
-        """What befell a connection. The error's own words may name a proxy with its password."""
+    def _connection_problem(self, error: Exception) -> Problem:
+        """Say what failed in our own words: the error's may name a proxy with its password."""
         import requests
         from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
@@ -185,29 +187,20 @@ class Poster:
 
 
 def complaint(content: dict[str, Any]) -> str:
-    """What an endpoint's own words for an error are; nothing where it has none."""
+    """Return an endpoint's own words for an error; nothing where it has none."""
     error = content.get("error", content)
-    said = error.get("message") if isinstance(error, dict) else error
-    return said if isinstance(said, str) else ""
+    words = error.get("message") if isinstance(error, dict) else error
+    return words if isinstance(words, str) else ""
 
 
 def retry_after(header: str | None) -> float:
-    """Seconds that a Retry-After header asks to wait: a number or a date; 0 for anything else."""
-    said = (header or "").strip()
-    if SECONDS.fullmatch(said):
-        return float(said)
+    """Return the seconds that a Retry-After header asks to wait; 0 for neither number nor date."""
+    text = (header or "").strip()
+    if SECONDS.fullmatch(text):
+        return float(text)
     try:
-        then = parsedate_to_datetime(said)
+        then = parsedate_to_datetime(text)
     except ValueError:
         return 0.0
     then = then if then.tzinfo else then.replace(tzinfo=UTC)
     return max(0.0, (then - datetime.now(UTC)).total_seconds())
-
-
-def _object(content: bytes) -> dict[str, Any] | None:
-    """A JSON object, None for anything else."""
-    try:
-        found = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None

@@ -1,4 +1,4 @@
-"""Vision-language models."""
+"""Ask vision-language models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from evaluation.generators.generator import Generator, Request
 from evaluation.generators.local import LocalGeneratorConfig
 from medsift import records
 from medsift.models import AnyImageTextModel, ImageTextModel
-from medsift.models.chat_format import Turn
 from medsift.models.image_text import IMAGE_TEXT_VERSION, ImageTextPrompts
 
 if TYPE_CHECKING:
@@ -25,12 +24,17 @@ class ImageTextGenerator(LocalGeneratorConfig):
     """Settings of a vision-language model, such as ``{kind: image_text, model: {model: NAME}}``."""
 
     kind: Literal["image_text"] = "image_text"
+    """A vision-language model."""
     model: AnyImageTextModel
+    """The vision-language model that is asked."""
     max_pixels: int | None = Field(None, ge=1)
-    """Larger pictures are scaled down to so many pixels before the model's processor sees them."""
+    """Pixels to which larger pictures are scaled down before the model's processor sees them.
+
+    By default no picture is scaled.
+    """
 
     def fingerprint(self) -> str:
-        """Identity of the replies. Raises ModelError when model or adapter cannot be loaded."""
+        """Return the identity of the replies. Raises ModelError where it cannot be loaded."""
         settings = [self.kind, IMAGE_TEXT_VERSION, self.max_pixels]
         return records.fingerprint([*settings, *self.identity()])
 
@@ -48,18 +52,15 @@ class AskWithPictures:
         self.tokenizer = self.asking.tokenizer
         self.processor = loaded.processor
         self.chats = self.asking.chats
+        self.chat = self.asking.chat
         self.max_pixels = max_pixels
 
-    def chat(self, turns: Sequence[Turn], *, ask: bool) -> str | None:
-        """Turns in the chat template."""
-        return self.asking.chat(turns, ask=ask)
-
     def prompts(self, requests: Sequence[Request]) -> list[Prompt | None]:
-        """Prompts as text and RGB pictures, None where the template refuses one."""
+        """Return prompts as text and RGB pictures, None where the template refuses one."""
         return [self._prompt(request) for request in requests]
 
     def inputs(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
-        """What the processor makes of prompts; of those without pictures, what the tokenizer."""
+        """Return the processor's inputs, or the tokenizer's for prompts without pictures."""
         shown = [prompt.pictures for prompt in prompts] if prompts[0].pictures else None
         inputs = self.asking.inputs([prompt.words for prompt in prompts], shown)
         return self.asking.on_device(inputs)
@@ -69,11 +70,11 @@ class AskWithPictures:
         if words is None:
             return None
         shown = (picture.convert("RGB") for picture in request.pictures)
-        return Prompt(request, words, tuple(scaled(one, self.max_pixels) for one in shown))
+        return Prompt(request, words, tuple(scaled(picture, self.max_pixels) for picture in shown))
 
 
 def scaled(picture: Image, max_pixels: int | None) -> Image:
-    """A picture with at most `max_pixels` pixels, its sides in proportion as far as they can be."""
+    """Return a picture with at most `max_pixels` pixels, its sides in proportion."""
     width, height = picture.size
     if max_pixels is None or width * height <= max_pixels:
         return picture

@@ -1,4 +1,4 @@
-"""Which environment variable may go to which address: the user says so, never a recipe.
+"""Decide which environment variable may go to which address: the user says so, never a recipe.
 
 A recipe names both, and may come from anyone. So a key leaves only where the rules here, or the
 user's own environment, bind its variable to the address.
@@ -27,7 +27,7 @@ BY_CUSTOM: Final = {("OPENAI_API_KEY", "api.openai.com")}
 
 
 def never_sent(variable: str) -> bool:
-    """Whether a variable is no key of an endpoint, whatever the user permits."""
+    """Return whether a variable is no key of an endpoint, whatever the user permits."""
     return NEVER.fullmatch(variable) is not None
 
 
@@ -44,6 +44,8 @@ def check_permitted(variable: str, url: str) -> None:
         f"{'name' if never_sent(variable) else how} under key_variable one that is unset or meant "
         "for it",
         code="endpoint_key_invalid",
+        variable=variable,
+        host=host,
     )
 
 
@@ -55,8 +57,8 @@ def _permitted(variable: str, host: str, url: str) -> bool:
         )
     }
     by_custom = (variable, host) in BY_CUSTOM and url.lower().startswith("https://")
-    here = OWN.fullmatch(variable) is not None and _on_this_machine(host)
-    return (variable, host) in named or by_custom or here
+    local = OWN.fullmatch(variable) is not None and _on_this_machine(host)
+    return (variable, host) in named or by_custom or local
 
 
 def _on_this_machine(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""Share what generators that load a model have in common: adapter, generation, batches."""
+"""Define what generators that load a model share: adapter, generation, batches."""
 
 from __future__ import annotations
 
@@ -21,31 +21,33 @@ class LocalGeneratorConfig(GeneratorConfig):
     """Settings of a model that is loaded here; subclasses add `kind`, `model` and `build`."""
 
     model: ModelConfig
+    """The model that is loaded."""
     adapter: LocalPath | None = None
-    """Folder of an adapter that PEFT saved, trained on this model."""
+    """Folder of an adapter that PEFT saved, trained on this model; none by default."""
     generation: GenerationConfig = GenerationConfig()
+    """How replies are generated."""
     batch_size: int | None = Field(None, ge=1)
-    """Requests at once; None is 1 on a CPU and 8 on a GPU."""
+    """Number of requests at once; 1 on a CPU and 8 on a GPU by default."""
 
     def own_name(self) -> str:
-        """The model's last name, or its kind where it has none, and the adapter's folder."""
+        """Return the model's last name, or its kind where it has none, and the adapter's folder."""
         named = getattr(self.model, "model", None) or getattr(self.model, "kind", "")
         adapter = f"+{self.adapter.absolute().name}" if self.adapter else ""
         return Path(str(named)).expanduser().absolute().name + adapter
 
     def identity(self) -> list[Any]:
-        """What decides replies whatever the kind of model. Raises ModelError.
+        """Return what decides replies whatever the kind of model. Raises ModelError.
 
         The size of batches is no part of it, nor is a seed that nothing draws from.
         """
-        made = self.generation
-        sampled = [made.temperature, made.seed] if made.temperature else None
+        how = self.generation
+        sampled = [how.temperature, how.seed] if how.temperature else None
         adapter = adapter_fingerprint(self.adapter, self.model) if self.adapter else None
-        settings = [made.max_new_tokens, sampled]
+        settings = [how.max_new_tokens, sampled]
         return [CONTINUATION_VERSION, self.model.fingerprint(), adapter, settings]
 
     def continuation(self, model: Any, asking: Asking) -> Continuation:
-        """What generates with a loaded model. Raises ModelError where the adapter does not fit."""
+        """Return a generator over a loaded model. Raises ModelError for an adapter of another."""
         if self.adapter is not None:
             model = with_adapter(model, self.adapter, self.model)
         return Continuation(model, asking, self.generation, self.batch_size)

@@ -1,4 +1,4 @@
-"""Requests as the messages of chat completions, and what came back as a reply."""
+"""Turn requests into the messages of chat completions, and answers into replies."""
 
 from __future__ import annotations
 
@@ -30,9 +30,16 @@ def to_messages(
     image_format: ImageFormat,
     max_pixels: int | None = None,
 ) -> list[dict[str, Any]]:
-    """The turns as messages, each mark in them the next of the pictures, as a data URL.
+    """Return the turns as messages, with the next picture as a data URL at each mark.
 
-    Raises UsageError unless there are as many marks as pictures.
+    Args:
+        turns: role and words of each turn, with a mark where a picture belongs.
+        pictures: the pictures (mode L or RGB), in the order of the marks.
+        image_format: how pictures are encoded.
+        max_pixels: pixels to which larger pictures are scaled down.
+
+    Raises:
+        UsageError: there are not as many marks as pictures.
     """
     marks = sum(content.count(IMAGE_MARK) for _, content in turns)
     if marks != len(pictures):
@@ -40,13 +47,15 @@ def to_messages(
             f"a request has {marks} marks for {len(pictures)} pictures; put one {IMAGE_MARK} for"
             " each picture into its turns",
             code="samples_inconsistent",
+            marks=marks,
+            pictures=len(pictures),
         )
     urls = (data_url(picture, image_format, max_pixels) for picture in pictures)
     return [{"role": role, "content": _content(content, urls)} for role, content in turns]
 
 
 def data_url(picture: Image, image_format: ImageFormat, max_pixels: int | None = None) -> str:
-    """A picture (mode L or RGB) as a data URL, made smaller where it has more than `max_pixels`."""
+    """Return a picture (mode L or RGB) as a data URL, of at most `max_pixels` pixels."""
     buffer = io.BytesIO()
     how = {"quality": JPEG_QUALITY} if image_format == "jpeg" else {}
     scaled(picture, max_pixels).save(buffer, image_format, **how)
@@ -54,65 +63,65 @@ def data_url(picture: Image, image_format: ImageFormat, max_pixels: int | None =
 
 
 def read_reply(content: dict[str, Any], candidates: Sequence[str]) -> Reply | Problem:
-    """The reply in an endpoint's answer, or why there is none."""
+    """Return the reply in an endpoint's answer, or why there is none."""
     try:
         choice = content["choices"][0]
         text = choice["message"]["content"]
     except (KeyError, IndexError, TypeError):
-        said = complaint(content)
-        return Problem(f"the answer holds no choices{said and f': {said}'}")
+        words = complaint(content)
+        return Problem(f"the answer has no choices{words and f': {words}'}")
     if not isinstance(text, str):
         return Problem("the answer's content is not text")
+    usage = content.get("usage")
+    tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    if type(tokens) is not int or not 0 <= tokens < MOST_TOKENS:
+        tokens = None
     return Reply(
         # A reply cut in the middle of a character may end with half of it, which no file can hold.
         SURROGATE.sub("\ufffd", text),
         candidate_probabilities(choice.get("logprobs"), candidates),
-        _tokens(content.get("usage")),
+        tokens,
     )
 
 
 def candidate_probabilities(logprobs: Any, candidates: Sequence[str]) -> tuple[float, ...] | None:
-    """Probabilities of the candidates from the likeliest first tokens, made to sum to 1.
+    """Return probabilities of the candidates from the likeliest first tokens, summing to 1.
 
     A token counts for the candidate that it spells, blanks around it and capitals aside ("yes"
     is "Yes"; the letter A is not the article "a"). None where no token spells one.
     """
     spelled = {
-        form: place
-        for place, candidate in enumerate(candidates)
+        form: number
+        for number, candidate in enumerate(candidates)
         for form in (candidate, candidate.capitalize(), candidate.upper())
     }
-    found = [0.0] * len(candidates)
+    mass = [0.0] * len(candidates)
     for token, value in _first_tokens(logprobs):
         if token.strip() in spelled:
-            found[spelled[token.strip()]] += math.exp(min(value, 0.0))
-    total = math.fsum(found)
-    return tuple(value / total for value in found) if total > 0 else None
+            # Some endpoints round a certain token to a logarithm above 0.
+            mass[spelled[token.strip()]] += math.exp(min(value, 0.0))
+    total = math.fsum(mass)
+    return tuple(value / total for value in mass) if total > 0 else None
 
 
 def _content(words: str, urls: Iterator[str]) -> str | list[dict[str, Any]]:
-    """A turn's content: words alone, or words and pictures in order."""
+    """Return a turn's content: words alone, or words and pictures in order."""
     if IMAGE_MARK not in words:
         return words
     parts: list[dict[str, Any]] = []
-    for place, text in enumerate(words.split(IMAGE_MARK)):
-        if place:
+    for number, text in enumerate(words.split(IMAGE_MARK)):
+        if number:
             parts.append({"type": "image_url", "image_url": {"url": next(urls)}})
         if text.strip():
             parts.append({"type": "text", "text": text.strip()})
     return parts
 
 
-def _tokens(usage: Any) -> int | None:
-    told = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    return told if type(told) is int and 0 <= told < MOST_TOKENS else None
-
-
 def _first_tokens(logprobs: Any) -> list[tuple[str, float]]:
-    """(token, log-probability) of what the reply might have begun with; none where it is untold."""
+    """Return (token, log-probability) of possible first tokens; none where none are reported."""
     try:
-        told = logprobs["content"][0]["top_logprobs"]
-        found = [(one["token"], float(one["logprob"])) for one in told]
+        top = logprobs["content"][0]["top_logprobs"]
+        pairs = [(entry["token"], float(entry["logprob"])) for entry in top]
     except (KeyError, IndexError, TypeError, ValueError):
         return []
-    return [(token, value) for token, value in found if isinstance(token, str) and value == value]
+    return [(token, value) for token, value in pairs if isinstance(token, str) and value == value]

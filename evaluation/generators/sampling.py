@@ -1,4 +1,4 @@
-"""Sampling that no batch can change: each request draws from random numbers of its own."""
+"""Sample tokens so that no batch changes a reply: each request has random numbers of its own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Sampling:
         self.draws = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def __call__(self, ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        """Scores (n, words) of logits (n, words)."""
+        """Return scores (n, words) of logits (n, words)."""
         import torch
 
         words = logits.shape[1]
@@ -39,7 +39,7 @@ class Sampling:
 
 
 def request_seed(request: Request, seed: int) -> int:
-    """The seed of a request: of what it shows and says, not of where it comes from."""
+    """Return the seed of a request, from what it shows and says, not from where it comes."""
     shown = [
         digest(picture.mode, str(picture.size), picture.tobytes()) for picture in request.pictures
     ]

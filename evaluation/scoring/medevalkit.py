@@ -77,8 +77,8 @@ def by_answer_type(benchmark: str) -> bool:
 def _score_substrings(text: str, gold: str, lost: str | None) -> Scored:
     yes, no = "yes" in text, "no" in text
     said = ("no", "yes")[yes] if yes != no else None
-    whole = stands_apart("yes", text) == yes and stands_apart("no", text) == no
-    return verdict(said, said == gold, lost or (None if whole else "substring"))
+    as_words = stands_apart("yes", text) == yes and stands_apart("no", text) == no
+    return verdict(said, said == gold, lost or (None if as_words else "substring"))
 
 
 def _score_choice(item: AnswerKey, reply: str) -> Scored:
@@ -139,10 +139,10 @@ def _boxed(text: str) -> str | None:
     if start < 0:
         return None
     start += len(BOX)
-    for place in range(start, len(text)):
-        depth += (text[place] == "{") - (text[place] == "}")
+    for at in range(start, len(text)):
+        depth += (text[at] == "{") - (text[at] == "}")
         if depth < 0:
-            return text[start:place].strip()
+            return text[start:at].strip()
     return None
 
 

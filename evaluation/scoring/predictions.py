@@ -83,68 +83,50 @@ def score_predictions(table: pa.Table, protocol: str, items: pa.Table | None = N
 
 def _check_items(table: pa.Table, rules: Protocol) -> None:
     """Refuse rows that no rule can score, naming how many and the first."""
-    kinds, allowed = table["answer_type"], ", ".join(rules.answer_types)
-    known = pc.is_in(kinds, value_set=pa.array(rules.answer_types))
-    _refuse(
-        table,
-        pc.invert(pc.fill_null(known, False)),
-        "answer_type",
-        f"have an answer_type other than {allowed}, which is all that protocol {rules.name} has "
-        "rules for; choose another protocol or leave them out",
-        UsageError,
-    )
-    gold, options = pc.is_null(table["gold"]), table["options"]
-    _refuse(table, gold, "gold", "have no gold answer; correct the benchmark")
+    kinds, options, allowed = table["answer_type"], table["options"], ", ".join(rules.answer_types)
+    known = pc.fill_null(pc.is_in(kinds, value_set=pa.array(rules.answer_types)), False)
     sizes = pc.fill_null(pc.list_value_length(options), 0)
-    _refuse(
-        table,
-        pc.and_(pc.equal(kinds, "choice"), pc.equal(sizes, 0)),
-        "options",
-        "are choices without options; correct the benchmark or store the options",
-    )
-    _refuse(
-        table,
-        pc.greater(sizes, len(LETTERS)),
-        "options",
-        f"have more than {len(LETTERS)} options; split or shorten them",
-    )
     texts = pc.list_flatten(options).cast(pa.large_string())
     bad = pc.fill_null(pc.match_substring(texts, APART), True)
     parents = pc.unique(pc.list_parent_indices(options).filter(bad))
-    _refuse(
-        table,
-        pc.is_in(pa.array(np.arange(table.num_rows)), value_set=parents),
-        "options",
-        "have an option that is null or has the control character U+001F; correct the benchmark",
+    faults = (
+        (
+            pc.invert(known),
+            "answer_type",
+            f"have an answer_type other than {allowed}, which is all that protocol {rules.name} "
+            "has rules for; choose another protocol or leave them out",
+        ),
+        (pc.is_null(table["gold"]), "gold", "have no gold answer; correct the benchmark"),
+        (
+            pc.and_(pc.equal(kinds, "choice"), pc.equal(sizes, 0)),
+            "options",
+            "are choices without options; correct the benchmark or store the options",
+        ),
+        (
+            pc.greater(sizes, len(LETTERS)),
+            "options",
+            f"have more than {len(LETTERS)} options; split or shorten them",
+        ),
+        (
+            pc.is_in(pa.array(np.arange(table.num_rows)), value_set=parents),
+            "options",
+            "have an option that is null or has the control character U+001F; correct the "
+            "benchmark",
+        ),
     )
-
-
-def _refuse(
-    table: pa.Table,
-    mask: pa.ChunkedArray | pa.Array,
-    column: str,
-    words: str,
-    error: type[InputError] | type[UsageError] = InputError,
-) -> None:
-    """Raise an error about the rows of the mask, if there are any.
-
-    Args:
-        table: predictions.
-        mask: which rows are at fault (n,).
-        column: the column that is at fault.
-        words: what is wrong and the fix.
-        error: the class of error.
-    """
-    rows = table.select(ITEM_KEY).filter(mask)
-    if rows.num_rows:
-        first = first_of(rows)
-        raise error(
-            f"{rows.num_rows:,} predictions {words}; first {first}",
-            code="predictions_incomplete",
-            column=column,
-            rows=rows.num_rows,
-            first=first,
-        )
+    for mask, column, words in faults:
+        rows = table.select(ITEM_KEY).filter(mask)
+        if rows.num_rows:
+            # The protocol is the caller's choice; everything else is the benchmark's fault.
+            error = UsageError if column == "answer_type" else InputError
+            first = first_of(rows)
+            raise error(
+                f"{rows.num_rows:,} predictions {words}; first {first}",
+                code="predictions_incomplete",
+                column=column,
+                rows=rows.num_rows,
+                first=first,
+            )
 
 
 def _alternatives(table: pa.Table) -> pa.Array:

@@ -17,11 +17,13 @@ from evaluation.scoring.unstated import is_hypothetical
 EMPHASIS: Final = str.maketrans(
     {"*": "", "`": "", "~": "", "_": " ", "\r": "\n", "\u200b": "", "\ufeff": "", "’": "'"}
 )
-# "> 5 cm" is a comparison, "> five" a quotation. A bullet has a blank behind it, a sign has none;
-# it may be all that is left of its row where reasoning or maths followed it.
+# "> 5 cm" is a comparison, "> five" a quotation.
 LINE_MARK: Final = re.compile(
-    r"^[ \t]*(?:(?:#+|>+)(?:[ \t]++(?!\d)|$)|[-+•][ \t]+(?=\S|$))+", re.MULTILINE
+    r"^[ \t]*(?:(?:#+|>+)(?:[ \t]++(?!\d)|$)|[-+•][ \t]+(?=\S))+", re.MULTILINE
 )
+# A bullet has a blank behind it, a sign has none. It is all that is left of its row where reasoning
+# or maths followed it.
+LONE_BULLET: Final = re.compile(r"^[ \t>#]*+[-+•][ \t][*`~_ \t\r]*+$", re.MULTILINE)
 TABLE_ROW: Final = re.compile(r"^[ \t]*\|(.*)$", re.MULTILINE)
 TABLE_RULE: Final = re.compile(r"^[ \t]*\|[-:| \t]+$", re.MULTILINE)
 BREAK: Final = re.compile(r"</?(?:br|p|div|li|ul|ol|tr|table|h[1-6])\s?/?>")
@@ -133,11 +135,6 @@ def spans(reply: str) -> Iterator[Span]:
     yield Span(raw.strip(), text, "whole reply")
 
 
-def answer_span(reply: str) -> str:
-    """Return the most explicit of the reply's spans; empty where there is none."""
-    return next((span.text for span in spans(reply) if span.where != "correction"), "")
-
-
 def fold(text: str) -> str:
     """Return a text in compatibility forms and without case: full-width letters become plain."""
     if text.isascii():
@@ -153,7 +150,7 @@ def folded_plain(text: str) -> str:
 def _without_markdown(text: str) -> str:
     if "|" in text:
         text = TABLE_ROW.sub(_as_list_row, TABLE_RULE.sub("", text))
-    return LINE_MARK.sub("", text.translate(EMPHASIS))
+    return LINE_MARK.sub("", LONE_BULLET.sub("", text).translate(EMPHASIS))
 
 
 def _as_list_row(row: re.Match[str]) -> str:

@@ -12,35 +12,16 @@ from typing import Final
 from evaluation.scoring.spans import fold
 
 # British letters for American ones, in words of four letters and more.
-AMERICAN: Final = tuple(
-    (re.compile(pattern), plain)
-    for pattern, plain in (
-        (r"haem", "hem"),
-        (r"aem(?=i|ic)", "em"),
-        (r"oedem", "edem"),
-        (r"oesoph", "esoph"),
-        (r"oestr", "estr"),
-        (r"foet", "fet"),
-        (r"caec", "cec"),
-        (r"faec", "fec"),
-        (r"paed", "ped"),
-        (r"anaesth", "anesth"),
-        (r"gynaec", "gynec"),
-        (r"aetiol", "etiol"),
-        (r"coeli", "celi"),
-        (r"rrhoea", "rrhea"),
-        (r"pnoea", "pnea"),
-        (r"manoeuv", "maneuv"),
-        (r"orthopaed", "orthoped"),
-        (r"sulph", "sulf"),
-        (r"leuco", "leuko"),
-        (r"^grey", "gray"),
-        (r"(tum|col|hum|vap|lab|fav)our", r"\1or"),
-        (r"(cent|lit|met|fib|spect)re(?=s?$)", r"\1er"),
-        (r"([a-z]{3})is(?=ed$|ation|ing$|e$)", r"\1iz"),
-        (r"yse(?=d?$)", "yze"),
-    )
-)
+_PAIRS: Final = {
+    **{"haem": "hem", "aem(?=i|ic)": "em", "oedem": "edem", "oesoph": "esoph", "oestr": "estr"},
+    **{"foet": "fet", "caec": "cec", "faec": "fec", "paed": "ped", "anaesth": "anesth"},
+    **{"gynaec": "gynec", "aetiol": "etiol", "coeli": "celi", "rrhoea": "rrhea", "pnoea": "pnea"},
+    **{"manoeuv": "maneuv", "orthopaed": "orthoped", "sulph": "sulf", "leuco": "leuko"},
+    **{"^grey": "gray", "(tum|col|hum|vap|lab|fav)our": r"\1or"},
+    **{"(cent|lit|met|fib|spect)re(?=s?$)": r"\1er"},
+    **{"([a-z]{3})is(?=ed$|ation|ing$|e$)": r"\1iz", "yse(?=d?$)": "yze"},
+}
+AMERICAN: Final = tuple((re.compile(british), american) for british, american in _PAIRS.items())
 WORD: Final = re.compile(r"[a-z]{4,}")
 # "1,5 cm" is 1.5 cm; "1,2,3" is a list.
 DECIMAL_COMMA: Final = re.compile(r"(?<![\d.,])(\d+),(\d{1,2})(?![\d,.]?\d)")

@@ -21,19 +21,19 @@ from evaluation.statistics.paired import (
     paired,
     superiority,
 )
-from evaluation.statistics.power import Benchmark
+from evaluation.statistics.power import PlannedComparison
 from evaluation.statistics.seeds import seeded_interval
 
 __all__ = [
     "FACETS",
     "METRICS",
-    "Benchmark",
     "Bin",
     "Calibration",
     "Comparison",
     "Difference",
     "Estimate",
     "McNemar",
+    "PlannedComparison",
     "Resampling",
     "breakdown",
     "calibration",

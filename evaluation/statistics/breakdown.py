@@ -110,12 +110,19 @@ def _cells(
     numbers = list(_cells_to_show(groups, values, starts))
     parts = [slice(starts[number], starts[number + 1]) for number in numbers]
     cells = [ClusterSums(summed.sums[part], summed.counts[part]) for part in parts]
-    found = estimates(cells, resampling or Resampling(), SHARE)
-    for number, part, columns in zip(numbers, parts, found, strict=True):
+    estimated = estimates(cells, resampling or Resampling(), SHARE)
+    for number, part, columns in zip(numbers, parts, estimated, strict=True):
         totals = unread.sums[part].sum(0)
         figures = [
-            (one.value, one.low, one.high, one.n, one.clusters, total / one.n if one.n else None)
-            for one, total in zip(columns, totals.tolist(), strict=True)
+            (
+                mean.value,
+                mean.low,
+                mean.high,
+                mean.n,
+                mean.clusters,
+                total / mean.n if mean.n else None,
+            )
+            for mean, total in zip(columns, totals.tolist(), strict=True)
         ]
         yield groups.names[number // width], values.names[number % width][0], figures
 
@@ -128,8 +135,8 @@ def _cells_to_show(groups: _Groups, values: _Groups, starts: Indices) -> Iterato
         same_benchmark = [other[:2] == group[:2] for other in groups.names]
         shown = np.flatnonzero(filled[same_benchmark].any(0))
         # A facet that the benchmark never names would be one row of nulls.
-        if any(values.names[place][0] is not None for place in shown):
-            yield from (number * width + int(place) for place in shown)
+        if any(values.names[column][0] is not None for column in shown):
+            yield from (number * width + int(column) for column in shown)
 
 
 def _facet_values(table: pa.Table, facet: Facet) -> _Groups:

@@ -158,24 +158,22 @@ def estimates(
             scored = cell.counts[:, columns[0]] > 0
             sums, counts = cell.sums[scored][:, columns], cell.counts[scored][:, columns]
             parts.append((number, columns, ClusterSums(sums, counts)))
-    varied = [place for place, (_, _, data) in enumerate(parts) if len(data.sums) > 1]
-    both = dict(
-        zip(varied, _all_ends([parts[i][2] for i in varied], resampling, bounds), strict=True)
-    )
-    made: list[list[Estimate]] = [[NO_ESTIMATE] * cell.counts.shape[1] for cell in cells]
-    for place, (number, columns, data) in enumerate(parts):
-        if len(data.sums):
-            for column, one in zip(columns, _estimates_of(data, both.get(place)), strict=True):
-                made[number][column] = one
+    varied = [index for index, (_, _, data) in enumerate(parts) if len(data.sums) > 1]
+    pairs = _all_ends([parts[index][2] for index in varied], resampling, bounds)
+    both = dict(zip(varied, pairs, strict=True))
+    made = [[NO_ESTIMATE] * cell.counts.shape[1] for cell in cells]
+    for index, (number, columns, data) in enumerate(parts):
+        groups, total = len(data.sums), data.counts.sum(0)
+        if groups == 0:
+            continue
+        value = (data.sums.sum(0) / total).tolist()
+        # One cluster shows no variance: a mean without an interval.
+        low, high = (
+            (end.tolist() for end in both[index]) if index in both else [[None] * len(value)] * 2
+        )
+        for k, column in enumerate(columns):
+            made[number][column] = Estimate(value[k], low[k], high[k], int(total[k]), groups)
     return made
-
-
-def _estimates_of(data: ClusterSums, both: Ends | None) -> list[Estimate]:
-    """Return estimates of columns that all have scores in each of G ≥ 1 clusters."""
-    groups, total = len(data.sums), data.counts.sum(0)
-    value = (data.sums.sum(0) / total).tolist()
-    low, high = ([None] * len(value),) * 2 if both is None else (end.tolist() for end in both)
-    return [Estimate(value[k], low[k], high[k], int(total[k]), groups) for k in range(len(value))]
 
 
 def ends(data: ClusterSums, resampling: Resampling, bounds: Bounds = SHARE) -> Ends:
@@ -186,14 +184,14 @@ def ends(data: ClusterSums, resampling: Resampling, bounds: Bounds = SHARE) -> E
 def _all_ends(cells: Sequence[ClusterSums], resampling: Resampling, bounds: Bounds) -> list[Ends]:
     """Return `ends` of each of many cells."""
     fits = [fit_clusters(pool_clusters(cell)) for cell in cells]
-    many = [place for place, fit in enumerate(fits) if not too_few(fit)]
+    many = [index for index, fit in enumerate(fits) if not too_few(fit)]
     # Where all clusters agree this divides by zero; those ends are replaced below.
     with np.errstate(invalid="ignore"):
-        drawn = all_studentized_ends([fits[place] for place in many], resampling, LEVEL)
+        drawn = all_studentized_ends([fits[index] for index in many], resampling, LEVEL)
         resampled = dict(zip(many, drawn, strict=True))
         pairs = [
-            resampled.get(place) or score_interval(fit, bounds, LEVEL)
-            for place, fit in enumerate(fits)
+            resampled.get(index) or score_interval(fit, bounds, LEVEL)
+            for index, fit in enumerate(fits)
         ]
     settled: list[Ends] = []
     for fit, cell, pair in zip(fits, cells, pairs, strict=True):

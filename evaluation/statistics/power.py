@@ -22,7 +22,7 @@ Z_POWER: Final = Z_INTERVAL + NormalDist().inv_cdf(POWER)
 
 
 @dataclass(frozen=True, slots=True)
-class Benchmark:
+class PlannedComparison:
     """Describe a planned comparison: `n` items on so many clusters, and what is expected of it.
 
     Attributes:

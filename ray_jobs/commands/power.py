@@ -49,7 +49,7 @@ def power(
     """
     import json
 
-    from evaluation.statistics import Benchmark
+    from evaluation.statistics import PlannedComparison
     from medsift.errors import UsageError
 
     if icc and clusters is None:
@@ -59,7 +59,7 @@ def power(
             option="--icc",
         )
     clusters = n if clusters is None else clusters
-    benchmark = Benchmark(n=n, clusters=clusters, icc=icc, rho=rho, baseline=baseline)
+    benchmark = PlannedComparison(n=n, clusters=clusters, icc=icc, rho=rho, baseline=baseline)
     smallest = benchmark.smallest_difference
     # A gain that would exceed a score of 1 cannot be shown at all.
     gain = smallest if baseline + smallest <= 1 else None

@@ -92,12 +92,12 @@ class _Handler(BaseHTTPRequestHandler):
             with served.lock:
                 served.at_once -= 1
 
-    def answer(self, told: Any) -> None:
-        told = {"text": told} if isinstance(told, str) else told
-        choice = {"message": {"role": "assistant", "content": told.get("text")}}
-        choice["logprobs"] = told.get("logprobs")
-        whole = {"choices": [choice], "usage": told.get("usage")}
-        self.send(told.get("status", 200), told.get("body", whole), told.get("headers", {}))
+    def answer(self, script: Any) -> None:
+        script = {"text": script} if isinstance(script, str) else script
+        choice = {"message": {"role": "assistant", "content": script.get("text")}}
+        choice["logprobs"] = script.get("logprobs")
+        body = {"choices": [choice], "usage": script.get("usage")}
+        self.send(script.get("status", 200), script.get("body", body), script.get("headers", {}))
 
     def send(self, status: int, body: Any, headers: dict[str, str] = MappingProxyType({})) -> None:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -206,9 +206,9 @@ def test_an_adapter_changes_replies(make: Make, tmp_path: Path) -> None:
 
 
 def test_a_question_that_spells_a_picture_token_is_an_error_of_its_own(tmp_path: Path) -> None:
-    told = config(qwen, tmp_path / "model", batch_size=3)
+    batched = config(qwen, tmp_path / "model", batch_size=3)
     fine, odd = asked("<image>what?", [picture(0)]), asked("<image>a <|image_pad|>?", [picture(0)])
-    found = replies(told, [fine, odd, asked("no <|video_pad|>?")])
-    assert found[0] == replies(told, [fine])[0]
+    found = replies(batched, [fine, odd, asked("no <|video_pad|>?")])
+    assert found[0] == replies(batched, [fine])[0]
     assert [one.text for one in found[1:]] == [None, None]
     assert ["pad|>" in (one.error or "") for one in found] == [False, True, True]

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from evaluation.judge import PROMPT, JudgeConfig, judge, read_verdict
 from evaluation.records import PREDICTIONS
-from medsift.errors import UsageError
+from tests.expect import raises_code
 
 SHORT = "{question}|{gold}|{reply}"
 
@@ -157,11 +157,15 @@ def test_our_own_prompt_gives_no_verdict_when_it_is_repeated():
 
 @pytest.mark.parametrize("missing", ["question", "gold", "reply"])
 def test_a_prompt_without_all_of_its_places_is_refused(config, missing):
-    with pytest.raises(ValidationError, match=missing):
+    with pytest.raises(ValidationError) as caught:
         config(prompt=SHORT.replace(f"{{{missing}}}", ""))
+    [fault] = caught.value.errors()
+    assert fault["loc"] == ("prompt",)
+    assert missing in fault["msg"]
 
 
 def test_predictions_without_what_a_judge_needs_are_refused(config, tmp_path):
     table = predictions({"reply": "x"}).drop_columns(["question"])
-    with pytest.raises(UsageError, match="predictions lack question"):
+    with raises_code("predictions_incomplete") as caught:
         judge(table, config(), tmp_path)
+    assert "question" in str(caught.value)

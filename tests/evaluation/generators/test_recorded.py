@@ -10,7 +10,7 @@ import pytest
 
 from evaluation.generators import RecordedGenerator, Request
 from evaluation.records import ITEMS
-from medsift.errors import InputError, UsageError
+from tests.expect import raises_code
 
 
 def table_of(*ids):
@@ -93,73 +93,86 @@ def test_parquet_is_read_as_json_lines_are(write, tmp_path, kind):
 
 
 DEFECTS = {
-    "malformed": (["{", *GOOD, "nonsense"], r"2 lines are no replies, first line 1: malformed"),
-    "cut": ([*GOOD, '{"benchmark": "b", "ite'], "1 lines are no replies, first line 3: malformed"),
-    "no object": ([*GOOD, [1]], "line 3: not a JSON object"),
-    "missing field": ([{"benchmark": "b", "reply": "x"}, *GOOD], "line 1: without item_id"),
-    "other field": ([line("1"), line("2", varient="typos")], "line 2: .* another field, 'varient'"),
-    "number": ([line(1), line("2")], "1 lines .* line 1: item_id is int and not text"),
-    "list": ([line("1"), line("2", ["x"])], "line 2: reply is list and not text"),
-    "half a character": ([line("1"), line("2", "\ud83d")], "line 2: reply holds half a character"),
-    "null id": ([*GOOD, line(None)], "1 records have no item_id, first record 3"),
-    "empty": ([], "holds no reply"),
+    "malformed": (["{", *GOOD, "nonsense"], {"faults": 2, "line": 1, "fault": "malformed"}),
+    "cut": ([*GOOD, '{"benchmark": "b", "ite'], {"faults": 1, "line": 3, "fault": "malformed"}),
+    "no object": ([*GOOD, [1]], {"line": 3, "fault": "no_object"}),
+    "missing field": (
+        [{"benchmark": "b", "reply": "x"}, *GOOD],
+        {"line": 1, "fault": "missing"},
+    ),
+    "other field": ([line("1"), line("2", varient="typos")], {"line": 2, "fault": "unknown"}),
+    "number": ([line(1), line("2")], {"faults": 1, "line": 1, "fault": "no_text"}),
+    "list": ([line("1"), line("2", ["x"])], {"line": 2, "fault": "no_text"}),
+    "half a character": ([line("1"), line("2", "\ud83d")], {"line": 2, "fault": "half_character"}),
+    "null id": ([*GOOD, line(None)], {"column": "item_id", "records": 1, "first": 3}),
+    "empty": ([], {"records": 0}),
 }
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_file_that_is_no_record_is_refused_with_its_first_line(write, defect):
-    lines, words = DEFECTS[defect]
-    with pytest.raises(InputError, match=words) as caught:
-        build(write(*lines))
+    lines, values = DEFECTS[defect]
+    path = write(*lines)
+    with raises_code("replies_unreadable", path=str(path), **values) as caught:
+        build(path)
     assert "\n" not in str(caught.value)
 
 
 MISMATCHES = {
-    "unknown": ([*GOOD, line("8"), line("9")], "2 predictions are about unknown items, first b 8"),
+    "unknown": ([*GOOD, line("8"), line("9")], {"unknown": 2, "first_unknown": "b 8"}),
     "other benchmark": (
         [*GOOD, line("1") | {"benchmark": "c"}],
-        "1 predictions are about unknown items, first c 1",
+        {"unknown": 1, "first_unknown": "c 1"},
     ),
-    "missing": ([line("2")], "1 of 2 items have no reply, first b 1"),
-    "only a variant": (
-        [line("1", variant="blank"), line("2")],
-        "1 of 2 items have no reply, first b 1",
-    ),
+    "missing": ([line("2")], {"missing": 1, "first": "b 1"}),
+    "only a variant": ([line("1", variant="blank"), line("2")], {"missing": 1, "first": "b 1"}),
     "twice": (
         [*GOOD, line("2"), line("1"), line("1")],
-        "2 predictions stand there more than once, first b 1 original",
+        {"twice": 2, "first": "b 1 original"},
     ),
     "twice by name": (
         [*GOOD, line("2", variant="original")],
-        "1 predictions .* first b 2 original",
+        {"twice": 1, "first": "b 2 original"},
     ),
-    "unknown variant": ([*GOOD, line("1", variant="noise@9")], "there is no variant 'noise@9'"),
+    "unknown variant": ([*GOOD, line("1", variant="noise@9")], {"variant": "noise@9"}),
 }
 
 
 @pytest.mark.parametrize("mismatch", MISMATCHES)
 def test_replies_that_are_not_those_of_the_items_are_refused(write, mismatch):
-    lines, words = MISMATCHES[mismatch]
+    lines, values = MISMATCHES[mismatch]
     path = write(*lines)
-    with pytest.raises(UsageError, match=words) as caught:
+    with raises_code("replies_unreadable", path=str(path), **values) as caught:
         build(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("columns", "words"),
+    ("columns", "values"),
     [
-        ({"benchmark": ["b"], "reply": ["x"]}, "has columns benchmark, reply; a record has"),
-        ({"benchmark": ["b"], "item_id": ["1"], "reply": ["x"], "score": [1]}, "has columns"),
-        ({"benchmark": ["b"], "item_id": [1], "reply": ["x"]}, "column item_id holds int64"),
-        ({"benchmark": [None], "item_id": ["1"], "reply": ["x"]}, "1 records have no benchmark"),
+        (
+            {"benchmark": ["b"], "reply": ["x"]},
+            {"columns": ["benchmark", "reply"]},
+        ),
+        (
+            {"benchmark": ["b"], "item_id": ["1"], "reply": ["x"], "score": [1]},
+            {"columns": ["benchmark", "item_id", "reply", "score"]},
+        ),
+        (
+            {"benchmark": ["b"], "item_id": [1], "reply": ["x"]},
+            {"column": "item_id", "type": "int64"},
+        ),
+        (
+            {"benchmark": [None], "item_id": ["1"], "reply": ["x"]},
+            {"column": "benchmark", "records": 1},
+        ),
     ],
 )
-def test_parquet_of_other_columns_is_refused(tmp_path, columns, words):
+def test_parquet_of_other_columns_is_refused(tmp_path, columns, values):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table(columns), path)
-    with pytest.raises(InputError, match=words):
+    with raises_code("replies_unreadable", **values):
         build(path)
 
 
@@ -168,11 +181,11 @@ def test_files_that_cannot_be_read_are_refused(write, tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 not")
     (tmp_path / "b.jsonl").write_bytes(b'{"benchmark": "\xff"}')
     for path in [*unreadable, tmp_path / "a.parquet", tmp_path / "b.jsonl"]:
-        with pytest.raises(InputError, match=path.name) as caught:
+        with raises_code("replies_unreadable", path=str(path)) as caught:
             build(path)
         assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match=r"none\.jsonl"):
-        RecordedGenerator(path=tmp_path / "none.jsonl").fingerprint()
+    with raises_code("replies_unreadable", path=str(unreadable[0])):
+        RecordedGenerator(path=unreadable[0]).fingerprint()
 
 
 def test_a_byte_order_mark_and_blank_lines_are_nothing(write):

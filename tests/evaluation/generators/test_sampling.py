@@ -23,7 +23,7 @@ def test_frequencies_are_those_of_the_softmax(temperature: float) -> None:
     assert (np.abs(found - wanted) <= 4 * error).all()
 
 
-def test_a_row_draws_the_same_whatever_stands_beside_it_and_never_twice() -> None:
+def test_a_row_draws_the_same_whatever_is_next_to_it_and_never_twice() -> None:
     nothing = torch.empty(0)
     alone, together = Sampling([7], 1.0), Sampling([1, 7, 2], 1.0)
     steps = []

@@ -73,7 +73,7 @@ def test_every_score_says_what_was_read_and_by_which_rule(kind):
     for group, label, reply in LINES:
         if group["kind"] != kind:
             continue
-        told = json.loads(score(group, golds(group, label)[0], reply).explanation)
-        assert set(told) == {"rule", "where", "span"}
-        assert told["rule"]
-        assert told["span"] or label == UNPARSED
+        explanation = json.loads(score(group, golds(group, label)[0], reply).explanation)
+        assert set(explanation) == {"rule", "where", "span"}
+        assert explanation["rule"]
+        assert explanation["span"] or label == UNPARSED

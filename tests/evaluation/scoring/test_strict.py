@@ -97,10 +97,11 @@ def test_surrounding_space_does_not_count(item, reply, before, behind):
 @given(ITEMS, REPLIES, st.sampled_from(DRESSES))
 @example(AnswerKey("vqa_rad", "open", "left lung"), "<think> left lung", "- {}")
 @example(AnswerKey("vqa_rad", "open", "left lung"), "$ <think>", "- {}")
+@example(AnswerKey("slake", "closed", "left"), "-", "__{}__")
 def test_markdown_does_not_count(item, reply, dress):
     line = " ".join(reply.split())
     # "> 5 cm" and "> **5** cm" are comparisons and no quotations.
-    assume(line and not (dress.startswith(">") and re.match(r"\W*\d", line)))
+    assume(line and not (dress.startswith(">") and re.match(r"[\W_]*\d", line)))
     assert verdict(item, dress.format(line)) == verdict(item, line)
 
 

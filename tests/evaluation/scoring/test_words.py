@@ -151,7 +151,7 @@ def test_an_open_answer_is_right_in_another_spelling(reply, gold):
 
 
 @given(st.sampled_from(["5-10", "-5", "a-1", "HER2-"]), st.sampled_from(["510", "5", "a1", "her2"]))
-def test_a_sign_beside_a_number_or_a_code_is_no_hyphen_of_a_word(reply, gold):
+def test_a_sign_next_to_a_number_or_a_code_is_no_hyphen_of_a_word(reply, gold):
     assert best_overlap(reply, [gold]).exact == 0
 
 

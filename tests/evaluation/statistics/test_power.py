@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from evaluation.statistics import Benchmark
+from evaluation.statistics import PlannedComparison
 from ray_jobs.cli import run
 from tests.expect import raises_code
 
@@ -24,9 +24,9 @@ KNOWN = [
 
 @pytest.mark.parametrize(("n", "baseline", "half", "gain", "gain_close"), KNOWN)
 def test_known_figures_of_the_field(n, baseline, half, gain, gain_close):
-    assert round(100 * Benchmark(n=n, clusters=n, baseline=baseline).half_width, 1) == half
+    assert round(100 * PlannedComparison(n=n, clusters=n, baseline=baseline).half_width, 1) == half
     for rho, wanted in ((0.5, gain), (0.8, gain_close)):
-        found = 100 * Benchmark(n=n, clusters=n, rho=rho).smallest_difference
+        found = 100 * PlannedComparison(n=n, clusters=n, rho=rho).smallest_difference
         assert round(found, 1) == wanted
 
 
@@ -49,7 +49,7 @@ def simulated_difference(plan, gain, sets, seed):
 
 @pytest.mark.parametrize(("size", "icc", "rho"), [(1, 0.0, 0.5), (4, 0.3, 0.5), (4, 0.6, 0.8)])
 def test_the_smallest_gain_is_found_in_four_of_five_simulated_comparisons(size, icc, rho):
-    plan = Benchmark(n=60 * size, clusters=60, icc=icc, rho=rho, baseline=0.6)
+    plan = PlannedComparison(n=60 * size, clusters=60, icc=icc, rho=rho, baseline=0.6)
     apart, alone = simulated_difference(plan, plan.smallest_difference, 6000, seed=1)
     error = plan.smallest_difference / (norm.ppf(0.975) + norm.ppf(0.8))
     assert np.mean(apart / error > norm.ppf(0.975)) == pytest.approx(0.8, abs=0.015)
@@ -57,19 +57,19 @@ def test_the_smallest_gain_is_found_in_four_of_five_simulated_comparisons(size, 
 
 
 def test_as_many_items_as_a_margin_needs_show_it():
-    plan = Benchmark(n=451, clusters=203, icc=0.2, baseline=0.6)
+    plan = PlannedComparison(n=451, clusters=203, icc=0.2, baseline=0.6)
     needed = plan.items_for(0.02)
-    enough = Benchmark(
+    enough = PlannedComparison(
         n=needed, clusters=round(needed * 203 / 451), icc=0.2, baseline=0.6
     ).smallest_difference
     assert enough == pytest.approx(0.02, rel=0.001)
 
 
 def test_clusters_cost_what_their_design_effect_says():
-    assert Benchmark(n=600, clusters=100, icc=0.2).design_effect == pytest.approx(2.0)
+    assert PlannedComparison(n=600, clusters=100, icc=0.2).design_effect == pytest.approx(2.0)
     # Items that answer as one are worth one item a cluster.
-    alike = Benchmark(n=600, clusters=100, icc=1.0)
-    assert alike.half_width == pytest.approx(Benchmark(n=100, clusters=100).half_width)
+    alike = PlannedComparison(n=600, clusters=100, icc=1.0)
+    assert alike.half_width == pytest.approx(PlannedComparison(n=100, clusters=100).half_width)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_clusters_cost_what_their_design_effect_says():
 )
 def test_values_outside_their_range_are_refused(name, value):
     with raises_code("statistic_input_invalid", name=name, value=value):
-        Benchmark(**{"n": 100, "clusters": 1 if name == "n" else 50, name: value})
+        PlannedComparison(**{"n": 100, "clusters": 1 if name == "n" else 50, name: value})
 
 
 def test_the_command_prints_points_for_people(capsys):
@@ -102,7 +102,7 @@ def test_the_command_prints_points_for_people(capsys):
 def test_the_command_prints_shares_for_programs(capsys):
     assert run(["power", "--n", "451", "--format", "json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    plan = Benchmark(n=451, clusters=451)
+    plan = PlannedComparison(n=451, clusters=451)
     assert said["smallest_gain"] == plan.smallest_difference
     assert said["half_width"] == plan.half_width
     assert "margin" not in said

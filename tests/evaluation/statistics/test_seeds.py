@@ -1,4 +1,4 @@
-"""One arm of several seeds: its mean, and an interval that speaks of new seeds too."""
+"""One arm of several seeds: its mean, and an interval that covers new seeds too."""
 
 from __future__ import annotations
 
