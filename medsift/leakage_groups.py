@@ -1,8 +1,8 @@
-"""Groups of samples that no split may cut: one picture, one case, one patient."""
+"""Group samples that no split may separate: one picture, one case, one patient."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -10,15 +10,15 @@ import pyarrow as pa
 
 from medsift.arrays import Indices
 from medsift.connected import connected_components
-from medsift.records import text_id
+from medsift.records import GROUPS, text_id
 
 Level = Literal["image", "case", "patient"]
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
-_TAG_OF_LEVEL: Final = {"case": "study_id", "patient": "patient_id"}
+TAG_OF_LEVEL: Final = {"case": "study_id", "patient": "patient_id"}
 
 
 def components(samples: pa.Table, groups: pa.Table, level: Level) -> Indices:
-    """Label (n,) of each sample: equal where something of this level, or below, connects them.
+    """Label samples (n,), equal where something of this level, or below, connects them.
 
     `image` connects samples that show one picture, or pictures of one group (`groups`: image_id,
     group_id; copies, and neighbouring slices where they were sought), or that have no picture and
@@ -28,30 +28,21 @@ def components(samples: pa.Table, groups: pa.Table, level: Level) -> Indices:
     n = samples.num_rows
     keys = [_image_keys(samples, groups), _text_keys(samples)]
     for wider in LEVELS[1 : LEVELS.index(level) + 1]:
-        keys.append(_tag_keys(samples, _TAG_OF_LEVEL[wider]))
-    left, right = _links(keys)
-    return connected_components(n, left, right) if n else np.empty(0, np.int64)
-
-
-def _links(keys: Sequence[Iterator[tuple[int, str]]]) -> tuple[Indices, Indices]:
-    """Each sample with the first that has the same key."""
+        keys.append(_tag_keys(samples, TAG_OF_LEVEL[wider]))
+    # A link to the first sample of each key is enough, as links chain: all pairs are quadratic.
     links: list[tuple[int, int]] = []
     for column in keys:
         first: dict[str, int] = {}
-        for sample, key in column:
-            other = first.setdefault(key, sample)
-            if other != sample:
-                links.append((other, sample))
-    pairs = np.unique(np.array(links, np.int64).reshape(-1, 2), axis=0)
-    return pairs[:, 0], pairs[:, 1]
+        links += [(first.setdefault(key, sample), sample) for sample, key in column]
+    left, right = np.array(links, np.int64).reshape(-1, 2).T
+    return connected_components(n, left, right) if n else np.empty(0, np.int64)
 
 
 def _image_keys(samples: pa.Table, groups: pa.Table) -> Iterator[tuple[int, str]]:
-    ids, names = groups["image_id"].to_pylist(), groups["group_id"].to_pylist()
-    group = dict(zip(ids, names, strict=True))
+    group_of = dict(zip(*(groups[name].to_pylist() for name in GROUPS.names), strict=True))
     for sample, images in enumerate(samples["images"].to_pylist()):
         for image in images or ():
-            yield sample, group[image]
+            yield sample, group_of[image]
 
 
 def _text_keys(samples: pa.Table) -> Iterator[tuple[int, str]]:
@@ -62,7 +53,7 @@ def _text_keys(samples: pa.Table) -> Iterator[tuple[int, str]]:
 
 
 def _tag_keys(samples: pa.Table, tag: str) -> Iterator[tuple[int, str]]:
-    """Ids are numbered by each source for itself: two sources may use one for two patients."""
+    # Each source numbers its own ids: two sources may use one for two patients.
     columns = (samples[name].to_pylist() for name in ("source", tag))
     for sample, (source, value) in enumerate(zip(*columns, strict=True)):
         if value:

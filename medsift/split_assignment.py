@@ -1,4 +1,4 @@
-"""A new split: whole groups go where their strata are most wanted."""
+"""Assign new splits: whole groups go where their strata are most wanted."""
 
 from __future__ import annotations
 
@@ -17,12 +17,19 @@ def assign_splits(
     shares: Mapping[str, float],
     seed: int,
 ) -> list[str]:
-    """Split (n) of each sample, so that no group of equal `labels` (n,) is cut.
+    """Return the split of each sample (n), so that no group is cut.
 
     Groups are taken largest first, equal ones by a hash of seed and ids, and go to the split that
-    lacks most of what they hold: the sum over the group's samples of what their stratum still
+    lacks most of what they have: the sum over the group's samples of what their stratum still
     wants there, as a share of what it should get. The result depends on the ids and not on their
     order. Shares are met as nearly as whole groups allow.
+
+    Args:
+        sample_ids: Ids of the samples (n).
+        labels: Equal for the samples of one group (n,).
+        strata: Of each sample (n); every split gets its share of each.
+        shares: Share of the samples that each split should get.
+        seed: Of the order of groups of equal size.
     """
     groups, member = np.unique(labels, return_inverse=True)
     kinds, stratum = np.unique(np.asarray(strata, dtype=str), return_inverse=True)
@@ -30,35 +37,36 @@ def assign_splits(
     np.add.at(counts, (member, stratum), 1.0)
     names = sorted(shares)
     share = np.array([shares[name] for name in names])
-    order = _order(sample_ids, member, counts.sum(1), seed)
-    chosen = _fill(counts, order, share)
-    return [names[place] for place in chosen[member].tolist()]
-
-
-def _order(sample_ids: Sequence[str], member: Indices, sizes: Doubles, seed: int) -> list[int]:
-    """Groups, largest first, then by a hash of the seed and the group's smallest id."""
     smallest: dict[int, str] = {}
     for sample, group in zip(sample_ids, member.tolist(), strict=True):
         smallest[group] = min(smallest.get(group, sample), sample)
-    keys = {group: digest("split", str(seed), sample) for group, sample in smallest.items()}
-    return sorted(keys, key=lambda group: (-sizes[group], keys[group]))
+    lots = {group: digest("split", str(seed), sample) for group, sample in smallest.items()}
+    # The largest first: small groups can still even out what large ones upset.
+    sizes = counts.sum(1)
+    order = sorted(lots, key=lambda group: (-sizes[group], lots[group]))
+    chosen = _choose_splits(counts, order, share)
+    return [names[split] for split in chosen[member].tolist()]
 
 
-def _fill(counts: Doubles, order: Sequence[int], share: Doubles) -> Indices:
-    """Split (groups,) of each group, given in the order in which they choose."""
+def _choose_splits(counts: Doubles, order: Sequence[int], share: Doubles) -> Indices:
+    """Return the split (g,) of each group, which choose one after the other in `order`.
+
+    `counts` (g, strata) are each group's samples, `share` (s,) is what each split should get.
+    """
     target = counts.sum(0)[None, :] * share[:, None]
     wanted, room = target.copy(), target.sum(1)
-    whole = np.maximum(room, 1e-12).copy()
+    capacity = np.maximum(room, 1e-12).copy()
     chosen = np.zeros(len(counts), np.int64)
     for group in order:
-        here = np.flatnonzero(counts[group])
-        held = counts[group, here]
-        need = (wanted[:, here] / np.maximum(target[:, here], 1e-12)) @ held / held.sum()
+        strata = np.flatnonzero(counts[group])
+        samples = counts[group, strata]
+        size = samples.sum()
+        need = (wanted[:, strata] / np.maximum(target[:, strata], 1e-12)) @ samples / size
         # A split that is full as a whole gets nothing more, however rare the stratum.
-        open_to = room >= 0.5 * held.sum()
-        wish = np.where(open_to, need, -np.inf) if open_to.any() else room
-        best = int(np.argmax(wish + room / whole))
+        has_room = room >= 0.5 * size
+        wish = np.where(has_room, need, -np.inf) if has_room.any() else room
+        best = int(np.argmax(wish + room / capacity))
         chosen[group] = best
-        wanted[best, here] -= held
-        room[best] -= held.sum()
+        wanted[best, strata] -= samples
+        room[best] -= size
     return chosen
