@@ -62,7 +62,7 @@ def leaks(rows: int) -> str:
     """Find the candidates between a pool and a benchmark of `rows` pictures each."""
     import pyarrow as pa
 
-    from curation.decontaminate.images import _candidates
+    from curation.decontaminate.images import benchmark_images, find_candidates_between
     from curation.decontaminate.index import BenchmarkIndex
     from curation.matching.settings import ImageCopyConfig
 
@@ -71,14 +71,17 @@ def leaks(rows: int) -> str:
     codes = np.packbits(bench.bits > 0, axis=1)
     table = pa.table(
         {
+            "image_id": bench.ids,
             "phash": [code.tobytes().hex() for code in codes],
             "thumb": [thumb.tobytes() for thumb in bench.thumbs],
             "vector": pa.FixedSizeListArray.from_arrays(bench.vectors.reshape(-1), 64),
         }
     )
     index = BenchmarkIndex(name="bench", encoder="e", items=none, passages=none, images=table)
-    mine, _, _ = _candidates(pool, index, ImageCopyConfig())
-    return f"{len(mine):,} to compare"
+    left, _ = find_candidates_between(
+        pool, benchmark_images(index), ImageCopyConfig(), glance=index.confirms
+    )
+    return f"{len(left):,} to compare"
 
 
 WORK = {"dedup": dedup, "leaks": leaks}
