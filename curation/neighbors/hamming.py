@@ -1,4 +1,4 @@
-"""All pairs of short codes that differ in few bits, exactly and tile by tile."""
+"""Find all pairs of short codes that differ in few bits, exactly and tile by tile."""
 
 from __future__ import annotations
 
