@@ -174,6 +174,7 @@ def pair_similarity(copies: Copies, left: Indices, right: Indices) -> Doubles:
     place = np.searchsorted(keys[:-1], wanted)
     known = np.append(copies.pairs.similarity, np.nan)
     similarity = np.where(keys[place] == wanted, known[place], np.nan)
+    # A picture is no pair with itself in the list of copies.
     similarity[left == right] = 1.0
     return similarity
 

@@ -140,6 +140,7 @@ def _agree(left: Thumbs, right: Thumbs, flip: tuple[int, ...]) -> tuple[Floats, 
         for level in (FIRST, COARSE):
             maps, reached = register(level, target[alive], source[alive], maps)
             correlation[alive] = reached
+            # Register on only what may still be a copy: most pairs end at 16 × 16 pixels.
             alive, maps = alive[reached >= PROMISING], maps[reached >= PROMISING]
         if len(alive):
             target, source = target[alive], source[alive]

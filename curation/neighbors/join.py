@@ -111,6 +111,7 @@ def _pair_job(
 
 
 def _in_order(vectors: Floats, names: Indices) -> Floats:
+    # A copy of a large matrix costs as much memory as the search itself.
     same = len(names) == len(vectors) and bool((np.diff(names) == 1).all())
     return vectors if same else vectors[names]
 

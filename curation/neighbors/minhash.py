@@ -139,6 +139,7 @@ def _rows_per_band(threshold: float, permutations: int) -> int:
             code="search_setting_invalid",
             permutations=permutations,
         )
+    # More rows of a band let fewer unlike pairs through: the least work at the allowed miss rate.
     return max(allowed)
 
 

@@ -90,6 +90,7 @@ def find_pairs(
         InputError: vectors that are not float32, two-dimensional, finite and unit (or zero).
         UsageError: a threshold out of range, or more than `config.max_pairs` pairs.
     """
+    # Exact time grows with the square of the rows: past the limit, most pairs in reasonable time.
     device, limit = config.device, config.max_pairs
     if len(vectors) <= config.exact_up_to:
         pairs = pairs_above(

@@ -102,6 +102,7 @@ def _ranked(
     candidate = shortlist.index[row, column]
     cosine = np.full(shortlist.value.shape, -np.inf)
     cosine[row, column] = exact_cosine(vectors, row, candidate)
+    # Ties go by name, not by place: the result must not depend on the order of rows.
     name = np.where(shortlist.index >= 0, names[shortlist.index], len(names))
     order = np.lexsort((name, -cosine), axis=1)[:, :k]
     best = np.take_along_axis(cosine, order, axis=1)
@@ -132,6 +133,7 @@ def _decide_again(
         candidates = np.arange(row if earlier else len(vectors))
         candidates = candidates[candidates != row]
         groups = member[candidates]
+        # Cheap products rule most rows out; only those within the error are decided exactly.
         value = table @ vectors[row]
         k = min(index.shape[1], len(candidates))
         last = np.partition(value[groups], len(groups) - k)[len(groups) - k]
