@@ -71,7 +71,7 @@ def leaks(rows: int) -> str:
     )
     index = BenchmarkIndex(name="bench", encoder="e", items=none, passages=none, images=table)
     hits = match_images(pool, index, ImageCopyConfig(), DecontaminateConfig())
-    return f"{len(hits.mine):,} near"
+    return f"{len(hits.left):,} near"
 
 
 WORK = {"dedup": dedup, "leaks": leaks}

@@ -1,4 +1,4 @@
-"""Keeping benchmarks out of training: an index of each, and what of a pool it meets."""
+"""Keep benchmarks out of training: index each, and find what of a pool matches it."""
 
 from __future__ import annotations
 

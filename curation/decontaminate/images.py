@@ -1,4 +1,4 @@
-"""Pictures of the pool that are a benchmark's, altered at most, or near one."""
+"""Find pictures of a pool that are a benchmark's, altered at most, or near one."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from curation.decontaminate.config import DecontaminateConfig
 from curation.decontaminate.index import BenchmarkIndex
 from curation.decontaminate.placed import find_placed
 from curation.matching.candidate_pairs import Shortlisted
-from curation.matching.image_copies import HASH_BITS, ImageSet, correlate
-from curation.matching.registration import Thumbs, agree, glances, mirrored
+from curation.matching.image_copies import HASH_BITS, ImageSet, correlate, is_copy
+from curation.matching.registration import agree, glances, mirrored
 from curation.matching.settings import ImageCopyConfig
 from curation.neighbors import Pairs
 from medsift.arrays import Doubles, Flags, Floats, Indices
-from medsift.records import THUMB_SIDE
 
 PAIRS_AT_A_TIME = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class ImageHits:
-    """Pairs (p,) of pool picture `mine` and benchmark picture `theirs`.
+    """Pairs (p,) of pool picture `left` and benchmark picture `right`.
 
     `confirmed` ones show the same pixels; the others are near and unresolved. `exact` ones are
     equal pixel for pixel. `similarity` is the correlation of fine structure where it confirms, of
@@ -32,28 +31,25 @@ class ImageHits:
     is that of the vectors, `correlation` that of the registered miniatures, NaN without any.
     """
 
-    mine: Indices
-    theirs: Indices
+    left: Indices
+    right: Indices
     confirmed: Flags
     exact: Flags
     similarity: Doubles
     cosine: Doubles
     correlation: Doubles
 
-    def where(self, held: Flags) -> ImageHits:
-        """The pairs of a mask (p,)."""
-        return ImageHits(*(getattr(self, name)[held] for name in self.__slots__))
+    def where(self, mask: Flags) -> ImageHits:
+        """Return the pairs that a mask (p,) keeps."""
+        return ImageHits(*(getattr(self, name)[mask] for name in self.__slots__))
 
     def beyond(self, first: ImageHits) -> ImageHits:
-        """Both, the pairs of `first` before those of these that it does not have."""
-        known = set(zip(first.mine.tolist(), first.theirs.tolist(), strict=True))
-        pairs = zip(self.mine.tolist(), self.theirs.tolist(), strict=True)
+        """Return the pairs of `first`, then those of these that it does not have."""
+        known = set(zip(first.left.tolist(), first.right.tolist(), strict=True))
+        pairs = zip(self.left.tolist(), self.right.tolist(), strict=True)
         new = np.array([pair not in known for pair in pairs], dtype=bool)
-        return self.where(new)._after(first)
-
-    def _after(self, first: ImageHits) -> ImageHits:
-        both = ((getattr(first, name), getattr(self, name)) for name in self.__slots__)
-        return ImageHits(*(np.concatenate(pair) for pair in both))
+        both = ((getattr(first, name), getattr(self, name)[new]) for name in self.__slots__)
+        return ImageHits(*map(np.concatenate, both))
 
 
 def match_images(
@@ -65,115 +61,105 @@ def match_images(
     copies, and a mirrored picture is no copy. What shows a benchmark's picture in part, padded,
     turned, mirrored, inverted, through another window, marked or next to others is near and stays
     unresolved, and so is what an embedding and whole miniatures find alike.
+
+    Args:
+        pool: Pictures that may be trained on (n).
+        index: The benchmark, of m pictures.
+        copies: When two pictures are copies.
+        config: When they are near.
     """
-    exact = _equal(pool, index)
-    if not index.images.num_rows or not pool.ids:
-        return exact
-    mine, theirs, cosine = _candidates(pool, index, copies)
+    bench = benchmark_images(index)
+    equal = _equal_pictures(pool, bench)
+    if not bench.ids or not pool.ids:
+        return equal
+    left, right = find_candidates_between(pool, bench, copies, glance=index.confirms)
+    cosine = _cosine(pool, bench, left, right)
+    none = np.zeros(len(left), bool)
+    near = cosine >= config.near_cosine
     if not index.confirms:
-        near = cosine >= config.near_cosine
-        none = np.zeros(len(mine), bool)
-        blind = np.full(len(mine), np.nan)
-        unseen = ImageHits(mine, theirs, none, none, cosine, cosine, blind)
-        return unseen.where(near).beyond(exact)
-    thumbs = np.concatenate([pool.thumbs, _thumbs(index)])
-    right = theirs + len(pool.ids)
-    found = agree(thumbs, mine, right)
-    confirmed = found.correlation >= copies.registered_correlation
-    confirmed &= found.detail >= copies.detail_correlation
-    turned = np.zeros(len(mine), bool)
-    turned[confirmed] = mirrored(thumbs, mine[confirmed], right[confirmed], found.detail[confirmed])
-    near = ~confirmed & (found.correlation >= config.near_correlation)
-    near &= cosine >= config.near_cosine
-    correlation = found.correlation.astype(np.float64)
-    compared = ImageHits(
-        mine,
-        theirs,
-        confirmed,
-        np.zeros(len(mine), bool),
-        np.where(confirmed, found.detail, correlation),
-        cosine,
-        correlation,
+        unseen = ImageHits(left, right, none, none, cosine, cosine, np.full(len(left), np.nan))
+        return unseen.where(near).beyond(equal)
+    thumbs, right_thumb = np.concatenate([pool.thumbs, bench.thumbs]), right + len(pool.ids)
+    agreement = agree(thumbs, left, right_thumb)
+    confirmed = is_copy(agreement, copies)
+    ends = left[confirmed], right_thumb[confirmed]
+    # A mirror image is another finding, so it must not be called a confirmed copy.
+    flipped = none.copy()
+    flipped[confirmed] = mirrored(thumbs, *ends, agreement.detail[confirmed])
+    near &= ~confirmed & (agreement.correlation >= config.near_correlation)
+    correlation = agreement.correlation.astype(np.float64)
+    similarity = np.where(confirmed, agreement.detail, correlation)
+    compared = ImageHits(left, right, confirmed, none, similarity, cosine, correlation)
+    listed = compared.where((confirmed & ~flipped) | near).beyond(equal)
+
+    # Pictures that show the same in part, turned, mirrored, inverted or among others.
+    placed = find_placed(pool.thumbs, bench.thumbs, config.near_likeness, config.near_candidates)
+    none = np.zeros(len(placed.left), bool)
+    likeness = placed.likeness.astype(np.float64)
+    cosine = _cosine(pool, bench, placed.left, placed.right)
+    near_parts = ImageHits(placed.left, placed.right, none, none, likeness, cosine, likeness)
+    return near_parts.beyond(listed)
+
+
+def benchmark_images(index: BenchmarkIndex) -> ImageSet:
+    """Return a benchmark's pictures; a miniature that the index lacks is all zeros."""
+    vectors: pa.Array = index.images["vector"].combine_chunks()
+    flat = vectors.flatten().to_numpy(zero_copy_only=False)
+    ids, hashes, thumbs = (
+        index.images[name].to_pylist() for name in ("image_id", "phash", "thumb")
     )
-    listed = compared.where((confirmed & ~turned) | near).beyond(exact)
-    return _placed(pool, index, config).beyond(listed)
+    return ImageSet.of(ids, hashes, thumbs, flat.reshape(-1, vectors.type.list_size))
 
 
-def _placed(pool: ImageSet, index: BenchmarkIndex, config: DecontaminateConfig) -> ImageHits:
-    """Pairs that show the same in part, turned, mirrored, inverted or among others: near ones."""
-    found = find_placed(pool.thumbs, _thumbs(index), config.near_likeness, config.near_candidates)
-    none = np.zeros(len(found.mine), bool)
-    likeness = found.likeness.astype(np.float64)
-    cosine = _cosine(pool.vectors, _vectors(index), found.mine, found.theirs)
-    return ImageHits(found.mine, found.theirs, none, none, likeness, cosine, likeness)
+def _cosine(pool: ImageSet, bench: ImageSet, left: Indices, right: Indices) -> Doubles:
+    pairs = pool.vectors[left], bench.vectors[right]
+    return np.asarray(np.einsum("pd,pd->p", *pairs, dtype=np.float64))
 
 
-def _cosine(ours: Floats, other: Floats, mine: Indices, theirs: Indices) -> Doubles:
-    found: Doubles = np.einsum("pd,pd->p", ours[mine], other[theirs], dtype=np.float64)
-    return found
+def _equal_pictures(pool: ImageSet, bench: ImageSet) -> ImageHits:
+    """Return the pairs that are equal pixel for pixel, and so have one image id."""
+    number = {image: place for place, image in enumerate(pool.ids)}
+    pairs = [(number[image], place) for place, image in enumerate(bench.ids) if image in number]
+    left, right = np.array(pairs, np.int64).reshape(-1, 2).T
+    yes, one = np.ones(len(left), bool), np.ones(len(left))
+    return ImageHits(left, right, yes, yes, one, one, one)
 
 
-def _equal(pool: ImageSet, index: BenchmarkIndex) -> ImageHits:
-    place = {image: row for row, image in enumerate(pool.ids)}
-    ids = index.images["image_id"].to_pylist()
-    pairs = [(place[image], row) for row, image in enumerate(ids) if image in place]
-    found = np.array(pairs, np.int64).reshape(-1, 2)
-    yes = np.ones(len(found), bool)
-    one = np.ones(len(found))
-    return ImageHits(found[:, 0], found[:, 1], yes, yes, one, one, one)
+def find_candidates_between(
+    pool: ImageSet, bench: ImageSet, config: ImageCopyConfig, *, glance: bool
+) -> tuple[Indices, Indices]:
+    """Return pool (p,) and benchmark pictures (p,) near by hash or cosine, the best of each.
 
-
-def _candidates(
-    pool: ImageSet, index: BenchmarkIndex, config: ImageCopyConfig
-) -> tuple[Indices, Indices, Doubles]:
-    """Pool and benchmark pictures near by hash or cosine, the best of each, with their cosine."""
-    n, their_vectors = len(pool.ids), _vectors(index)
-    glance = glances(np.concatenate([pool.thumbs, _thumbs(index)]))
+    Args:
+        pool: Pictures of one side (n).
+        bench: Pictures of the other side (m).
+        config: From which similarity pairs are candidates, and how many of each picture.
+        glance: Whether both sides have miniatures, which must then correlate when blurred.
+    """
+    n, total = len(pool.ids), len(pool.ids) + len(bench.bits)
+    signatures = glances(np.concatenate([pool.thumbs, bench.thumbs]))
     near_hash = 1.0 - 2.0 * config.hash_distance / HASH_BITS
-    keys = [np.empty(0, np.int64)]
-    for ours, other, threshold in (
-        (pool.bits, _bits(index), near_hash),
-        (pool.vectors, their_vectors, config.cosine),
+    keys = []
+    for ours, theirs, threshold in (
+        (pool.bits, bench.bits, near_hash),
+        (pool.vectors, bench.vectors, config.cosine),
     ):
         best = Shortlisted(config.candidates_per_image)
-        for pairs in _near(ours, other, threshold):
-            seen = np.ones(len(pairs), np.float32)
-            if index.confirms:
-                seen = correlate(glance, pairs)
+        for pairs in _near_pairs(ours, theirs, threshold):
+            seen = correlate(signatures, pairs) if glance else np.ones(len(pairs), np.float32)
             best.add(pairs, seen)
         left, right = best.best()
-        keys.append(left * (n + len(other)) + right)
+        keys.append(left * total + right)
     distinct = np.unique(np.concatenate(keys))
-    mine, theirs = distinct // (n + len(their_vectors)), distinct % (n + len(their_vectors)) - n
-    return mine, theirs, _cosine(pool.vectors, their_vectors, mine, theirs)
+    return distinct // total, distinct % total - n
 
 
-def _near(ours: Floats, other: Floats, threshold: float) -> Iterator[Pairs]:
-    """Pairs of a row of ours and a row of the other, which is numbered after ours."""
+def _near_pairs(ours: Floats, theirs: Floats, threshold: float) -> Iterator[Pairs]:
+    """Yield pairs of a row of ours and a row of theirs, which is numbered after ours."""
     # In a pool of one view most pairs of a tile are near: a tile's area bounds their memory.
-    step = max(1, PAIRS_AT_A_TIME // max(1, len(other)))
+    step = max(1, PAIRS_AT_A_TIME // max(1, len(theirs)))
     for start in range(0, len(ours), step):
-        product = ours[start : start + step] @ other.T
+        product = ours[start : start + step] @ theirs.T
         row, column = np.nonzero(product >= threshold)
         value = product[row, column].astype(np.float64)
         yield Pairs((row + start).astype(np.int64), (column + len(ours)).astype(np.int64), value)
-
-
-def _bits(index: BenchmarkIndex) -> Floats:
-    hashes = np.array([int(text, 16) for text in index.images["phash"].to_pylist()], dtype=">u8")
-    bits = np.unpackbits(hashes.view(np.uint8).reshape(-1, 8), axis=1).astype(np.float32)
-    found: Floats = (2.0 * bits - 1.0) / np.float32(np.sqrt(HASH_BITS))
-    return found
-
-
-def _vectors(index: BenchmarkIndex) -> Floats:
-    column: pa.Array = index.images["vector"].combine_chunks()
-    found: Floats = column.flatten().to_numpy(zero_copy_only=False)
-    return found.reshape(index.images.num_rows, -1)
-
-
-def _thumbs(index: BenchmarkIndex) -> Thumbs:
-    """Miniatures (m, 64, 64); zeros where the index has none."""
-    blank = bytes(THUMB_SIDE * THUMB_SIDE)
-    joined = bytearray().join(thumb or blank for thumb in index.images["thumb"].to_pylist())
-    return np.frombuffer(joined, np.uint8).reshape(-1, THUMB_SIDE, THUMB_SIDE)

@@ -1,4 +1,4 @@
-"""The index of a benchmark: enough to recognise its items, without its pictures and texts."""
+"""Index a benchmark: enough to recognise its items, without its pictures and texts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation.decontaminate.passages import Passage, item_passages, turns_of
+from curation.decontaminate.passages import item_passages, turns_of
 from medsift import records
 from medsift.errors import InputError, StorageError, UsageError
 from medsift.records import THUMB_SIDE
@@ -60,7 +60,7 @@ class BenchmarkIndex:
 
     @property
     def confirms(self) -> bool:
-        """Whether it has the miniatures by which pixels confirm a copy."""
+        """Return whether it has the miniatures by which pixels confirm a copy."""
         return bool(self.images["thumb"].null_count < self.images.num_rows)
 
 
@@ -76,8 +76,15 @@ def build_index(
 ) -> BenchmarkIndex:
     """Index SAMPLES rows and the IMAGES facts and vectors of their pictures.
 
-    Without `thumbs` the index holds hashes and vectors alone: copies that were changed in any way
-    are then listed as near and cannot be confirmed.
+    Args:
+        name: Of the benchmark.
+        samples: Its items.
+        images: Facts of the pictures that they show.
+        vectors: Vectors of these pictures.
+        encoder: Fingerprint of the encoder that made the vectors.
+        gram: Words of a long run.
+        thumbs: Whether to store miniatures. Without them copies that were changed in any way are
+            listed as near and cannot be confirmed.
 
     Raises:
         InputError: no samples.
@@ -86,37 +93,30 @@ def build_index(
         raise InputError(
             f"benchmark {name!r} has no sample to index; look at the run's funnel",
             code="benchmark_index_empty",
+            benchmark=name,
         )
     items = samples.select(["row_id", "images"]).rename_columns(ITEMS.names)
+    rows = samples.select(["messages", "question", "answer"]).to_pylist()
+    passages = [
+        {
+            "item": item,
+            "question": passage.question,
+            "whole": passage.whole,
+            "words": passage.words,
+            "entire": passage.entire,
+            "shingles": sorted(passage.shingles),
+            "grams": sorted(passage.grams),
+        }
+        for item, row in enumerate(rows)
+        for passage in item_passages(turns_of(row), gram)
+    ]
     return BenchmarkIndex(
         name,
         encoder,
         items.combine_chunks().cast(ITEMS),
         _images(samples, images, vectors, thumbs),
-        _passages(samples, gram),
+        pa.Table.from_pylist(passages, schema=PASSAGES),
     )
-
-
-def _passages(samples: pa.Table, gram: int) -> pa.Table:
-    lines = samples.select(["messages", "question", "answer"]).to_pylist()
-    said = [
-        (item, passage)
-        for item, line in enumerate(lines)
-        for passage in item_passages(turns_of(line), gram)
-    ]
-    return pa.Table.from_pylist([_line(item, passage) for item, passage in said], schema=PASSAGES)
-
-
-def _line(item: int, passage: Passage) -> dict[str, Any]:
-    return {
-        "item": item,
-        "question": passage.question,
-        "whole": passage.whole,
-        "words": passage.words,
-        "entire": passage.entire,
-        "shingles": sorted(passage.shingles),
-        "grams": sorted(passage.grams),
-    }
 
 
 def _images(samples: pa.Table, images: pa.Table, vectors: ContentVectors, thumbs: bool) -> pa.Table:
@@ -135,7 +135,7 @@ def _images(samples: pa.Table, images: pa.Table, vectors: ContentVectors, thumbs
 
 
 def write_index(index: BenchmarkIndex, folder: Path) -> None:
-    """Write the index as three Parquet files and a note; the note comes last and makes it whole.
+    """Write the index as three Parquet files and a note; the note comes last and completes it.
 
     Raises:
         UsageError: something else is there.
@@ -144,15 +144,15 @@ def write_index(index: BenchmarkIndex, folder: Path) -> None:
     note = folder / "index.json"
     if folder.exists() and not note.exists() and any(folder.iterdir()):
         raise UsageError(
-            f"{folder} holds something else; name a new folder for the index",
+            f"{folder} has other files in it; name a new folder for the index",
             code="index_folder_in_the_way",
+            path=str(folder),
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         note.unlink(missing_ok=True)
-        pq.write_table(index.items, folder / "items.parquet", **CHECKED)
-        pq.write_table(index.passages, folder / "passages.parquet", **CHECKED)
-        pq.write_table(index.images, folder / "images.parquet", **CHECKED)
+        for name in ("items", "passages", "images"):
+            pq.write_table(getattr(index, name), folder / f"{name}.parquet", **CHECKED)
         content = {
             "version": INDEX_VERSION,
             "name": index.name,
@@ -169,24 +169,35 @@ def write_index(index: BenchmarkIndex, folder: Path) -> None:
 
 
 def check_index(folder: Path, encoder: str) -> Mapping[str, Any]:
-    """What an index says of itself, once it is known to be comparable; its items are not read.
+    """Return an index's note, once it is known to be comparable; its items are not read.
 
     Raises:
         InputError: there is no index, or it is of another version.
         UsageError: it was made with another encoder, so that its vectors cannot be compared.
     """
-    note = _note(folder)
+    try:
+        note: Mapping[str, Any] = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"there is no benchmark index at {folder}: {error}; make one with `medsift index`",
+            code="benchmark_index_unreadable",
+            path=str(folder),
+        ) from error
     if note.get("version") != INDEX_VERSION:
         raise InputError(
             f"{folder} is an index of version {note.get('version')}, this MedSift reads "
             f"{INDEX_VERSION}: make it again with `medsift index`",
             code="benchmark_index_unreadable",
+            path=str(folder),
+            version=note.get("version"),
         )
     if note["encoder"] != encoder:
         raise UsageError(
             f"benchmark index {folder} was made with encoder {note['encoder'][:12]}, the recipe's "
             f"is {encoder[:12]}: make the index again with the recipe's encoder",
             code="benchmark_index_unfit",
+            path=str(folder),
+            encoder=note["encoder"],
         )
     return note
 
@@ -207,22 +218,12 @@ def read_index(folder: Path, encoder: str) -> BenchmarkIndex:
         raise InputError(
             f"benchmark index {folder} is damaged: {error}; make it again",
             code="benchmark_index_unreadable",
+            path=str(folder),
         ) from error
     return BenchmarkIndex(note["name"], encoder, items, images, passages)
 
 
-def _note(folder: Path) -> Mapping[str, Any]:
-    try:
-        note: Mapping[str, Any] = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"there is no benchmark index at {folder}: {error}; make one with `medsift index`",
-            code="benchmark_index_unreadable",
-        ) from error
-    return note
-
-
 def fingerprint(index: BenchmarkIndex) -> str:
-    """Digest of an index's items and pictures."""
+    """Return the digest of an index's items and pictures."""
     items = records.digest(*index.passages["whole"].to_pylist())
     return records.digest(index.encoder, items, *index.images["image_id"].to_pylist())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PAIRS_AT_A_TIME = 128
 NEAR_BLUR = 0.7  # pixels: finer structure is lost where a part was small
 WIDE_BLUR = 3.0  # pixels over which contrast is levelled
-FAINT = 2.0  # grey levels of contrast below which a region counts less
+FAINT = 2.0  # grey levels of contrast below which a region counts less: noise and JPEG blocks
 KNOTS = 12  # of the curve of grey levels
 MARK_BLUR = 1.5  # pixels over which a misfit counts as one
 COVERED = 0.15  # share of a picture that marks and writing may cover
@@ -31,23 +31,34 @@ JUDGED = Level(THUMB_SIDE, 3, 0.7, 0)
 
 
 def compare(
-    mine: Thumbs, theirs: Thumbs, left: Indices, right: Indices, maps: Maps, other_maps: Maps
+    pool: Thumbs,
+    bench: Thumbs,
+    left: Indices,
+    right: Indices,
+    left_maps: Maps,
+    right_maps: Maps,
 ) -> Floats:
-    """Likeness (p,), up to 1, of parts of pictures `mine[left]` and `theirs[right]`.
+    """Return the likeness (p,), up to 1, of parts of pictures `pool[left]` and `bench[right]`.
 
-    `maps` and `other_maps` (p, 2, 3) lead from a part's square, -1 to 1, into its picture.
+    Args:
+        pool: Miniatures (n, 64, 64) of one side.
+        bench: Miniatures (m, 64, 64) of the other side.
+        left: Numbers of the pool's pictures (p,).
+        right: Numbers of the benchmark's pictures (p,).
+        left_maps: Maps (p, 2, 3) from a part's square, -1 to 1, into the pool's picture.
+        right_maps: The same into the benchmark's.
     """
-    found = np.zeros(len(left), np.float32)
+    likeness = np.zeros(len(left), np.float32)
 
-    def decide(start: int) -> None:
+    def compare_batch(start: int) -> None:
         some = slice(start, start + PAIRS_AT_A_TIME)
-        target = _part(mine[left[some]], maps[some])
-        found[some] = _compare(target, _part(theirs[right[some]], other_maps[some])).numpy()
+        target = _part(pool[left[some]], left_maps[some])
+        source = _part(bench[right[some]], right_maps[some])
+        likeness[some] = _compare(target, source).numpy()
 
-    with workers() as pool:
-        for _ in pool.map(decide, range(0, len(left), PAIRS_AT_A_TIME)):
-            pass
-    return found
+    with workers() as threads:
+        list(threads.map(compare_batch, range(0, len(left), PAIRS_AT_A_TIME)))
+    return likeness
 
 
 def _part(thumbs: Thumbs, maps: Maps) -> Tensor:
@@ -69,6 +80,7 @@ def _compare(target: Tensor, source: Tensor) -> Tensor:
         moved, _ = register(level, wanted, offered, moved)
     best = torch.zeros(len(target))
     kept = _inner(target)
+    # Registration can fail on a part with little structure: the better of both counts.
     for maps in (still, moved):
         placed = warp(source, maps, JUDGED).view_as(kept)
         best = torch.maximum(best, _alike(kept, placed))
@@ -82,7 +94,7 @@ def _inner(pictures: Tensor) -> Tensor:
 
 
 def _levelled(pictures: Tensor, seen: Tensor | None = None) -> Tensor:
-    """Pictures (p, h, w) with their local mean taken out and their local contrast made equal.
+    """Take the local mean out of pictures (p, h, w) and make their local contrast equal.
 
     Only what is `seen` (p, h, w; shares of 1) enters the means.
     """
@@ -95,7 +107,7 @@ def _levelled(pictures: Tensor, seen: Tensor | None = None) -> Tensor:
 
 
 def _alike(wanted: Tensor, offered: Tensor) -> Tensor:
-    """Correlation (p,) of local contrast once grey levels of `offered` fit those of `wanted`.
+    """Correlate the local contrast (p,) once grey levels of `offered` fit those of `wanted`.
 
     The part that fits worst is left out: marks and writing cover it.
     """
@@ -103,25 +115,25 @@ def _alike(wanted: Tensor, offered: Tensor) -> Tensor:
 
     seen = torch.ones_like(wanted)
     for _ in range(ROUNDS):
-        one = _levelled(wanted, seen)
-        other = _levelled(_in_levels_of(wanted, offered, seen), seen)
-        apart = smooth((one - other) ** 2, MARK_BLUR)
+        left = _levelled(wanted, seen)
+        right = _levelled(_in_levels_of(wanted, offered, seen), seen)
+        apart = smooth((left - right) ** 2, MARK_BLUR)
         bar = apart.flatten(1).quantile(1 - COVERED, dim=1)
         seen = (apart <= bar[:, None, None]).float()
-    return _correlation(one, other, seen)
+    return _correlation(left, right, seen)
 
 
-def _correlation(one: Tensor, other: Tensor, seen: Tensor) -> Tensor:
-    """Correlation (p,) of pictures (p, h, w) where they are `seen`."""
+def _correlation(left: Tensor, right: Tensor, seen: Tensor) -> Tensor:
+    """Correlate pictures (p, h, w) where they are `seen`: (p,)."""
     count = seen.sum((1, 2), keepdim=True)
-    first = (one - (one * seen).sum((1, 2), keepdim=True) / count) * seen
-    second = (other - (other * seen).sum((1, 2), keepdim=True) / count) * seen
+    first = (left - (left * seen).sum((1, 2), keepdim=True) / count) * seen
+    second = (right - (right * seen).sum((1, 2), keepdim=True) / count) * seen
     product = (first * second).sum((1, 2))
     return product / ((first**2).sum((1, 2)) * (second**2).sum((1, 2))).sqrt().clamp_min(1e-3)
 
 
 def _in_levels_of(wanted: Tensor, offered: Tensor, seen: Tensor) -> Tensor:
-    """`offered` through the piecewise linear curve that brings it nearest to `wanted`."""
+    """Map `offered` by the piecewise linear curve that brings it nearest to `wanted`."""
     import torch
 
     grey = offered.flatten(1)

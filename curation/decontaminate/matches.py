@@ -1,11 +1,10 @@
-"""Which samples of a pool meet a benchmark, how, and how sure that is."""
+"""Find which samples of a pool meet a benchmark, how, and how sure that is."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -31,15 +30,25 @@ SAME_IMAGE: Final = "same image"
 SAME_TEXT: Final = "same text"
 LONG_RUN: Final = "long_run"
 STRENGTH: Final = (SAME_PAIR, SAME_IMAGE, SAME_TEXT, NEAR)
+CONTENT: Final = ["images", "messages", "question", "answer"]
 
 
-@dataclass(frozen=True, slots=True)
-class Hits:
+class Hits(NamedTuple):
     """Rows of LEAKS, the worst verdict of each row that has one, and REVIEWS of those undecided."""
 
     leaks: pa.Table
     worst: dict[str, str]
     reviews: pa.Table
+
+
+class _Match(NamedTuple):
+    """Sample and benchmark item that meet, how, and how sure that is."""
+
+    row: int
+    item_id: str
+    kind: str
+    similarity: float
+    verdict: str
 
 
 def find_hits(
@@ -53,8 +62,8 @@ def find_hits(
     """Compare SAMPLES rows with a benchmark: by picture, by words, and by both.
 
     Every exchange, every turn and the whole of a conversation count, on both sides.
-    Of one sample and kind the strongest hit is listed, of equals the one with the smallest item
-    id. The result does not depend on the order of either side.
+    Of one sample and kind the strongest hit is listed. The result does not depend on the order of
+    either side.
 
     Args:
         samples: Rows that may be trained on.
@@ -65,184 +74,137 @@ def find_hits(
         jaccard: Share of word shingles from which two texts are near.
     """
     pictures = match_images(images, index, copies, config)
-    lines = [
-        *_by_image(samples, images, index, pictures),
-        *_by_words(samples, index, config, jaccard),
+    matches = [
+        *_match_images(samples, images, index, pictures),
+        *_match_words(samples, index, config, jaccard),
     ]
-    best: dict[tuple[int, str], dict[str, Any]] = {}
-    for line in sorted(lines, key=_rank):
-        best.setdefault((line["row"], line["kind"]), line)
-    made = _named(samples, index.name, list(best.values()))
+    # The strongest first; equals go by item id, so that the order of items decides nothing.
+    matches.sort(key=lambda match: (STRENGTH.index(match.verdict), -match.similarity, match[1]))
+    rows, ids, shown = (samples[name].to_pylist() for name in ("row_id", "sample_id", "images"))
+    listed: dict[tuple[int, str], _Match] = {}
     worst: dict[str, str] = {}
-    for line in sorted(made, key=_rank):
-        worst.setdefault(line["row_id"], line["verdict"])
-    leaks = pa.Table.from_pylist(made, schema=LEAKS)
+    for match in matches:
+        listed.setdefault((match.row, match.kind), match)
+        worst.setdefault(rows[match.row], match.verdict)
+    lines = [
+        {
+            **match._asdict(),
+            "row_id": rows[match.row],
+            "sample_id": ids[match.row],
+            "benchmark": index.name,
+        }
+        for match in listed.values()
+    ]
+    # A person looks only at rows that nothing stronger than `near` decides.
+    undecided = {
+        row: of_row or () for row, of_row in zip(rows, shown, strict=True) if worst.get(row) == NEAR
+    }
+    texts = [line for line in lines if line["kind"] == LONG_RUN and line["row_id"] in undecided]
+    leaks = pa.Table.from_pylist(lines, schema=LEAKS)
     return Hits(
         leaks.sort_by([(name, "ascending") for name in ("row_id", "kind")]),
         worst,
-        _reviews(samples, worst, images, index, pictures, made),
+        review_list(undecided, images, index, pictures, texts),
     )
 
 
-def _rank(line: dict[str, Any]) -> tuple[int, float, str]:
-    return STRENGTH.index(line["verdict"]), -line["similarity"], line["item_id"]
-
-
-def _named(
-    samples: pa.Table, benchmark: str, lines: Sequence[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    rows, ids = samples["row_id"].to_pylist(), samples["sample_id"].to_pylist()
-    return [
-        {**line, "row_id": rows[line["row"]], "sample_id": ids[line["row"]], "benchmark": benchmark}
-        for line in lines
-    ]
-
-
-def _reviews(
-    samples: pa.Table,
-    worst: Mapping[str, str],
-    images: ImageSet,
-    index: BenchmarkIndex,
-    pictures: ImageHits,
-    lines: Sequence[dict[str, Any]],
-) -> pa.Table:
-    """What of the rows that nothing else decides is near."""
-    columns = (samples[name].to_pylist() for name in ("row_id", "images"))
-    undecided = {
-        row: shown or () for row, shown in zip(*columns, strict=True) if worst.get(row) == NEAR
-    }
-    texts = [line for line in lines if line["kind"] == LONG_RUN and line["row_id"] in undecided]
-    return review_list(undecided, images, index, pictures, texts)
-
-
-TURNS: Final = ["messages", "question", "answer"]
-
-
-def _by_image(
+def _match_images(
     samples: pa.Table, images: ImageSet, index: BenchmarkIndex, hits: ImageHits
-) -> Iterator[dict[str, Any]]:
-    """A line for every sample, benchmark item and pair of their pictures that met."""
+) -> Iterator[_Match]:
+    """Yield a match for every sample, benchmark item and pair of their pictures that met."""
     items = _items_of_images(index)
-    met: dict[str, list[int]] = defaultdict(list)
-    for place, mine in enumerate(hits.mine.tolist()):
-        met[images.ids[mine]].append(place)
+    pairs_of: dict[str, list[int]] = defaultdict(list)
+    for pair, image in enumerate(hits.left.tolist()):
+        pairs_of[images.ids[image]].append(pair)
     names = index.images["image_id"].to_pylist()
-    for row, line in enumerate(samples.select(["images", *TURNS]).to_pylist()):
-        places = [place for image in line["images"] or () for place in met.get(image, ())]
-        asked = question_digests(turns_of(line)) if places else frozenset()
-        for place in places:
-            confirmed, exact = bool(hits.confirmed[place]), bool(hits.exact[place])
-            for item, questions in items[names[int(hits.theirs[place])]]:
+    for row, sample in enumerate(samples.select(CONTENT).to_pylist()):
+        pairs = [pair for image in sample["images"] or () for pair in pairs_of.get(image, ())]
+        asked = question_digests(turns_of(sample)) if pairs else frozenset()
+        for pair in pairs:
+            confirmed, exact = bool(hits.confirmed[pair]), bool(hits.exact[pair])
+            kind = "same_image" if exact else "image_copy" if confirmed else "near_image"
+            for item, questions in items[names[int(hits.right[pair])]]:
                 same = SAME_IMAGE if asked.isdisjoint(questions) else SAME_PAIR
-                yield {
-                    "row": row,
-                    "item_id": item,
-                    "kind": "same_image" if exact else "image_copy" if confirmed else "near_image",
-                    "similarity": float(hits.similarity[place]),
-                    "verdict": same if confirmed else NEAR,
-                }
+                similarity = float(hits.similarity[pair])
+                yield _Match(row, item, kind, similarity, same if confirmed else NEAR)
 
 
 def _items_of_images(index: BenchmarkIndex) -> dict[str, list[tuple[str, frozenset[str]]]]:
-    """Image id → (item id, digests of its questions) of the items that show it."""
+    """Map image ids to the items that show them, each with the digests of its questions."""
     asked: dict[int, set[str]] = defaultdict(set)
-    for line in index.passages.select(["item", "question"]).to_pylist():
-        if line["question"] is not None:
-            asked[line["item"]].add(line["question"])
-    found: dict[str, list[tuple[str, frozenset[str]]]] = defaultdict(list)
-    for item, line in enumerate(index.items.to_pylist()):
-        for image in line["images"] or ():
-            found[image].append((line["item_id"], frozenset(asked[item])))
-    return found
+    for passage in index.passages.select(["item", "question"]).to_pylist():
+        if passage["question"] is not None:
+            asked[passage["item"]].add(passage["question"])
+    items: dict[str, list[tuple[str, frozenset[str]]]] = defaultdict(list)
+    for number, item in enumerate(index.items.to_pylist()):
+        for image in item["images"] or ():
+            items[image].append((item["item_id"], frozenset(asked[number])))
+    return items
 
 
-def _by_words(
+def _match_words(
     samples: pa.Table, index: BenchmarkIndex, config: DecontaminateConfig, jaccard: float
-) -> Iterator[dict[str, Any]]:
-    """A line for every sample, of which a passage repeats one of an item's, and that passage.
+) -> Iterator[_Match]:
+    """Yield a match for every sample of which a passage repeats one of an item's.
 
     Equal in normal form, Jaccard similarity of their word runs from `jaccard` on, or all of an
     item's long runs in the sample: same text. A long run in common: near. Runs of all items are
     looked up, so nothing is missed; the cost goes by the words of both sides.
     """
-    book = _Book.of(index)
-    for row, line in enumerate(samples.select(["images", *TURNS]).to_pylist()):
-        for own in sample_passages(turns_of(line), config.ngram_words):
-            for place, kind, similarity, verdict in _met(
-                own, not line["images"], book, config, jaccard
-            ):
-                yield {
-                    "row": row,
-                    "item_id": book.items[place],
-                    "kind": kind,
-                    "similarity": similarity,
-                    "verdict": verdict,
-                }
+    known = _Passages(index)
+    for row, sample in enumerate(samples.select(CONTENT).to_pylist()):
+        for passage in sample_passages(turns_of(sample), config.ngram_words):
+            for match in known.matches(passage, not sample["images"], config, jaccard):
+                yield match._replace(row=row)
 
 
-def _met(
-    own: Passage, bare: bool, book: _Book, config: DecontaminateConfig, jaccard: float
-) -> Iterator[tuple[int, str, float, str]]:
-    """Place in the book, kind, similarity and verdict of what one passage repeats.
-
-    `bare` tells a passage of a sample without a picture.
-    """
-    for place in book.whole.get(own.whole, ()):
-        if _telling(own, bare, place, book, config):
-            yield place, "same_text", 1.0, SAME_TEXT
-    for place, shared in book.shingles.shared(own.shingles):
-        union = len(own.shingles) + int(book.shingles.sizes[place]) - shared
-        near = shared / union >= jaccard and book.wholes[place] != own.whole
-        if near and _telling(own, bare, place, book, config):
-            yield place, "near_text", shared / union, SAME_TEXT
-    for place, shared in book.grams.shared(own.grams):
-        share = shared / int(book.grams.sizes[place])
-        all_of_it = share == 1.0 and book.words[place] >= config.min_words
-        yield place, LONG_RUN, share, SAME_TEXT if all_of_it else NEAR
-
-
-def _telling(
-    own: Passage, bare: bool, place: int, book: _Book, config: DecontaminateConfig
-) -> bool:
-    """Whether words alone say that two are the same.
-
-    They do when they are many, or when an item that is no longer than this and neither side have a
-    picture; a short exchange of a long talk, such as thanks, says nothing.
-    """
-    short_item = bare and book.bare[place] and book.entire[place]
-    return bool(short_item) or min(own.words, book.words[place]) >= config.min_words
-
-
-@dataclass(frozen=True, slots=True)
-class _Book:
+class _Passages:
     """The passages of an index as columns (p,), and their places by digest and by run."""
 
-    items: list[str]
-    bare: list[bool]
-    entire: list[bool]
-    words: list[int]
-    wholes: list[str]
-    whole: dict[str, list[int]]
-    shingles: _Runs
-    grams: _Runs
-
-    @classmethod
-    def of(cls, index: BenchmarkIndex) -> _Book:
+    def __init__(self, index: BenchmarkIndex) -> None:
         ids, images = (index.items[name].to_pylist() for name in ("item_id", "images"))
-        item, wholes = (index.passages[name].to_pylist() for name in ("item", "whole"))
-        whole: dict[str, list[int]] = defaultdict(list)
-        for place, digest in enumerate(wholes):
-            whole[digest].append(place)
-        return cls(
-            items=[ids[number] for number in item],
-            bare=[not images[number] for number in item],
-            entire=index.passages["entire"].to_pylist(),
-            words=index.passages["words"].to_pylist(),
-            wholes=wholes,
-            whole=whole,
-            shingles=_Runs(index.passages["shingles"]),
-            grams=_Runs(index.passages["grams"]),
-        )
+        item, self.wholes = (index.passages[name].to_pylist() for name in ("item", "whole"))
+        self.items: list[str] = [ids[number] for number in item]
+        self.bare = [not images[number] for number in item]
+        self.entire: list[bool] = index.passages["entire"].to_pylist()
+        self.words: list[int] = index.passages["words"].to_pylist()
+        self.by_whole: dict[str, list[int]] = defaultdict(list)
+        for number, digest in enumerate(self.wholes):
+            self.by_whole[digest].append(number)
+        self.shingles = _Runs(index.passages["shingles"])
+        self.grams = _Runs(index.passages["grams"])
+
+    def matches(
+        self, passage: Passage, bare: bool, config: DecontaminateConfig, jaccard: float
+    ) -> Iterator[_Match]:
+        """Yield matches with what a passage of a sample, of row -1, repeats.
+
+        Args:
+            passage: A piece of a sample's conversation.
+            bare: Whether the sample has no picture.
+            config: How many words make a text a hit by itself.
+            jaccard: Share of word shingles from which two texts are near.
+        """
+
+        def words_suffice(number: int) -> bool:
+            # Few words are common to many samples. They say enough only where neither side has a
+            # picture and the item is no longer than this: thanks in a long talk say nothing.
+            short_item = bare and self.bare[number] and self.entire[number]
+            return short_item or min(passage.words, self.words[number]) >= config.min_words
+
+        for number in self.by_whole.get(passage.whole, ()):
+            if words_suffice(number):
+                yield _Match(-1, self.items[number], "same_text", 1.0, SAME_TEXT)
+        for number, shared in self.shingles.shared(passage.shingles):
+            union = len(passage.shingles) + int(self.shingles.sizes[number]) - shared
+            near = shared / union >= jaccard and self.wholes[number] != passage.whole
+            if near and words_suffice(number):
+                yield _Match(-1, self.items[number], "near_text", shared / union, SAME_TEXT)
+        for number, shared in self.grams.shared(passage.grams):
+            share = shared / int(self.grams.sizes[number])
+            all_of_it = share == 1.0 and self.words[number] >= config.min_words
+            verdict = SAME_TEXT if all_of_it else NEAR
+            yield _Match(-1, self.items[number], LONG_RUN, share, verdict)
 
 
 class _Runs:
@@ -253,16 +215,15 @@ class _Runs:
         flat = pc.list_flatten(runs).to_numpy().astype(np.uint64)
         order = np.argsort(flat, kind="stable")
         self.hashes = flat[order]
-        self.item = np.repeat(np.arange(len(runs)), self.sizes)[order]
+        self.passage = np.repeat(np.arange(len(runs)), self.sizes)[order]
 
     def shared(self, runs: frozenset[int]) -> Iterator[tuple[int, int]]:
-        """Passages that share a run, by number, and how many they share."""
+        """Yield the number of each passage that shares a run, and how many runs it shares."""
         wanted = np.array(sorted(runs), dtype=np.uint64)
-        first = np.searchsorted(self.hashes, wanted, "left")
-        last = np.searchsorted(self.hashes, wanted, "right")
-        parts = [
-            self.item[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True) if b > a
-        ]
+        first, last = (
+            np.searchsorted(self.hashes, wanted, side).tolist() for side in ("left", "right")
+        )
+        parts = [self.passage[a:b] for a, b in zip(first, last, strict=True) if b > a]
         if parts:
-            items, counts = np.unique(np.concatenate(parts), return_counts=True)
-            yield from zip(items.tolist(), counts.tolist(), strict=True)
+            passages, counts = np.unique(np.concatenate(parts), return_counts=True)
+            yield from zip(passages.tolist(), counts.tolist(), strict=True)

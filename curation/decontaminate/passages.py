@@ -23,7 +23,7 @@ _SYLLABIC: Final = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 _UNIT: Final = re.compile(
     f"{_IDEOGRAPH.pattern}|{_SYLLABIC.pattern}|(?:(?!{_IDEOGRAPH.pattern}|{_SYLLABIC.pattern})\\S)+"
 )
-# What introduces a question or an answer where both lie in one text: "Q: … A: …".
+# What introduces a question or an answer where both are in one text: "Q: … A: …".
 _LABEL: Final = re.compile(
     r"(?:^|(?<=[\s.?!。?!\"'{,>]))[\"'*#]{0,3}(?:question|answer|q|a|user|assistant|human|gpt|instruction|"
     r"response|问题?|答案?|問題?)[\"'*]{0,3}\s*[:：]",
@@ -40,7 +40,7 @@ class Passage:
 
     `question` is the digest of its question in normal form, None where it is no exchange; `whole`
     that of all its words, whoever says them, without "Q:" and "A:". `words` counts those,
-    `shingles` and `grams` are 64-bit hashes of their short and long runs. `entire` tells a passage
+    `shingles` and `grams` are 64-bit hashes of their short and long runs. `entire` marks a passage
     that is all of its conversation, system prompts aside.
     """
 
@@ -53,7 +53,7 @@ class Passage:
 
 
 def turns_of(sample: Mapping[str, Any]) -> list[Turn]:
-    """Role and content of every turn of a SAMPLES row; of one without, its question and answer."""
+    """Return role and content of a SAMPLES row's turns; of one without, its question and answer."""
     turns = sample["messages"]
     if turns is None:
         return [("user", sample["question"] or ""), ("assistant", sample["answer"] or "")]
@@ -61,7 +61,7 @@ def turns_of(sample: Mapping[str, Any]) -> list[Turn]:
 
 
 def exchanges(turns: Sequence[Turn]) -> Iterator[tuple[str, str]]:
-    """Each question with the answer that follows it."""
+    """Yield each question with the answer that follows it."""
     for (role, asked), (other, answer) in pairwise(turns):
         if (role, other) == ("user", "assistant"):
             yield asked, answer
@@ -70,62 +70,57 @@ def exchanges(turns: Sequence[Turn]) -> Iterator[tuple[str, str]]:
 def _exchange_passages(
     pairs: Sequence[tuple[str, str]], gram: int, *, entire: bool
 ) -> list[Passage]:
-    """A passage for each exchange; one that offers lettered options has another without them.
+    """Digest each exchange; one that offers lettered options a second time without them.
 
     So an item is met where options were added to its question or taken away, and its letter put in
     words. Without them it is not the whole of its conversation, and must have words enough.
     """
-    made = []
-    for asked, answer in pairs:
-        made.append(_passage(asked, (asked, answer), gram, entire))
-        if (bare := stem(asked)) != asked and bare.strip():
-            words = dict(choices(asked)).get(normalise_answer(answer), answer)
-            made.append(_passage(bare, (bare, words), gram, False))
-    return made
+    passages = []
+    for question, answer in pairs:
+        passages.append(_passage(question, (question, answer), gram, entire))
+        if (bare := stem(question)) != question and bare.strip():
+            words = dict(choices(question)).get(normalise_answer(answer), answer)
+            passages.append(_passage(bare, (bare, words), gram, False))
+    return passages
 
 
 def item_passages(turns: Sequence[Turn], gram: int) -> list[Passage]:
-    """Passages by which a benchmark item is recognised: every exchange, and the conversation.
+    """Digest a benchmark item: every exchange, and the conversation.
 
     Its system prompt, an instruction that all items share, is left out. `gram` is the length of a
     long run, in words.
     """
-    talk = _without_system(turns)
+    talk = [turn for turn in turns if turn[0] != "system"]
     pairs = list(exchanges(talk))
-    made = _exchange_passages(pairs, gram, entire=len(talk) == 2)
+    passages = _exchange_passages(pairs, gram, entire=len(talk) == 2)
     if len(talk) != 2 or not pairs:
-        made.append(_passage(None, [text for _, text in talk], gram, True))
-    return made
+        passages.append(_passage(None, [text for _, text in talk], gram, True))
+    return passages
 
 
 def sample_passages(turns: Sequence[Turn], gram: int) -> list[Passage]:
-    """Passages of a sample that might repeat an item: every exchange, every turn, and the whole.
+    """Digest a sample for what might repeat an item: every exchange, every turn, and the whole.
 
-    An item's question and answer may lie in one turn, in a system prompt, or anywhere between. A
+    An item's question and answer may be in one turn, in a system prompt, or anywhere between. A
     turn of an exchange has no short runs of its own: an answer that is like an item's, to another
     question, is not the item.
     """
-    talk = _without_system(turns)
-    pairs = list(exchanges(talk))
-    made = _exchange_passages(pairs, gram, entire=len(talk) == 2)
+    talk = [turn for turn in turns if turn[0] != "system"]
+    passages = _exchange_passages(list(exchanges(talk)), gram, entire=len(talk) == 2)
     for role, text in turns:
         alone = _passage(None, (text,), gram, len(talk) == 1)
-        made.append(alone if role == "system" else replace(alone, shingles=frozenset()))
+        passages.append(alone if role == "system" else replace(alone, shingles=frozenset()))
     if len(talk) > 2:
-        made.append(_passage(None, [text for _, text in talk], gram, True))
-    return made
+        passages.append(_passage(None, [text for _, text in talk], gram, True))
+    return passages
 
 
 def question_digests(turns: Sequence[Turn]) -> frozenset[str]:
-    """Digests of every question of a conversation, as passages have them."""
-    return frozenset(_question(text) for role, text in turns if role == "user")
+    """Return the digests of every question of a conversation, as passages have them."""
+    return frozenset(_question_digest(text) for role, text in turns if role == "user")
 
 
-def _without_system(turns: Sequence[Turn]) -> list[Turn]:
-    return [turn for turn in turns if turn[0] != "system"]
-
-
-def _question(text: str) -> str:
+def _question_digest(text: str) -> str:
     return digest("question", normalise_question(text))
 
 
@@ -134,9 +129,11 @@ def _passage(question: str | None, texts: Sequence[str], gram: int, entire: bool
     folded = [normalise_question(said[0]), *map(normalise_answer, said[1:])] if said else []
     text = canonical("\n".join(folded))
     units = _UNIT.findall(text)
-    sizes = [_quarters(unit) for unit in units]
+    sizes = [
+        2 if _IDEOGRAPH.match(unit) else 1 if _SYLLABIC.match(unit) else QUARTERS for unit in units
+    ]
     return Passage(
-        question=None if question is None else _question(question),
+        question=None if question is None else _question_digest(question),
         whole=digest("whole", text),
         words=-(-sum(sizes) // QUARTERS),
         entire=entire,
@@ -145,14 +142,8 @@ def _passage(question: str | None, texts: Sequence[str], gram: int, entire: bool
     )
 
 
-def _quarters(unit: str) -> int:
-    if _IDEOGRAPH.match(unit):
-        return 2
-    return 1 if _SYLLABIC.match(unit) else QUARTERS
-
-
 def _runs(units: Sequence[str], sizes: Sequence[int], least: int) -> Iterator[Sequence[str]]:
-    """From each unit on, the shortest run of units whose sizes sum to `least` or more."""
+    """Yield from each unit on the shortest run of units whose sizes sum to `least` or more."""
     stop = total = 0
     for start in range(len(units)):
         while total < least and stop < len(units):

@@ -1,86 +1,79 @@
-"""Pictures that show one of a benchmark in part, turned, mirrored, inverted or among others."""
+"""Find pictures that show a benchmark's in part, turned, mirrored, inverted or among others."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from curation.decontaminate.likeness import compare
-from curation.decontaminate.placements import Described, Maps, blocks, describe, place, products
+from curation.decontaminate.placements import Described, blocks, describe, place, products
 from curation.matching.registration import Thumbs
 from medsift.arrays import Floats, Indices
 
-MINE_AT_A_TIME = 256  # pictures, of 75 kB of descriptions each
-THEIRS_AT_A_TIME = 512
+POOL_AT_A_TIME = 256  # pictures, of 75 kB of descriptions each
+BENCHMARK_AT_A_TIME = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """Pairs (p,) of a pool picture and a benchmark picture, and how much they show the same."""
 
-    mine: Indices
-    theirs: Indices
+    left: Indices
+    right: Indices
     likeness: Floats
 
 
-@dataclass(slots=True)
 class _Best:
-    """The `k` most promising benchmark pictures of each of n: their product, number and maps."""
+    """The `most` most promising benchmark pictures of each of `count`, and maps into both.
 
-    product: Floats
-    theirs: Indices
-    maps: Maps
-    other_maps: Maps
+    `product` is -inf and `right` is -1 where there is none.
+    """
 
-    @classmethod
-    def none(cls, count: int, most: int) -> _Best:
-        """Nothing yet; -1 represents no picture."""
-        return cls(
-            np.full((count, most), -np.inf, np.float32),
-            np.full((count, most), -1, np.int64),
-            np.zeros((count, most, 2, 3), np.float32),
-            np.zeros((count, most, 2, 3), np.float32),
-        )
+    def __init__(self, count: int, most: int) -> None:
+        self.product = np.full((count, most), -np.inf, np.float32)
+        self.right = np.full((count, most), -1, np.int64)
+        self.left_maps = np.zeros((count, most, 2, 3), np.float32)
+        self.right_maps = np.zeros((count, most, 2, 3), np.float32)
 
-    def take(self, rows: slice, first: int, mine: Described, theirs: Described) -> None:
+    def take(self, rows: slice, first: int, pool: Described, bench: Described) -> None:
         """Compare pictures `rows` with a block of the benchmark that starts at `first`."""
         most = self.product.shape[1]
-        new = products(mine, theirs)
-        both = np.concatenate([self.product[rows], new], 1)
+        both = np.concatenate([self.product[rows], products(pool, bench)], 1)
         # Stable, so that of equal products the first picture by id stays.
         order = np.argsort(-both, axis=1, kind="stable")[:, :most]
-        known = order < most
-        picked = np.where(known, order, 0)
+        kept = order < most
         row = np.arange(len(order))[:, None]
-        for name in ("theirs", "maps", "other_maps"):
-            held = getattr(self, name)
-            held[rows] = held[rows][row, picked]
+        for column in (self.right, self.left_maps, self.right_maps):
+            column[rows] = column[rows][row, np.where(kept, order, 0)]
         self.product[rows] = both[row, order]
-        at, slot = np.nonzero(~known)
-        column = order[at, slot] - most
-        one, other = place(mine, theirs, at, column)
-        self.theirs[rows][at, slot] = column + first
-        self.maps[rows][at, slot], self.other_maps[rows][at, slot] = one, other
+        new, slot = np.nonzero(~kept)
+        column = order[new, slot] - most
+        self.right[rows][new, slot] = column + first
+        maps = place(pool, bench, new, column)
+        self.left_maps[rows][new, slot], self.right_maps[rows][new, slot] = maps
 
 
-def find_placed(mine: Thumbs, theirs: Thumbs, least: float, most: int) -> Placed:
-    """Pairs whose likeness is `least` or more, among the `most` most promising of each of `mine`.
+def find_placed(pool: Thumbs, bench: Thumbs, least: float, most: int) -> Placed:
+    """Return pairs whose likeness is `least` or more, among the most promising of each picture.
 
-    Time grows with the product of both; memory with `mine` and a few blocks. Miniatures (n, 64,
-    64) and (m, 64, 64); each should come in a fixed order, as equals are taken by place.
+    Time grows with the product of both; memory with the pool and a few blocks.
+
+    Args:
+        pool: Miniatures (n, 64, 64), in a fixed order, as equals are taken by place.
+        bench: Miniatures (m, 64, 64), in a fixed order too.
+        least: Likeness from which a pair is returned.
+        most: Benchmark pictures that are compared with each picture of the pool.
     """
-    most = min(most, len(theirs))
-    best = _Best.none(len(mine), most)
-    described = describe(mine) if len(mine) <= MINE_AT_A_TIME else None
-    for block in blocks(len(theirs), THEIRS_AT_A_TIME):
-        other = describe(theirs[block])
-        for rows in blocks(len(mine), MINE_AT_A_TIME):
-            best.take(rows, block.start, described or describe(mine[rows]), other)
-    left, slot = np.nonzero(best.theirs >= 0)
-    right = best.theirs[left, slot]
-    likeness = compare(
-        mine, theirs, left, right, best.maps[left, slot], best.other_maps[left, slot]
-    )
+    best = _Best(len(pool), min(most, len(bench)))
+    # Described once where it fits: each block of the benchmark needs it again.
+    described = describe(pool) if len(pool) <= POOL_AT_A_TIME else None
+    for block in blocks(len(bench), BENCHMARK_AT_A_TIME):
+        described_bench = describe(bench[block])
+        for rows in blocks(len(pool), POOL_AT_A_TIME):
+            best.take(rows, block.start, described or describe(pool[rows]), described_bench)
+    left, slot = np.nonzero(best.right >= 0)
+    right = best.right[left, slot]
+    maps = best.left_maps[left, slot], best.right_maps[left, slot]
+    likeness = compare(pool, bench, left, right, *maps)
     near = likeness >= least
     return Placed(left[near], right[near], likeness[near])

@@ -4,7 +4,7 @@ A picture is described by the directions of its edges in 8 × 8 cells, the doubl
 that brightness, contrast, gamma, window and inversion count for little (Bigün and Granlund,
 "Optimal orientation detection of linear symmetry", ICCV 1987). The whole of one picture, in its
 eight orientations, with and without its flat borders, is compared with many parts of the other,
-and the other way round: a crop lies in the benchmark's picture, a collage holds it.
+and the other way round: a crop is part of the benchmark's picture, a collage contains it.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ NESTED = 2
 PICTURES_AT_A_TIME = 16
 PRODUCTS_AT_A_TIME = 16_000_000
 
-# Height and width of parts as shares of the picture, and how many stand across and down. Steps of
-# a tenth: cells of an eighth bear half of that.
+# Height and width of parts as shares of the picture, and how many are across and down. Steps of
+# a tenth: cells of an eighth tolerate half of that.
 _PARTS = (
     *((side, side, count, count) for side, count in ((0.88, 3), (0.77, 3), (0.67, 4), (0.58, 5))),
     *((0.5, 0.5, 5, 5), (0.85, 0.68, 3, 3), (0.68, 0.85, 3, 3)),
@@ -52,20 +52,16 @@ _TILTS = ((1.0, -14), (1.0, -7), (1.0, 7), (1.0, 14), (1.2, -8), (1.2, 8))
 
 @lru_cache(maxsize=1)
 def parts() -> Tensor:
-    """Maps (k, 2, 3) from a part's square, spanning -1 to 1, into the picture; the whole first."""
+    """Return maps (k, 2, 3) from a part's square, -1 to 1, into the picture; the whole first."""
     import torch
 
     maps = [_map(1.0, 1.0, 0.5, 0.5, 0.0)]
     for width, height, across, down in _PARTS:
-        for y in _centres(height, down):
-            maps += [_map(width, height, x, y, 0.0) for x in _centres(width, across)]
+        for y in np.linspace(height / 2, 1 - height / 2, down).tolist():
+            for x in np.linspace(width / 2, 1 - width / 2, across).tolist():
+                maps.append(_map(width, height, x, y, 0.0))
     maps += [_map(side, side, 0.5, 0.5, angle) for side, angle in _TILTS]
     return torch.tensor(maps, dtype=torch.float32)
-
-
-def _centres(length: float, count: int) -> list[float]:
-    found: list[float] = np.linspace(length / 2, 1 - length / 2, count).tolist()
-    return found
 
 
 def _map(width: float, height: float, x: float, y: float, angle: float) -> list[list[float]]:
@@ -78,7 +74,7 @@ def _map(width: float, height: float, x: float, y: float, angle: float) -> list[
 
 @lru_cache(maxsize=1)
 def orientations() -> Tensor:
-    """Maps (8, 2, 2): quarter turns, then quarter turns of the mirror image."""
+    """Return maps (8, 2, 2): quarter turns, then quarter turns of the mirror image."""
     import torch
 
     turns = [torch.tensor([[1.0, 0.0], [0.0, 1.0]])]
@@ -89,7 +85,7 @@ def orientations() -> Tensor:
 
 
 def contents(thumb: NDArray[np.uint8]) -> list[list[list[float]]]:
-    """Maps (2, 2, 3) of what lies inside a miniature's flat borders, and inside those of that.
+    """Return maps (2, 2, 3) of what is inside a miniature's flat borders, and inside those of that.
 
     A black scan on a white page has two: the scan, and the body in it.
     """
@@ -112,13 +108,13 @@ def _inside(
 
 
 def _ends(rows: NDArray[np.uint8]) -> tuple[int, int]:
-    """First row with content, and the row after the last; all where little would be left."""
+    """Return the first row with content and the row after the last; all if little would be left."""
     low, high = np.percentile(rows, (3, 97), axis=1)
     textured = np.flatnonzero(high - low > FLAT)
     if not len(textured) or textured[-1] + 1 - textured[0] < LEAST_CONTENT:
         return 0, len(rows)
     first, last = int(textured[0]), int(textured[-1])
-    # A border's last row is a mixture that would stand as an edge around the content.
+    # A border's last row is a mixture that would look like an edge around the content.
     return first + (first > 0), last + (last + 1 == len(rows))
 
 
@@ -138,17 +134,17 @@ class Described:
     contents: Tensor
 
     def __len__(self) -> int:
-        """Count the pictures."""
+        """Return the number of pictures."""
         return len(self.parts)
 
     def part(self, picture: int, part: int) -> Tensor:
-        """The map (2, 3) of a part of a picture."""
+        """Return the map (2, 3) of a part of a picture."""
         known = parts()
         return known[part] if part < len(known) else self.contents[picture, part - len(known)]
 
 
 def describe(thumbs: Thumbs) -> Described:
-    """Describe miniatures (n, 64, 64)."""
+    """Describe miniatures (n, 64, 64) by the edges of their parts and wholes."""
     import torch
 
     # Sampled at 32 pixels without a blur, a whole of 64 would alias.
@@ -171,7 +167,7 @@ def describe(thumbs: Thumbs) -> Described:
 
 
 def _wholes(inner: Tensor) -> tuple[Tensor, Tensor]:
-    """Owners (w,) and maps (w, 2, 3) of whole pictures and of contents that are less."""
+    """Return owners (w,) and maps (w, 2, 3) of whole pictures and of contents that are less."""
     import torch
 
     frames = torch.cat([parts()[:1].expand(len(inner), 1, -1, -1), inner], 1)
@@ -185,18 +181,20 @@ def _wholes(inner: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def sample(pictures: Tensor, maps: Tensor, side: int) -> Tensor:
-    """Parts (n, k, side, side) of pictures (n, 64, 64) at maps (n, k, 2, 3)."""
+    """Return parts (n, k, side, side) of pictures (n, 64, 64) at maps (n, k, 2, 3)."""
     from torch.nn.functional import affine_grid, grid_sample
 
     count, each = maps.shape[:2]
     grid = affine_grid(maps.flatten(0, 1), [count * each, 1, side, side], False)
     grid = grid.view(count, each * side, side, 2)
-    found: Tensor = grid_sample(pictures[:, None], grid, padding_mode="border", align_corners=False)
-    return found.view(count, each, side, side)
+    pixels: Tensor = grid_sample(
+        pictures[:, None], grid, padding_mode="border", align_corners=False
+    )
+    return pixels.view(count, each, side, side)
 
 
 def smooth(pictures: Tensor, blur: float) -> Tensor:
-    """Pictures (..., side, side) blurred by a Gaussian of `blur` pixels."""
+    """Blur pictures (..., side, side) by a Gaussian of `blur` pixels."""
     height, width = pictures.shape[-2:]
     blurred: Tensor = _gaussian(height, blur) @ pictures @ _gaussian(width, blur).T
     return blurred
@@ -204,7 +202,7 @@ def smooth(pictures: Tensor, blur: float) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _gaussian(side: int, blur: float) -> Tensor:
-    """Matrix (side, side) whose rows are weights that sum to 1."""
+    """Return the matrix (side, side) of a blur, whose rows are weights that sum to 1."""
     import torch
 
     place = torch.arange(float(side))
@@ -214,68 +212,71 @@ def _gaussian(side: int, blur: float) -> Tensor:
 
 
 def _edges(pictures: Tensor) -> Tensor:
-    """Unit descriptions (n, d) of pictures (n, 32, 32); zeros for a flat one."""
+    """Return unit descriptions (n, d) of pictures (n, 32, 32); zeros for a flat one."""
     import torch
     from torch.nn.functional import avg_pool2d
 
     down, across = torch.gradient(smooth(pictures, 0.8), dim=(1, 2))
     square = across**2 + down**2
     weight = 1 / (square + FAINT * square.sqrt() + 1e-6)
+    # Of double the angle, so that an edge and its inverse count the same.
     doubled = torch.stack([(across**2 - down**2) * weight, 2 * across * down * weight], 1)
     cells: Tensor = avg_pool2d(doubled, SIDE // CELLS).flatten(1)
     unit: Tensor = cells / cells.norm(dim=1, keepdim=True).clamp_min(1e-3)
     return unit
 
 
-def products(mine: Described, theirs: Described) -> Floats:
-    """Best product (n, m) of a part of one picture with the whole of the other, either way."""
+def products(pool: Described, bench: Described) -> Floats:
+    """Return the best product (n, m) of a part of one picture with the whole of the other.
+
+    A crop has its whole in the other's part, a collage the other way round: both are tried.
+    """
+    best = _best_products(pool, bench)
+    return np.maximum(best, _best_products(bench, pool).T)
+
+
+def _best_products(parted: Described, whole: Described) -> Floats:
+    """Return the best product (n, m) of parts of n pictures with any whole of each of m."""
     import torch
 
-    found = torch.empty(len(mine), len(theirs))
-    for some in blocks(len(mine), _step(mine, theirs)):
-        found[some] = _best(mine.parts[some], theirs)
-    for some in blocks(len(theirs), _step(theirs, mine)):
-        found[:, some] = torch.maximum(found[:, some], _best(theirs.parts[some], mine).T)
-    shared: Floats = found.numpy()
-    return shared
+    best = torch.full((len(parted), len(whole)), -1.0)
+    step = max(1, PRODUCTS_AT_A_TIME // max(1, len(whole.wholes) * parted.parts.shape[1]))
+    for rows in blocks(len(parted), step):
+        pieces = parted.parts[rows]
+        product = pieces.flatten(0, 1) @ whole.wholes.T
+        product = product.view(*pieces.shape[:2], -1).amax(1)
+        best[rows].scatter_reduce_(1, whole.owner.expand(len(pieces), -1), product, "amax")
+    return np.asarray(best)
 
 
-def _step(parted: Described, whole: Described) -> int:
-    return max(1, PRODUCTS_AT_A_TIME // max(1, len(whole.wholes) * parted.parts.shape[1]))
+def place(pool: Described, bench: Described, left: Indices, right: Indices) -> tuple[Maps, Maps]:
+    """Return maps (p, 2, 3) into both pictures of each pair that show the most alike.
 
-
-def _best(pieces: Tensor, other: Described) -> Tensor:
-    """Best product (n, m) of parts (n, k, d) with any whole of each of m pictures."""
-    import torch
-
-    product = (pieces.flatten(0, 1) @ other.wholes.T).view(*pieces.shape[:2], -1).amax(1)
-    owner = other.owner.expand(len(pieces), -1)
-    nothing = torch.full((len(pieces), len(other)), -1.0)
-    return nothing.scatter_reduce(1, owner, product, "amax")
-
-
-def place(mine: Described, theirs: Described, left: Indices, right: Indices) -> tuple[Maps, Maps]:
-    """Maps (p, 2, 3) and (p, 2, 3) into both pictures of each pair that show the most alike."""
+    Args:
+        pool: Pictures of one side.
+        bench: Pictures of the other side.
+        left: Numbers of the pool's pictures (p,).
+        right: Numbers of the benchmark's pictures (p,).
+    """
     maps = np.empty((2, len(left), 2, 3), np.float32)
-    for row, (one, other) in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
-        inside, holding = _fit(mine, one, theirs, other), _fit(theirs, other, mine, one)
-        if inside[0] >= holding[0]:
-            maps[0, row], maps[1, row] = inside[1], inside[2]
+    for pair, (a, b) in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
+        part_of_left, part_of_right = _fit(pool, a, bench, b), _fit(bench, b, pool, a)
+        if part_of_left[0] >= part_of_right[0]:
+            _, maps[0, pair], maps[1, pair] = part_of_left
         else:
-            maps[0, row], maps[1, row] = holding[2], holding[1]
+            _, maps[1, pair], maps[0, pair] = part_of_right
     return maps[0], maps[1]
 
 
-def _fit(parted: Described, one: int, whole: Described, other: int) -> tuple[float, Tensor, Tensor]:
-    """Best product of a part of picture `one` with the whole of `other`, and both maps."""
-    own = (whole.owner == other).nonzero().flatten()
-    product = parted.parts[one] @ whole.wholes[own].T
-    at = int(product.argmax())
-    part, turn = divmod(at, len(own))
-    return float(product.max()), parted.part(one, part), whole.places[own[turn]]
+def _fit(parted: Described, a: int, whole: Described, b: int) -> tuple[float, Tensor, Tensor]:
+    """Return the best product of a part of picture `a` with the whole of `b`, and both maps."""
+    own = (whole.owner == b).nonzero().flatten()
+    product = parted.parts[a] @ whole.wholes[own].T
+    part, turn = divmod(int(product.argmax()), len(own))
+    return float(product.max()), parted.part(a, part), whole.places[own[turn]]
 
 
 def blocks(count: int, size: int) -> Iterator[slice]:
-    """Slices of at most `size` that cover `count` rows."""
+    """Yield slices of at most `size` that cover `count` rows."""
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))

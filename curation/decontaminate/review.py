@@ -1,10 +1,9 @@
-"""The review list: what of a pool is near a benchmark and unresolved, for a person to look at."""
+"""Build the review list: what of a pool is near a benchmark and unresolved, for a person to see."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,14 +18,12 @@ from medsift.reorder import taken_rows
 from medsift.vocabulary import NEAR
 
 REVIEWS: Final = arrow_schema("reviews")
-_OF_TEXT: Final = ("row_id", "item_id", "kind", "similarity", "verdict")
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """Who shows a picture: how many, and the first of them by id."""
+class _ShownBy(NamedTuple):
+    """How many rows show a picture, and the first of them by id."""
 
-    count: int
+    rows: int
     first: str
 
 
@@ -37,75 +34,71 @@ def review_list(
     hits: ImageHits,
     texts: Sequence[Mapping[str, Any]],
 ) -> pa.Table:
-    """REVIEWS: a line for each unresolved pair of pictures and each unresolved text.
+    """Return REVIEWS: a line for each unresolved pair of pictures and each unresolved text.
 
-    `rows` are the undecided rows of the pool with their pictures; a pair of which no such row
-    shows the picture is left out. `texts` are lines of leaks. The most similar come first.
+    A pair of which no undecided row shows the picture is left out. The most similar come first.
+
+    Args:
+        rows: Undecided rows of the pool with their pictures.
+        images: The pool's pictures.
+        index: The benchmark.
+        hits: Pairs of pictures that are the same or near.
+        texts: Lines of LEAKS of undecided rows that are near by their words.
     """
-    mine = _shown(rows)
+    pool = _shown_by(rows)
     items = zip(*(index.items[name].to_pylist() for name in ("item_id", "images")), strict=True)
-    theirs = _shown({item: shown or () for item, shown in items})
-    lines = [
-        {**line, "benchmark": index.name, "verdict": NEAR}
-        for line in _pairs(images, index, hits)
-        if line["image_id"] in mine and line["item_image_id"] in theirs
-    ]
-    for line in lines:
-        pool, item = mine[line["image_id"]], theirs[line["item_image_id"]]
-        line |= {"row_id": pool.first, "samples": pool.count}
-        line |= {"item_id": item.first, "items": item.count}
-    lines += [
-        {name: text[name] for name in _OF_TEXT}
-        | {"benchmark": index.name, "samples": 1, "items": 1}
-        for text in texts
-    ]
-    lines.sort(key=lambda line: (-line["similarity"], line["row_id"], line["item_id"]))
-    return pa.Table.from_pylist(lines, schema=REVIEWS)
-
-
-def _shown(holders: Mapping[str, Sequence[str]]) -> dict[str, _Shown]:
-    """Picture → who of `holders` (id → its pictures) shows it."""
-    found: dict[str, _Shown] = {}
-    for holder, pictures in holders.items():
-        for picture in set(pictures):
-            before = found.get(picture, _Shown(0, holder))
-            found[picture] = _Shown(before.count + 1, min(before.first, holder))
-    return found
-
-
-def _pairs(images: ImageSet, index: BenchmarkIndex, hits: ImageHits) -> list[dict[str, Any]]:
+    bench = _shown_by({item: shown or () for item, shown in items})
     near = hits.where(~hits.confirmed)
-    pictures = taken_rows(index.images.select(["image_id", "thumb"]), near.theirs).to_pylist()
-    return [
-        {
-            "kind": "near_image",
-            "image_id": images.ids[mine],
-            "item_image_id": picture["image_id"],
-            "item_miniature": picture["thumb"],
-            "similarity": similarity,
-            "cosine": cosine,
-            "correlation": None if np.isnan(correlation) else correlation,
-        }
-        for mine, picture, similarity, cosine, correlation in zip(
-            near.mine.tolist(),
-            pictures,
-            near.similarity.tolist(),
-            near.cosine.tolist(),
-            near.correlation.tolist(),
-            strict=True,
-        )
-    ]
+    pictures = taken_rows(index.images.select(["image_id", "thumb"]), near.right).to_pylist()
+    columns = (near.left, near.similarity, near.cosine, near.correlation)
+    lines: list[dict[str, Any]] = []
+    for picture, left, similarity, cosine, correlation in zip(
+        pictures, *(column.tolist() for column in columns), strict=True
+    ):
+        image, item_image = images.ids[left], picture["image_id"]
+        if image in pool and item_image in bench:
+            lines.append(
+                {
+                    "kind": "near_image",
+                    "row_id": pool[image].first,
+                    "samples": pool[image].rows,
+                    "image_id": image,
+                    "item_id": bench[item_image].first,
+                    "items": bench[item_image].rows,
+                    "item_image_id": item_image,
+                    "item_miniature": picture["thumb"],
+                    "similarity": similarity,
+                    "cosine": cosine,
+                    "correlation": None if np.isnan(correlation) else correlation,
+                    "verdict": NEAR,
+                }
+            )
+    for text in texts:
+        shared = ("row_id", "item_id", "kind", "similarity", "verdict")
+        lines.append({name: text[name] for name in shared} | {"samples": 1, "items": 1})
+    lines.sort(key=lambda line: (-line["similarity"], line["row_id"], line["item_id"]))
+    named = [{"benchmark": index.name, **line} for line in lines]
+    return pa.Table.from_pylist(named, schema=REVIEWS)
+
+
+def _shown_by(pictures_of: Mapping[str, Sequence[str]]) -> dict[str, _ShownBy]:
+    """Map each picture to the rows that show it."""
+    rows_of: dict[str, list[str]] = {}
+    for row, pictures in pictures_of.items():
+        for picture in set(pictures):
+            rows_of.setdefault(picture, []).append(row)
+    return {picture: _ShownBy(len(rows), min(rows)) for picture, rows in rows_of.items()}
 
 
 def with_originals(reviews: pa.Table, samples: pa.Table) -> pa.Table:
-    """The list with questions and picture files of the benchmark's own SAMPLES rows.
+    """Add the questions and picture files of the benchmark's own SAMPLES rows to the list.
 
     Raises:
         UsageError: the rows are not those that the index was made of.
     """
     wanted = samples.filter(pc.is_in(samples["row_id"], pc.unique(reviews["item_id"])))
-    names = ("row_id", "question", "images", "refs")
-    known = {line["row_id"]: line for line in wanted.select(list(names)).to_pylist()}
+    columns = ["row_id", "question", "images", "refs"]
+    known = {row["row_id"]: row for row in wanted.select(columns).to_pylist()}
     lines = reviews.to_pylist()
     for line in lines:
         picture, item = line["item_image_id"], known.get(line["item_id"])
@@ -114,6 +107,8 @@ def with_originals(reviews: pa.Table, samples: pa.Table) -> pa.Table:
                 f"benchmark {line['benchmark']!r}: its run has no item {line['item_id']!r} with "
                 "that picture; name the run that its index was made of, or none",
                 code="benchmark_index_unfit",
+                benchmark=line["benchmark"],
+                item_id=line["item_id"],
             )
         line["item_question"] = item["question"]
         if picture is not None:

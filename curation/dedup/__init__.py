@@ -2,24 +2,8 @@
 
 from __future__ import annotations
 
-from curation.dedup.config import DedupConfig, SemanticConfig, TextConfig
+from curation.dedup.config import DedupConfig, SemanticConfig
 from curation.dedup.deduplicate import deduplicate
-from curation.dedup.schemas import CLUSTERS, CONFLICTS, REASONS, SWEEP, DedupResult
-from curation.matching.settings import ImageCopyConfig, SampleConfig
-from medsift.records import GROUPS, LEAKS
+from curation.dedup.schemas import DedupResult
 
-__all__ = [
-    "CLUSTERS",
-    "CONFLICTS",
-    "GROUPS",
-    "LEAKS",
-    "REASONS",
-    "SWEEP",
-    "DedupConfig",
-    "DedupResult",
-    "ImageCopyConfig",
-    "SampleConfig",
-    "SemanticConfig",
-    "TextConfig",
-    "deduplicate",
-]
+__all__ = ["DedupConfig", "DedupResult", "SemanticConfig", "deduplicate"]

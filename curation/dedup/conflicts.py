@@ -97,6 +97,7 @@ def _exclude_each_other(
 
     `answer` (n,) is the turn of each row's last answer.
     """
+    # Closed and choice answers have few values: two different ones cannot both be right.
     against: Flags = conversations.exact[left] & conversations.exact[right]
     for pair in np.flatnonzero(~against).tolist():
         a, b = int(answer[left[pair]]), int(answer[right[pair]])

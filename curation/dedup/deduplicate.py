@@ -88,6 +88,7 @@ def deduplicate(
         copies=find_copies(known, config.image, search, run),
     )
     links, semantic = _find_links(pool, config, search, seed, run)
+    # One decision over all links: deciding kind by kind could drop a row for a row that goes too.
     fates = decide(order, pool.first, links)
     content = pool.conversations, pool.pictures, pool.copies
     group = [known.ids[image] for image in pool.copies.group.tolist()]

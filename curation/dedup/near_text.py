@@ -63,6 +63,7 @@ def text_links(
         within=_number_meanings(wordings.first, conversations),
         limit=config.text.max_pairs,
     )
+    # Shingles hardly see one changed word in a long text, so every turn is compared in meaning.
     left, right = wordings.first[pairs.left], wordings.first[pairs.right]
     same = conversations.shape[left] == conversations.shape[right]
     same[same] = _same_turns(conversations, left[same], right[same], config.sample.question_cosine)

@@ -34,6 +34,7 @@ class Fates:
 
 def first_of_content(sample_ids: Sequence[str], order: Indices) -> Indices:
     """Return for each row (n,) the row of equal content that comes first in `order`."""
+    # Equal content is one row to the searches: copies would multiply every pair.
     best: dict[str, int] = {}
     for row in order.tolist():
         best.setdefault(sample_ids[row], row)

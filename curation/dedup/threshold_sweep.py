@@ -80,6 +80,7 @@ def draw(keys: Sequence[str], limit: int, seed: int) -> Indices:
     """Draw the places of at most `limit` keys by seed and key, whatever the order of the keys."""
     if len(keys) <= limit:
         return np.arange(len(keys), dtype=np.int64)
+    # A lot for each key by itself, so that a new image changes the draw of few others.
     lots = np.array([digest(str(seed), key) for key in keys])
     return np.sort(np.argsort(lots, kind="stable")[:limit]).astype(np.int64)
 

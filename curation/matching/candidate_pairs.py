@@ -1,4 +1,4 @@
-"""The most promising partners of each picture, kept while candidates stream by."""
+"""Keep the most promising partners of each picture while candidates stream by."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from medsift.arrays import Flags, Floats, Indices
 # Correlation without registration. Of altered copies of VQA-RAD images 1 in 1,000 is below.
 GLANCE = 0.75
 PRUNE_AT = 4_000_000  # pairs, of 28 bytes each
-Lines = np.ndarray[tuple[int], np.dtype[np.void]]
 PAIR = np.dtype([("left", "i8"), ("right", "i8"), ("similarity", "f8"), ("glance", "f4")])
+PairRecords = np.ndarray[tuple[int], np.dtype[np.void]]
 
 
 class Shortlisted:
@@ -26,34 +26,35 @@ class Shortlisted:
     def __init__(self, partners: int) -> None:
         self.partners = partners
         self.left_out = 0
-        self._held = [np.empty(0, PAIR)]
+        self._parts = [np.empty(0, PAIR)]
         self._prune_at = PRUNE_AT
 
     def add(self, pairs: Pairs, glance: Floats) -> None:
         """Take pairs (p,) whose miniatures correlate by `glance` (p,); others are no candidates."""
         seen = np.flatnonzero(glance >= GLANCE)
-        found = np.empty(len(seen), PAIR)
-        found["left"], found["right"] = pairs.left[seen], pairs.right[seen]
-        found["similarity"], found["glance"] = pairs.similarity[seen], glance[seen]
-        self._held.append(found)
-        if sum(len(held) for held in self._held) > self._prune_at:
+        part = np.empty(len(seen), PAIR)
+        part["left"], part["right"] = pairs.left[seen], pairs.right[seen]
+        part["similarity"], part["glance"] = pairs.similarity[seen], glance[seen]
+        self._parts.append(part)
+        if sum(map(len, self._parts)) > self._prune_at:
             # What stays may be near the limit already: prune again when it has doubled.
-            self._prune_at = max(PRUNE_AT, 2 * self._prune())
+            self._prune_at = max(PRUNE_AT, 2 * len(self._prune()))
 
     def best(self) -> tuple[Indices, Indices]:
-        """The pairs to compare: left and right pictures (p,), (p,)."""
-        self._prune()
-        return self._held[0]["left"], self._held[0]["right"]
+        """Return the pairs to compare: left and right pictures (p,), (p,)."""
+        pairs = self._prune()
+        return pairs["left"], pairs["right"]
 
-    def _prune(self) -> int:
+    def _prune(self) -> PairRecords:
         """Drop pairs that are out of reach, as later ones can only push them further down."""
-        pairs = np.concatenate(self._held)
+        pairs = np.concatenate(self._parts)
         best = self._best(pairs)
         self.left_out += int((~best).sum())
-        self._held = [pairs[best]]
-        return len(self._held[0])
+        self._parts = [pairs[best]]
+        return self._parts[0]
 
-    def _best(self, pairs: Lines) -> Flags:
+    def _best(self, pairs: PairRecords) -> Flags:
+        # Either measure alone loses copies: a crop moves the hash, a rotation the glance.
         best = np.zeros(len(pairs), bool)
         for value in ("similarity", "glance"):
             best |= _among_best(pairs["left"], pairs["right"], pairs[value], self.partners)
@@ -72,13 +73,13 @@ class Bridges(Shortlisted):
         self.group = group
 
     def add(self, pairs: Pairs, glance: Floats) -> None:
-        """Take the pairs (p,) that lie between two groups."""
+        """Take the pairs (p,) that are between two groups."""
         apart = self.group[pairs.left] != self.group[pairs.right]
         super().add(pairs.where(apart), glance[apart])
 
-    def _best(self, pairs: Lines) -> Flags:
-        one, other = self.group[pairs["left"]], self.group[pairs["right"]]
-        low, high = np.minimum(one, other), np.maximum(one, other)
+    def _best(self, pairs: PairRecords) -> Flags:
+        groups = self.group[pairs["left"]], self.group[pairs["right"]]
+        low, high = np.minimum(*groups), np.maximum(*groups)
         best = np.zeros(len(pairs), bool)
         for value in ("similarity", "glance"):
             order = np.lexsort((pairs["right"], pairs["left"], -pairs[value], high, low))
@@ -93,14 +94,12 @@ class Bridges(Shortlisted):
 def _among_best(
     left: Indices, right: Indices, value: np.ndarray[tuple[int], np.dtype[np.floating]], most: int
 ) -> Flags:
-    """Whether a pair (p,) is among the `most` highest of its left or of its right picture.
-
-    Equal values go by the other picture's number.
-    """
+    """Return whether a pair (p,) is among the `most` highest of its left or its right picture."""
     rows, others = np.concatenate([left, right]), np.concatenate([right, left])
+    # Equal values go by the other picture's number, so that the order of pairs decides nothing.
     order = np.lexsort((others, -np.concatenate([value, value]), rows))
     first = np.searchsorted(rows[order], rows[order], side="left")
     best = np.zeros(len(rows), bool)
     best[order] = np.arange(len(rows)) - first < most
-    found: Flags = best[: len(left)] | best[len(left) :]
-    return found
+    either: Flags = best[: len(left)] | best[len(left) :]
+    return either

@@ -1,16 +1,16 @@
-"""Which pictures are copies of each other: cheap candidates, decided by pixels."""
+"""Find pictures that are copies of each other: cheap candidates, decided by pixels."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from curation.matching.candidate_pairs import Bridges, Shortlisted
-from curation.matching.registration import Thumbs, agree, glances, mirrored
+from curation.matching.registration import Agreement, Thumbs, agree, glances, mirrored
 from curation.matching.settings import ImageCopyConfig
 from curation.neighbors import (
     Method,
@@ -22,7 +22,7 @@ from curation.neighbors import (
     iter_pairs,
     join_pairs,
 )
-from medsift.arrays import Doubles, Floats, Indices
+from medsift.arrays import Doubles, Flags, Floats, Indices
 from medsift.records import THUMB_SIDE
 from medsift.reorder import taken_rows
 from medsift.storage.vectors import ContentVectors
@@ -41,6 +41,26 @@ class ImageSet:
     bits: Floats
     thumbs: Thumbs
     vectors: Floats
+
+    @classmethod
+    def of(
+        cls,
+        ids: Sequence[str],
+        hashes: Sequence[str],
+        miniatures: Sequence[bytes | None],
+        vectors: Floats,
+    ) -> ImageSet:
+        """Unpack hexadecimal hashes and miniatures; one that is missing (None) becomes zeros."""
+        codes = np.array([int(text, 16) for text in hashes], dtype=">u8")
+        bits = np.unpackbits(codes.view(np.uint8).reshape(-1, 8), axis=1).astype(np.float32)
+        blank = bytes(THUMB_SIDE * THUMB_SIDE)
+        joined = bytearray().join(miniature or blank for miniature in miniatures)
+        return cls(
+            ids=list(ids),
+            bits=(2.0 * bits - 1.0) / np.float32(np.sqrt(HASH_BITS)),
+            thumbs=np.frombuffer(joined, np.uint8).reshape(-1, THUMB_SIDE, THUMB_SIDE),
+            vectors=vectors,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +84,7 @@ class Copies:
 
 
 def image_set(images: pa.Table, vectors: ContentVectors) -> ImageSet:
-    """Distinct pictures of an IMAGES table, with their vectors.
+    """Return the distinct pictures of an IMAGES table, with their vectors.
 
     Raises:
         UsageError: a picture has no vector.
@@ -72,16 +92,9 @@ def image_set(images: pa.Table, vectors: ContentVectors) -> ImageSet:
     names = np.array(images["image_id"].to_pylist(), dtype=object)
     ids, first = np.unique(names.astype(str), return_index=True)
     facts = taken_rows(images.select(["phash", "thumb"]), first)
-    hashes = np.array([int(text, 16) for text in facts["phash"].to_pylist()], dtype=">u8")
-    bits = np.unpackbits(hashes.view(np.uint8).reshape(-1, 8), axis=1).astype(np.float32)
-    thumbs = np.frombuffer(bytearray().join(facts["thumb"].to_pylist()), dtype=np.uint8)
     listed = [str(name) for name in ids]
-    return ImageSet(
-        ids=listed,
-        bits=(2.0 * bits - 1.0) / np.float32(np.sqrt(HASH_BITS)),
-        thumbs=thumbs.reshape(-1, THUMB_SIDE, THUMB_SIDE),
-        vectors=vectors.rows(listed, "images"),
-    )
+    hashes, miniatures = (facts[name].to_pylist() for name in ("phash", "thumb"))
+    return ImageSet.of(listed, hashes, miniatures, vectors.rows(listed, "images"))
 
 
 def find_copies(
@@ -93,23 +106,23 @@ def find_copies(
     """Find the pairs of pictures that show the same pixels, altered at most.
 
     Re-encoded, resized, brightened, slightly cropped and slightly rotated pictures are copies;
-    mirrored ones are not.
+    mirrored ones are not: left and right are findings.
     """
     n = len(images.ids)
     candidates = find_candidates(images, config, neighbors, run)
-    pairs, turned = _confirmed(images.thumbs, candidates.left, candidates.right, config)
-    compared, mirrors = len(candidates.left), turned
+    pairs, mirrors = _confirm(images.thumbs, candidates, config)
+    compared = len(candidates.left)
     group = connected_components(n, pairs) if n else np.empty(0, np.int64)
     # Only a family of more copies than partners fills the lists of all its own.
     while n and np.bincount(group).max() > config.candidates_per_image:
         across = find_candidates(images, config, neighbors, run, group)
-        more, turned = _confirmed(images.thumbs, across.left, across.right, config)
+        more, mirrored_more = _confirm(images.thumbs, across, config)
         compared += len(across.left)
         if not len(more):
             break
         pairs = join_pairs([pairs, more])
         group = connected_components(n, pairs)
-        mirrors += turned
+        mirrors += mirrored_more
     logger.info(
         "%d candidate image pairs, %d compared, %d left out, %d copies",
         candidates.counted,
@@ -129,36 +142,50 @@ def find_copies(
     )
 
 
-def _confirmed(
-    thumbs: Thumbs, left: Indices, right: Indices, config: ImageCopyConfig
+def _confirm(
+    thumbs: Thumbs, candidates: ImageCandidates, config: ImageCopyConfig
 ) -> tuple[Pairs, int]:
-    """The pairs that pixels confirm, and how many they would but for a mirrored picture."""
-    found = agree(thumbs, left, right)
-    alike = found.correlation >= config.registered_correlation
-    alike &= found.detail >= config.detail_correlation
-    left, right, detail = left[alike], right[alike], found.detail[alike]
-    turned = mirrored(thumbs, left, right, detail)
-    pairs = Pairs.of(left[~turned], right[~turned], detail[~turned].astype(np.float64))
-    return pairs, int(turned.sum())
+    """Return the pairs that pixels confirm, and how many fit better mirrored and so do not."""
+    agreement = agree(thumbs, candidates.left, candidates.right)
+    copy = is_copy(agreement, config)
+    left, right = candidates.left[copy], candidates.right[copy]
+    detail = agreement.detail[copy]
+    flipped = mirrored(thumbs, left, right, detail)
+    pairs = Pairs.of(left[~flipped], right[~flipped], detail[~flipped].astype(np.float64))
+    return pairs, int(flipped.sum())
 
 
-def pair_similarity(copies: Copies, one: Indices, other: Indices) -> Doubles:
-    """Detail correlation (p,) of pictures: 1 for the same picture, NaN where not direct copies."""
+def is_copy(agreement: Agreement, config: ImageCopyConfig) -> Flags:
+    """Return whether pairs (p,) show the same pixels, mirror images aside.
+
+    Whole pictures of two patients in one view correlate as well as copies do; only the fine
+    structure separates them.
+    """
+    whole: Flags = agreement.correlation >= config.registered_correlation
+    return whole & (agreement.detail >= config.detail_correlation)
+
+
+def pair_similarity(copies: Copies, left: Indices, right: Indices) -> Doubles:
+    """Return the detail correlation (p,) of pictures: 1 for the same, NaN if no direct copies."""
     n = len(copies.group)
-    keys = copies.pairs.left * n + copies.pairs.right
-    wanted = np.minimum(one, other) * n + np.maximum(one, other)
-    place = np.searchsorted(keys, wanted)
-    inside = place < len(keys)
-    found = np.full(len(wanted), np.nan)
-    hit = np.flatnonzero(inside)[keys[place[inside]] == wanted[inside]]
-    found[hit] = copies.pairs.similarity[place[hit]]
-    found[one == other] = 1.0
-    return found
+    # Sorted, as `Pairs` are; the last key is no pair's and ends every search.
+    keys = np.append(copies.pairs.left * n + copies.pairs.right, -1)
+    wanted = np.minimum(left, right) * n + np.maximum(left, right)
+    place = np.searchsorted(keys[:-1], wanted)
+    known = np.append(copies.pairs.similarity, np.nan)
+    similarity = np.where(keys[place] == wanted, known[place], np.nan)
+    # A picture is no pair with itself in the list of copies.
+    similarity[left == right] = 1.0
+    return similarity
 
 
 @dataclass(frozen=True, slots=True)
 class ImageCandidates:
-    """Pairs (p,) that pixels will decide; `counted` before and `left_out` by the limit."""
+    """Pairs (p,) that pixels will decide.
+
+    `counted` is their number before the limit of candidates per image, `left_out` that of the
+    pairs beyond it, `recall` the least share of near pairs that a search found.
+    """
 
     left: Indices
     right: Indices
@@ -174,15 +201,20 @@ def find_candidates(
     run: TileRunner | None = None,
     group: Indices | None = None,
 ) -> ImageCandidates:
-    """Pairs near by hash or cosine whose blurred miniatures agree, the best of each picture.
+    """Return pairs near by hash or cosine whose blurred miniatures agree, the best of each picture.
 
-    With the groups (n,) that are known: the best pairs between each group and others.
+    Args:
+        images: Pictures to compare.
+        config: From which similarity pairs are candidates, and how many of each picture.
+        neighbors: How near vectors are searched.
+        run: Spreads a large search over workers.
+        group: Known groups (n,): then only the best pairs between each group and others.
     """
     n = max(len(images.ids), 1)
     glance = glances(images.thumbs)
     # The scalar product of ±1/8 vectors is 1 - 2 * distance / 64, exactly.
     near_hash = 1.0 - 2.0 * config.hash_distance / HASH_BITS
-    keys, counted, left_out, recall = [np.empty(0, np.int64)], 0, 0, 1.0
+    keys, counted, left_out, recall = [], 0, 0, 1.0
     searches = (
         _search_hashes(images.bits, near_hash, config.hash_distance, neighbors, run),
         _search(images.vectors, config.cosine, neighbors, run),
@@ -206,7 +238,7 @@ def find_candidates(
 def _search(
     vectors: Floats, threshold: float, neighbors: NeighborsConfig, run: TileRunner | None
 ) -> Iterator[tuple[Pairs, float]]:
-    """Pairs above a threshold and the share that is found, tile by tile: they may be too many."""
+    """Yield pairs above a threshold tile by tile, as they may be too many, each with the recall."""
     run = neighbors.runner(len(vectors), run)
     if len(vectors) > neighbors.exact_up_to:
         cells = neighbors.cells(vectors, threshold)
@@ -227,20 +259,21 @@ def _search_hashes(
     neighbors: NeighborsConfig,
     run: TileRunner | None,
 ) -> Iterator[tuple[Pairs, float]]:
-    """Pairs near by hash, all of them however many pictures there are."""
+    """Yield all pairs near by hash, however many pictures there are."""
     if len(bits) <= neighbors.exact_up_to:
         yield from _search(bits, threshold, neighbors, run)
         return
+    # Cells miss pairs; comparing 64-bit codes is cheap enough to miss none.
     codes = np.packbits(bits > 0, axis=1).view(">u8")[:, 0].astype(np.uint64)
     for pairs in iter_hamming(codes, distance):
         yield pairs, 1.0
 
 
 def correlate(glance: Floats, pairs: Pairs) -> Floats:
-    """Correlation (p,) of the blurred miniatures of pairs."""
-    found = np.empty(len(pairs), np.float32)
+    """Return the correlation (p,) of the blurred miniatures of pairs."""
+    correlation = np.empty(len(pairs), np.float32)
     for start in range(0, len(pairs), GLANCES_AT_A_TIME):
         part = slice(start, start + GLANCES_AT_A_TIME)
-        one, other = glance[pairs.left[part]], glance[pairs.right[part]]
-        found[part] = np.einsum("pd,pd->p", one, other)
-    return found
+        left, right = glance[pairs.left[part]], glance[pairs.right[part]]
+        correlation[part] = np.einsum("pd,pd->p", left, right)
+    return correlation

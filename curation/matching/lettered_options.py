@@ -1,4 +1,4 @@
-"""The lettered options that a question offers, read in time linear in its length."""
+"""Read the lettered options that a question offers, in time linear in its length."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ from medsift.text import normalise_answer
 
 MARK: Final = re.compile(r"\(?\b([A-Ha-h])[).:]")
 SEPARATORS: Final = " \t\n\r\f\v,;"
+NOT_SPACE: Final = re.compile(r"\S")
 
 
 def choices(question: str) -> tuple[tuple[str, str], ...]:
-    """The lettered options of a question, normalised and in order: (("a", "left"), …).
+    """Return the lettered options of a question, normalised and in order: (("a", "left"), …).
 
     A question with fewer than two of them offers none.
     """
-    listed = [(mark[1], words) for mark, words in _options(question)]
-    if len(listed) < 2:
+    options = list(_options(question))
+    if len(options) < 2:
         return ()
-    return tuple((letter.casefold(), normalise_answer(words)) for letter, words in listed)
+    return tuple((mark[1].casefold(), normalise_answer(words)) for mark, words in options)
 
 
 def stem(question: str) -> str:
-    """The question without its lettered options; whole where it offers none."""
-    listed = list(_options(question))
-    return question if len(listed) < 2 else question[: listed[0][0].start()]
+    """Return the question without its lettered options; whole where it offers none."""
+    options = list(_options(question))
+    return question if len(options) < 2 else question[: options[0][0].start()]
 
 
 def _options(question: str) -> Iterator[tuple[re.Match[str], str]]:
-    """Each mark ("A)", "(B)", "C.", "d:") with the words up to the next one.
+    """Yield each mark ("A)", "(B)", "C.", "d:") with the words up to the next one.
 
     A mark ends the option before it only where white space follows, so that "B.C." and "A:1" stay
     inside; the first one needs none, as in "A)left". An option has at least one character.
@@ -53,16 +54,13 @@ def _options(question: str) -> Iterator[tuple[re.Match[str], str]]:
 
 
 def _word_after(mark: re.Match[str]) -> int:
-    """Where the first word behind a mark begins; the end of the text where there is none."""
+    """Return where the first word behind a mark begins, or the end of the text."""
     word = NOT_SPACE.search(mark.string, mark.end())
     return len(mark.string) if word is None else word.start()
 
 
-NOT_SPACE: Final = re.compile(r"\S")
-
-
 def chosen(question: str, answer: str) -> str:
-    """An answer in normal form; "B" and "(B) left" become "left" where the question offers it."""
+    """Return an answer in normal form; "B" and "(B) left" become the offered "left"."""
     normal = normalise_answer(answer)
     for letter, words in choices(question):
         if normal in (letter, words, f"{letter} {words}"):

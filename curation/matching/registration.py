@@ -1,12 +1,12 @@
-"""Pixel correlation of two miniatures after registration, batched over pairs.
+"""Correlate the pixels of two miniatures after registration, batched over pairs.
 
 One picture is warped onto the other by the affine map that fits best, found by the inverse
 compositional form of Gauss-Newton (Baker and Matthews, "Lucas-Kanade 20 years on", IJCV 56, 2004)
 on zero-mean, unit-norm intensities, so brightness and contrast do not count (the correlation
 criterion of Evangelidis and Psarakis, "Parametric image alignment using enhanced correlation
 coefficient maximization", PAMI 30, 2008). Bounds keep the map near the identity: a crop of some
-6 % at each border, a rotation of some 5°. The outer ring, where crops and rotations lose content
-and annotations stand, is left out.
+6 % at each border, a rotation of some 5°. The outer ring is left out: crops and
+rotations lose its content, and annotations are there.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PROMISING = 0.95  # least correlation to go on from either; altered copies reach
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One resolution: `side` pixels, of which `margin` at each border are ignored."""
+    """One resolution: `side` pixels blurred by `blur`, without `margin` at each border."""
 
     side: int
     margin: int
@@ -59,7 +59,7 @@ DETAIL_BLUR = 2.5  # pixels: structure coarser than this is taken out of the det
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How well pairs of pictures agree: all arrays (p,)."""
+    """How well pairs of pictures agree, as arrays (p,)."""
 
     correlation: Floats
     """Correlation of the registered miniatures; of the last level that was tried."""
@@ -68,7 +68,7 @@ class Agreement:
 
 
 def glances(thumbs: Thumbs) -> Floats:
-    """Signatures (n, 196) whose product is the correlation of blurred, unregistered miniatures."""
+    """Return signatures (n, 196) whose products correlate blurred, unregistered miniatures."""
     import torch
 
     level = Level(side=16, margin=1, blur=2.0, steps=0)
@@ -76,31 +76,35 @@ def glances(thumbs: Thumbs) -> Floats:
         unit(_inner(_view(torch.from_numpy(thumbs[start : start + BATCH]), level), level))
         for start in range(0, len(thumbs), BATCH)
     ]
-    found: Floats = torch.cat(parts).numpy() if parts else np.zeros((0, 196), np.float32)
-    return found
+    return np.asarray(torch.cat(parts)) if parts else np.zeros((0, 196), np.float32)
 
 
 def agree(thumbs: Thumbs, left: Indices, right: Indices, flip: tuple[int, ...] = ()) -> Agreement:
-    """Register picture `right` onto `left` for each pair (p,); `flip` names axes to mirror first.
+    """Register picture `right` onto `left` for each pair (p,) and measure how well they agree.
 
-    `thumbs` are (n, 64, 64). A pair's numbers depend on its two pictures alone, up to rounding.
+    A pair's numbers depend on its two pictures alone, up to rounding.
+
+    Args:
+        thumbs: Miniatures (n, 64, 64).
+        left: First picture of each pair (p,).
+        right: Second picture of each pair (p,).
+        flip: Axes along which the second picture is mirrored first.
     """
     correlation = np.zeros(len(left), np.float32)
     detail = np.zeros(len(left), np.float32)
 
-    def decide(start: int) -> None:
+    def register_batch(start: int) -> None:
         part = slice(start, start + BATCH)
         correlation[part], detail[part] = _agree(thumbs[left[part]], thumbs[right[part]], flip)
 
     with workers() as threads:
-        for _ in threads.map(decide, range(0, len(left), BATCH)):
-            pass
+        list(threads.map(register_batch, range(0, len(left), BATCH)))
     return Agreement(correlation, detail)
 
 
 @contextmanager
 def workers() -> Iterator[ThreadPoolExecutor]:
-    """A thread per core, in each of which torch works alone: batches are too small to share."""
+    """Open a thread per core, each with torch of one thread: batches are too small to share."""
     import torch
 
     threads = torch.get_num_threads()
@@ -113,38 +117,55 @@ def workers() -> Iterator[ThreadPoolExecutor]:
 
 
 def mirrored(thumbs: Thumbs, left: Indices, right: Indices, detail: Floats) -> Flags:
-    """Whether a pair (p,) fits better, than its `detail` (p,), with one picture mirrored.
+    """Return whether a pair (p,) fits better, than its `detail` (p,), with one picture mirrored.
 
     Mirrored, upside down or both: nearly symmetric anatomy correlates with its mirror image, but
     never as well as the true mirror image does. A symmetric picture fits both ways, and which way
     better is chance: only a clear lead counts.
     """
-    found = np.zeros(len(left), bool)
+    better = np.zeros(len(left), bool)
     for flip in ((2,), (1,), (1, 2)):
-        found |= agree(thumbs, left, right, flip).detail > detail + MIRROR_LEAD
-    return found
+        better |= agree(thumbs, left, right, flip).detail > detail + MIRROR_LEAD
+    return better
 
 
-def _agree(one: Thumbs, other: Thumbs, flip: tuple[int, ...]) -> tuple[Floats, Floats]:
+def _agree(left: Thumbs, right: Thumbs, flip: tuple[int, ...]) -> tuple[Floats, Floats]:
     import torch
 
     with torch.inference_mode():
-        target, source = torch.from_numpy(one), torch.from_numpy(other).flip(flip)
-        maps = torch.eye(2, 3).repeat(len(one), 1, 1)
-        correlation, detail = torch.zeros(len(one)), torch.zeros(len(one))
-        alive = torch.arange(len(one))
+        target, source = torch.from_numpy(left), torch.from_numpy(right).flip(flip)
+        maps = torch.eye(2, 3).repeat(len(left), 1, 1)
+        correlation, detail = torch.zeros(len(left)), torch.zeros(len(left))
+        alive = torch.arange(len(left))
         for level in (FIRST, COARSE):
-            maps, here = register(level, target[alive], source[alive], maps)
-            correlation[alive] = here
-            alive, maps = alive[here >= PROMISING], maps[here >= PROMISING]
+            maps, reached = register(level, target[alive], source[alive], maps)
+            correlation[alive] = reached
+            # Register on only what may still be a copy: most pairs end at 16 × 16 pixels.
+            alive, maps = alive[reached >= PROMISING], maps[reached >= PROMISING]
         if len(alive):
-            maps, correlation[alive] = register(FINE, target[alive], source[alive], maps)
-            detail[alive] = _detail(target[alive], source[alive], maps)
+            target, source = target[alive], source[alive]
+            maps, correlation[alive] = register(FINE, target, source, maps)
+            # What is left without coarse structure differs between two patients in one view.
+            rough = Level(FINE.side, FINE.margin, DETAIL_BLUR, 0)
+            wanted = _view(target, FINE) - _view(target, rough)
+            offered = _view(source, FINE) - _view(source, rough)
+            goal = unit(_inner(wanted, FINE))
+            detail[alive] = (unit(warp(offered, maps, FINE)) * goal).sum(1)
         return correlation.numpy(), detail.numpy()
 
 
 def register(level: Level, target: Tensor, source: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Improve maps (p, 2, 3) and give the correlations (p,) that they reach."""
+    """Improve maps that take a target's places into its source, and measure the fit.
+
+    Args:
+        level: Resolution to work at.
+        target: Pictures (p, 64, 64) that stay.
+        source: Pictures (p, 64, 64) that are warped onto them.
+        maps: Where to start, (p, 2, 3).
+
+    Returns:
+        The better maps (p, 2, 3) and the correlations (p,) that they reach.
+    """
     import torch
 
     wanted, offered = _view(target, level), _view(source, level)
@@ -156,16 +177,8 @@ def register(level: Level, target: Tensor, source: Tensor, maps: Tensor) -> tupl
     return maps, (unit(warp(offered, maps, level)) * goal).sum(1)
 
 
-def _detail(target: Tensor, source: Tensor, maps: Tensor) -> Tensor:
-    rough = Level(FINE.side, FINE.margin, DETAIL_BLUR, 0)
-    wanted = _view(target, FINE) - _view(target, rough)
-    offered = _view(source, FINE) - _view(source, rough)
-    goal = unit(_inner(wanted, FINE))
-    return (unit(warp(offered, maps, FINE)) * goal).sum(1)
-
-
 def _solver(wanted: Tensor, goal: Tensor, level: Level) -> Tensor:
-    """Matrices (p, 6, pixels) that turn an error image into the parameters of a small map."""
+    """Return matrices (p, 6, pixels) from an error image to the parameters of a small map."""
     import torch
 
     down, across = torch.gradient(wanted, dim=(1, 2))
@@ -185,13 +198,14 @@ def _solver(wanted: Tensor, goal: Tensor, level: Level) -> Tensor:
 
 
 def _compose(maps: Tensor, small: Tensor) -> Tensor:
-    """The maps (p, 2, 3) after the inverse of small ones (p, 6), held near the identity."""
+    """Return maps (p, 2, 3) after the inverse of small ones (p, 6), kept near the identity."""
     import torch
 
     small = small.view(-1, 2, 3)
     limits = torch.tensor([[LARGEST_STRETCH, LARGEST_SHEAR, LARGEST_SHIFT]] * 2)
     limits[1, :2] = limits[1, :2].flip(0)
     small = torch.maximum(torch.minimum(small, limits), -limits)
+    # The step warps the target; moving the source instead is its inverse.
     back = torch.linalg.inv(small[:, :, :2] + torch.eye(2))
     turn = torch.bmm(maps[:, :, :2], back)
     shift = maps[:, :, 2:] - torch.bmm(turn, small[:, :, 2:])
@@ -201,15 +215,15 @@ def _compose(maps: Tensor, small: Tensor) -> Tensor:
 
 
 def warp(pictures: Tensor, maps: Tensor, level: Level) -> Tensor:
-    """Pictures (p, side, side) looked up at the mapped inner grid: (p, pixels)."""
+    """Look up pictures (p, side, side) at the mapped inner grid: (p, pixels)."""
     import torch
     from torch.nn.functional import grid_sample
 
     places = torch.matmul(_grid(level), maps.transpose(1, 2))
-    found = grid_sample(
+    pixels = grid_sample(
         pictures[:, None], places[:, None], padding_mode="border", align_corners=False
     )
-    return found[:, 0, 0]
+    return pixels[:, 0, 0]
 
 
 def _inner(pictures: Tensor, level: Level) -> Tensor:
@@ -218,14 +232,14 @@ def _inner(pictures: Tensor, level: Level) -> Tensor:
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Zero mean and unit norm (p, pixels); a flat picture becomes zeros."""
+    """Return vectors (p, pixels) with zero mean and unit norm; a flat picture becomes zeros."""
     centred = vectors - vectors.mean(1, keepdim=True)
     unit: Tensor = centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-3)
     return unit
 
 
 def _view(thumbs: Tensor, level: Level) -> Tensor:
-    """Miniatures (p, 64, 64) blurred and shrunk to the level's side."""
+    """Blur miniatures (p, 64, 64) and shrink them to the level's side."""
     operator = _operator(level.side, level.blur)
     shrunk: Tensor = operator @ thumbs.float() @ operator.T
     return shrunk
@@ -233,7 +247,7 @@ def _view(thumbs: Tensor, level: Level) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _operator(side: int, blur: float) -> Tensor:
-    """Matrix (side, 64): Gaussian blur in miniature pixels, then box averages."""
+    """Return the matrix (side, 64) of a Gaussian blur in miniature pixels, then box averages."""
     import torch
 
     place = torch.arange(THUMB_SIDE, dtype=torch.float32)
@@ -246,7 +260,7 @@ def _operator(side: int, blur: float) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _grid(level: Level) -> Tensor:
-    """Inner pixel centres (pixels, 3) as (x, y, 1), the picture spanning -1 to 1."""
+    """Return inner pixel centres (pixels, 3) as (x, y, 1), the picture spanning -1 to 1."""
     import torch
 
     centres = (torch.arange(level.side) + 0.5) / level.side * 2 - 1

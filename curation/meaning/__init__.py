@@ -1,4 +1,4 @@
-"""The meaning of medical texts in the languages that have a word list."""
+"""Read the meaning of medical texts in the languages that have a word list."""
 
 from __future__ import annotations
 

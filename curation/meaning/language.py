@@ -1,9 +1,10 @@
-"""Which language a text is in, as far as it says: by script, function words and the row's tag."""
+"""Recognise the language of a text by its script, function words and the row's tag."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -42,14 +43,12 @@ FOREIGN: Final = {
 APOSTROPHE: Final = re.compile(r"['’]")
 _WORD_SHARE: Final = 0.2
 """Least share of function words by which a text without a tag shows its language."""
-
-
 _OVERRULING: Final = 2
 """Least count of function words that overrule a tag: one short word belongs to many languages."""
 
 
 def recognise(text: str, tag: str | None = None, context: str | None = None) -> str | None:
-    """The listed language of a text, None where it is another one or cannot be known.
+    """Return the listed language of a text, None where it is another one or cannot be known.
 
     The script decides where one listed language alone uses it. In Latin script function words
     decide, against those of languages without a list too; a `tag` or the language of the
@@ -59,42 +58,44 @@ def recognise(text: str, tag: str | None = None, context: str | None = None) -> 
     script = script_of(text)
     if script is None:
         return context
-    given = tagged(tag) if tag else context
+    expected = listed_language(tag) if tag else context
     if script in ("kana", "hangul"):
         return SCRIPTS[script][0]
     if script == "han":
-        return "ja" if given == "ja" else "zh"
-    if script not in SCRIPTS:
+        return "ja" if expected == "ja" else "zh"
+    if script not in SCRIPTS or (tag and expected is None):
         return None
     if script in FOREIGN and FOREIGN[script].search(text.casefold()):
         return None
-    return _by_words(text, script, given, unlisted=bool(tag) and given is None)
+    return _by_words(text, script, expected)
 
 
-def tagged(tag: str) -> str | None:
-    """The listed language that a tag names ("en", "en-GB", "English"), if any."""
+def listed_language(tag: str) -> str | None:
+    """Return the listed language that a tag names ("en", "en-GB", "English"), if any."""
     name = tag.strip().casefold()
     code = NAMES.get(name, re.split(r"[-_]", name)[0])
     return NAMES.get(code, code if code in LANGUAGES else None)
 
 
-def _by_words(text: str, script: str, given: str | None, *, unlisted: bool) -> str | None:
-    if unlisted:
-        return None
+def _by_words(text: str, script: str, expected: str | None) -> str | None:
     words = answer_words(APOSTROPHE.sub(" ", text))
-    listed = SCRIPTS[script]
-    counts = {code: _count_markers(words, code) for code in listed}
-    rest = OTHERS_OF.get(script) or other_markers().keys() - {*chain(*OTHERS_OF.values())}
-    others = {code: sum(word in other_markers()[code] for word in words) for code in rest}
+    counts = {code: _count_markers(words, code) for code in SCRIPTS[script]}
+    unlisted = OTHERS_OF.get(script) or other_markers().keys() - {*chain(*OTHERS_OF.values())}
+    rival = max(sum(word in other_markers()[code] for word in words) for code in unlisted)
     best = max(counts.values())
-    rival = max(best, *others.values())
-    if given in listed and (2 * counts[given] >= rival or rival < _OVERRULING):
-        return given
+    highest = max(best, rival)
+    if expected in counts and (2 * counts[expected] >= highest or highest < _OVERRULING):
+        return expected
     letters = sum(word[0].isalpha() for word in words)
-    if best == 0 or best < _WORD_SHARE * letters or best <= max(others.values()):
+    # A tie with a language without lists stays open: a wrong list would merge what differs.
+    if best == 0 or best < _WORD_SHARE * letters or best <= rival:
         return None
     leading = [code for code, count in counts.items() if count == best]
-    return leading[0] if len(leading) == 1 else _by_concepts(words, leading)
+    if len(leading) > 1:
+        # Of languages with as many function words, the one whose lists know the most words.
+        known = {code: sum(word in word_lists(code).concept for word in words) for code in leading}
+        leading = [code for code, count in known.items() if count == max(known.values())]
+    return leading[0] if len(leading) == 1 else None
 
 
 def _count_markers(words: Sequence[str], code: str) -> int:
@@ -103,25 +104,15 @@ def _count_markers(words: Sequence[str], code: str) -> int:
     return sum(word in lists.markers or word.startswith(article) for word in words)
 
 
-def _by_concepts(words: Sequence[str], codes: Sequence[str]) -> str | None:
-    """The one of languages with as many function words whose lists know the most words."""
-    known = {code: sum(word in word_lists(code).concept for word in words) for code in codes}
-    best = [code for code, count in known.items() if count == max(known.values())]
-    return best[0] if len(best) == 1 else None
-
-
 def script_of(text: str) -> str | None:
-    """The script of most letters of a text, None where it has no letter."""
-    counts: dict[str, int] = {}
-    for char in text:
-        if (name := _script(char)) is not None:
-            counts[name] = counts.get(name, 0) + 1
+    """Return the script of most letters of a text, None where it has no letter."""
+    counts = Counter(name for char in text if (name := _script(char)) is not None)
     if not counts:
         return None
-    east = counts.get("han", 0) + counts.get("kana", 0) + counts.get("hangul", 0)
+    east = counts["han"] + counts["kana"] + counts["hangul"]
     # Abbreviations in Latin letters are common in Asian texts, whose characters are few.
-    if 3 * east >= sum(counts.values()) - east and east:
-        return next(name for name in ("hangul", "kana", "han") if counts.get(name))
+    if 3 * east >= counts.total() - east and east:
+        return next(name for name in ("hangul", "kana", "han") if counts[name])
     return max(counts, key=lambda name: (counts[name], name))
 
 

@@ -1,4 +1,4 @@
-"""The word lists of the languages whose texts are compared in meaning, one file each."""
+"""Read the word lists of the languages whose texts are compared in meaning, one file each."""
 
 from __future__ import annotations
 
@@ -60,8 +60,9 @@ class WordLists:
 
 @cache
 def word_lists(language: str) -> WordLists:
-    """The lists of one of `LANGUAGES`."""
+    """Return the lists of one of `LANGUAGES`."""
     data = _read(language)
+    sets = "classes letters relations after_word objects asks can seen have on joints objects_by"
     return WordLists(
         language=language,
         markers=frozenset(data.get("markers", "").split()),
@@ -70,41 +71,30 @@ def word_lists(language: str) -> WordLists:
             tuple(phrase.split()): tuple(words.split())
             for phrase, words in data.get("rewrite", {}).items()
         },
-        classes=_words(data, "classes"),
-        letters=_words(data, "letters"),
-        relations=_words(data, "relations"),
         prefixes=tuple(data.get("prefixes", ())),
         tails=tuple(sorted(data.get("tails", "").split(), key=len, reverse=True)),
-        after_word=_words(data, "after_word"),
         states={
             word: f"={name}"
             for name, words in data.get("states", {}).items()
             for word in words.split()
         },
-        objects=_words(data, "objects"),
-        asks=_words(data, "asks"),
-        can=_words(data, "can"),
-        seen=_words(data, "seen"),
-        have=_words(data, "have"),
-        on=_words(data, "on"),
-        joints=_words(data, "joints"),
-        free=frozenset(f"={name}" for name in _words(data, "free")),
-        objects_by=_words(data, "objects_by"),
+        free=frozenset(f"={name}" for name in data.get("free", "").split()),
         article=data.get("article", ""),
         elisions=data.get("elisions") == "true",
         decimal_comma=data.get("decimal_comma") == "true",
+        **{name: frozenset(data.get(name, "").split()) for name in sets.split()},
     )
 
 
 @cache
 def other_markers() -> Mapping[str, frozenset[str]]:
-    """Function words of languages without lists, so that none passes for a listed one."""
+    """Return function words of languages without lists, so that none passes for a listed one."""
     return {code: frozenset(words.split()) for code, words in _read("others").items()}
 
 
 @cache
 def units() -> Mapping[str, tuple[str, float]]:
-    """Dimension and factor of each unit that can be turned into others."""
+    """Return the dimension and factor of each unit that can be turned into others."""
     return {
         unit: (dimension, float(factor))
         for dimension, spellings in _read("units").items()
@@ -121,10 +111,6 @@ def _read(name: str) -> dict[str, Any]:
     return data
 
 
-def _words(data: Mapping[str, Any], name: str) -> frozenset[str]:
-    return frozenset(data.get(name, "").split())
-
-
 def _concepts(data: Mapping[str, Any]) -> dict[str, str]:
     endings = tuple(data.get("endings", ("",)))
     concept: dict[str, str] = {}
@@ -137,7 +123,7 @@ def _concepts(data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _forms(words: str, endings: tuple[str, ...]) -> list[str]:
-    """The words in normal form; a stem that ends in "-" with each ending."""
+    """Return the words in normal form; a stem that ends in "-" with each ending."""
     forms = []
     for word in words.split():
         stem = word.removesuffix("-")

@@ -1,4 +1,4 @@
-"""A text as its concepts: words of one meaning fold into one, numbers take their unit."""
+"""Read a text as its concepts: words of one meaning fold into one, numbers take their unit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROMAN_PLACES: Final = {"i": 1, "v": 5, "x": 10}
 SIGNS: Final = frozenset(f"+{MINUS}↑↓→↗↘<>≥≤=±≈~✓✗%‰°")
 SENTENCE: Final = re.compile(r"[.!?;。！？；؛؟\n](?=\s*\S)(?!\d)")
 ELISION: Final = re.compile(r"\b([ldnscjmt]|qu)['’]", re.IGNORECASE)
-# What stands between commas may stand before its noun: "a spot, dark, in the lobe".
+# What is between commas may also come before its noun: "a spot, dark, in the lobe".
 COMMA: Final = ","
 PAUSE: Final = re.compile(r",\s+")
 MARKER: Final = re.compile(r"<image>", re.IGNORECASE)
@@ -31,7 +31,7 @@ RUN: Final = re.compile(rf"{NUMBER.pattern}|[a-z]+\d[a-z\d]*|[a-z]+|\S")
 class Meaning:
     """What a text says, as far as lists go.
 
-    `sequence` are its concepts in order, `key` the same sorted. `ordered` tells that their order
+    `sequence` are its concepts in order, `key` the same sorted. `ordered` says whether their order
     matters: several sentences, a negation, a relation, or two values of one group. `joints` are
     the places before which a part may have moved ("mass in the lung", "lung mass"), `marked` the
     concepts that something is done to or by, as their language marks them. `facts` are the values
@@ -48,7 +48,7 @@ class Meaning:
 
     @property
     def protected(self) -> tuple[str, ...]:
-        """Concepts that belong to a group of contrasts, sorted, each as often as it is said."""
+        """Return the concepts of groups of contrasts, sorted, each as often as it is said."""
         return tuple(concept for concept in self.key if ":" in concept)
 
 
@@ -57,7 +57,7 @@ def read_meaning(text: str, language: str | None) -> Meaning:
     lists = None if language is None else word_lists(language)
     plain = MARKER.sub(" ", text)
     tokens = _tokens(plain, lists)
-    sequence, joints, marked = _said(tokens, lists)
+    sequence, joints, marked = _read_concepts(tokens, lists)
     facts: dict[str, set[str]] = {}
     for concept in sequence:
         group, mark, value = concept.partition(":")
@@ -87,17 +87,17 @@ def _tokens(text: str, lists: WordLists | None) -> list[str]:
         text = ELISION.sub(r"\1 ", text)
     text = text.replace("ё", "е").replace("Ё", "Е")
     if lists.language in UNSPACED:
-        return list(_longest(" ".join(answer_words(text)), lists))
+        return list(_longest_entries(" ".join(answer_words(text)), lists))
     tokens: list[str] = []
     for part in PAUSE.split(text):
         tokens += [COMMA, *answer_words(part)]
-    return list(_rewritten(tokens[1:], lists.rewrite))
+    return list(_rewrite(tokens[1:], lists.rewrite))
 
 
-def _rewritten(
+def _rewrite(
     tokens: Sequence[str], rewrite: Mapping[tuple[str, ...], tuple[str, ...]]
 ) -> Iterator[str]:
-    """Tokens with the longest listed run at each place replaced."""
+    """Yield tokens with the longest listed run at each place replaced."""
     longest = max(map(len, rewrite), default=0)
     place = 0
     while place < len(tokens):
@@ -112,19 +112,13 @@ def _rewritten(
             place += 1
 
 
-def _longest(text: str, lists: WordLists) -> Iterator[str]:
-    """Words of a text without spaces: the longest entry of the lists, a number, or a character."""
+def _longest_entries(text: str, lists: WordLists) -> Iterator[str]:
+    """Split a text without spaces into the longest listed words, numbers, and characters."""
     longest = max(map(len, lists.concept), default=1)
     place = 0
     while place < len(text):
-        size = next(
-            (
-                size
-                for size in range(min(longest, len(text) - place), 0, -1)
-                if _is_entry(text, place, size, lists)
-            ),
-            0,
-        )
+        sizes = range(min(longest, len(text) - place), 0, -1)
+        size = next((size for size in sizes if _is_entry(text, place, size, lists)), 0)
         word = text[place : place + size]
         if size:
             if word not in lists.after_word:
@@ -143,19 +137,16 @@ def _is_entry(text: str, place: int, size: int, lists: WordLists) -> bool:
         return not (word.isascii() and text[place + size : place + size + 1].isalpha())
     if word in units() and not word.isascii():
         return text[:place].rstrip()[-1:].isdigit()
-    # A particle stands behind a word in characters; inside kana it may be part of a word.
-    return word in lists.after_word and _script_before(text, place)
-
-
-def _script_before(text: str, place: int) -> bool:
+    # A particle follows a word in characters; inside kana it may be part of a word.
     before = text[place - 1 : place]
-    return bool(before) and not "\u3040" <= before <= "\u309f" and not before.isspace()
+    after_word = bool(before) and not "\u3040" <= before <= "\u309f" and not before.isspace()
+    return word in lists.after_word and after_word
 
 
-def _said(
+def _read_concepts(
     tokens: Sequence[str], lists: WordLists | None
 ) -> tuple[tuple[str, ...], frozenset[int], tuple[tuple[int, str], ...]]:
-    """The concepts of tokens in order, the places of joints, and the marked concepts."""
+    """Return the concepts of tokens in order, the places of joints, and the marked concepts."""
     if lists is None:
         return tuple(c for at in range(len(tokens)) for c in _concept(tokens, at)), frozenset(), ()
     asked = any(lists.concept.get(token) == "=what" for token in tokens)
@@ -164,8 +155,7 @@ def _said(
     marks: list[tuple[int, str]] = []
     for place, token in enumerate(tokens):
         at = len(sequence)
-        idle = token == COMMA or is_idle(tokens, place, lists)
-        if not idle:
+        if token != COMMA and not is_idle(tokens, place, lists):
             sequence += _concept(tokens, place, lists, asked=asked)
         if (token in lists.joints or token == COMMA) and len(sequence) == at:
             joints.add(at)
@@ -178,7 +168,7 @@ def _said(
 def _concept(
     tokens: Sequence[str], place: int, lists: WordLists | None = None, *, asked: bool = False
 ) -> Iterator[str]:
-    """The concept of a token, with units, classes and signs joined to what they belong to."""
+    """Yield the concept of a token, with units, classes and signs joined to what they belong to."""
     token = tokens[place]
     before = tokens[place - 1] if place else ""
     after = tokens[place + 1] if place + 1 < len(tokens) else ""
@@ -187,23 +177,17 @@ def _concept(
     elif NUMBER.fullmatch(token):
         yield _quantity(token, after if after in units() else "", lists)
     elif token in units() and NUMBER.fullmatch(before):
-        # The number before it took it.
-        return
+        return  # The number before it has taken it.
     elif token in SIGNS:
-        yield f"sign {_owner(before)}:{token}"
+        yield f"sign {before if before[-1:].isalnum() else ''}:{token}"
     elif (code := CODE.fullmatch(token)) is not None:
         yield f"code {code[1]}:{code[2]}"
     else:
         yield from _of_word(token, lists, asked=asked)
 
 
-def _owner(before: str) -> str:
-    """What a sign belongs to: the word before it, if there is one."""
-    return before if before[-1:].isalnum() else ""
-
-
 def _of_class(token: str, before: str, after: str, lists: WordLists | None) -> str | None:
-    """The value that completes a class word: grade II, type b, stage IIIA, hepatitis C."""
+    """Return the value that completes a class word: grade II, type b, stage IIIA, hepatitis C."""
     if lists is None:
         return None
     if len(token) == 1 and token.isascii() and token.isalpha() and before in lists.letters:
@@ -215,18 +199,18 @@ def _of_class(token: str, before: str, after: str, lists: WordLists | None) -> s
 
 
 def _arabic(token: str) -> str:
-    """A Roman numeral in digits, with its letter; any other token as it is."""
+    """Return a Roman numeral in digits, with its letter; any other token as it is."""
     roman = ROMAN.fullmatch(token)
     if roman is None or not roman[1]:
         return token
     values = [ROMAN_PLACES[char] for char in roman[1]]
     following = [*values[1:], 0]
-    total = sum(-one if one < other else one for one, other in zip(values, following, strict=True))
+    total = sum(-a if a < b else a for a, b in zip(values, following, strict=True))
     return f"{total}{roman[2]}"
 
 
 def _quantity(token: str, unit: str, lists: WordLists | None) -> str:
-    """A number with its unit, lengths, masses and volumes in one unit each."""
+    """Return a number with its unit, lengths, masses and volumes in one unit each."""
     text = token.replace(MINUS, "-")
     if lists is not None and lists.decimal_comma:
         text = text.replace(",", ".")
@@ -234,6 +218,7 @@ def _quantity(token: str, unit: str, lists: WordLists | None) -> str:
         number = float(text)
     except ValueError:
         return f"range {unit}:{text}" if unit else f"number:{text}"
+    # A float has 15 exact digits: longer numbers, such as ids, stay text.
     if len(text) > 15:
         return f"number:{text}"
     if not unit:
@@ -258,7 +243,7 @@ def _of_word(token: str, lists: WordLists | None, *, asked: bool) -> Iterator[st
 
 
 def _forms(token: str, lists: WordLists) -> Iterator[str]:
-    """The token, then without its article or its particles."""
+    """Yield the token, then without its article or its particles."""
     yield token
     if lists.article and token.startswith(lists.article) and len(token) > len(lists.article) + 1:
         yield token.removeprefix(lists.article)

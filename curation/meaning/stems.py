@@ -1,4 +1,4 @@
-"""English inflection: one stem for the singular and plural of a word, and for two spellings."""
+"""Stem English words: one stem for singular and plural, and for two spellings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEAST: Final = 4
 
 
 def stem(word: str) -> str:
-    """The stem of an English word: fractures → fracture, masses → mass, tumour → tumor.
+    """Return the stem of an English word: fractures → fracture, masses → mass, tumour → tumor.
 
     Endings of the verb stay: what is obstructed is not what is obstructing, nor the obstruction,
     and hardly is not hard. A word of few letters stays whole.

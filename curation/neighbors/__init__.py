@@ -1,4 +1,4 @@
-"""Exact similar pairs, nearest neighbours, clusters and near-duplicate texts: arrays in and out."""
+"""Find similar pairs, nearest neighbours, clusters and near-duplicate texts in arrays."""
 
 from __future__ import annotations
 
@@ -11,28 +11,15 @@ from curation.neighbors.minhash import near_texts
 from curation.neighbors.nearest import Nearest, approximate_nearest
 from curation.neighbors.pairs import Pairs, connected_components, greedy_survivors, join_pairs
 from curation.neighbors.search import Method, NeighborsConfig, PairSearch, find_pairs
-from curation.neighbors.tiles import (
-    Merged,
-    Tile,
-    TileJob,
-    TileResult,
-    TileRunner,
-    join_tile,
-    merge,
-    plan_tiles,
-)
+from curation.neighbors.tiles import TileRunner
 
 __all__ = [
     "Join",
-    "Merged",
     "Method",
     "Nearest",
     "NeighborsConfig",
     "PairSearch",
     "Pairs",
-    "Tile",
-    "TileJob",
-    "TileResult",
     "TileRunner",
     "approximate_nearest",
     "approximate_pairs",
@@ -46,10 +33,7 @@ __all__ = [
     "iter_pairs",
     "join",
     "join_pairs",
-    "join_tile",
     "kmeans",
-    "merge",
     "near_texts",
     "pairs_above",
-    "plan_tiles",
 ]

@@ -1,4 +1,4 @@
-"""Similar pairs past the size where exact search pays, with the recall measured."""
+"""Find similar pairs past the size where exact search pays, and measure the recall."""
 
 from __future__ import annotations
 
@@ -34,9 +34,18 @@ def approximate_pairs(
 ) -> tuple[Pairs, float]:
     """Return most pairs of unit vectors (n, d) with cosine >= threshold, and their recall.
 
-    An inverted file of `nlist` cells (about 4 * sqrt(n) by default), `nprobe` of them searched
-    for each row. Every pair returned is exact; the recall is the share of the pairs of `sample`
-    rows, drawn by `seed` and searched exactly, that were found (1.0 if they have no pair).
+    Every pair returned is exact; the recall is the share of the pairs of some rows, searched
+    exactly, that were found (1.0 if they have no pair).
+
+    Args:
+        vectors: Unit or zero vectors (n, d), float32.
+        threshold: Cosine from which two rows are a pair.
+        nlist: Cells of the inverted file; about 4 * sqrt(n) by default.
+        nprobe: Cells searched for each row.
+        seed: Of the cells and of the rows that the recall is measured on.
+        sample: How many rows the recall is measured on.
+        device: "auto", "cpu" or a torch CUDA device.
+        limit: Most pairs to return.
 
     Raises:
         InputError: vectors that are not float32, two-dimensional, finite and unit (or zero).
@@ -67,20 +76,17 @@ class CellSearch:
         sample: int,
         device: str,
     ) -> None:
-        if not 0.0 < threshold <= 1.0:
+        if not 0.0 < threshold <= 1.0 or min(nprobe, sample, 1 if nlist is None else nlist) < 1:
             raise UsageError(
-                f"threshold is {threshold}; approximate search takes (0, 1]",
-                code="search_setting_invalid",
-            )
-        if nprobe < 1 or sample < 1 or (nlist is not None and nlist < 1):
-            raise UsageError(
-                f"nlist {nlist}, nprobe {nprobe}, sample {sample}: each is at least 1",
+                f"threshold {threshold}, nlist {nlist}, nprobe {nprobe}, sample {sample}: "
+                "approximate search takes a threshold in (0, 1], and at least 1 of the others",
                 code="search_setting_invalid",
             )
         norms = check_vectors(vectors)
         self.names = np.flatnonzero(norms > 0.0).astype(np.int64)
         full = len(self.names) == len(vectors)
         self.rows = vectors if full else np.ascontiguousarray(vectors[self.names])
+        # Products are float32: below this bar no exact cosine reaches the threshold.
         deviation = float(np.abs(norms[self.names] - 1.0).max(initial=0.0))
         self.threshold, self.seed, self.sample, self.device = threshold, seed, sample, device
         self.bar = threshold - 2.0 * deviation - deviation**2 - 1e-6
@@ -95,11 +101,11 @@ class CellSearch:
             return
         index = build_index(self.rows, self.cells, self.nprobe, self.seed, self.device)
         wanted = _wanted(self.rows, self.threshold, self.bar, self.seed, self.sample)
-        found, n = 0, len(self.rows)
+        hits, n = 0, len(self.rows)
         for pairs in _search(index, self.rows, self.threshold, self.bar):
-            found += int(np.isin(pairs.left * n + pairs.right, wanted).sum())
+            hits += int(np.isin(pairs.left * n + pairs.right, wanted).sum())
             yield pairs.renamed(self.names)
-        self.recall = found / len(wanted) if len(wanted) else 1.0
+        self.recall = hits / len(wanted) if len(wanted) else 1.0
 
 
 def build_index(rows: Floats, nlist: int, nprobe: int, seed: int, device: str) -> Any:
@@ -108,6 +114,7 @@ def build_index(rows: Floats, nlist: int, nprobe: int, seed: int, device: str) -
 
     width = rows.shape[1]
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, nlist, faiss.METRIC_INNER_PRODUCT)
+    # FAISS warns below 39 rows a cell; few rows make poor cells, which the measured recall shows.
     index.cp.seed, index.cp.min_points_per_centroid = seed, 1
     index.cp.max_points_per_centroid = _TRAINING_ROWS_PER_LIST
     if gpus_of_faiss(device):
@@ -122,15 +129,15 @@ def build_index(rows: Floats, nlist: int, nprobe: int, seed: int, device: str) -
 def _search(index: Any, rows: Floats, threshold: float, bar: float) -> Iterator[Pairs]:
     blocks = range(0, len(rows), _QUERIES)
     # Quantized in the blocks of the search, so that both see the same cells.
-    probes = np.concatenate(
-        [_cells(index, rows[start : start + _QUERIES], index.nprobe) for start in blocks]
+    probes, home = (
+        np.concatenate([_cells(index, rows[start : start + _QUERIES], count) for start in blocks])
+        for count in (index.nprobe, 1)
     )
-    home = np.concatenate([_cells(index, rows[start : start + _QUERIES], 1) for start in blocks])
     for start in blocks:
         block = np.ascontiguousarray(rows[start : start + _QUERIES])
-        limits, _, found = index.range_search(block, bar)
+        limits, _, matches = index.range_search(block, bar)
         query = np.repeat(np.arange(start, start + len(block)), np.diff(limits.astype(np.int64)))
-        other = found.astype(np.int64)
+        other = matches.astype(np.int64)
         # A pair is met from either side, and from one side only where the probes differ: the
         # later row gives it where the earlier one does not look into its cell.
         new = query < other
@@ -145,26 +152,18 @@ def _search(index: Any, rows: Floats, threshold: float, bar: float) -> Iterator[
 
 def _cells(index: Any, rows: Floats, count: int) -> Indices:
     _, cells = index.quantizer.search(np.ascontiguousarray(rows), count)
-    found: Indices = cells.astype(np.int64)
-    return found
+    return np.asarray(cells, np.int64)
 
 
 def _wanted(rows: Floats, threshold: float, bar: float, seed: int, sample: int) -> Indices:
-    """Keys of all pairs of rows that are drawn, searched exactly."""
+    """Return the keys of all pairs of a drawn sample of rows, searched exactly."""
     drawn = np.random.default_rng(seed).choice(len(rows), min(sample, len(rows)), replace=False)
-    truth = [
-        _true_keys(rows, np.sort(drawn)[start : start + _SAMPLE_ROWS], threshold, bar)
-        for start in range(0, len(drawn), _SAMPLE_ROWS)
-    ]
-    found: Indices = np.unique(np.concatenate(truth))
-    return found
-
-
-def _true_keys(rows: Floats, drawn: Indices, threshold: float, bar: float) -> Indices:
-    product = tensor_of(rows[drawn]) @ tensor_of(rows).T
-    place = (product >= bar).nonzero().numpy()
-    one, other = drawn[place[:, 0]], place[:, 1]
-    left, right = np.minimum(one, other), np.maximum(one, other)
-    above = (left < right) & (exact_cosine(rows, left, right) >= threshold)
-    keys: Indices = left[above] * len(rows) + right[above]
-    return keys
+    drawn.sort()
+    keys = []
+    for start in range(0, len(drawn), _SAMPLE_ROWS):
+        some = drawn[start : start + _SAMPLE_ROWS]
+        row, other = (tensor_of(rows[some]) @ tensor_of(rows).T >= bar).nonzero().numpy().T
+        left, right = np.minimum(some[row], other), np.maximum(some[row], other)
+        above = (left < right) & (exact_cosine(rows, left, right) >= threshold)
+        keys.append(left[above] * len(rows) + right[above])
+    return np.unique(np.concatenate(keys))

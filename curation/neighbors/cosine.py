@@ -1,4 +1,4 @@
-"""Cosines that come out bit for bit the same on every device, tile and order."""
+"""Compute cosines that are bit for bit the same on every device, tile and order."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from medsift.arrays import Doubles, Floats, Indices
 from medsift.errors import InputError
 
 if TYPE_CHECKING:
     import torch
-
-Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
 
 NORM_TOLERANCE = 1e-3
 # Adding and taking away a number of [2, 4) rounds what is smaller than 1 to a multiple of 2**-51.
@@ -39,14 +36,18 @@ def check_vectors(vectors: Floats) -> Doubles:
         InputError: not a two-dimensional float32 array, or a row that is not finite or not unit.
     """
     if vectors.ndim != 2 or vectors.dtype != np.float32:
-        found = f"{vectors.dtype} of shape {vectors.shape}"
         raise InputError(
-            f"vectors are {found}; pass a float32 array of shape (n, d)",
+            f"vectors are {vectors.dtype} of shape {vectors.shape}; pass a float32 array of shape "
+            "(n, d)",
             code="vectors_invalid",
             dtype=str(vectors.dtype),
             shape=vectors.shape,
         )
-    norms = np.sqrt(_squares(vectors))
+    norms = np.empty(len(vectors), dtype=np.float64)
+    # In blocks: a float64 copy of all vectors would double the memory twice.
+    for start in range(0, len(vectors), _ROWS_AT_A_TIME):
+        block = vectors[start : start + _ROWS_AT_A_TIME].astype(np.float64)
+        norms[start : start + _ROWS_AT_A_TIME] = np.sqrt(np.einsum("ij,ij->i", block, block))
     wrong = np.flatnonzero(~((np.abs(norms - 1.0) <= NORM_TOLERANCE) | (norms == 0.0)))
     if len(wrong):
         raise InputError(
@@ -57,14 +58,6 @@ def check_vectors(vectors: Floats) -> Doubles:
             rows=len(wrong),
         )
     return norms
-
-
-def _squares(vectors: Floats) -> Doubles:
-    found = np.empty(len(vectors), dtype=np.float64)
-    for start in range(0, len(vectors), _ROWS_AT_A_TIME):
-        block = vectors[start : start + _ROWS_AT_A_TIME].astype(np.float64)
-        found[start : start + _ROWS_AT_A_TIME] = np.einsum("ij,ij->i", block, block)
-    return found
 
 
 def exact_cosine(vectors: Floats, left: Indices, right: Indices) -> Doubles:
@@ -78,18 +71,18 @@ def exact_cosine(vectors: Floats, left: Indices, right: Indices) -> Doubles:
     """
     used, place = np.unique(np.concatenate([left, right]), return_inverse=True)
     squares = _dots(vectors, used, used)
-    one, other = squares[place[: len(left)]], squares[place[len(left) :]]
-    cosine: Doubles = _dots(vectors, left, right) / np.sqrt(one * other)
+    left_square, right_square = squares[place[: len(left)]], squares[place[len(left) :]]
+    cosine: Doubles = _dots(vectors, left, right) / np.sqrt(left_square * right_square)
     return np.clip(cosine, -1.0, 1.0)
 
 
 def _dots(vectors: Floats, left: Indices, right: Indices) -> Doubles:
-    found = np.empty(len(left), dtype=np.float64)
+    dots = np.empty(len(left), dtype=np.float64)
     for start in range(0, len(left), _ROWS_AT_A_TIME):
         part = slice(start, start + _ROWS_AT_A_TIME)
         products = vectors[left[part]].astype(np.float64)
         products *= vectors[right[part]]
         products += _ROUNDER
         products -= _ROUNDER
-        found[part] = products.sum(1)
-    return found
+        dots[part] = products.sum(1)
+    return dots

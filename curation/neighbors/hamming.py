@@ -1,4 +1,4 @@
-"""All pairs of short codes that differ in few bits, exactly and tile by tile."""
+"""Find all pairs of short codes that differ in few bits, exactly and tile by tile."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def iter_hamming(codes: NDArray[np.uint64], distance: int) -> Iterator[Pairs]:
         for start in range(top, n, COLUMNS):
             apart = np.bitwise_count(rows ^ codes[start : start + COLUMNS])
             left, right = np.nonzero(apart <= distance)
+            # Tiles on the diagonal meet each pair twice, and each row itself.
             above = left + top < right + start
             left, right = left[above], right[above]
             similarity = 1.0 - 2.0 * apart[left, right] / CODE_BITS

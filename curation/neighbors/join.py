@@ -1,17 +1,17 @@
-"""All similar pairs, nearest neighbours and nearest earlier rows in one pass over tiles."""
+"""Find all similar pairs, nearest neighbours and nearest earlier rows in one pass over tiles."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from curation.neighbors.cosine import check_vectors
 from curation.neighbors.pairs import Pairs, rank_of
-from curation.neighbors.prefilter import Precision, Prefilter, make_prefilter
+from curation.neighbors.prefilter import Precision, Prefilter, make_prefilter, rounding
 from curation.neighbors.shortlist import Shortlist, decide
-from curation.neighbors.tiles import TileJob, TileRunner, merge, plan_tiles, run_here
+from curation.neighbors.tiles import TileJob, TileRunner, merge, plan_tiles
 from medsift.arrays import Doubles, Floats, Indices
 from medsift.errors import UsageError
 
@@ -22,7 +22,7 @@ PAIR_LIMIT = 20_000_000
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """What one pass over n rows found; fields that were not asked for are None.
+    """What one pass over n rows finds; fields that were not asked for are None.
 
     `neighbours` (n, k) are each row's nearest, best first, equal cosines by smaller row, -1
     where there are fewer than k; `similarities` (n, k) their cosines, -inf where there is none.
@@ -53,12 +53,21 @@ def pairs_above(
     tiles of `tile` * `tile` float32 and a narrow copy of the vectors. Zero vectors match
     nothing. `device`, `precision`, `tile` and `run` change the time taken, never the result.
 
+    Args:
+        vectors: Unit or zero vectors (n, d), float32.
+        threshold: Cosine from which two rows are a pair.
+        tile: Rows of a tile.
+        device: "auto", "cpu" or a torch CUDA device.
+        precision: Of the products that find candidates.
+        limit: Most pairs to return.
+        run: Spreads the tiles over workers.
+
     Raises:
         InputError: vectors that are not float32, two-dimensional, finite and unit (or zero).
         UsageError: a threshold outside (-1, 1], a tile below 1, or more than `limit` pairs.
     """
     job, names = _pair_job(vectors, threshold, tile, device, precision, limit)
-    merged = merge((run or run_here)(job, plan_tiles(len(names), tile)), job)
+    merged = merge((run or map)(job, plan_tiles(len(names), tile)), job)
     return merged.pairs.renamed(names)
 
 
@@ -92,15 +101,17 @@ def _pair_job(
     _check_settings(threshold, tile, None)
     norms = check_vectors(vectors)
     names = np.flatnonzero(norms > 0.0).astype(np.int64)
-    rows, norms = _in_order(vectors, names), norms[names]
-    where = choose_device(device)
+    rows = _in_order(vectors, names)
+    torch_device = choose_device(device)
     # On a GPU the plain product is exact enough and fast; nothing there is probed.
-    settled: Precision = "float32" if where != "cpu" and precision == "auto" else precision
-    job = TileJob(rows, make_prefilter(rows, norms, threshold, settled), threshold, limit)
-    return replace(job, device=where), names
+    if torch_device != "cpu" and precision == "auto":
+        precision = "float32"
+    prefilter = make_prefilter(rows, norms[names], threshold, precision)
+    return TileJob(rows, prefilter, threshold, limit, device=torch_device), names
 
 
 def _in_order(vectors: Floats, names: Indices) -> Floats:
+    # A copy of a large matrix costs as much memory as the search itself.
     same = len(names) == len(vectors) and bool((np.diff(names) == 1).all())
     return vectors if same else vectors[names]
 
@@ -118,10 +129,19 @@ def join(
 ) -> Join:
     """Return pairs, k nearest neighbours and nearest earlier rows from one matrix product.
 
-    `threshold` asks for pairs, `k` for neighbours, `order` (n,), best row first, for
-    the nearest row earlier in it. All are decided on exact cosines: they do not depend on tile,
-    device or runner. A zero vector has no neighbours and is nobody's. Memory beyond the vectors
-    and the pairs: n * (k + 8) candidates of 12 bytes, and a few tiles.
+    All are decided on exact cosines: they do not depend on tile, device or runner. A zero vector
+    has no neighbours and is nobody's. Memory beyond the vectors and the pairs: n * (k + 8)
+    candidates of 12 bytes, and a few tiles.
+
+    Args:
+        vectors: Unit or zero vectors (n, d), float32.
+        threshold: Asks for the pairs with at least this cosine.
+        k: Asks for this many nearest neighbours of each row.
+        order: Rows (n,), best first: asks for the nearest row earlier in it.
+        tile: Rows of a tile.
+        device: "auto", "cpu" or a torch CUDA device.
+        limit: Most pairs to return.
+        run: Spreads the tiles over workers.
 
     Raises:
         InputError: vectors that are not float32, two-dimensional, finite and unit (or zero).
@@ -133,8 +153,21 @@ def join(
             code="search_setting_invalid",
         )
     _check_settings(threshold, tile, k)
-    job, names = _join_job(vectors, threshold, k, order, device, limit)
-    merged = merge((run or run_here)(job, plan_tiles(len(names), tile)), job)
+    norms = check_vectors(vectors)
+    names = np.arange(len(vectors), dtype=np.int64)
+    if order is not None:
+        rank_of(len(vectors), order)
+        names = order.astype(np.int64)
+    # Rows come in the given order, so that "earlier" is "above the diagonal".
+    names = names[norms[names] > 0.0]
+    rows = _in_order(vectors, names)
+    # How far a float32 product of vectors that are nearly unit may be off their cosine.
+    deviation = float(np.abs(norms[names] - 1.0).max(initial=0.0))
+    margin = rounding(rows.shape[1]) * (1.0 + deviation) ** 2
+    margin += 2.0 * deviation + deviation**2 + 1e-9
+    prefilter = Prefilter(rows, margin, "float32")
+    job = TileJob(rows, prefilter, threshold, limit, k, order is not None, choose_device(device))
+    merged = merge((run or map)(job, plan_tiles(len(names), tile)), job)
     neighbours, cosines = _nearest(job, merged.nearest, k, names, len(vectors), earlier=False)
     before, highest = _nearest(job, merged.earlier, 1, names, len(vectors), earlier=True)
     return Join(
@@ -146,34 +179,6 @@ def join(
     )
 
 
-def _join_job(
-    vectors: Floats,
-    threshold: float | None,
-    k: int | None,
-    order: Indices | None,
-    device: str,
-    limit: int,
-) -> tuple[TileJob, Indices]:
-    norms = check_vectors(vectors)
-    names = np.arange(len(vectors), dtype=np.int64)
-    if order is not None:
-        rank_of(len(vectors), order)
-        names = order.astype(np.int64)
-    # Rows stand in the given order, so that "earlier" is "above the diagonal".
-    names = names[norms[names] > 0.0]
-    deviation = float(np.abs(norms[names] - 1.0).max(initial=0.0))
-    rows = _in_order(vectors, names)
-    plain = Prefilter(rows, _plain_margin(rows.shape[1], deviation), "float32")
-    where = choose_device(device)
-    return TileJob(rows, plain, threshold, limit, k, order is not None, where), names
-
-
-def _plain_margin(width: int, deviation: float) -> float:
-    from curation.neighbors.prefilter import rounding
-
-    return rounding(width) * (1.0 + deviation) ** 2 + 2.0 * deviation + deviation**2 + 1e-9
-
-
 def _nearest(
     job: TileJob,
     shortlist: Shortlist | None,
@@ -183,31 +188,27 @@ def _nearest(
     *,
     earlier: bool,
 ) -> tuple[Indices | None, Doubles | None]:
-    """Decide the shortlist and give the rows back their names."""
+    """Decide the shortlist and give the rows their names back."""
     if shortlist is None or k is None:
         return None, None
-    found, cosine = np.full((n, k), -1, dtype=np.int64), np.full((n, k), -np.inf)
+    nearest, cosine = np.full((n, k), -1, dtype=np.int64), np.full((n, k), -np.inf)
     if len(names):
         index, exact = decide(job.vectors, shortlist, k, job.error, names, earlier=earlier)
-        found[names] = np.where(index < 0, -1, names[index])
+        nearest[names] = np.where(index < 0, -1, names[index])
         cosine[names] = exact
-    return found, cosine
+    return nearest, cosine
 
 
 def _check_settings(threshold: float | None, tile: int, k: int | None) -> None:
     if threshold is not None and not -1.0 < threshold <= 1.0:
-        raise UsageError(
-            f"threshold is {threshold}; a cosine threshold lies in (-1, 1]",
-            code="search_setting_invalid",
-        )
-    if tile < 1:
-        raise UsageError(
-            f"tile is {tile}; pass the rows of a tile, at least 1", code="search_setting_invalid"
-        )
-    if k is not None and k < 1:
-        raise UsageError(
-            f"k is {k}; pass the number of neighbours, at least 1", code="search_setting_invalid"
-        )
+        problem = f"threshold is {threshold}; a cosine threshold is in (-1, 1]"
+    elif tile < 1:
+        problem = f"tile is {tile}; pass the rows of a tile, at least 1"
+    elif k is not None and k < 1:
+        problem = f"k is {k}; pass the number of neighbours, at least 1"
+    else:
+        return
+    raise UsageError(problem, code="search_setting_invalid")
 
 
 def choose_device(device: str) -> str:

@@ -1,4 +1,4 @@
-"""Spherical k-means by FAISS."""
+"""Cluster vectors by spherical k-means with FAISS."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from medsift.errors import UsageError
 
 
 def gpus_of_faiss(device: str) -> int:
-    """Return how many GPUs FAISS shall use: none on a CPU or where FAISS sees none."""
+    """Return how many GPUs FAISS should use: none on a CPU or where FAISS sees none."""
     import faiss
 
     return 0 if device == "cpu" else int(faiss.get_num_gpus())
@@ -25,6 +25,13 @@ def kmeans(
     all vectors. The same seed on the same CPU gives the same clusters; a GPU sums in another
     order and may differ in near-ties.
 
+    Args:
+        vectors: Unit or zero vectors (n, d), float32.
+        k: Number of clusters.
+        seed: Of the first centroids.
+        iterations: Of Lloyd's algorithm.
+        device: "auto", "cpu" or a torch CUDA device.
+
     Raises:
         InputError: vectors that are not float32, two-dimensional, finite and unit (or zero).
         UsageError: k outside 1 … n, or fewer than one iteration.
@@ -32,14 +39,12 @@ def kmeans(
     import faiss
 
     check_vectors(vectors)
-    if not 1 <= k <= len(vectors):
+    if not 1 <= k <= len(vectors) or iterations < 1:
         raise UsageError(
-            f"k is {k}; pass 1 to {len(vectors)} clusters, the number of vectors",
+            f"k is {k} and iterations {iterations}; pass 1 to {len(vectors)} clusters, the number "
+            "of vectors, and at least 1 iteration",
             code="search_setting_invalid",
-        )
-    if iterations < 1:
-        raise UsageError(
-            f"iterations is {iterations}; pass at least 1", code="search_setting_invalid"
+            k=k,
         )
     clustering = faiss.Kmeans(
         vectors.shape[1],

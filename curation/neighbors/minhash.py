@@ -1,4 +1,4 @@
-"""Near-duplicate texts: MinHash finds candidates, their shingles decide."""
+"""Find near-duplicate texts: MinHash finds candidates, their shingles decide."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from medsift.errors import UsageError
 
 TEXT_LIMIT = 20_000_000
 _TEXTS_AT_A_TIME = 20_000
-_MISSED = 1e-3
+_MISSED = 1e-3  # probability with which a pair exactly at the threshold is missed
 
 
 def near_texts(
@@ -31,26 +31,39 @@ def near_texts(
 ) -> Pairs:
     """Return pairs of texts whose shingle sets have Jaccard similarity >= threshold.
 
-    Texts with the same canonical form are grouped first. As a "star", each later copy is paired
-    with the first, similarity 1.0, and between groups only the first texts are paired: the
-    groups that pairs connect are right, but who is first depends on the order of texts. For
-    greedy survivors, collapse equal texts before, or ask for "all" pairs (quadratic in the
-    copies of one text). Texts without any visible character match nothing. With `within` (n,),
-    only texts of equal number are compared: a caller that knows which pairs cannot matter spares
-    them, however alike their texts are.
+    Texts with the same canonical form are grouped first. Texts without any visible character match
+    nothing.
 
     Candidates share a band of MinHash values (Broder 1997; bands after Leskovec, Rajaraman and
     Ullman, section 3.4) and are decided by their true Jaccard similarity; a pair exactly at
     the threshold is missed with probability below 0.001, a closer pair with less. Hashes depend
     on a text and `seed` alone, so the order of texts does not change who matches whom.
 
+    Args:
+        texts: What to compare (n).
+        threshold: Jaccard similarity from which two texts are a pair.
+        shingle: Words of a shingle.
+        permutations: MinHash values of a text.
+        seed: Of the hashes.
+        copies: As a "star", each later copy is paired with the first, similarity 1.0, and between
+            groups only the first texts are paired: the groups that pairs connect are right, but
+            who is first depends on the order of texts. For greedy survivors, collapse equal texts
+            before, or ask for "all" pairs (quadratic in the copies of one text).
+        within: Numbers (n,): only texts of equal number are compared. A caller that knows which
+            pairs cannot matter spares them, however alike their texts are.
+        limit: Most candidates.
+
     Raises:
         UsageError: a setting out of range, or more than `limit` candidates.
     """
-    _check_settings(threshold, shingle, permutations)
+    if not 0.0 < threshold <= 1.0 or shingle < 1 or not 8 <= permutations <= 4096:
+        raise UsageError(
+            f"threshold is {threshold}, shingle {shingle} and permutations {permutations}; pass a "
+            "threshold in (0, 1], a shingle of at least 1 and 8 to 4096 permutations",
+            code="search_setting_invalid",
+        )
     part = np.zeros(len(texts), np.int64) if within is None else within
     first, member = _groups(texts, part)
-    star = _star(member)
     names = np.array(list(first.values()), dtype=np.int64)
     sets = [shingles_of(text, shingle) for text, _ in first]
     rows = _rows_per_band(threshold, permutations)
@@ -62,21 +75,9 @@ def near_texts(
     near = Pairs(left, right, similarity).where(similarity >= threshold)
     if copies == "all":
         return _every_copy(near, member, names, limit)
+    later = np.flatnonzero((member >= 0) & (member != np.arange(len(member))))
+    star = Pairs.of(member[later], later.astype(np.int64), np.ones(len(later)))
     return join_pairs([star, near.renamed(names)])
-
-
-def _check_settings(threshold: float, shingle: int, permutations: int) -> None:
-    if not 0.0 < threshold <= 1.0:
-        raise UsageError(
-            f"threshold is {threshold}; a Jaccard threshold lies in (0, 1]",
-            code="search_setting_invalid",
-        )
-    if shingle < 1 or not 8 <= permutations <= 4096:
-        raise UsageError(
-            f"shingle is {shingle} and permutations {permutations}; "
-            "pass a shingle of at least 1 and 8 to 4096 permutations",
-            code="search_setting_invalid",
-        )
 
 
 def _groups(texts: Sequence[str], part: Indices) -> tuple[dict[tuple[str, int], int], Indices]:
@@ -90,26 +91,22 @@ def _groups(texts: Sequence[str], part: Indices) -> tuple[dict[tuple[str, int], 
     return first, member
 
 
-def _star(member: Indices) -> Pairs:
-    copies = np.flatnonzero((member >= 0) & (member != np.arange(len(member))))
-    return Pairs.of(member[copies], copies.astype(np.int64), np.ones(len(copies)))
-
-
 def _every_copy(near: Pairs, member: Indices, names: Indices, limit: int) -> Pairs:
     """Return the pairs between all copies of near groups, and within each group."""
-    held = np.flatnonzero(member >= 0)
-    by_group = held[np.argsort(member[held], kind="stable")]
+    grouped = np.flatnonzero(member >= 0)
+    by_group = grouped[np.argsort(member[grouped], kind="stable")]
     copies = np.split(by_group, np.flatnonzero(np.diff(member[by_group])) + 1)
     sizes = np.array([len(group) for group in copies[: len(names)]], dtype=np.int64)
     count = int((sizes[near.left] * sizes[near.right]).sum() + (sizes * (sizes - 1) // 2).sum())
+    # Counted before any is made: a template in 100,000 texts would take 120 GB.
     check_candidates(count, limit)
     parts = []
     for a, b, value in zip(near.left, near.right, near.similarity, strict=True):
-        one, other = np.repeat(copies[a], sizes[b]), np.tile(copies[b], sizes[a])
-        parts.append(Pairs.of(one, other, np.full(len(one), value)))
+        left, right = np.repeat(copies[a], sizes[b]), np.tile(copies[b], sizes[a])
+        parts.append(Pairs.of(left, right, np.full(len(left), value)))
     for group in copies[: len(names)]:
-        above = np.triu_indices(len(group), 1)
-        parts.append(Pairs.of(group[above[0]], group[above[1]], np.ones(len(above[0]))))
+        row, column = np.triu_indices(len(group), 1)
+        parts.append(Pairs.of(group[row], group[column], np.ones(len(row))))
     return join_pairs(parts)
 
 
@@ -117,12 +114,12 @@ def _digests(sets: list[frozenset[str]], permutations: int, seed: int) -> npt.ND
     """Return MinHash values (n, permutations) of the shingle sets."""
     from rensa import RMinHash
 
-    found = np.empty((len(sets), permutations), dtype=np.uint32)
+    digests = np.empty((len(sets), permutations), dtype=np.uint32)
     for start in range(0, len(sets), _TEXTS_AT_A_TIME):
         part = sets[start : start + _TEXTS_AT_A_TIME]
         matrix = RMinHash.digest_matrix_from_token_sets(part, permutations, seed)
-        found[start : start + len(part)] = matrix.to_rows()
-    return found
+        digests[start : start + len(part)] = matrix.to_rows()
+    return digests
 
 
 def _rows_per_band(threshold: float, permutations: int) -> int:
@@ -140,7 +137,9 @@ def _rows_per_band(threshold: float, permutations: int) -> int:
             f"{permutations} permutations cannot find pairs at Jaccard {threshold} reliably; "
             "raise the threshold or the permutations",
             code="search_setting_invalid",
+            permutations=permutations,
         )
+    # More rows of a band let fewer unlike pairs through: the least work at the allowed miss rate.
     return max(allowed)
 
 
@@ -173,15 +172,15 @@ def _same_band(band: npt.NDArray[np.uint32], part: Indices, limit: int) -> Indic
     check_candidates(int((sizes * (sizes - 1) // 2).sum()), limit)
     # Each place meets those behind it in its group.
     behind = np.repeat(np.cumsum(sizes), sizes) - np.arange(len(order)) - 1
-    one = np.repeat(np.arange(len(order)), behind)
-    offset = np.arange(len(one)) - np.repeat(np.cumsum(behind) - behind, behind)
-    left, right = order[one], order[one + offset + 1]
+    place = np.repeat(np.arange(len(order)), behind)
+    offset = np.arange(len(place)) - np.repeat(np.cumsum(behind) - behind, behind)
+    left, right = order[place], order[place + offset + 1]
     keys: Indices = np.minimum(left, right) * len(order) + np.maximum(left, right)
     return keys
 
 
 def check_candidates(count: int, limit: int) -> None:
-    """Refuse more candidate pairs than a caller is ready to compare.
+    """Refuse more candidate pairs than a caller has time to compare.
 
     Raises:
         UsageError: more than `limit` candidates.
@@ -192,4 +191,5 @@ def check_candidates(count: int, limit: int) -> None:
             "raise the threshold or the limit (dedup.text.max_pairs in a recipe), or remove the "
             "shared template from the texts",
             code="too_many_pairs",
+            limit=limit,
         )

@@ -1,4 +1,4 @@
-"""Nearest neighbours past the size where exact search pays, with the recall measured."""
+"""Find nearest neighbours past the size where exact search pays, and measure the recall."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from medsift.errors import UsageError
 
 _QUERIES = 16_384
 _SAMPLE_ROWS = 256
-_SAME = 1e-5
+_SAME = 1e-5  # cosines this near are equal: FAISS and torch round differently
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,16 @@ def approximate_nearest(
 ) -> Nearest:
     """Return most of the k nearest others of each of the unit vectors (n, d).
 
-    An inverted file of `nlist` cells (about 4 * sqrt(n) by default), `nprobe` of them searched
-    for each row. Equal cosines are ordered by row. `sample` rows, drawn by `seed`, are searched
-    exactly as well. A zero vector has no neighbours and is nobody's.
+    Equal cosines are ordered by row. A zero vector has no neighbours and is nobody's.
+
+    Args:
+        vectors: Unit or zero vectors (n, d), float32.
+        k: How many neighbours of each row.
+        nlist: Cells of the inverted file; about 4 * sqrt(n) by default.
+        nprobe: Cells searched for each row.
+        seed: Of the cells and of the rows that the recall is measured on.
+        sample: How many rows are searched exactly as well, to measure the recall.
+        device: "auto", "cpu" or a torch CUDA device.
 
     Raises:
         InputError: vectors that are not float32, two-dimensional, finite and unit (or zero).
@@ -62,8 +69,8 @@ def approximate_nearest(
     if len(rows) < 2:
         return Nearest(index, similarity, 1.0)
     cells = min(len(rows), nlist or int(4 * len(rows) ** 0.5))
-    found, cosine = _search(rows, k, cells, min(nprobe, cells), seed, device)
-    index[names] = np.where(found < 0, -1, names[found])
+    nearest, cosine = _search(rows, k, cells, min(nprobe, cells), seed, device)
+    index[names] = np.where(nearest < 0, -1, names[nearest])
     similarity[names] = cosine
     return Nearest(index, similarity, _recall(rows, cosine, seed, sample))
 
@@ -76,7 +83,7 @@ def _search(
     index = build_index(rows, cells, nprobe, seed, device)
     if gpus_of_faiss(device):
         index = faiss.index_cpu_to_all_gpus(index)
-    found = np.full((len(rows), k), -1, dtype=np.int64)
+    nearest = np.full((len(rows), k), -1, dtype=np.int64)
     cosine = np.full((len(rows), k), -np.inf, dtype=np.float32)
     for start in range(0, len(rows), _QUERIES):
         block = np.arange(start, min(start + _QUERIES, len(rows)))
@@ -85,13 +92,13 @@ def _search(
         value = np.where(other < 0, -np.inf, np.clip(value, -1.0, 1.0))
         # The row itself goes last; where copies of it crowded it out, the worst of them does.
         order = np.lexsort((other, -value))[:, :k]
-        found[block] = np.take_along_axis(other, order, axis=1)
+        nearest[block] = np.take_along_axis(other, order, axis=1)
         cosine[block] = np.take_along_axis(value, order, axis=1)
-    return found, cosine
+    return nearest, cosine
 
 
 def _recall(rows: Floats, cosine: Floats, seed: int, sample: int) -> float:
-    """Share of the true neighbours of some rows among those found."""
+    """Return the share of the true neighbours of some rows among those found."""
     n, k = len(rows), min(cosine.shape[1], len(rows) - 1)
     drawn = np.sort(np.random.default_rng(seed).choice(n, size=min(sample, n), replace=False))
     hits, wanted = 0, k * len(drawn)

@@ -1,4 +1,4 @@
-"""Pairs of rows, and what follows from them: survivors and groups."""
+"""Represent pairs of rows, and derive survivors and groups from them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medsift.arrays import Doubles, Indices
+from medsift.arrays import Doubles, Flags, Indices
 from medsift.connected import connected_components as components
 from medsift.errors import UsageError
 
@@ -31,13 +31,13 @@ class Pairs:
         return cls(none, none, np.empty(0, dtype=np.float64))
 
     @classmethod
-    def of(cls, one: Indices, other: Indices, similarity: Doubles) -> Pairs:
+    def of(cls, ends: Indices, others: Indices, similarity: Doubles) -> Pairs:
         """Orient and sort pairs of unequal rows, each given once."""
-        left, right = np.minimum(one, other), np.maximum(one, other)
+        left, right = np.minimum(ends, others), np.maximum(ends, others)
         order = np.lexsort((right, left))
         return cls(left[order], right[order], similarity[order])
 
-    def where(self, mask: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Pairs:
+    def where(self, mask: Flags) -> Pairs:
         """Return the pairs (p',) that the mask (p,) keeps."""
         return Pairs(self.left[mask], self.right[mask], self.similarity[mask])
 
@@ -48,9 +48,7 @@ class Pairs:
 
 def join_pairs(parts: Iterable[Pairs]) -> Pairs:
     """Return disjoint lists of pairs as one, sorted."""
-    listed = [part for part in parts if len(part)]
-    if not listed:
-        return Pairs.empty()
+    listed = [Pairs.empty(), *parts]
     return Pairs.of(
         np.concatenate([part.left for part in listed]),
         np.concatenate([part.right for part in listed]),
@@ -59,7 +57,7 @@ def join_pairs(parts: Iterable[Pairs]) -> Pairs:
 
 
 def greedy_survivors(n: int, pairs: Pairs, order: Indices) -> Indices:
-    """Return each row's witness (n,): the kept row that it goes for, or -1 for a kept row.
+    """Return each row's witness (n,): the kept row that it repeats, or -1 for a kept row.
 
     Rows are taken in `order` (n,), best first; a row is dropped only if a row kept before it is
     its neighbour, and its witness is the first of those. Time grows with pairs, not with n.
@@ -68,8 +66,8 @@ def greedy_survivors(n: int, pairs: Pairs, order: Indices) -> Indices:
         UsageError: `order` is not a permutation of 0 … n - 1.
     """
     rank = rank_of(n, order)
-    one, other = rank[pairs.left], rank[pairs.right]
-    earlier, later = np.minimum(one, other), np.maximum(one, other)
+    ranks = rank[pairs.left], rank[pairs.right]
+    earlier, later = np.minimum(*ranks), np.maximum(*ranks)
     by_earlier = np.argsort(earlier, kind="stable")
     earlier, later = earlier[by_earlier], later[by_earlier]
     heads, starts = np.unique(earlier, return_index=True)
@@ -80,15 +78,8 @@ def greedy_survivors(n: int, pairs: Pairs, order: Indices) -> Indices:
         if witness[head] < 0:
             reached = later[start:stop]
             witness[reached[witness[reached] < 0]] = head
-    return _by_row(witness, rank, order)
-
-
-def _by_row(witness: Indices, rank: Indices, order: Indices) -> Indices:
-    # An empty order has no last element for witness -1 to look up.
-    if not len(order):
-        return witness
-    mine = witness[rank]
-    return np.where(mine < 0, -1, order[mine])
+    # From ranks back to rows; the last element answers for a witness of -1.
+    return np.append(order, -1)[witness[rank]]
 
 
 def rank_of(n: int, order: Indices) -> Indices:
@@ -104,6 +95,7 @@ def rank_of(n: int, order: Indices) -> Indices:
         raise UsageError(
             f"order has {len(order)} rows; pass each of the {n} rows exactly once",
             code="search_setting_invalid",
+            rows=len(order),
         )
     return rank
 

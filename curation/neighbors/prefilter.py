@@ -1,4 +1,4 @@
-"""Cheap products that never miss a pair: an upper bound on each cosine, and its proof.
+"""Bound each cosine from above by a cheap product that never misses a pair, with the proof.
 
 Write u = 2**-24 for the unit roundoff of float32 and g(d) = d*u / (1 - d*u). In any order of
 summation, with or without fused multiply-add, |fl(x.y) - x.y| <= g(d) * |x| * |y| (Higham,
@@ -62,29 +62,31 @@ def rounding(width: int) -> float:
 def make_prefilter(
     vectors: Floats, norms: Doubles, threshold: float, precision: Precision
 ) -> Prefilter:
-    """Return the cheapest prefilter for the cosines >= threshold of vectors (n, d)."""
-    chosen = _settle(precision, vectors.shape[1])
+    """Return the cheapest prefilter for the cosines >= threshold of vectors (n, d).
+
+    Args:
+        vectors: Nearly unit vectors (n, d).
+        norms: Their lengths (n,).
+        threshold: Cosine from which two rows are a pair.
+        precision: Of the products; "auto" measures which is faster.
+    """
+    width = vectors.shape[1]
+    if precision == "auto":
+        precision = "bfloat16" if bfloat16_is_faster(width) else "float32"
     deviation = float(np.abs(norms - 1.0).max(initial=0.0))
     # cos >= t means x.y >= t * |x| * |y| >= t - |t| * (2 * deviation + deviation**2).
-    spare = (2.0 * deviation + deviation**2) * max(abs(threshold), 1.0) + 1e-9
-    spare += rounding(vectors.shape[1]) * (1.0 + deviation) ** 2
-    if chosen == "bfloat16":
-        spare += 3.1 * 2.0**-8 * (1.0 + deviation) ** 2
-    rows = _leading(vectors, threshold - spare - _PROJECTION)
-    if rows is None:
-        return Prefilter(vectors, spare, chosen)
-    return Prefilter(rows, spare + _PROJECTION, chosen)
-
-
-def _leading(vectors: Floats, bar: float) -> Floats | None:
-    """Return rows (n, w + 1) that bound the cosines, or None where all of d is cheaper."""
-    count, width = vectors.shape
-    if count < _SMALLEST or width < 64:
-        return None
-    basis = _principal_axes(vectors)
-    chosen = _cheapest_width(vectors, basis, bar)
-    logger.debug("prefilter uses %d of %d coordinates", chosen, width)
-    return None if chosen == width else _project(vectors, basis[:, :chosen])
+    margin = (2.0 * deviation + deviation**2) * max(abs(threshold), 1.0) + 1e-9
+    margin += rounding(width) * (1.0 + deviation) ** 2
+    if precision == "bfloat16":
+        # 2 * 2**-8 + 2**-16 for the vectors and 2**-8 for the sum, rounded up.
+        margin += 3.1 * 2.0**-8 * (1.0 + deviation) ** 2
+    if len(vectors) >= _SMALLEST and width >= 64:
+        basis = _principal_axes(vectors)
+        axes = _cheapest_width(vectors, basis, threshold - margin - _PROJECTION)
+        logger.debug("prefilter uses %d of %d coordinates", axes, width)
+        if axes < width:
+            return Prefilter(_project(vectors, basis[:, :axes]), margin + _PROJECTION, precision)
+    return Prefilter(vectors, margin, precision)
 
 
 def _principal_axes(vectors: Floats) -> Doubles:
@@ -93,11 +95,11 @@ def _principal_axes(vectors: Floats) -> Doubles:
 
     sample = tensor_of(vectors[_spread(len(vectors), _SAMPLE, 0)]).double()
     _, axes = torch.linalg.eigh(sample.T @ sample)
-    found: Doubles = axes.flip(1).contiguous().numpy()
-    return found
+    return np.asarray(axes.flip(1).contiguous())
 
 
 def _spread(count: int, size: int, offset: int) -> Indices:
+    """Return at most `size` evenly spaced rows: a drawn sample would make time depend on a seed."""
     step = max(1, count // size)
     return np.arange(offset % step, count, step, dtype=np.int64)[:size]
 
@@ -105,43 +107,38 @@ def _spread(count: int, size: int, offset: int) -> Indices:
 def _cheapest_width(vectors: Floats, basis: Doubles, bar: float) -> int:
     """Return the number of axes with the least products plus verified pairs, by a sample."""
     width = vectors.shape[1]
-    one = vectors[_spread(len(vectors), _SAMPLE // 4, 1)]
-    other = vectors[_spread(len(vectors), _SAMPLE, 0)]
-    costs = {width: width * (1.0 + _VERIFY * _share(one, other, bar))}
+    left = vectors[_spread(len(vectors), _SAMPLE // 4, 1)]
+    right = vectors[_spread(len(vectors), _SAMPLE, 0)]
+    costs = {width: width * (1.0 + _VERIFY * _share(left, right, bar))}
     for axes in (width // 8, width // 4, width // 2):
         narrow = basis[:, :axes]
-        share = _share(_project(one, narrow), _project(other, narrow), bar)
+        share = _share(_project(left, narrow), _project(right, narrow), bar)
         costs[axes] = axes + width * _VERIFY * share
     return int(min(costs, key=lambda axes: (costs[axes], axes)))
 
 
-def _share(one: Floats, other: Floats, bar: float) -> float:
-    product = tensor_of(one) @ tensor_of(other).T
+def _share(left: Floats, right: Floats, bar: float) -> float:
+    product = tensor_of(left) @ tensor_of(right).T
     return float((product >= bar).sum()) / product.numel()
 
 
 def _project(vectors: Floats, axes: Doubles) -> Floats:
     """Return (n, w + 1): the coordinates along axes (d, w), then the length of the rest."""
-    found = np.empty((len(vectors), axes.shape[1] + 1), dtype=np.float32)
+    projected = np.empty((len(vectors), axes.shape[1] + 1), dtype=np.float32)
     for start in range(0, len(vectors), _ROWS_AT_A_TIME):
         block = vectors[start : start + _ROWS_AT_A_TIME].astype(np.float64)
         leading = (tensor_of(block) @ tensor_of(axes)).numpy()
         rest = np.einsum("ij,ij->i", block, block) - np.einsum("ij,ij->i", leading, leading)
-        target = found[start : start + _ROWS_AT_A_TIME]
+        target = projected[start : start + _ROWS_AT_A_TIME]
         target[:, :-1] = leading
+        # Rounding can make the rest slightly negative where a row is within the axes.
         target[:, -1] = np.sqrt(np.maximum(rest, 0.0))
-    return found
-
-
-def _settle(precision: Precision, width: int) -> Literal["float32", "bfloat16"]:
-    if precision != "auto":
-        return precision
-    return "bfloat16" if bfloat16_is_faster(width) else "float32"
+    return projected
 
 
 @lru_cache
 def bfloat16_is_faster(width: int) -> bool:
-    """Tell whether this processor multiplies bfloat16 in under two thirds of float32's time.
+    """Return whether this processor multiplies bfloat16 in under two thirds of float32's time.
 
     Only processors with matrix tiles do; elsewhere bfloat16 is emulated or not worth its
     wider margin. Either answer gives the same pairs.

@@ -25,18 +25,15 @@ def shingles_of(canonical_text: str, size: int) -> frozenset[str]:
     are fewer than `size` + 2 words, of which one changed word would leave no run whole.
     """
     words = canonical_text.split(" ")
-    if len(words) >= size + 2 and not _mostly_unspaced(canonical_text):
+    unspaced = 2 * len(_UNSPACED.findall(canonical_text)) > len(_LETTER.findall(canonical_text))
+    if len(words) >= size + 2 and not unspaced:
         return frozenset(" ".join(words[i : i + size]) for i in range(len(words) - size + 1))
     runs = range(max(1, len(canonical_text) - size + 1))
     # The mark keeps runs of characters apart from runs of words.
     return frozenset("\0" + canonical_text[i : i + size] for i in runs)
 
 
-def _mostly_unspaced(text: str) -> bool:
-    return 2 * len(_UNSPACED.findall(text)) > len(_LETTER.findall(text))
-
-
-def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
+def jaccard(left: frozenset[str], right: frozenset[str]) -> float:
     """Return shared shingles over all shingles (Jaccard 1901)."""
-    shared = len(one & other)
-    return shared / (len(one) + len(other) - shared)
+    shared = len(left & right)
+    return shared / (len(left) + len(right) - shared)

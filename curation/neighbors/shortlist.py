@@ -1,4 +1,4 @@
-"""The best candidates of each row, narrowed tile by tile and decided exactly at the end."""
+"""Narrow the best candidates of each row tile by tile and decide them exactly at the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from medsift.arrays import Doubles, Floats, Indices
 if TYPE_CHECKING:
     import torch
 
-SPARE = 8  # candidates held beyond k, so that rounding seldom leaves a row in doubt
+SPARE = 8  # candidates kept beyond k, so that rounding seldom leaves a row in doubt
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class Shortlist:
     """Candidates of m rows: `index` (m, k + SPARE), -1 for none, and `value`, float32 cosines.
 
     `dropped` (m,) is the largest value that was ever left out of the row. A row whose k-th
-    value is clear of it by twice the rounding holds its true k nearest.
+    value is clear of it by twice the rounding has its true k nearest.
     """
 
     index: Indices
@@ -55,16 +55,17 @@ def shortlist_of(product: torch.Tensor, k: int, first: int) -> Shortlist:
 
     A value of -inf marks a pair that is no candidate.
     """
-    found = Shortlist.empty(len(product), k)
-    held = min(k + SPARE, product.shape[1])
-    best, place = product.topk(min(held + 1, product.shape[1]), dim=1)
-    best, place = best.cpu(), place.cpu()
-    index = (place[:, :held] + first).masked_fill(best[:, :held].isneginf(), -1)
-    found.value[:, :held] = best[:, :held].numpy()
-    found.index[:, :held] = index.numpy()
-    if best.shape[1] > held:
-        found.dropped[:] = best[:, -1].numpy()
-    return found
+    shortlist = Shortlist.empty(len(product), k)
+    kept = min(k + SPARE, product.shape[1])
+    # One more than is kept: it is the largest value that is left out.
+    best, column = product.topk(min(kept + 1, product.shape[1]), dim=1)
+    best, column = best.cpu(), column.cpu()
+    index = (column[:, :kept] + first).masked_fill(best[:, :kept].isneginf(), -1)
+    shortlist.value[:, :kept] = best[:, :kept].numpy()
+    shortlist.index[:, :kept] = index.numpy()
+    if best.shape[1] > kept:
+        shortlist.dropped[:] = best[:, -1].numpy()
+    return shortlist
 
 
 def decide(
@@ -72,10 +73,18 @@ def decide(
 ) -> tuple[Indices, Doubles]:
     """Return each row's k nearest rows (n, k) and exact cosines (n, k), best first.
 
-    Equal cosines go by smaller name. Missing neighbours are -1 with cosine -inf. `error` bounds
-    the rounding of the values; `earlier` says that only rows before a row are its candidates.
+    Equal cosines go by smaller name. Missing neighbours are -1 with cosine -inf.
+
+    Args:
+        vectors: Nearly unit vectors (n, d).
+        shortlist: Candidates of each row.
+        k: How many neighbours.
+        error: Bound on the rounding of the shortlist's values.
+        names: Of the rows (n,), for ties.
+        earlier: Whether only rows before a row are its candidates.
     """
     last = shortlist.value[:, k - 1].astype(np.float64)
+    # Both values may be off by the error, in opposite directions.
     doubtful = np.isfinite(shortlist.dropped) & (shortlist.dropped >= last - 2.0 * error)
     index, cosine = _ranked(vectors, shortlist, k, error, names)
     rows = np.flatnonzero(doubtful)
@@ -89,10 +98,11 @@ def _ranked(
 ) -> tuple[Indices, Doubles]:
     """Decide every row from its own candidates."""
     bar = shortlist.value[:, k - 1 : k].astype(np.float64) - 2.0 * error
-    row, place = np.nonzero((shortlist.index >= 0) & (shortlist.value >= bar))
-    candidate = shortlist.index[row, place]
+    row, column = np.nonzero((shortlist.index >= 0) & (shortlist.value >= bar))
+    candidate = shortlist.index[row, column]
     cosine = np.full(shortlist.value.shape, -np.inf)
-    cosine[row, place] = exact_cosine(vectors, row, candidate)
+    cosine[row, column] = exact_cosine(vectors, row, candidate)
+    # Ties go by name, not by place: the result must not depend on the order of rows.
     name = np.where(shortlist.index >= 0, names[shortlist.index], len(names))
     order = np.lexsort((name, -cosine), axis=1)[:, :k]
     best = np.take_along_axis(cosine, order, axis=1)
@@ -114,12 +124,16 @@ def _decide_again(
 
     Equal vectors are the usual cause, so each distinct vector is compared once.
     """
-    distinct, member = _distinct(vectors)
+    packed = np.ascontiguousarray(vectors).view(
+        np.dtype((np.void, vectors.itemsize * vectors.shape[1]))
+    )
+    _, distinct, member = np.unique(packed.ravel(), return_index=True, return_inverse=True)
     table = vectors[distinct]
     for row in rows.tolist():
         candidates = np.arange(row if earlier else len(vectors))
         candidates = candidates[candidates != row]
         groups = member[candidates]
+        # Cheap products rule most rows out; only those within the error are decided exactly.
         value = table @ vectors[row]
         k = min(index.shape[1], len(candidates))
         last = np.partition(value[groups], len(groups) - k)[len(groups) - k]
@@ -128,12 +142,3 @@ def _decide_again(
         exact[close] = exact_cosine(vectors, np.full(len(close), row), distinct[close])
         order = np.lexsort((names[candidates], -exact[groups]))[:k]
         index[row, :k], cosine[row, :k] = candidates[order], exact[groups[order]]
-
-
-def _distinct(vectors: Floats) -> tuple[Indices, Indices]:
-    """Return the first row of each distinct vector (g,) and each row's group (n,)."""
-    packed = np.ascontiguousarray(vectors).view(
-        np.dtype((np.void, vectors.itemsize * vectors.shape[1]))
-    )
-    _, first, member = np.unique(packed.ravel(), return_index=True, return_inverse=True)
-    return first.astype(np.int64), member.astype(np.int64)

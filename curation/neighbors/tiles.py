@@ -1,4 +1,4 @@
-"""One square of the similarity matrix at a time: what a Ray task computes."""
+"""Compute one square of the similarity matrix at a time, as a Ray task does."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Tile:
 
     @property
     def diagonal(self) -> bool:
-        """Tell whether the tile meets itself."""
+        """Return whether the tile is compared with itself."""
         return self.top == self.start
 
 
 @dataclass(frozen=True, slots=True)
 class TileResult:
-    """What one tile found: pairs by row number, and shortlists where they were asked for."""
+    """Pairs of one tile by row number, and its shortlists where they were asked for."""
 
     tile: Tile
     pairs: Pairs
@@ -64,7 +64,7 @@ class TileJob:
     """The work on every tile of one join; picklable, and callable with a tile.
 
     `vectors` (n, d) decide; the products of `prefilter` pick what is worth deciding. With `k`
-    or `earlier` the prefilter must hold the vectors themselves in float32.
+    or `earlier` the prefilter must have the vectors themselves in float32.
     """
 
     vectors: Floats
@@ -76,60 +76,74 @@ class TileJob:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        self._held: torch.Tensor | None = None
+        self._on_device: torch.Tensor | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_held": None}
+        # A worker copies the rows to its own device.
+        return {**self.__dict__, "_on_device": None}
 
     def __call__(self, tile: Tile) -> TileResult:
-        """Join one tile."""
-        return join_tile(self, tile)
+        """Return the pairs and shortlists of one tile; depends on nothing but the job and tile.
+
+        Raises:
+            UsageError: the tile has more pairs than the job's limit.
+        """
+        import torch
+
+        before = torch.get_float32_matmul_precision()
+        # TF32 would be off by more than the margin allows, and so miss pairs.
+        torch.set_float32_matmul_precision("highest")
+        try:
+            product = self._product(tile)
+        finally:
+            torch.set_float32_matmul_precision(before)
+        pairs = Pairs.empty()
+        if self.threshold is not None:
+            left, right = _survivors(product, self.threshold - self.prefilter.margin, tile)
+            check_limit(len(left), self.limit, self.threshold)
+            similarity = exact_cosine(self.vectors, left, right)
+            pairs = Pairs(left, right, similarity).where(similarity >= self.threshold)
+        return TileResult(tile, pairs, *self._shortlists(tile, product))
 
     @property
     def error(self) -> float:
         """Return the most that a float32 product of two rows is off their cosine."""
         return self.prefilter.margin + rounding(self.vectors.shape[1])
 
-    def product(self, tile: Tile) -> torch.Tensor:
+    def _product(self, tile: Tile) -> torch.Tensor:
         """Return the products (bottom - top, stop - start), on the job's device."""
-        if self._held is None:
-            self._held = tensor_of(self.prefilter.rows).to(self.device)
-        top, start = self._held[tile.top : tile.bottom], self._held[tile.start : tile.stop]
+        if self._on_device is None:
+            self._on_device = tensor_of(self.prefilter.rows).to(self.device)
+        top = self._on_device[tile.top : tile.bottom]
+        start = self._on_device[tile.start : tile.stop]
         if self.prefilter.precision == "bfloat16":
             return top.bfloat16() @ start.bfloat16().T
         return top @ start.T
 
+    def _shortlists(
+        self, tile: Tile, product: torch.Tensor
+    ) -> tuple[Shortlist | None, Shortlist | None, Shortlist | None]:
+        """Return the best of the rows, of the columns, and earlier ones; changes the product."""
+        import torch
 
-def join_tile(job: TileJob, tile: Tile) -> TileResult:
-    """Return the pairs and shortlists of one tile; depends on nothing but its arguments.
-
-    Raises:
-        UsageError: the tile holds more pairs than the job's limit.
-    """
-    import torch
-
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        product = job.product(tile)
-    finally:
-        torch.set_float32_matmul_precision(before)
-    pairs = Pairs.empty() if job.threshold is None else _tile_pairs(job, tile, product)
-    if job.k is None and not job.earlier:
-        return TileResult(tile, pairs)
-    return _with_shortlists(job, tile, pairs, product)
-
-
-def _tile_pairs(job: TileJob, tile: Tile, product: torch.Tensor) -> Pairs:
-    assert job.threshold is not None
-    left, right = _survivors(product, job.threshold - job.prefilter.margin, tile)
-    check_limit(len(left), job.limit, job.threshold)
-    similarity = exact_cosine(job.vectors, left, right)
-    return Pairs(left, right, similarity).where(similarity >= job.threshold)
+        of_rows = of_columns = earlier = None
+        if self.k is not None:
+            if tile.diagonal:
+                product.fill_diagonal_(-torch.inf)
+            of_rows = shortlist_of(product, self.k, tile.start)
+            # Each pair of rows is in one tile alone: the columns meet the rows here or nowhere.
+            if not tile.diagonal:
+                of_columns = shortlist_of(product.T.contiguous(), self.k, tile.top)
+        if self.earlier:
+            if tile.diagonal:
+                above = torch.ones_like(product, dtype=torch.bool).triu_(1)
+                product.masked_fill_(~above, -torch.inf)
+            earlier = shortlist_of(product.T.contiguous(), 1, tile.top)
+        return of_rows, of_columns, earlier
 
 
 def check_limit(count: int, limit: int, threshold: float) -> None:
-    """Refuse more pairs than a caller is ready to hold.
+    """Refuse more pairs than a caller has room for.
 
     Raises:
         UsageError: more than `limit` pairs.
@@ -139,6 +153,7 @@ def check_limit(count: int, limit: int, threshold: float) -> None:
             f"at least {count} pairs are above cosine {threshold}, more than the limit of {limit}: "
             "raise the threshold or the limit, or read them tile by tile with iter_pairs",
             code="too_many_pairs",
+            limit=limit,
         )
 
 
@@ -155,24 +170,6 @@ def _survivors(product: torch.Tensor, bar: float, tile: Tile) -> tuple[Indices, 
     right = place[:, 1].cpu().numpy() + tile.start
     above = left < right
     return left[above], right[above]
-
-
-def _with_shortlists(job: TileJob, tile: Tile, pairs: Pairs, product: torch.Tensor) -> TileResult:
-    import torch
-
-    of_rows = of_columns = earlier = None
-    if job.k is not None:
-        if tile.diagonal:
-            product.fill_diagonal_(-torch.inf)
-        of_rows = shortlist_of(product, job.k, tile.start)
-        if not tile.diagonal:
-            of_columns = shortlist_of(product.T.contiguous(), job.k, tile.top)
-    if job.earlier:
-        if tile.diagonal:
-            above = torch.ones_like(product, dtype=torch.bool).triu_(1)
-            product.masked_fill_(~above, -torch.inf)
-        earlier = shortlist_of(product.T.contiguous(), 1, tile.top)
-    return TileResult(tile, pairs, of_rows, of_columns, earlier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,21 +195,13 @@ def merge(results: Iterable[TileResult], job: TileJob) -> Merged:
         parts.append(result.pairs)
         count += len(result.pairs)
         check_limit(count, job.limit, job.threshold or 0.0)
-        _take(result, nearest, earlier)
+        rows = slice(result.tile.top, result.tile.bottom)
+        columns = slice(result.tile.start, result.tile.stop)
+        for shortlist, part, places in (
+            (nearest, result.of_rows, rows),
+            (nearest, result.of_columns, columns),
+            (earlier, result.earlier, columns),
+        ):
+            if shortlist is not None and part is not None:
+                shortlist.add(places, part)
     return Merged(join_pairs(parts), nearest, earlier)
-
-
-def _take(result: TileResult, nearest: Shortlist | None, earlier: Shortlist | None) -> None:
-    rows = slice(result.tile.top, result.tile.bottom)
-    columns = slice(result.tile.start, result.tile.stop)
-    if nearest is not None and result.of_rows is not None:
-        nearest.add(rows, result.of_rows)
-    if nearest is not None and result.of_columns is not None:
-        nearest.add(columns, result.of_columns)
-    if earlier is not None and result.earlier is not None:
-        earlier.add(columns, result.earlier)
-
-
-def run_here(work: Callable[[Tile], TileResult], tiles: Sequence[Tile]) -> Iterable[TileResult]:
-    """Run the tiles one after another in this process."""
-    return map(work, tiles)

@@ -1,4 +1,4 @@
-"""Splits that share no picture, no case and no patient."""
+"""Assign splits that share no picture, no case and no patient, and check those of a source."""
 
 from __future__ import annotations
 

@@ -8,12 +8,10 @@ from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from medsift.leakage_groups import LEVELS, Level, components
-
-TRAIN = "train"
-HELD_OUT_LAST = ("train", "validation", "test")
+from medsift.arrays import Flags
+from medsift.leakage_groups import LEVELS, TAG_OF_LEVEL, Level, components
+from medsift.vocabulary import SPLITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,50 +33,39 @@ class SplitLeak:
 
 def check_splits(samples: pa.Table, groups: pa.Table) -> list[SplitLeak]:
     """Compare every two splits at every level whose ids the samples have; null counts as train."""
-    splits = np.array(samples["split"].fill_null(TRAIN).to_pylist(), dtype=object).astype(str)
-    names = sorted(set(splits.tolist()), key=_strictness)
-    found = []
+    column = samples["split"].fill_null("train").to_pylist()
+    splits = np.array(column, dtype=object).astype(str)
+    # Validation is held out from train, test from both; a split of another name is in between.
+    names = sorted(
+        set(splits.tolist()), key=lambda name: (SPLITS.index(name) if name in SPLITS else 1, name)
+    )
+    leaks = []
     for level in known_levels(samples):
         labels = components(samples, groups, level)
-        for looser, stricter in combinations(names, 2):
-            found.append(_compare(samples, splits, labels, level, looser, stricter))
-    return found
-
-
-def _strictness(split: str) -> tuple[int, str]:
-    place = HELD_OUT_LAST.index(split) if split in HELD_OUT_LAST else 1
-    return place, split
+        for split, held_out in combinations(names, 2):
+            tested = splits == held_out
+            leaked = tested & np.isin(labels, labels[splits == split])
+            leaks.append(
+                SplitLeak(
+                    level=level,
+                    split=split,
+                    held_out=held_out,
+                    samples=int(tested.sum()),
+                    leaked_samples=int(leaked.sum()),
+                    images=_count_images(samples, tested),
+                    leaked_images=_count_images(samples, leaked),
+                )
+            )
+    return leaks
 
 
 def known_levels(samples: pa.Table) -> Iterator[Level]:
-    """Levels that the samples have ids for: without patient ids there is no such level."""
-    tags: dict[Level, str] = {"case": "study_id", "patient": "patient_id"}
+    """Yield the levels that the samples have ids for."""
     for level in LEVELS:
-        if level == "image" or samples[tags[level]].null_count < samples.num_rows:
+        if level == "image" or samples[TAG_OF_LEVEL[level]].null_count < samples.num_rows:
             yield level
 
 
-def _compare(
-    samples: pa.Table,
-    splits: NDArray[np.str_],
-    labels: NDArray[np.int64],
-    level: Level,
-    looser: str,
-    stricter: str,
-) -> SplitLeak:
-    held = splits == stricter
-    shared = held & np.isin(labels, labels[splits == looser])
-    return SplitLeak(
-        level=level,
-        split=looser,
-        held_out=stricter,
-        samples=int(held.sum()),
-        leaked_samples=int(shared.sum()),
-        images=_images(samples, held),
-        leaked_images=_images(samples, shared),
-    )
-
-
-def _images(samples: pa.Table, mask: NDArray[np.bool_]) -> int:
+def _count_images(samples: pa.Table, mask: Flags) -> int:
     lists = samples["images"].filter(pa.array(mask)).to_pylist()
     return len({image for images in lists for image in images or ()})

@@ -1,4 +1,4 @@
-"""Settings of the split."""
+"""Declare the settings of the split."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from medsift.vocabulary import plain_split
 
 
 class SplitsConfig(Config):
-    """Whether samples keep the split of their source or get a new one, and what may not be cut."""
+    """Settings of whether samples keep their source's split or get a new one that cuts no group."""
 
     renamed_keys: ClassVar[Mapping[str, str]] = {"slices": "slice_correlation"}
 
@@ -24,7 +24,7 @@ class SplitsConfig(Config):
     shares: dict[str, float] = Field(
         default={"train": 0.8, "validation": 0.1, "test": 0.1}, min_length=1
     )
-    """Share of the samples that each split should get."""
+    """Share of the samples that each split should get, with `assign`; shares sum to 1."""
     slice_correlation: float | None = Field(0.97, ge=PROMISING, le=1.0)
     """Correlation of registered miniatures from which two pictures of one size and modality count
     as neighbouring slices of one body, which no split cuts; null links copies alone.
@@ -37,11 +37,11 @@ class SplitsConfig(Config):
 
     @field_validator("shares")
     @classmethod
-    def _whole(cls, shares: dict[str, float]) -> dict[str, float]:
+    def _check_shares(cls, shares: dict[str, float]) -> dict[str, float]:
         shares = {plain_split(name): share for name, share in shares.items()}
         for name, share in shares.items():
             if not 0.0 < share <= 1.0:
-                raise ValueError(f"share of {name} is {share}; a share lies above 0 and up to 1")
+                raise ValueError(f"share of {name} is {share}; a share is above 0 and at most 1")
         total = math.fsum(shares.values())
         if abs(total - 1.0) > 1e-6:
             raise ValueError(f"shares sum to {total:g}; make them sum to 1")

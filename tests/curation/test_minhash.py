@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from curation.neighbors import greedy_survivors, near_texts
 from curation.neighbors.shingles import canonical, jaccard, shingles_of
-from medsift.errors import UsageError
+from tests.expect import raises_code
 
 WORDS = [f"{a}{b}" for a in "bcdfghklmnprstv" for b in ("ao", "el", "im", "os", "ur", "yn")]
 
@@ -127,10 +127,10 @@ def test_texts_of_different_parts_are_never_paired_and_all_others_are(seed):
 
 def test_bad_settings_and_too_many_candidates_are_refused():
     for settings_ in ({"threshold": 0.0}, {"shingle": 0}, {"permutations": 4}):
-        with pytest.raises(UsageError):
+        with raises_code("search_setting_invalid"):
             near_texts(["a"], **settings_)
-    with pytest.raises(UsageError, match="reliably"):
+    with raises_code("search_setting_invalid", permutations=128):
         near_texts(["a"], threshold=0.001)
     many = [f"{text} {number}" for number, text in enumerate([texts_of(1, 1)[0]] * 50)]
-    with pytest.raises(UsageError, match="limit of 100"):
+    with raises_code("too_many_pairs", limit=100):
         near_texts(many, limit=100)

@@ -20,10 +20,10 @@ from curation.neighbors import (
     join,
     join_pairs,
     pairs_above,
-    plan_tiles,
 )
 from curation.neighbors import prefilter as prefilters
-from medsift.errors import InputError, UsageError
+from curation.neighbors.tiles import plan_tiles
+from tests.expect import raises_code
 
 
 def vectors_of(seed: int, n: int, d: int, kind: str = "spread") -> np.ndarray:
@@ -219,7 +219,7 @@ def test_no_rows_and_one_row_have_no_pairs(n):
 def test_a_bad_vector_is_refused_by_its_row(row, value):
     vectors = vectors_of(8, 10, 6)
     vectors[row, 0] = value
-    with pytest.raises(InputError, match=f"vector {row} has norm"):
+    with raises_code("vectors_invalid", row=row):
         pairs_above(vectors, 0.9)
 
 
@@ -233,15 +233,15 @@ def test_bad_settings_are_refused():
         lambda: join(vectors, k=0),
         lambda: join(vectors, order=np.zeros(10, dtype=np.int64)),
     ):
-        with pytest.raises(UsageError):
+        with raises_code("search_setting_invalid"):
             call()
-    with pytest.raises(InputError, match="float64"):
+    with raises_code("vectors_invalid", dtype="float64"):
         pairs_above(vectors.astype(np.float64), 0.9)
 
 
 def test_too_many_pairs_are_refused_but_can_be_read_tile_by_tile():
     vectors = np.repeat(vectors_of(10, 1, 8), 60, axis=0)
-    with pytest.raises(UsageError, match="iter_pairs"):
+    with raises_code("too_many_pairs", limit=1000):
         pairs_above(vectors, 0.9, tile=16, limit=1000)
     found = join_pairs(iter_pairs(vectors, 0.9, tile=16))
     assert len(found) == 60 * 59 // 2

@@ -202,7 +202,7 @@ def test_altered_phantoms_are_listed() -> None:
     bench = np.stack([thumb(image) for image in originals])
     pool = np.stack([thumb(alter(image)) for image in originals for alter in kinds])
     found = find_placed(pool, bench, LEAST, MOST)
-    listed = set(zip(found.mine.tolist(), found.theirs.tolist(), strict=True))
+    listed = set(zip(found.left.tolist(), found.right.tolist(), strict=True))
     wanted = {(row, row // len(kinds)) for row in range(len(pool))}
     assert len(wanted - listed) <= 0.01 * len(pool)
 
@@ -210,21 +210,21 @@ def test_altered_phantoms_are_listed() -> None:
 def test_other_patients_in_one_view_are_rarely_listed() -> None:
     pictures = np.stack([thumb(image) for image in phantoms({"xray", "mr", "us"}, 80)])
     found = find_placed(pictures[::2], pictures[1::2], LEAST, MOST)
-    assert len(np.unique(found.mine)) <= 0.02 * len(pictures[::2])
+    assert len(np.unique(found.left)) <= 0.02 * len(pictures[::2])
 
 
 def test_blocks_and_tiles_decide_nothing(monkeypatch) -> None:
     pool = np.stack([thumb(cropped(blob(seed), 0.1, 0, 0, 0.1)) for seed in range(9)])
     bench = np.stack([thumb(blob(seed)) for seed in range(12)])
     whole = find_placed(pool, bench, 0.5, 3)
-    monkeypatch.setattr(placed, "MINE_AT_A_TIME", 2)
-    monkeypatch.setattr(placed, "THEIRS_AT_A_TIME", 5)
+    monkeypatch.setattr(placed, "POOL_AT_A_TIME", 2)
+    monkeypatch.setattr(placed, "BENCHMARK_AT_A_TIME", 5)
     tiled = find_placed(pool, bench, 0.5, 3)
     one, other = (
         {
-            (mine, theirs): likeness
-            for mine, theirs, likeness in zip(
-                found.mine.tolist(), found.theirs.tolist(), found.likeness.tolist(), strict=True
+            (left, right): likeness
+            for left, right, likeness in zip(
+                found.left.tolist(), found.right.tolist(), found.likeness.tolist(), strict=True
             )
         }
         for found in (whole, tiled)
@@ -241,7 +241,7 @@ def test_near_pairs_are_looked_at_a_bounded_number_at_a_time(monkeypatch) -> Non
 
     def matched() -> set[tuple[int, int]]:
         found = images.match_images(mine, index, ImageCopyConfig(), DecontaminateConfig())
-        return set(zip(found.mine.tolist(), found.theirs.tolist(), strict=True))
+        return set(zip(found.left.tolist(), found.right.tolist(), strict=True))
 
     whole, sizes = matched(), []
     correlate = images.correlate
@@ -256,9 +256,9 @@ def test_near_pairs_are_looked_at_a_bounded_number_at_a_time(monkeypatch) -> Non
 
 def test_flat_pictures_lie_in_nothing() -> None:
     flat = np.full((2, 64, 64), 90, np.uint8)
-    assert not len(find_placed(flat, np.stack([thumb(blob(1))]), LEAST, MOST).mine)
-    assert not len(find_placed(flat, flat, LEAST, MOST).mine)
-    assert not len(find_placed(flat[:0], flat, LEAST, MOST).mine)
+    assert not len(find_placed(flat, np.stack([thumb(blob(1))]), LEAST, MOST).left)
+    assert not len(find_placed(flat, flat, LEAST, MOST).left)
+    assert not len(find_placed(flat[:0], flat, LEAST, MOST).left)
 
 
 def test_the_content_of_a_page_is_what_stands_on_it() -> None:

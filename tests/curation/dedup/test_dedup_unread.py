@@ -41,7 +41,7 @@ SAMPLES = pa.Table.from_pylist(
 
 
 @pytest.fixture
-def talks() -> Conversations:
+def conversations() -> Conversations:
     texts = {turn["content"] for talk in SAMPLES["messages"].to_pylist() for turn in talk}
     known = sorted(texts)
     matrix = np.array([[float(text.isascii()), 0.0] for text in known], np.float32)
@@ -50,17 +50,17 @@ def talks() -> Conversations:
     )
 
 
-def test_unread_texts_are_the_same_in_equal_normal_form_alone(talks: Conversations) -> None:
+def test_unread_texts_are_the_same_in_equal_normal_form_alone(conversations: Conversations) -> None:
     left, right = np.array([0, 0, 1]), np.array([1, 2, 2])
-    found = compare(talks, left, right, SampleConfig())
+    found = compare(conversations, left, right, SampleConfig())
     assert found.same.tolist() == [True, False, False]
 
 
-def test_one_picture_does_not_make_unread_samples_redundant(talks: Conversations) -> None:
+def test_one_picture_does_not_make_unread_samples_redundant(conversations: Conversations) -> None:
     thumb = bytes(64 * 64)
     fact = {"image_id": "p", "byte_hash": "p", "ref": "p", "phash": "0" * 16, "thumb": thumb}
     vectors = ContentVectors(["p"], np.eye(1, 4, dtype=np.float32))
     images = image_set(pa.Table.from_pylist([fact], schema=records.IMAGES), vectors)
     pictures = Pictures.of(SAMPLES["images"].to_pylist(), ["p"])
-    joint = joint_vectors(np.arange(4), talks, pictures, images, SemanticConfig())
+    joint = joint_vectors(np.arange(4), conversations, pictures, images, SemanticConfig())
     assert joint.any(axis=1).tolist() == [False, False, False, True]

@@ -143,13 +143,15 @@ def test_the_leaks_of_a_given_split_are_counted_by_level() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shares", "words"),
+    "shares",
     [
-        ({"train": 0.8, "test": 0.1}, "sum to 0.9"),
-        ({"dev": 0.5, "test": 0.5}, "no share for 'train'"),
-        ({"train": 1.0, "test": 0.0}, "share of test is 0"),
+        {"train": 0.8, "test": 0.1},
+        {"dev": 0.5, "test": 0.5},
+        {"train": 1.0, "test": 0.0},
     ],
+    ids=["sum", "no train", "zero"],
 )
-def test_impossible_shares_are_refused(shares: dict[str, float], words: str) -> None:
-    with pytest.raises(ValidationError, match=words):
+def test_impossible_shares_are_refused(shares: dict[str, float]) -> None:
+    with pytest.raises(ValidationError) as caught:
         SplitsConfig(shares=shares)
+    assert [error["loc"] for error in caught.value.errors()] == [("shares",)]
