@@ -1,11 +1,11 @@
-"""Stage 1: rows become samples, or ledger entries that say why not; each row on its own."""
+"""Turn rows into samples, or into ledger entries with the reason; each row on its own."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import pyarrow as pa
@@ -25,13 +25,13 @@ Turn = Mapping[str, Any]
 
 
 class IngestConfig(Config):
-    """Rules that a row must keep to be a sample."""
+    """Settings of the rules that a row must meet to become a sample."""
 
     max_chars: int = Field(default=200_000, ge=1)
-    """Most characters that a sample's messages may hold together."""
+    """Most characters of all messages of a sample together; longer samples are dropped."""
     splits: dict[str, Split] = Field(default_factory=dict)
-    """What splits of another name are, for example `train_sft: train`. `train`, `validation`,
-    `test` and their usual spellings (`val`, `dev`, `training` …) are known without it."""
+    """Splits of other names, for example `train_sft: train`; `train`, `validation`, `test` and
+    their usual spellings (`val`, `dev`, `training` …) need no entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class IngestResult:
 
 @dataclass(eq=False)
 class _Refusal(Exception):
-    """A row that is no sample; never leaves this file."""
+    """A row that becomes no sample; raised and caught in this file alone."""
 
     action: str
     reason: str
@@ -64,25 +64,13 @@ def ingest(rows: pa.Table, config: IngestConfig) -> IngestResult:
     for row in rows.to_pylist():
         try:
             samples.append(_sample(row, config))
-        except _Refusal as refusal:
-            refused.append(
-                records.decision(
-                    row["row_id"],
-                    "ingest",
-                    refusal.action,
-                    refusal.reason,
-                    value=refusal.value,
-                    threshold=refusal.threshold,
-                    detail=refusal.detail,
-                )
-            )
+            continue
+        except _Refusal as error:
+            refusal = error
         except FOREIGN as error:
             bad = bad_row(row["index"], error)
-            refused.append(
-                records.decision(
-                    row["row_id"], "ingest", records.FAILED, bad.error, detail=bad.detail
-                )
-            )
+            refusal = _Refusal(records.FAILED, bad.error, bad.detail)
+        refused.append(records.decision(row["row_id"], "ingest", **asdict(refusal)))
     return IngestResult(
         samples=pa.Table.from_pylist(samples, schema=records.SAMPLES),
         decisions=records.decisions(refused),
@@ -95,15 +83,21 @@ def _sample(row: Mapping[str, Any], config: IngestConfig) -> dict[str, Any]:
         raise _Refusal(records.FAILED, row["error"], row["detail"])
     raw = row["messages"] or []
     _check_roles([turn["role"] for turn in raw])
-    _check_length(raw, config.max_chars)
+    length = sum(len(turn["content"] or "") for turn in raw)
+    if length > config.max_chars:
+        raise _Refusal(records.DROPPED, "too_long", None, float(length), float(config.max_chars))
     notes = list(row["notes"] or [])
     refs = [ref for ref in row["images"] or [] if ref]
     turns = _settle_markers(_cleaned(raw, notes), len(refs), notes)
     _check_contents(raw, turns)
     answer = turns[-1]["content"]
     tags = {tag: _tag(tag, row[tag]) for tag in records.TAGS}
-    tags["split"] = _split(tags["split"], config.splits)
-    question = _question(turns)
+    if (split := tags["split"]) is not None:
+        named = {word.casefold(): to for word, to in config.splits.items()}
+        tags["split"] = named.get(split.casefold(), plain_split(split))
+    question = next(turn["content"] for turn in turns if turn["role"] == "user")
+    if IMAGE_MARK in question:
+        question = question.replace(IMAGE_MARK, " ").strip()
     tags["answer_type"] = _answer_type(row, tags["answer_type"], question, answer, notes)
     return {
         "sample_id": None,
@@ -126,35 +120,32 @@ def _check_roles(roles: Sequence[str | None]) -> None:
         raise _Refusal(records.FAILED, "missing_question", "the row has no turns")
     wanted = ["user", "assistant"] * (len(talk) // 2)
     if list(talk) != wanted:
-        said = ", ".join(str(role) for role in roles[:8])
-        detail = f"turns are {said}; wanted: system at most first, then user and assistant by turns"
+        listed = ", ".join(map(str, roles[:8]))
+        detail = (
+            f"turns are {listed}; wanted: at most one system turn, then user and assistant in turn"
+        )
         raise _Refusal(records.FAILED, "bad_turns", detail)
 
 
-def _check_length(turns: Sequence[Turn], most: int) -> None:
-    length = sum(len(turn["content"] or "") for turn in turns)
-    if length > most:
-        raise _Refusal(records.DROPPED, "too_long", None, float(length), float(most))
-
-
 def _cleaned(turns: Sequence[Turn], notes: list[str]) -> list[dict[str, str]]:
+    """Return the turns with clean texts; corrections and identifiers are added to `notes`."""
     first = next(place for place, turn in enumerate(turns) if turn["role"] == "user")
-    found = []
+    cleaned = []
     for place, turn in enumerate(turns):
         text, corrections = clean(turn["content"] or "")
         name = {first: "question", len(turns) - 1: "answer"}.get(place, f"turn {place}")
         flags = [TEXT_NOTE] if identifiers(text) else []
         notes += [f"{name}: {note}" for note in (*corrections, *flags)]
-        found.append({"role": turn["role"], "content": text})
-    return found
+        cleaned.append({"role": turn["role"], "content": text})
+    return cleaned
 
 
 def _settle_markers(
     turns: list[dict[str, str]], images: int, notes: list[str]
 ) -> list[dict[str, str]]:
-    """Drop markers that only say "the pictures come first", so that equal samples stay equal.
+    """Remove markers that only say "the pictures come first", so that equal samples stay equal.
 
-    Markers that place each picture inside the talk stay where they are.
+    Markers that place each picture inside the conversation stay.
     """
     markers = sum(turn["content"].count(IMAGE_MARK) for turn in turns)
     if markers > images:
@@ -184,24 +175,12 @@ def _check_contents(raw: Sequence[Turn], turns: Sequence[Mapping[str, str]]) -> 
             raise _Refusal(records.FAILED, "bad_turns", f"turn {place} ({turn['role']}) is empty")
 
 
-def _question(turns: Sequence[Mapping[str, str]]) -> str:
-    first = next(turn["content"] for turn in turns if turn["role"] == "user")
-    return first.replace(IMAGE_MARK, " ").strip() if IMAGE_MARK in first else first
-
-
 def _tag(name: str, value: str | None) -> str | None:
     if value is None:
         return None
     text, _ = clean(value)
     folded = " ".join(text.split())
     return (folded.lower() if name in LOWERED else folded) or None
-
-
-def _split(name: str | None, given: Mapping[str, Split]) -> str | None:
-    if name is None:
-        return None
-    named = {word.casefold(): split for word, split in given.items()}
-    return named.get(name.casefold(), plain_split(name))
 
 
 def _answer_type(
@@ -216,7 +195,9 @@ def _answer_type(
         return tag
     if tag is not None:
         notes.append(f"answer_type: {raw!r} is none of {', '.join(records.ANSWER_TYPES)}")
-    return infer_answer_type(question, answer, _has_options(row["extra"]))
+    extra = row["extra"]
+    has_options = extra and '"options"' in extra and json.loads(extra).get("options")
+    return infer_answer_type(question, answer, bool(has_options))
 
 
 def infer_answer_type(question: str, answer: str, options: bool = False) -> str:
@@ -227,7 +208,3 @@ def infer_answer_type(question: str, answer: str, options: bool = False) -> str:
         return "closed"
     listed = split_options(question)[1]
     return "choice" if len(listed) > 1 and all(listed) else "open"
-
-
-def _has_options(extra: str | None) -> bool:
-    return bool(extra and '"options"' in extra and json.loads(extra).get("options"))

@@ -1,12 +1,12 @@
-"""Arrow schemas, identifiers and the vocabulary that every stage shares.
+"""Define the Arrow schemas, identifiers and words that every stage shares.
 
 Three tables travel between stages:
 
-* ``ROWS``     what a reader yields: one line per record of an input file, readable or not;
+* ``ROWS``     from a reader: one row for each record of an input file, readable or not;
 * ``SAMPLES``  valid rows: chat messages, references to images, tags;
-* ``IMAGES``   one line per distinct picture with its facts (vectors travel next to it).
+* ``IMAGES``   one row for each distinct picture with its facts (vectors are a table of their own).
 
-Every stage also yields ``DECISIONS``: one line per row it dropped or failed.
+Every stage also yields ``DECISIONS``: one entry for each row it dropped or failed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from medsift.vocabulary import STRATUM_TAGS as STRATUM_TAGS
 from medsift.vocabulary import TAGS as TAGS
 
 ANSWER_TYPES: Final = ("closed", "open", "choice")
-ROLES: Final = ("system", "user", "assistant")
 DROPPED: Final = "dropped"
 FAILED: Final = "failed"
 
@@ -34,7 +33,7 @@ TAG_FIELDS: Final = [pa.field(tag, pa.string()) for tag in TAGS]
 # `index` is the record's place in its file, from 0. `images` are references: an absolute path or
 # a URL. `extra` is a JSON object of the recipe's further columns. `notes` say what was corrected
 # ("answer: integer read as text"). A row that could not be read has `error` (a reason code)
-# and `detail` (words), and null content.
+# and `detail` (an explanation), and null content.
 ROWS: Final = pa.schema(
     [
         pa.field("row_id", pa.string(), nullable=False),
@@ -103,28 +102,22 @@ DECISIONS: Final = arrow_schema("decisions")
 MEASURES: Final = arrow_schema("measures")
 
 
+_CONTENT_ID: Final = pa.field("content_id", pa.string(), nullable=False)
 VECTORS: Final = pa.schema(
-    [
-        pa.field("content_id", pa.string(), nullable=False),
-        pa.field("vector", pa.list_(pa.float32()), nullable=False),
-    ]
+    [_CONTENT_ID, pa.field("vector", pa.list_(pa.float32()), nullable=False)]
 )
-"""A vector table of any dimension; its files have one dimension, as `vectors_schema` says."""
+"""A vector table of any dimension; each file has the one dimension of `vectors_schema`."""
 
 LEAKS: Final = arrow_schema("leaks_found")
-"""Training rows that meet a benchmark, or a held-out split of the run itself."""
+"""Training rows that match a benchmark, or a held-out split of the run itself."""
 GROUPS: Final = pa.schema([pa.field("image_id", pa.string()), pa.field("group_id", pa.string())])
 """The group of copies that each picture belongs to."""
 
 
 def vectors_schema(dimension: int) -> pa.Schema:
     """Return the schema of a vector table: a content id, a unit float32 vector of `dimension`."""
-    return pa.schema(
-        [
-            pa.field("content_id", pa.string(), nullable=False),
-            pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False),
-        ]
-    )
+    vector = pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False)
+    return pa.schema([_CONTENT_ID, vector])
 
 
 def digest(*parts: str | bytes) -> str:

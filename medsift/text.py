@@ -1,4 +1,4 @@
-"""One text's facts: cleaning, normal forms for comparison, and the words that must not differ."""
+"""Clean texts, bring them into comparable forms, and find the words that must not differ."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 INVISIBLE: Final = re.compile("[\u200b\u2060\ufeff\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 SURROGATE: Final = re.compile("[\ud800-\udfff]")
 CJK: Final = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3040-\u30ff\uac00-\ud7af]")
-MARKER: Final = re.compile(r"<image>", re.IGNORECASE)
+IMAGE_MARKER: Final = re.compile(r"<image>", re.IGNORECASE)
 MAX_SHOWN: Final = 120
 """Characters of a value that a message quotes."""
 TOKEN: Final = re.compile(r"[a-z]+\d[a-z\d]*|\d[\d,]*(?:\.\d+)?|[a-z]+(?:'t)?|[\u4e00-\u9fff]|[<>]")
@@ -27,7 +27,7 @@ def clean(text: str) -> tuple[str, list[str]]:
     if text.isascii() and text.isprintable():
         return text.strip(), []
     notes: list[str] = []
-    for pattern, replacement, note in _MENDS:
+    for pattern, replacement, note in _CORRECTIONS:
         text, count = pattern.subn(replacement, text)
         if count and note is not None:
             notes.append(note)
@@ -38,7 +38,7 @@ def clean(text: str) -> tuple[str, list[str]]:
 
 
 def normalise_answer(text: str) -> str:
-    """An answer as comparison sees it: case, width, punctuation, space and spelling folded.
+    """Return an answer for comparison: case, width, punctuation, space and spelling folded.
 
     Signs, numbers, units and symbols stay: "HER2+" is not "HER2-", "≥ 5 cm" not "≤ 5 cm".
     """
@@ -46,29 +46,29 @@ def normalise_answer(text: str) -> str:
 
 
 def normalise_question(text: str) -> str:
-    """A question as comparison sees it: like an answer, without ``<image>`` markers."""
-    return normalise_answer(MARKER.sub(" ", text))
+    """Return a question for comparison: like an answer, without ``<image>`` markers."""
+    return normalise_answer(IMAGE_MARKER.sub(" ", text))
 
 
 def is_cjk(text: str) -> bool:
-    """Whether the text holds Chinese, Japanese or Korean characters."""
+    """Return whether the text has Chinese, Japanese or Korean characters."""
     return CJK.search(text) is not None
 
 
 def protected_tokens(text: str) -> Counter[str]:
-    """The words of a text that carry clinical meaning on their own, in canonical form, counted.
+    """Count the words of a text that have clinical meaning on their own, in canonical form.
 
     Numbers and codes such as L4 or T2 count; words as `PROTECTED` maps them; sides and negation
     in Chinese by character.
     """
     folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
-    folded = _XRAY.sub("xray", MARKER.sub(" ", folded))
-    found = (_canonical(token) for token in TOKEN.findall(folded))
-    return Counter(token for token in found if token is not None)
+    folded = _XRAY.sub("xray", IMAGE_MARKER.sub(" ", folded))
+    words = map(_canonical, TOKEN.findall(folded))
+    return Counter(word for word in words if word is not None)
 
 
 def contrast(a: str, b: str) -> bool:
-    """Whether two texts differ in a protected word, so that likeness must not merge them."""
+    """Return whether two texts differ in a protected word, so that they must not be merged."""
     return protected_tokens(a) != protected_tokens(b)
 
 
@@ -86,7 +86,7 @@ def _canonical(token: str) -> str | None:
 
 
 _XRAY: Final = re.compile(r"\bx[\s-]?rays?\b")
-_MENDS: Final = (
+_CORRECTIONS: Final = (
     (SURROGATE, "\ufffd", "broken characters replaced"),
     (re.compile(r"\r\n?|[\x85\u2028\u2029]"), "\n", None),
     (re.compile(r"\t"), " ", "tabs replaced"),
@@ -195,7 +195,7 @@ PROTECTED: Final[dict[str, str]] = {
 
 
 def shown(value: object) -> str:
-    """A value for a message: at most about 120 characters of it, and how many there are."""
+    """Return a value for a message: at most about 120 characters of it, and their number."""
     if isinstance(value, (str, bytes)) and len(value) > MAX_SHOWN:
         unit = "characters" if isinstance(value, str) else "bytes"
         return f"{value[:MAX_SHOWN]!r}… ({len(value):,} {unit})"

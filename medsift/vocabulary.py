@@ -1,4 +1,4 @@
-"""Words that every room shares: splits and how others spell them, file names, verdicts."""
+"""Define the words that every room shares: splits and their spellings, file names, verdicts."""
 
 from __future__ import annotations
 
@@ -26,40 +26,27 @@ TAGS: Final = (
     "study_id",
     "license",
 )
-"""What a record may say of itself."""
+"""Facts that a record may state about itself."""
 STRATUM_TAGS: Final = ("modality", "task_type", "answer_type")
 """Tags that name a sample's stratum unless the recipe says otherwise."""
 
 Split = Literal["train", "validation", "test"]
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 SPELLINGS: Final[dict[str, Split]] = {
-    "train": "train",
-    "training": "train",
-    "训练": "train",
-    "训练集": "train",
-    "validation": "validation",
-    "validate": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "验证": "validation",
-    "验证集": "validation",
-    "test": "test",
-    "testing": "test",
-    "eval": "test",
-    "evaluation": "test",
-    "测试": "test",
-    "测试集": "test",
+    **dict.fromkeys(("train", "training", "训练", "训练集"), "train"),
+    **dict.fromkeys(("validation", "validate", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("验证", "验证集"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation", "测试", "测试集"), "test"),
 }
 
 
 def split_of(word: str) -> Split | None:
-    """The split that a word spells, in any case; None for a word of another vocabulary."""
+    """Return the split that a word spells, in any case, or None."""
     return SPELLINGS.get(word.strip().casefold())
 
 
 def plain_split(word: str) -> str:
-    """The split that a word spells, else the word itself, so that `val` names `validation`."""
+    """Return the split that a word spells, else the word itself: `val` names `validation`."""
     return split_of(word) or word
 
 
@@ -68,5 +55,5 @@ SplitName = Annotated[str, AfterValidator(plain_split)]
 
 
 def stored_names(split: str) -> list[str]:
-    """The words that represent a split in a manifest: older runs wrote `val` for `validation`."""
+    """Return the words for a split in a manifest: older runs wrote `val` for `validation`."""
     return [split, "val"] if split == "validation" else [split]

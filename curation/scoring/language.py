@@ -30,7 +30,7 @@ from medsift.models.load_once import load_once
 from medsift.models.reserved_tokens import ReservedTokens
 from medsift.storage.parts import read_folder
 from medsift.storage.table_cache import TableCache
-from medsift.text import MARKER
+from medsift.text import IMAGE_MARKER
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +144,9 @@ def answer_losses(
 
 def exchange(messages: Sequence[Mapping[str, str]]) -> Exchange | None:
     """The last answer of a conversation and what led to it; None where either is missing."""
-    turns = [(turn["role"], MARKER.sub("", turn["content"] or "").strip()) for turn in messages]
+    turns = [
+        (turn["role"], IMAGE_MARKER.sub("", turn["content"] or "").strip()) for turn in messages
+    ]
     places = [place for place, (role, _) in enumerate(turns) if role == "assistant"]
     if not places or not turns[places[-1]][1]:
         return None

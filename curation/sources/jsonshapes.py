@@ -48,9 +48,7 @@ def check_encoding(head: bytes, name: str) -> None:
         mark = "UTF-16"
     if mark is not None:
         raise InputError(
-            f"{name}: the file is {mark}; convert it to UTF-8",
-            code="encoding_unknown",
-            file=name,
+            f"{name}: the file is {mark}; convert it to UTF-8", code="encoding_unknown", file=name
         )
 
 

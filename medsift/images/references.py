@@ -187,7 +187,7 @@ def _below(path: str, root: str) -> bool:
 
 
 def _in_hub_cache(path: str, target: str, root: str) -> bool:
-    """Return whether a link below the root leads to a blob of its own repository in the hub's cache.
+    """Return whether a link below the root leads to a blob of its repository in the hub's cache.
 
     The cache holds `REPOSITORY/snapshots/REVISION/…` as links to `REPOSITORY/blobs/HASH`. The link
     itself must be below the root, and its target in that one folder.

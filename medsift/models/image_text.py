@@ -14,7 +14,7 @@ from medsift.models.chat_format import ASK, SPEAKERS, Turn
 from medsift.models.language_model import ImageTextModel
 from medsift.models.likelihood import AnswerHead
 from medsift.models.reserved_tokens import ReservedTokens
-from medsift.text import MARKER
+from medsift.text import IMAGE_MARKER
 from medsift.vocabulary import IMAGE_MARK
 
 if TYPE_CHECKING:
@@ -231,10 +231,10 @@ def _parts(content: str, with_image: bool) -> list[dict[str, str]]:
 
 def marked(turns: Sequence[Turn], pictures: int) -> tuple[Turn, ...]:
     """Turns with one mark a picture: where they stand, if their number is right, else first."""
-    standing = [(role, MARKER.sub(IMAGE_MARK, content).strip()) for role, content in turns]
+    standing = [(role, IMAGE_MARKER.sub(IMAGE_MARK, content).strip()) for role, content in turns]
     if sum(content.count(IMAGE_MARK) for _, content in standing) == pictures:
         return tuple(standing)
-    bare = [(role, MARKER.sub("", content).strip()) for role, content in turns]
+    bare = [(role, IMAGE_MARKER.sub("", content).strip()) for role, content in turns]
     asks = [role for role, _ in bare].index("user")
     bare[asks] = ("user", IMAGE_MARK * pictures + bare[asks][1])
     return tuple(bare)
