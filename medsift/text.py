@@ -98,6 +98,10 @@ _NUMBER_WORDS: Final = (
     *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
     *("nineteen", "twenty"),
 )
+_OF_ONE_FORM: Final = (
+    "negative positive upper lower above below ascending descending smaller smallest low "
+    "acute chronic benign malignant last pet flair dwi adc coronal sagittal"
+)
 _GROUPS: Final = {
     # sides
     "left": "left lt l leftward 左",
@@ -106,16 +110,10 @@ _GROUPS: Final = {
     "unilateral": "unilateral unilaterally",
     # negation
     "not": "no not without absent absence never none neither nor non cannot 不 无 没 未 非",
-    "negative": "negative",
-    "positive": "positive",
     # a second thing asked for
     "and": "and & plus 和 及 与",
     "or": "or vs versus 或",
     # directions
-    "upper": "upper",
-    "lower": "lower",
-    "above": "above",
-    "below": "below",
     "anterior": "anterior anteriorly",
     "posterior": "posterior posteriorly",
     "superior": "superior superiorly",
@@ -126,8 +124,6 @@ _GROUPS: Final = {
     "distal": "distal distally",
     "internal": "internal internally",
     "external": "external externally",
-    "ascending": "ascending",
-    "descending": "descending",
     # change and degree
     "increase": "increase increased increases increasing",
     "decrease": "decrease decreased decreases decreasing",
@@ -136,20 +132,12 @@ _GROUPS: Final = {
     "more": "more greater",
     "less": "less fewer",
     "larger": "larger bigger",
-    "smaller": "smaller",
     "largest": "largest biggest",
-    "smallest": "smallest",
     "high": "high higher",
-    "low": "low",
-    "acute": "acute",
-    "chronic": "chronic",
-    "benign": "benign",
-    "malignant": "malignant",
     "hyper": "hyperdense hyperintense hyperattenuating hyperechoic",
     "hypo": "hypodense hypointense hypoattenuating hypoechoic",
     "first": "first 1st",
     "second": "second 2nd",
-    "last": "last",
     "before": "before pre",
     "after": "after post",
     # modalities and planes
@@ -157,13 +145,7 @@ _GROUPS: Final = {
     "mr": "mr mri",
     "xray": "xray xrays cxr radiograph radiographs",
     "ultrasound": "ultrasound ultrasonography sonogram sonography",
-    "pet": "pet",
-    "flair": "flair",
-    "dwi": "dwi",
-    "adc": "adc",
     "axial": "axial transverse",
-    "coronal": "coronal",
-    "sagittal": "sagittal",
     # organs
     "lung": "lung lungs pulmonary 肺",
     "heart": "heart hearts cardiac 心",
@@ -190,8 +172,10 @@ _GROUPS: Final = {
     "neck": "neck cervical",
 }
 PROTECTED: Final[dict[str, str]] = {
-    word: canonical for canonical, words in _GROUPS.items() for word in words.split()
-} | {word: str(number) for number, word in enumerate(_NUMBER_WORDS)}
+    **{word: word for word in _OF_ONE_FORM.split()},
+    **{word: canonical for canonical, words in _GROUPS.items() for word in words.split()},
+    **{word: str(number) for number, word in enumerate(_NUMBER_WORDS)},
+}
 
 
 def shown(value: object) -> str:

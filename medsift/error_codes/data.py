@@ -1,4 +1,4 @@
-"""Error codes of sources, pictures, exports and phantoms."""
+"""Document the error codes of sources, pictures, exports and phantoms."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ CODES: Final[dict[str, ErrorCode]] = {
     ),
     "json_shape_unknown": ErrorCode(
         "A JSON file does not hold a list of records, and none can be guessed.",
-        "Name the key of the list with records, or write a list or one object a line.",
+        "Set records to the key of the list, or write a list or one object a line.",
     ),
     "line_too_long": ErrorCode(
         "A line of a CSV file has more letters than line_bytes.",
@@ -80,8 +80,8 @@ CODES: Final[dict[str, ErrorCode]] = {
         "Correct the expression; quote a column name with spaces: '\"my column\"'.",
     ),
     "split_unclear": ErrorCode(
-        "The name of a file or folder may say a held-out split, but not clearly.",
-        "Say it with columns.split, for example split: \"'test'\".",
+        "The name of a file or folder may mean a held-out split, but not clearly.",
+        "Set columns.split, for example split: \"'test'\".",
     ),
     "split_unknown": ErrorCode(
         "A data set has no split of that name.",
