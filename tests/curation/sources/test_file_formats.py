@@ -235,7 +235,7 @@ def test_a_separator_that_cannot_be_told_is_asked_for(tmp_path):
     path = written(tmp_path / "d.csv", "question;answer\nq\na;b;c\nx;y;z\n")
     with raises_code("separator_unclear"):
         rows_of(path)
-    with raises_code("records_unreadable", path=path, file="d.csv", row=0):
+    with raises_code("records_unreadable", path=str(path), file="d.csv", row=0):
         rows_of(path, separator=";")
     other = written(tmp_path / "e.csv", as_csv("^"))
     assert pairs_of(rows_of(other, separator="^")) == EXPECTED
