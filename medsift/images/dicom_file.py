@@ -183,8 +183,8 @@ def _read_deflated(data: bytes, name: str) -> Dataset:
     stream = BoundedReads(data, name)
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
-    found = filereader.read_dataset(stream, is_implicit_VR=False, is_little_endian=True)
-    dataset = FileDataset(stream, found, file_meta=meta, is_implicit_VR=False)
+    content = filereader.read_dataset(stream, is_implicit_VR=False, is_little_endian=True)
+    dataset = FileDataset(stream, content, file_meta=meta, is_implicit_VR=False)
     dataset.set_original_encoding(False, True)
     return dataset
 
