@@ -102,20 +102,17 @@ DECISIONS: Final = arrow_schema("decisions")
 MEASURES: Final = arrow_schema("measures")
 
 
+_CONTENT_ID: Final = pa.field("content_id", pa.string(), nullable=False)
 LEAKS: Final = arrow_schema("leaks_found")
-"""Training rows that meet a benchmark, or a held-out split of the run itself."""
+"""Training rows that match a benchmark, or a held-out split of the run itself."""
 GROUPS: Final = pa.schema([pa.field("image_id", pa.string()), pa.field("group_id", pa.string())])
 """The group of copies that each picture belongs to."""
 
 
 def vectors_schema(dimension: int) -> pa.Schema:
     """Return the schema of a vector table: a content id, a unit float32 vector of `dimension`."""
-    return pa.schema(
-        [
-            pa.field("content_id", pa.string(), nullable=False),
-            pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False),
-        ]
-    )
+    vector = pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False)
+    return pa.schema([_CONTENT_ID, vector])
 
 
 VECTORS: Final = vectors_schema(-1)

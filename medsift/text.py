@@ -74,8 +74,8 @@ def contrast(a: str, b: str) -> bool:
 
 def _canonical(token: str) -> str | None:
     if token[0].isdigit():
-        whole = token.replace(",", "")
-        return f"{float(whole):.12g}" if len(whole) < 16 else whole
+        digits = token.replace(",", "")
+        return f"{float(digits):.12g}" if len(digits) < 16 else digits
     if token in PROTECTED:
         return PROTECTED[token]
     if token.endswith("n't"):

@@ -1,4 +1,4 @@
-"""Encoders a recipe may name; a new one is one file and one entry in `AnyEncoder`."""
+"""List the encoders a recipe may name; a new one is one file and one entry in `AnyEncoder`."""
 
 from __future__ import annotations
 

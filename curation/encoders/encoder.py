@@ -1,4 +1,4 @@
-"""Define an encoder: pictures and texts to unit vectors, the same vector whatever the batch."""
+"""Define an encoder: it turns pictures and texts into unit vectors, whatever the batch."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class Reader(Protocol):
-    """What knows which texts an encoder can read."""
+    """A judge of which texts an encoder can read."""
 
     def reads(self, texts: Sequence[str]) -> Flags:
-        """Whether each text (n,) can be read: unlike texts that can have unlike vectors."""
+        """Return whether each text (n,) can be read: its vector then reflects what it says."""
         ...
 
 
@@ -24,7 +24,7 @@ class Encoder(Reader, Protocol):
     """A loaded model.
 
     Vectors have unit norm, or are all zero for a text that is empty or that the model cannot read:
-    who uses them takes zero for "nothing is known", never for a likeness.
+    a zero vector means "nothing is known" and is similar to no other.
     """
 
     name: str
@@ -38,37 +38,34 @@ class Encoder(Reader, Protocol):
         ...
 
     def encode_images(self, pixels: Pixels) -> Vectors:
-        """Unit vectors (n, image_dimension) of prepared pictures (n, height, width, 3)."""
+        """Return unit vectors (n, image_dimension) of prepared pictures (n, height, width, 3)."""
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors (n, text_dimension) of texts, zero where `reads` is false.
-
-        A vector represents the whole of its text, however long.
-        """
+        """Return unit vectors (n, text_dimension) of full texts, zero where `reads` is false."""
         ...
 
 
 class EncoderConfig(Config):
-    """Settings of an encoder; subclasses add a `kind: Literal[...]` tag and the two methods."""
+    """Settings of an encoder; subclasses add a `kind: Literal[...]` tag and the methods."""
 
     shared_space: ClassVar[bool]
-    """The encoder's own, known without loading it."""
+    """Whether its image and text vectors may be compared, known without loading the model."""
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """Return the encoder's name in messages."""
         raise NotImplementedError
 
     def fingerprint(self) -> str:
-        """Identity of the vectors: equal settings, weights and preprocessing, equal digest.
+        """Return the identity of the vectors: of settings, weights and preprocessing.
 
         Does not load the model. Raises ModelError when the weights cannot be found.
         """
         raise NotImplementedError
 
     def reader(self) -> Reader:
-        """What tells which texts can be read, without loading the model. Raises ModelError."""
+        """Return the judge of texts, without loading the model. Raises ModelError."""
         raise NotImplementedError
 
     def build(self) -> Encoder:

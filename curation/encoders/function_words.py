@@ -1,4 +1,4 @@
-"""Telling English from other European languages by the small words that every sentence needs."""
+"""Tell English from other European languages by the small words that every sentence needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ENGLISH: Final = (
     "can could should would will may you your between seen shown show"
 )
 # Without words that English has as well (die, in, was, on, me, no, per, met), Latin of medicine
-# (os, et, non, del, von) and what represents something in lower case (ng, er, av, im, um, wo).
+# (os, et, non, del, von) and abbreviations in lower case (ng, er, av, im, um, wo).
 _FOREIGN: Final = (
     # German
     "der das dem ein eine einen einem einer eines und oder ist sind nicht kein keine keinen mit "
@@ -45,7 +45,7 @@ FOREIGN: Final = frozenset(_FOREIGN.split())
 
 
 def looks_foreign(text: str) -> bool:
-    """Whether a text in Latin letters has more function words of other languages than of English.
+    """Return whether a text in Latin letters has more function words foreign than English.
 
     A text without any, such as a name or a diagnosis of one word, does not; abbreviations in
     capitals are no words. Spanish marks of a question or a call decide at once.
@@ -53,10 +53,8 @@ def looks_foreign(text: str) -> bool:
     if "\u00bf" in text or "\u00a1" in text:
         return True
     shouted = text.isupper()
-    words = [word for word in _WORD.findall(text) if shouted or not _is_abbreviation(word)]
+    words = [
+        word for word in _WORD.findall(text) if shouted or len(word) == 1 or not word.isupper()
+    ]
     foreign = sum(word.casefold() in FOREIGN for word in words)
     return foreign > 0 and foreign > sum(word.casefold() in ENGLISH for word in words)
-
-
-def _is_abbreviation(word: str) -> bool:
-    return len(word) > 1 and word.isupper()

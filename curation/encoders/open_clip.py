@@ -1,4 +1,4 @@
-"""Any open_clip model: built-in name with `pretrained`, `hf-hub:…`, or `local-dir:/path`.
+"""Encode with any open_clip model: a built-in name, `hf-hub:…`, or `local-dir:/path`.
 
 Images and texts share one space (Radford et al. 2021, arXiv 2103.00020), so cosines between them
 mean something. The default of real-size recipes is BiomedCLIP (arXiv 2303.00915).
@@ -9,8 +9,8 @@ from __future__ import annotations
 import difflib
 import logging
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
@@ -47,31 +47,33 @@ TIMED_RUNS: Final = 3
 
 
 class OpenClipConfig(EncoderConfig):
-    """A contrastive image-and-text model that open_clip can load."""
+    """Settings of a contrastive image-and-text model that open_clip can load."""
 
     shared_space: ClassVar[bool] = True
     kind: Literal["open_clip"] = "open_clip"
+    """Kind of encoder."""
     model: str = Field(min_length=1)
     """Built-in name (with `pretrained`), `hf-hub:owner/name`, or `local-dir:/path`."""
     pretrained: str | None = None
-    """Tag or file of the weights; only for built-in names."""
+    """Tag or file of the weights of a built-in name; null for models of the hub or a folder."""
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
     """Arithmetic of autocast; auto is bf16 (else fp16) on a GPU and float32 on a CPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Device of the model; auto is the GPU where torch sees one."""
     batch_size: int | None = Field(None, ge=1)
-    """Pictures at once; None is 8 on a CPU and doubles on a GPU while it pays and fits."""
+    """Pictures at once; null is 8 on a CPU, and on a GPU doubles while that is faster and fits."""
 
     @property
     def label(self) -> str:
-        """The model's name."""
+        """Return the model's name."""
         return self.model
 
     def fingerprint(self) -> str:
-        """Identity of the vectors.
+        """Return the identity of the vectors.
 
         For `local-dir:` the files' digests, so that a moved folder keeps its vectors; else the
-        names of model and weights. Device and batch size do not count, as they mean the same
-        vectors up to rounding; an arithmetic asked for by name does.
+        names of model and weights. Device and batch size do not count, since vectors stay the same
+        up to rounding; a precision other than auto does.
         """
         if self.model.startswith(LOCAL):
             identity: Any = _folder_digests(Path(self.model.removeprefix(LOCAL)))
@@ -83,7 +85,7 @@ class OpenClipConfig(EncoderConfig):
         return records.fingerprint(parts)
 
     def reader(self) -> TextReader:
-        """The reader of the model's vocabulary. Raises ModelError."""
+        """Return the reader of the model's vocabulary. Raises ModelError."""
         return reader_of(load_tokenizer(self))
 
     def build(self) -> OpenClipEncoder:
@@ -95,7 +97,7 @@ class OpenClipEncoder:
     """A loaded open_clip model; raises ModelError when it cannot be loaded.
 
     Batches have one fixed shape: on one device with one batch size, a vector is the same
-    whatever stands next to it.
+    whatever else is in its batch.
     """
 
     shared_space = OpenClipConfig.shared_space
@@ -114,35 +116,37 @@ class OpenClipEncoder:
         self.steps = _picture_steps(preprocess)
         self.mean = torch.tensor(preprocess.mean, device=self.device).view(1, 3, 1, 1)
         self.spread = torch.tensor(preprocess.std, device=self.device).view(1, 3, 1, 1)
-        height, width = preprocess.size if _is_pair(preprocess.size) else (preprocess.size,) * 2
+        size: Any = preprocess.size
+        height, width = size if isinstance(size, tuple | list) else (size, size)
         blank = np.zeros((1, int(height), int(width), 3), np.uint8)
         self.image_dimension = self.text_dimension = self._encode_pixels(blank).shape[1]
         self.batch_size = config.batch_size or self._batch_size(blank)
 
     def prepare(self, image: Image) -> Pixels:
-        """The model's own resize and crop, uint8 (height, width, 3)."""
+        """Apply the model's own resize and crop, uint8 (height, width, 3)."""
         picture: Any = image
         for step in self.steps:
             picture = step(picture)
         return np.asarray(picture)
 
     def encode_images(self, pixels: Pixels) -> Vectors:
-        """Unit vectors (n, image_dimension) of prepared pictures (n, height, width, 3)."""
+        """Return unit vectors (n, image_dimension) of prepared pictures (n, height, width, 3)."""
         return in_fixed_batches(pixels, self.batch_size, self._encode_pixels, self.image_dimension)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors (n, text_dimension), zero for texts that `reads` refuses."""
-        return encode_readable(texts, self.reader, self._encode_short, self.text_dimension)
+        """Return unit vectors (n, text_dimension), zero for texts that `reads` refuses."""
+
+        def encode(short: Sequence[str]) -> Vectors:
+            tokens = self.tokenizer(list(short)).numpy()
+            return in_fixed_batches(
+                tokens, self.batch_size, self._encode_tokens, self.text_dimension
+            )
+
+        return encode_readable(texts, self.reader, encode, self.text_dimension)
 
     def reads(self, texts: Sequence[str]) -> Flags:
-        """Whether each text (n,) is one that the text tower was trained to tell from others."""
+        """Return whether the text tower was trained on the language of each text (n,)."""
         return self.reader.reads(texts)
-
-    def _encode_short(self, texts: Sequence[str]) -> Vectors:
-        """Unit vectors (n, text_dimension) of texts within the model's context."""
-        tokens = self.tokenizer(list(texts)).numpy()
-        encode = self._encode_tokens
-        return in_fixed_batches(tokens, self.batch_size, encode, self.text_dimension)
 
     def _encode_pixels(self, pixels: Pixels) -> Vectors:
         import torch
@@ -178,7 +182,7 @@ class OpenClipEncoder:
 
 
 def best_batch_size(rate: Callable[[int], float]) -> int:
-    """The batch size after which doubling gains under 5% or runs out of device memory.
+    """Return the batch size after which doubling gains under 5% or runs out of device memory.
 
     `rate` gives rows per second at a size and raises torch.OutOfMemoryError when it does not fit.
     Raises ModelError when even the smallest does not.
@@ -188,13 +192,13 @@ def best_batch_size(rate: Callable[[int], float]) -> int:
     best, speed, size = 0, 0.0, FIRST_GPU_BATCH
     while size <= LARGEST_GPU_BATCH:
         try:
-            found = rate(size)
+            measured = rate(size)
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             break
-        if found < speed * LEAST_GAIN:
+        if measured < speed * LEAST_GAIN:
             break
-        best, speed, size = size, found, size * 2
+        best, speed, size = size, measured, size * 2
     if best == 0:
         raise ModelError(
             f"a batch of {FIRST_GPU_BATCH} pictures does not fit on the GPU; "
@@ -203,10 +207,6 @@ def best_batch_size(rate: Callable[[int], float]) -> int:
             batch=FIRST_GPU_BATCH,
         )
     return best
-
-
-def _is_pair(size: Any) -> bool:
-    return isinstance(size, tuple | list)
 
 
 def _device(wanted: str) -> str:
@@ -234,7 +234,7 @@ def _autocast(precision: str, device: str) -> Callable[[], AbstractContextManage
 
 
 def _picture_steps(preprocess: Any) -> list[Callable[[Any], Any]]:
-    """open_clip's own preprocessing up to the conversion into a tensor."""
+    """Return open_clip's preprocessing up to the conversion into a tensor."""
     from open_clip.transform import image_transform_v2
     from torchvision.transforms import Normalize, ToTensor
 
@@ -243,15 +243,12 @@ def _picture_steps(preprocess: Any) -> list[Callable[[Any], Any]]:
 
 
 def _load(config: OpenClipConfig, device: str) -> Any:
-    """The model in evaluation mode. Raises ModelError naming the weights and the fix."""
-    import pickle
-
+    """Load the model in evaluation mode. Raises ModelError naming the weights and the fix."""
     import open_clip
-    from safetensors import SafetensorError
 
     _check_name(config)
-    damage = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
-    try:
+    fix = f"save {CONFIG_NAME} and weights to a folder and use local-dir:/path"
+    with _loading(config, "", f"with a network check the name, without one {fix}"):
         model = open_clip.create_model_from_pretrained(
             config.model,
             config.pretrained,
@@ -259,30 +256,34 @@ def _load(config: OpenClipConfig, device: str) -> Any:
             return_transform=False,
             weights_only=True,
         )
-    except (SafetensorError, pickle.UnpicklingError, *damage) as error:
-        words = " ".join(str(error).split())[:300]
-        raise ModelError(
-            f"cannot load encoder.model {config.model!r}: {words}; with a network check the name, "
-            f"without one save {CONFIG_NAME} and weights to a folder and use local-dir:/path",
-            code="encoder_unloadable",
-            model=config.model,
-        ) from error
     model.eval().requires_grad_(False)
     return model
 
 
 def load_tokenizer(config: OpenClipConfig) -> Any:
-    """The model's tokenizer, without its weights. Raises ModelError."""
+    """Load the model's tokenizer, without its weights. Raises ModelError."""
     import open_clip
 
     _check_name(config)
-    try:
+    fix = "check the name and the network, or save the model's files to a folder and use"
+    with _loading(config, "the tokenizer of ", f"{fix} local-dir:/path"):
         return open_clip.get_tokenizer(config.model)
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        words = " ".join(str(error).split())[:300]
+
+
+@contextmanager
+def _loading(config: OpenClipConfig, part: str, fix: str) -> Iterator[None]:
+    """Turn what open_clip raises over missing or damaged files into a ModelError."""
+    import pickle
+
+    from safetensors import SafetensorError
+
+    damage = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError)
+    try:
+        yield
+    except (SafetensorError, pickle.UnpicklingError, *damage) as error:
+        cause = " ".join(str(error).split())[:300]
         raise ModelError(
-            f"cannot load the tokenizer of encoder.model {config.model!r}: {words}; check the name "
-            "and the network, or save the model's files to a folder and use local-dir:/path",
+            f"cannot load {part}encoder.model {config.model!r}: {cause}; {fix}",
             code="encoder_unloadable",
             model=config.model,
         ) from error
@@ -316,7 +317,7 @@ def _check_name(config: OpenClipConfig) -> None:
 
 
 def _folder_digests(folder: Path) -> list[list[str]]:
-    """Name and SHA-256 of the files that make up a local model. Raises ModelError."""
+    """Return name and SHA-256 of the files that make up a local model. Raises ModelError."""
     files = sorted(folder.glob("*")) if folder.is_dir() else []
     parts = [path for path in files if path.suffix in IDENTITY_SUFFIXES]
     has_weights = any(path.suffix in WEIGHT_SUFFIXES for path in parts)

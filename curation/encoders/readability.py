@@ -1,4 +1,4 @@
-"""Which texts a text tower can read, judged by its tokenizer."""
+"""Judge by its tokenizer which texts a text tower can read."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from medsift.arrays import Flags
 Tokens = Callable[[Sequence[str]], Sequence[Sequence[int]]]
 
 READING_VERSION: Final = 2
-"""Part of the identity of text vectors: raised when a text may change sides, or its vector."""
+"""Part of the identity of text vectors: raised when a judgement or a vector may change."""
 GREEK: Final = "greek"
 _MEANING: Final = re.compile(r"[-−]?\d+(?:[.,/:-]\d+)*%?")
 
 
 @dataclass(frozen=True, slots=True)
 class TextReader:
-    """Judges texts for one text tower; the tower itself is not needed for that.
+    """Judge texts for one text tower, without loading the tower.
 
     `scripts` are those that the vocabulary has words of, `alphabet` every character in its pieces.
-    `tokens` gives the ids of each text, special ones included, uncut; `unknown` is the id of what
+    `tokens` gives the ids of each text, special ones included, uncut; `unknown` is the id for what
     the vocabulary lacks, or None; `limit` is the number of ids that the tower takes at once.
-    `clean` is what happens to a text before it is cut into pieces. `marks` are the tower's own
-    tokens, such as the end of a text, which a text must not spell.
+    `clean` is the tokenizer's own cleaning of a text. `marks` are the tower's own tokens, such as
+    the end of a text, which a text must not spell.
     """
 
     scripts: frozenset[str]
@@ -52,14 +52,14 @@ class TextReader:
         clean: Callable[[str], str] = str,
         marks: Iterable[str] = (),
     ) -> TextReader:
-        """The reader of a vocabulary, given as plain text pieces."""
+        """Return the reader of a vocabulary, given as plain text pieces."""
         known = list(pieces)
         alphabet = frozenset(character for piece in known for character in piece)
         scripts = scripts_read(known)
         return cls(scripts, alphabet, tokens, unknown, limit, clean, frozenset(marks))
 
     def reads(self, texts: Sequence[str]) -> Flags:
-        """Whether a vector of each text (n,) would represent all that it says.
+        """Return whether a vector of each text (n,) would represent all that it says.
 
         It would not where the text
         - has a letter, vowel sign or digit of a script that the vocabulary has no words of (a
@@ -73,12 +73,12 @@ class TextReader:
 
         One such word is enough: it may be the one that decides.
         """
-        found = np.array([self._legible(text) for text in texts], dtype=bool)
-        if self.unknown is not None and found.any():
-            places = np.flatnonzero(found)
-            lines = self.tokens([texts[place] for place in places.tolist()])
-            found[places] = [self.unknown not in line for line in lines]
-        return found
+        legible = np.array([self._legible(text) for text in texts], dtype=bool)
+        if self.unknown is not None and legible.any():
+            places = np.flatnonzero(legible)
+            ids = self.tokens([texts[place] for place in places.tolist()])
+            legible[places] = [self.unknown not in text_ids for text_ids in ids]
+        return legible
 
     def _legible(self, text: str) -> bool:
         if not text.strip():
@@ -93,7 +93,7 @@ class TextReader:
         return all(map(self._knows, set(cleaned))) and self._words_are_known(cleaned)
 
     def _knows(self, character: str) -> bool:
-        """Whether a character has a piece; white space needs none, and ASCII always has one."""
+        """Return whether a character has a piece; white space needs none, ASCII always has one."""
         if character.isascii() or character.isspace():
             return True
         return character in self.alphabet or character.lower() in self.alphabet
@@ -113,8 +113,7 @@ class TextReader:
 
 
 def _meaning(text: str) -> Counter[str]:
-    """Numbers and symbols of a text, counted."""
+    """Count the numbers and symbols of a text."""
     plain = unicodedata.normalize("NFKC", text)
-    found = Counter(_MEANING.findall(plain))
-    found.update(sign for sign in plain if unicodedata.category(sign)[0] == "S" or sign in "%&/")
-    return found
+    signs = (sign for sign in plain if unicodedata.category(sign)[0] == "S" or sign in "%&/")
+    return Counter(_MEANING.findall(plain)) + Counter(signs)

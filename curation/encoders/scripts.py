@@ -1,4 +1,4 @@
-"""Which scripts a text is written in, and which of them a vocabulary has words of."""
+"""Find the scripts that a text is written in, and those that a vocabulary has words of."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SYMBOLIC: Final = frozenset(
 
 @lru_cache(maxsize=65_536)
 def script_of(character: str) -> str | None:
-    """The script of a letter, vowel sign or foreign digit; None of what belongs to every script.
+    """Return the script of a letter, vowel sign or foreign digit; None for shared characters.
 
     A script is the first word of the Unicode name, in small letters: cjk, hiragana, thai. Latin
     letters beyond a to z are a script of their own, `ACCENTED`: English does without them.
@@ -40,19 +40,19 @@ def script_of(character: str) -> str | None:
 
 
 def main_script(text: str) -> str:
-    """The script that a reader would name: the commonest of the letters that are not plain Latin.
+    """Return the script that a reader would name: the commonest among letters that are not a-z.
 
     Latin where there are none, `SIGNS` where there is no letter at all.
     """
-    found = Counter(map(script_of, unicodedata.normalize("NFKC", text)))
-    foreign = {name: n for name, n in found.items() if name not in (None, LATIN)}
+    counts = Counter(map(script_of, unicodedata.normalize("NFKC", text)))
+    foreign = {name: n for name, n in counts.items() if name not in (None, LATIN)}
     if foreign:
         return str(max(sorted(map(str, foreign)), key=lambda name: foreign[name]))
-    return LATIN if found[LATIN] else SIGNS
+    return LATIN if counts[LATIN] else SIGNS
 
 
 def scripts_read(pieces: Iterable[str]) -> frozenset[str]:
-    """The scripts of which a vocabulary, as plain text pieces, has words.
+    """Return the scripts of which a vocabulary, as plain text pieces, has words.
 
     A tokenizer learns its pieces from the texts that its model was trained on: of a script that it
     was trained on it has pieces of several letters by the thousand, of any other single letters
@@ -68,5 +68,5 @@ def scripts_read(pieces: Iterable[str]) -> frozenset[str]:
             words.update(set(letters))
         elif letters == [HAN]:
             ideographs += 1
-    found = {script for script, count in words.items() if count >= LEAST_PIECES}
-    return frozenset(found | ({HAN} if ideographs >= LEAST_IDEOGRAPHS else set()))
+    read = {script for script, count in words.items() if count >= LEAST_PIECES}
+    return frozenset(read | ({HAN} if ideographs >= LEAST_IDEOGRAPHS else set()))

@@ -1,4 +1,4 @@
-"""The text reader of an open_clip tokenizer, whichever kind it is."""
+"""Build the text reader of an open_clip tokenizer of any kind."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from medsift.errors import ModelError
 
 CLIP_ENDS: Final = "</w>"
 WORD_MARKS: Final = ("##", "\u2581")
-"""What marks a piece as the middle (WordPiece) or the beginning (SentencePiece) of a word."""
+"""Marks of a piece inside (WordPiece) or at the beginning (SentencePiece) of a word."""
 
 
 def reader_of(tokenizer: Any) -> TextReader:
-    """The reader of what `open_clip.get_tokenizer` gives.
+    """Return the reader of what `open_clip.get_tokenizer` gives.
 
     Raises ModelError for a kind of tokenizer whose vocabulary cannot be looked at: which texts it
     reads would be a guess.
@@ -33,7 +33,7 @@ def reader_of(tokenizer: Any) -> TextReader:
 
 
 def _of_clip(tokenizer: Any) -> TextReader:
-    """CLIP's byte pairs: a piece is bytes, written as one printable character each."""
+    """Return the reader of CLIP's byte pairs: each byte of a piece is one printable character."""
 
     def tokens(texts: Sequence[str]) -> list[list[int]]:
         ends = [tokenizer.sot_token_id], [tokenizer.eot_token_id]
@@ -54,15 +54,15 @@ def _of_transformers(tokenizer: Any, inner: Any) -> TextReader:
     clean = _cleaning(tokenizer)
 
     def tokens(texts: Sequence[str]) -> list[list[int]]:
-        found: list[list[int]] = inner([clean(text) for text in texts]).input_ids
-        return found
+        ids: list[list[int]] = inner([clean(text) for text in texts]).input_ids
+        return ids
 
     limit = int(tokenizer.context_length)
     return TextReader.of(plain_pieces(pieces), tokens, unknown, limit, clean, map(str, special))
 
 
 def _cleaning(tokenizer: Any) -> Callable[[str], str]:
-    """What the tokenizer does to a text first."""
+    """Return the function by which the tokenizer cleans a text first."""
     clean: Callable[[str], str] | None = getattr(tokenizer, "clean_fn", None)
     if clean is not None:
         return clean
@@ -72,7 +72,7 @@ def _cleaning(tokenizer: Any) -> Callable[[str], str]:
 
 
 def plain_pieces(pieces: Sequence[str]) -> list[str]:
-    """Pieces of a vocabulary as the text that they represent; those of single bytes are left out.
+    """Return the text of each piece of a vocabulary; those of single bytes are left out.
 
     They are read as bytes, WordPiece or SentencePiece, by what is in the vocabulary.
     """
@@ -85,19 +85,19 @@ def plain_pieces(pieces: Sequence[str]) -> list[str]:
 def _is_byte_level(pieces: Sequence[str]) -> bool:
     known = set(pieces)
     ends = {piece + CLIP_ENDS for piece in _byte_of()}
-    whole = set(_byte_of()) <= known or ends <= known
-    return whole and not any(piece.startswith(WORD_MARKS[1]) for piece in known)
+    complete = set(_byte_of()) <= known or ends <= known
+    return complete and not any(piece.startswith(WORD_MARKS[1]) for piece in known)
 
 
 def _byte_of() -> Mapping[str, int]:
-    """The byte behind each character of byte-level pieces, as GPT-2 has them."""
+    """Return the byte of each character of byte-level pieces, as GPT-2 has them."""
     from open_clip.tokenizer import bytes_to_unicode
 
     return {character: byte for byte, character in bytes_to_unicode().items()}
 
 
 def _decoded(pieces: Iterable[str], byte_of: Mapping[str, int]) -> Iterable[str]:
-    """Pieces as text; one that ends within a character, or is no bytes, is left out."""
+    """Yield pieces as text; one that ends within a character, or is no bytes, is left out."""
     for piece in pieces:
         if all(character in byte_of for character in piece):
             try:

@@ -76,8 +76,7 @@ def check_depth(value: Any) -> None:
     """Raise InputError where lists and objects are nested more than 32 deep."""
     if too_deep(value, DEEPEST):
         raise InputError(
-            f"a cell is nested more than {DEEPEST} deep",
-            code="value_nested_too_deeply",
+            f"a cell is nested more than {DEEPEST} deep", code="value_nested_too_deeply"
         )
 
 
@@ -87,8 +86,7 @@ def _parsed(text: str, written: str) -> Any:
         return json.loads(text, parse_constant=lambda _: None)
     except RecursionError as error:
         raise InputError(
-            f"{shown(written)} is nested too deeply",
-            code="value_nested_too_deeply",
+            f"{shown(written)} is nested too deeply", code="value_nested_too_deeply"
         ) from error
     except ValueError:
         return written

@@ -171,11 +171,11 @@ def _read_part(part: Any, place: int) -> tuple[str, Any]:
 
 def _part_image(part: Mapping[str, Any], place: int) -> Any:
     """Return the picture of a part; None where the part only marks the place of one."""
-    given = {key: value for key, value in part.items() if not is_nothing(value)}
-    picture = {key: value for key, value in given.items() if key in PICTURE_KEYS}
+    filled = {key: value for key, value in part.items() if not is_nothing(value)}
+    picture = {key: value for key, value in filled.items() if key in PICTURE_KEYS}
     if picture:
         return picture
-    strange = sorted(str(key) for key in given.keys() - PART_SETTINGS)
+    strange = sorted(str(key) for key in filled.keys() - PART_SETTINGS)
     if strange:
         raise RowFault(
             MALFORMED_IMAGE,

@@ -68,9 +68,7 @@ def _dialect(head: str, name: str, separator: str | None) -> tuple[str, int]:
     lines = list(io.StringIO(head, newline=""))
     if "\0" in head[:4] or head.startswith(WIDE):
         raise InputError(
-            f"{name}: the file is UTF-16; convert it to UTF-8",
-            code="encoding_unknown",
-            file=name,
+            f"{name}: the file is UTF-16; convert it to UTF-8", code="encoding_unknown", file=name
         )
     if lines and (named := SEPARATOR_LINE.fullmatch(lines[0])):
         return separator or named[1], 1
@@ -124,9 +122,7 @@ def _header(rows: Any, name: str) -> tuple[list[str], int]:
         cells = [cell.strip() for cell in next(rows, [])]
     except csv.Error as error:
         raise InputError(
-            f"{name}: the header cannot be read: {error}",
-            code="csv_header_unreadable",
-            file=name,
+            f"{name}: the header cannot be read: {error}", code="csv_header_unreadable", file=name
         ) from error
     header = [cell or f"column{position}" for position, cell in enumerate(cells)]
     twice = sorted({cell for cell in header if header.count(cell) > 1})

@@ -192,9 +192,7 @@ def opened(uri: str) -> Iterator[Any]:
         ) from error
     except OSError as error:
         raise InputError(
-            f"{name}: cannot be read: {error}",
-            code="file_unreadable",
-            path=name,
+            f"{name}: cannot be read: {error}", code="file_unreadable", path=name
         ) from error
 
 

@@ -122,11 +122,7 @@ def _find_local(path: str, accepts: Callable[[str], bool]) -> list[InputFile]:
         hint = nearest(local.name, [item.name for item in local.parent.iterdir()])
     else:
         hint = f": the folder {str(local.parent)!r} does not exist either"
-    raise InputError(
-        f"nothing at {path!r}{hint}",
-        code="source_missing",
-        path=path,
-    )
+    raise InputError(f"nothing at {path!r}{hint}", code="source_missing", path=path)
 
 
 def walk(folder: Path) -> list[Path]:
@@ -216,9 +212,7 @@ def _find_remote(path: str, accepts: Callable[[str], bool]) -> list[InputFile]:
         listing = store.get_file_info(fs.FileSelector(root, allow_not_found=True, recursive=True))
     except OSError as error:
         raise InputError(
-            f"cannot list {path!r}: {error}",
-            code="source_unlistable",
-            path=path,
+            f"cannot list {path!r}: {error}", code="source_unlistable", path=path
         ) from error
     chosen = [
         item

@@ -215,9 +215,7 @@ def _load(path: str, config: str | None, split: str | None, revision: str | None
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         line = str(error).strip().split("\n")[0]
         raise InputError(
-            f"dataset {path!r} cannot be loaded: {line}",
-            code="dataset_unloadable",
-            dataset=path,
+            f"dataset {path!r} cannot be loaded: {line}", code="dataset_unloadable", dataset=path
         ) from error
     splits = dict(data) if isinstance(data, Mapping) else {str(data.split or "train"): data}
     if split is None:

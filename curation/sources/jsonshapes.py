@@ -6,7 +6,7 @@ Raises InputError with the true cause for a file that holds them in none of thes
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
 from curation.sources.jsonfiles import BOM, WHITE, split_lines
@@ -48,9 +48,7 @@ def check_encoding(head: bytes, name: str) -> None:
         mark = "UTF-16"
     if mark is not None:
         raise InputError(
-            f"{name}: the file is {mark}; convert it to UTF-8",
-            code="encoding_unknown",
-            file=name,
+            f"{name}: the file is {mark}; convert it to UTF-8", code="encoding_unknown", file=name
         )
 
 
@@ -155,6 +153,7 @@ def _of_value(value: Mapping[str, Any], name: str) -> Shape:
             name,
             f"one JSON object, no list of records; these keys hold lists of objects: {keys}; say"
             f" which with records, for example records: {(listed or [*value])[0]}",
+            listed or list(value),
         )
     if not all(isinstance(item, dict) and item for item in items):
         return "object"
@@ -170,8 +169,8 @@ def _of_value(value: Mapping[str, Any], name: str) -> Shape:
     )
 
 
-def _unknown(name: str, words: str) -> InputError:
-    return InputError(f"{name}: {words}", code="json_shape_unknown", file=name)
+def _unknown(name: str, words: str, keys: Sequence[str] = ()) -> InputError:
+    return InputError(f"{name}: {words}", code="json_shape_unknown", file=name, keys=list(keys))
 
 
 def _holds_objects(item: Any) -> bool:

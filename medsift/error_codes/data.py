@@ -24,7 +24,7 @@ file_too_large: A packed tar unpacks to more than file_bytes.
 encoding_unknown: A file is not UTF-8.
   Do: Convert it, for example with iconv -f UTF-16 -t UTF-8.
 json_shape_unknown: A JSON file does not hold a list of records, and none can be guessed.
-  Do: Name the key of the list with records, or write a list or one object a line.
+  Do: Set records to the key of the list, or write a list or one object a line.
 line_too_long: A line of a CSV file has more letters than line_bytes.
   Do: Close the quote that is open, or raise line_bytes.
 separator_unclear: Two separators fit a CSV file equally well.
@@ -42,8 +42,8 @@ target_misspelled: A target under columns is written in another case.
 expression_invalid: An expression under columns is not one SQL expression over the columns of one
     row.
   Do: Correct the expression; quote a column name with spaces: '"my column"'.
-split_unclear: The name of a file or folder may say a held-out split, but not clearly.
-  Do: Say it with columns.split, for example split: "'test'".
+split_unclear: The name of a file or folder may mean a held-out split, but not clearly.
+  Do: Set columns.split, for example split: "'test'".
 split_unknown: A data set has no split of that name.
   Do: Use one of the splits that the message lists.
 hub_option_unfit: split, config or revision was given for files that have no such parts.

@@ -1,4 +1,4 @@
-"""Pictures: one decode gives validity, identity, quality facts, a miniature and a vector."""
+"""Decode pictures once for their validity, identity, quality facts, miniature and vector."""
 
 from __future__ import annotations
 
@@ -8,11 +8,4 @@ from medsift.images.decoding import decode
 from medsift.images.facts import facts, is_blank
 from medsift.images.settings import ImagesConfig
 
-__all__ = [
-    "Decoded",
-    "ImageError",
-    "ImagesConfig",
-    "decode",
-    "facts",
-    "is_blank",
-]
+__all__ = ["Decoded", "ImageError", "ImagesConfig", "decode", "facts", "is_blank"]

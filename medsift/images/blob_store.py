@@ -11,7 +11,7 @@ from medsift.storage.atomic import atomic_file
 
 @dataclass(frozen=True, slots=True)
 class BlobStore:
-    """Content-addressed folder for pictures that arrive as bytes instead of as files."""
+    """A folder of pictures that arrived as bytes, each named by its SHA-256."""
 
     root: Path
 

@@ -12,15 +12,15 @@ from medsift.images.decoding import decode
 from medsift.images.references import read_bytes
 from medsift.images.settings import ImagesConfig
 
-# The images stage has refused what the recipe calls too large.
+# The images stage has already refused pictures over the recipe's limits.
 ANY_SIZE: Final = ImagesConfig(max_pixels=1 << 62, max_bytes=1 << 62)
 
 
 def read_picture(ref: str, image_id: str) -> Image.Image:
-    """The picture as a viewer shows it, in RGB.
+    """Return the picture as a viewer shows it, in RGB.
 
     Raises:
-        StorageError: it is gone, or shows other pixels than when the images stage looked at it.
+        StorageError: The file is gone, or has other pixels than when the images stage decoded it.
     """
     try:
         decoded = decode(read_bytes(ref), PurePosixPath(ref).name, ANY_SIZE)
@@ -32,7 +32,7 @@ def read_picture(ref: str, image_id: str) -> Image.Image:
         ) from error
     if decoded.image_id != image_id:
         raise StorageError(
-            f"{ref} shows another picture than when it was first looked at; leave the images alone "
+            f"{ref} shows another picture than when it was curated; leave the images unchanged "
             "and run again into a new --run-dir",
             code="picture_changed",
             ref=ref,

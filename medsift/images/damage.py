@@ -1,4 +1,4 @@
-"""The guard around foreign bytes: whatever a decoder raises on them is damage, with its reason."""
+"""Guard the decoding of foreign bytes: whatever a decoder raises is damage, with its reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from medsift.errors import InputError
 
 
 class ImageError(InputError):
-    """A picture that cannot be used; `reason` is the ledger's code for it.
+    """A picture that cannot be used; `reason` is its code in the ledger.
 
     Codes: image_missing, image_unreadable, image_empty, not_an_image, image_truncated,
     image_too_large, image_too_small, image_unsupported.
@@ -29,7 +29,7 @@ def foreign_bytes(name: str, kind: str) -> Iterator[None]:
 
     Only calls into Pillow and pydicom, and the lazy reading of their header values, belong inside:
     no list of their exceptions is complete. Our own work on the result stays outside, so that a
-    fault of ours is never taken for a damaged picture.
+    bug of ours is never reported as a damaged picture.
 
     Args:
         name: The file, for the message.
@@ -49,12 +49,12 @@ def foreign_bytes(name: str, kind: str) -> Iterator[None]:
 
 
 def damaged(name: str, kind: str, error: BaseException) -> ImageError:
-    """The error of a file that has the right first bytes and then does not decode."""
+    """Return the error of a file that begins as its format does and then does not decode."""
     return ImageError(
         "image_truncated", f"{name}: {kind} data ends early or is damaged: {words(error)}"
     )
 
 
 def words(error: BaseException) -> str:
-    """Type and message of an exception in one line."""
+    """Return type and message of an exception in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")

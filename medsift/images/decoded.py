@@ -32,18 +32,20 @@ class Decoded:
 
     @property
     def image_id(self) -> str:
-        """SHA-256 over type, shape and values of the stored pixels, and how they are shown.
+        """Return the SHA-256 of type, shape and values of the stored pixels, and their display.
 
         File format, compression level, metadata and a needless palette or copied grey channels
-        do not change it; one different pixel or another bit depth does. What is shown counts where
-        it is not what plain pixels of these values show: a DICOM window, table or palette, a
-        rescale that a table follows, and white for the lowest value.
+        do not change it; one different pixel or another bit depth does. The shown picture counts
+        where it differs from that of plain pixels of these values: a DICOM window, table or
+        palette, a rescale before a table, and white for the lowest value.
         """
         pixels = self.stored.astype(self.stored.dtype.newbyteorder("<"), copy=False)
         shape = "x".join(str(side) for side in pixels.shape)
         parts = ["image", pixels.dtype.str, shape, pixels.tobytes()]
         shown = np.asarray(self.image)
-        if not np.array_equal(shown, _shown_plainly(self.stored)):
+        deep = self.stored.dtype != np.uint8 and self.stored.ndim == 2
+        plain = windowed(self.stored, *percentile_window(self.stored)) if deep else self.stored
+        if not np.array_equal(shown, plain):
             parts += ["shown", self.image.mode, shown.tobytes()]
         return records.digest(*parts)
 
@@ -62,10 +64,3 @@ def check_size(width: int, height: int, name: str, config: ImagesConfig) -> None
             f"{name} is {width} x {height} pixels, the shorter side must have at least "
             f"{config.min_side}; lower images.min_side to keep it",
         )
-
-
-def _shown_plainly(stored: NDArray[np.generic]) -> NDArray[np.generic]:
-    """What a file that holds these values and says nothing else shows."""
-    if stored.dtype == np.uint8 or stored.ndim != 2:
-        return stored
-    return windowed(stored, *percentile_window(stored))

@@ -1,7 +1,8 @@
-"""From bytes to pixels: one reader for JPEG, PNG, TIFF, BMP, WebP, GIF and DICOM.
+"""Decode bytes to pixels: JPEG, PNG, TIFF, BMP, WebP, GIF and DICOM.
 
-Formats are told by content, never by name. Pillow's own limit on pixels is bypassed by calling
-its format plugins directly, so that `ImagesConfig.max_pixels` alone decides, from the header.
+Formats are recognised by content, never by name. Pillow's own limit on pixels is bypassed by
+calling its format plugins directly, so that `ImagesConfig.max_pixels` alone decides, from the
+header.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -33,18 +35,10 @@ from medsift.images.display import on_white, percentile_window, windowed, withou
 from medsift.images.settings import ImagesConfig
 
 EXTENSIONS: Final = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jpe": "JPEG",
-    ".jfif": "JPEG",
-    ".png": "PNG",
-    ".gif": "GIF",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-    ".dcm": "DICOM",
-    ".dicom": "DICOM",
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
+    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
+    **dict.fromkeys((".dcm", ".dicom"), "DICOM"),
+    **{".png": "PNG", ".gif": "GIF", ".bmp": "BMP", ".webp": "WEBP"},
 }
 PLUGINS: Final[dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
@@ -65,7 +59,7 @@ SIGNATURES: Final = (
     (b"MM\x00+", "TIFF"),
     (b"BM", "BMP"),
 )
-FOREIGN: Final = (
+UNREAD_FORMATS: Final = (
     (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
     (b"\xff\x4f\xff\x51", "JPEG 2000"),
     (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
@@ -78,10 +72,10 @@ FOREIGN: Final = (
     (b"DDS ", "DDS"),
     (b"\x00\x00\x01\x00", "an icon"),
 )
-# "P6" and its like are words, too: a size or a comment has to follow.
+# "P6" and its like are words as well, so a size or a comment must follow.
 NETPBM: Final = re.compile(rb"P[1-6]\s+[\d#]|P7\nWIDTH")
 TARGA_END: Final = b"TRUEVISION-XFILE.\x00"
-FOREIGN_BRANDS: Final = {
+UNREAD_BRANDS: Final = {
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
     **dict.fromkeys(
         (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), "HEIF"
@@ -112,27 +106,20 @@ def decode(data: bytes, name: str, config: ImagesConfig) -> Decoded:
     if not data:
         raise ImageError("image_empty", f"{name} has 0 bytes; replace the file or remove its row")
     kind = sniff(data, name)
-    note = _extension_note(name, kind)
     if kind == "DICOM":
         from medsift.images.dicom import decode_dicom
 
         decoded = decode_dicom(data, name, config)
     else:
         decoded = _decode_pillow(data, name, kind, config)
-    if note is None:
+    extension = _extension(name)
+    if EXTENSIONS.get(extension, kind) == kind:
         return decoded
-    return Decoded(
-        decoded.image,
-        decoded.stored,
-        decoded.mode,
-        decoded.bit_depth,
-        decoded.format,
-        (note, *decoded.notes),
-    )
+    return replace(decoded, notes=(f"named {extension}, is {kind}", *decoded.notes))
 
 
 def sniff(data: bytes, name: str) -> str:
-    """Format of `data` by its first bytes. Raises ImageError not_an_image."""
+    """Return the format of `data` by its first bytes. Raises ImageError not_an_image."""
     # First, because a DICOM file may carry a TIFF header in the 128 bytes before its mark.
     if data[128:132] == b"DICM":
         return "DICOM"
@@ -144,7 +131,7 @@ def sniff(data: bytes, name: str) -> str:
     foreign = _foreign_kind(data)
     if foreign is not None:
         raise ImageError("image_unsupported", f"{name} is {foreign}; convert it to PNG")
-    # DICOM written without its preamble starts like any binary file; only its name tells.
+    # DICOM written without its preamble starts like any binary file, so its name decides.
     if EXTENSIONS.get(_extension(name)) == "DICOM":
         return "DICOM"
     allowed = ", ".join(sorted({*PLUGINS, "DICOM"}))
@@ -154,25 +141,18 @@ def sniff(data: bytes, name: str) -> str:
 
 
 def _foreign_kind(data: bytes) -> str | None:
-    """Name of a picture format that is known and not read; None for anything else."""
+    """Return the name of a picture format that is known and not read, or None."""
     if data[4:8] == b"ftyp":
-        return FOREIGN_BRANDS.get(data[8:12])
+        return UNREAD_BRANDS.get(data[8:12])
     if NETPBM.match(data):
         return "a Netpbm picture (PBM, PGM, PPM)"
     if data.endswith(TARGA_END):
         return "TGA"
-    return next((kind for mark, kind in FOREIGN if data.startswith(mark)), None)
+    return next((kind for mark, kind in UNREAD_FORMATS if data.startswith(mark)), None)
 
 
 def _extension(name: str) -> str:
     return PurePosixPath(name.rpartition("/")[2]).suffix.lower()
-
-
-def _extension_note(name: str, kind: str) -> str | None:
-    extension = _extension(name)
-    if EXTENSIONS.get(extension, kind) == kind:
-        return None
-    return f"named {extension}, is {kind}"
 
 
 def _decode_pillow(data: bytes, name: str, kind: str, config: ImagesConfig) -> Decoded:
@@ -184,7 +164,7 @@ def _decode_pillow(data: bytes, name: str, kind: str, config: ImagesConfig) -> D
     check_size(width, height, name, config)
     with foreign_bytes(name, kind):
         mode, depth = picture.mode, _bit_depth(picture, data)
-        notes = _frame_notes(picture)
+        notes = ["first frame of several"] if getattr(picture, "is_animated", False) else []
         picture.seek(0)
         orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
         inverted = _is_white_zero(picture)
@@ -193,15 +173,19 @@ def _decode_pillow(data: bytes, name: str, kind: str, config: ImagesConfig) -> D
         shown, more = _plain(_with_signs(upright, picture))
     if orientation in range(2, 9):
         notes.append(f"EXIF orientation {orientation} applied")
-    image, stored, further = _forms(shown, inverted)
-    more += further
+    if shown.mode in DEEP_MODES:
+        image, stored, window_note = _deep_forms(shown, inverted)
+        more.append(window_note)
+    else:
+        image = without_equal_channels(shown) if shown.mode == "RGB" else shown
+        stored = np.asarray(image)
     if depth > 8 and stored.dtype == np.uint8:
         more.append(f"{depth} bits a channel read as 8")
     return Decoded(image, stored, mode, depth, kind, (*notes, *more))
 
 
 def _check_samples(data: bytes, name: str) -> None:
-    """Refuse numbers that no mode of Pillow holds. Raises ImageError image_unsupported."""
+    """Refuse samples that no mode of Pillow can store. Raises ImageError image_unsupported."""
     # A header of version 43, BigTIFF, has sixteen bytes.
     header = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if 43 in data[2:4] else 8])
     stream = io.BytesIO(data)
@@ -218,14 +202,14 @@ def _check_samples(data: bytes, name: str) -> None:
 
 
 def _sample_type(tags: Any) -> tuple[int, int]:
-    """Bits of the first channel of a TIFF and what they mean (SampleFormat)."""
+    """Return the bits of the first channel of a TIFF and their SampleFormat."""
     bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
     form = tags.get(TiffImagePlugin.SAMPLEFORMAT, (UNSIGNED,))
     return int(bits[0]), int(form[0])
 
 
 def _with_signs(picture: Image.Image, source: ImageFile.ImageFile) -> Image.Image:
-    """A TIFF of signed bytes as the deeper picture that holds them; Pillow drops the sign."""
+    """Return a TIFF of signed bytes as a deeper picture; Pillow drops the sign."""
     tags: Any = getattr(source, "tag_v2", None)
     if tags is None or _sample_type(tags) != (8, SIGNED) or picture.mode != "L":
         return picture
@@ -233,7 +217,7 @@ def _with_signs(picture: Image.Image, source: ImageFile.ImageFile) -> Image.Imag
 
 
 def _plain(picture: Image.Image) -> tuple[Image.Image, list[str]]:
-    """The picture in a deep mode, L or RGB, transparency drawn on white; and notes on that."""
+    """Return the picture in a deep mode, L or RGB, transparency drawn on white; and notes."""
     if picture.mode in DEEP_MODES:
         return picture, []
     notes: list[str] = []
@@ -245,43 +229,28 @@ def _plain(picture: Image.Image) -> tuple[Image.Image, list[str]]:
     return picture, notes
 
 
-def _forms(
-    picture: Image.Image, inverted: bool
-) -> tuple[Image.Image, NDArray[np.generic], list[str]]:
-    """The shown picture, the stored pixels, and notes on what was done."""
-    if picture.mode in DEEP_MODES:
-        return _deep_forms(picture, inverted)
-    if picture.mode == "RGB":
-        picture = without_equal_channels(picture)
-    return picture, np.asarray(picture), []
-
-
 def _deep_forms(
     picture: Image.Image, inverted: bool
-) -> tuple[Image.Image, NDArray[np.generic], list[str]]:
+) -> tuple[Image.Image, NDArray[np.generic], str]:
+    """Return the picture through its window, its values, and a note on the window."""
     values = np.asarray(picture)
     if inverted and values.dtype.kind == "u":
         values = np.iinfo(values.dtype).max - values
     low, high = percentile_window(values)
     note = f"values {values.min():g} to {values.max():g} shown from {low:g} to {high:g}"
-    return Image.fromarray(windowed(values, low, high)), values, [note]
+    return Image.fromarray(windowed(values, low, high)), values, note
 
 
 def _is_white_zero(picture: ImageFile.ImageFile) -> bool:
-    """Whether a deep TIFF counts from white; Pillow inverts only the shallow ones."""
+    """Return whether a deep TIFF counts from white; Pillow inverts only shallow ones."""
     tags: Any = getattr(picture, "tag_v2", None)
     if tags is None or picture.mode not in DEEP_MODES:
         return False
     return bool(tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 1) == WHITE_IS_ZERO)
 
 
-def _frame_notes(picture: ImageFile.ImageFile) -> list[str]:
-    animated = bool(getattr(picture, "is_animated", False))
-    return ["first frame of several"] if animated else []
-
-
 def _bit_depth(picture: ImageFile.ImageFile, data: bytes) -> int:
-    """Bits a channel as the file has them, which Pillow's mode does not always tell."""
+    """Return the bits a channel in the file, which Pillow's mode does not always show."""
     if picture.format == "PNG":
         return data[24]
     tags: Any = getattr(picture, "tag_v2", None)

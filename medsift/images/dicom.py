@@ -1,4 +1,4 @@
-"""DICOM pictures: one frame, through the modality table and the window that the file names."""
+"""Decode DICOM pictures: one frame, through the modality table and window of the file."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ MOST_BITS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """What a file says about its pixels, as plain values: `bits` stored a channel, 0 if unsaid.
+    """The description of a file's pixels: `bits` are stored bits a channel, 0 if not given.
 
     `window` is centre, width and function of the first usable window; `padding` the stored value
-    that represents no pixel.
+    outside the picture.
     """
 
     columns: int
@@ -57,7 +57,8 @@ def decode_dicom(data: bytes, name: str, config: ImagesConfig) -> Decoded:
     check_size(header.columns, header.rows, name, config)
     index = header.frames // 2
     with foreign_bytes(name, KIND):
-        _name_syntax(dataset)
+        if "TransferSyntaxUID" not in getattr(dataset, "file_meta", {}):
+            dataset.file_meta.TransferSyntaxUID = _implied_syntax(dataset)
     check_frame(dataset, index, name, config)
     stored = _stored(dataset, index, name)
     _check_values(header, stored, name)
@@ -68,7 +69,7 @@ def decode_dicom(data: bytes, name: str, config: ImagesConfig) -> Decoded:
 
 
 def _header(dataset: Dataset) -> _Header:
-    """The header's values; raises whatever pydicom does for those that cannot be read."""
+    """Return the header's values; raises what pydicom does for those that cannot be read."""
     return _Header(
         columns=int(dataset.Columns),
         rows=int(dataset.Rows),
@@ -82,7 +83,7 @@ def _header(dataset: Dataset) -> _Header:
 
 
 def _check_values(header: _Header, stored: NDArray[np.generic], name: str) -> None:
-    """Refuse what would be shown wrong. Raises ImageError image_truncated."""
+    """Refuse pixels that would be shown wrong. Raises ImageError image_truncated."""
     if stored.ndim not in (2, 3) or (stored.ndim == 3 and stored.shape[2] != 3):
         problem = ValueError(f"pixels of shape {stored.shape} are neither grey nor colour")
         raise damaged(name, KIND, problem)
@@ -91,7 +92,7 @@ def _check_values(header: _Header, stored: NDArray[np.generic], name: str) -> No
 
 
 def _stored(dataset: Dataset, index: int, name: str) -> NDArray[np.generic]:
-    """Stored values of frame `index`: (h, w), or (h, w, 3) in RGB or YBR turned into RGB."""
+    """Return the stored values of frame `index`: (h, w), or (h, w, 3) as RGB."""
     from pydicom.pixels import pixel_array
 
     with foreign_bytes(name, KIND):
@@ -99,7 +100,7 @@ def _stored(dataset: Dataset, index: int, name: str) -> NDArray[np.generic]:
             values: NDArray[np.generic] = pixel_array(dataset, index=index)
         except RecursionError:
             raise
-        except RuntimeError as error:  # so pydicom says that no decoder can read the frame
+        except RuntimeError as error:  # pydicom has no decoder that reads the frame
             raise ImageError(
                 "image_unsupported",
                 f"{name}: {words(error)}; convert it to an uncompressed DICOM or PNG",
@@ -107,14 +108,8 @@ def _stored(dataset: Dataset, index: int, name: str) -> NDArray[np.generic]:
     return values
 
 
-def _name_syntax(dataset: Dataset) -> None:
-    """Fill in the transfer syntax of a file that names none."""
-    if "TransferSyntaxUID" not in getattr(dataset, "file_meta", {}):
-        dataset.file_meta.TransferSyntaxUID = _implied_syntax(dataset)
-
-
 def _implied_syntax(dataset: Dataset) -> str:
-    """Transfer syntax of a file that names none, as its encoding shows."""
+    """Return the transfer syntax of a file that names none, as its encoding shows."""
     from pydicom import uid
 
     implicit, little = dataset.original_encoding
@@ -141,7 +136,7 @@ def _shown(
 
 
 def _colour(values: NDArray[Any], bits: int) -> tuple[Image.Image, list[str]]:
-    """Colour values of `bits` bits as an 8-bit picture; the full range is shown."""
+    """Return colour values of `bits` bits as an 8-bit picture; the full range is shown."""
     if bits > 8:
         values = to_bytes(values.astype(np.float64) / (2**bits - 1))
     image = Image.fromarray(np.ascontiguousarray(values, dtype=np.uint8))
@@ -167,20 +162,20 @@ def _grey(
 
 
 def _through_table(dataset: Dataset, values: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    """`values` through the VOI LUT, whose full range is shown."""
+    """Map `values` through the VOI LUT, whose full range is shown."""
     from pydicom.pixels import apply_voi
 
-    whole = whole_numbers(values)
+    integers = whole_numbers(values)
     with foreign_bytes(name, KIND):
         bits = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
-        shown = apply_voi(whole, dataset).astype(np.float64)
+        shown = apply_voi(integers, dataset).astype(np.float64)
     if not 1 <= bits <= MOST_BITS:
         raise damaged(name, KIND, ValueError(f"a VOI LUT of {bits} bits"))
     return to_bytes(shown / (2**bits - 1))
 
 
 def _window(dataset: Dataset) -> tuple[float, float, str] | None:
-    """Centre, width and function of the first usable window; None without one."""
+    """Return centre, width and function of the first usable window; None without one."""
     centre, width = _first(dataset.get("WindowCenter")), _first(dataset.get("WindowWidth"))
     function = str(dataset.get("VOILUTFunction") or "LINEAR")
     least = 1.0 if function == "LINEAR" else 0.0
@@ -198,18 +193,18 @@ def _first(value: Any) -> float | None:
 
 
 def whole_numbers(values: NDArray[Any]) -> NDArray[np.int64]:
-    """`values` as integers, with NaN as 0; what integers cannot hold takes the nearest of them."""
+    """Return `values` as integers: NaN gives 0, and values out of range the nearest integer."""
     if values.dtype.kind in "iu":
         return values.astype(np.int64)
     limit = float(2**53)
-    whole: NDArray[np.int64] = np.clip(np.nan_to_num(values), -limit, limit).astype(np.int64)
-    return whole
+    integers: NDArray[np.int64] = np.clip(np.nan_to_num(values), -limit, limit).astype(np.int64)
+    return integers
 
 
 def window_shares(
     values: NDArray[np.float64], centre: float, width: float, function: str
 ) -> NDArray[np.float64]:
-    """Brightness 0…1 of `values` through a window (DICOM PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
+    """Return the brightness 0…1 of `values` through a window (DICOM PS3.3 C.11.2.1.2 to .3)."""
     # Odd windows overflow to infinite or undefined shares, which are clipped or count as 0.
     with np.errstate(all="ignore"):
         if function == "SIGMOID":

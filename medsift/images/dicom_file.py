@@ -1,4 +1,4 @@
-"""DICOM files read within bounds: what they inflate to, how many elements, what a frame claims."""
+"""Read DICOM files within bounds: inflated bytes, number of elements, size of a frame."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KIND: Final = "DICOM"
 # are parsed in seconds, and what they give takes some hundred MiB.
 MOST_READS: Final = 500_000
 MOST_TABLE_BYTES: Final = 4 << 20
-"""Bytes of a sequence with look-up tables; one of 65,536 entries takes 128 KiB."""
+"""Most bytes of a sequence with look-up tables; one of 65,536 entries takes 128 KiB."""
 TABLES: Final = ("VOILUTSequence", "ModalityLUTSequence")
 INFLATE_STEP: Final = 1 << 20
 NEEDED: Final = ("Rows", "Columns", "PhotometricInterpretation", "PixelData")
@@ -27,7 +27,7 @@ RLE_SLACK: Final = 65_536
 
 
 class _Deflated(Exception):
-    """The data set behind the file's head is deflated; carries its bytes."""
+    """Signal that the data set after the file's head is deflated; carries its bytes."""
 
     def __init__(self, packed: bytes) -> None:
         super().__init__()
@@ -35,9 +35,9 @@ class _Deflated(Exception):
 
 
 class BoundedReads(io.BytesIO):
-    """Bytes that may be read so many times: every element of a data set costs one read or two.
+    """Bytes with a limited number of reads: every element of a data set takes one or two.
 
-    pydicom asks for all the rest only where it is about to inflate it, which is not let happen.
+    pydicom asks for all the rest only where it is about to inflate it, which is prevented.
     """
 
     def __init__(self, data: bytes, name: str) -> None:
@@ -46,7 +46,7 @@ class BoundedReads(io.BytesIO):
         self.left = MOST_READS
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read as any file; raises ImageError image_too_large past the bound."""
+        """Read like any file; raises ImageError image_too_large past the bound."""
         self.left -= 1
         if self.left < 0:
             raise ImageError(
@@ -54,14 +54,14 @@ class BoundedReads(io.BytesIO):
                 f"{self.label}: the DICOM data set has more elements than {MOST_READS} reads "
                 "reach; export the picture alone",
             )
-        found = super().read(size)
+        data = super().read(size)
         if size is None or size < 0:
-            raise _Deflated(found)
-        return found
+            raise _Deflated(data)
+        return data
 
 
 def read_dataset(data: bytes, name: str, config: ImagesConfig) -> Dataset:
-    """The data set of a file, known to have the tags of a picture.
+    """Return the data set of a file that has the tags of a picture.
 
     Raises:
         ImageError: image_truncated, image_too_large (see `BoundedReads` and `inflate`) or
@@ -78,21 +78,25 @@ def read_dataset(data: bytes, name: str, config: ImagesConfig) -> Dataset:
             dataset = _read_deflated(inflate(signal.packed, name, config), name)
         missing = [tag for tag in NEEDED if tag not in dataset]
         float_pixels = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
-    if missing == ["PixelData"] and float_pixels:
-        missing = []
-    if missing:
+    if missing and not (missing == ["PixelData"] and float_pixels):
         raise ImageError(
             "not_an_image",
             f"{name} is a DICOM file without {', '.join(missing)}; name a file that holds pixels",
         )
     with foreign_bytes(name, KIND):
         sizes = {tag: _raw_length(dataset, tag) for tag in TABLES}
-    _check_tables(sizes, name)
+    for tag, size in sizes.items():
+        if size > MOST_TABLE_BYTES:
+            raise ImageError(
+                "image_too_large",
+                f"{name}: {tag} has {size} bytes, at most {MOST_TABLE_BYTES} are read; "
+                "export the picture without it",
+            )
     return dataset
 
 
 def inflate(packed: bytes, name: str, config: ImagesConfig) -> bytes:
-    """A deflated data set (DICOM PS3.5 A.5) unpacked, up to the bytes that a file may have.
+    """Unpack a deflated data set (DICOM PS3.5 A.5), up to the bytes that a file may have.
 
     Raises:
         ImageError: image_too_large past `config.max_bytes`, image_truncated for damage.
@@ -116,7 +120,7 @@ def inflate(packed: bytes, name: str, config: ImagesConfig) -> bytes:
 
 
 def check_frame(dataset: Dataset, index: int, name: str, config: ImagesConfig) -> None:
-    """Refuse a compressed frame that would unpack to more than the data set says, undecoded.
+    """Refuse, before decoding, a compressed frame that would unpack to more than the header says.
 
     Raises:
         ImageError: image_too_large, or image_truncated where the frame cannot be found.
@@ -150,7 +154,7 @@ def check_frame(dataset: Dataset, index: int, name: str, config: ImagesConfig) -
 
 
 def frame_size(frame: bytes) -> tuple[int, int] | None:
-    """Width and height that the header of a JPEG, JPEG-LS or JPEG 2000 frame claims, or None."""
+    """Return width and height in the header of a JPEG, JPEG-LS or JPEG 2000 frame, or None."""
     siz = frame.find(b"\xff\x4f\xff\x51")
     if siz >= 0 and len(frame) >= siz + 24:
         right, bottom, left, top = struct.unpack(">4I", frame[siz + 8 : siz + 24])
@@ -159,7 +163,7 @@ def frame_size(frame: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(frame: bytes) -> tuple[int, int] | None:
-    """Size in the first start-of-frame segment (ITU T.81 B.2.2, T.87 C.2.2)."""
+    """Return the size in the first start-of-frame segment (ITU T.81 B.2.2, T.87 C.2.2)."""
     place = 2
     while place + 9 <= len(frame) and frame[place] == 0xFF:
         mark = frame[place + 1]
@@ -172,34 +176,24 @@ def _jpeg_size(frame: bytes) -> tuple[int, int] | None:
 
 
 def _read_deflated(data: bytes, name: str) -> Dataset:
-    """The inflated data set with the transfer syntax that its pixels, native now, are read by."""
+    """Return the inflated data set, with the transfer syntax by which its pixels are read."""
     from pydicom import filereader, uid
     from pydicom.dataset import FileDataset, FileMetaDataset
 
     stream = BoundedReads(data, name)
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
-    found = filereader.read_dataset(stream, is_implicit_VR=False, is_little_endian=True)
-    dataset = FileDataset(stream, found, file_meta=meta, is_implicit_VR=False)
+    content = filereader.read_dataset(stream, is_implicit_VR=False, is_little_endian=True)
+    dataset = FileDataset(stream, content, file_meta=meta, is_implicit_VR=False)
     dataset.set_original_encoding(False, True)
     return dataset
 
 
 def _raw_length(dataset: Dataset, tag: str) -> int:
-    """Bytes of an element that is not parsed yet; 0 where it is not there or already parsed."""
+    """Return the bytes of an element; 0 where it is missing or already parsed."""
     from pydicom.dataelem import RawDataElement
 
     if tag not in dataset:
         return 0
     element = dataset.get_item(tag)
     return len(element.value or b"") if isinstance(element, RawDataElement) else 0
-
-
-def _check_tables(sizes: dict[str, int], name: str) -> None:
-    for tag, size in sizes.items():
-        if size > MOST_TABLE_BYTES:
-            raise ImageError(
-                "image_too_large",
-                f"{name}: {tag} has {size} bytes, at most {MOST_TABLE_BYTES} are read; "
-                "export the picture without it",
-            )

@@ -1,4 +1,4 @@
-"""From stored pixel values to what a viewer shows: 8 bits, grey or colour, nothing clipped away."""
+"""Turn stored pixel values into what a viewer shows: 8 bits, grey or colour."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Grey = NDArray[np.uint8]
 
 
 def percentile_window(values: NDArray[np.generic]) -> tuple[float, float]:
-    """Lowest and highest value shown: the 0.1th and 99.9th percentile of the finite `values`.
+    """Return the lowest and highest value shown: 0.1th and 99.9th percentile of finite `values`.
 
     Both are values of the picture (inverted empirical distribution). Where they coincide, as in a
     mask of few pixels, the full range is taken. A picture without a finite value gives (0, 0).
@@ -32,7 +32,7 @@ def percentile_window(values: NDArray[np.generic]) -> tuple[float, float]:
 
 
 def windowed(values: NDArray[np.generic], low: float, high: float) -> Grey:
-    """`values` (h, w) mapped linearly from [low, high] to 0…255; a flat window gives 0.
+    """Map `values` (h, w) linearly from [low, high] to 0…255; a flat window gives 0.
 
     Values outside the window take its nearer end; NaN counts as `low`.
     """
@@ -43,13 +43,14 @@ def windowed(values: NDArray[np.generic], low: float, high: float) -> Grey:
 
 
 def to_bytes(shares: NDArray[np.float64]) -> Grey:
-    """Brightness shares, clipped to 0…1, as 0…255 rounded to nearest; NaN as 0."""
+    """Map brightness shares, clipped to 0…1, to 0…255 rounded to nearest; NaN gives 0."""
     return np.rint(np.clip(np.nan_to_num(shares), 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 def without_equal_channels(image: Image.Image) -> Image.Image:
-    """An RGB picture whose three channels are equal as grey; any other as it is."""
+    """Return an RGB picture of three equal channels as grey; any other as it is."""
     pixels = np.asarray(image)
+    # Colour pictures differ in almost any row, so a few rows spare the comparison of all.
     probe = pixels[::GREY_PROBE_STEP]
     if _channels_equal(probe) and _channels_equal(pixels):
         return image.getchannel(0)
@@ -62,7 +63,7 @@ def _channels_equal(pixels: NDArray[np.uint8]) -> bool:
 
 
 def on_white(image: Image.Image) -> tuple[Image.Image, bool]:
-    """A picture with transparency as RGB drawn on white, and whether any pixel was transparent."""
+    """Draw a picture with transparency on white, as RGB, and say whether any pixel showed it."""
     layered = image.convert("RGBA")
     alpha = layered.getchannel("A")
     if alpha.getextrema()[0] == 255:

@@ -16,7 +16,7 @@ SHARPNESS_SIDE: Final = 256
 
 
 def facts(decoded: Decoded) -> dict[str, Any]:
-    """The columns of ``IMAGES`` that depend on the pixels only."""
+    """Return the columns of ``IMAGES`` that depend on the pixels only."""
     grey = decoded.image.convert("L")
     return {
         "image_id": decoded.image_id,
@@ -34,14 +34,14 @@ def facts(decoded: Decoded) -> dict[str, Any]:
 
 
 def perceptual_hash(grey: Image.Image) -> str:
-    """64-bit hash of the lowest cosine frequencies, as imagehash.phash, in 16 hex digits."""
+    """Return the 64-bit hash of the lowest cosine frequencies (imagehash.phash), in hex."""
     import imagehash
 
     return str(imagehash.phash(grey))
 
 
 def histogram_facts(grey: Image.Image) -> dict[str, float]:
-    """Mean, contrast, entropy (bits) and blank share of the 256 grey levels' histogram."""
+    """Return mean, contrast, entropy (bits) and blank share of the 256 grey levels' histogram."""
     shares = np.asarray(grey.histogram(), np.float64) / (grey.width * grey.height)
     levels = np.arange(256, dtype=np.float64)
     mean = float(shares @ levels)
@@ -55,7 +55,7 @@ def histogram_facts(grey: Image.Image) -> dict[str, float]:
 
 
 def sharpness(grey: Image.Image) -> float:
-    """Variance of the 4-neighbour Laplacian after a resize to 256 x 256 (Pech-Pacheco 2000)."""
+    """Return the variance of the 4-neighbour Laplacian at 256 x 256 pixels (Pech-Pacheco 2000)."""
     size = (SHARPNESS_SIDE, SHARPNESS_SIDE)
     same = grey if grey.size == size else grey.resize(size, Image.Resampling.BILINEAR)
     values = np.asarray(same, np.uint8).astype(np.int16)
@@ -64,12 +64,12 @@ def sharpness(grey: Image.Image) -> float:
 
 
 def miniature(grey: Image.Image) -> bytes:
-    """The whole picture at THUMB_SIDE x THUMB_SIDE by area averages, row by row."""
+    """Return the entire picture at THUMB_SIDE x THUMB_SIDE by area averages, row by row."""
     side = records.THUMB_SIDE
     return grey.resize((side, side), Image.Resampling.BOX).tobytes()
 
 
-def is_blank(line: Mapping[str, Any], config: ImagesConfig) -> bool:
-    """Whether the recipe drops the picture of an ``IMAGES`` line as blank (`image_blank`)."""
-    share = line["blank_share"]
+def is_blank(row: Mapping[str, Any], config: ImagesConfig) -> bool:
+    """Return whether the recipe drops the picture of an ``IMAGES`` row as blank (`image_blank`)."""
+    share = row["blank_share"]
     return config.drop_blank and share is not None and float(share) >= config.blank_share

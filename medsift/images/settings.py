@@ -10,7 +10,7 @@ from medsift.config import Config
 
 
 class ImagesConfig(Config):
-    """Which pictures count; nothing here calls a picture bad for being grey or smooth."""
+    """Settings of which pictures are refused or dropped; grey and smooth ones never are."""
 
     max_pixels: int = Field(100_000_000, ge=1)
     """Width times height above which a picture is refused from its header, before decoding."""
@@ -23,7 +23,7 @@ class ImagesConfig(Config):
     blank_share: float = Field(0.995, gt=0.0, le=1.0)
     """Share of pixels of one grey level from which on a picture is blank."""
     burned_in_text: Literal["off", "flag"] = "off"
-    """Whether text burned into pictures is read and noted (extra `privacy`); drops nothing."""
+    """Whether text burned into pictures is noted (needs extra `privacy`); drops nothing."""
 
     @field_validator("burned_in_text", mode="before")
     @classmethod
