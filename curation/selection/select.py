@@ -82,15 +82,14 @@ def select(
         return picker(quotas.counts(groups, size))
 
     picked = pick(size) if size else _search(config.budget, pick, candidates, tokens)
-    sizes = np.linspace(1, len(picked.order), POINTS_OF_CURVE).round()
-    similarities, mass = candidates.similarities, candidates.mass
+    sizes = np.unique(np.linspace(1, len(picked.order), POINTS_OF_CURVE).round()).astype(np.int64)
     return Selection(
         config=config,
         fingerprint=_fingerprint(candidates, config, quality),
         order=picked.order,
         gain=picked.gain,
-        weight=distribute_mass(similarities, mass, candidates.strata.code, picked.order),
-        curve=measure_curve(similarities, mass, picked.order, np.unique(sizes).astype(np.int64)),
+        weight=distribute_mass(candidates, picked.order),
+        curve=measure_curve(candidates, picked.order, sizes),
         tokens=tokens,
     )
 
@@ -126,11 +125,10 @@ def _search(
                 unit="tokens",
             )
         return pick(size)
-    level, mass, values = budget.auto or 1.0, candidates.mass, candidates.similarities
-    size = _first(
-        lambda size: measure_coverage(values, mass, pick(size).order) >= level, len(tokens)
+    level = budget.auto or 1.0
+    return pick(
+        _first(lambda size: measure_coverage(candidates, pick(size).order) >= level, len(tokens))
     )
-    return pick(size)
 
 
 def _first(reached: Callable[[int], bool], most: int) -> int:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from curation.selection import AnyMethod, SelectionContext
-from curation.selection.cluster_temperature import ClusterPicks, Kernel, greedy_mmd
+from curation.selection.cluster_temperature import Kernel, greedy_mmd, pick_in_clusters
 from curation.selection.config import SelectionConfig
 from curation.selection.deita import DeitaConfig
 from curation.selection.facility_location import FacilityLocationConfig
@@ -227,8 +227,9 @@ def test_cluster_quotas_follow_transferability_over_density():
     kernel = np.exp(-0.5 * ((vectors[:, None] - vectors[None]) ** 2).sum(axis=2))
     density = [kernel[:50, :50].mean(), kernel[50:, 50:].mean()]
     share = np.exp(logit / density)
-    task = ClusterPicks(points, np.zeros(100, np.int64), label, logit, np.array([40]))
-    taken = np.bincount(label[task(0).order])
+    groups, counts = np.zeros(100, np.int64), np.array([40])
+    picked = pick_in_clusters(points, groups, label, logit, counts, 0)
+    taken = np.bincount(label[picked.order])
     assert abs(taken - 40 * share / share.sum()).max() < 1
     assert taken[1] > taken[0]  # the loose cluster gives more, though it transfers less
 
@@ -362,5 +363,6 @@ def test_top_score_and_longest_take_the_greatest(candidates):
     best = TopScoreConfig().picker(made)(np.array([20])).order
     assert made.quality[best].min() >= np.delete(made.quality, best).max()
     longest = chosen(candidates, {"kind": "longest"}, budget=20).order
-    length = candidates.answer_length
+    answers = candidates.pool.samples["answer"].to_pylist()
+    length = np.array([len(answer) for answer in answers])
     assert length[longest].min() >= np.delete(length, longest).max()

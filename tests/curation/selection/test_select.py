@@ -101,7 +101,7 @@ def test_auto_reaches_the_level_where_one_sample_fewer_does_not(candidates, quot
     assert found.curve.coverage[-1] >= level
     assert found.curve.size[-1] == len(found.order)
     smaller = make(candidates, budget=len(found.order) - 1, **settings)
-    assert measure_coverage(candidates.similarities, candidates.mass, smaller.order) < level
+    assert measure_coverage(candidates, smaller.order) < level
 
 
 @pytest.mark.parametrize("kind", ["random", "facility_location", "k_center", "longest"])
@@ -112,9 +112,7 @@ def test_auto_is_the_smallest_size_where_smaller_selections_begin_the_larger(
     settings = {"method": {"kind": kind}, "quotas": "none"}
     order = make(candidates, budget={"fraction": 1.0}, **settings).order
     sizes = np.arange(1, len(order) + 1)
-    reached = (
-        measure_curve(candidates.similarities, candidates.mass, order, sizes).coverage >= level
-    )
+    reached = measure_curve(candidates, order, sizes).coverage >= level
     found = make(candidates, budget={"auto": level}, **settings).order
     assert len(found) == sizes[reached][0]
     assert found.tolist() == order[: len(found)].tolist()
