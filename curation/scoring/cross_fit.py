@@ -111,12 +111,12 @@ def _judge(
 
 def _offered(rows: Indices, labels: Indices, groups: QuestionGroups) -> Flags:
     """Mark which answers (r, k) compete: those offered and the one given, or all without any."""
-    column = {int(label): place for place, label in enumerate(labels)}
+    column = {int(label): number for number, label in enumerate(labels)}
     offered = np.zeros((len(rows), len(labels)), bool)
-    for place, row in enumerate(rows.tolist()):
+    for number, row in enumerate(rows.tolist()):
         options = [column[option] for option in groups.offered[row] if option in column]
-        offered[place, options or slice(None)] = True
-        offered[place, column[int(groups.answer[row])]] = True
+        offered[number, options or slice(None)] = True
+        offered[number, column[int(groups.answer[row])]] = True
     return offered
 
 

@@ -33,8 +33,24 @@ def score_tables(
     Raises:
         InputError: a scorer gave other than one finite value, or NaN, for each sample.
     """
+    n = len(pool)
     for scorer, scores in values.items():
-        _check(scorer, scores, len(pool))
+        if scores.shape != (n,):
+            raise InputError(
+                f"scorer {scorer!r} gave {scores.shape} values for {n} samples",
+                code="score_invalid",
+                scorer=scorer,
+                shape=scores.shape,
+            )
+        infinite = np.flatnonzero(np.isinf(scores))
+        if len(infinite):
+            raise InputError(
+                f"scorer {scorer!r} gave {len(infinite)} infinite values, the first at sample "
+                f"{infinite[0]}; NaN means a missing one",
+                code="score_invalid",
+                scorer=scorer,
+                infinite=len(infinite),
+            )
     percentiles = {name: rank_percentiles(scores, pool.strata) for name, scores in values.items()}
     # A part is negative where a high score is bad.
     sign: dict[str, float] = {
@@ -46,7 +62,7 @@ def score_tables(
         values = {**values, QUALITY: quality}
         # A mean of percentiles crowds around the middle: ranked again it is as even as its parts.
         percentiles[QUALITY] = rank_percentiles(quality, pool.strata)
-    n, strata = len(pool), pa.array(pool.strata, pa.string())
+    strata = pa.array(pool.strata, pa.string())
     ids = pool.samples["sample_id"].combine_chunks()
     tables = [
         pa.table(
@@ -70,25 +86,6 @@ def score_tables(
         "combinations": pa.Table.from_pylist(combined, schema=COMBINATIONS),
         "correlations": correlate(values, length.to_numpy(zero_copy_only=False)),
     }
-
-
-def _check(scorer: str, values: Doubles, n: int) -> None:
-    if values.shape != (n,):
-        raise InputError(
-            f"scorer {scorer!r} gave {values.shape} values for {n} samples",
-            code="score_invalid",
-            scorer=scorer,
-            shape=values.shape,
-        )
-    infinite = np.flatnonzero(np.isinf(values))
-    if len(infinite):
-        raise InputError(
-            f"scorer {scorer!r} gave {len(infinite)} infinite values, the first at sample "
-            f"{infinite[0]}; NaN means a missing one",
-            code="score_invalid",
-            scorer=scorer,
-            infinite=len(infinite),
-        )
 
 
 def combine(parts: Mapping[str, Doubles], weights: Mapping[str, float]) -> Doubles:

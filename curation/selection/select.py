@@ -66,7 +66,7 @@ def select(
         InputError: vectors that are not finite.
     """
     config = resolve(config, seed)
-    quotas = config.usual_or_given_quotas
+    quotas = config.quotas or config.method.usual_quotas
     groups = Groups.one(len(candidates)) if quotas.kind == "none" else candidates.strata
     quality = read_quality(candidates.sample_ids, scores, config.quality)
     tokens = estimate_tokens(candidates.pool.samples, config.image_tokens)
@@ -96,11 +96,9 @@ def select(
 
 def resolve(config: SelectionConfig, seed: int) -> SelectionConfig:
     """Return the settings with seed and quotas filled in."""
-    filled = {
-        "seed": seed if config.seed is None else config.seed,
-        "quotas": config.usual_or_given_quotas,
-    }
-    return config.model_copy(update=filled)
+    seed = seed if config.seed is None else config.seed
+    quotas = config.quotas or config.method.usual_quotas
+    return config.model_copy(update={"seed": seed, "quotas": quotas})
 
 
 def _search(

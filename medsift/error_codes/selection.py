@@ -28,8 +28,8 @@ CODES: Final[dict[str, ErrorCode]] = {
         "Correct the scorer; NaN represents a missing value.",
     ),
     "budget_invalid": ErrorCode(
-        "The budget is larger than the pool, or holds no sample.",
-        "Ask for a budget within the pool's size.",
+        "The budget is larger than the pool or too small for one sample, or the pool is empty.",
+        "Ask for a budget within the pool's size; the view `funnel` says where samples went.",
     ),
     "scorer_unknown": ErrorCode(
         "The run has no score of that name.",

@@ -66,7 +66,7 @@ def test_a_curve_is_the_coverage_of_each_beginning(candidates):
 
 
 @pytest.mark.parametrize("count", [1, 5, 60, 200])
-def test_weights_are_the_mass_a_sample_stands_for_and_sum_to_the_pool(candidates, count):
+def test_weights_are_the_mass_a_sample_represents_and_sum_to_the_pool(candidates, count):
     order, strata = chosen_of(candidates, count), candidates.strata.code
     matrix, mass = dense(candidates.similarities), candidates.mass
     expected = np.zeros(count)

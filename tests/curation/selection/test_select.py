@@ -172,7 +172,9 @@ def test_a_scorer_that_is_not_there_is_refused_with_those_that_are(candidates, s
 
 
 def test_scores_move_facility_location_to_better_samples(candidates, scores):
-    plain, weighed = (make(candidates, held, budget="20%") for held in (NO_SCORES, scores))
+    plain, weighed = (
+        make(candidates, run_scores, budget="20%") for run_scores in (NO_SCORES, scores)
+    )
     quality = read_quality(candidates.sample_ids, scores, None)
     assert quality[weighed.order].mean() > quality[plain.order].mean() + 0.05
     assert weighed.curve.coverage[-1] > 0.95 * plain.curve.coverage[-1]
@@ -211,15 +213,15 @@ def test_a_method_without_an_objective_leaves_it_empty(candidates):
 
 
 def test_the_fingerprint_changes_with_all_that_decides_and_only_with_that(candidates, scores):
-    def of(held=candidates, given=NO_SCORES, run=0, **settings):
-        return make(held, given, run, **settings).fingerprint
+    def of(pool=candidates, scored=NO_SCORES, run=0, **settings):
+        return make(pool, scored, run, **settings).fingerprint
 
     moved = replace(candidates, graph=replace(candidates.graph, index=candidates.graph.index[::-1]))
     heavier = replace(candidates, pool=replace(candidates.pool, mass=candidates.pool.mass + 1))
     others = [
         of(budget=41),
         of(run=1),
-        of(given=scores),
+        of(scored=scores),
         of(moved),
         of(heavier),
         of(quotas="equal"),
