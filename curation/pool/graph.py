@@ -18,7 +18,7 @@ from curation.neighbors import (
     check_vectors,
     join,
 )
-from curation.pool.pool import SampleVectors
+from curation.pool.pool import ZERO, SampleVectors, unit_rows
 from medsift.arrays import Floats, Indices
 from medsift.config import Config
 from medsift.errors import StorageError
@@ -94,7 +94,7 @@ def joint_vectors(vectors: SampleVectors, config: GraphConfig) -> Floats:
         for weight, part in weighted
         if weight > 0.0 and part is not None
     ]
-    return _unit(np.concatenate(parts, axis=1))
+    return unit_rows(np.concatenate(parts, axis=1))
 
 
 def build_graph(
@@ -187,15 +187,10 @@ def load_graph(
 
 
 def _centre(part: Floats) -> Floats:
-    known = np.linalg.norm(part, axis=1) > 1e-6
+    known = np.linalg.norm(part, axis=1) > ZERO
     # A single vector less itself would vanish: it keeps its direction.
     if known.sum() < 2:
         return part
     centred = np.zeros_like(part)
     centred[known] = part[known] - part[known].mean(axis=0, dtype=np.float64).astype(np.float32)
-    return _unit(centred)
-
-
-def _unit(vectors: Floats) -> Floats:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-6))
+    return unit_rows(centred)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from curation.current_samples import read_samples
 from curation.neighbors import check_vectors
@@ -24,6 +25,9 @@ from medsift.storage.vectors import ContentVectors
 
 TRAIN: Final = "train"
 UNKNOWN: Final = "unknown"
+ZERO: Final = 1e-6
+"""Norm up to which a vector counts as zero."""
+Real = TypeVar("Real", np.float32, np.float64)
 FACTS: Final = [name for name in records.IMAGES.names if name not in ("thumb", "error", "detail")]
 
 
@@ -228,7 +232,12 @@ def _image_means(lists: Sequence[Sequence[str] | None], known: ContentVectors) -
     row = np.repeat(np.arange(len(lists)), [len(of_sample or ()) for of_sample in lists])
     total = np.zeros((len(lists), known.matrix.shape[1]), np.float32)
     np.add.at(total, row, known.rows(images, "images"))
-    norms = np.linalg.norm(total, axis=1, keepdims=True)
-    # Pictures whose vectors cancel each other out have no direction.
-    mean: Floats = np.divide(total, norms, out=np.zeros_like(total), where=norms > 1e-6)
-    return mean
+    return unit_rows(total)
+
+
+def unit_rows(vectors: NDArray[Real]) -> NDArray[Real]:
+    """Divide vectors (n, d) by their norms; those that are nearly zero become exactly zero."""
+    # Vectors that cancel each other out have no direction, and rounding must not give them one.
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: NDArray[Real] = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > ZERO)
+    return unit

@@ -7,10 +7,11 @@ from typing import Final, Literal
 import numpy as np
 
 from curation.pool import Pool, SampleVectors
+from curation.pool.pool import unit_rows
 from curation.scoring.cross_fit import CrossFitConfig, held_out
 from curation.scoring.image_features import ImageFeatures
 from curation.scoring.scorer import ScoringContext
-from curation.scoring.vector_ops import ROWS_AT_A_TIME, mean_of, reduce, unit, unit_about
+from curation.scoring.vector_ops import ROWS_AT_A_TIME, mean_of, reduce, unit_about
 from medsift import records
 from medsift.arrays import Doubles
 
@@ -113,6 +114,6 @@ def _texts(vectors: SampleVectors) -> Doubles:
     def block(part: slice) -> Doubles:
         question = unit_about(vectors.question[part], question_mean)
         answer = unit_about(vectors.answer[part], answer_mean)
-        return unit(np.concatenate([question, ANSWER_WEIGHT * answer], axis=1))
+        return unit_rows(np.concatenate([question, ANSWER_WEIGHT * answer], axis=1))
 
     return reduce(block, len(vectors.question), TEXT_DIMENSIONS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -111,12 +111,12 @@ def _judge(
 
 def _offered(rows: Indices, labels: Indices, groups: QuestionGroups) -> Flags:
     """Mark which answers (r, k) compete: those offered and the one given, or all without any."""
-    column = {int(label): place for place, label in enumerate(labels)}
+    column = {int(label): number for number, label in enumerate(labels)}
     offered = np.zeros((len(rows), len(labels)), bool)
-    for place, row in enumerate(rows.tolist()):
+    for number, row in enumerate(rows.tolist()):
         options = [column[option] for option in groups.offered[row] if option in column]
-        offered[place, options or slice(None)] = True
-        offered[place, column[int(groups.answer[row])]] = True
+        offered[number, options or slice(None)] = True
+        offered[number, column[int(groups.answer[row])]] = True
     return offered
 
 
@@ -141,40 +141,23 @@ def held_out(
         start: Targets (t,) that the mean counts as one row more, so that an empty fold has a mean.
     """
     mean, predicted = np.empty_like(targets), np.empty_like(targets)
-    # The smaller system is solved: both give the same weights.
-    few = len(features) < features.shape[1]
-    fit = _few_rows(features, targets, ridge) if few else _many_rows(features, targets, ridge)
+    n, d = features.shape
+    # The smaller of two systems that give the same weights: by the rows' inner products,
+    # X'(XX' + ridge I)^-1 (y - mean), or by those of the features, less the judged fold's own.
+    products = features @ features.T if n < d else features.T @ features
+    products += ridge * np.eye(len(products))
+    cross, total = features.T @ targets, features.sum(axis=0)
     for judged in np.unique(fold):
         test = fold == judged
         middle = (targets[~test].sum(axis=0) + start) / ((~test).sum() + 1)
+        if n < d:
+            train = np.flatnonzero(~test)
+            left = targets[train] - middle
+            weights = features[train].T @ np.linalg.solve(products[np.ix_(train, train)], left)
+        else:
+            x, y = features[test], targets[test]
+            left = cross - x.T @ y - np.outer(total - x.sum(axis=0), middle)
+            weights = np.linalg.solve(products - x.T @ x, left)
         mean[test] = middle
-        predicted[test] = middle + features[test] @ fit(test, middle)
+        predicted[test] = middle + features[test] @ weights
     return mean, predicted
-
-
-Fit = Callable[[Flags, Doubles], Doubles]
-
-
-def _few_rows(features: Doubles, targets: Doubles, ridge: float) -> Fit:
-    """Return a fit of weights (d, t) by the rows' products: X'(XX' + ridge I)^-1 (y - mean)."""
-    inner = features @ features.T + ridge * np.eye(len(features))
-
-    def fit(test: Flags, middle: Doubles) -> Doubles:
-        train = np.flatnonzero(~test)
-        solved = np.linalg.solve(inner[np.ix_(train, train)], targets[train] - middle)
-        return np.asarray(features[train].T @ solved, np.float64)
-
-    return fit
-
-
-def _many_rows(features: Doubles, targets: Doubles, ridge: float) -> Fit:
-    """Return a fit of weights (d, t) by the features' products, less those of the judged fold."""
-    outer = features.T @ features + ridge * np.eye(features.shape[1])
-    cross, total = features.T @ targets, features.sum(axis=0)
-
-    def fit(test: Flags, middle: Doubles) -> Doubles:
-        x, y = features[test], targets[test]
-        rest = cross - x.T @ y - np.outer(total - x.sum(axis=0), middle)
-        return np.asarray(np.linalg.solve(outer - x.T @ x, rest), np.float64)
-
-    return fit

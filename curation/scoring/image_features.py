@@ -47,7 +47,7 @@ def image_features(pool: Pool, folds: int, seed: int) -> ImageFeatures:
         first.setdefault(images, row)
     # Numbers follow the names, which are content ids: the first ones are a fair draw for the axes.
     names = sorted(images for images in first if images)
-    number = {images: place for place, images in enumerate(names)}
+    number = {images: number for number, images in enumerate(names)}
     vectors = pool.vectors.image[np.array([first[images] for images in names], np.int64)]
     mean = mean_of(vectors)
     return ImageFeatures(

@@ -116,7 +116,9 @@ class LanguageScorerConfig(ScorerConfig):
         exchanges = [read_exchange(turns) for turns in context.pool.samples["messages"].to_pylist()]
         cache = context.cache.absolute()
         context.executor.stream(
-            cut_into_items({one.content_id: one for one in exchanges if one is not None}),
+            cut_into_items(
+                {exchange.content_id: exchange for exchange in exchanges if exchange is not None}
+            ),
             lambda: ScoreAnswers(self, cache),
             context.folder,
             context.advance,
@@ -125,7 +127,7 @@ class LanguageScorerConfig(ScorerConfig):
         table = read_folder(context.folder / "losses", LOSSES)
         _report(exchanges, table)
         row_of = {content: row for row, content in enumerate(table["content_id"].to_pylist())}
-        rows = [-1 if one is None else row_of[one.content_id] for one in exchanges]
+        rows = [-1 if exchange is None else row_of[exchange.content_id] for exchange in exchanges]
         # -1 is the last value, which is added: samples without an exchange have none.
         conditioned, direct = (
             np.array([*table[name].to_pylist(), None], np.float64)[np.array(rows, np.int64)]
@@ -151,7 +153,9 @@ def read_exchange(messages: Sequence[Mapping[str, str]]) -> Exchange | None:
 def cut_into_items(exchanges: Mapping[str, Exchange]) -> list[tuple[Exchange, ...]]:
     """Cut exchanges into items of about equal cost."""
     # Longest first: an item has little padding, and the last ones to finish are short.
-    ordered = sorted(exchanges.values(), key=lambda one: (-one.characters, one.content_id))
+    ordered = sorted(
+        exchanges.values(), key=lambda exchange: (-exchange.characters, exchange.content_id)
+    )
     items: list[list[Exchange]] = []
     room = 0
     for exchange in ordered:
@@ -193,11 +197,11 @@ class ScoreAnswers:
     def _score(self, exchanges: Sequence[Exchange]) -> pa.Table:
         """Put each answer to the model twice: after its question, and with nothing asked."""
         spelled = [
-            self._reserved.first([*(content for _, content in one.turns), one.answer])
-            for one in exchanges
+            self._reserved.first([*(content for _, content in exchange.turns), exchange.answer])
+            for exchange in exchanges
         ]
-        prompts = self._framing.prompts([one.turns for one in exchanges])
-        answers = self._framing.answers([one.answer for one in exchanges])
+        prompts = self._framing.prompts([exchange.turns for exchange in exchanges])
+        answers = self._framing.answers([exchange.answer for exchange in exchanges])
         limit = min(self.config.max_tokens, self._likelihood.language.context)
         # Both losses are of the same tokens, those that have room after the prompt.
         kept = [
@@ -211,7 +215,7 @@ class ScoreAnswers:
         ]
         losses = round_to_digits(self._likelihood.losses(sequences))
         columns = {
-            "content_id": [one.content_id for one in exchanges],
+            "content_id": [exchange.content_id for exchange in exchanges],
             "conditioned": pa.array(losses[: len(kept)], from_pandas=True),
             "direct": pa.array(losses[len(kept) :], from_pandas=True),
             "tokens": [len(answer) for answer in kept],
@@ -227,9 +231,9 @@ def read_through(
     score: Callable[[Sequence[AnyExchange]], pa.Table],
 ) -> pa.Table:
     """Return an item's rows by content id: those of the cache, and the others, then cached."""
-    known = cache.lookup([one.content_id for one in item])
+    known = cache.lookup([exchange.content_id for exchange in item])
     cached = set(known["content_id"].to_pylist())
-    new = [one for one in item if one.content_id not in cached]
+    new = [exchange for exchange in item if exchange.content_id not in cached]
     if not new:
         return known.sort_by("content_id")
     scored = score(new)
@@ -244,7 +248,7 @@ def round_to_digits(values: Doubles) -> Doubles:
 
 
 def report_spelled(scorer: str, table: pa.Table) -> None:
-    """Log how many exchanges have no value for a token of the model's own, and name one."""
+    """Log how many exchanges have no value for a token of the model's own, and name exchange."""
     spelled = table["spelled"].drop_null()
     if len(spelled):
         logger.warning(

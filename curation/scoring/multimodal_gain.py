@@ -73,9 +73,11 @@ class MultimodalGainConfig(ScorerConfig):
         samples = context.pool.samples
         columns = [samples[name].to_pylist() for name in ("messages", "refs", "images")]
         exchanges = [read_illustrated(*sample) for sample in zip(*columns, strict=True)]
-        distinct = {one.content_id: one for one in exchanges if one is not None}
+        distinct = {exchange.content_id: exchange for exchange in exchanges if exchange is not None}
         # Questions about one picture come one after another: it is decoded once.
-        ordered = sorted(distinct.values(), key=lambda one: (one.images, one.content_id))
+        ordered = sorted(
+            distinct.values(), key=lambda exchange: (exchange.images, exchange.content_id)
+        )
         items = [
             tuple(ordered[start : start + SAMPLES_PER_ITEM])
             for start in range(0, len(ordered), SAMPLES_PER_ITEM)
@@ -96,7 +98,9 @@ class MultimodalGainConfig(ScorerConfig):
         # Rounded to 4 decimals, below which batches of other shapes differ.
         gains = np.round(seeing - blind, DECIMALS).tolist()
         gain = dict(zip(table["content_id"].to_pylist(), gains, strict=True))
-        return np.array([np.nan if one is None else gain[one.content_id] for one in exchanges])
+        return np.array(
+            [np.nan if exchange is None else gain[exchange.content_id] for exchange in exchanges]
+        )
 
 
 @dataclass(frozen=True)
@@ -142,10 +146,16 @@ class ScoreGains:
 
     def _score(self, exchanges: Sequence[IllustratedExchange]) -> pa.Table:
         samples = [
-            Illustrated(one.turns, one.answer, list(map(self.picture, one.refs, one.images)))
-            for one in exchanges
+            Illustrated(
+                exchange.turns,
+                exchange.answer,
+                list(map(self.picture, exchange.refs, exchange.images)),
+            )
+            for exchange in exchanges
         ]
-        columns = {"content_id": pa.array([one.content_id for one in exchanges], pa.string())}
+        columns = {
+            "content_id": pa.array([exchange.content_id for exchange in exchanges], pa.string())
+        }
         for name, with_image in (("seeing", True), ("blind", False)):
             values = self._likelihood.answer_logprob(samples, with_image)
             columns[name] = pa.array(values, pa.float64(), from_pandas=True)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from curation.pool import Pool
 from curation.scoring.config import QUALITY, ScoresConfig
-from curation.scoring.percentiles import rank, rank_percentiles
+from curation.scoring.percentiles import rank_percentiles
 from medsift.arrays import Doubles
 from medsift.errors import InputError
 from medsift.manifest.schema import arrow_schema
@@ -33,8 +33,24 @@ def score_tables(
     Raises:
         InputError: a scorer gave other than one finite value, or NaN, for each sample.
     """
+    n = len(pool)
     for scorer, scores in values.items():
-        _check(scorer, scores, len(pool))
+        if scores.shape != (n,):
+            raise InputError(
+                f"scorer {scorer!r} gave {scores.shape} values for {n} samples",
+                code="score_invalid",
+                scorer=scorer,
+                shape=scores.shape,
+            )
+        infinite = np.flatnonzero(np.isinf(scores))
+        if len(infinite):
+            raise InputError(
+                f"scorer {scorer!r} gave {len(infinite)} infinite values, the first at sample "
+                f"{infinite[0]}; NaN means a missing one",
+                code="score_invalid",
+                scorer=scorer,
+                infinite=len(infinite),
+            )
     percentiles = {name: rank_percentiles(scores, pool.strata) for name, scores in values.items()}
     # A part is negative where a high score is bad.
     sign: dict[str, float] = {
@@ -46,46 +62,13 @@ def score_tables(
         values = {**values, QUALITY: quality}
         # A mean of percentiles crowds around the middle: ranked again it is as even as its parts.
         percentiles[QUALITY] = rank_percentiles(quality, pool.strata)
-    combined = [
-        {"scorer": QUALITY, "part": part, "weight": weight} for part, weight in weights.items()
-    ]
-    length = pc.utf8_length(pool.samples["answer"]).cast(pa.float64())
-    return {
-        "scores": _score_rows(pool, values, percentiles),
-        "combinations": pa.Table.from_pylist(combined, schema=COMBINATIONS),
-        "correlations": correlate(values, length.to_numpy(zero_copy_only=False)),
-    }
-
-
-def _check(scorer: str, values: Doubles, n: int) -> None:
-    if values.shape != (n,):
-        raise InputError(
-            f"scorer {scorer!r} gave {values.shape} values for {n} samples",
-            code="score_invalid",
-            scorer=scorer,
-            shape=values.shape,
-        )
-    infinite = np.flatnonzero(np.isinf(values))
-    if len(infinite):
-        raise InputError(
-            f"scorer {scorer!r} gave {len(infinite)} infinite values, the first at sample "
-            f"{infinite[0]}; NaN means a missing one",
-            code="score_invalid",
-            scorer=scorer,
-            infinite=len(infinite),
-        )
-
-
-def _score_rows(
-    pool: Pool, values: Mapping[str, Doubles], percentiles: Mapping[str, Doubles]
-) -> pa.Table:
-    ids = pool.samples["sample_id"].combine_chunks()
     strata = pa.array(pool.strata, pa.string())
+    ids = pool.samples["sample_id"].combine_chunks()
     tables = [
         pa.table(
             [
                 ids,
-                pa.repeat(pa.scalar(scorer, pa.string()), len(pool)),
+                pa.repeat(pa.scalar(scorer, pa.string()), n),
                 pa.array(scores, from_pandas=True),
                 pa.array(percentiles[scorer], from_pandas=True),
                 strata,
@@ -94,7 +77,15 @@ def _score_rows(
         )
         for scorer, scores in values.items()
     ]
-    return pa.concat_tables(tables) if tables else SCORES.empty_table()
+    combined = [
+        {"scorer": QUALITY, "part": part, "weight": weight} for part, weight in weights.items()
+    ]
+    length = pc.utf8_length(pool.samples["answer"]).cast(pa.float64())
+    return {
+        "scores": pa.concat_tables(tables) if tables else SCORES.empty_table(),
+        "combinations": pa.Table.from_pylist(combined, schema=COMBINATIONS),
+        "correlations": correlate(values, length.to_numpy(zero_copy_only=False)),
+    }
 
 
 def combine(parts: Mapping[str, Doubles], weights: Mapping[str, float]) -> Doubles:
@@ -134,11 +125,13 @@ def spearman(values: Doubles, others: Doubles) -> tuple[float | None, int]:
 
     Pearson's correlation of the ranks, equal values sharing their mean rank (Spearman 1904).
     """
+    from scipy.stats import rankdata  # type: ignore[import-untyped]
+
     both = ~(np.isnan(values) | np.isnan(others))
     n = int(both.sum())
     if not n:
         return None, 0
-    # Ranks from 0 to n - 1 have this mean, ties or none.
-    a, b = rank(values[both]) - (n - 1) / 2.0, rank(others[both]) - (n - 1) / 2.0
+    # Ranks from 1 to n have this mean, ties or none.
+    a, b = rankdata(values[both]) - (n + 1) / 2.0, rankdata(others[both]) - (n + 1) / 2.0
     scale = float(np.sqrt((a @ a) * (b @ b)))
     return (float(np.clip(a @ b / scale, -1.0, 1.0)) if scale > 0.0 else None), n

@@ -7,14 +7,13 @@ from typing import Final
 
 import numpy as np
 
+from curation.pool.pool import ZERO, unit_rows
 from medsift.arrays import Doubles, Floats
 
 Block = Callable[[slice], Doubles]
 
 ROWS_AT_A_TIME: Final = 8192
 ROWS_FOR_AXES: Final = 20_000
-ZERO: Final = 1e-6
-"""Norm up to which a vector counts as zero."""
 
 
 def mean_of(vectors: Floats) -> Doubles:
@@ -29,13 +28,7 @@ def mean_of(vectors: Floats) -> Doubles:
 def unit_about(vectors: Floats | Doubles, mean: Doubles) -> Doubles:
     """Return unit vectors (n, d) from a mean (d,) to vectors (n, d); zero vectors stay zero."""
     known = np.linalg.norm(vectors, axis=1, keepdims=True) > ZERO
-    return unit(np.where(known, vectors - mean, 0.0))
-
-
-def unit(vectors: Doubles) -> Doubles:
-    """Divide vectors (n, d) by their norms; zero vectors become exactly zero."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > ZERO))
+    return unit_rows(np.where(known, vectors - mean, 0.0))
 
 
 def reduce(block: Block, n: int, dimensions: int) -> Doubles:

@@ -41,7 +41,21 @@ class BudgetConfig(Config):
     def _from_text(cls, budget: Any) -> Any:
         if isinstance(budget, (int, float)) and not isinstance(budget, bool):
             return {"count" if isinstance(budget, int) else "fraction": budget}
-        return _parse(budget) if isinstance(budget, str) else budget
+        if not isinstance(budget, str):
+            return budget
+        match = _FORM.fullmatch(budget.strip())
+        auto, level, number, unit = match.groups() if match else (None,) * 4
+        try:
+            if auto:
+                return {"auto": USUAL_COVERAGE if level is None else float(level)}
+            value = float(number or "")
+        except ValueError:
+            raise ValueError(f"a budget is {ALLOWED}, not {budget!r}") from None
+        if unit == "%":
+            return {"fraction": value / 100.0}
+        if unit is None and not value.is_integer():
+            return {"fraction": value}
+        return {"tokens" if unit else "count": int(value)}
 
     @model_validator(mode="after")
     def _one_of_four(self) -> BudgetConfig:
@@ -91,22 +105,6 @@ def check_budget(budget: int, pool: int, unit: str = "samples") -> None:
             pool=pool,
             unit=unit,
         )
-
-
-def _parse(text: str) -> dict[str, float | int]:
-    match = _FORM.fullmatch(text.strip())
-    auto, level, number, unit = match.groups() if match else (None,) * 4
-    try:
-        if auto:
-            return {"auto": USUAL_COVERAGE if level is None else float(level)}
-        value = float(number or "")
-    except ValueError:
-        raise ValueError(f"a budget is {ALLOWED}, not {text!r}") from None
-    if unit == "%":
-        return {"fraction": value / 100.0}
-    if unit is None and not value.is_integer():
-        return {"fraction": value}
-    return {"tokens" if unit else "count": int(value)}
 
 
 def estimate_tokens(samples: pa.Table, image_tokens: int = 0) -> Indices:

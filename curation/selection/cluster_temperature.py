@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 import numpy as np
@@ -43,48 +43,51 @@ class ClusterTemperatureConfig(MethodConfig):
         vectors, code = context.candidates.quantized, context.groups.code
 
         def pick(counts: Indices) -> Picked:
-            task = ClusterPicks(vectors, code, label, logit, counts)
+            task = partial(pick_in_clusters, vectors, code, label, logit, counts)
             return interleave(context.spread(task, range(len(counts))))
 
         return pick
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterPicks:
-    """Pick in one group; picklable, and callable with the group's number.
+def pick_in_clusters(
+    vectors: QuantizedVectors,
+    code: Indices,
+    label: Indices,
+    logit: Doubles,
+    counts: Indices,
+    group: int,
+) -> Picked:
+    """Return one group's picks, its clusters interleaved.
 
-    `label` (n,) is each sample's cluster, `logit` (k,) each cluster's S / τ.
+    Args:
+        vectors: The joint vectors of all samples.
+        code: Group (n,) of each sample.
+        label: Cluster (n,) of each sample.
+        logit: S / τ of each cluster (k,).
+        counts: Samples (g,) to pick of each group.
+        group: The group's number.
     """
-
-    vectors: QuantizedVectors
-    code: Indices
-    label: Indices
-    logit: Doubles
-    counts: Indices
-
-    def __call__(self, group: int) -> Picked:
-        """Return the group's picks, the clusters interleaved."""
-        members = np.flatnonzero(self.code == group)
-        wanted = int(self.counts[group])
-        if not wanted:
-            return Picked(np.empty(0, np.int64), np.zeros(0))
-        present = np.unique(self.label[members])
-        clusters = [members[self.label[members] == cluster] for cluster in present]
-        sizes = np.array([len(cluster) for cluster in clusters], np.int64)
-        # One cluster's kernel at a time: all of them together may not fit into memory.
-        sums = [Kernel(self.vectors.take(cluster)).sums for cluster in clusters]
-        density = np.array([row_sums.mean() / len(row_sums) for row_sums in sums])
-        exponent = self.logit[present] / density
-        # Less the greatest exponent: the ratios are the same, and nothing overflows. A share that
-        # rounds to 0 becomes the least number, since a weight of 0 would put its cluster last.
-        share = np.maximum(np.exp(exponent - exponent.max()), np.finfo(np.float64).tiny)
-        quotas = allocate(sizes, share, wanted, least=0)
-        picks = [
-            cluster[greedy_mmd(Kernel(self.vectors.take(cluster)), quota)]
-            for cluster, quota in zip(clusters, quotas.tolist(), strict=True)
-            if quota
-        ]
-        return interleave([Picked(order, np.full(len(order), np.nan)) for order in picks])
+    members = np.flatnonzero(code == group)
+    wanted = int(counts[group])
+    if not wanted:
+        return Picked(np.empty(0, np.int64), np.zeros(0))
+    present = np.unique(label[members])
+    clusters = [members[label[members] == cluster] for cluster in present]
+    sizes = np.array([len(cluster) for cluster in clusters], np.int64)
+    # One cluster's kernel at a time: all of them together may not fit into memory.
+    sums = [Kernel(vectors.take(cluster)).sums for cluster in clusters]
+    density = np.array([row_sums.mean() / len(row_sums) for row_sums in sums])
+    exponent = logit[present] / density
+    # Less the greatest exponent: the ratios are the same, and nothing overflows. A share that
+    # rounds to 0 becomes the least number, since a weight of 0 would put its cluster last.
+    share = np.maximum(np.exp(exponent - exponent.max()), np.finfo(np.float64).tiny)
+    quotas = allocate(sizes, share, wanted, least=0)
+    picks = [
+        cluster[greedy_mmd(Kernel(vectors.take(cluster)), quota)]
+        for cluster, quota in zip(clusters, quotas.tolist(), strict=True)
+        if quota
+    ]
+    return interleave([Picked(order, np.full(len(order), np.nan)) for order in picks])
 
 
 class Kernel:

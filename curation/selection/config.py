@@ -44,8 +44,3 @@ class SelectionConfig(Config):
         if name == EVERYTHING:
             raise ValueError(f"{EVERYTHING!r} is the selection of everything; choose another name")
         return name
-
-    @property
-    def usual_or_given_quotas(self) -> QuotasConfig:
-        """The quotas of the recipe, or the method's usual ones."""
-        return self.method.usual_quotas if self.quotas is None else self.quotas

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from curation.selection.method import Candidates
 from curation.selection.neighbor_matrix import UNIT, Narrow, Similarities
 from medsift.arrays import Doubles, Indices
 
@@ -20,7 +21,7 @@ class Curve:
     coverage: Doubles
 
 
-def measure_coverage(values: Similarities, mass: Indices, chosen: Indices) -> float:
+def measure_coverage(candidates: Candidates, chosen: Indices) -> float:
     """Return the share of the pool's mass that some samples S (m,) cover.
 
     Σ_i mass_i · max_{j∈S} sim(i, j) / Σ_i mass_i, over all i of the pool.
@@ -28,18 +29,12 @@ def measure_coverage(values: Similarities, mass: Indices, chosen: Indices) -> fl
     A sample has similarity 1 with itself and 0 where the graph has no edge. The whole pool covers
     1, nothing covers 0. This is the facility-location value over its maximum.
     """
-    return float(measure_curve(values, mass, chosen, np.array([len(chosen)])).coverage[0])
+    return float(measure_curve(candidates, chosen, np.array([len(chosen)])).coverage[0])
 
 
-def measure_curve(values: Similarities, mass: Indices, order: Indices, sizes: Indices) -> Curve:
-    """Measure the coverage of the first samples of an order (m,), at ascending `sizes` (c,).
-
-    Args:
-        values: The pool's similarities (n, n).
-        mass: Input rows (n,) that each sample represents.
-        order: Rows of the chosen samples, best first.
-        sizes: How many of them to count.
-    """
+def measure_curve(candidates: Candidates, order: Indices, sizes: Indices) -> Curve:
+    """Measure the coverage of the first samples of an order (m,), at ascending `sizes` (c,)."""
+    values, mass = candidates.similarities, candidates.mass
     served: Narrow = np.zeros(len(values), np.int32)
     # Whole numbers throughout: the same coverage whatever the order of the sum.
     total, counted = int(mass.sum()), 0
@@ -54,25 +49,18 @@ def measure_curve(values: Similarities, mass: Indices, order: Indices, sizes: In
     return Curve(sizes, coverage)
 
 
-def distribute_mass(
-    values: Similarities, mass: Indices, strata: Indices, order: Indices
-) -> Doubles:
-    """Return the mass (m,) that each chosen sample represents; it sums to the pool's.
+def distribute_mass(candidates: Candidates, order: Indices) -> Doubles:
+    """Return the mass (m,) that each chosen sample of an order represents; it sums to the pool's.
 
     Each sample of the pool gives its mass to the chosen sample it is most similar to, of equals
     the first of the order; a chosen one keeps its own. The mass of samples without a chosen
     neighbour is spread evenly over the chosen ones of their stratum, or over all where the stratum
     has none.
-
-    Args:
-        values: The pool's similarities (n, n).
-        mass: Input rows (n,) that each sample represents.
-        strata: Number (n,) of each sample's stratum.
-        order: Rows (m,) of the chosen samples, best first.
     """
+    mass, strata = candidates.mass, candidates.strata.code
     if not len(order):
         return np.zeros(0)
-    nearest = _nearest_chosen(values, order)
+    nearest = _nearest_chosen(candidates.similarities, order)
     served = nearest >= 0
     own = np.bincount(nearest[served], weights=mass[served], minlength=len(order))
     groups = int(strata.max()) + 1

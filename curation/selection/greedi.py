@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -18,26 +18,6 @@ SLACK: Final = 2.0
 """Samples that the parts pick together at least, for each one of the budget."""
 
 Spread = Callable[[Callable[[int], Indices], Sequence[int]], list[Indices]]
-
-
-@dataclass(frozen=True, slots=True)
-class PartOfCandidates:
-    """Pick among the candidates of one part; picklable, and callable with the part's number."""
-
-    values: Similarities
-    mass: Indices
-    group: Indices
-    counts: Indices
-    part: Indices
-    parts: int
-
-    def __call__(self, number: int) -> Indices:
-        """Pick as many rows of each group as `two_rounds` says."""
-        members = np.flatnonzero(self.part == number)
-        available = np.bincount(self.group[members], minlength=len(self.counts))
-        wanted = np.ceil(np.maximum(LEAST_SHARE * available, SLACK * self.counts / self.parts))
-        counts = np.where(self.counts > 0, np.minimum(wanted, available), 0).astype(np.int64)
-        return greedy(self.values, self.mass, self.group, counts, members).order
 
 
 def two_rounds(
@@ -68,9 +48,26 @@ def two_rounds(
         spread: Applies a function to items, one task each.
     """
     parts = int(part.max(initial=0)) + 1
-    task = PartOfCandidates(values, mass, group, counts, part, parts)
+    task = partial(_pick_in_part, values, mass, group, counts, part, parts)
     kept = np.unique(np.concatenate(spread(task, range(parts))))
     # Parts are uneven: a group of which they picked fewer than it needs takes part as a whole.
     short = np.bincount(group[kept], minlength=len(counts)) < counts
     candidates = np.union1d(kept, np.flatnonzero(short[group]))
     return greedy(values, mass, group, counts, candidates)
+
+
+def _pick_in_part(
+    values: Similarities,
+    mass: Indices,
+    group: Indices,
+    counts: Indices,
+    part: Indices,
+    parts: int,
+    number: int,
+) -> Indices:
+    """Pick among the candidates of one part as many rows of each group as `two_rounds` says."""
+    members = np.flatnonzero(part == number)
+    available = np.bincount(group[members], minlength=len(counts))
+    wanted = np.ceil(np.maximum(LEAST_SHARE * available, SLACK * counts / parts))
+    part_counts = np.where(counts > 0, np.minimum(wanted, available), 0).astype(np.int64)
+    return greedy(values, mass, group, part_counts, members).order

@@ -107,18 +107,18 @@ class _State:
         size = min(len(self.rows), most)
         # All rows at the least bound belong to the block: a tie with a row outside is impossible.
         least = float(np.partition(self.bound, -size)[-size])
-        place = np.flatnonzero(self.bound >= least)
-        self.bound[place] = self.gains(self.rows[place])
-        block = _Block(self, place[self.bound[place] >= least])
+        position = np.flatnonzero(self.bound >= least)
+        self.bound[position] = self.gains(self.rows[position])
+        block = _Block(self, position[self.bound[position] >= least])
         full = self.missing == 0
-        while len(block.place):
+        while len(block.position):
             gains = block.gains()
-            self.bound[block.place] = gains
+            self.bound[block.position] = gains
             # A row that fell below the least bound may now be less than one outside the block.
             above = gains >= least
             block.keep(above)
             gains = gains[above]
-            rows = self.rows[block.place]
+            rows = self.rows[block.position]
             taken = block.first_of_their_samples(gains) & self._within_quota(rows, gains)
             self._take(block, taken, gains)
             block.keep(~taken & (self.missing[self.group[rows]] > 0))
@@ -141,11 +141,11 @@ class _State:
         return np.asarray(rank < self.missing[group], np.bool_)
 
     def _take(self, block: _Block, taken: Flags, gains: Doubles) -> None:
-        rows = self.rows[block.place[taken]]
+        rows = self.rows[block.position[taken]]
         entries = np.flatnonzero(taken[block.owner])
         # No two rows that are taken together serve one sample: nothing is written twice.
         self.served[block.other[entries]] = block.value[entries]
-        self.bound[block.place[taken]] = -1.0
+        self.bound[block.position[taken]] = -1.0
         self.missing -= np.bincount(self.group[rows], minlength=len(self.missing))
         self.taken.append(rows)
         self.gain.append(gains[taken])
@@ -159,15 +159,15 @@ class _State:
 
 
 class _Block:
-    """Some candidates, by their `place` (b,), and the entries that would still raise a sample.
+    """Some candidates, by their `position` (b,), and the entries that would still raise a sample.
 
     Entry e says that candidate `owner[e]` of the block gives sample `other[e]` the `value[e]`.
     """
 
-    def __init__(self, state: _State, place: Indices) -> None:
-        start, other, value = state.values.rows(state.rows[place])
-        self.state, self.place = state, place
-        self.owner = np.repeat(np.arange(len(place), dtype=np.int32), np.diff(start))
+    def __init__(self, state: _State, position: Indices) -> None:
+        start, other, value = state.values.rows(state.rows[position])
+        self.state, self.position = state, position
+        self.owner = np.repeat(np.arange(len(position), dtype=np.int32), np.diff(start))
         self.other, self.value = other, value
 
     def gains(self) -> Doubles:
@@ -175,7 +175,7 @@ class _Block:
         worth = self.state.worth(self.other, self.value)
         # Values served only rise: what adds nothing now never will.
         self._keep_entries(np.flatnonzero(worth))
-        gains = np.bincount(self.owner, weights=worth[worth > 0], minlength=len(self.place))
+        gains = np.bincount(self.owner, weights=worth[worth > 0], minlength=len(self.position))
         return gains.astype(np.float64, copy=False)
 
     def keep(self, kept: Flags) -> None:
@@ -183,7 +183,7 @@ class _Block:
         if not kept.all():
             self._keep_entries(np.flatnonzero(kept[self.owner]))
             self.owner = (np.cumsum(kept, dtype=np.int32) - 1)[self.owner]
-            self.place = self.place[kept]
+            self.position = self.position[kept]
 
     def _keep_entries(self, entries: Indices) -> None:
         self.owner, self.other = self.owner[entries], self.other[entries]
@@ -191,14 +191,14 @@ class _Block:
 
     def first_of_their_samples(self, gains: Doubles) -> Flags:
         """Mark rows (b,) that come before all others at every sample they would raise."""
-        rank = np.empty(len(self.place), np.int32)
+        rank = np.empty(len(self.position), np.int32)
         # A stable sort: of equal gains the first row, as plain greedy takes it.
-        rank[np.argsort(-gains, kind="stable")] = np.arange(len(self.place), dtype=np.int32)
+        rank[np.argsort(-gains, kind="stable")] = np.arange(len(self.position), dtype=np.int32)
         rank_of_entry = rank[self.owner]
         first = self.state.first
         np.minimum.at(first, self.other, rank_of_entry)
         beaten = first[self.other] != rank_of_entry
         first[self.other] = len(first)
-        unbeaten = np.ones(len(self.place), np.bool_)
+        unbeaten = np.ones(len(self.position), np.bool_)
         unbeaten[self.owner[beaten]] = False
         return unbeaten

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 import numpy as np
@@ -33,25 +33,17 @@ class KCenterConfig(MethodConfig):
         code, vectors = context.groups.code, context.candidates.quantized
 
         def pick(counts: Indices) -> Picked:
-            task = FarthestFirst(vectors, code, counts)
+            task = partial(pick_centers, vectors, code, counts)
             return interleave(context.spread(task, range(len(counts))))
 
         return pick
 
 
-@dataclass(frozen=True, slots=True)
-class FarthestFirst:
-    """Traverse one group; picklable, and callable with the group's number."""
-
-    vectors: QuantizedVectors
-    code: Indices
-    counts: Indices
-
-    def __call__(self, group: int) -> Picked:
-        """Return the group's centers with their distances."""
-        members = np.flatnonzero(self.code == group)
-        order, squares = farthest_first(self.vectors.take(members), int(self.counts[group]))
-        return Picked(members[order], np.sqrt(squares) / self.vectors.scale)
+def pick_centers(vectors: QuantizedVectors, code: Indices, counts: Indices, group: int) -> Picked:
+    """Return one group's centers with their distances; `code` (n,) are the groups of all rows."""
+    members = np.flatnonzero(code == group)
+    order, squares = farthest_first(vectors.take(members), int(counts[group]))
+    return Picked(members[order], np.sqrt(squares) / vectors.scale)
 
 
 def farthest_first(vectors: QuantizedVectors, count: int) -> tuple[Indices, Doubles]:
@@ -99,16 +91,7 @@ def _take_farthest(
     taken_at: list[float],
     count: int,
 ) -> None:
-    """Take the farthest row, then those of the farthest few that are farther than all others.
-
-    Args:
-        vectors: The rows of the group.
-        squares: Their squared norms (n,).
-        nearest: Squared distance (n,) of each row to its nearest center.
-        order: Rows taken so far; new ones are appended.
-        taken_at: Their squared distances when they were taken; likewise.
-        count: How many rows to take in all.
-    """
+    """Take the farthest row, then those of the farthest few that are farther than all others."""
     ranked = np.argsort(-nearest, kind="stable")
     # Ascending rows, so that argmax takes the first row of equal distances.
     few = np.sort(ranked[:FEW])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 import numpy as np
+import pyarrow.compute as pc
 
 from curation.selection.method import MethodConfig, Picker, SelectionContext, pick_in_order
 from curation.selection.quotas import QuotasConfig
@@ -22,5 +23,6 @@ class LongestConfig(MethodConfig):
 
     def picker(self, context: SelectionContext) -> Picker:
         """Order the pool once."""
-        length = context.candidates.answer_length.astype(np.float64)
+        answers = context.candidates.pool.samples["answer"]
+        length = pc.fill_null(pc.utf8_length(answers), 0).to_numpy().astype(np.float64)
         return pick_in_order(np.argsort(-length, kind="stable"), length, context.groups)

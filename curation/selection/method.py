@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import ClassVar, TypeVar
 
 import numpy as np
-import pyarrow.compute as pc
 
 from curation.neighbors import NeighborsConfig, kmeans
 from curation.pool import GraphConfig, KnnGraph, Pool
@@ -58,12 +57,6 @@ class Candidates:
         """Input rows (n,) that each sample represents."""
         # Whole numbers, so that sums of masses are exact in any order.
         return np.rint(self.pool.mass).astype(np.int64)
-
-    @cached_property
-    def answer_length(self) -> Indices:
-        """Characters (n,) of each answer, 0 where there is none."""
-        lengths = pc.fill_null(pc.utf8_length(self.pool.samples["answer"]), 0)
-        return np.asarray(lengths.to_numpy(), np.int64)
 
     @cached_property
     def quantized(self) -> QuantizedVectors:

@@ -85,8 +85,8 @@ def is_higher_better(scorer: str) -> bool:
     """Return whether high values of a scorer mean good samples, as they do of `quality`."""
     union, _ = typing.get_args(AnyScorer)
     better = {
-        kind: one.higher_is_better
-        for one in typing.get_args(union)
-        for kind in typing.get_args(one.model_fields["kind"].annotation)
+        kind: scorer_config.higher_is_better
+        for scorer_config in typing.get_args(union)
+        for kind in typing.get_args(scorer_config.model_fields["kind"].annotation)
     }
     return bool(better.get(scorer, True))

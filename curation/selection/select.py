@@ -66,7 +66,7 @@ def select(
         InputError: vectors that are not finite.
     """
     config = resolve(config, seed)
-    quotas = config.usual_or_given_quotas
+    quotas = config.quotas or config.method.usual_quotas
     groups = Groups.one(len(candidates)) if quotas.kind == "none" else candidates.strata
     quality = read_quality(candidates.sample_ids, scores, config.quality)
     tokens = estimate_tokens(candidates.pool.samples, config.image_tokens)
@@ -82,26 +82,23 @@ def select(
         return picker(quotas.counts(groups, size))
 
     picked = pick(size) if size else _search(config.budget, pick, candidates, tokens)
-    sizes = np.linspace(1, len(picked.order), POINTS_OF_CURVE).round()
-    similarities, mass = candidates.similarities, candidates.mass
+    sizes = np.unique(np.linspace(1, len(picked.order), POINTS_OF_CURVE).round()).astype(np.int64)
     return Selection(
         config=config,
         fingerprint=_fingerprint(candidates, config, quality),
         order=picked.order,
         gain=picked.gain,
-        weight=distribute_mass(similarities, mass, candidates.strata.code, picked.order),
-        curve=measure_curve(similarities, mass, picked.order, np.unique(sizes).astype(np.int64)),
+        weight=distribute_mass(candidates, picked.order),
+        curve=measure_curve(candidates, picked.order, sizes),
         tokens=tokens,
     )
 
 
 def resolve(config: SelectionConfig, seed: int) -> SelectionConfig:
     """Return the settings with seed and quotas filled in."""
-    filled = {
-        "seed": seed if config.seed is None else config.seed,
-        "quotas": config.usual_or_given_quotas,
-    }
-    return config.model_copy(update=filled)
+    seed = seed if config.seed is None else config.seed
+    quotas = config.quotas or config.method.usual_quotas
+    return config.model_copy(update={"seed": seed, "quotas": quotas})
 
 
 def _search(
@@ -126,11 +123,10 @@ def _search(
                 unit="tokens",
             )
         return pick(size)
-    level, mass, values = budget.auto or 1.0, candidates.mass, candidates.similarities
-    size = _first(
-        lambda size: measure_coverage(values, mass, pick(size).order) >= level, len(tokens)
+    level = budget.auto or 1.0
+    return pick(
+        _first(lambda size: measure_coverage(candidates, pick(size).order) >= level, len(tokens))
     )
-    return pick(size)
 
 
 def _first(reached: Callable[[int], bool], most: int) -> int:

@@ -15,8 +15,9 @@ stratum_tag_empty: A stratum tag is null in every sample.
   Do: Change `strata` in the recipe to tags that have values.
 score_invalid: A scorer gave infinite values or another number of values than samples.
   Do: Correct the scorer; NaN represents a missing value.
-budget_invalid: The budget is larger than the pool, or holds no sample.
-  Do: Ask for a budget within the pool's size.
+budget_invalid: The budget is larger than the pool or too small for one sample, or the pool is
+    empty.
+  Do: Ask for a budget within the pool's size; the view `funnel` says where samples went.
 scorer_unknown: The run has no score of that name.
   Do: Use one of the scorers that the message lists.
 quota_stratum_unknown: quotas.weights names a stratum that the pool lacks.

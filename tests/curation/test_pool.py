@@ -43,7 +43,7 @@ def test_the_pool_is_what_may_be_trained_on_in_order_of_ids(phantom_run, pool) -
     assert set(pool.samples["split"].to_pylist()) == {"train"}
 
 
-def test_mass_counts_the_rows_a_sample_stands_for(phantom_run, pool) -> None:
+def test_mass_counts_the_rows_a_sample_represents(phantom_run, pool) -> None:
     sql = "SELECT sample_id, weight FROM selected_samples WHERE selection = 'kept'"
     weight = {
         line["sample_id"]: line["weight"] for line in read(phantom_run.manifest, sql).to_pylist()
@@ -208,7 +208,7 @@ def test_a_part_of_weight_zero_does_not_count() -> None:
     vectors = random_vectors(30, 2)
     other = SampleVectors(vectors.image, random_vectors(30, 3).question, vectors.answer, False)
     config = GraphConfig(neighbors=3, question=0.0)
-    one, two = (build_graph(held, config, NeighborsConfig()) for held in (vectors, other))
+    one, two = (build_graph(part, config, NeighborsConfig()) for part in (vectors, other))
     assert one.index.tolist() == two.index.tolist()
 
 

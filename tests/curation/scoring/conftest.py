@@ -160,18 +160,16 @@ def _by_text(rows: list[dict[str, Any]], column: str) -> np.ndarray:
 
 @pytest.fixture
 def make_context(tmp_path: Path) -> ContextMaker:
-    def make(pool: Pool, seed: int = 0) -> ScoringContext:
-        def no_graph() -> Any:
-            raise AssertionError("this scorer needs no graph")
+    """A context of a pool; fields that are given replace the usual ones."""
 
-        return ScoringContext(
-            pool=pool,
-            make_graph=no_graph,
-            executor=LocalExecutor(),
-            folder=tmp_path / "scorer",
-            cache=tmp_path / "cache",
-            seed=seed,
-            advance=lambda samples: None,
-        )
+    def make(pool: Pool, seed: int = 0, **fields: Any) -> ScoringContext:
+        usual = {
+            "make_graph": lambda: pytest.fail("this scorer needs no graph"),
+            "executor": LocalExecutor(),
+            "folder": tmp_path / "scorer",
+            "cache": tmp_path / "cache",
+            "advance": lambda samples: None,
+        }
+        return ScoringContext(pool=pool, seed=seed, **(usual | fields))
 
     return make

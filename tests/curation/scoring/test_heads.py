@@ -147,7 +147,7 @@ def swap(letter: str) -> str:
     return {"A": "B", "B": "A"}[letter]
 
 
-def test_a_letter_counts_as_the_option_it_stands_for(make_pool) -> None:
+def test_a_letter_counts_as_the_option_it_represents(make_pool) -> None:
     lines, image, _ = sides(120, 0)
     wrong = np.arange(0, 120, 20)
     for row in wrong:
@@ -210,7 +210,7 @@ def test_only_the_options_offered_compete(make_pool) -> None:
     assert odds.seen[7] >= FLOOR
 
 
-def test_answers_that_all_lie_in_one_fold_are_not_judged() -> None:
+def test_answers_of_one_fold_are_not_judged() -> None:
     vectors = np.random.default_rng(0).standard_normal((40, 6))
     groups = QuestionGroups(np.repeat([0, 1], 20), np.tile([0, 1], 20), [()] * 40)
     fold = np.concatenate([np.zeros(20, np.int64), np.arange(20) % 3])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 from tokenizers import Tokenizer
@@ -16,20 +16,18 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from curation.pool import Pool, SampleVectors
 from curation.scoring.ifd import IfdConfig, difficulty
 from curation.scoring.language import AnswerLosses
 from curation.scoring.perplexity import PerplexityConfig
-from curation.scoring.scorer import ScoringContext
-from medsift import records
 from medsift.arrays import Doubles
-from medsift.execution import LocalExecutor
 from medsift.models import TransformersModelConfig
+from tests.curation.scoring.conftest import ContextMaker, PoolMaker
 
 QUESTIONS = [f"q{number}" for number in range(8)]
 ANSWERS = [f"a{number}" for number in range(8)]
 VOCABULARY = ["<s>", "Question:", "Answer:", *QUESTIONS, *ANSWERS]
 Pairs = list[tuple[str, str]]
+Scored = Callable[[IfdConfig | PerplexityConfig, Pairs], Doubles]
 
 
 def tiny_model() -> LlamaForCausalLM:
@@ -82,46 +80,27 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> TransformersModelConfig:
     return save(model, tmp_path_factory.mktemp("taught"))
 
 
-def score(config: IfdConfig | PerplexityConfig, pairs: Pairs, folder: Path) -> Doubles:
-    lines = [
-        {
-            "sample_id": f"{place:04d}",
-            "row_id": str(place),
-            "source": "t",
-            "messages": [
-                {"role": "user", "content": question},
-                {"role": "assistant", "content": answer},
-            ],
-        }
-        for place, (question, answer) in enumerate(pairs)
-    ]
-    none = np.zeros((len(lines), 0), np.float32)
-    pool = Pool(
-        samples=pa.Table.from_pylist(lines, schema=records.SAMPLES),
-        images=records.IMAGES.empty_table(),
-        vectors=SampleVectors(none, none, none, shared_space=False),
-        mass=np.ones(len(lines)),
-        strata=[""] * len(lines),
-    )
-    context = ScoringContext(
-        pool=pool,
-        make_graph=lambda: pytest.fail("no graph is needed"),
-        executor=LocalExecutor(),
-        folder=folder / config.kind,
-        cache=folder / "cache",
-        seed=0,
-        advance=lambda rows: None,
-    )
-    return config.score(context)
+@pytest.fixture
+def score(make_pool: PoolMaker, make_context: ContextMaker, tmp_path: Path) -> Scored:
+    """Score questions and answers."""
+
+    def scored(config: IfdConfig | PerplexityConfig, pairs: Pairs) -> Doubles:
+        lines = [
+            {"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]}
+            for q, a in pairs
+        ]
+        return config.score(make_context(make_pool(lines), folder=tmp_path / config.kind))
+
+    return scored
 
 
 def test_a_question_that_decides_gives_a_small_ifd_and_a_wrong_one_a_large(
-    taught: TransformersModelConfig, tmp_path: Path
+    taught: TransformersModelConfig, score: Scored
 ) -> None:
     right = list(zip(QUESTIONS, ANSWERS, strict=True))
     wrong = list(zip(QUESTIONS, ANSWERS[1:] + ANSWERS[:1], strict=True))
-    ifd = score(IfdConfig(model=taught), right + wrong, tmp_path)
-    perplexity = score(PerplexityConfig(model=taught), right + wrong, tmp_path)
+    ifd = score(IfdConfig(model=taught), right + wrong)
+    perplexity = score(PerplexityConfig(model=taught), right + wrong)
     assert (ifd[:8] < 0.2).all()
     assert (ifd[8:] > 1.0).all()
     assert (perplexity[:8] < 1.5).all()
@@ -130,13 +109,15 @@ def test_a_question_that_decides_gives_a_small_ifd_and_a_wrong_one_a_large(
     np.testing.assert_allclose(np.log(perplexity) / ifd, np.log(8), rtol=0.1)
 
 
-def test_a_model_that_looks_at_nothing_but_the_last_token_finds_no_help(tmp_path: Path) -> None:
+def test_a_model_that_looks_at_nothing_but_the_last_token_finds_no_help(
+    score: Scored, tmp_path: Path
+) -> None:
     model = tiny_model()
     with torch.no_grad():
         for layer in model.model.layers:
             layer.self_attn.o_proj.weight.zero_()
     pairs = [(question, f"{ANSWERS[0]} {question} {ANSWERS[3]}") for question in QUESTIONS]
-    ifd = score(IfdConfig(model=save(model, tmp_path / "model")), pairs, tmp_path)
+    ifd = score(IfdConfig(model=save(model, tmp_path / "model")), pairs)
     np.testing.assert_allclose(ifd, 1.0, rtol=1e-4)
 
 
@@ -148,14 +129,14 @@ def test_ratio_by_hand() -> None:
 @pytest.mark.nightly
 @pytest.mark.slow
 def test_real_answers_are_likelier_after_their_own_questions(
-    medical_text: Path, tmp_path: Path
+    medical_text: Path, score: Scored
 ) -> None:
     """The embedded model on MedQuAD: each answer after its question, and after another's."""
     with gzip.open(medical_text / "medquad_answered.jsonl.gz", "rt", encoding="utf-8") as file:
         lines = [json.loads(line) for line in islice(file, 0, 12_000, 1_000)]
     right = [(str(line["question"]), str(line["answer"])) for line in lines]
     wrong = [(right[place - 1][0], answer) for place, (_, answer) in enumerate(right)]
-    ifd = score(IfdConfig(max_tokens=64), right + wrong, tmp_path)
+    ifd = score(IfdConfig(max_tokens=64), right + wrong)
     assert (ifd < 2).all()
     own, others = np.split(ifd, 2)
     assert (own < others).mean() > 0.9

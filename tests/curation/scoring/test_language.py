@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 from tokenizers import Tokenizer
@@ -17,7 +16,6 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from curation.pool import Pool, SampleVectors
 from curation.scoring.ifd import IfdConfig
 from curation.scoring.language import (
     AnswerLosses,
@@ -27,12 +25,11 @@ from curation.scoring.language import (
 )
 from curation.scoring.perplexity import PerplexityConfig
 from curation.scoring.scorer import ScoringContext
-from medsift import records
-from medsift.execution import LocalExecutor
 from medsift.models import EmbeddedModelConfig, TransformersModelConfig
 from medsift.models.chat_format import ChatFormat, Tokens
 from medsift.models.language_model import LanguageModel
 from medsift.models.likelihood import AnswerHead, AnswerLikelihood, padded_length
+from tests.curation.scoring.conftest import ContextMaker, PoolMaker
 from tests.expect import raises_code
 
 CHAT = (
@@ -213,32 +210,11 @@ def chat(question: str | None, answer: str | None) -> list[Message]:
     return [{"role": role, "content": words} for role, words in turns if words is not None]
 
 
-def pool(conversations: Sequence[list[Message]]) -> Pool:
-    lines = [
-        {"sample_id": f"{place:04d}", "row_id": str(place), "source": "t", "messages": messages}
-        for place, messages in enumerate(conversations)
-    ]
-    none = np.zeros((len(lines), 0), np.float32)
-    return Pool(
-        samples=pa.Table.from_pylist(lines, schema=records.SAMPLES),
-        images=records.IMAGES.empty_table(),
-        vectors=SampleVectors(none, none, none, shared_space=False),
-        mass=np.ones(len(lines)),
-        strata=[""] * len(lines),
-    )
-
-
 @pytest.fixture
-def context(tmp_path: Path) -> Context:
-    def make(conversations: Sequence[list[Message]], folder: str, **changes: Any) -> ScoringContext:
-        settings: dict[str, Any] = {"executor": LocalExecutor(), "advance": lambda rows: None}
-        settings |= {"cache": tmp_path / "cache", "seed": 0} | changes
-        return ScoringContext(
-            pool=pool(conversations),
-            make_graph=lambda: pytest.fail("no graph is needed"),
-            folder=tmp_path / folder,
-            **settings,
-        )
+def context(make_pool: PoolMaker, make_context: ContextMaker, tmp_path: Path) -> Context:
+    def make(conversations: Sequence[list[Message]], folder: str, **fields: Any) -> ScoringContext:
+        pool = make_pool([{"messages": messages} for messages in conversations])
+        return make_context(pool, folder=tmp_path / folder, **fields)
 
     return make
 

@@ -7,21 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from curation.pool import Pool, SampleVectors
 from curation.scoring.multimodal_gain import MultimodalGainConfig, read_illustrated
 from curation.scoring.scorer import ScoringContext
-from medsift import records
-from medsift.execution import LocalExecutor
 from medsift.images import ImagesConfig, decode
 from medsift.images.curated import read_picture
 from medsift.models import ImageTextModelConfig
 from medsift.models.image_text import Illustrated, ImageTextLikelihood, marked
+from tests.curation.scoring.conftest import ContextMaker, PoolMaker
 from tests.expect import raises_code
 from tests.tiny_models import Make, idefics, llava, picture, qwen, saved, seeded
 
@@ -126,44 +123,24 @@ Context = Callable[..., ScoringContext]
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> Context:
+def context(make_pool: PoolMaker, make_context: ContextMaker, tmp_path: Path) -> Context:
     """Samples as (picture file or None, question, answer)."""
 
-    def make(lines: Sequence[tuple[Path | None, str, str]], folder: str = "gain") -> ScoringContext:
-        rows = [sample(place, *line) for place, line in enumerate(lines)]
-        none = np.zeros((len(rows), 0), np.float32)
-        pool = Pool(
-            samples=pa.Table.from_pylist(rows, schema=records.SAMPLES),
-            images=records.IMAGES.empty_table(),
-            vectors=SampleVectors(none, none, none, shared_space=False),
-            mass=np.ones(len(rows)),
-            strata=[""] * len(rows),
-        )
-        return ScoringContext(
-            pool=pool,
-            make_graph=lambda: pytest.fail("no graph is needed"),
-            executor=LocalExecutor(),
-            folder=tmp_path / folder,
-            cache=tmp_path / "cache",
-            seed=0,
-            advance=lambda rows: None,
-        )
+    def make(
+        lines: Sequence[tuple[Path | None, str, str]], folder: str = "gain", **fields: Any
+    ) -> ScoringContext:
+        pool = make_pool([sample(*line) for line in lines])
+        return make_context(pool, folder=tmp_path / folder, **fields)
 
     return make
 
 
-def sample(place: int, file: Path | None, question: str, answer: str) -> dict[str, Any]:
+def sample(file: Path | None, question: str, answer: str) -> dict[str, Any]:
     refs = [] if file is None else [str(file)]
     images = [decode(Path(ref).read_bytes(), ref, ImagesConfig()).image_id for ref in refs]
     turns = [("user", question), ("assistant", answer)]
-    return {
-        "sample_id": f"{place:04d}",
-        "row_id": str(place),
-        "source": "t",
-        "messages": [{"role": role, "content": content} for role, content in turns],
-        "refs": refs,
-        "images": images,
-    }
+    messages = [{"role": role, "content": content} for role, content in turns]
+    return {"messages": messages, "refs": refs, "images": images}
 
 
 @pytest.fixture
@@ -251,8 +228,7 @@ def test_order_batches_and_a_filled_cache_do_not_matter(
     wanted = MultimodalGainConfig(model=model).score(context(lines, "a"))
     cached = MultimodalGainConfig(model=model, batch_size=3).score(context(lines[::-1], "b"))
     np.testing.assert_array_equal(cached[::-1], wanted)
-    fresh = context(lines[::-1], "c")
-    object.__setattr__(fresh, "cache", tmp_path / "new")
+    fresh = context(lines[::-1], "c", cache=tmp_path / "new")
     found = MultimodalGainConfig(model=model, batch_size=3).score(fresh)
     np.testing.assert_allclose(found[::-1], wanted, atol=2e-4)
 

@@ -62,7 +62,7 @@ def test_spearman_agrees_with_scipy_on_the_pairs_that_are_there(pairs) -> None:
         assert rho == pytest.approx(scipy.stats.spearmanr(a, b).statistic)
 
 
-def test_each_score_is_held_against_every_other_and_length() -> None:
+def test_each_score_is_compared_with_every_other_and_length() -> None:
     rising = np.arange(5.0)
     gaps = np.array([4.0, np.nan, 2.0, 1.0, 0.0])
     length = np.array([1.0, 2.0, 3.0, 4.0, np.nan])

@@ -48,13 +48,13 @@ GROUP BY s.sample_id
 
 
 def test_sql_takes_quality_apart_again(noisy) -> None:
-    held = noisy.run.manifest
-    lines = read(held, RECOMPUTED)
+    manifest = noisy.run.manifest
+    lines = read(manifest, RECOMPUTED)
     assert lines.num_rows == len(noisy.pool)
     np.testing.assert_allclose(lines["again"].to_numpy(), lines["value"].to_numpy(), atol=1e-12)
     weights = {
         line["part"]: line["weight"]
-        for line in read(held, "SELECT part, weight FROM combinations").to_pylist()
+        for line in read(manifest, "SELECT part, weight FROM combinations").to_pylist()
     }
     assert weights == {"alignment": 2.0, "image_quality": 1.0, "label_noise": -0.5}
 
@@ -79,9 +79,9 @@ def test_percentiles_of_a_stratum_have_the_middle_as_their_mean(noisy) -> None:
     scores = noisy.table("scores")
     connection.register("scores", scores)
     means = connection.sql("SELECT avg(percentile) FROM scores GROUP BY scorer, stratum").fetchall()
-    held = [mean for (mean,) in means if mean is not None]
-    assert held
-    np.testing.assert_allclose(held, 0.5)
+    known = [mean for (mean,) in means if mean is not None]
+    assert known
+    np.testing.assert_allclose(known, 0.5)
 
 
 def test_correlations_are_those_of_the_scores(noisy) -> None:
@@ -151,11 +151,11 @@ def test_without_scorers_samples_only_pass(phantom_run) -> None:
 def test_held_out_rows_pass_but_have_no_score(scored_run) -> None:
     score = folder_of(scored_run, "score")
     splits = read_samples(scored_run.upstream, ["sample_id", "split"]).to_pylist()
-    held = {line["sample_id"] for line in splits if line["split"] == "test"}
-    assert held
+    held_out = {line["sample_id"] for line in splits if line["split"] == "test"}
+    assert held_out
     scored = set(pq.read_table(score / "scores")["sample_id"].to_pylist())
-    assert scored.isdisjoint(held)
-    assert scored | held == {line["sample_id"] for line in splits}
+    assert scored.isdisjoint(held_out)
+    assert scored | held_out == {line["sample_id"] for line in splits}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,28 +47,26 @@ def test_coverage_is_facility_location_over_its_maximum(candidates, count):
     chosen = chosen_of(candidates, count)
     served = dense(candidates.similarities)[chosen].max(axis=0)
     expected = (served * candidates.mass).sum() / (UNIT * candidates.mass.sum())
-    found = measure_coverage(candidates.similarities, candidates.mass, chosen)
+    found = measure_coverage(candidates, chosen)
     assert found == pytest.approx(expected, abs=1e-15)
 
 
 def test_the_whole_pool_covers_all_and_nothing_covers_nothing(candidates):
     everything = np.arange(len(candidates))
-    assert measure_coverage(candidates.similarities, candidates.mass, everything) == 1.0
-    assert measure_coverage(candidates.similarities, candidates.mass, everything[:0]) == 0.0
+    assert measure_coverage(candidates, everything) == 1.0
+    assert measure_coverage(candidates, everything[:0]) == 0.0
 
 
 def test_a_curve_is_the_coverage_of_each_beginning(candidates):
     order, sizes = chosen_of(candidates, 90), np.array([1, 2, 30, 90])
-    found = measure_curve(candidates.similarities, candidates.mass, order, sizes)
-    expected = [
-        measure_coverage(candidates.similarities, candidates.mass, order[:size]) for size in sizes
-    ]
+    found = measure_curve(candidates, order, sizes)
+    expected = [measure_coverage(candidates, order[:size]) for size in sizes]
     assert found.coverage.tolist() == expected
     assert found.size.tolist() == sizes.tolist()
 
 
 @pytest.mark.parametrize("count", [1, 5, 60, 200])
-def test_weights_are_the_mass_a_sample_stands_for_and_sum_to_the_pool(candidates, count):
+def test_weights_are_the_mass_a_sample_represents_and_sum_to_the_pool(candidates, count):
     order, strata = chosen_of(candidates, count), candidates.strata.code
     matrix, mass = dense(candidates.similarities), candidates.mass
     expected = np.zeros(count)
@@ -81,13 +81,18 @@ def test_weights_are_the_mass_a_sample_stands_for_and_sum_to_the_pool(candidates
             mine = np.flatnonzero(strata[order] == strata[sample])
             mine = mine if len(mine) else np.arange(count)
             expected[mine] += mass[sample] / len(mine)
-    found = distribute_mass(candidates.similarities, mass, strata, order)
+    found = distribute_mass(candidates, order)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     assert found.sum() == pytest.approx(mass.sum())
 
 
-def test_a_copy_keeps_its_own_mass_beside_its_selected_twin():
+def test_a_copy_keeps_its_own_mass_next_to_its_selected_twin(candidates):
     graph = KnnGraph(np.array([[1], [0]]), np.ones((2, 1), np.float32), "exact", 1.0)
-    order, strata = np.array([1, 0]), np.zeros(2, np.int64)
-    found = distribute_mass(make_symmetric(graph), np.array([3, 5]), strata, order)
-    assert found.tolist() == [5.0, 3.0]
+    pool = replace(
+        candidates.pool,
+        samples=candidates.pool.samples.slice(0, 2),
+        mass=np.array([3.0, 5.0]),
+        strata=["", ""],
+    )
+    twins = replace(candidates, pool=pool, graph=graph)
+    assert distribute_mass(twins, np.array([1, 0])).tolist() == [5.0, 3.0]

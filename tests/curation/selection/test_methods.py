@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from curation.selection import AnyMethod, SelectionContext
-from curation.selection.cluster_temperature import ClusterPicks, Kernel, greedy_mmd
+from curation.selection.cluster_temperature import Kernel, greedy_mmd, pick_in_clusters
 from curation.selection.config import SelectionConfig
 from curation.selection.deita import DeitaConfig
 from curation.selection.facility_location import FacilityLocationConfig
@@ -113,7 +113,7 @@ def test_only_chance_depends_on_the_seed(candidates):
 # Facility location.
 
 
-def test_a_poor_sample_lets_its_better_twin_stand_for_both(make_candidates):
+def test_a_better_twin_represents_a_poor_sample_too(make_candidates):
     candidates = make_candidates(n=40)
     quality = np.ones(40)
     first = _order(candidates, quality, 0.5)[0]
@@ -200,9 +200,9 @@ def test_deita_walks_down_the_scores_and_skips_what_it_has(candidates, threshold
 
 
 @pytest.mark.parametrize("rows", [1, 9, 40])
-@pytest.mark.parametrize("held", [4, 100])
-def test_greedy_mmd_lowers_the_discrepancy_the_most_each_time(rows, held, monkeypatch):
-    monkeypatch.setattr("curation.selection.cluster_temperature._ROWS_AT_A_TIME", held)
+@pytest.mark.parametrize("at_a_time", [4, 100])
+def test_greedy_mmd_lowers_the_discrepancy_the_most_each_time(rows, at_a_time, monkeypatch):
+    monkeypatch.setattr("curation.selection.cluster_temperature._ROWS_AT_A_TIME", at_a_time)
     vectors = planted_vectors(rows, 5)
     points = quantize(vectors).points.astype(np.float64) / quantize(vectors).scale
     kernel = np.exp(-0.5 * ((points[:, None] - points[None]) ** 2).sum(axis=2))
@@ -227,8 +227,9 @@ def test_cluster_quotas_follow_transferability_over_density():
     kernel = np.exp(-0.5 * ((vectors[:, None] - vectors[None]) ** 2).sum(axis=2))
     density = [kernel[:50, :50].mean(), kernel[50:, 50:].mean()]
     share = np.exp(logit / density)
-    task = ClusterPicks(points, np.zeros(100, np.int64), label, logit, np.array([40]))
-    taken = np.bincount(label[task(0).order])
+    groups, counts = np.zeros(100, np.int64), np.array([40])
+    picked = pick_in_clusters(points, groups, label, logit, counts, 0)
+    taken = np.bincount(label[picked.order])
     assert abs(taken - 40 * share / share.sum()).max() < 1
     assert taken[1] > taken[0]  # the loose cluster gives more, though it transfers less
 
@@ -291,16 +292,16 @@ def test_targets_with_short_lists_take_what_those_with_whole_rankings_take(liste
         vectors[drawn.integers(0, n, n // 3)] = vectors[0]
         vectors[drawn.integers(0, n, n // 8)] = 0.0
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        held = quantize(np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0))
+        quantized = quantize(np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0))
         code = drawn.integers(0, groups, n)
         sizes = np.bincount(code, minlength=groups)
         counts = np.array([drawn.integers(0, size + 1) for size in sizes]) if trial else sizes
         targets = np.sort(drawn.choice(n, int(drawn.integers(1, 6)), replace=trial % 2 == 0))
-        order, takers = take_turns(Rankings(held, targets, listed), code, counts)
-        wanted, products = whole_rankings(held.points, targets, code, counts)
+        order, takers = take_turns(Rankings(quantized, targets, listed), code, counts)
+        wanted, products = whole_rankings(quantized.points, targets, code, counts)
         assert order.tolist() == wanted
-        assert held.cosines(order, targets[takers]).tolist() == [
-            product / held.scale**2 for product in products
+        assert quantized.cosines(order, targets[takers]).tolist() == [
+            product / quantized.scale**2 for product in products
         ]
 
 
@@ -362,5 +363,6 @@ def test_top_score_and_longest_take_the_greatest(candidates):
     best = TopScoreConfig().picker(made)(np.array([20])).order
     assert made.quality[best].min() >= np.delete(made.quality, best).max()
     longest = chosen(candidates, {"kind": "longest"}, budget=20).order
-    length = candidates.answer_length
+    answers = candidates.pool.samples["answer"].to_pylist()
+    length = np.array([len(answer) for answer in answers])
     assert length[longest].min() >= np.delete(length, longest).max()

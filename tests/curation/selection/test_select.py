@@ -101,7 +101,7 @@ def test_auto_reaches_the_level_where_one_sample_fewer_does_not(candidates, quot
     assert found.curve.coverage[-1] >= level
     assert found.curve.size[-1] == len(found.order)
     smaller = make(candidates, budget=len(found.order) - 1, **settings)
-    assert measure_coverage(candidates.similarities, candidates.mass, smaller.order) < level
+    assert measure_coverage(candidates, smaller.order) < level
 
 
 @pytest.mark.parametrize("kind", ["random", "facility_location", "k_center", "longest"])
@@ -112,9 +112,7 @@ def test_auto_is_the_smallest_size_where_smaller_selections_begin_the_larger(
     settings = {"method": {"kind": kind}, "quotas": "none"}
     order = make(candidates, budget={"fraction": 1.0}, **settings).order
     sizes = np.arange(1, len(order) + 1)
-    reached = (
-        measure_curve(candidates.similarities, candidates.mass, order, sizes).coverage >= level
-    )
+    reached = measure_curve(candidates, order, sizes).coverage >= level
     found = make(candidates, budget={"auto": level}, **settings).order
     assert len(found) == sizes[reached][0]
     assert found.tolist() == order[: len(found)].tolist()
@@ -174,7 +172,9 @@ def test_a_scorer_that_is_not_there_is_refused_with_those_that_are(candidates, s
 
 
 def test_scores_move_facility_location_to_better_samples(candidates, scores):
-    plain, weighed = (make(candidates, held, budget="20%") for held in (NO_SCORES, scores))
+    plain, weighed = (
+        make(candidates, run_scores, budget="20%") for run_scores in (NO_SCORES, scores)
+    )
     quality = read_quality(candidates.sample_ids, scores, None)
     assert quality[weighed.order].mean() > quality[plain.order].mean() + 0.05
     assert weighed.curve.coverage[-1] > 0.95 * plain.curve.coverage[-1]
@@ -213,15 +213,15 @@ def test_a_method_without_an_objective_leaves_it_empty(candidates):
 
 
 def test_the_fingerprint_changes_with_all_that_decides_and_only_with_that(candidates, scores):
-    def of(held=candidates, given=NO_SCORES, run=0, **settings):
-        return make(held, given, run, **settings).fingerprint
+    def of(pool=candidates, scored=NO_SCORES, run=0, **settings):
+        return make(pool, scored, run, **settings).fingerprint
 
     moved = replace(candidates, graph=replace(candidates.graph, index=candidates.graph.index[::-1]))
     heavier = replace(candidates, pool=replace(candidates.pool, mass=candidates.pool.mass + 1))
     others = [
         of(budget=41),
         of(run=1),
-        of(given=scores),
+        of(scored=scores),
         of(moved),
         of(heavier),
         of(quotas="equal"),

@@ -80,7 +80,7 @@ def test_a_fifth_of_the_phantoms_covers_every_stratum(run):
     assert {strata[kind] for kind in stratified} == {strata["kept"]}
 
 
-def test_weights_of_every_selection_sum_to_the_rows_kept_stands_for(run):
+def test_weights_of_every_selection_sum_to_the_rows_that_kept_represents(run):
     sums = ask(run, "SELECT selection, sum(weight) AS weight FROM selections GROUP BY 1")
     expected = next(line["weight"] for line in sums if line["selection"] == "kept")
     assert all(line["weight"] == pytest.approx(expected) for line in sums)
