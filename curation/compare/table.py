@@ -8,9 +8,9 @@ from itertools import chain
 from typing import Any, Final
 
 from curation.compare.comparison import Comparison
+from medsift.pages.number_format import NO_VALUE, percent
 from medsift.terminal import escaped
 
-NO_VALUE: Final = "–"
 FACTS: Final = {
     "method": "method",
     "budget": "budget",
@@ -130,8 +130,3 @@ def number(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if value.is_integer() else f"{value:,.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def percent(value: float | None) -> str:
-    """A share in per cent."""
-    return NO_VALUE if value is None else f"{100 * value:.1f}%"
