@@ -1,4 +1,4 @@
-"""The tables that an evaluation prints: each model on each benchmark, and each variant."""
+"""Make the tables that an evaluation prints: each model on each benchmark, and each variant."""
 
 from __future__ import annotations
 
@@ -8,122 +8,113 @@ from typing import Any, Final
 import pyarrow as pa
 
 from evaluation.records import ORIGINAL
+from evaluation.robustness import FOUR_WAY
 from evaluation.statistics import remark
+from evaluation.statistics.breakdown import ALL
+from medsift.pages.number_format import NO_VALUE, percent, with_interval
 
-ALL: Final = "all"
 KINDS: Final = ("closed", "choice", "open")
-NO_VALUE: Final = "–"
-FOUR_WAY: Final = (
-    "consistent_reliant",
-    "consistent_unreliant",
-    "inconsistent_reliant",
-    "inconsistent_unreliant",
-)
 Figures = Mapping[tuple[str, ...], Mapping[str, Any]]
 
 
-def headline(lines: pa.Table, metrics: pa.Table) -> pa.Table:
-    """One row a benchmark and model: accuracy with its 95% interval, and what it stands on.
+def headline(evaluations: pa.Table, metrics: pa.Table) -> pa.Table:
+    """Return one row a benchmark and model: accuracy with its 95% interval, and its size.
 
-    `lines` are those of the manifest's `evaluations`. Accuracy of an open answer is its exact
+    `evaluations` and `metrics` are those of the manifest. Accuracy of an open answer is its exact
     match; `f1` is the open answers' token F1.
     """
-    figures = _by_place(metrics)
+    figures = _figures(metrics)
     rows = []
-    for line in sorted(lines.to_pylist(), key=lambda one: (one["benchmark"], one["model"])):
-        key = (line["evaluation_id"], line["benchmark"], ORIGINAL)
-        whole = figures[(*key, ALL, ALL, "accuracy")]
-        kinds = [figures.get((*key, "answer_type", kind, "accuracy")) for kind in KINDS]
+    for row in _ordered(evaluations):
+        key = (row["evaluation_id"], row["benchmark"], ORIGINAL)
+        accuracy = figures[(*key, ALL, ALL, "accuracy")]
+        kinds = {kind: (*key, "answer_type", kind, "accuracy") for kind in KINDS}
+        others = {"f1": "token_f1", "judge": "judge", "ece": "ece"}
+        shares = kinds | {name: (*key, ALL, ALL, metric) for name, metric in others.items()}
         rows.append(
             {
-                "benchmark": line["benchmark"],
-                "model": line["model"],
-                "n": whole["n"],
-                "images": whole["clusters"],
-                "accuracy": _with_interval(whole),
-                **{kind: _share(one) for kind, one in zip(KINDS, kinds, strict=True)},
-                "f1": _share(figures.get((*key, ALL, ALL, "token_f1"))),
-                "judge": _share(figures.get((*key, ALL, ALL, "judge"))),
-                "ece": _share(figures.get((*key, ALL, ALL, "ece"))),
-                "unparsed": _percent(whole["unparsed_rate"]),
-                "unanswered": line["unanswered"],
-                "note": remark(whole["n"], whole["clusters"]) or "",
+                "benchmark": row["benchmark"],
+                "model": row["model"],
+                "n": accuracy["n"],
+                "images": accuracy["clusters"],
+                "accuracy": _with_interval(accuracy),
+                **{name: _share(figures.get(place)) for name, place in shares.items()},
+                "unparsed": percent(accuracy["unparsed_rate"]),
+                "unanswered": row["unanswered"],
+                "note": remark(accuracy["n"], accuracy["clusters"]) or "",
             }
         )
-    return _without_empty(pa.Table.from_pylist(rows), ("closed", "choice", "open"))
+    return _without_empty(pa.Table.from_pylist(rows), (*KINDS, "f1", "judge", "ece", "note"))
 
 
-def variants(lines: pa.Table, metrics: pa.Table) -> pa.Table:
-    """One row a benchmark, model and variant: accuracy, what is lost, how many answers change."""
-    figures = _by_place(metrics)
+def variants(evaluations: pa.Table, metrics: pa.Table) -> pa.Table:
+    """Return one row a benchmark, model and variant: accuracy, its drop, and changed answers."""
+    figures = _figures(metrics)
     rows = []
-    for line in sorted(lines.to_pylist(), key=lambda one: (one["benchmark"], one["model"])):
-        for variant in line["variants"]:
-            key = (line["evaluation_id"], line["benchmark"], variant, ALL, ALL)
-            whole = figures[(*key, "accuracy")]
+    for row in _ordered(evaluations):
+        for variant in row["variants"]:
+            key = (row["evaluation_id"], row["benchmark"], variant, ALL, ALL)
+            accuracy = figures[(*key, "accuracy")]
             rows.append(
                 {
-                    "benchmark": line["benchmark"],
-                    "model": line["model"],
+                    "benchmark": row["benchmark"],
+                    "model": row["model"],
                     "variant": variant,
-                    "n": whole["n"],
-                    "accuracy": _with_interval(whole),
+                    "n": accuracy["n"],
+                    "accuracy": _with_interval(accuracy),
                     "drop": _with_interval(figures.get((*key, "drop"))),
-                    "flips": _percent((figures.get((*key, "flip_rate")) or {}).get("value")),
-                    "unparsed": _percent(whole["unparsed_rate"]),
+                    "flips": percent((figures.get((*key, "flip_rate")) or {}).get("value")),
+                    "unparsed": percent(accuracy["unparsed_rate"]),
                 }
             )
     return pa.Table.from_pylist(rows)
 
 
-def reliance(lines: pa.Table, metrics: pa.Table) -> pa.Table:
-    """One row a benchmark and model: worst case, rotations, grounding and the four-way table."""
-    figures = _by_place(metrics)
-    rows = []
-    for line in sorted(lines.to_pylist(), key=lambda one: (one["benchmark"], one["model"])):
-        head = (line["evaluation_id"], line["benchmark"])
-        places = {
-            "worst_case": ALL,
-            "rotation_mean": "rotation",
-            "all_rotations_right": "rotation",
-            "grounding": "mask_region",
-            **dict.fromkeys(FOUR_WAY, ALL),
+def reliance(evaluations: pa.Table, metrics: pa.Table) -> pa.Table:
+    """Return one row a benchmark and model: worst case, rotations, grounding, four-way table."""
+    figures = _figures(metrics)
+    variant_of = {
+        "worst_case": ALL,
+        "rotation_mean": "rotation",
+        "all_rotations_right": "rotation",
+        "grounding": "mask_region",
+        **dict.fromkeys(FOUR_WAY, ALL),
+    }
+    rows = [
+        {"benchmark": row["benchmark"], "model": row["model"]}
+        | {
+            name: _share(
+                figures.get((row["evaluation_id"], row["benchmark"], variant, ALL, ALL, name))
+            )
+            for name, variant in variant_of.items()
         }
-        found = {
-            name: _share(figures.get((*head, variant, ALL, ALL, name)))
-            for name, variant in places.items()
-        }
-        rows.append({"benchmark": line["benchmark"], "model": line["model"], **found})
-    return _without_empty(pa.Table.from_pylist(rows), tuple(rows[0])[2:])
+        for row in _ordered(evaluations)
+    ]
+    return _without_empty(pa.Table.from_pylist(rows), tuple(variant_of))
 
 
-def _by_place(metrics: pa.Table) -> Figures:
+def _ordered(evaluations: pa.Table) -> list[dict[str, Any]]:
+    return sorted(evaluations.to_pylist(), key=lambda row: (row["benchmark"], row["model"]))
+
+
+def _figures(metrics: pa.Table) -> Figures:
     names = ("evaluation_id", "benchmark", "variant", "facet", "facet_value", "metric")
     return {
-        tuple(str(line[name]) for name in names): line
-        for line in metrics.to_pylist()
-        if line["facet_value"] is not None
+        tuple(str(row[name]) for name in names): row
+        for row in metrics.to_pylist()
+        if row["facet_value"] is not None
     }
 
 
-def _with_interval(line: Mapping[str, Any] | None) -> str:
-    if line is None or line["value"] is None:
-        return NO_VALUE
-    if line["low"] is None or line["high"] is None:
-        return f"{line['value']:.3f}"
-    return f"{line['value']:.3f} [{line['low']:.3f}, {line['high']:.3f}]"
+def _with_interval(row: Mapping[str, Any] | None) -> str:
+    return NO_VALUE if row is None else with_interval(row["value"], row["low"], row["high"])
 
 
-def _share(line: Mapping[str, Any] | None) -> str:
-    return NO_VALUE if line is None or line["value"] is None else f"{line['value']:.3f}"
-
-
-def _percent(share: float | None) -> str:
-    return NO_VALUE if share is None else f"{100 * share:.1f}%"
+def _share(row: Mapping[str, Any] | None) -> str:
+    return NO_VALUE if row is None or row["value"] is None else f"{row['value']:.3f}"
 
 
 def _without_empty(table: pa.Table, names: tuple[str, ...]) -> pa.Table:
-    """The table without columns, of these and of what is often absent, that say nothing."""
-    often = {*names, "f1", "judge", "ece", "note"} & set(table.column_names)
-    empty = [name for name in often if set(table[name].to_pylist()) <= {NO_VALUE, ""}]
+    """Return the table without those of these columns that are empty in every row."""
+    empty = [name for name in names if set(table[name].to_pylist()) <= {NO_VALUE, ""}]
     return table.drop_columns(empty)

@@ -19,12 +19,12 @@ from evaluation.study_results import (
     SUPERIORITY,
     UNTRAINED,
 )
+from medsift.pages.number_format import NO_VALUE, listed, with_interval
 
 FEW_SEEDS: Final = 3
 """With fewer, the spread over seeds is a guess."""
 STEADIER: Final = 0.95
 """More seeds are spoken of where they would narrow an interval to less than this."""
-NO_VALUE: Final = "–"
 NAMES: Final = {FULL: "full data", UNTRAINED: "the untrained model"}
 Line = Mapping[str, Any]
 
@@ -67,14 +67,14 @@ def summary(lines: Sequence[Line]) -> list[str]:
 
 def summaries(results: pa.Table) -> dict[str, list[str]]:
     """The summary of each benchmark, from `study_results`."""
-    whole = [line for line in results.to_pylist() if _is_whole(line)]
+    whole = [line for line in results.to_pylist() if is_whole(line)]
     names = dict.fromkeys(line["benchmark"] for line in whole)
     return {name: summary([line for line in whole if line["benchmark"] == name]) for name in names}
 
 
 def study_table(results: pa.Table) -> pa.Table:
     """One row a benchmark, arm and budget: accuracy, and how it stands to full data and random."""
-    whole = [line for line in results.to_pylist() if _is_whole(line)]
+    whole = [line for line in results.to_pylist() if is_whole(line)]
     compared = {
         (*_key(line), line["versus"], line["test"]): line for line in whole if line["versus"]
     }
@@ -93,7 +93,7 @@ def study_table(results: pa.Table) -> pa.Table:
                 "seeds": line["seeds"],
                 "n": line["n"],
                 "images": line["clusters"],
-                "accuracy": _value(line["value"], line["low"], line["high"], ""),
+                "accuracy": with_interval(line["value"], line["low"], line["high"]),
                 "- full": _difference(full),
                 "no worse": full["verdict"] if full else NO_VALUE,
                 "- random": _difference(random),
@@ -128,9 +128,9 @@ def _about(arm: str, tested: Sequence[Line]) -> Iterable[str]:
         better = [line["budget"] for line in against if line["verdict"] == "superior"]
         worse = [line["budget"] for line in against if line["verdict"] == "worse"]
         if better:
-            yield f"It is better than {versus} at {_listed(better)}."
+            yield f"It is better than {versus} at {listed(better)}."
         if worse:
-            yield f"It is worse than {versus} at {_listed(worse)}."
+            yield f"It is worse than {versus} at {listed(worse)}."
         if against and not better and not worse:
             yield f"It is not told apart from {versus} at any budget."
 
@@ -147,7 +147,7 @@ def _enough(arm: str, against_full: Sequence[Line]) -> str:
         for line in against_full
         if line["samples"] > least["samples"] and line["verdict"] != "non-inferior"
     ]
-    but = f", and yet not at {_listed(open_)}" if open_ else ""
+    but = f", and yet not at {listed(open_)}" if open_ else ""
     return (
         f"{arm} is shown not to be {margin} at {least['budget']} ({least['samples']:,} samples), "
         f"the smallest budget that shows it{but}."
@@ -209,7 +209,7 @@ def _note(line: Line) -> str:
     return f"({words})" if words else ""
 
 
-def _is_whole(line: Line) -> bool:
+def is_whole(line: Line) -> bool:
     """Whether a line is of the accuracy of a whole benchmark as published."""
     return (line["facet"], line["variant"], line["metric"]) == (ALL, ORIGINAL, "accuracy")
 
@@ -221,15 +221,7 @@ def _key(line: Line) -> tuple[Any, ...]:
 def _difference(line: Line | None) -> str:
     if line is None:
         return NO_VALUE
-    return _value(line["difference"], line["diff_low"], line["diff_high"], "+")
-
-
-def _value(value: float | None, low: float | None, high: float | None, sign: str) -> str:
-    if value is None:
-        return NO_VALUE
-    if low is None or high is None:
-        return f"{value:{sign}.3f}"
-    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+    return with_interval(line["difference"], line["diff_low"], line["diff_high"], "+")
 
 
 def _ends(line: Line) -> str:
@@ -240,7 +232,3 @@ def _ends(line: Line) -> str:
 
 def _points(value: float) -> str:
     return f"{100 * value:.1f}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

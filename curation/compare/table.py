@@ -1,4 +1,4 @@
-"""Hold a comparison of selections, and print it as aligned text."""
+"""Define a comparison of selections, and print it as aligned text."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from itertools import chain
 from typing import Any, Final
 
 from medsift.manifest.any_version import Line
+from medsift.pages.number_format import NO_VALUE, percent
 from medsift.terminal import escaped
 
-NO_VALUE: Final = "–"
 PROFILE_LABELS: Final = {
     "method": "method",
     "budget": "budget",
@@ -152,8 +152,3 @@ def number(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if value.is_integer() else f"{value:,.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def percent(value: float | None) -> str:
-    """Return a share in per cent."""
-    return NO_VALUE if value is None else f"{100 * value:.1f}%"

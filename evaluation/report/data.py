@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -10,43 +10,13 @@ from typing import TYPE_CHECKING, Final
 from evaluation.records import ORIGINAL
 from evaluation.statistics.breakdown import ALL
 from medsift.errors import ManifestError
+from medsift.manifest import evaluation_queries as queries
 from medsift.manifest.any_version import Line, ask
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 ACCURACY: Final = "accuracy"
-
-RUNS: Final = """
-SELECT run_id FROM runs WHERE run_id IN (SELECT run_id FROM evaluations)
-ORDER BY created_at DESC, run_id DESC
-"""
-KNOWN: Final = """
-SELECT DISTINCT evaluation_id FROM evaluations WHERE run_id = $run ORDER BY evaluation_id
-"""
-EVALUATIONS: Final = """
-SELECT evaluation_id, model, model_hash, training_id, benchmark, files, items, images,
-       content_hash, variants, asked, left_out, unanswered, protocol, settings, seed, contaminated,
-       packages, created_at::VARCHAR AS created_at, seconds, tokens
-FROM evaluations WHERE run_id = $run AND list_contains($chosen, evaluation_id)
-ORDER BY benchmark, model, created_at, evaluation_id
-"""
-# Every metric of whole benchmarks; of their parts the accuracy of the items as published.
-METRICS: Final = f"""
-SELECT evaluation_id, benchmark, coalesce(variant, '{ORIGINAL}') AS variant,
-       coalesce(facet, '{ALL}') AS facet, facet_value, metric, value, low, high, n, clusters,
-       unparsed_rate
-FROM metrics WHERE run_id = $run AND list_contains($chosen, evaluation_id)
-  AND (coalesce(facet, '{ALL}') = '{ALL}'
-       OR (metric = '{ACCURACY}' AND coalesce(variant, '{ORIGINAL}') = '{ORIGINAL}'))
-ORDER BY ALL
-"""
-RELIABILITY: Final = """
-SELECT evaluation_id, benchmark, bin, confidence_low, confidence_high, confidence, accuracy, low,
-       high, n
-FROM reliability WHERE run_id = $run AND list_contains($chosen, evaluation_id)
-ORDER BY evaluation_id, benchmark, bin
-"""
 
 Key = tuple[str, str]
 """Evaluation and benchmark: together they are one model on one benchmark."""
@@ -57,57 +27,61 @@ class Evaluation:
     """One model on one benchmark.
 
     Attributes:
-        name: the model's, or the evaluation's where two of one model stand side by side.
-        facts: its line of `evaluations`.
-        metrics: its lines of `metrics`.
-        bins: its lines of `reliability`, in order.
+        name: the model's, or the evaluation's where two of one model are on the page.
+        row: its row of `evaluations`.
+        metrics: its rows of `metrics`.
+        bins: its rows of `reliability`, in order.
     """
 
     name: str
-    facts: Line
+    row: Line
     metrics: Sequence[Line]
     bins: Sequence[Line]
 
     def figure(self, metric: str = ACCURACY, variant: str = ORIGINAL) -> Line | None:
-        """The line of a metric of the whole benchmark, None where there is none."""
-        wanted = (metric, variant, ALL)
-        return next((one for one in self.metrics if _named(one) == wanted), None)
+        """Return the row of a metric of the whole benchmark, None where there is none."""
+        return next(iter(self._rows(metric, variant, ALL)), None)
 
     def facet(self, name: str) -> list[Line]:
-        """Lines of the accuracy of the originals by a facet."""
-        wanted = (ACCURACY, ORIGINAL, name)
-        return [one for one in self.metrics if _named(one) == wanted]
+        """Return the rows of the accuracy of the originals by a facet."""
+        return self._rows(ACCURACY, ORIGINAL, name)
+
+    def _rows(self, metric: str, variant: str, facet: str) -> list[Line]:
+        wanted = (metric, variant, facet)
+        return [
+            row for row in self.metrics if (row["metric"], row["variant"], row["facet"]) == wanted
+        ]
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """A benchmark and those who answered it, highest accuracy first."""
+class BenchmarkResults:
+    """A benchmark and the models that answered it, highest accuracy first."""
 
     name: str
     evaluations: Sequence[Evaluation]
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class EvaluationPageData:
     """Everything the page shows, except the worst items."""
 
     run_id: str
-    benches: Sequence[Bench]
+    benchmarks: Sequence[BenchmarkResults]
 
     @property
     def evaluations(self) -> list[Evaluation]:
         """Every model on every benchmark."""
-        return [one for bench in self.benches for one in bench.evaluations]
+        return [one for benchmark in self.benchmarks for one in benchmark.evaluations]
 
 
 def choose(
     connection: DuckDBPyConnection, run_id: str | None, evaluations: Sequence[str] | None
 ) -> tuple[str, list[str]]:
-    """The run, the newest with evaluations when None, and ids of evaluations, all when None.
+    """Return the run, the newest with evaluations when None, and the evaluations, all when None.
 
     Raises ManifestError when there is no such run or evaluation.
     """
-    runs = [str(line["run_id"]) for line in ask(connection, RUNS)]
+    runs = [str(row["run_id"]) for row in ask(connection, queries.PAGE_RUNS)]
     if not runs:
         raise ManifestError(
             "the manifest holds no evaluation; make one with 'medsift evaluate RECIPE'",
@@ -122,7 +96,7 @@ def choose(
             run=run,
             known=runs,
         )
-    known = [str(line["evaluation_id"]) for line in ask(connection, KNOWN, run=run)]
+    known = [str(row["evaluation_id"]) for row in ask(connection, queries.PAGE_KNOWN, run=run)]
     chosen = known if evaluations is None else list(evaluations)
     unknown = sorted(set(chosen) - set(known))
     if unknown or not chosen:
@@ -137,38 +111,38 @@ def choose(
     return run, chosen
 
 
-def read_facts(connection: DuckDBPyConnection, run_id: str, chosen: Sequence[str]) -> Facts:
+def read_page_data(
+    connection: DuckDBPyConnection, run_id: str, chosen: Sequence[str]
+) -> EvaluationPageData:
     """Read from the manifest what the page shows about evaluations of a run."""
     bound = {"run": run_id, "chosen": list(chosen)}
-    lines = ask(connection, EVALUATIONS, **bound)
-    metrics = _by_key(ask(connection, METRICS, **bound))
-    bins = _by_key(ask(connection, RELIABILITY, **bound))
-    shared = Counter((line["model"], line["benchmark"]) for line in lines)
-    found: dict[str, list[Evaluation]] = {}
-    for line in lines:
-        alone = shared[line["model"], line["benchmark"]] == 1
-        name = str(line["model"] if alone else line["evaluation_id"])
-        one = Evaluation(name, line, metrics.get(_key(line), ()), bins.get(_key(line), ()))
-        found.setdefault(str(line["benchmark"]), []).append(one)
-    return Facts(run_id, [Bench(name, sorted(some, key=_rank)) for name, some in found.items()])
+    rows = ask(connection, queries.PAGE_EVALUATIONS, **bound)
+    metrics = _by_key(ask(connection, queries.PAGE_METRICS, **bound))
+    bins = _by_key(ask(connection, queries.PAGE_RELIABILITY, **bound))
+    models = Counter((row["model"], row["benchmark"]) for row in rows)
+    by_benchmark: dict[str, list[Evaluation]] = defaultdict(list)
+    for row in rows:
+        alone = models[row["model"], row["benchmark"]] == 1
+        name = str(row["model"] if alone else row["evaluation_id"])
+        one = Evaluation(name, row, metrics.get(_key(row), ()), bins.get(_key(row), ()))
+        by_benchmark[str(row["benchmark"])].append(one)
+    return EvaluationPageData(
+        run_id,
+        [BenchmarkResults(name, sorted(some, key=_rank)) for name, some in by_benchmark.items()],
+    )
 
 
 def _rank(one: Evaluation) -> tuple[float, str]:
-    accuracy = one.figure()
-    value = None if accuracy is None else accuracy["value"]
+    value = (one.figure() or {}).get("value")
     return (1.0 if value is None else -value, one.name)
 
 
-def _named(line: Line) -> tuple[str, str, str]:
-    return (line["metric"], line["variant"], line["facet"])
+def _key(row: Line) -> Key:
+    return (row["evaluation_id"], row["benchmark"])
 
 
-def _key(line: Line) -> Key:
-    return (line["evaluation_id"], line["benchmark"])
-
-
-def _by_key(lines: Iterable[Line]) -> Mapping[Key, list[Line]]:
-    found: dict[Key, list[Line]] = {}
-    for line in lines:
-        found.setdefault(_key(line), []).append(line)
-    return found
+def _by_key(rows: Iterable[Line]) -> Mapping[Key, list[Line]]:
+    by_key: dict[Key, list[Line]] = defaultdict(list)
+    for row in rows:
+        by_key[_key(row)].append(row)
+    return by_key

@@ -1,4 +1,4 @@
-"""Scores, intervals and long texts as the page writes them."""
+"""Format scores, intervals and long texts for the page."""
 
 from __future__ import annotations
 
@@ -20,17 +20,12 @@ class Excerpt(NamedTuple):
 
 
 def excerpt(text: str, limit: int) -> Excerpt:
-    """At most `limit` characters of a text."""
+    """Return at most `limit` characters of a text."""
     return Excerpt(text, None) if len(text) <= limit else Excerpt(text[:limit], len(text))
 
 
-def percent(value: float | None) -> str:
-    """A share in per cent, or a dash."""
-    return NO_VALUE if value is None else f"{100 * value:.1f}%"
-
-
 def points(value: float | None) -> str:
-    """A difference of shares in points, or a dash."""
+    """Return a difference of shares in points, or a dash."""
     if value is None:
         return NO_VALUE
     text = f"{100 * value:.1f}"
@@ -38,34 +33,29 @@ def points(value: float | None) -> str:
 
 
 def ends(line: Line | None) -> str:
-    """The interval of a share; empty where there is none."""
+    """Return the interval of a share; empty where there is none."""
     if line is None or line["low"] is None:
         return ""
     return f"{100 * line['low']:.1f}–{100 * line['high']:.1f}%"
 
 
 def signed_ends(line: Line | None) -> str:
-    """The interval of a difference, in points; empty where there is none."""
+    """Return the interval of a difference, in points; empty where there is none."""
     if line is None or line["low"] is None:
         return ""
     return f"{points(line['low'])} to {points(line['high'])}"
 
 
 def few(line: Line | None) -> bool:
-    """Whether a figure stands on so few replies that it is to be marked."""
+    """Return whether a figure rests on so few replies that it is to be marked."""
     return line is not None and line["value"] is not None and line["n"] < FEW
 
 
-def listed(names: list[str]) -> str:
-    """Names as a reader says them: a, b and c."""
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
-
-
 def left_out(given: str | None) -> list[tuple[str, str, int]]:
-    """Variant, reason and number of the items it could not be made of, from JSON."""
-    found: dict[str, dict[str, int]] = json.loads(given) if given else {}
+    """Return variant, reason and number of the items it could not be made of, from JSON."""
+    counts: dict[str, dict[str, int]] = json.loads(given) if given else {}
     return [
         (variant, reason, count)
-        for variant, reasons in found.items()
+        for variant, reasons in counts.items()
         for reason, count in reasons.items()
     ]

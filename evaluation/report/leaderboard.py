@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from evaluation.records import ORIGINAL
 from evaluation.report.data import ACCURACY, Evaluation
-from evaluation.report.format import listed
 from evaluation.statistics.breakdown import ALL
 from evaluation.statistics.interval import remark
 from medsift.manifest.any_version import Line
+from medsift.pages.number_format import listed
 
-# Metrics that stand elsewhere on the page.
+# Metrics that are shown elsewhere on the page.
 ELSEWHERE: Final = (ACCURACY, "unparsed", "ece", "ece_by_chance")
 MEASURES: Final = {
     "exact_match": "exact match",
@@ -27,15 +27,15 @@ MEASURES: Final = {
 """Metrics of open answers, in the order in which they are shown, and how."""
 
 ALIKE: Final[Mapping[str, Callable[[Evaluation], Any]]] = {
-    "the scoring protocols differ": lambda one: one.facts["protocol"],
-    "the items or pictures differ (content hash)": lambda one: one.facts["content_hash"],
+    "the scoring protocols differ": lambda one: one.row["protocol"],
+    "the items or pictures differ (content hash)": lambda one: one.row["content_hash"],
     "the numbers of scored replies differ": lambda one: (one.figure() or {}).get("n"),
 }
-"""What must agree before models are compared, in words for when it does not."""
+"""Facts that must agree before models are compared, by the words for a disagreement."""
 
 
 def measures(evaluations: Sequence[Evaluation]) -> list[tuple[str, str]]:
-    """Further metrics of the originals that some model has: name and words."""
+    """Return further metrics of the originals that some model has: name and words."""
     found = {
         str(line["metric"])
         for one in evaluations
@@ -51,29 +51,28 @@ def measures(evaluations: Sequence[Evaluation]) -> list[tuple[str, str]]:
 
 
 def cautions(evaluations: Sequence[Evaluation]) -> list[str]:
-    """What a reader must know about the intervals, and of which models it is true."""
+    """Return what a reader must know about the intervals, and for which models."""
     found: dict[str, list[str]] = {}
     for one in evaluations:
         line = one.figure()
         if line is not None and (words := remark(line["n"], line["clusters"])):
             found.setdefault(words, []).append(one.name)
-    everybody = len(evaluations)
     return [
-        words if len(names) == everybody else f"{listed(names)}: {words}"
+        words if len(names) == len(evaluations) else f"{listed(names)}: {words}"
         for words, names in found.items()
     ]
 
 
 def unlike(evaluations: Sequence[Evaluation]) -> list[str]:
-    """Why the models of a benchmark cannot be compared as they stand; nothing where they can."""
+    """Return why the models of a benchmark cannot be compared; nothing where they can."""
     scored = [one for one in evaluations if _scored(one.figure())]
     return [words for words, of in ALIKE.items() if len({of(one) for one in scored}) > 1]
 
 
 def verdict(evaluations: Sequence[Evaluation]) -> str | None:
-    """A sentence about the first of the models, highest accuracy first; None for fewer than two.
+    """Return a sentence about the first of the models, highest accuracy first; None for one.
 
-    Nobody is named best unless their interval lies above every other one.
+    No model is called best unless its interval is above every other one.
     """
     scored = [one for one in evaluations if _scored(one.figure())]
     if len(scored) < 2:
@@ -97,6 +96,6 @@ def _scored(line: Line | None) -> bool:
 
 
 def _meet(upper: Line | None, lower: Line | None) -> bool:
-    """Whether two intervals meet, or one of them is not known."""
+    """Return whether two intervals meet, or one of them is not known."""
     low, high = (upper or {}).get("low"), (lower or {}).get("high")
     return low is None or high is None or bool(low <= high)

@@ -1,4 +1,4 @@
-"""The page itself: evaluations poured into one HTML file that needs no network."""
+"""Write the evaluation page: one HTML file that needs no network."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from evaluation.report.data import Evaluation, Facts, choose, read_facts
-from evaluation.report.format import FEW, ends, few, left_out, listed, percent, points, signed_ends
+from evaluation.report.data import EvaluationPageData, choose, read_page_data
+from evaluation.report.format import FEW, ends, few, left_out, points, signed_ends
 from evaluation.report.leaderboard import cautions, measures, verdict
 from evaluation.report.profile import profile
 from evaluation.report.reliability import filled, reliability
@@ -16,7 +16,7 @@ from evaluation.report.worst import Worst, read_worst
 from medsift.manifest.any_version import Line, opened
 from medsift.pages.chart_style import as_json
 from medsift.pages.html_page import render, write_page
-from medsift.pages.number_format import indented, versions
+from medsift.pages.number_format import indented, listed, percent, versions
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 ALIKE: Final = ("benchmark", "items", "images", "content_hash", "protocol", "seed")
@@ -48,66 +48,43 @@ def write_evaluation_page(
     """
     with opened(manifest) as connection:
         run, chosen = choose(connection, run_id, evaluations)
-        facts = read_facts(connection, run, chosen)
+        data = read_page_data(connection, run, chosen)
         worst = read_worst(connection, run, chosen)
-    write_page(output, _page(facts, worst))
+    write_page(output, _page(data, worst))
     return output
 
 
-def _page(facts: Facts, worst: Mapping[tuple[str, str], Worst]) -> str:
-    diagrams = [found for bench in facts.benches if (found := reliability(bench)) is not None]
+def _page(data: EvaluationPageData, worst: Mapping[tuple[str, str], Worst]) -> str:
+    diagrams = [diagram for one in data.benchmarks if (diagram := reliability(one)) is not None]
     figures = {f"reliability-{place}": as_json(*one.figure) for place, one in enumerate(diagrams)}
+    rows = [one.row for one in data.evaluations]
+    models, names = _distinct(rows, "model"), [one.name for one in data.benchmarks]
+    contaminated: dict[str, list[str]] = {}
+    for row in rows:
+        if row["contaminated"]:
+            contaminated.setdefault(str(row["model"]), []).append(str(row["benchmark"]))
     content = {
-        "facts": facts,
+        "data": data,
         "worst": worst,
-        "title": title(facts),
-        "asked_of": asked_of(facts),
-        "protocols": _distinct(facts, "protocol"),
-        "asked": _total(facts, "asked"),
-        "unanswered": _total(facts, "unanswered"),
-        "contaminated": contaminated(facts),
-        "settled": settled(facts),
+        "title": f"{_some(models, 'models')} on {_some(names, 'benchmarks')}",
+        # One row a benchmark; more where models were not asked alike.
+        "asked_of": list({tuple(row[name] for name in ALIKE): row for row in rows}.values()),
+        "protocols": _distinct(rows, "protocol"),
+        "asked": _total(rows, "asked"),
+        "unanswered": _total(rows, "unanswered"),
+        "contaminated": contaminated,
+        # One row an evaluation: its settings are the same for all benchmarks.
+        "settled": list({one.row["evaluation_id"]: one for one in data.evaluations}.values()),
         "diagrams": diagrams,
         "figures": figures,
         "few_below": FEW,
     }
-    return render(
-        TEMPLATES / "evaluation.html",
-        content,
-        FILTERS,
-        styles=[TEMPLATES / "evaluation.css"],
-        draws=bool(figures),
-    )
-
-
-def title(facts: Facts) -> str:
-    """Which models answered which benchmarks, counted where they are many."""
-    benches = [bench.name for bench in facts.benches]
-    return f"{_some(_distinct(facts, 'model'), 'models')} on {_some(benches, 'benchmarks')}"
-
-
-def contaminated(facts: Facts) -> dict[str, list[str]]:
-    """Models trained despite leaks that were known or not looked for, and what they answered."""
-    found: dict[str, list[str]] = {}
-    for one in facts.evaluations:
-        if one.facts["contaminated"]:
-            found.setdefault(str(one.facts["model"]), []).append(str(one.facts["benchmark"]))
-    return found
-
-
-def asked_of(facts: Facts) -> list[Line]:
-    """What was asked of models: a line a benchmark, more where they were not asked alike."""
-    kinds = {tuple(one.facts[name] for name in ALIKE): one.facts for one in facts.evaluations}
-    return list(kinds.values())
-
-
-def settled(facts: Facts) -> list[Evaluation]:
-    """One line an evaluation: its settings are the same for all benchmarks."""
-    return list({one.facts["evaluation_id"]: one for one in facts.evaluations}.values())
+    sheets = [TEMPLATES / "evaluation.css"]
+    return render(TEMPLATES / "evaluation.html", content, FILTERS, sheets, draws=bool(figures))
 
 
 def heat(value: float) -> str:
-    """How deep the colour of a cell is: its text must stay readable on the deepest."""
+    """Return how deep the colour of a cell is: text must stay readable on the deepest."""
     return f"{55 * value:.1f}%"
 
 
@@ -115,14 +92,14 @@ def _some(names: list[str], what: str) -> str:
     return listed(names) if len(names) <= NAMED else f"{len(names)} {what}"
 
 
-def _total(facts: Facts, column: str) -> int | None:
-    """The sum of a column, None where one of its values is not known."""
-    values = [one.facts[column] for one in facts.evaluations]
+def _total(rows: Sequence[Line], column: str) -> int | None:
+    """Return the sum of a column, None where one of its values is not known."""
+    values = [row[column] for row in rows]
     return None if None in values else sum(values)
 
 
-def _distinct(facts: Facts, column: str) -> list[str]:
-    values = dict.fromkeys(one.facts[column] for one in facts.evaluations)
+def _distinct(rows: Sequence[Line], column: str) -> list[str]:
+    values = dict.fromkeys(row[column] for row in rows)
     return ["not recorded" if value is None else str(value) for value in values]
 
 

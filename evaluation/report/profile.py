@@ -69,39 +69,32 @@ class Profile:
 
 
 def profile(evaluation: Evaluation) -> Profile | None:
-    """The robustness of a model, None where nothing but the originals was asked."""
-    asked = _variants(evaluation)
+    """Return the robustness of a model, None where nothing but the originals was asked."""
+    scored = {str(row["variant"]) for row in evaluation.metrics if row["metric"] == ACCURACY}
+    asked = [ORIGINAL, *sorted(scored - {ORIGINAL}, key=_order)]
     if len(asked) < 2:
         return None
-    steps: dict[str, list[Step]] = {title: [] for title in ROLES.values()}
-    for name in asked:
-        figures = (evaluation.figure(metric, name) for metric in (ACCURACY, "drop", "flip_rate"))
-        steps[_title(name)].append(Step(name, *figures))
-    sums = {key: evaluation.figure(*key) for key in SUMS}
+    groups: dict[str, list[Step]] = {title: [] for title in ROLES.values()}
+    for variant in asked:
+        family = BY_NAME.get(variant.partition("@")[0])
+        names = ("accuracy", "drop", "flip_rate")
+        step = Step(variant, *(evaluation.figure(name, variant) for name in names))
+        groups[ROLES[family.role if family else "unknown"]].append(step)
+    sums = [
+        Sum(words, row, metric in DIFFERENCES)
+        for (metric, variant), words in SUMS.items()
+        if (row := evaluation.figure(metric, variant)) is not None
+    ]
     cells = {name: evaluation.figure(name, ALL) for name in FOUR_WAY}
     return Profile(
-        groups=[(title, some) for title, some in steps.items() if some],
-        sums=[
-            Sum(SUMS[key], line, key[0] in DIFFERENCES)
-            for key, line in sums.items()
-            if line is not None
-        ],
-        four_way={name: line for name, line in cells.items() if line is not None},
+        groups=[(title, steps) for title, steps in groups.items() if steps],
+        sums=sums,
+        four_way={name: row for name, row in cells.items() if row is not None},
     )
 
 
-def _variants(evaluation: Evaluation) -> list[str]:
-    """Variants that have a score, the original first, then as families and levels go."""
-    scored = {str(line["variant"]) for line in evaluation.metrics if line["metric"] == ACCURACY}
-    return [ORIGINAL, *sorted(scored - {ORIGINAL}, key=_order)]
-
-
 def _order(variant: str) -> tuple[int, int, str]:
+    """Order variants by family and level; families of other versions come last."""
     family, _, level = variant.partition("@")
     place = list(BY_NAME).index(family) if family in BY_NAME else len(BY_NAME)
     return (place, int(level) if level.isdecimal() else 0, variant)
-
-
-def _title(variant: str) -> str:
-    family = BY_NAME.get(variant.partition("@")[0])
-    return ROLES[family.role if family else "unknown"]

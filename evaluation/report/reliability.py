@@ -1,4 +1,4 @@
-"""The reliability diagram: what models promised against what was right."""
+"""Draw the reliability diagram: the confidence of models against the share that was right."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from evaluation.report.data import Bench, Evaluation
+from evaluation.report.data import BenchmarkResults, Evaluation
 from medsift.manifest.any_version import Line
 from medsift.pages.chart_style import COLOURS, GONE, Figure, axis_title, layout, plain
 
 DRAWN: Final = len(COLOURS)
-"""Models in one diagram; more could not be told apart."""
+"""Models in one diagram: as many as there are distinct colours."""
 WHISKERED: Final = 3
-"""So many models have their intervals drawn; of more they would hide the curves."""
+"""Up to so many models, intervals are drawn; more of them would hide the curves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
     """Models of a benchmark that gave probabilities: at most `DRAWN` of them are in the diagram."""
 
-    bench: str
+    benchmark: str
     evaluations: list[Evaluation]
     figure: Figure
 
@@ -35,9 +35,9 @@ class Reliability:
         return max(len(self.evaluations) - DRAWN, 0)
 
 
-def reliability(bench: Bench) -> Reliability | None:
-    """The diagram of a benchmark, None where no model gave probabilities."""
-    stated = [one for one in bench.evaluations if filled(one)]
+def reliability(benchmark: BenchmarkResults) -> Reliability | None:
+    """Draw the diagram of a benchmark, None where no model gave probabilities."""
+    stated = [one for one in benchmark.evaluations if filled(one)]
     if not stated:
         return None
     traces = [_diagonal()]
@@ -46,11 +46,11 @@ def reliability(bench: Bench) -> Reliability | None:
     axis = {"range": [-0.02, 1.02], "tickformat": ".0%", "dtick": 0.2}
     x = {**axis, "title": axis_title("mean confidence of the bin")}
     y = {**axis, "title": axis_title("share that was right")}
-    return Reliability(bench.name, stated, (traces, layout(440, x, y, hovermode="closest")))
+    return Reliability(benchmark.name, stated, (traces, layout(440, x, y, hovermode="closest")))
 
 
 def filled(evaluation: Evaluation) -> list[Line]:
-    """The bins that hold replies."""
+    """Return the bins that have replies."""
     return [one for one in evaluation.bins if one["n"] and one["confidence"] is not None]
 
 
@@ -92,5 +92,5 @@ def _curve(one: Evaluation, colour: str, whiskers: bool) -> Line:
 
 
 def _arms(bins: Sequence[Line], end: str) -> list[float]:
-    """How far an interval reaches from the share that was right; nothing where it is not known."""
+    """Return how far intervals reach from the share that was right; 0 where it is not known."""
     return [0.0 if line[end] is None else abs(line[end] - line["accuracy"]) for line in bins]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,8 +14,8 @@ from medsift.manifest.any_version import Line
 JOINT: Final = " / "
 SIDES: Final = ("modality", "task_type")
 HEAT: Final = JOINT.join(SIDES)
-SHOWN: Final = 40
-"""The largest values of a facet are shown."""
+MAX_VALUES: Final = 40
+"""Values of a facet on the page, the largest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Facet:
 
 
 def heat_map(evaluation: Evaluation) -> HeatMap | None:
-    """The heat map of one model on one benchmark, None where no cell is named."""
+    """Return the heat map of one model on one benchmark, None where no cell is named."""
     given = {line["facet_value"]: line for line in evaluation.facet(HEAT)}
     whole = [{line["facet_value"]: line for line in evaluation.facet(name)} for name in SIDES]
     cells = {_split(name, *whole): line for name, line in given.items() if name is not None}
@@ -58,23 +58,24 @@ def heat_map(evaluation: Evaluation) -> HeatMap | None:
 
 
 def facets(evaluation: Evaluation) -> list[Facet]:
-    """Every facet but the heat map's own, known ones first."""
+    """Return every facet but the heat map's own, known ones first."""
     named = {
         str(line["facet"])
         for line in evaluation.metrics
         if line["metric"] == ACCURACY and line["variant"] == ORIGINAL
     } - {ALL, HEAT}
     ordered = [*(name for name in FACETS if name in named), *sorted(named - set(FACETS))]
-    return [_facet(name, evaluation.facet(name)) for name in ordered]
-
-
-def _facet(name: str, lines: Sequence[Line]) -> Facet:
-    ordered = sorted(lines, key=lambda line: (*_size(line), str(line["facet_value"])))
-    return Facet(name, ordered[:SHOWN], max(len(ordered) - SHOWN, 0))
+    listed = []
+    for name in ordered:
+        rows = sorted(
+            evaluation.facet(name), key=lambda row: (*_size(row), str(row["facet_value"]))
+        )
+        listed.append(Facet(name, rows[:MAX_VALUES], max(len(rows) - MAX_VALUES, 0)))
+    return listed
 
 
 def _size(line: Line | None) -> tuple[bool, int]:
-    """Larger first; what is not named last."""
+    """Order by size, larger first and unnamed last."""
     unnamed = line is None or line["facet_value"] is None
     return (unnamed, 0 if line is None else -line["n"])
 
@@ -89,7 +90,7 @@ def _largest_first(
 
 
 def _split(value: str, modalities: Collection[str], tasks: Collection[str]) -> tuple[str, str]:
-    """Modality and task type of a joined value, also where one of them holds the joint."""
+    """Split a joined value into modality and task type, also where one contains the joint."""
     parts = value.split(JOINT)
     pairs = [(JOINT.join(parts[:at]), JOINT.join(parts[at:])) for at in range(1, len(parts))]
     known = [pair for pair in pairs if pair[0] in modalities and pair[1] in tasks]

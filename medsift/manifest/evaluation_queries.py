@@ -104,8 +104,8 @@ WITH wrong AS (
     QUALIFY row_number() OVER (PARTITION BY evaluation_id ORDER BY turn, benchmark) <= $most
 )
 SELECT evaluation_id, benchmark, item_id, question, options, gold, images, reply, error,
-       probabilities, parsed, parse_status, token_f1, fault, {explanation}, modality, task_type,
-       answer_type, sureness, found
+       probabilities, parsed, parse_status, token_f1, fault, {explanation} AS explanation,
+       modality, task_type, answer_type, sureness, found
 FROM worst JOIN predictions USING (evaluation_id, benchmark, item_id)
 WHERE run_id = $run AND coalesce(variant, 'original') = 'original'
 ORDER BY evaluation_id, benchmark, turn

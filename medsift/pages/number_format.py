@@ -1,9 +1,10 @@
-"""Format numbers, times and settings for the pages."""
+"""Format numbers, times, names and settings for pages and messages."""
 
 from __future__ import annotations
 
 import json
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Literal
 
 NO_VALUE: Final = "–"
 
@@ -16,6 +17,22 @@ def number(value: float | None, digits: int = 0) -> str:
 def share(part: float | None, whole: float | None) -> str:
     """Return `part` of `whole` in per cent, or a dash without a whole."""
     return NO_VALUE if part is None or not whole else f"{100 * part / whole:,.1f}%"
+
+
+def percent(value: float | None) -> str:
+    """Return a share in per cent, or a dash."""
+    return NO_VALUE if value is None else f"{100 * value:.1f}%"
+
+
+def with_interval(
+    value: float | None, low: float | None, high: float | None, sign: Literal["", "+"] = ""
+) -> str:
+    """Return a value with its interval to three decimals, or a dash; `sign` "+" for differences."""
+    if value is None:
+        return NO_VALUE
+    if low is None or high is None:
+        return f"{value:{sign}.3f}"
+    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
 def similarity(value: float | None) -> str:
@@ -32,6 +49,11 @@ def clock(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes_left = divmod(minutes, 60)
     return f"{hours} h {minutes_left:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a reader says them: a, b and c."""
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def indented(settings: str | None) -> str:

@@ -76,6 +76,7 @@ def _print_table(comparisons: list[ComparedModels]) -> None:
     import pyarrow as pa
 
     from medsift.manifest import render
+    from medsift.pages.number_format import with_interval
 
     rows = [
         {
@@ -85,7 +86,7 @@ def _print_table(comparisons: list[ComparedModels]) -> None:
             "images": line["clusters"],
             "A": _number(line["first"]),
             "B": _number(line["second"]),
-            "A - B": _interval(line["difference"], line["low"], line["high"]),
+            "A - B": with_interval(line["difference"], line["low"], line["high"], "+"),
             "no worse": line["non_inferiority"],
             "better": line["superiority"],
             "A only": line["only_first_right"],
@@ -100,9 +101,3 @@ def _print_table(comparisons: list[ComparedModels]) -> None:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
-
-
-def _interval(value: float | None, low: float | None, high: float | None) -> str:
-    if value is None or low is None or high is None:
-        return "–" if value is None else f"{value:+.3f}"
-    return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"

@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import Final
 
-from evaluation.report.study.data import Bench, Facts, Group
+from evaluation.report.study.data import Group, StudyBenchmark, StudyPageData
 from evaluation.study_results import FULL, UNTRAINED
 from medsift.manifest.any_version import Line
 from medsift.pages.chart_style import COLOURS, GONE, REST, Figure, axis_title, layout, plain
 
 APART: Final = 0.012
-"""How far arms at one budget stand apart, as a share of the axis."""
+"""Distance between arms at one budget, as a share of the axis."""
 FAR: Final = 12.0
 """Budgets that differ by such a factor are shown on a logarithmic axis."""
 BAND: Final = "rgba(154, 164, 174, 0.25)"
 DASHES: Final = ("solid", "dash", "dot", "dashdot")
 
 
-def score_against_budget(bench: Bench, groups: Sequence[Group]) -> Figure | None:
-    """Accuracy with intervals against samples, a line an arm; full data is a band."""
+def score_against_budget(benchmark: StudyBenchmark, groups: Sequence[Group]) -> Figure | None:
+    """Draw accuracy with intervals against samples, a line an arm; full data is a band."""
     arms = _arms(groups)
     sizes = [group.samples for group in groups if group.arm in arms]
     if not sizes:
@@ -28,11 +28,11 @@ def score_against_budget(bench: Bench, groups: Sequence[Group]) -> Figure | None
     axis = _Axis(min(sizes), max(sizes), len(arms))
     traces = []
     for name in (FULL, UNTRAINED):
-        traces += _bound(bench, groups, name, axis)
+        traces += _bound(benchmark, groups, name, axis)
     for place, (arm, colour) in enumerate(arms.items()):
         own = [group for group in groups if group.arm == arm]
-        traces.append(_arm(bench, own, colour, axis, place))
-        traces.append(_seeds(bench, arm, colour, axis, place))
+        traces.append(_arm(benchmark, own, colour, axis, place))
+        traces.append(_seeds(benchmark, arm, colour, axis, place))
     x = {
         "title": axis_title("samples trained on"),
         "type": "log" if axis.far else "linear",
@@ -44,10 +44,10 @@ def score_against_budget(bench: Bench, groups: Sequence[Group]) -> Figure | None
     return traces, layout(460, x, y, hovermode="closest")
 
 
-def training_curves(facts: Facts) -> Figure | None:
-    """Mean loss of an arm's seeds against steps; a colour is an arm, a dash a budget."""
-    arms = _arms(facts.groups) | {FULL: REST}
-    drawn = [line for line in facts.curves if line["arm"] in arms]
+def training_curves(data: StudyPageData) -> Figure | None:
+    """Draw the mean loss of an arm's seeds against steps; colour is the arm, dash the budget."""
+    arms = _arms(data.groups) | {FULL: REST}
+    drawn = [line for line in data.curves if line["arm"] in arms]
     if not drawn:
         return None
     budgets = list(dict.fromkeys(line["budget"] for line in drawn if line["arm"] != FULL))
@@ -71,14 +71,14 @@ def training_curves(facts: Facts) -> Figure | None:
 
 
 class _Axis:
-    """Where arms stand beside each other, and how wide the bands are."""
+    """Positions of the arms at a budget next to each other, and the width of the bands."""
 
     def __init__(self, least: int, most: int, arms: int) -> None:
         self.far = most > FAR * max(least, 1)
         self.least, self.most, self.arms = max(least, 1), most, arms
 
     def at(self, samples: int, place: int) -> float:
-        """The position of an arm's point."""
+        """Return the position of an arm's point."""
         shift = APART * (place - (self.arms - 1) / 2)
         if self.far:
             return float(samples * (self.most / self.least) ** shift)
@@ -86,7 +86,7 @@ class _Axis:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """A little beyond the outermost points."""
+        """Both ends, a little beyond the outermost points."""
         if self.far:
             beyond = (self.most / self.least) ** 0.06
             return self.least / beyond, self.most * beyond
@@ -95,7 +95,7 @@ class _Axis:
 
 
 def _arms(groups: Sequence[Group]) -> dict[str, str]:
-    """Arms with budgets and their colours, those that are studied first."""
+    """Return the arms with budgets and their colours, those that are studied first."""
     own = [group for group in groups if group.arm not in (FULL, UNTRAINED)]
     names = dict.fromkeys(
         [group.arm for group in own if group.studied] + [group.arm for group in own]
@@ -104,12 +104,12 @@ def _arms(groups: Sequence[Group]) -> dict[str, str]:
     return dict(zip(names, colours, strict=False))
 
 
-def _bound(bench: Bench, groups: Sequence[Group], arm: str, axis: _Axis) -> list[Line]:
-    """Full data or the untrained model: a line across, and a band for the interval."""
-    found = [line for group in groups if group.arm == arm and (line := bench.line(group))]
-    if not found or found[0]["value"] is None:
+def _bound(benchmark: StudyBenchmark, groups: Sequence[Group], arm: str, axis: _Axis) -> list[Line]:
+    """Draw full data or the untrained model: a line across, and a band for the interval."""
+    rows = [row for group in groups if group.arm == arm and (row := benchmark.line(group))]
+    if not rows or rows[0]["value"] is None:
         return []
-    line, (left, right), full = found[0], axis.ends, arm == FULL
+    line, (left, right), full = rows[0], axis.ends, arm == FULL
     name = f"full data, {line['samples']:,} samples" if full else "untrained"
     across = {
         "type": "scatter",
@@ -138,8 +138,10 @@ def _bound(bench: Bench, groups: Sequence[Group], arm: str, axis: _Axis) -> list
     return [band, across]
 
 
-def _arm(bench: Bench, own: Sequence[Group], colour: str, axis: _Axis, place: int) -> Line:
-    lines = [line for group in own if (line := bench.line(group)) and line["value"] is not None]
+def _arm(
+    benchmark: StudyBenchmark, own: Sequence[Group], colour: str, axis: _Axis, place: int
+) -> Line:
+    lines = [line for group in own if (line := benchmark.line(group)) and line["value"] is not None]
     return {
         "type": "scatter",
         "mode": "lines+markers",
@@ -163,9 +165,9 @@ def _arm(bench: Bench, own: Sequence[Group], colour: str, axis: _Axis, place: in
     }
 
 
-def _seeds(bench: Bench, arm: str, colour: str, axis: _Axis, place: int) -> Line:
-    """Every trial, small."""
-    own = [line for line in bench.scores if line["arm"] == arm]
+def _seeds(benchmark: StudyBenchmark, arm: str, colour: str, axis: _Axis, place: int) -> Line:
+    """Draw every trial as a small circle."""
+    own = [line for line in benchmark.scores if line["arm"] == arm]
     return {
         "type": "scatter",
         "mode": "markers",

@@ -1,4 +1,4 @@
-"""The page itself: a study poured into one HTML file that needs no network."""
+"""Write the study page: one HTML file that needs no network."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from evaluation.report.format import FEW, ends, few, listed, percent, signed_ends
+from evaluation.report.format import FEW, ends, few, signed_ends
 from evaluation.report.page import TEMPLATES, heat
-from evaluation.report.study.data import Facts, Group, choose, read_facts
+from evaluation.report.study.data import Group, StudyPageData, choose, read_page_data
 from evaluation.report.study.figures import score_against_budget, training_curves
 from evaluation.study_results import FULL, RANDOM, UNTRAINED
 from evaluation.study_text import FEW_SEEDS, sentence, signed, summary
 from medsift.manifest.any_version import Line, opened
 from medsift.pages.chart_style import as_json
 from medsift.pages.html_page import render, write_page
-from medsift.pages.number_format import indented, versions
+from medsift.pages.number_format import indented, listed, percent, versions
 
 GOOD: Final = ("non-inferior", "superior")
 BAD: Final = ("inferior", "worse")
@@ -41,25 +41,25 @@ def write_study_page(
         StorageError: `output` cannot be written.
     """
     with opened(manifest) as connection:
-        facts = read_facts(connection, *choose(connection, run_id, study))
-    write_page(output, _page(facts))
+        data = read_page_data(connection, *choose(connection, run_id, study))
+    write_page(output, _page(data))
     return output
 
 
-def _page(facts: Facts) -> str:
+def _page(data: StudyPageData) -> str:
     drawn = {
-        f"budget-{place}": score_against_budget(bench, facts.groups)
-        for place, bench in enumerate(facts.benches)
-    } | {"curves": training_curves(facts)}
+        f"budget-{place}": score_against_budget(benchmark, data.groups)
+        for place, benchmark in enumerate(data.benchmarks)
+    } | {"curves": training_curves(data)}
     figures = {name: as_json(*figure) for name, figure in drawn.items() if figure is not None}
     content = {
-        "facts": facts,
-        "study": facts.study,
+        "data": data,
+        "study": data.study,
         "figures": figures,
-        "budgets": budgets(facts.groups),
-        "trained": trained(facts),
+        "budgets": budgets(data.groups),
+        "trained": trained(data),
         "few_below": FEW,
-        "few_seeds": len(facts.study["seeds"] or ()) < FEW_SEEDS,
+        "few_seeds": len(data.study["seeds"] or ()) < FEW_SEEDS,
         "FULL": FULL,
         "RANDOM": RANDOM,
         "UNTRAINED": UNTRAINED,
@@ -69,7 +69,7 @@ def _page(facts: Facts) -> str:
 
 
 def budgets(groups: Sequence[Group]) -> dict[str, list[Group]]:
-    """Budgets with the arms that have them, and full data next to."""
+    """Return the budgets with the arms that have them, each followed by full data."""
     full = [group for group in groups if group.arm == FULL]
     names = dict.fromkeys(group.budget for group in groups if group.arm not in (FULL, UNTRAINED))
     return {
@@ -78,12 +78,12 @@ def budgets(groups: Sequence[Group]) -> dict[str, list[Group]]:
     }
 
 
-def trained(facts: Facts) -> list[Line]:
-    """How the trials of each arm and budget were trained: a line each, means over seeds."""
-    held: dict[tuple[str, str, int], list[Line]] = {}
-    for trial in facts.trials:
+def trained(data: StudyPageData) -> list[Line]:
+    """Return how the trials of each arm and budget were trained: a row each, means over seeds."""
+    by_group: dict[tuple[str, str, int], list[Line]] = {}
+    for trial in data.trials:
         if trial["arm"] != UNTRAINED:
-            held.setdefault((trial["arm"], trial["budget"], trial["samples"]), []).append(trial)
+            by_group.setdefault((trial["arm"], trial["budget"], trial["samples"]), []).append(trial)
     return [
         {
             "arm": arm,
@@ -94,24 +94,24 @@ def trained(facts: Facts) -> list[Line]:
                 name: _mean(trials, name) for name in ("steps", "epochs", "seen", "loss", "seconds")
             },
         }
-        for (arm, budget, samples), trials in held.items()
+        for (arm, budget, samples), trials in by_group.items()
     ]
 
 
 def badge(verdict: str) -> str:
-    """The colour of a verdict."""
+    """Return the colour of a verdict."""
     return "good" if verdict in GOOD else "bad" if verdict in BAD else ""
 
 
 def difference_ends(line: Line | None) -> str:
-    """The interval of a comparison, in points; empty where there is none."""
+    """Return the interval of a comparison, in points; empty where there is none."""
     if line is None or line["diff_low"] is None:
         return ""
     return signed_ends({"low": line["diff_low"], "high": line["diff_high"]})
 
 
 def apart(line: Line | None) -> bool:
-    """Whether the interval of a comparison leaves out 0."""
+    """Return whether the interval of a comparison leaves out 0."""
     return (
         line is not None
         and line["diff_low"] is not None
@@ -120,7 +120,7 @@ def apart(line: Line | None) -> bool:
 
 
 def same(study: Line) -> str:
-    """What all trainings have in common, in words."""
+    """Return in words what all trainings have in common."""
     training = json.loads(study["recipe"] or "{}").get("training", {})
     if study["same"] == "steps":
         return f"the same {training.get('steps'):,} steps, however small the set"

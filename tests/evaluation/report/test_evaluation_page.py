@@ -11,9 +11,10 @@ import pyarrow as pa
 import pytest
 
 from evaluation.report import write_evaluation_page
-from evaluation.report.format import ends, percent, points, signed_ends
+from evaluation.report.format import ends, points, signed_ends
 from medsift.errors import StorageError
 from medsift.manifest import read
+from medsift.pages.number_format import percent
 from tests.expect import raises_code
 
 SECTIONS = ("leaderboard", "strata", "robustness", "reliability", "worst")

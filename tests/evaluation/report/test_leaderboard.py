@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from evaluation.report.data import Evaluation
-from evaluation.report.format import ends, few, left_out, listed, percent, points, signed_ends
+from evaluation.report.format import ends, few, left_out, points, signed_ends
 from evaluation.report.leaderboard import cautions, measures, verdict
 from evaluation.report.strata import heat_map
+from medsift.pages.number_format import listed, percent
 
 
 def line(metric: str = "accuracy", value: float | None = 0.5, **more: Any) -> dict[str, Any]:

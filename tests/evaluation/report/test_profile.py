@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.report.data import Evaluation, read_facts
+from evaluation.report.data import Evaluation, read_page_data
 from evaluation.report.profile import ROLES, Profile, profile
 from medsift.manifest import open_manifest, read
 
@@ -16,8 +16,8 @@ from medsift.manifest import open_manifest, read
 def looker(full_manifest: Path) -> Evaluation:
     with closing(open_manifest(full_manifest)) as connection:
         known = connection.execute("SELECT DISTINCT evaluation_id FROM evaluations").fetchall()
-        facts = read_facts(connection, "run-1", [line[0] for line in known])
-    return next(one for one in facts.evaluations if one.name.startswith("looker"))
+        data = read_page_data(connection, "run-1", [line[0] for line in known])
+    return next(one for one in data.evaluations if one.name.startswith("looker"))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_a_variant_is_set_against_the_same_items_as_published(
         full_manifest,
         "SELECT changed.variant, avg(plain.score) AS before FROM predictions changed "
         "JOIN predictions plain USING (evaluation_id, benchmark, item_id) "
-        f"WHERE plain.variant = 'original' AND benchmark = '{looker.facts['benchmark']}' "
+        f"WHERE plain.variant = 'original' AND benchmark = '{looker.row['benchmark']}' "
         "AND evaluation_id LIKE 'looker%' GROUP BY ALL",
     ).to_pylist()
     before = {line["variant"]: line["before"] for line in means}
@@ -63,4 +63,4 @@ def test_a_variant_is_set_against_the_same_items_as_published(
 
 def test_originals_alone_have_no_profile(looker: Evaluation) -> None:
     lines = [line for line in looker.metrics if line["variant"] == "original"]
-    assert profile(Evaluation("a", looker.facts, lines, [])) is None
+    assert profile(Evaluation("a", looker.row, lines, [])) is None

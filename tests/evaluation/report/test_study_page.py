@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from evaluation.report.format import ends, percent
+from evaluation.report.format import ends
 from evaluation.report.study import write_study_page
 from evaluation.study_text import sentence, signed
 from medsift.manifest import RunRecord, read, write_manifest
+from medsift.pages.number_format import percent
 from tests.expect import raises_code
 from tests.study_trials import START, trials_of, write_study
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evaluation.report import write_evaluation_page
-from evaluation.report.worst import SHOWN, read_worst
+from evaluation.report.worst import MAX_ITEMS, read_worst
 from medsift.manifest import open_manifest, read
 
 CLOSED = {"answer_type": "closed", "gold": "yes", "reply": "no"}
@@ -109,7 +109,7 @@ def test_at_most_so_many_items_a_model_benchmarks_taking_turns(
         "many": (10, 90),
         "vqa": (9, 60),
     }
-    assert sum(len(one.items) for one in found.values()) == SHOWN
+    assert sum(len(one.items) for one in found.values()) == MAX_ITEMS
 
 
 def test_order_on_real_scores_is_that_of_a_plain_sort(full_manifest: Path) -> None:
