@@ -78,6 +78,7 @@ def compare_models(
             f"the models share no benchmark: {', '.join(_values(arms[0], 'benchmark'))} and "
             f"{', '.join(_values(arms[1], 'benchmark'))}; evaluate both on one",
             code="models_not_comparable",
+            benchmarks=[_values(arm, "benchmark") for arm in arms],
         )
     return [
         ComparedModels(benchmark, kind, paired(one, other, margin, metric, resampling))
@@ -98,23 +99,33 @@ def _parts(arms: list[pa.Table], benchmark: str) -> Iterator[tuple[str, list[pa.
 def _arm(table: pa.Table, metric: str, variant: str) -> pa.Table:
     if metric not in table.column_names or not pa.types.is_floating(table[metric].type):
         floats = [one.name for one in table.schema if pa.types.is_floating(one.type)]
-        raise UsageError(f"metric {metric!r} is none of {', '.join(floats)}", code="metric_unknown")
+        raise UsageError(
+            f"metric {metric!r} is none of {', '.join(floats)}",
+            code="metric_unknown",
+            metric=metric,
+            known=floats,
+        )
     same = pc.equal(pc.fill_null(table["variant"], ORIGINAL), variant)
     arm = table.filter(pc.and_(same, pc.is_valid(table[metric])))
     if not arm.num_rows:
         raise UsageError(
-            f"there are no predictions with {metric} of variant {variant!r}", code="metric_unknown"
+            f"there are no predictions with {metric} of variant {variant!r}",
+            code="metric_unknown",
+            metric=metric,
+            variant=variant,
         )
     return arm
 
 
 def _check_protocols(first: pa.Table, second: pa.Table) -> None:
-    found = [_values(arm, "protocol") for arm in (first, second)]
-    if found[0] != found[1]:
+    protocols = [_values(arm, "protocol") for arm in (first, second)]
+    if protocols[0] != protocols[1]:
         raise UsageError(
-            f"one model is scored by {', '.join(found[0])}, the other by {', '.join(found[1])}; "
-            "score one of them again: medsift rescore --protocol … --save",
+            f"one model is scored by {', '.join(protocols[0])}, the other by "
+            f"{', '.join(protocols[1])}; score one of them again: "
+            "medsift rescore --protocol … --save",
             code="models_not_comparable",
+            protocols=protocols,
         )
 
 

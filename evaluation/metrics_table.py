@@ -88,6 +88,8 @@ def with_facets(scored: pa.Table, facets: Sequence[Facet]) -> pa.Table:
                 f"facet {name!r} is no column of the predictions and no key of their extra "
                 f"({', '.join(known) or 'which is empty'}); correct `facets`",
                 code="facet_unknown",
+                facet=name,
+                known=known,
             )
         values = [_word(extra.get(name)) for extra in extras]
         scored = scored.append_column(name, pa.array(values, pa.string()))

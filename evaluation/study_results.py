@@ -292,7 +292,9 @@ def _groups(trials: Sequence[Trial]) -> list[_Group]:
 
 def _check_once(trials: Sequence[Trial]) -> None:
     if not trials:
-        raise UsageError("a study needs trials; none has finished", code="study_trials_unfit")
+        raise UsageError(
+            "a study needs trials; none has finished", code="study_trials_unfit", trials=0
+        )
     counts = Counter((one.arm, one.budget, one.seed) for one in trials)
     twice = [key for key, count in counts.items() if count > 1]
     if twice:
@@ -300,6 +302,7 @@ def _check_once(trials: Sequence[Trial]) -> None:
         raise UsageError(
             f"trial {arm} at {budget} with seed {seed} is given twice; pass it once",
             code="study_trials_unfit",
+            twice=[arm, budget, seed],
         )
 
 
@@ -314,6 +317,8 @@ def _known(items: pa.Table, scores: Doubles) -> NDArray[np.bool_]:
             f"{len(some):,} items have a score in some trials alone, first {item}: the protocol "
             "leaves out replies that it cannot read; use strict",
             code="study_trials_unfit",
+            items=len(some),
+            first=item,
         )
     return known
 

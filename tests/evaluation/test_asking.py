@@ -15,8 +15,8 @@ from evaluation.inference import AskModel, RequestBuilder, collect_replies
 from evaluation.perturb.apply import find_variants, vary
 from evaluation.prompts import PromptConfig
 from evaluation.records import ITEMS
-from medsift.errors import StorageError
 from medsift.execution import LocalExecutor
+from tests.expect import raises_code
 
 heard: list[str] = []
 """What the models of these tests were asked, in order."""
@@ -193,5 +193,5 @@ def test_who_does_not_look_answers_picture_variants_as_the_original(items, colle
 
 def test_a_picture_that_is_gone_is_one_clear_error(items, collect):
     Path(items[0]["images"][0]).unlink()
-    with pytest.raises(StorageError, match=r"0\.png is gone; put it back"):
+    with raises_code("picture_changed", ref=items[0]["images"][0]):
         collect(echo(Echo), items)

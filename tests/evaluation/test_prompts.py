@@ -97,8 +97,9 @@ def test_own_instructions_and_a_system_turn_are_taken():
 
 
 def test_an_instruction_for_no_kind_of_question_is_refused():
-    with pytest.raises(ValidationError, match="allowed: closed, choice, open"):
+    with pytest.raises(ValidationError) as caught:
         PromptConfig(instructions={"yesno": "?"})
+    assert "yesno" in str(caught.value)
 
 
 def test_candidates_are_letters_or_yes_and_no():

@@ -6,11 +6,9 @@ import subprocess
 import sys
 
 import pyarrow.compute as pc
-import pytest
 
 from evaluation.manifest_io import find_evaluation
 from evaluation.rescore import rescore, rescore_all
-from medsift.errors import UsageError
 from tests.expect import raises_code
 from tests.training.conftest import asked, write_run
 
@@ -47,7 +45,7 @@ def test_another_protocol_is_named_in_every_table(baselines):
 
 
 def test_a_protocol_without_rules_is_refused(baselines):
-    with pytest.raises(UsageError, match="llava-med"):
+    with raises_code("predictions_incomplete"):
         rescore(baselines.manifest, "majority", "llava-med")
 
 

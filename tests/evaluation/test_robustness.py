@@ -17,7 +17,7 @@ from evaluation.records import ITEMS
 from evaluation.robustness import FOUR_WAY, robustness
 from evaluation.scoring.predictions import score_predictions
 from evaluation.statistics import METRICS, Resampling
-from medsift.errors import UsageError
+from tests.expect import raises_code
 
 QUICK = Resampling(draws=199)
 INVARIANT = [family.family for family in FAMILIES if family.role == "invariant"]
@@ -269,31 +269,41 @@ def test_evaluations_and_benchmarks_are_kept_apart_and_clusters_are_pictures():
 
 
 @pytest.mark.parametrize(
-    ("rows", "match"),
+    ("rows", "code", "values"),
     [
-        ([row("i", "noise@1", "yes")], "1 items have replies to variants but none.*'i'"),
+        (
+            [row("i", "noise@1", "yes")],
+            "predictions_incomplete",
+            {"items": 1, "first": "i"},
+        ),
         (
             [row("i", "original", "yes"), row("i", "noise@1", "yes"), row("i", "noise@1", "no")],
-            "twice|more than once|repl",
+            "predictions_incomplete",
+            {},
         ),
-        ([row("i", "original", "yes"), row("i", "fog", "yes")], "there is no variant 'fog'"),
+        (
+            [row("i", "original", "yes"), row("i", "fog", "yes")],
+            "variant_unknown",
+            {"variant": "fog"},
+        ),
         (
             [
                 row("i", "original", "A", "A", options=["x", "y", "z"]),
                 row("i", "rotation@1", "A", "C", options=["y", "z", "x"]),
             ],
-            "1 items lack some of their rotations",
+            "predictions_incomplete",
+            {"items": 1},
         ),
     ],
 )
-def test_replies_that_do_not_fit_together_are_refused_in_one_line(rows, match):
-    with pytest.raises(UsageError, match=match) as error:
+def test_replies_that_do_not_fit_together_are_refused_in_one_line(rows, code, values):
+    with raises_code(code, **values) as error:
         robustness(table(rows), QUICK)
     assert "\n" not in str(error.value)
 
 
 def test_a_missing_column_is_named():
-    with pytest.raises(UsageError, match="lack parsed; they have"):
+    with raises_code("predictions_incomplete", missing=["parsed"]):
         robustness(table([row("i", "original", "yes")]).drop_columns("parsed"), QUICK)
 
 

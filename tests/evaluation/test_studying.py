@@ -12,7 +12,7 @@ import pytest
 from evaluation.statistics import Resampling, paired
 from evaluation.statistics.power import Z_INTERVAL, Z_POWER
 from evaluation.study_results import RESULTS, rivals, study_results
-from medsift.errors import UsageError
+from tests.expect import raises_code
 from tests.study_trials import BY, GAINS, IMAGES, ITEMS, replies, trials_of
 
 DRAWS = Resampling(draws=199)
@@ -223,22 +223,28 @@ def without_some(trial):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "code", "values"),
     [
-        (lambda all_: [*all_, all_[3]], "trial small at 10% with seed 2 is given twice"),
-        (lambda all_: [], "a study needs trials"),
+        (
+            lambda all_: [*all_, all_[3]],
+            "study_trials_unfit",
+            {"twice": ["small", "10%", 2]},
+        ),
+        (lambda all_: [], "study_trials_unfit", {"trials": 0}),
         (
             lambda all_: [*all_[:-1], replace(all_[-1], predictions=all_[-1].predictions.slice(1))],
-            "lacks 1 of 120 items",
+            "models_not_comparable",
+            {},
         ),
         (
             lambda all_: [without_some(all_[0]), *all_[1:]],
-            "1 items have a score in some trials alone, first q000",
+            "study_trials_unfit",
+            {"items": 1, "first": "q000"},
         ),
     ],
 )
-def test_trials_that_do_not_go_together_are_refused(change, words):
-    with pytest.raises(UsageError, match=words):
+def test_trials_that_do_not_go_together_are_refused(change, code, values):
+    with raises_code(code, **values):
         study_results(change(trials_of()), 0.05, (), DRAWS)
 
 
@@ -248,5 +254,5 @@ def test_items_that_no_trial_has_a_score_for_are_left_out():
 
 
 def test_a_margin_that_is_no_share_is_refused(trials):
-    with pytest.raises(UsageError, match="margin 5 is not allowed"):
+    with raises_code("statistic_input_invalid", name="margin", value=5):
         study_results(trials, 5, (), DRAWS)

@@ -12,7 +12,6 @@ import pytest
 
 from evaluation.report import write_evaluation_page
 from evaluation.report.format import ends, points, signed_ends
-from medsift.errors import StorageError
 from medsift.manifest import read
 from medsift.pages.number_format import percent
 from tests.expect import raises_code
@@ -358,7 +357,7 @@ def test_output_that_cannot_be_written_is_one_clear_line(
     full_manifest: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError, match="name another --output"):
+    with raises_code("disk_refused"):
         write_evaluation_page(full_manifest, tmp_path / "file" / "page.html")
 
 
