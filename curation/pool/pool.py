@@ -17,7 +17,7 @@ from curation.neighbors import check_vectors
 from curation.pool.letters import LETTER_DIMENSION, letter_vectors
 from curation.stage_outputs import Upstream
 from medsift import records
-from medsift.arrays import Doubles, Flags, Floats
+from medsift.arrays import Doubles, Flags, Floats, Indices
 from medsift.errors import UsageError
 from medsift.leakage_groups import components
 from medsift.reorder import sorted_rows
@@ -48,6 +48,19 @@ class SampleVectors:
     """Whether image and text vectors may be compared with each other."""
     question_letters: Floats | None = None
     answer_letters: Floats | None = None
+
+    def take(self, rows: Indices) -> SampleVectors:
+        """Return the vectors of some samples, given by their places."""
+        letters = (self.question_letters, self.answer_letters)
+        question, answer = (None if part is None else part[rows] for part in letters)
+        return SampleVectors(
+            self.image[rows],
+            self.question[rows],
+            self.answer[rows],
+            self.shared_space,
+            question,
+            answer,
+        )
 
     @property
     def unread(self) -> Flags:
@@ -87,6 +100,16 @@ class Pool:
         ids: list[str] = self.samples["sample_id"].to_pylist()
         return ids
 
+    def take(self, rows: Indices) -> Pool:
+        """Return the pool of some of its samples, given by their places in ascending order."""
+        return Pool(
+            samples=self.samples.take(pa.array(rows)),
+            images=self.images,
+            vectors=self.vectors.take(rows),
+            mass=self.mass[rows],
+            strata=[self.strata[row] for row in rows.tolist()],
+        )
+
     @property
     def image_groups(self) -> list[str]:
         """Group (n) of each sample, by the smallest copy group of the pictures that it shows.
@@ -119,6 +142,18 @@ def load_pool(upstream: Upstream, strata: Sequence[str], *, shared_space: bool) 
     # Held-out splits are left out: nothing that decides what to train on may look at them.
     samples = samples.filter(pc.equal(pc.fill_null(samples["split"], TRAIN), TRAIN))
     samples = sorted_rows(samples, ["sample_id", "row_id"])
+    return pool_of(samples, upstream, strata, shared_space=shared_space)
+
+
+def pool_of(
+    samples: pa.Table, upstream: Upstream, strata: Sequence[str], *, shared_space: bool
+) -> Pool:
+    """Return some SAMPLES rows of a run with their pictures, vectors, mass and strata.
+
+    Raises:
+        UsageError: a stratum tag that none of them has.
+        InputError: vectors that are not finite.
+    """
     images, texts = upstream.images.vectors.read_vectors(), upstream.embed.vectors.read_vectors()
     return Pool(
         samples=samples,

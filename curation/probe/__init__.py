@@ -1,0 +1,1 @@
+"""Compare how well selected and random subsets teach a small learner on frozen vectors."""

@@ -1,0 +1,82 @@
+"""Settings of a probe: the arms compared, at which budgets, how often."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import Field, model_validator
+
+from curation.pool import GraphConfig
+from curation.selection import AnyMethod
+from curation.selection.quotas import QuotasConfig
+from medsift.config import Config
+
+RANDOM: Final = "random"
+DEDUP_RANDOM: Final = "dedup_random"
+FULL: Final = "full"
+BASELINES: Final = (RANDOM, DEDUP_RANDOM, FULL)
+USUAL_METHODS: Final = (
+    "facility_location",
+    "cluster_temperature",
+    "k_center",
+    "stratified_random",
+    "longest",
+    "top_score",
+)
+
+
+class ArmConfig(Config):
+    """One way to select that the probe compares with random and with everything."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Name of the arm in tables and figures."""
+    method: AnyMethod
+    """The method and its settings, as in `selections`."""
+    quotas: QuotasConfig | None = None
+    """Shares of the strata; the method's usual ones when not given."""
+    quality: str | None = None
+    """Scorer whose percentile is quality; the combined one of the run when not given."""
+    graph: GraphConfig | None = None
+    """Weights of picture, question and answer, and neighbours; those of the recipe when not
+    given."""
+
+
+class ProbeConfig(Config):
+    """Settings of a probe. Equal settings on an equal run give equal results."""
+
+    arms: list[ArmConfig] = Field(
+        default=[
+            ArmConfig.model_validate({"name": kind, "method": {"kind": kind}})
+            for kind in USUAL_METHODS
+        ],
+        min_length=1,
+    )
+    """Methods to compare, next to `random` (of all rows that are valid, duplicates included),
+    `dedup_random` (of the pool) and `full` (all rows), which every probe has."""
+    budgets: list[float] = Field(default=[0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5], min_length=1)
+    """Shares of the pool's training part, each above 0 and below 1."""
+    draws: int = Field(default=20, ge=2)
+    """Trainings on different draws of `random` at each budget, over all folds; as many of every
+    other arm that draws at random."""
+    folds: int = Field(default=4, ge=2, le=20)
+    """Parts of the pool; each is asked about once by probes trained on the others. No picture,
+    copy, case or patient is in two parts."""
+    min_groups: int = Field(default=5, ge=2)
+    """Groups of pictures (or patients) that must give an answer for it to be a class."""
+    margin: float = Field(default=0.02, gt=0.0, lt=1.0)
+    """Accuracy that a selection may lose against `full` and still count as non-inferior."""
+
+    @model_validator(mode="after")
+    def _arms_and_budgets_are_distinct(self) -> ProbeConfig:
+        names = [arm.name for arm in self.arms]
+        for name in names:
+            if name in BASELINES:
+                raise ValueError(f"{name!r} is an arm of every probe; choose another name")
+            if names.count(name) > 1:
+                raise ValueError(f"two arms are named {name!r}; give each its own name")
+        wrong = [budget for budget in self.budgets if not 0.0 < budget < 1.0]
+        if wrong:
+            raise ValueError(f"the budget {wrong[0]:g} is no share; give shares as 0.1 or 0.3")
+        if len(set(self.budgets)) < len(self.budgets):
+            raise ValueError("a budget is given twice; give each once")
+        return self

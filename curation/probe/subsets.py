@@ -1,0 +1,86 @@
+"""Cut the pool into folds and select the subsets that the probe is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from curation.neighbors import NeighborsConfig
+from curation.pool import GraphConfig, Pool, build_graph
+from curation.probe.settings import ArmConfig
+from curation.selection.budget import BudgetConfig
+from curation.selection.config import SelectionConfig
+from curation.selection.method import Candidates
+from curation.selection.quality import Scores
+from curation.selection.select import select
+from medsift.arrays import Indices
+from medsift.execution import Executor
+from medsift.split_assignment import assign_splits
+
+
+def cut_folds(pool: Pool, group: Indices, folds: int, seed: int) -> Indices:
+    """Return the fold (n,) of each sample: whole groups, strata spread as evenly as they allow."""
+    shares = {str(fold): 1.0 / folds for fold in range(folds)}
+    names = assign_splits(pool.sample_ids, group, pool.strata, shares, seed)
+    return np.array([int(name) for name in names], np.int64)
+
+
+def draw_random(rows: Indices, size: int, seed: Sequence[int]) -> Indices:
+    """Return `size` of some samples, drawn without replacement, in ascending order."""
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:size])
+
+
+class ArmSelector:
+    """Selects subsets of a training part of the pool by the arms' methods.
+
+    Neighbour graphs are made once for each setting of vectors and neighbours.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        rows: Indices,
+        graph: GraphConfig,
+        neighbors: NeighborsConfig,
+        scores: Scores,
+        executor: Executor,
+    ) -> None:
+        self._pool = pool.take(rows)
+        self._rows = rows
+        self._usual_graph = graph
+        self._neighbors = neighbors
+        self._scores = scores
+        self._executor = executor
+        self._candidates: dict[GraphConfig, Candidates] = {}
+
+    def draws(self, arm: ArmConfig, size: int, count: int, seed: int) -> list[Indices]:
+        """Return the subsets of `count` draws; one where the method does not draw at random."""
+        first = self._select(arm, size, seed)
+        subsets = [first]
+        for draw in range(1, count):
+            subset = self._select(arm, size, seed + draw)
+            if draw == 1 and np.array_equal(subset, first):
+                break
+            subsets.append(subset)
+        return subsets
+
+    def _select(self, arm: ArmConfig, size: int, seed: int) -> Indices:
+        config = SelectionConfig(
+            name="probe",
+            method=arm.method,
+            budget=BudgetConfig(count=size),
+            quotas=arm.quotas,
+            quality=arm.quality,
+            seed=seed,
+        )
+        chosen = select(self._graph(arm), self._scores, config, seed, self._executor)
+        return np.sort(self._rows[chosen.order])
+
+    def _graph(self, arm: ArmConfig) -> Candidates:
+        config = arm.graph or self._usual_graph
+        if config not in self._candidates:
+            vectors, runner = self._pool.vectors, self._executor.run
+            found = build_graph(vectors, config, self._neighbors, runner)
+            self._candidates[config] = Candidates(self._pool, found, config, self._neighbors)
+        return self._candidates[config]
