@@ -15,6 +15,8 @@ from medsift.vocabulary import MANIFEST_NAME
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from curation.probe.probe import ProbeResult
+
 _ROWS = (
     "SELECT r.row_id, r.sample_id, r.source, r.stage, r.reason, r.witness, r.value, r.threshold, "
     "r.detail, s.question, s.answer, s.split, s.modality, s.body_part, s.task_type, s.answer_type "
@@ -211,6 +213,25 @@ class Run:
         )
         add_selection(self.manifest.parent, config, replace=replace)
         return RunSelection(self.manifest, self.run_id, name)
+
+    def probe(self, *methods: str, **settings: Any) -> ProbeResult:
+        """Compare selections with random ones by a small learner on the pool's frozen vectors.
+
+        Args:
+            methods: Names of methods; the usual ones when none is given.
+            settings: Further settings, for example `draws=40`; docs/probe.md lists them.
+
+        Raises:
+            RecipeError: a setting that is not valid.
+            UsageError: the pool has nothing that a probe could ask about.
+        """
+        from curation.probe.probe import probe
+        from curation.probe.settings import ProbeConfig
+        from medsift.recipe_yaml import validated
+
+        arms: dict[str, Any] = {"arms": list(methods)} if methods else {}
+        config = validated(ProbeConfig, arms | settings, origin="probe")
+        return probe(self.manifest.parent, config, run_id=self.run_id)
 
     def to_dataset(self, selection: str | None = None) -> Any:
         """Return a selection, the newest when not named, as a `datasets.Dataset`."""

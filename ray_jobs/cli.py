@@ -28,6 +28,7 @@ from ray_jobs.commands.index import index
 from ray_jobs.commands.merge import merge
 from ray_jobs.commands.phantoms import phantoms
 from ray_jobs.commands.power import power
+from ray_jobs.commands.probe import probe
 from ray_jobs.commands.query import query
 from ray_jobs.commands.report import report
 from ray_jobs.commands.rescore import rescore
@@ -118,6 +119,7 @@ app.command(
 app.command(epilog=_example("medsift select medsift-runs/vqa_rad --name small --budget 20%"))(
     select
 )
+app.command(epilog=_example("medsift probe medsift-runs/vqa_rad"))(probe)
 app.command(epilog=_example("medsift compare medsift-runs/vqa_rad kept small"))(compare)
 app.command(epilog=_example("medsift phantoms pool --images 500 --seed 7"))(phantoms)
 app.command(epilog=_example("medsift train train_vqa_rad --set lora.rank=8"))(train)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation.probe.efficiency import Efficiency, data_efficiency
-from curation.probe.settings import DEDUP_RANDOM, FULL, RANDOM
+from curation.probe.settings import FULL, RANDOM
 from evaluation.statistics import difference, non_inferiority, seeded_interval
 from medsift.arrays import Doubles, Indices
 
@@ -140,6 +140,3 @@ def _parts(asked: pa.Table) -> Iterator[tuple[str, str | None, Indices]]:
         if len(names) > 1:
             for name in names[counts >= FEW]:
                 yield facet, str(name), np.flatnonzero(values == name)
-
-
-ORDER: Final = (RANDOM, DEDUP_RANDOM, FULL)

@@ -36,13 +36,15 @@ class ProbeRun:
     """What a probe did: its answers, and what it could ask about.
 
     `classes` are the answers it predicts; `left_out` counts the pool's samples without one, by
-    reason. `usable` counts those that took part.
+    reason. `usable` counts those that took part. `majority` is the share of the commonest answer
+    among the samples asked about: the accuracy of knowing nothing.
     """
 
     answers: ProbeAnswers
     classes: list[str]
     left_out: dict[str, int]
     usable: int
+    majority: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ def run_probe(
         classes=answers.classes,
         left_out={reason: count for reason, count in sorted(left_out.items()) if reason},
         usable=int(part.in_pool.sum()),
+        majority=float(np.bincount(answers.label[asked]).max() / len(asked)),
     )
 
 
@@ -151,12 +154,12 @@ def _trainings(
         selector = ArmSelector(
             part.samples, pool, inputs.graph, inputs.neighbors, inputs.scores, executor
         )
-        for budget in config.budgets:
+        for budget in config.grid:
             size = max(SMALLEST, round(budget * len(pool)))
             for name, rows in ((RANDOM, everything), (DEDUP_RANDOM, pool)):
                 subsets = [draw_random(rows, size, (seed, number, draw)) for draw in range(draws)]
                 yield Trainings(name, budget, number, subsets, asked)
-            for arm in config.arms:
+            for arm in config.arms if budget in config.budgets else ():
                 subsets = selector.draws(arm, size, draws, seed)
                 yield Trainings(arm.name, budget, number, subsets, asked)
         yield Trainings(FULL, EVERYTHING, number, [everything], asked)

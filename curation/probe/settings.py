@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
 
 from pydantic import Field, model_validator
 
 from curation.pool import GraphConfig
 from curation.selection import AnyMethod
 from curation.selection.quotas import QuotasConfig
+from medsift import recipe_yaml
 from medsift.config import Config
 
 RANDOM: Final = "random"
 DEDUP_RANDOM: Final = "dedup_random"
 FULL: Final = "full"
+CURVE: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
+"""Budgets that `random` has in any case: data efficiency is read off its curve."""
 BASELINES: Final = (RANDOM, DEDUP_RANDOM, FULL)
 USUAL_METHODS: Final = (
     "facility_location",
@@ -40,19 +45,22 @@ class ArmConfig(Config):
     """Weights of picture, question and answer, and neighbours; those of the recipe when not
     given."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _method_alone(cls, given: Any) -> Any:
+        return {"name": given, "method": {"kind": given}} if isinstance(given, str) else given
+
 
 class ProbeConfig(Config):
     """Settings of a probe. Equal settings on an equal run give equal results."""
 
     arms: list[ArmConfig] = Field(
-        default=[
-            ArmConfig.model_validate({"name": kind, "method": {"kind": kind}})
-            for kind in USUAL_METHODS
-        ],
+        default=[ArmConfig.model_validate(kind) for kind in USUAL_METHODS],
         min_length=1,
     )
-    """Methods to compare, next to `random` (of all rows that are valid, duplicates included),
-    `dedup_random` (of the pool) and `full` (all rows), which every probe has."""
+    """Methods to compare, each as its settings or by name alone, next to `random` (of all rows that
+    are valid, duplicates included), `dedup_random` (of the pool) and `full` (all rows), which every
+    probe has."""
     budgets: list[float] = Field(default=[0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5], min_length=1)
     """Shares of the pool's training part, each above 0 and below 1."""
     draws: int = Field(default=20, ge=2)
@@ -65,6 +73,11 @@ class ProbeConfig(Config):
     """Groups of pictures (or patients) that must give an answer for it to be a class."""
     margin: float = Field(default=0.02, gt=0.0, lt=1.0)
     """Accuracy that a selection may lose against `full` and still count as non-inferior."""
+
+    @property
+    def grid(self) -> list[float]:
+        """Budgets at which trainings run: the ones asked for, and those of the random curve."""
+        return sorted({*self.budgets, *CURVE})
 
     @model_validator(mode="after")
     def _arms_and_budgets_are_distinct(self) -> ProbeConfig:
@@ -80,3 +93,17 @@ class ProbeConfig(Config):
         if len(set(self.budgets)) < len(self.budgets):
             raise ValueError("a budget is given twice; give each once")
         return self
+
+
+def load_probe_settings(
+    path: Path | None, methods: Sequence[str] | None = None, overrides: Sequence[str] = ()
+) -> ProbeConfig:
+    """Return the settings of a YAML file, or the usual ones, with some methods and changes.
+
+    Raises:
+        RecipeError: no such file, a setting that is not valid, or an unknown method.
+    """
+    settings: dict[str, Any] = {} if methods is None else {"arms": list(methods)}
+    if path is not None:
+        settings = recipe_yaml.load(ProbeConfig, path).model_dump(mode="json") | settings
+    return recipe_yaml.validated(ProbeConfig, settings, overrides, origin="probe")

@@ -36,12 +36,11 @@ def _against_random(
 ) -> str:
     if better and worse:
         return f"{arm} beats random at {_shares(better)} and loses to it at {_shares(worse)}"
-    if better:
-        where = "every budget" if len(better) == len(own) else _shares(better)
-        return f"{arm} beats random at {where}, by {_gap(better[0])} at {_share(better[0])}"
-    if worse:
-        where = "every budget" if len(worse) == len(own) else _shares(worse)
-        return f"{arm} loses to random at {where}, by {_gap(worse[0])} at {_share(worse[0])}"
+    for verb, rows in (("beats", better), ("loses to", worse)):
+        if rows:
+            where = "every budget" if len(rows) == len(own) else _shares(rows)
+            first = f" at {_share(rows[0])}" if len(rows) > 1 else ""
+            return f"{arm} {verb} random at {where}, by {_gap(rows[0])}{first}"
     widest = max(row["random_high"] - row["random_low"] for row in own)
     return (
         f"the probe does not tell {arm} from random at any budget (intervals up to "
@@ -52,8 +51,8 @@ def _against_random(
 def _efficiency(row: Row) -> str:
     replaced = {"above": "at least ", "below": "at most "}.get(row["efficiency_beyond"] or "", "")
     return (
-        f"one selected sample there replaces {replaced}{row['efficiency']:.1f} random ones "
-        f"({row['efficiency_low']:.1f} to {row['efficiency_high']:.1f})"
+        f"at {_share(row)} one selected sample replaces {replaced}{row['efficiency']:.1f} random "
+        f"ones ({row['efficiency_low']:.1f} to {row['efficiency_high']:.1f})"
     )
 
 

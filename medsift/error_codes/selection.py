@@ -24,4 +24,10 @@ quota_stratum_unknown: quotas.weights names a stratum that the pool lacks.
   Do: Use one of the pool's strata.
 target_invalid: The targets of the method `target` are not samples of the pool, or too many.
   Do: Choose kept samples by `where` or `sample_ids`.
+probe_nothing_to_ask: No answer is given by enough groups of pictures or patients to be asked about.
+  Do: Lower min_groups, or judge the pool by fine-tuning with `medsift study`.
+probe_folds_invalid: The samples that a probe can ask about are of fewer groups than folds.
+  Do: Lower folds to the number of groups at most.
+probe_invalid: The settings of a probe are not valid.
+  Do: Correct the setting that the message names; docs/probe.md lists them.
 """)

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from medsift.manifest.evaluation_tables import EVALUATION_TABLES
 from medsift.manifest.finding_tables import FINDING_TABLES
+from medsift.manifest.probe_tables import PROBE_TABLES
 from medsift.manifest.run_tables import OLDEST_VERSION, RUN_TABLES, SCHEMA_VERSION
 from medsift.manifest.selection_tables import SELECTION_TABLES
 from medsift.manifest.table import Table
@@ -25,6 +26,7 @@ TABLES: Final[tuple[Table, ...]] = (
     *RUN_TABLES,
     *FINDING_TABLES,
     *SELECTION_TABLES,
+    *PROBE_TABLES,
     *TRAINING_TABLES,
     *EVALUATION_TABLES,
 )

@@ -1,0 +1,194 @@
+"""Probe a finished run: compare subsets of its pool, and add the result to its manifest."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from curation.probe.heap import load_heap
+from curation.probe.results import ALL, result_rows
+from curation.probe.run_probe import ProbeInputs, ProbeRun, run_probe
+from curation.probe.settings import ProbeConfig
+from curation.probe.verdict import verdict
+from curation.run_dir import FinishedRun, open_run
+from curation.selection.load_inputs import read_scores
+from curation.table_html import html_table
+from medsift.errors import UsageError
+from medsift.execution import Executor, LocalExecutor
+from medsift.manifest import append_tables
+from medsift.manifest.schema import arrow_schema
+from medsift.progress import Listener, StageAdvanced, StageStarted, silent
+from medsift.records import fingerprint
+from medsift.storage.run_lock import claimed
+
+STAGE: Final = "probe"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What a probe shows. Print it to read the verdict; `table` has every figure.
+
+    `verdicts` has a sentence for each arm. `classes` are the answers that were asked about,
+    `left_out` counts the pool's samples that could not be, by reason.
+    """
+
+    run_id: str
+    probe_id: str
+    manifest: Path
+    table: pa.Table
+    verdicts: dict[str, str]
+    classes: list[str]
+    left_out: dict[str, int]
+    asked: int
+    clusters: int
+    pool: int
+    seconds: float = field(compare=False)
+
+    @property
+    def verdict(self) -> str:
+        """What the probe shows of its first arm, in one sentence."""
+        return next(iter(self.verdicts.values()))
+
+    @property
+    def overall(self) -> list[dict[str, Any]]:
+        """The rows over all samples asked about, by budget, the best arm first."""
+        rows = [row for row in self.table.to_pylist() if row["facet"] == ALL]
+        return sorted(rows, key=lambda row: (row["budget"], -row["accuracy"], row["arm"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON takes it, with every row of the table."""
+        names = ("run_id", "probe_id", "verdicts", "classes", "left_out", "asked", "clusters")
+        rows = [
+            {name: value for name, value in row.items() if name != "probe_id"}
+            for row in self.table.to_pylist()
+        ]
+        return {name: getattr(self, name) for name in names} | {"results": rows}
+
+    def __str__(self) -> str:
+        return self.verdict
+
+    def _repr_html_(self) -> str:
+        columns = ["arm", "budget", "samples", "accuracy", "low", "high", "random_difference"]
+        columns += ["random_low", "random_high", "efficiency"]
+        table = pa.Table.from_pylist(self.overall, schema=self.table.schema)
+        return html_table(table.select(columns), self.verdict)
+
+
+def probe(
+    run_dir: Path,
+    config: ProbeConfig,
+    *,
+    run_id: str | None = None,
+    executor: Executor = LocalExecutor(),  # noqa: B008 - frozen
+    listener: Listener = silent,
+) -> ProbeResult:
+    """Compare arms on a run of a run directory, and store the result in its manifest.
+
+    The samples asked about are cut from the pool's training split: no other split is read. The
+    same settings on the same pool replace an earlier probe, which had equal results.
+
+    Args:
+        run_dir: a finished run.
+        config: the arms, budgets, draws and folds.
+        run_id: the run; the newest when not given.
+        executor: where trainings run; results do not depend on it.
+        listener: called with events as trainings finish.
+
+    Raises:
+        UsageError: the pool has nothing that a probe could ask about, too few groups for the
+            folds, or an arm that cannot select from it.
+        ManifestError: no manifest.
+        InputError, StorageError: as `open_run`.
+    """
+    started = time.perf_counter()
+    run = open_run(run_dir, run_id)
+    inputs = _inputs(run)
+    compared = 2 * len(config.grid) + len(config.arms) * len(config.budgets) + 1
+    listener(StageStarted(STAGE, config.folds * compared, "trainings"))
+    done = run_probe(
+        inputs,
+        config,
+        run.recipe.seed,
+        executor,
+        lambda finished: listener(StageAdvanced(STAGE, finished)),
+    )
+    rows = list(result_rows(done.answers, config.margin, run.recipe.seed))
+    result = _result(run, config, done, rows, time.perf_counter() - started)
+    with claimed(run.run_dir, wait=True):
+        append_tables(run.manifest, run.run_id, _tables(result, config, done, run.recipe.seed))
+    return result
+
+
+def _inputs(run: FinishedRun) -> ProbeInputs:
+    if "select" not in run.upstream:
+        raise UsageError(
+            f"run {run.run_id} stopped for a person to look at its review list; set "
+            "decontaminate.unresolved to keep or drop and curate again",
+            code="run_waits_for_review",
+            run=run.run_id,
+        )
+    recipe = run.recipe
+    return ProbeInputs(
+        heap=load_heap(run.upstream, recipe.strata),
+        scores=read_scores(run.upstream),
+        graph=recipe.graph,
+        neighbors=recipe.neighbors,
+    )
+
+
+def _result(
+    run: FinishedRun,
+    config: ProbeConfig,
+    done: ProbeRun,
+    rows: list[dict[str, Any]],
+    seconds: float,
+) -> ProbeResult:
+    overall = [row for row in rows if row["facet"] == ALL]
+    pool = run.upstream.last_deciding().fingerprint
+    settings = [config.model_dump(mode="json"), pool, run.recipe.seed, run.run_id]
+    probe_id = fingerprint(["probe", *settings])[:12]
+    # Null where a row has no such figure: `random` has no difference to itself.
+    table = pa.Table.from_pylist(
+        [{"probe_id": probe_id, **row} for row in rows], schema=arrow_schema("probe_results")
+    )
+    return ProbeResult(
+        run_id=run.run_id,
+        probe_id=probe_id,
+        manifest=run.manifest,
+        table=table,
+        verdicts={arm.name: verdict(overall, arm.name, config.margin) for arm in config.arms},
+        classes=done.classes,
+        left_out=done.left_out,
+        asked=done.answers.asked.num_rows,
+        clusters=len(np.unique(done.answers.cluster)),
+        pool=done.usable,
+        seconds=seconds,
+    )
+
+
+def _tables(
+    result: ProbeResult, config: ProbeConfig, done: ProbeRun, seed: int
+) -> dict[str, pa.Table]:
+    line = {
+        "probe_id": result.probe_id,
+        "created_at": datetime.now(UTC).replace(tzinfo=None),
+        "settings": json.dumps(config.model_dump(mode="json"), sort_keys=True),
+        "seed": seed,
+        "pool": result.pool,
+        "left_out": json.dumps(result.left_out, sort_keys=True),
+        "classes": result.classes,
+        "asked": result.asked,
+        "clusters": result.clusters,
+        "majority": done.majority,
+        "verdict": result.verdict,
+        "seconds": result.seconds,
+    }
+    runs = pa.Table.from_pylist([line], schema=arrow_schema("probe_runs"))
+    return {"probe_runs": runs, "probe_results": result.table}

@@ -1,0 +1,112 @@
+"""Define `medsift probe`, which shows whether selections teach more than random ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ray_jobs.commands.options import LogJson, RunPath, TableOrJson
+
+if TYPE_CHECKING:
+    from curation.probe.probe import ProbeResult
+
+
+def probe(
+    run_dir: RunPath,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            "--methods",
+            help="Methods to compare, joined by commas.",
+            show_default="facility_location, cluster_temperature, k_center, stratified_random, "
+            "longest, top_score",
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting of the probe (draws=40, budgets=[0.1,0.2]); repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option(
+            "--settings", help="YAML file with the settings of the probe.", show_default=False
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="Page to write.", show_default="probe.html in the run"),
+    ] = None,
+    ray: Annotated[
+        bool, typer.Option("--ray/--local", help="Train on Ray, or in this process.")
+    ] = False,
+    style: Annotated[
+        TableOrJson, typer.Option("--format", help="Format of the answer.")
+    ] = TableOrJson.table,
+    log_json: LogJson = False,
+) -> None:
+    """Train a small learner on subsets of a run's pool, and compare selections with random ones.
+
+    It needs minutes and no GPU. Samples of the pool are asked about by probes that never saw their
+    picture or patient; no held-out split of the run is read.
+    """
+    from curation.probe.page import write_probe_page
+    from curation.probe.probe import probe as probe_run
+    from curation.probe.settings import load_probe_settings
+    from ray_jobs.actions.curate import executor
+    from ray_jobs.cli_args import manifest_path
+    from ray_jobs.console import ignore_broken_pipe, shown
+    from ray_jobs.progress_views import announced
+
+    arms = None if methods is None else [name.strip() for name in methods.split(",")]
+    config = load_probe_settings(settings, arms, overrides or ())
+    folder = manifest_path(run_dir).parent
+    with announced(log_json) as listener, executor(ray, None) as engine:
+        result = probe_run(folder, config, executor=engine, listener=listener)
+    page = write_probe_page(result, config, output or folder / "probe.html")
+    if log_json:
+        return
+    with ignore_broken_pipe():
+        if style is TableOrJson.json:
+            typer.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
+        else:
+            typer.echo(_table(result, shown(page)))
+
+
+def _table(result: ProbeResult, page: str) -> str:
+    """Return what each arm taught at each budget, the verdicts, and where everything is."""
+    header = ("arm", "budget", "samples", "right", "less random", "efficiency")
+    cells = [header]
+    for row in result.overall:
+        gap, low, high = (row[f"random_{name}"] for name in ("difference", "low", "high"))
+        share = row["efficiency"]
+        cells.append(
+            (
+                row["arm"],
+                f"{100 * row['budget']:g} %",
+                f"{row['samples']:,.0f}",
+                f"{100 * row['accuracy']:.1f} %",
+                "" if low is None else f"{100 * gap:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
+                "" if share is None else f"{share:.2f}",
+            )
+        )
+    widths = [max(len(line[column]) for line in cells) for column in range(len(header))]
+    lines = [
+        line[0].ljust(widths[0])
+        + "".join(text.rjust(width + 2) for text, width in zip(line[1:], widths[1:], strict=True))
+        for line in cells
+    ]
+    left_out = ", ".join(f"{count:,} {reason}" for reason, count in result.left_out.items())
+    lines += ["", *result.verdicts.values(), ""]
+    lines.append(
+        f"{'asked':<10}{result.asked:,} samples of {result.clusters:,} groups about "
+        f"{len(result.classes):,} answers; left out: {left_out or 'none'}"
+    )
+    return "\n".join([*lines, f"{'probe':<10}{result.probe_id}", f"{'page':<10}{page}"])
