@@ -73,6 +73,15 @@ def open_run(path: str | Path, run_id: str | None = None) -> Run:
     return Run(manifest, resolve_run(manifest, run_id))
 
 
+def probe(run: Run | str | Path, *methods: str, **settings: Any) -> ProbeResult:
+    """Compare selections of a run, or of the newest run of a directory; see `Run.probe`.
+
+    Raises:
+        MedSiftError: as `open_run` and `Run.probe`.
+    """
+    return (run if isinstance(run, Run) else open_run(run)).probe(*methods, **settings)
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run of a manifest. Nothing is read until it is used."""

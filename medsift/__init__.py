@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from curation.recipe import Recipe
-    from curation.run import Run, open_run
+    from curation.run import Run, open_run, probe
     from curation.without_recipe import deduplicate, select
     from medsift.errors import (
         InputError,
@@ -37,6 +37,7 @@ _MODULE_OF = {
     "train": "ray_jobs.python_api",
     "evaluate": "ray_jobs.python_api",
     "open_run": "curation.run",
+    "probe": "curation.run",
     "Run": "curation.run",
     "Recipe": "curation.recipe",
     "deduplicate": "curation.without_recipe",
@@ -59,6 +60,7 @@ __all__ = [
     "deduplicate",
     "evaluate",
     "open_run",
+    "probe",
     "select",
     "train",
 ]

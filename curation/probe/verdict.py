@@ -43,7 +43,7 @@ def _against_random(
             return f"{arm} {verb} random at {where}, by {_gap(rows[0])}{first}"
     widest = max(row["random_high"] - row["random_low"] for row in own)
     return (
-        f"the probe does not tell {arm} from random at any budget (intervals up to "
+        f"The probe does not tell {arm} from random at any budget (intervals up to "
         f"{100 * widest:.1f} points wide)"
     )
 
