@@ -25,6 +25,7 @@ TAGS = ("kind", "reader")
 
 def recipes() -> dict[str, type[BaseModel]]:
     """Return each kind of recipe, by the command that reads it."""
+    from curation.probe.settings import ProbeConfig
     from curation.recipe import Recipe
     from evaluation.recipe import EvaluationRecipe
     from ray_jobs.actions.tune import TuningRecipe
@@ -33,6 +34,7 @@ def recipes() -> dict[str, type[BaseModel]]:
 
     return {
         "curate": Recipe,
+        "probe": ProbeConfig,
         "train": TrainingRecipe,
         "evaluate": EvaluationRecipe,
         "tune": TuningRecipe,
