@@ -39,7 +39,7 @@ SELECT DISTINCT split FROM samples WHERE run_id = $run AND split != '' ORDER BY 
 
 PAGE_RUNS: Final = """
 SELECT run_id FROM runs WHERE run_id IN (SELECT run_id FROM evaluations)
-ORDER BY created_at DESC, run_id DESC
+ORDER BY created_at DESC, run_id
 """
 PAGE_KNOWN: Final = """
 SELECT DISTINCT evaluation_id FROM evaluations WHERE run_id = $run ORDER BY evaluation_id
