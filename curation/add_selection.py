@@ -66,11 +66,8 @@ def parse_selection(settings: Mapping[str, Any], overrides: Sequence[str] = ()) 
 def _override(settings: dict[str, Any], override: str) -> None:
     dotted, separator, text = override.partition("=")
     if not separator or not dotted:
-        raise UsageError(
-            f"--set {override!r} is not of the form key=value",
-            code="selection_invalid",
-            override=override,
-        )
+        message = f"--set {override!r} is not of the form key=value"
+        raise UsageError(message, code="selection_invalid", override=override)
     keys = dotted.split(".")
     if keys[0] not in SelectionConfig.model_fields:
         keys = ["method", *keys]
@@ -78,20 +75,14 @@ def _override(settings: dict[str, Any], override: str) -> None:
     for key in keys[:-1]:
         owner = owner.setdefault(key, {})
         if not isinstance(owner, dict):
-            raise UsageError(
-                f"--set {override!r}: {key!r} has a value, not keys",
-                code="selection_invalid",
-                override=override,
-                key=key,
-            )
+            message = f"--set {override!r}: {key!r} has a value, not keys"
+            raise UsageError(message, code="selection_invalid", override=override, key=key)
     try:
         owner[keys[-1]] = yaml.safe_load(text)
     except yaml.YAMLError as error:
+        message = f"--set {override!r}: the value is not YAML"
         raise UsageError(
-            f"--set {override!r}: the value is not YAML",
-            code="selection_invalid",
-            override=override,
-            value=text,
+            message, code="selection_invalid", override=override, value=text
         ) from error
 
 
@@ -125,7 +116,7 @@ def add_selection(
         run = open_run(run_dir)
         _check_selected(run)
         ordinal = _next_ordinal(run, config.name, replace)
-        candidates = _candidates(run, executor)
+        candidates = read_candidates(run.run_dir, run.upstream, run.recipe, executor.run)
         added = select(candidates, read_scores(run.upstream), config, run.recipe.seed, executor)
         now = datetime.now(UTC).replace(tzinfo=None)
         append_tables(run.manifest, run.run_id, _tables(added, candidates, ordinal, now))
@@ -168,13 +159,6 @@ def ensure_selections(
         }
 
 
-def _candidates(run: FinishedRun, executor: Executor) -> Candidates:
-    recipe = run.recipe
-    return read_candidates(
-        run.run_dir, run.upstream, recipe.strata, recipe.graph, recipe.neighbors, executor.run
-    )
-
-
 def _check_selected(run: FinishedRun) -> None:
     if "select" not in run.upstream:
         raise UsageError(
@@ -214,7 +198,8 @@ def _make_oldest(
     executor: Executor,
 ) -> dict[str, int]:
     """Make selections that are older than all of the run; return name → number of samples."""
-    candidates, scores = _candidates(run, executor), read_scores(run.upstream)
+    candidates = read_candidates(run.run_dir, run.upstream, run.recipe, executor.run)
+    scores = read_scores(run.upstream)
     first = min(selection.ordinal for selection in known.values())
     oldest = min(selection.made for selection in known.values())
     parts, samples = [], {}
@@ -234,13 +219,11 @@ def _next_ordinal(run: FinishedRun, name: str, replace: bool) -> int:
     names: list[str] = read(run.manifest, sql, [run.run_id])["selection"].to_pylist()
     if name in names and not replace:
         taken = ", ".join(names)
-        raise UsageError(
+        message = (
             f"run {run.run_id} has a selection {name!r} already (taken: {taken}); choose another "
-            "--name, or --replace it",
-            code="selection_name_taken",
-            selection=name,
-            taken=names,
+            "--name, or --replace it"
         )
+        raise UsageError(message, code="selection_name_taken", selection=name, taken=names)
     return len({*names, EVERYTHING} - {name})
 
 

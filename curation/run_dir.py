@@ -11,8 +11,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from curation.recipe import Recipe
-from curation.stage_marker import MARKER, read_marker
-from curation.stage_outputs import StageOutputs, Upstream
+from curation.stage_outputs import MARKER, StageOutputs, Upstream, read_marker
 from curation.stages import STAGES
 from medsift.errors import InputError, ManifestError, StorageError
 from medsift.manifest import read
@@ -34,11 +33,8 @@ def _require_complete(outputs: StageOutputs) -> None:
     else:
         problem = broken(folder, marker.files)
     if problem is not None:
-        raise StorageError(
-            f"{problem}; run the same `medsift curate` again, which runs that stage anew",
-            code="stage_damaged",
-            stage=outputs.stage,
-        )
+        message = f"{problem}; run the same `medsift curate` again, which runs that stage anew"
+        raise StorageError(message, code="stage_damaged", stage=outputs.stage)
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,11 +178,8 @@ def load_graph(
         if len(graph) != len(vectors.image):
             raise ValueError(f"it has {len(graph)} samples, the pool has {len(vectors.image)}")
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise StorageError(
-            f"{path} is damaged: {error}; delete it and run again",
-            code="graph_damaged",
-            path=str(path),
-        ) from error
+        message = f"{path} is damaged: {error}; delete it and run again"
+        raise StorageError(message, code="graph_damaged", path=str(path)) from error
     return graph
 
 

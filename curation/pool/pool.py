@@ -138,13 +138,11 @@ def stratum_names(samples: pa.Table, tags: Sequence[str]) -> list[str]:
     for tag in tags:
         if samples.num_rows and samples[tag].null_count == samples.num_rows:
             known = [name for name in records.TAGS if samples[name].null_count < samples.num_rows]
-            raise UsageError(
+            message = (
                 f"stratum tag {tag!r} is null in all {samples.num_rows} samples; "
-                f"tags with values: {', '.join(known) or 'none'}: change `strata` in the recipe",
-                code="stratum_tag_empty",
-                tag=tag,
-                known=known,
+                f"tags with values: {', '.join(known) or 'none'}: change `strata` in the recipe"
             )
+            raise UsageError(message, code="stratum_tag_empty", tag=tag, known=known)
     return strata_of(samples, tags)
 
 

@@ -36,21 +36,15 @@ def score_tables(
     n = len(pool)
     for scorer, scores in values.items():
         if scores.shape != (n,):
-            raise InputError(
-                f"scorer {scorer!r} gave {scores.shape} values for {n} samples",
-                code="score_invalid",
-                scorer=scorer,
-                shape=scores.shape,
-            )
+            message = f"scorer {scorer!r} gave {scores.shape} values for {n} samples"
+            raise InputError(message, code="score_invalid", scorer=scorer, shape=scores.shape)
         infinite = np.flatnonzero(np.isinf(scores))
         if len(infinite):
-            raise InputError(
+            message = (
                 f"scorer {scorer!r} gave {len(infinite)} infinite values, the first at sample "
-                f"{infinite[0]}; NaN means a missing one",
-                code="score_invalid",
-                scorer=scorer,
-                infinite=len(infinite),
+                f"{infinite[0]}; NaN means a missing one"
             )
+            raise InputError(message, code="score_invalid", scorer=scorer, infinite=len(infinite))
     percentiles = {name: rank_percentiles(scores, pool.strata) for name, scores in values.items()}
     # A part is negative where a high score is bad.
     sign: dict[str, float] = {

@@ -93,12 +93,8 @@ class QuotasConfig(Config):
             if name not in strata:
                 near = difflib.get_close_matches(name, strata, n=1, cutoff=0.0)
                 hint = f"did you mean {near[0]!r}?" if near else "the pool is empty"
-                raise UsageError(
-                    f"quotas.weights names stratum {name!r}, which the pool lacks; {hint}",
-                    code="quota_stratum_unknown",
-                    stratum=name,
-                    nearest=near,
-                )
+                message = f"quotas.weights names stratum {name!r}, which the pool lacks; {hint}"
+                raise UsageError(message, code="quota_stratum_unknown", stratum=name, nearest=near)
 
 
 def allocate(sizes: Indices, weights: Doubles, budget: int, least: int) -> Indices:

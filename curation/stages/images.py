@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -70,14 +69,6 @@ class InspectImages:
         yield {"inspected": table.set_column(column, "ref", files.sort_by("content_id")["ref"])}
 
 
-@dataclass(slots=True)
-class _Looked:
-    """The files of an ingest folder's references, as they were last seen."""
-
-    ingest: Path
-    files: list[tuple[str, int, float]]
-
-
 class ImagesStage(Stage):
     """Look at every distinct picture once."""
 
@@ -90,12 +81,13 @@ class ImagesStage(Stage):
     }
 
     def __init__(self) -> None:
-        self._looked: _Looked | None = None
+        # The ingest folder, and the files of its references as `settings` saw them.
+        self._looked: tuple[Path, list[tuple[str, int, float]]] | None = None
 
     def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
         """Return image rules, the encoder, and size and time of change of every referenced file."""
         files = stat(distinct_refs(upstream))
-        self._looked = _Looked(upstream.ingest.folder, files)
+        self._looked = upstream.ingest.folder, files
         return {
             "images": recipe.images.model_dump(mode="json"),
             "encoder": recipe.encoder.fingerprint(),
@@ -117,9 +109,9 @@ class ImagesStage(Stage):
         So every file is looked at once in a run.
         """
         looked, self._looked = self._looked, None
-        if looked is None or looked.ingest != upstream.ingest.folder:
-            looked = _Looked(upstream.ingest.folder, stat(distinct_refs(upstream)))
-        return [(ref, size) for ref, size, _ in looked.files]
+        if looked is None or looked[0] != upstream.ingest.folder:
+            looked = upstream.ingest.folder, stat(distinct_refs(upstream))
+        return [(ref, size) for ref, size, _ in looked[1]]
 
     def _hash(self, context: StageContext, seen: Sequence[Seen]) -> pa.Table:
         most = context.recipe.images.max_bytes

@@ -106,14 +106,12 @@ def check_columns_of_splits(samples: pa.Table, unread: Mapping[str, Sequence[Unr
     for source in sorted(silent):
         for column in unread.get(source, ()):
             if any(split_of(word) != "train" for word in column.splits):
-                raise InputError(
+                message = (
                     f"source {source!r}: the column {column.column!r}, which nothing reads, looks"
                     f" like splits ({', '.join(column.splits)}); say under columns what the rows"
-                    " are: an expression over it as split, or split: \"'train'\" for all",
-                    code="split_unknown",
-                    source=source,
-                    column=column.column,
+                    " are: an expression over it as split, or split: \"'train'\" for all"
                 )
+                raise InputError(message, code="split_unknown", source=source, column=column.column)
 
 
 def check_splits(samples: pa.Table) -> None:

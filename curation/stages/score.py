@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from curation.pool import KnnGraph, Pool, graph_path, load_graph, load_pool
+from curation.pool import Pool, graph_path, load_graph, load_pool
 from curation.recipe import Recipe
 from curation.scoring import ScorerConfig, ScoringContext
 from curation.scoring.tables import COMBINATIONS, CORRELATIONS, SCORES, score_tables
@@ -74,28 +74,25 @@ class ScoreStage(Stage):
 
 def _values(scorer: ScorerConfig, pool: Pool, context: StageContext) -> Doubles:
     progress = _Progress(len(pool), context.advance)
+    recipe, run = context.recipe, context.executor.run
+    path = graph_path(context.run_dir, context.upstream.last_deciding().fingerprint, recipe.graph)
     with context.timed(scorer.kind, len(pool)):
         values = scorer.score(
             ScoringContext(
                 pool=pool,
-                make_graph=lambda: _graph(pool, context),
+                make_graph=lambda: load_graph(
+                    path, pool.vectors, recipe.graph, recipe.neighbors, run
+                ),
                 executor=context.executor,
                 folder=context.folder / "scorers" / scorer.kind,
-                cache=context.recipe.cache_dir.absolute(),
-                seed=context.recipe.seed,
+                cache=recipe.cache_dir.absolute(),
+                seed=recipe.seed,
                 advance=progress,
             )
         )
     # A scorer need not report its samples itself.
     progress(progress.left)
     return values
-
-
-def _graph(pool: Pool, context: StageContext) -> KnnGraph:
-    recipe = context.recipe
-    path = graph_path(context.run_dir, context.upstream.last_deciding().fingerprint, recipe.graph)
-    run = context.executor.run
-    return load_graph(path, pool.vectors, recipe.graph, recipe.neighbors, run)
 
 
 class _Progress:

@@ -79,12 +79,7 @@ def _select(context: StageContext) -> None:
     recipe = context.recipe
     with context.timed("neighbours") as watch:
         candidates = read_candidates(
-            context.run_dir,
-            context.upstream,
-            recipe.strata,
-            recipe.graph,
-            recipe.neighbors,
-            context.executor.run,
+            context.run_dir, context.upstream, recipe, context.executor.run
         )
         watch.rows = len(candidates)
     scores = read_scores(context.upstream)
