@@ -8,7 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import yaml
@@ -56,10 +56,9 @@ def parse_selection(settings: Mapping[str, Any], overrides: Sequence[str] = ()) 
     try:
         return SelectionConfig.model_validate(merged)
     except ValidationError as error:
+        message = f"selection: {explain(error, SelectionConfig)}"
         raise UsageError(
-            f"selection: {explain(error, SelectionConfig)}",
-            code="selection_invalid",
-            paths=invalid_paths(error, SelectionConfig),
+            message, code="selection_invalid", paths=invalid_paths(error, SelectionConfig)
         ) from error
 
 
@@ -141,67 +140,47 @@ def ensure_selections(
     with claimed(run_dir, wait=True):
         run = open_run(run_dir)
         _check_selected(run)
-        known = _known_selections(run)
+        sql = "SELECT * FROM selection_settings WHERE run_id = $1"
+        rows = read(run.manifest, sql, [run.run_id]).to_pylist()
+        known = {row["selection"]: row for row in rows}
         wanted = [resolve(config, run.recipe.seed) for config in configs]
         for config in wanted:
-            same_name = known.get(config.name)
-            if same_name is not None and same_name.settings != config.model_dump(mode="json"):
-                raise UsageError(
+            settings = config.model_dump(mode="json")
+            if config.name in known and json.loads(known[config.name]["settings"]) != settings:
+                message = (
                     f"run {run.run_id} has another selection {config.name!r} already, with other "
-                    "settings; choose another name, or take the change back",
-                    code="selection_name_taken",
-                    selection=config.name,
+                    "settings; choose another name, or take the change back"
                 )
+                raise UsageError(message, code="selection_name_taken", selection=config.name)
         lacking = [config for config in wanted if config.name not in known]
         made = _make_oldest(run, lacking, known, executor) if lacking else {}
-        return {
-            config.name: made.get(config.name) or known[config.name].samples for config in wanted
-        }
+        names = [config.name for config in wanted]
+        return {name: made.get(name) or known[name]["selected"] for name in names}
 
 
 def _check_selected(run: FinishedRun) -> None:
     if "select" not in run.upstream:
-        raise UsageError(
+        message = (
             f"run {run.run_id} stopped for a person to look at its review list; set "
-            "decontaminate.unresolved to keep or drop and curate again",
-            code="run_waits_for_review",
-            run=run.run_id,
+            "decontaminate.unresolved to keep or drop and curate again"
         )
-
-
-class _KnownSelection(NamedTuple):
-    """A selection that the run has: its ordinal, time, number of samples and settings."""
-
-    ordinal: int
-    made: datetime
-    samples: int
-    settings: Mapping[str, Any]
-
-
-def _known_selections(run: FinishedRun) -> dict[str, _KnownSelection]:
-    sql = (
-        "SELECT selection, ordinal, created_at, selected, settings FROM selection_settings "
-        "WHERE run_id = $1"
-    )
-    return {
-        name: _KnownSelection(ordinal or 0, made, samples, json.loads(settings))
-        for name, ordinal, made, samples, settings in (
-            row.values() for row in read(run.manifest, sql, [run.run_id]).to_pylist()
-        )
-    }
+        raise UsageError(message, code="run_waits_for_review", run=run.run_id)
 
 
 def _make_oldest(
     run: FinishedRun,
     configs: Sequence[SelectionConfig],
-    known: Mapping[str, _KnownSelection],
+    known: Mapping[str, Mapping[str, Any]],
     executor: Executor,
 ) -> dict[str, int]:
-    """Make selections that are older than all of the run; return name → number of samples."""
+    """Make selections that are older than all of the run; return name → number of samples.
+
+    `known` are the run's rows of `selection_settings` by name.
+    """
     candidates = read_candidates(run.run_dir, run.upstream, run.recipe, executor.run)
     scores = read_scores(run.upstream)
-    first = min(selection.ordinal for selection in known.values())
-    oldest = min(selection.made for selection in known.values())
+    first = min(row["ordinal"] or 0 for row in known.values())
+    oldest = min(row["created_at"] for row in known.values())
     parts, samples = [], {}
     for before, config in zip(range(len(configs), 0, -1), configs, strict=True):
         selection = select(candidates, scores, config, run.recipe.seed, executor)

@@ -33,12 +33,11 @@ def measure(stage: str, rows_in: int, kept: int, decisions: pa.Table) -> Balance
 def check_stage(balance: Balance) -> None:
     """Raise LedgerError when a stage gained or lost rows."""
     if balance.rows_in != balance.kept + balance.dropped + balance.failed:
-        raise LedgerError(
+        message = (
             f"stage {balance.stage} is unbalanced: {balance.rows_in} rows in, but {balance.kept} "
-            f"kept + {balance.dropped} dropped + {balance.failed} failed; please report this run",
-            code="ledger_unbalanced",
-            stage=balance.stage,
+            f"kept + {balance.dropped} dropped + {balance.failed} failed; please report this run"
         )
+        raise LedgerError(message, code="ledger_unbalanced", stage=balance.stage)
 
 
 def check_rows(rows: pa.Table, kept: pa.Table, decisions: pa.Table) -> None:

@@ -138,13 +138,9 @@ def _run_stages(
             break
     problem = _find_problem(recipe, finished) or waiting
     run_id = records.digest(recipe.fingerprint(), finished[-1].fingerprint)[:12]
-    unread = None
-    for done in finished:
-        if done.stage == "embed":
-            census = census_of(done.outputs.measures.read().to_pylist())
-            unread = census.sentence(recipe.encoder.label)
-    warnings = () if unread is None else (unread,)
-    return StagesDone(run_id, tuple(finished), problem, warnings)
+    measures = [done.outputs.measures.read() for done in finished if done.stage == "embed"]
+    unread = [census_of(table.to_pylist()).sentence(recipe.encoder.label) for table in measures]
+    return StagesDone(run_id, tuple(finished), problem, tuple(filter(None, unread)))
 
 
 def _finish(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -106,11 +107,10 @@ def correlate(scores: Mapping[str, Doubles], length: Doubles) -> pa.Table:
     """Return the rank correlation of each score (n,) with the answers' length and each other."""
     columns = {**scores, LENGTH: length}
     rows = []
-    for scorer in scores:
-        for other in columns:
-            if scorer != other:
-                rho, n = spearman(columns[scorer], columns[other])
-                rows.append({"scorer": scorer, "other": other, "rho": rho, "n": n})
+    for scorer, other in product(scores, columns):
+        if scorer != other:
+            rho, n = spearman(columns[scorer], columns[other])
+            rows.append({"scorer": scorer, "other": other, "rho": rho, "n": n})
     return pa.Table.from_pylist(rows, schema=CORRELATIONS)
 
 

@@ -115,7 +115,13 @@ class _State:
             gains = gains[above]
             rows = self.rows[block.position]
             taken = block.first_of_their_samples(gains) & self._within_quota(rows, gains)
-            self._take(block, taken, gains)
+            entries = np.flatnonzero(taken[block.owner])
+            # No two rows that are taken together serve one sample: nothing is written twice.
+            self.served[block.other[entries]] = block.value[entries]
+            self.bound[block.position[taken]] = -1.0
+            self.missing -= np.bincount(self.group[rows[taken]], minlength=len(self.missing))
+            self.taken.append(rows[taken])
+            self.gain.append(gains[taken])
             block.keep(~taken & (self.missing[self.group[rows]] > 0))
         # A row that was taken has bound -1.
         self._forget(self.bound >= 0.0)
@@ -134,16 +140,6 @@ class _State:
         rank = np.empty(len(rows), np.int64)
         rank[order] = np.arange(len(rows)) - np.searchsorted(group[order], group[order])
         return np.asarray(rank < self.missing[group], np.bool_)
-
-    def _take(self, block: _Block, taken: Flags, gains: Doubles) -> None:
-        rows = self.rows[block.position[taken]]
-        entries = np.flatnonzero(taken[block.owner])
-        # No two rows that are taken together serve one sample: nothing is written twice.
-        self.served[block.other[entries]] = block.value[entries]
-        self.bound[block.position[taken]] = -1.0
-        self.missing -= np.bincount(self.group[rows], minlength=len(self.missing))
-        self.taken.append(rows)
-        self.gain.append(gains[taken])
 
 
 class _Block:

@@ -126,10 +126,8 @@ def allocate(sizes: Indices, weights: Doubles, budget: int, least: int) -> Indic
         return np.bincount(taken_from, minlength=len(lower)).astype(np.int64)
     weighted = np.where(weights > 0.0, sizes, 0)
     if weighted.sum() <= budget:
-        rest = sizes - weighted
-        return weighted + _fill(
-            rest, rest.astype(np.float64), np.zeros_like(rest), budget - weighted.sum()
-        )
+        rest, left = sizes - weighted, budget - weighted.sum()
+        return weighted + _fill(rest, rest.astype(np.float64), np.zeros_like(rest), left)
     return _fill(weighted, weights, lower, budget)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -73,7 +73,15 @@ class ScoreStage(Stage):
 
 
 def _values(scorer: ScorerConfig, pool: Pool, context: StageContext) -> Doubles:
-    progress = _Progress(len(pool), context.advance)
+    left = len(pool)
+
+    def advance(samples: int) -> None:
+        """Report a scorer's samples, at most as many as there are."""
+        nonlocal left
+        counted = min(samples, left)
+        left -= counted
+        context.advance(counted)
+
     recipe, run = context.recipe, context.executor.run
     path = graph_path(context.run_dir, context.upstream.last_deciding().fingerprint, recipe.graph)
     with context.timed(scorer.kind, len(pool)):
@@ -87,22 +95,9 @@ def _values(scorer: ScorerConfig, pool: Pool, context: StageContext) -> Doubles:
                 folder=context.folder / "scorers" / scorer.kind,
                 cache=recipe.cache_dir.absolute(),
                 seed=recipe.seed,
-                advance=progress,
+                advance=advance,
             )
         )
     # A scorer need not report its samples itself.
-    progress(progress.left)
+    advance(left)
     return values
-
-
-class _Progress:
-    """Report a scorer's samples, at most as many as there are."""
-
-    def __init__(self, total: int, advance: Callable[[int], None]) -> None:
-        self.left = total
-        self.advance = advance
-
-    def __call__(self, samples: int) -> None:
-        counted = min(samples, self.left)
-        self.left -= counted
-        self.advance(counted)
