@@ -10,12 +10,11 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import Field, field_validator, model_validator
 
 from curation.selection import AnyMethod
+from curation.selection.baselines import LongestConfig, RandomConfig, StratifiedRandomConfig
 from curation.selection.budget import BudgetConfig
 from curation.selection.config import SelectionConfig
 from curation.selection.facility_location import FacilityLocationConfig
-from curation.selection.longest import LongestConfig
 from curation.selection.quotas import QuotasConfig
-from curation.selection.random import RandomConfig, StratifiedRandomConfig
 from evaluation.study_results import BASELINES, FULL, UNTRAINED
 from evaluation.study_text import FEW_SEEDS
 from medsift import recipe_yaml
