@@ -75,10 +75,7 @@ def _head(lineage: Lineage) -> str:
         "tags": ["medical", "medsift"],
         "size_categories": [next((words for bound, words in SIZES if count < bound), "n>10M")],
         "configs": [
-            {
-                "config_name": "default",
-                "data_files": [{"split": "train", "path": "data/*.parquet"}],
-            }
+            {"config_name": "default", "data_files": [{"split": "train", "path": "data/*.parquet"}]}
         ],
     }
     # JSON values are YAML values, quoting included, once characters are escaped that YAML refuses

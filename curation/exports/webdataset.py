@@ -73,9 +73,5 @@ class _Layout(ExitStack):
 # The Croissant file lists the tars without their records: `mlcroissant` caches what it unpacks by
 # the name of the tar alone, so it would read the tars of another export.
 FORMAT: Final = ExportFormat(
-    "webdataset",
-    folder=True,
-    write=write,
-    media_type="application/x-tar",
-    pattern="*.tar",
+    "webdataset", folder=True, write=write, media_type="application/x-tar", pattern="*.tar"
 )

@@ -31,10 +31,7 @@ REBUILD: Final = (
     "remove it, and the same `medsift curate` writes it again from the stages that are done"
 )
 _DAMAGE: Final = ("Corrupt database file", "Could not read enough bytes")
-_RELATIONS: Final = (
-    *(table.name for table in TABLES),
-    *(view.name for view in VIEWS),
-)
+_RELATIONS: Final = (*(table.name for table in TABLES), *(view.name for view in VIEWS))
 
 Identity = tuple[str, int, int, int]
 _open_engines: dict[int, OrderedDict[Identity, DuckDBPyConnection]] = {}

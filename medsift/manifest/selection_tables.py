@@ -10,10 +10,7 @@ SELECTION_TABLES: Final[tuple[Table, ...]] = (
     Table(
         "strata",
         "candidates of each stratum: valid rows that reached selection",
-        columns(
-            "stratum VARCHAR | stratum",
-            "pool BIGINT | candidates in it",
-        ),
+        columns("stratum VARCHAR | stratum", "pool BIGINT | candidates in it"),
         ("stratum",),
     ),
     Table(

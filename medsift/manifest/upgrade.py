@@ -10,10 +10,7 @@ from medsift.manifest.views import VIEWS, view_ddl
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-RENAMED: Final = (
-    ("split", "val", "validation"),
-    ("benchmark", "split:val", "split:validation"),
-)
+RENAMED: Final = (("split", "val", "validation"), ("benchmark", "split:val", "split:validation"))
 
 
 def upgrade(con: DuckDBPyConnection) -> None:

@@ -183,9 +183,7 @@ def _building(
                 path=str(path),
             ) from error
         raise ManifestError(
-            f"cannot build {path}: {one_line(error)}",
-            code="manifest_table_invalid",
-            path=str(path),
+            f"cannot build {path}: {one_line(error)}", code="manifest_table_invalid", path=str(path)
         ) from error
 
 
