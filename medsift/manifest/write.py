@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from medsift.errors import ManifestError, StorageError
-from medsift.manifest.carry_over import keep_additions
 from medsift.manifest.connections import lock_to, start
 from medsift.manifest.load import Inputs, Source, fill, insert, register, source_files
 from medsift.manifest.reading import REBUILD, attach, is_damaged, newest_version, one_line
 from medsift.manifest.schema import BY_NAME, SCHEMA_VERSION, TABLES, quoted, table_ddl
-from medsift.manifest.upgrade import carry_over, upgrade
+from medsift.manifest.upgrade import carry_over, keep_additions, upgrade
 from medsift.manifest.views import VIEWS, view_ddl
 from medsift.storage.replace import replacing, spill_folder
 from medsift.vocabulary import STRATUM_TAGS
