@@ -45,9 +45,7 @@ class _Layout(ExitStack):
 
     def __init__(self, folder: Path, name: str) -> None:
         super().__init__()
-        self.folder = folder
-        self.name = name
-        self.samples = 0
+        self.folder, self.name, self.samples = folder, name, 0
 
     def add(self, line: Line, pictures: list[Picture]) -> None:
         """Append one sample."""
