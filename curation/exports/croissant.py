@@ -42,8 +42,12 @@ CONTEXT: Final[Json] = {
     "examples": {"@id": "cr:examples", "@type": "@json"},
     **{term: f"cr:{term}" for term in _TERMS},
 }
-_FLOATS: Final = dict.fromkeys(("double", "float64"), "sc:Float")
-_TYPES: Final = {"string": "sc:Text", "int64": "sc:Integer", **_FLOATS}
+_TYPES: Final = {
+    "string": "sc:Text",
+    "int64": "sc:Integer",
+    "double": "sc:Float",
+    "float64": "sc:Float",
+}
 
 
 def croissant(

@@ -78,7 +78,19 @@ def export(
     origin = Origin(manifest, run_id, selection)
     rows = _write(export_format, output, origin)
     if record:
-        _record(export_format, output, origin, rows)
+        line = {
+            "selection": selection,
+            "format": format,
+            "path": str(output.resolve()),
+            "rows": rows,
+        }
+        line["created_at"] = datetime.now(UTC).replace(tzinfo=None)
+        try:
+            append_tables(manifest, run_id, {"exports": pa.Table.from_pylist([line])})
+        except (ManifestError, StorageError) as error:
+            raise error.reworded(
+                f"the export is complete in {output}, but the manifest does not list it: {error}"
+            ) from error
     if export_format.folder:
         files = sorted(path for path in output.rglob("*") if path.is_file())
     else:
@@ -155,19 +167,3 @@ def _describe(
         path = target.with_name(f"{target.name}.{FILE_NAME}")
     path.write_text(croissant(export_format, root, files, lineage, pictures), encoding="utf-8")
     return path
-
-
-def _record(export_format: ExportFormat, output: Path, origin: Origin, rows: int) -> None:
-    line = {
-        "selection": origin.selection,
-        "format": export_format.name,
-        "path": str(output.resolve()),
-        "rows": rows,
-        "created_at": datetime.now(UTC).replace(tzinfo=None),
-    }
-    try:
-        append_tables(origin.manifest, origin.run_id, {"exports": pa.Table.from_pylist([line])})
-    except (ManifestError, StorageError) as error:
-        raise error.reworded(
-            f"the export is complete in {output}, but the manifest does not list it: {error}"
-        ) from error
