@@ -38,10 +38,7 @@ def selected(path: Path, selection: str | None = None, run_id: str | None = None
 
 
 def selected_batches(
-    path: Path,
-    selection: str | None = None,
-    run_id: str | None = None,
-    rows: int = BATCH_ROWS,
+    path: Path, selection: str | None = None, run_id: str | None = None, rows: int = BATCH_ROWS
 ) -> Generator[pa.Table, None, None]:
     """Yield the samples of a selection in several tables, at least one; memory stays small.
 
