@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +164,8 @@ Event = (
 )
 
 
-class Listener(Protocol):
-    """Receive the events of a run, in order."""
-
-    def __call__(self, event: Event) -> None:
-        """Handle one event."""
-        ...
+Listener = Callable[[Event], None]
+"""Receives the events of a run, in order."""
 
 
 def silent(event: Event) -> None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from medsift.errors import MedSiftError, UsageError
 from medsift.progress import TrainingBegun, TrainingEvent, silent
+from medsift.storage.parts import write_table
 from medsift.storage.run_lock import claimed
+from training.dataset.encode_dataset import ledger
 from training.dataset.samples import gather
 from training.loop.checkpoint import CheckpointStore, FolderCheckpointStore
 from training.loop.distributed import Communicator, SingleProcess
@@ -21,11 +23,11 @@ from training.prepare import Prepared, prepare
 from training.recipe import TrainingRecipe
 from training.results.lineage import lineage_of, notes_of
 from training.results.manifest_io import (
+    DROPS,
     KeptCheckpoint,
     list_kept,
     store_failed,
     store_finished,
-    write_drops,
 )
 from training.results.output_dir import has_result, renew_card, result_weights, write_result
 from training.training_id import CHECKPOINTS, RESULT, Training, open_training
@@ -57,12 +59,11 @@ def train_here(recipe: TrainingRecipe, listener: Listener = silent) -> Trained:
     """
     training = open_training(recipe)
     if training.remote:
-        raise UsageError(
+        message = (
             f"checkpoints.storage {training.storage} is a URL, which trainings on Ray alone write "
-            "to; train with --ray, or name a folder",
-            code="path_not_local",
-            path=training.storage,
+            "to; train with --ray, or name a folder"
         )
+        raise UsageError(message, code="path_not_local", path=training.storage)
 
     def fit(started: datetime) -> Sequence[KeptCheckpoint]:
         folder = training.folder / CHECKPOINTS
@@ -106,7 +107,7 @@ def run_worker(
     folder: Path,
     listener: Listener,
     started: datetime,
-    ready: Callable[[Prepared], None] = lambda prepared: None,
+    ready: Callable[[Prepared], None] | None = None,
     stream: Stream | None = None,
     rows: Iterable[pa.Table] | None = None,
 ) -> None:
@@ -119,7 +120,7 @@ def run_worker(
         folder: where the first worker writes.
         listener: receives the start and every logged step, on the first worker.
         started: when the training began, UTC.
-        ready: may change the model before its first step.
+        ready: changes the model before its first step, where given.
         stream: decodes the pictures; None is threads of this process.
         rows: what the training reads of the manifest; None reads the manifest.
 
@@ -128,11 +129,12 @@ def run_worker(
     """
     selected = None if rows is None else gather(training.run_id, training.selection, rows)
     with closing(prepare(training.recipe, training.verdict.left_out, selected)) as prepared:
-        ready(prepared)
+        if ready is not None:
+            ready(prepared)
 
         def open_journal(resumed: int) -> Journal:
             """Open the curves once it is known where the training continues from."""
-            write_drops(prepared.dropped, folder)
+            write_table(ledger(prepared.dropped), folder / DROPS)
             held_out = prepared.held_out
             listener(
                 TrainingBegun(

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final
 import pyarrow as pa
 
 from medsift.errors import ManifestError
-from medsift.terminal import escaped as escape
+from medsift.text import escaped as escape
 
 Format = str
 CELL_WIDTH: Final = 60

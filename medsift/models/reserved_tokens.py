@@ -31,8 +31,7 @@ class ReservedTokens:
     """
 
     def __init__(self, tokenizer: Any, processor: Any = None) -> None:
-        self.tokenizer = tokenizer
-        self.processor = processor
+        self.tokenizer, self.processor = tokenizer, processor
 
     def spelled(self, texts: Sequence[str]) -> list[str | None]:
         """Return the first reserved token that each text spells; None where there is none."""

@@ -83,11 +83,8 @@ def encode_samples(
             kept.append(index)
             encoded.append(outcome)
     if required and not samples:
-        raise InputError(
-            "there are no samples to train on; name another selection",
-            code="selection_untrainable",
-            reasons={},
-        )
+        message = "there are no samples to train on; name another selection"
+        raise InputError(message, code="selection_untrainable", reasons={})
     if required and not kept:
         raise _nothing_trainable(dropped)
     return Encodings(
@@ -106,10 +103,9 @@ def _nothing_trainable(dropped: Sequence[Drop]) -> InputError:
     first = dropped[0]
     tokens = f" ({first.value:g} tokens, {first.threshold:g} allowed)" if first.threshold else ""
     because = f" ({first.detail})" if first.detail else ""
-    return InputError(
+    message = (
         f"none of {len(dropped)} samples can be trained on: {counts}; the first is "
         f"{first.row_id}{tokens}{because}: raise data.max_tokens and batches.max_tokens, or select "
-        "others",
-        code="selection_untrainable",
-        reasons=dict(reasons),
+        "others"
     )
+    return InputError(message, code="selection_untrainable", reasons=dict(reasons))

@@ -45,6 +45,7 @@ def lineage_of(
     """
     recipe, base, held_out = training.recipe, prepared.base, prepared.held_out
     state = outcome.state
+    packages = {name: metadata.version(name) for name in PACKAGES}
     is_best = outcome.result_step == state.best_step
     # A model from a hub has the commit that was loaded, whatever branch the recipe names.
     commit = getattr(base.model.config, "_commit_hash", None)
@@ -79,16 +80,13 @@ def lineage_of(
         "state": asdict(state),
         "started": started.isoformat(timespec="seconds"),
         "finished": finished.isoformat(timespec="seconds"),
-        "packages": versions(),
+        "packages": {"python": platform.python_version()} | packages,
         "recipe": recipe.resolved(),
     }
 
 
 def notes_of(verdict: Verdict, prepared: Prepared) -> list[str]:
-    """Return the sentences that a reader of a result needs next to its figures.
-
-    They are in its lineage and model card, and are printed at the start of the training.
-    """
+    """Return the notes that a reader needs next to a result's figures: in log, lineage and card."""
     notes = []
     if verdict.contaminated is None:
         notes.append(
@@ -108,12 +106,6 @@ def notes_of(verdict: Verdict, prepared: Prepared) -> list[str]:
             f"nothing is held out: none of {len(prepared.unmeasured)} samples could be measured"
         )
     return notes
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that a result depends on."""
-    packages = {name: metadata.version(name) for name in PACKAGES}
-    return {"python": platform.python_version()} | packages
 
 
 def read_lineage(folder: Path) -> Mapping[str, Any]:
