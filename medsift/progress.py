@@ -63,10 +63,7 @@ class RunFinished:
 
 @dataclass(frozen=True, slots=True)
 class TrainingBegun:
-    """A training starts or resumes. `example` is one chat with the learned part marked.
-
-    `notes` say what limits the result, such as that its samples were compared with no benchmark.
-    """
+    """A training starts or resumes; `example` is a marked chat, `notes` limit the result."""
 
     training_id: str
     trained_on: int

@@ -26,9 +26,8 @@ def load(model: type[Model], path: Path, overrides: Sequence[str] = ()) -> Model
         message = f"no recipe at {path}; name a YAML file, or see recipes/"
         raise RecipeError(message, code="recipe_missing", path=str(path)) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(
-            f"cannot read the recipe {path}: {error}", code="recipe_unreadable", path=str(path)
-        ) from error
+        message = f"cannot read the recipe {path}: {error}"
+        raise RecipeError(message, code="recipe_unreadable", path=str(path)) from error
     return parse(model, text, overrides, origin=str(path))
 
 
@@ -39,9 +38,8 @@ def parse(
     try:
         settings = yaml.load(text, Loader=_NoRepeatsLoader)
     except yaml.YAMLError as error:
-        raise RecipeError(
-            f"{origin} is not YAML: {' '.join(str(error).split())}", code="recipe_unreadable"
-        ) from error
+        message = f"{origin} is not YAML: {' '.join(str(error).split())}"
+        raise RecipeError(message, code="recipe_unreadable") from error
     if not isinstance(settings, dict):
         message = f"{origin} is a {type(settings).__name__}; a recipe is a mapping of keys"
         raise RecipeError(message, code="recipe_unreadable")

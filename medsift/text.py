@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from typing import Final
 
-from medsift.normal_form import normal_form
+from medsift.normal_form import NUMBER_WORDS, normal_form
 
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 INVISIBLE: Final = re.compile("[\u200b\u2060\ufeff\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -95,11 +95,6 @@ _CORRECTIONS: Final = (
     (CONTROL, "", "control characters removed"),
     (INVISIBLE, "", "invisible characters removed"),
 )
-_NUMBER_WORDS: Final = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
-    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
-    *("nineteen", "twenty"),
-)
 _OF_ONE_FORM: Final = (
     "negative positive upper lower above below ascending descending smaller smallest low "
     "acute chronic benign malignant last pet flair dwi adc coronal sagittal"
@@ -143,7 +138,7 @@ PROTECTED: Final[dict[str, str]] = {
     **{word: word for word in _OF_ONE_FORM.split()},
     **{word: words.split()[0] for words in _SYNONYMS for word in words.split()},
     **{word: canonical for canonical, words in _PREFIXED.items() for word in words.split()},
-    **{word: str(number) for number, word in enumerate(_NUMBER_WORDS)},
+    **{word: str(number) for number, word in enumerate(NUMBER_WORDS.split())},
 }
 
 

@@ -116,12 +116,11 @@ def _trained_base(lineage: Mapping[str, Any], result: Path) -> AnyBase:
         message = f"{result} is a complete model, with no adapter to merge; use it as it is"
         raise UsageError(message, code="merge_refused", full=True)
     if recipe.base.fingerprint() != lineage["base"]["fingerprint"]:
-        raise ModelError(
+        message = (
             f"the base {lineage['base']['name']!r} is not what it was when {result} was trained; "
-            "put that model back",
-            code="merge_refused",
-            base=lineage["base"]["name"],
+            "put that model back"
         )
+        raise ModelError(message, code="merge_refused", base=lineage["base"]["name"])
     return recipe.base
 
 

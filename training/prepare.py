@@ -34,7 +34,6 @@ class PreparedSplit:
     """Samples as tokens, the order in which they come, and what makes tensors of them."""
 
     encodings: Encodings
-    lengths: Indices
     supervised: Indices
     plan: BatchPlan
     collator: Collator
@@ -116,7 +115,7 @@ def prepare(
         set_training(model, recipe.vision)
     names = {"run_id": selected.run_id, "selection": selected.selection}
     ids = (sample.row_id for sample in training.encodings.samples)
-    counts = training.encodings.weights.tolist(), training.lengths.tolist()
+    counts = training.encodings.weights.tolist(), training.plan.lengths.tolist()
     rows = list(zip(ids, *counts, strict=True))
     return Prepared(
         recipe=recipe,
@@ -201,7 +200,7 @@ def _split(
     packer = Packer(encoder.base) if recipe.batches.packing else None
     supervised = np.array([chat.supervised for chat in encodings.encoded], np.int64)
     collator = Collator(encoder.base, encoder, encodings, packer)
-    return PreparedSplit(encodings, plan.lengths, supervised, plan, collator)
+    return PreparedSplit(encodings, supervised, plan, collator)
 
 
 def _try_packing(base: Base, objective: Objective, split: PreparedSplit) -> None:
@@ -227,7 +226,7 @@ def packing_trials(split: PreparedSplit) -> list[tuple[int, ...]]:
     In a mixed selection the shortest are text alone, and models number the positions of pictures
     in another way. A single sample with pictures is tried after the shortest without.
     """
-    order = [int(sample) for sample in np.argsort(split.lengths, kind="stable")]
+    order = [int(sample) for sample in np.argsort(split.plan.lengths, kind="stable")]
     samples = split.encodings.samples
     pictured = [sample for sample in order if samples[sample].pictures][:2]
     text_alone = [sample for sample in order if not samples[sample].pictures][:1]

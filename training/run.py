@@ -21,14 +21,8 @@ from training.loop.logs import Journal
 from training.loop.loop import Stream, train
 from training.prepare import Prepared, prepare
 from training.recipe import TrainingRecipe
+from training.results import manifest_io
 from training.results.lineage import lineage_of, notes_of
-from training.results.manifest_io import (
-    DROPS,
-    KeptCheckpoint,
-    list_kept,
-    store_failed,
-    store_finished,
-)
 from training.results.output_dir import has_result, renew_card, result_weights, write_result
 from training.training_id import CHECKPOINTS, RESULT, Training, open_training
 
@@ -65,17 +59,17 @@ def train_here(recipe: TrainingRecipe, listener: Listener = silent) -> Trained:
         )
         raise UsageError(message, code="path_not_local", path=training.storage)
 
-    def fit(started: datetime) -> Sequence[KeptCheckpoint]:
+    def fit(started: datetime) -> Sequence[manifest_io.KeptCheckpoint]:
         folder = training.folder / CHECKPOINTS
         store = FolderCheckpointStore(folder, recipe.checkpoints.keep)
         run_worker(training, store, SingleProcess(), training.folder, listener, started)
-        return list_kept(folder)
+        return manifest_io.list_kept(folder)
 
     return train_and_store(training, fit)
 
 
 def train_and_store(
-    training: Training, fit: Callable[[datetime], Sequence[KeptCheckpoint]]
+    training: Training, fit: Callable[[datetime], Sequence[manifest_io.KeptCheckpoint]]
 ) -> Trained:
     """Train by `fit`, which writes curves and result into the training's folder, and store it all.
 
@@ -85,8 +79,9 @@ def train_and_store(
     with claimed(training.folder, what="training"):
         if has_result(training):
             # Checkpoints in an object store were listed when the training ended.
-            local = None if training.remote else list_kept(training.folder / CHECKPOINTS)
-            store_finished(training, local)
+            folder = training.folder / CHECKPOINTS
+            local = None if training.remote else manifest_io.list_kept(folder)
+            manifest_io.store_finished(training, local)
             renew_card(training)
             return Trained(training, reused=True)
         started = now()
@@ -94,9 +89,9 @@ def train_and_store(
             kept = fit(started)
         # A killed process or a fault of ours stores nothing: the training may simply be resumed.
         except MedSiftError:
-            store_failed(training, started)
+            manifest_io.store_failed(training, started)
             raise
-        store_finished(training, kept)
+        manifest_io.store_finished(training, kept)
         return Trained(training, reused=False)
 
 
@@ -134,7 +129,7 @@ def run_worker(
 
         def open_journal(resumed: int) -> Journal:
             """Open the curves once it is known where the training continues from."""
-            write_table(ledger(prepared.dropped), folder / DROPS)
+            write_table(ledger(prepared.dropped), folder / manifest_io.DROPS)
             held_out = prepared.held_out
             listener(
                 TrainingBegun(

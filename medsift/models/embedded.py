@@ -21,7 +21,7 @@ from medsift import records
 from medsift.errors import ModelError
 from medsift.models.language_model import (
     LanguageModel,
-    LanguageModelConfig,
+    ModelConfig,
     best_device,
     silence_transformers,
 )
@@ -53,7 +53,7 @@ OUTER_PARTS: Final = {
 }
 
 
-class EmbeddedModelConfig(LanguageModelConfig):
+class EmbeddedModelConfig(ModelConfig):
     """SmolLM2-135M-Instruct from the extra `embedded`; `auto` is float32.
 
     On a CPU with bfloat16 arithmetic, bfloat16 takes a third of the time; IFD of 200 VQA-RAD pairs

@@ -52,14 +52,6 @@ class ModelConfig(Config):
         raise NotImplementedError
 
 
-class LanguageModelConfig(ModelConfig):
-    """Settings of a causal language model."""
-
-    def build(self) -> LanguageModel:
-        """Load the model. Raises ModelError naming what is missing and the fix."""
-        raise NotImplementedError
-
-
 def best_device() -> str:
     """Return `cuda` where torch can use a GPU, else `cpu`."""
     import torch

@@ -13,7 +13,6 @@ from medsift.errors import ModelError
 from medsift.models.language_model import (
     ImageTextModel,
     LanguageModel,
-    LanguageModelConfig,
     ModelConfig,
     best_device,
     silence_transformers,
@@ -70,10 +69,7 @@ class PretrainedConfig(ModelConfig):
     def _load(
         self, model_class: Any, tokenizer_class: Any, **settings: Any
     ) -> tuple[Any, Any, str]:
-        """Load model and tokenizer or processor, and return them with the device.
-
-        `settings` are further options of the model. Raises ModelError.
-        """
+        """Load model (options `settings`), tokenizer or processor, device. Raises ModelError."""
         from safetensors import SafetensorError
 
         (place, source), device = self._source(), best_device()
@@ -90,12 +86,11 @@ class PretrainedConfig(ModelConfig):
                 tokenizer = tokenizer_class.from_pretrained(place, **source)
         except (SafetensorError, ImportError, *DAMAGE) as error:
             words = " ".join(str(error).split())[:300]
-            raise ModelError(
+            message = (
                 f"cannot load model {self.model!r} with transformers: {words}; name a folder with "
-                "config.json, safetensors weights and tokenizer, or such a model on the hub",
-                code="model_unloadable",
-                model=self.model,
-            ) from error
+                "config.json, safetensors weights and tokenizer, or such a model on the hub"
+            )
+            raise ModelError(message, code="model_unloadable", model=self.model) from error
         # transformers would fill missing weights with random numbers.
         absent = sorted(report["missing_keys"])
         if absent:
@@ -108,7 +103,7 @@ class PretrainedConfig(ModelConfig):
         return model.eval().to(device), tokenizer, device
 
 
-class TransformersModelConfig(PretrainedConfig, LanguageModelConfig):
+class TransformersModelConfig(PretrainedConfig):
     """A causal language model (transformers' `AutoModelForCausalLM`)."""
 
     def build(self) -> LanguageModel:

@@ -34,12 +34,11 @@ def claimed(run_dir: Path, *, wait: bool = False, what: str = "run or selection"
     require_local(run_dir)
     if "?" in str(run_dir.absolute()):
         # DuckDB looks for the log of a database "a?b/m.duckdb" under "a.wal?b/m.duckdb".
-        raise UsageError(
+        message = (
             f"{str(run_dir)!r} contains a question mark, where DuckDB cannot keep a database; "
-            "choose another --run-dir",
-            code="run_directory_unusable",
-            path=str(run_dir),
+            "choose another --run-dir"
         )
+        raise UsageError(message, code="run_directory_unusable", path=str(run_dir))
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         lock = open_lock(run_dir / "lock")
@@ -57,12 +56,11 @@ def claimed(run_dir: Path, *, wait: bool = False, what: str = "run or selection"
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if not wait:
-                raise UsageError(
+                message = (
                     f"another {what} is at work in {run_dir}: wait for it, or choose another "
-                    "--run-dir",
-                    code="run_directory_busy",
-                    path=str(run_dir),
-                ) from error
+                    "--run-dir"
+                )
+                raise UsageError(message, code="run_directory_busy", path=str(run_dir)) from error
             logger.warning("another %s is at work in %s: waiting for it", what, run_dir)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -121,10 +121,9 @@ class ChatEncoder:
         labels = np.full(len(ids), IGNORED, np.int64)
         for span in encoded.spans:
             # After all pictures the shift is what the processor added in all, measured or not.
-            after_all = span.pictures == len(encoded.added)
-            shift = (
-                len(ids) - len(encoded.ids) if after_all else sum(encoded.added[: span.pictures])
-            )
+            shift = sum(encoded.added[: span.pictures])
+            if span.pictures == len(encoded.added):
+                shift = len(ids) - len(encoded.ids)
             tokens = slice(span.start + shift, span.stop + shift)
             if not np.array_equal(ids[tokens], encoded.ids[span.start : span.stop]):
                 message = (

@@ -87,9 +87,8 @@ def encode_samples(
         raise InputError(message, code="selection_untrainable", reasons={})
     if required and not kept:
         raise _nothing_trainable(dropped)
-    return Encodings(
-        tuple(samples[index] for index in kept), tuple(encoded), weights[kept], tuple(dropped)
-    )
+    chosen = tuple(samples[index] for index in kept)
+    return Encodings(chosen, tuple(encoded), weights[kept], tuple(dropped))
 
 
 def ledger(dropped: Iterable[Drop]) -> pa.Table:

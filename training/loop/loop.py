@@ -135,7 +135,7 @@ class Trainer:
         split, state = self.prepared.training, self.state
         members = [index for batch in self.plan.batches(state.step) for index in batch.members]
         # From the plan, not from the tensors: each worker sees only its own part.
-        lengths = split.lengths[members]
+        lengths = split.plan.lengths[members]
         tokens, supervised = int(lengths.sum()), int(split.supervised[members].sum())
         pairs = int((lengths * lengths).sum())
         operations = self.arithmetic.operations(tokens, supervised, pairs)

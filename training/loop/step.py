@@ -75,9 +75,9 @@ class Stepper:
         import torch
 
         started = time.perf_counter()
-        factor = rate_factor(step, self.prepared.training.plan.steps, self.config)
+        share = rate_factor(step, self.prepared.training.plan.steps, self.config)
         for group in self.optimiser.param_groups:
-            group["lr"] = group["base_lr"] * factor
+            group["lr"] = group["base_lr"] * share
         # None, not zero: `check_gradients` looks for weights that nothing reached.
         self.optimiser.zero_grad(set_to_none=True)
         loss, waited = self._accumulate(step, batches)
@@ -87,9 +87,7 @@ class Stepper:
             raise _not_finite("gradient", step)
         with explain_oom(self.prepared.recipe, self.prepared.base.device, step):
             self.optimiser.step()
-        return StepResult(
-            loss, norm, self.config.lr * factor, time.perf_counter() - started, waited
-        )
+        return StepResult(loss, norm, self.config.lr * share, time.perf_counter() - started, waited)
 
     def _accumulate(self, step: int, prefetched: Iterator[PrefetchedBatch]) -> tuple[float, float]:
         """Add up the step's gradients; return its loss and the seconds that data was waited for."""

@@ -130,12 +130,11 @@ def load_base(config: AnyBase, precision: Precision, full: bool, quantised: bool
     else:
         chat, tokenizer, processor = ChatFormat(loaded.tokenizer), loaded.tokenizer, None
     if not chat.chats:
-        raise ModelError(
+        message = (
             f"model {loaded.name!r} has no chat template, so that the ends of its turns are not "
-            "known; name a chat model, or save its template as chat_template.jinja in its folder",
-            code="chat_template_unusable",
-            model=loaded.name,
+            "known; name a chat model, or save its template as chat_template.jinja in its folder"
         )
+        raise ModelError(message, code="chat_template_unusable", model=loaded.name)
     if tokenizer.pad_token is None:
         # Padding is masked everywhere, so that any token will do.
         tokenizer.pad_token = tokenizer.eos_token

@@ -113,12 +113,11 @@ def check_gradients(model: Any, vision: str) -> None:
         name for name, weight in trained.items() if weight.grad is None and id(weight) not in inside
     ]
     if without:
-        raise ModelError(
+        message = (
             f"{len(without)} of the trained weights got no gradient, the first is {without[0]}; "
-            "narrow lora.targets and lora.modules_to_save to what the model uses",
-            code="weights_without_gradient",
-            weights=without,
+            "narrow lora.targets and lora.modules_to_save to what the model uses"
         )
+        raise ModelError(message, code="weights_without_gradient", weights=without)
     grads = [weight.grad for weight in trained.values() if id(weight) in inside]
     # Sharded gradients are gathered by all workers, in the same order.
     if vision == "trained" and not any(

@@ -45,7 +45,6 @@ def lineage_of(
     """
     recipe, base, held_out = training.recipe, prepared.base, prepared.held_out
     state = outcome.state
-    packages = {name: metadata.version(name) for name in PACKAGES}
     is_best = outcome.result_step == state.best_step
     # A model from a hub has the commit that was loaded, whatever branch the recipe names.
     commit = getattr(base.model.config, "_commit_hash", None)
@@ -80,7 +79,7 @@ def lineage_of(
         "state": asdict(state),
         "started": started.isoformat(timespec="seconds"),
         "finished": finished.isoformat(timespec="seconds"),
-        "packages": {"python": platform.python_version()} | packages,
+        "packages": versions(),
         "recipe": recipe.resolved(),
     }
 
@@ -106,6 +105,12 @@ def notes_of(verdict: Verdict, prepared: Prepared) -> list[str]:
             f"nothing is held out: none of {len(prepared.unmeasured)} samples could be measured"
         )
     return notes
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that a result depends on."""
+    packages = {name: metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version()} | packages
 
 
 def read_lineage(folder: Path) -> Mapping[str, Any]:

@@ -21,9 +21,6 @@ from training.results.lineage import read_lineage
 from training.training_id import CHECKPOINTS, Training
 
 DROPS: Final = "drops.parquet"
-NOT_STORED: Final = "data_wait"
-TRAININGS: Final = arrow_schema("trainings")
-"""The manifest's table `trainings`."""
 
 
 class KeptCheckpoint(NamedTuple):
@@ -101,11 +98,11 @@ def _store(
         "contaminated": training.verdict.contaminated,
         **row,
     }
-    tables = {"trainings": pa.Table.from_pylist([row], schema=TRAININGS)}
+    tables = {"trainings": pa.Table.from_pylist([row], schema=arrow_schema("trainings"))}
     steps = read_lines(training.folder / STEPS)
     for step in steps:
         # A figure of the machine, which the manifest's curves leave out.
-        step.pop(NOT_STORED, None)
+        step.pop("data_wait", None)
     if steps:
         tables["training_steps"] = pa.Table.from_pylist([training_id | step for step in steps])
     if kept:
