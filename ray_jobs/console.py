@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from medsift.terminal import escaped
+from medsift.text import escaped
 
 
 class _LineHandler(logging.Handler):

@@ -45,7 +45,7 @@ from medsift.progress import (
     TrainingBegun,
     TrialFinished,
 )
-from medsift.terminal import escaped
+from medsift.text import escaped
 from ray_jobs.console import one_line, shown
 from ray_jobs.interrupt import INTERRUPTED
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from medsift.manifest.any_version import Line
 from medsift.pages.number_format import NO_VALUE, percent
-from medsift.terminal import escaped
+from medsift.text import escaped
 
 PROFILE_LABELS: Final = {
     "method": "method",

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final
 import pyarrow as pa
 
 from medsift.errors import ManifestError
-from medsift.terminal import escaped as escape
+from medsift.text import escaped as escape
 
 CELL_WIDTH: Final = 60
 _UPPER_CONTROL: Final = re.compile(r"[\x7f-\x9f]")
