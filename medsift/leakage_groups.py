@@ -25,7 +25,6 @@ def components(samples: pa.Table, groups: pa.Table, level: Level) -> Indices:
     the same words; `case` also those of one study of one source, `patient` also those of one
     patient. Connections chain. A label is the first member's place.
     """
-    n = samples.num_rows
     keys = [_image_keys(samples, groups), _text_keys(samples)]
     for wider in LEVELS[1 : LEVELS.index(level) + 1]:
         keys.append(_tag_keys(samples, TAG_OF_LEVEL[wider]))
@@ -35,7 +34,7 @@ def components(samples: pa.Table, groups: pa.Table, level: Level) -> Indices:
         first: dict[str, int] = {}
         links += [(first.setdefault(key, sample), sample) for sample, key in column]
     left, right = np.array(links, np.int64).reshape(-1, 2).T
-    return connected_components(n, left, right) if n else np.empty(0, np.int64)
+    return connected_components(samples.num_rows, left, right)
 
 
 def _image_keys(samples: pa.Table, groups: pa.Table) -> Iterator[tuple[int, str]]:

@@ -15,8 +15,9 @@ from curation.matching.lettered_options import choices, chosen, stem
 from curation.matching.settings import SampleConfig
 from curation.matching.text_match import Conversations, text_cosine
 from curation.meaning import alike, contrast, read_meaning
-from curation.neighbors import Pairs, connected_components
+from curation.neighbors import Pairs
 from medsift.arrays import Flags, Indices
+from medsift.connected import connected_components
 from medsift.records import digest
 from medsift.text import normalise_question
 
@@ -135,7 +136,7 @@ def _ask_the_same(conversations: Conversations, left: int, right: int) -> bool:
 
 
 def _conflict_table(samples: pa.Table, pairs: Pairs) -> pa.Table:
-    group = connected_components(samples.num_rows, pairs) if len(pairs) else np.empty(0, np.int64)
+    group = connected_components(samples.num_rows, pairs.left, pairs.right)
     rows = np.unique(np.concatenate([pairs.left, pairs.right]))
     table = samples.select(["sample_id", "row_id", "question", "answer"]).take(pa.array(rows))
     groups = group[rows].tolist()

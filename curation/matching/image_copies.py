@@ -13,16 +13,17 @@ from curation.matching.candidate_pairs import Bridges, Shortlisted
 from curation.matching.registration import Agreement, Thumbs, agree, glances, mirrored
 from curation.matching.settings import ImageCopyConfig
 from curation.neighbors import (
+    CellSearch,
     Method,
     NeighborsConfig,
     Pairs,
     TileRunner,
-    connected_components,
     iter_hamming,
     iter_pairs,
     join_pairs,
 )
 from medsift.arrays import Doubles, Flags, Floats, Indices
+from medsift.connected import connected_components
 from medsift.records import THUMB_SIDE
 from medsift.reorder import taken_rows
 from medsift.storage.vectors import ContentVectors
@@ -112,7 +113,7 @@ def find_copies(
     candidates = find_candidates(images, config, neighbors, run)
     pairs, mirrors = _confirm(images.thumbs, candidates, config)
     compared = len(candidates.left)
-    group = connected_components(n, pairs) if n else np.empty(0, np.int64)
+    group = connected_components(n, pairs.left, pairs.right)
     # Only a family of more copies than partners fills the lists of all its own.
     while n and np.bincount(group).max() > config.candidates_per_image:
         across = find_candidates(images, config, neighbors, run, group)
@@ -121,7 +122,7 @@ def find_copies(
         if not len(more):
             break
         pairs = join_pairs([pairs, more])
-        group = connected_components(n, pairs)
+        group = connected_components(n, pairs.left, pairs.right)
         mirrors += mirrored_more
     logger.info(
         "%d candidate image pairs, %d compared, %d left out, %d copies",
@@ -241,7 +242,7 @@ def _search(
     """Yield pairs above a threshold tile by tile, as they may be too many, each with the recall."""
     run = neighbors.runner(len(vectors), run)
     if len(vectors) > neighbors.exact_up_to:
-        cells = neighbors.cells(vectors, threshold)
+        cells = CellSearch(vectors, threshold, neighbors)
         for pairs in cells:
             yield pairs, 1.0
         yield Pairs.empty(), cells.recall

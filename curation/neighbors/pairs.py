@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from medsift.arrays import Doubles, Flags, Indices
-from medsift.connected import connected_components as components
 from medsift.errors import UsageError
 
 
@@ -98,8 +97,3 @@ def rank_of(n: int, order: Indices) -> Indices:
             rows=len(order),
         )
     return rank
-
-
-def connected_components(n: int, pairs: Pairs) -> Indices:
-    """Return the smallest row (n,) of the group that each row is linked to by pairs."""
-    return components(n, pairs.left, pairs.right)
