@@ -124,13 +124,8 @@ def find_copies(
         pairs = join_pairs([pairs, more])
         group = connected_components(n, pairs.left, pairs.right)
         mirrors += mirrored_more
-    logger.info(
-        "%d candidate image pairs, %d compared, %d left out, %d copies",
-        candidates.counted,
-        compared,
-        candidates.left_out,
-        len(pairs),
-    )
+    counts = candidates.counted, compared, candidates.left_out, len(pairs)
+    logger.info("%d candidate image pairs, %d compared, %d left out, %d copies", *counts)
     return Copies(
         pairs=pairs,
         group=group,
@@ -211,21 +206,15 @@ def find_candidates(
         run: Spreads a large search over workers.
         group: Known groups (n,): then only the best pairs between each group and others.
     """
-    n = max(len(images.ids), 1)
+    n, most = max(len(images.ids), 1), config.candidates_per_image
     glance = glances(images.thumbs)
-    # The scalar product of ±1/8 vectors is 1 - 2 * distance / 64, exactly.
-    near_hash = 1.0 - 2.0 * config.hash_distance / HASH_BITS
     keys, counted, left_out, recall = [], 0, 0, 1.0
     searches = (
-        _search_hashes(images.bits, near_hash, config.hash_distance, neighbors, run),
+        _search_hashes(images.bits, config.hash_distance, neighbors, run),
         _search(images.vectors, config.cosine, neighbors, run),
     )
     for search in searches:
-        best = (
-            Shortlisted(config.candidates_per_image)
-            if group is None
-            else Bridges(config.candidates_per_image, group)
-        )
+        best = Shortlisted(most) if group is None else Bridges(most, group)
         for pairs, share in search:
             best.add(pairs, correlate(glance, pairs))
             counted, recall = counted + len(pairs), min(recall, share)
@@ -254,15 +243,12 @@ def _search(
 
 
 def _search_hashes(
-    bits: Floats,
-    threshold: float,
-    distance: int,
-    neighbors: NeighborsConfig,
-    run: TileRunner | None,
+    bits: Floats, distance: int, neighbors: NeighborsConfig, run: TileRunner | None
 ) -> Iterator[tuple[Pairs, float]]:
     """Yield all pairs near by hash, however many pictures there are."""
     if len(bits) <= neighbors.exact_up_to:
-        yield from _search(bits, threshold, neighbors, run)
+        # The scalar product of ±1/8 vectors is 1 - 2 * distance / 64, exactly.
+        yield from _search(bits, 1.0 - 2.0 * distance / HASH_BITS, neighbors, run)
         return
     # Cells miss pairs; comparing 64-bit codes is cheap enough to miss none.
     codes = np.packbits(bits > 0, axis=1).view(">u8")[:, 0].astype(np.uint64)

@@ -11,7 +11,7 @@ import numpy as np
 
 from curation.neighbors.config import Method, NeighborsConfig
 from curation.neighbors.cosine import check_vectors, exact_cosine, tensor_of
-from curation.neighbors.join import choose_device, pairs_above
+from curation.neighbors.join import choose_device, pairs_above, rows_in_order
 from curation.neighbors.kmeans import gpus_of_faiss
 from curation.neighbors.pairs import Pairs, join_pairs
 from curation.neighbors.prefilter import rounding
@@ -83,7 +83,7 @@ class CellSearch:
             )
         norms = check_vectors(vectors)
         self.names = np.flatnonzero(norms > 0.0).astype(np.int64)
-        self.rows = _rows_of(vectors, self.names)
+        self.rows = rows_in_order(vectors, self.names)
         # Products are float32: below this bar no exact cosine reaches the threshold.
         deviation = float(np.abs(norms[self.names] - 1.0).max(initial=0.0))
         self.threshold, self.config, self.recall = threshold, config, 1.0
@@ -101,11 +101,6 @@ class CellSearch:
             hits += int(np.isin(pairs.left * n + pairs.right, wanted).sum())
             yield pairs.renamed(self.names)
         self.recall = hits / len(wanted) if len(wanted) else 1.0
-
-
-def _rows_of(vectors: Floats, names: Indices) -> Floats:
-    # A copy of a large matrix costs as much memory as the search itself.
-    return vectors if len(names) == len(vectors) else np.ascontiguousarray(vectors[names])
 
 
 def _build_index(rows: Floats, config: NeighborsConfig, device: str) -> Any:
@@ -203,7 +198,7 @@ def approximate_nearest(vectors: Floats, k: int, config: NeighborsConfig) -> Nea
             f"k is {k}; pass the number of neighbours, at least 1", code="search_setting_invalid"
         )
     names = np.flatnonzero(check_vectors(vectors) > 0.0).astype(np.int64)
-    rows = _rows_of(vectors, names)
+    rows = rows_in_order(vectors, names)
     index = np.full((len(vectors), k), -1, dtype=np.int64)
     similarity = np.full((len(vectors), k), -np.inf, dtype=np.float32)
     if len(rows) < 2:
