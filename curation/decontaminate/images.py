@@ -70,8 +70,10 @@ def match_images(
     """
     vectors: pa.Array = index.images["vector"].combine_chunks()
     flat = vectors.flatten().to_numpy(zero_copy_only=False)
-    facts = (index.images[name].to_pylist() for name in ("image_id", "phash", "thumb"))
-    bench = ImageSet.of(*facts, flat.reshape(-1, vectors.type.list_size))
+    ids, hashes, miniatures = (
+        index.images[name].to_pylist() for name in ("image_id", "phash", "thumb")
+    )
+    bench = ImageSet.of(ids, hashes, miniatures, flat.reshape(-1, vectors.type.list_size))
     number = {image: place for place, image in enumerate(pool.ids)}
     # Pictures that are equal pixel for pixel have one image id.
     same = [(number[image], place) for place, image in enumerate(bench.ids) if image in number]
