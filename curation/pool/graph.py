@@ -125,15 +125,7 @@ def build_graph(
         assert exact.neighbours is not None
         assert exact.similarities is not None
         return KnnGraph(exact.neighbours, exact.similarities, "exact", 1.0)
-    found = approximate_nearest(
-        joint,
-        k,
-        nlist=neighbors.nlist,
-        nprobe=neighbors.nprobe,
-        seed=neighbors.seed,
-        sample=neighbors.recall_sample,
-        device=neighbors.device,
-    )
+    found = approximate_nearest(joint, k, neighbors)
     logger.info("neighbours of %d samples searched by cells, recall %.4f", n, found.recall)
     return KnnGraph(found.index, found.similarity, "ivf", found.recall)
 
