@@ -106,14 +106,10 @@ class Mapper:
                 if column := find_column(self.columns[target].strip(), present):
                     words = f" = {column!r} is a column's name, not SQL; write '{quoted(column)}'"
                     raise _invalid(target, words)
-                raise InputError(
-                    f"columns.{target} names {name!r}, which the input does not have"
-                    f"{nearest(name, present)} (it has: {', '.join(present) or 'nothing'})",
-                    code="source_column_unknown",
-                    target=target,
-                    column=name,
-                    known=present,
-                )
+                words = f"columns.{target} names {name!r}, which the input does not have"
+                words += f"{nearest(name, present)} (it has: {', '.join(present) or 'nothing'})"
+                values = {"target": target, "column": name, "known": present}
+                raise InputError(words, code="source_column_unknown", **values)
         _check_targets(self.named)
         for target, text in self.named.items():
             if (part := unrepeatable(text)) is not None:

@@ -97,11 +97,9 @@ def _check_learned(turn: Mapping[str, Any], role: str, place: int) -> None:
         value = turn.get(key)
         off = value is False or (value == 0 and value is not None)
         if role == "assistant" and (off or str(value).strip().casefold() in ("false", "0")):
-            raise RowFault(
-                NOT_LEARNED,
-                f"turn {place} says {key}: {shown(value)}, and every assistant turn of a sample"
-                " is learned; cut the conversation before it, or make it a user turn",
-            )
+            words = f"turn {place} says {key}: {shown(value)}, and every assistant turn of a sample"
+            words += " is learned; cut the conversation before it, or make it a user turn"
+            raise RowFault(NOT_LEARNED, words)
 
 
 def _read_content(content: Any, place: int) -> tuple[str | None, list[Any]]:

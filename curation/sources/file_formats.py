@@ -29,13 +29,8 @@ from medsift.storage.locations import open_input, without_query
 Format = Literal["auto", "json", "jsonl", "csv", "tsv", "parquet"]
 Plain = Literal["json", "jsonl", "csv", "tsv", "parquet"]
 SUFFIXES: Final[dict[str, Plain]] = {
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
+    **{".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"},
+    **{".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet"},
 }
 SAMPLE_RECORDS: Final = 1_000
 Record = tuple[int, dict[str, Any] | Bad]

@@ -150,12 +150,9 @@ class HfReader(TabularReader):
         folder = None if is_remote(self.path) else local_path(self.path)
         if folder is None or not folder.is_dir():
             if (self.config, self.split, self.revision) != (None, None, None):
-                raise InputError(
-                    f"source {self.name!r}: split, config and revision choose parts of a hub name"
-                    f" or of a copy of its repository, not of the files {self.path!r}",
-                    code="hub_option_unfit",
-                    source=self.name,
-                )
+                words = f"source {self.name!r}: split, config and revision choose parts of a hub"
+                words += f" name or of a copy of its repository, not of the files {self.path!r}"
+                raise InputError(words, code="hub_option_unfit", source=self.name)
             return None
         if self.revision is not None:
             words = f"{self.path!r} is a folder, which has one revision alone; leave revision out"

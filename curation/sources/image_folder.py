@@ -134,12 +134,8 @@ class ImageFolderReader(Reader):
 
     def expressions(self) -> Columns:
         """Return the recipe's columns over the prompt, the caption and the picture."""
-        return {
-            "question": "'" + self.prompt.replace("'", "''") + "'",
-            "answer": "caption",
-            "images": "file_name",
-            **self.columns,
-        }
+        prompt = "'" + self.prompt.replace("'", "''") + "'"
+        return {"question": prompt, "answer": "caption", "images": "file_name", **self.columns}
 
     def images_under(self) -> str:
         """Return the folder of the pictures."""

@@ -24,7 +24,7 @@ PICTURE_KEYS: Final = (
 )
 """Keys of an object that names one picture, its bytes before its path."""
 _ENCODED: Final = ("bytes", "base64", "b64_json", "data")
-_SIGNATURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
+_MARKS: Final = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
 _DATA: Final = re.compile(r"(?:data:)?[\w.+-]+/[\w.+-]+;base64,|data:", re.IGNORECASE)
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _URL_SAFE: Final = str.maketrans("-_", "+/")
@@ -153,7 +153,7 @@ def _looks(item: Any) -> bool:
 def is_picture(head: bytes) -> bool:
     """Return whether bytes begin as a picture does."""
     return (
-        head.startswith(_SIGNATURES)
+        head.startswith(_MARKS)
         or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
         or (head[:2] == b"BM" and head[6:10] == b"\0\0\0\0")
         or head[4:8] == b"ftyp"

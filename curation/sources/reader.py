@@ -122,8 +122,7 @@ class Reader(Config):
     def bind(self, schemas: Iterable[pa.Schema]) -> None:
         """Bind the expressions to the columns of the files.
 
-        Raises InputError for a column or target that is missing, RecipeError for SQL that cannot
-        run.
+        Raises InputError for a missing column or target, RecipeError for SQL that cannot run.
         """
         distinct = list(dict.fromkeys(schemas))
         columns = self.expressions()

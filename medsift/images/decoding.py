@@ -128,10 +128,9 @@ def sniff(data: bytes, name: str) -> str:
     # DICOM written without its preamble starts like any binary file, so its name decides.
     if EXTENSIONS.get(_extension(name)) == "DICOM":
         return "DICOM"
-    words = (
-        f"{name} starts with {data[:12]!r}; allowed are {', '.join(sorted({*PLUGINS, 'DICOM'}))}"
-    )
-    raise ImageError("not_an_image", f"{words}; convert it")
+    allowed = ", ".join(sorted({*PLUGINS, "DICOM"}))
+    words = f"{name} starts with {data[:12]!r}; allowed are {allowed}; convert it"
+    raise ImageError("not_an_image", words)
 
 
 def _foreign_kind(data: bytes) -> str | None:

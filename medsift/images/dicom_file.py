@@ -122,12 +122,9 @@ def check_frame(dataset: Dataset, index: int, name: str, config: ImagesConfig) -
         if not syntax.is_encapsulated:
             return
         offsets = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
-        frame = get_frame(
-            dataset.PixelData,
-            index,
-            extended_offsets=offsets if all(offsets) else None,
-            number_of_frames=int(dataset.get("NumberOfFrames") or 1),
-        )
+        known = offsets if all(offsets) else None
+        count, pixels = int(dataset.get("NumberOfFrames") or 1), dataset.PixelData
+        frame = get_frame(pixels, index, extended_offsets=known, number_of_frames=count)
         samples, bits = int(dataset.SamplesPerPixel), int(dataset.BitsAllocated)
         expected = int(dataset.Rows) * int(dataset.Columns) * samples * bits // 8
         run_lengths = syntax == RLELossless
