@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from string import ascii_uppercase as LETTERS
 from typing import ClassVar, Final, Self
 
@@ -20,7 +19,6 @@ BY_PLACE: Final = re.compile(
 """Options that speak of others by their place or letter."""
 
 
-@dataclass(frozen=True, slots=True)
 class OptionRotation(Variant):
     """``rotation@k`` moves the first k options behind the others; the letters stay in order."""
 
@@ -53,8 +51,5 @@ class OptionRotation(Variant):
         if any(BY_PLACE.search(option) for option in options):
             return Skip("an option speaks of others by their place")
         turned = [*options[self.level :], *options[: self.level]]
-        return {
-            **item,
-            "options": turned,
-            "gold": LETTERS[(place - self.level) % len(options)],
-        }
+        gold = LETTERS[(place - self.level) % len(options)]
+        return {**item, "options": turned, "gold": gold}

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from evaluation.perturb.image_swaps import Donors
 from evaluation.perturb.item import ItemRow, language_of
 from evaluation.perturb.perturbation import Skip, Variant
-
-Openings = tuple[tuple[re.Pattern[str], str], ...]
 
 FRAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "en": (
@@ -27,7 +24,7 @@ FRAMES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What may stand around any question without touching a word of it."""
 REWORDED: Final = 4
-OPENINGS: Final[Mapping[str, Openings]] = {
+OPENINGS: Final[Mapping[str, tuple[tuple[re.Pattern[str], str], ...]]] = {
     "en": (
         (re.compile(r"^(?:is|are) there\b", re.IGNORECASE), "Do you see"),
         (
@@ -54,7 +51,6 @@ OPENINGS: Final[Mapping[str, Openings]] = {
 """Wordings that are exchanged for others of the same meaning; the first that fits is."""
 
 
-@dataclass(frozen=True, slots=True)
 class Paraphrase(Variant):
     """``paraphrase@1`` to ``@3`` put the question in a frame, ``@4`` rewords how it opens."""
 
@@ -69,13 +65,8 @@ class Paraphrase(Variant):
         if self.level != REWORDED:
             frame = FRAMES[language][self.level - 1]
             return {**item, "question": frame.format(question=item["question"].strip())}
-        reworded = _reword(item["question"].strip(), OPENINGS[language])
-        return Skip("no known opening") if reworded is None else {**item, "question": reworded}
-
-
-def _reword(question: str, openings: Openings) -> str | None:
-    for pattern, other in openings:
-        reworded, count = pattern.subn(other, question, count=1)
-        if count:
-            return reworded
-    return None
+        for pattern, other in OPENINGS[language]:
+            reworded, count = pattern.subn(other, item["question"].strip(), count=1)
+            if count:
+                return {**item, "question": reworded}
+        return Skip("no known opening")
