@@ -34,14 +34,15 @@ Box = tuple[float, float, float, float]
 class Entry:
     """One item as published.
 
-    `item_id` of None becomes a digest of pictures, question and gold. `boxes` are regions on
-    the first picture: left, top, right, bottom in pixels of the picture as shown. An item
-    without pictures is refused unless `text_only`.
+    `item_id` of None becomes a digest of pictures, question and gold. `gold` is None where it is
+    none of the options: such an item cannot be asked. `boxes` are regions on the first picture:
+    left, top, right, bottom in pixels of the picture as shown. An item without pictures is refused
+    unless `text_only`.
     """
 
     item_id: str | None
     question: str
-    gold: str
+    gold: str | None
     answer_type: str
     pictures: Sequence[PublishedPicture]
     options: Sequence[str] = ()

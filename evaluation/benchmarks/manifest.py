@@ -19,6 +19,7 @@ from medsift.images.references import stat
 from medsift.options import split_options
 from medsift.vocabulary import MANIFEST_NAME, SplitName, stored_names
 
+ITEM_TAGS: Final = ("patient_id", "modality", "body_part", "task_type", "language")
 EXTRA_TAGS: Final = ("source", "study_id", "license")
 """Tags that items have no column for: an evaluation may be broken down by them."""
 
@@ -100,14 +101,11 @@ def _entry(sample: Mapping[str, Any], gone: set[str]) -> Entry | Unusable:
     if sample["turns"] != 1:
         return Unusable("a conversation of several turns")
     extra = json.loads(sample["extra"]) if sample["extra"] else {}
-    question, options = sample["question"], list[str]()
-    gold: str | None = sample["answer"]
+    question, options, gold = sample["question"], list[str](), sample["answer"]
     if sample["answer_type"] == "choice":
         question, listed = split_options(question)
         options = extra.pop("options", None) or listed
-        gold = gold_letter(sample["answer"], options)
-    if gold is None:
-        return Unusable("its gold is none of the options")
+        gold = gold_letter(gold, options)
     tags = {name: sample[name] for name in EXTRA_TAGS if sample[name]}
     pictures = [
         MissingPicture(f"no file at {one['ref']}")
@@ -122,11 +120,7 @@ def _entry(sample: Mapping[str, Any], gone: set[str]) -> Entry | Unusable:
         answer_type=sample["answer_type"],
         options=options,
         pictures=pictures,
-        patient_id=sample["patient_id"],
-        modality=sample["modality"],
-        body_part=sample["body_part"],
-        task_type=sample["task_type"],
-        language=sample["language"],
+        **{name: sample[name] for name in ITEM_TAGS},
         extra=extra | tags | {"sample_id": sample["sample_id"]},
         text_only=not sample["images"],
     )

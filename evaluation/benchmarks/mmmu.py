@@ -60,8 +60,8 @@ def _entry(record: Record, subject: str) -> Entry | Unusable:
     options, golds = _listed(record["options"]), _listed(record["answer"])
     is_choice = record["question_type"] == "multiple-choice"
     gold = gold_letter(golds[0], options) if is_choice and golds else next(iter(golds), None)
-    if gold is None or gold == "?":
-        return Unusable("no gold is published" if gold else "its gold is none of the options")
+    if gold == "?":
+        return Unusable("no gold is published")
     question = text_of(record["question"])
     marks = {int(number) for text in (question, *options) for number in MARK.findall(text)}
     given = {number: record.get(name) for number, name in enumerate(PICTURES, 1)}

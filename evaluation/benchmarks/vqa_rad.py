@@ -13,6 +13,7 @@ from evaluation.benchmarks.tables import Record, bytes_of, find_files, read_reco
 
 PUBLIC: Final = ("VQA_RAD*.json", "vqa_rad*.json", "vqa_rad*.jsonl")
 TABLE: Final = "data/test-*.parquet"
+TABLE_COLUMNS: Final = ("image", "question", "answer")
 FOLDERS: Final = ("VQA_RAD Image Folder", "VQA_RAD_Image_Folder", "images")
 MODALITIES: Final = {"chest": "xray", "abd": "ct"}
 """By organ, as the authors chose them; heads are CT or MR."""
@@ -37,7 +38,7 @@ class VqaRad(BenchmarkConfig):
     def entries(self, published: Published, file: str) -> Iterator[Entry]:
         """Yield the test questions."""
         if file.endswith(".parquet"):
-            for record in read_records(published, file, ("image", "question", "answer")):
+            for record in read_records(published, file, TABLE_COLUMNS):
                 yield from_table(record, modality=None)
             return
         needed = ("qid", "phrase_type", "image_name", "image_organ", "question", "question_type")
