@@ -16,11 +16,8 @@ from evaluation.benchmarks.tags import modality_tag, tag
 from medsift.errors import InputError
 
 SUBJECTS: Final = (
-    "Basic_Medical_Science",
-    "Clinical_Medicine",
-    "Diagnostics_and_Laboratory_Medicine",
-    "Pharmacy",
-    "Public_Health",
+    *("Basic_Medical_Science", "Clinical_Medicine", "Diagnostics_and_Laboratory_Medicine"),
+    *("Pharmacy", "Public_Health"),
 )
 PICTURES: Final = tuple(f"image_{number}" for number in range(1, 8))
 MARK: Final = re.compile(r"<image (\d)>")

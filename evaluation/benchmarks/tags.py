@@ -6,18 +6,12 @@ import re
 from typing import Final
 
 MODALITIES: Final = {
-    "ct": "ct",
     "computed tomography": "ct",
-    "mr": "mr",
-    "mri": "mr",
-    "magnetic resonance imaging": "mr",
-    "x ray": "xray",
-    "xray": "xray",
-    "radiography": "xray",
-    "us": "us",
+    **dict.fromkeys(("mri", "magnetic resonance imaging"), "mr"),
+    **dict.fromkeys(("x ray", "radiography"), "xray"),
     "ultrasound": "us",
-    "pet": "pet",
 }
+"""Names other than the tag itself."""
 
 
 def modality_tag(published: str | None) -> str | None:

@@ -63,6 +63,8 @@ def from_table(record: Record, modality: str | None) -> Entry:
 def _public(record: Record) -> Entry:
     organ = text_of(record["image_organ"]).strip().lower()
     box = record.get("bbox")
+    # Question types in one spelling and order: "POS, PRSE" is "POS+PRES".
+    kinds = (kind.strip() for kind in text_of(record["question_type"]).upper().split(","))
     return Entry(
         item_id=str(record["qid"]),
         question=text_of(record["question"]),
@@ -71,13 +73,7 @@ def _public(record: Record) -> Entry:
         pictures=[tuple(f"{folder}/{record['image_name']}" for folder in FOLDERS)],
         modality=MODALITIES.get(organ),
         body_part=organ or None,
-        task_type=_task_type(text_of(record["question_type"])),
+        task_type="+".join(sorted(MISSPELT.get(kind, kind) for kind in kinds)) or None,
         boxes=[(box[0], box[1], box[2], box[3])] if box else [],
         extra={"case": record.get("image_case_url"), "phrase_type": record["phrase_type"]},
     )
-
-
-def _task_type(published: str) -> str | None:
-    """Return question types in one spelling and order: "POS, PRSE" is "POS+PRES"."""
-    kinds = (kind.strip() for kind in published.upper().split(","))
-    return "+".join(sorted(MISSPELT.get(kind, kind) for kind in kinds)) or None

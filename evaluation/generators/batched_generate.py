@@ -143,7 +143,21 @@ class Continuation:
             if len(prompts) > 1:
                 return [self._batch([prompt])[0] for prompt in prompts]
             return [Reply(None, error=" ".join(str(error).split()))]
-        return self._continue(prompts, inputs)
+        import torch
+
+        first = FirstLogits()
+        steps: list[Any] = [first]
+        if self.config.temperature:
+            seeds = [request_seed(prompt.request, self.config.seed) for prompt in prompts]
+            steps.append(Sampling(seeds, self.config.temperature))
+        with torch.inference_mode():
+            ids = self.model.generate(**inputs, logits_processor=steps)
+        width = inputs["input_ids"].shape[1]
+        rows = zip(prompts, first.logits, ids[:, width:].tolist(), strict=True)
+        return [
+            self._reply(new, self.candidates.weigh(logits, prompt.request.candidates))
+            for prompt, logits, new in rows
+        ]
 
     def _inputs(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
         """Return inputs that the model takes. Raises InputError or ValueError."""
@@ -160,23 +174,6 @@ class Continuation:
                 context=self.context,
             )
         return inputs
-
-    def _continue(self, prompts: Sequence[Prompt], inputs: dict[str, Any]) -> list[Reply]:
-        import torch
-
-        first = FirstLogits()
-        steps: list[Any] = [first]
-        if self.config.temperature:
-            seeds = [request_seed(prompt.request, self.config.seed) for prompt in prompts]
-            steps.append(Sampling(seeds, self.config.temperature))
-        with torch.inference_mode():
-            ids = self.model.generate(**inputs, logits_processor=steps)
-        width = inputs["input_ids"].shape[1]
-        rows = zip(prompts, first.logits, ids[:, width:].tolist(), strict=True)
-        return [
-            self._reply(new, self.candidates.weigh(logits, prompt.request.candidates))
-            for prompt, logits, new in rows
-        ]
 
     def _reply(self, new: Sequence[int], weights: tuple[float, ...] | None) -> Reply:
         """Return a reply of new tokens, of which those after the end of the turn are padding."""

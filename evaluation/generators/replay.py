@@ -57,11 +57,8 @@ class RecordedGenerator(GeneratorConfig):
             with self.path.open("rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
-            raise InputError(
-                f"cannot read {self.path}: {error.strerror}; name a file",
-                code="replies_unreadable",
-                path=str(self.path),
-            ) from error
+            words = f"cannot be read: {error.strerror}; name a file"
+            raise _unreadable(self.path, words) from error
 
     def build(self, items: pa.Table) -> Generator:
         """Read the file.

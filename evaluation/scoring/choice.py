@@ -80,7 +80,7 @@ def _letter_with_text(text: str, options: tuple[str, ...]) -> Reading | None:
     letter = LETTER_BEFORE_TEXT.match(text)
     if letter is None:
         return None
-    index = _index(letter[1] or letter[2])
+    index = ord(letter[1] or letter[2]) - ord("a")
     owners = _with_text(text[letter.end() :], options)
     if index >= len(options) or not owners:
         return None
@@ -100,7 +100,7 @@ def _letter_or_text_alone(span: Span, options: tuple[str, ...]) -> Reading | Non
     letter = BARE_LETTER.fullmatch(span.text)
     if letter is None:
         return by_text
-    index = _index(letter[1])
+    index = ord(letter[1]) - ord("a")
     if index < len(options):
         # An option may itself be a letter: "B" as the text of option A leaves open what is meant.
         if owners and index not in owners:
@@ -155,10 +155,6 @@ def _only_option_left(claims: Claims, text: str, options: tuple[str, ...]) -> in
         return None
     # A letter alone in prose may mean something else: it counts where other options are denied.
     return next(iter(left)) if claims.denied or left <= mentioned_by_text(text, options) else None
-
-
-def _index(letter: str) -> int:
-    return ord(letter) - ord("a")
 
 
 def _with_text(text: str, options: tuple[str, ...]) -> list[int]:

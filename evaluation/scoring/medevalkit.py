@@ -43,12 +43,15 @@ def score(item: AnswerKey, reply: str) -> Scored:
     if not is_closed(item):
         scored, rule = _score_open(text, gold.lower(), lost), "words"
     elif gold in ("yes", "no"):
-        scored, rule = _score_substrings(_flat(text), gold, lost), "yes and no as substrings"
+        flat, rule = _flat(text), "yes and no as substrings"
+        yes, no = "yes" in flat, "no" in flat
+        said = ("no", "yes")[yes] if yes != no else None
+        as_words = stands_apart("yes", flat) == yes and stands_apart("no", flat) == no
+        scored = verdict(said, said == gold, lost or (None if as_words else "substring"))
     else:
-        flat = _flat(text)
+        flat, rule = _flat(text), "whole string"
         right = flat == gold.lower()
         scored = verdict(flat.strip() or None, right, lost or (None if right else "whole_string"))
-        rule = "whole string"
     return scored._replace(explanation=explain(rule, text, _where(reply)))
 
 
@@ -72,13 +75,6 @@ def is_closed(item: AnswerKey) -> bool:
 def by_answer_type(benchmark: str) -> bool:
     """Return whether this is SLAKE, whose answer types the kit believes."""
     return benchmark.lower().startswith("slake")
-
-
-def _score_substrings(text: str, gold: str, lost: str | None) -> Scored:
-    yes, no = "yes" in text, "no" in text
-    said = ("no", "yes")[yes] if yes != no else None
-    as_words = stands_apart("yes", text) == yes and stands_apart("no", text) == no
-    return verdict(said, said == gold, lost or (None if as_words else "substring"))
 
 
 def _score_choice(item: AnswerKey, reply: str) -> Scored:
