@@ -8,7 +8,7 @@ from string import ascii_uppercase as LETTERS
 from typing import ClassVar, Final, Self
 
 from evaluation.perturb.image_swaps import Donors
-from evaluation.perturb.item import ItemRow, gold_place
+from evaluation.perturb.item import ItemRow
 from evaluation.perturb.perturbation import Skip, Variant
 
 BY_PLACE: Final = re.compile(
@@ -42,14 +42,13 @@ class OptionRotation(Variant):
 
     def change(self, item: ItemRow, seed: int, donors: Donors) -> ItemRow | Skip:
         """The item with rotated options and the gold's new letter."""
-        options = list(item["options"] or ())
-        place = gold_place(item)
+        options, gold = list(item["options"] or ()), item["gold"].strip()
         if self.level >= len(options):
             return Skip(f"it has {len(options)} options")
-        if place is None:
+        if len(gold) != 1 or gold not in LETTERS[: len(options)]:
             return Skip("its gold is no letter of an option")
         if any(BY_PLACE.search(option) for option in options):
             return Skip("an option speaks of others by their place")
         turned = [*options[self.level :], *options[: self.level]]
-        gold = LETTERS[(place - self.level) % len(options)]
-        return {**item, "options": turned, "gold": gold}
+        place = (LETTERS.index(gold) - self.level) % len(options)
+        return {**item, "options": turned, "gold": LETTERS[place]}

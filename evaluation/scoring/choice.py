@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from evaluation.scoring.claims import Claims, read_claims
+from evaluation.scoring.claims import read_claims
 from evaluation.scoring.closed import REFUSAL, polarity, read_yes_no
 from evaluation.scoring.mentions import LETTERS, mark_letters, mark_mentions, mentioned_by_text
 from evaluation.scoring.scored import Reading
@@ -138,23 +138,21 @@ def _claimed_option(text: str, options: tuple[str, ...]) -> Reading:
         return Reading(None, "several options are named")
     if claims.asserted:
         return Reading(None, "an option is named and denied")
-    left = _only_option_left(claims, text, options)
-    if left is not None:
-        return Reading(LETTERS[left], "the only option left")
+    left = (claims.affirmed | claims.listed) - claims.denied
+    withheld = claims.disowned or REFUSAL.search(text)
+    # A letter alone in prose may mean something else: it counts where other options are denied.
+    if (
+        len(left) == 1
+        and left <= claims.affirmed
+        and not withheld
+        and (claims.denied or left <= mentioned_by_text(text, options))
+    ):
+        return Reading(LETTERS[next(iter(left))], "the only option left")
     if claims.denied:
         return Reading(None, "options are only denied", settled=False)
     if claims.listed:
         return Reading(None, "options are only listed", settled=False)
     return Reading(None, "no option is named", settled=False)
-
-
-def _only_option_left(claims: Claims, text: str, options: tuple[str, ...]) -> int | None:
-    """Return the one option that is spoken of and not denied, where no other is asserted."""
-    left = (claims.affirmed | claims.listed) - claims.denied
-    if claims.disowned or len(left) != 1 or not left <= claims.affirmed or REFUSAL.search(text):
-        return None
-    # A letter alone in prose may mean something else: it counts where other options are denied.
-    return next(iter(left)) if claims.denied or left <= mentioned_by_text(text, options) else None
 
 
 def _with_text(text: str, options: tuple[str, ...]) -> list[int]:

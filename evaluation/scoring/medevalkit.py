@@ -12,15 +12,7 @@ from difflib import SequenceMatcher
 from typing import Final
 
 from evaluation.scoring.choice import LETTERS
-from evaluation.scoring.scored import (
-    PARSED,
-    UNPARSED,
-    AnswerKey,
-    Scored,
-    explain,
-    stands_apart,
-    verdict,
-)
+from evaluation.scoring.scored import AnswerKey, Scored, explain, stands_apart, verdict
 from evaluation.scoring.text_overlap import bleu_1
 
 ANSWER_PHRASES: Final = (
@@ -37,10 +29,13 @@ def score(item: AnswerKey, reply: str) -> Scored:
         return _score_choice(item, reply.lower())
     text = _boxed(reply) or (_between_tags(reply) if "<answer>" in reply else reply)
     gold = item.gold
-    if not by_answer_type(item.benchmark):
+    # The kit believes the answer types of SLAKE alone; elsewhere closed means a yes or no.
+    closed = item.answer_type == "closed"
+    if not item.benchmark.lower().startswith("slake"):
         text, gold = text.strip(), gold.lower().strip()
+        closed = gold in ("yes", "no")
     text, lost = _parsed(text.lower())
-    if not is_closed(item):
+    if not closed:
         scored, rule = _score_open(text, gold.lower(), lost), "words"
     elif gold in ("yes", "no"):
         flat, rule = _flat(text), "yes and no as substrings"
@@ -63,18 +58,6 @@ def _where(reply: str) -> str:
     if "<answer>" in lower:
         return "tag"
     return "marker" if any(phrase in lower for phrase in ANSWER_PHRASES) else "whole reply"
-
-
-def is_closed(item: AnswerKey) -> bool:
-    """Return whether the kit counts an item as closed: by type in SLAKE, else by a yes or no."""
-    if by_answer_type(item.benchmark):
-        return item.answer_type == "closed"
-    return item.gold.lower().strip() in ("yes", "no")
-
-
-def by_answer_type(benchmark: str) -> bool:
-    """Return whether this is SLAKE, whose answer types the kit believes."""
-    return benchmark.lower().startswith("slake")
 
 
 def _score_choice(item: AnswerKey, reply: str) -> Scored:
@@ -107,13 +90,15 @@ def _score_open(text: str, gold: str, lost: str | None) -> Scored:
     exact = float(text == gold)
     said, asked = set(text.lower().split()), set(gold.split())
     if not said or not asked:
-        return Scored(None, UNPARSED, exact, "empty_reply", exact)
+        return verdict(None, text == gold, "empty_reply")._replace(exact_match=exact)
     shared = len(said & asked)
     precision, recall = shared / len(said), shared / len(asked)
     f1 = 2 * shared / (len(said) + len(asked))
     fault = lost or (None if precision == recall else "swapped_columns")
     bleu = bleu_1(_bleu_tokens(text), _bleu_tokens(gold))
-    return Scored(text.strip(), PARSED, exact, fault, exact, f1, precision, recall, bleu)
+    shares = {"token_precision": f1, "token_recall": precision, "token_f1": recall}
+    scored = verdict(text.strip(), text == gold, fault)
+    return scored._replace(exact_match=exact, bleu_1=bleu, **shares)
 
 
 def _parsed(text: str) -> tuple[str, str | None]:
