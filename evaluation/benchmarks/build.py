@@ -12,15 +12,12 @@ from typing import Any, Final
 import pyarrow as pa
 
 from evaluation.benchmarks.image_store import PictureFinder
-from evaluation.benchmarks.item import Entry, FoundPicture, MissingPicture, Unusable
+from evaluation.benchmarks.item import TAGS, Entry, FoundPicture, MissingPicture, Unusable
 from evaluation.records import ITEMS
 from medsift.errors import InputError
 from medsift.records import ANSWER_TYPES, digest, fingerprint
 from medsift.text import clean
 
-ITEM_TAGS: Final = (
-    *("answer_type", "patient_id", "modality", "body_part", "task_type", "language"),
-)
 OWN_ID: Final = 24
 """Hex digits of an id that is made from content."""
 logger = logging.getLogger(__name__)
@@ -84,7 +81,7 @@ def assemble(
         pictures = [one for one in looked_up if isinstance(one, FoundPicture)]
         shown = [one.digest for one in pictures]
         row: dict[str, Any] = {
-            **{tag: getattr(entry, tag) for tag in ITEM_TAGS},
+            **{tag: getattr(entry, tag) for tag in ("answer_type", *TAGS)},
             "benchmark": name,
             "question": _text(entry.question),
             "options": [_text(option) for option in entry.options],
@@ -92,7 +89,13 @@ def assemble(
             "images": [one.ref for one in pictures],
             "image_id": digest(*shown) if len(shown) > 1 else next(iter(shown), None),
         }
-        row["item_id"] = entry.item_id or _own_id(row, shown, own_ids)
+        row["item_id"] = entry.item_id
+        if not entry.item_id:
+            # A digest of the content; of items that are equal altogether, later ones are numbered.
+            content = digest(row["question"], row["gold"], *row["options"], "images", *shown)
+            own_ids[content] += 1
+            later = f"-{own_ids[content]}" if own_ids[content] > 1 else ""
+            row["item_id"] = content[:OWN_ID] + later
         extra = dict(entry.extra)
         if boxes := entry.boxes and finder.shares(pictures[0], entry.boxes):
             extra["boxes"] = boxes
@@ -114,14 +117,6 @@ def assemble(
         items=pa.Table.from_pylist(rows, schema=ITEMS),
         unusable=dict(sorted(unusable.items())),
     )
-
-
-def _own_id(row: Mapping[str, Any], images: Sequence[str], own_ids: Counter[str]) -> str:
-    """Return a digest of the content; of items that are equal altogether, number later ones."""
-    content = digest(row["question"], row["gold"], *row["options"], "images", *images)
-    own_ids[content] += 1
-    made = content[:OWN_ID]
-    return made if own_ids[content] == 1 else f"{made}-{own_ids[content]}"
 
 
 def _check(

@@ -79,9 +79,7 @@ class Published:
             raise FileNotFoundError(f"no {name} in {self.source}") from error
         except (OSError, zipfile.BadZipFile) as error:
             raise StorageError(
-                f"cannot read {name} of {self.source}: {error}",
-                code="benchmark_missing",
-                path=name,
+                f"cannot read {name} of {self.source}: {error}", code="benchmark_missing", path=name
             ) from error
 
     @cached_property

@@ -9,11 +9,10 @@ from itertools import takewhile
 from typing import ClassVar, Final, Literal
 
 from evaluation.benchmarks.benchmark import BenchmarkConfig
-from evaluation.benchmarks.choices import gold_letter
 from evaluation.benchmarks.dataset_files import Published
 from evaluation.benchmarks.item import Entry
+from evaluation.benchmarks.published_values import gold_letter, modality_tag, tag
 from evaluation.benchmarks.tables import Record, text_of
-from evaluation.benchmarks.tags import modality_tag, tag
 
 CHOICES: Final = "ABCDE"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class MissingPicture:
 PublishedPicture = FoundPicture | MissingPicture | bytes | tuple[str, ...] | None
 """A picture that was looked up, its bytes, the names it may have, or None for none at all."""
 Box = tuple[float, float, float, float]
+TAGS: Final = ("patient_id", "modality", "body_part", "task_type", "language")
+"""Fields of an entry that say what it is about; null where it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

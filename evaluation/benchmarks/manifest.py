@@ -9,17 +9,16 @@ from typing import Any, Final, Literal
 
 from evaluation.benchmarks.benchmark import BenchmarkConfig
 from evaluation.benchmarks.build import Benchmark, assemble
-from evaluation.benchmarks.choices import gold_letter
 from evaluation.benchmarks.dataset_files import Published
 from evaluation.benchmarks.image_store import PictureFinder
-from evaluation.benchmarks.item import Entry, FoundPicture, MissingPicture, Unusable
+from evaluation.benchmarks.item import TAGS, Entry, FoundPicture, MissingPicture, Unusable
+from evaluation.benchmarks.published_values import gold_letter
 from medsift.errors import InputError
 from medsift.images.blob_store import BlobStore
 from medsift.images.references import stat
 from medsift.options import split_options
 from medsift.vocabulary import MANIFEST_NAME, SplitName, stored_names
 
-ITEM_TAGS: Final = ("patient_id", "modality", "body_part", "task_type", "language")
 EXTRA_TAGS: Final = ("source", "study_id", "license")
 """Tags that items have no column for: an evaluation may be broken down by them."""
 
@@ -120,7 +119,7 @@ def _entry(sample: Mapping[str, Any], gone: set[str]) -> Entry | Unusable:
         answer_type=sample["answer_type"],
         options=options,
         pictures=pictures,
-        **{name: sample[name] for name in ITEM_TAGS},
+        **{name: sample[name] for name in TAGS},
         extra=extra | tags | {"sample_id": sample["sample_id"]},
         text_only=not sample["images"],
     )

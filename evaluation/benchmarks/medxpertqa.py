@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import ClassVar, Final, Literal
 
 from evaluation.benchmarks.benchmark import BenchmarkConfig
-from evaluation.benchmarks.choices import gold_letter
 from evaluation.benchmarks.item import Entry
+from evaluation.benchmarks.published_values import gold_letter, tag
 from evaluation.benchmarks.tables import Record, text_of
-from evaluation.benchmarks.tags import tag
 
 QUESTIONS: Final = "MM/test.jsonl"
 LISTED: Final = "\nAnswer Choices:"

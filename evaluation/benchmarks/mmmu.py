@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
 from evaluation.benchmarks.benchmark import BenchmarkConfig
-from evaluation.benchmarks.choices import gold_letter
 from evaluation.benchmarks.dataset_files import Published
 from evaluation.benchmarks.item import Entry, Unusable
+from evaluation.benchmarks.published_values import gold_letter, modality_tag, tag
 from evaluation.benchmarks.tables import Record, bytes_of, find_files, read_records, text_of
-from evaluation.benchmarks.tags import modality_tag, tag
 from medsift.errors import InputError
 
 SUBJECTS: Final = (

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
 from evaluation.benchmarks.benchmark import BenchmarkConfig
-from evaluation.benchmarks.choices import gold_letter
 from evaluation.benchmarks.dataset_files import Published
 from evaluation.benchmarks.item import Entry
+from evaluation.benchmarks.published_values import gold_letter
 from evaluation.benchmarks.tables import Record, find_files, read_records, text_of
 from medsift.options import without_letter
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final, Literal
 
 from evaluation.benchmarks.benchmark import BenchmarkConfig
-from evaluation.benchmarks.choices import closed_or_open
 from evaluation.benchmarks.dataset_files import Published
 from evaluation.benchmarks.item import Entry
+from evaluation.benchmarks.published_values import closed_or_open
 from evaluation.benchmarks.tables import Record, bytes_of, find_files, read_records, text_of
 
 PUBLIC: Final = ("VQA_RAD*.json", "vqa_rad*.json", "vqa_rad*.jsonl")
