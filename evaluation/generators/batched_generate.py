@@ -96,7 +96,17 @@ class Continuation:
         self.context = int(getattr(text, "max_position_embeddings", None) or UNBOUNDED)
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.inputs = inspect.signature(base.forward).parameters
-        base.generation_config = self._settings(base.generation_config)
+        from transformers import GenerationConfig as Settings
+
+        own, pad = base.generation_config, asking.tokenizer.pad_token_id
+        base.generation_config = Settings(
+            max_new_tokens=config.max_new_tokens,
+            do_sample=False,
+            eos_token_id=self.ends or None,
+            pad_token_id=pad if pad is not None else next(iter(self.ends), 0),
+            bos_token_id=own.bos_token_id,
+            suppress_tokens=own.suppress_tokens,
+        )
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
         """Return one reply a request, in order."""
@@ -121,19 +131,6 @@ class Continuation:
             for number, reply in zip(batch, answered, strict=True):
                 replies[number] = reply
         return replies
-
-    def _settings(self, own: Any) -> Any:
-        from transformers import GenerationConfig as Settings
-
-        pad = self.asking.tokenizer.pad_token_id
-        return Settings(
-            max_new_tokens=self.config.max_new_tokens,
-            do_sample=False,
-            eos_token_id=self.ends or None,
-            pad_token_id=pad if pad is not None else next(iter(self.ends), 0),
-            bos_token_id=own.bos_token_id,
-            suppress_tokens=own.suppress_tokens,
-        )
 
     def _batch(self, prompts: Sequence[Prompt]) -> list[Reply]:
         """Reply to a batch; where one of its prompts cannot be asked, each is asked alone."""

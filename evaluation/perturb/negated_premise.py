@@ -22,38 +22,34 @@ OPPOSITE: Final[Mapping[str, Mapping[str, str]]] = {
 _NOUN: Final = r"(?:(?:an?|any) )?(?P<rest>\S.*?)[\s?.]*$"
 _SHOWN: Final = r"(?P<what>(?:this|the) (?:image|picture|scan|x-?ray|patient))"
 _VERB: Final = "(?P<verb>show|have|contain)"
-RULES: Final[Mapping[str, tuple[tuple[re.Pattern[str], str], ...]]] = {
+RULES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "en": (
-        (re.compile(rf"^is there {_NOUN}", re.I), r"Is it true that there is no \g<rest>?"),
-        (re.compile(rf"^are there {_NOUN}", re.I), r"Is it true that there are no \g<rest>?"),
+        (rf"^is there {_NOUN}", r"Is it true that there is no \g<rest>?"),
+        (rf"^are there {_NOUN}", r"Is it true that there are no \g<rest>?"),
         (
-            re.compile(rf"^does {_SHOWN} {_VERB} (?P<rest>\S.*?)[\s?.]*$", re.I),
+            rf"^does {_SHOWN} {_VERB} (?P<rest>\S.*?)[\s?.]*$",
             r"Is it true that \g<what> does not \g<verb> \g<rest>?",
         ),
         (
-            re.compile(r"^is this (?P<rest>an? \S.*?|the \S.*?)[\s?.]*$", re.I),
+            r"^is this (?P<rest>an? \S.*?|the \S.*?)[\s?.]*$",
             r"Is it true that this is not \g<rest>?",
         ),
     ),
     "zh": (
         (
-            re.compile(
-                "^(?P<head>[^是否，。]*)是否(?P<verb>存在|包含|包括)(?P<rest>[^？?，]+)[？?]?$"
-            ),
+            "^(?P<head>[^是否，。]*)是否(?P<verb>存在|包含|包括)(?P<rest>[^？?，]+)[？?]?$",
             r"“\g<head>不\g<verb>\g<rest>”，这种说法是否正确？",
         ),
         (
-            re.compile("^(?P<head>[^是否，。]*)是否有(?P<rest>[^？?，]+)[？?]?$"),
+            "^(?P<head>[^是否，。]*)是否有(?P<rest>[^？?，]+)[？?]?$",
             r"“\g<head>没有\g<rest>”，这种说法是否正确？",
         ),
         (
-            re.compile(
-                "^(?P<head>[^是否有，。]*)(?P<verb>存在|包含|包括)(?P<rest>[^？?，]+)吗[？?]?$"
-            ),
+            "^(?P<head>[^是否有，。]*)(?P<verb>存在|包含|包括)(?P<rest>[^？?，]+)吗[？?]?$",
             r"“\g<head>不\g<verb>\g<rest>”，这种说法是否正确？",
         ),
         (
-            re.compile("^(?P<head>[^是否有，。]*)有(?P<rest>[^？?，]+)吗[？?]?$"),
+            "^(?P<head>[^是否有，。]*)有(?P<rest>[^？?，]+)吗[？?]?$",
             r"“\g<head>没有\g<rest>”，这种说法是否正确？",
         ),
     ),
@@ -82,7 +78,7 @@ class NegatedPremise(Variant):
             return Skip("its gold is neither yes nor no")
         question = " ".join(item["question"].split())
         unsure = UNSURE.search(question) or protected_tokens(question.replace("是否", ""))["not"]
-        matches = ((pattern.match(question), turned) for pattern, turned in RULES[language])
+        matches = ((re.match(form, question, re.I), turned) for form, turned in RULES[language])
         negated = next((found.expand(turned) for found, turned in matches if found), None)
         if unsure or negated is None:
             return Skip("no form that can be negated")

@@ -24,28 +24,19 @@ FRAMES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What may stand around any question without touching a word of it."""
 REWORDED: Final = 4
-OPENINGS: Final[Mapping[str, tuple[tuple[re.Pattern[str], str], ...]]] = {
+OPENINGS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "en": (
-        (re.compile(r"^(?:is|are) there\b", re.IGNORECASE), "Do you see"),
-        (
-            re.compile(r"^do(?:es)? (?:this|the) (?:image|picture) (?:show|contain)\b", re.I),
-            "Do you see",
-        ),
-        (re.compile(r"^can you see\b", re.IGNORECASE), "Do you see"),
-        (re.compile(r"^where (is|are)\b", re.IGNORECASE), r"In what location \1"),
-        (re.compile(r"^how many\b", re.IGNORECASE), "What number of"),
-        (
-            re.compile(
-                r"^what (?=(?:\w+ )?(?:modality|plane|organ|side|type|kind|color|lobe|view)\b)",
-                re.IGNORECASE,
-            ),
-            "Which ",
-        ),
+        (r"^(?:is|are) there\b", "Do you see"),
+        (r"^do(?:es)? (?:this|the) (?:image|picture) (?:show|contain)\b", "Do you see"),
+        (r"^can you see\b", "Do you see"),
+        (r"^where (is|are)\b", r"In what location \1"),
+        (r"^how many\b", "What number of"),
+        (r"^what (?=(?:\w+ )?(?:modality|plane|organ|side|type|kind|color|lobe|view)\b)", "Which "),
     ),
     "zh": (
-        (re.compile("是否存在"), "是否有"),
-        (re.compile("是否有"), "是否存在"),
-        (re.compile("什么(?=器官|部位|模态|平面|方式|颜色)"), "哪种"),
+        ("是否存在", "是否有"),
+        ("是否有", "是否存在"),
+        ("什么(?=器官|部位|模态|平面|方式|颜色)", "哪种"),
     ),
 }
 """Wordings that are exchanged for others of the same meaning; the first that fits is."""
@@ -66,7 +57,8 @@ class Paraphrase(Variant):
             frame = FRAMES[language][self.level - 1]
             return {**item, "question": frame.format(question=item["question"].strip())}
         for pattern, other in OPENINGS[language]:
-            reworded, count = pattern.subn(other, item["question"].strip(), count=1)
+            question = item["question"].strip()
+            reworded, count = re.subn(pattern, other, question, count=1, flags=re.IGNORECASE)
             if count:
                 return {**item, "question": reworded}
         return Skip("no known opening")

@@ -35,16 +35,17 @@ def score(item: AnswerKey, reply: str) -> Scored:
         text, gold = text.strip(), gold.lower().strip()
         closed = gold in ("yes", "no")
     text, lost = _parsed(text.lower())
+    flat = text.replace("\n", "").replace(".", "")
     if not closed:
         scored, rule = _score_open(text, gold.lower(), lost), "words"
     elif gold in ("yes", "no"):
-        flat, rule = _flat(text), "yes and no as substrings"
+        rule = "yes and no as substrings"
         yes, no = "yes" in flat, "no" in flat
         said = ("no", "yes")[yes] if yes != no else None
         as_words = stands_apart("yes", flat) == yes and stands_apart("no", flat) == no
         scored = verdict(said, said == gold, lost or (None if as_words else "substring"))
     else:
-        flat, rule = _flat(text), "whole string"
+        rule = "whole string"
         right = flat == gold.lower()
         scored = verdict(flat.strip() or None, right, lost or (None if right else "whole_string"))
     return scored._replace(explanation=explain(rule, text, _where(reply)))
@@ -95,7 +96,7 @@ def _score_open(text: str, gold: str, lost: str | None) -> Scored:
     precision, recall = shared / len(said), shared / len(asked)
     f1 = 2 * shared / (len(said) + len(asked))
     fault = lost or (None if precision == recall else "swapped_columns")
-    bleu = bleu_1(_bleu_tokens(text), _bleu_tokens(gold))
+    bleu = bleu_1(*(side.lower().replace(".", " .").split(" ") for side in (text, gold)))
     shares = {"token_precision": f1, "token_recall": precision, "token_f1": recall}
     scored = verdict(text.strip(), text == gold, fault)
     return scored._replace(exact_match=exact, bleu_1=bleu, **shares)
@@ -132,11 +133,3 @@ def _between_tags(text: str) -> str:
     # Up to the last closing tag every opening one is closed, which keeps the search linear.
     closed = text[: text.rfind("</answer>") + len("</answer>")] if "</answer>" in text else ""
     return " ".join(TAGGED.findall(closed)).strip() or text
-
-
-def _flat(text: str) -> str:
-    return text.replace("\n", "").replace(".", "")
-
-
-def _bleu_tokens(text: str) -> list[str]:
-    return text.lower().replace(".", " .").split(" ")
