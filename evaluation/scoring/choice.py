@@ -139,12 +139,12 @@ def _claimed_option(text: str, options: tuple[str, ...]) -> Reading:
     if claims.asserted:
         return Reading(None, "an option is named and denied")
     left = (claims.affirmed | claims.listed) - claims.denied
-    withheld = claims.disowned or REFUSAL.search(text)
     # A letter alone in prose may mean something else: it counts where other options are denied.
     if (
-        len(left) == 1
+        not claims.disowned
+        and len(left) == 1
         and left <= claims.affirmed
-        and not withheld
+        and not REFUSAL.search(text)
         and (claims.denied or left <= mentioned_by_text(text, options))
     ):
         return Reading(LETTERS[next(iter(left))], "the only option left")
