@@ -97,9 +97,9 @@ def _score_open(text: str, gold: str, lost: str | None) -> Scored:
     f1 = 2 * shared / (len(said) + len(asked))
     fault = lost or (None if precision == recall else "swapped_columns")
     bleu = bleu_1(*(side.lower().replace(".", " .").split(" ") for side in (text, gold)))
-    shares = {"token_precision": f1, "token_recall": precision, "token_f1": recall}
-    scored = verdict(text.strip(), text == gold, fault)
-    return scored._replace(exact_match=exact, bleu_1=bleu, **shares)
+    read = verdict(text.strip(), text == gold, fault)
+    read = read._replace(token_precision=f1, token_recall=precision, token_f1=recall)
+    return read._replace(exact_match=exact, bleu_1=bleu)
 
 
 def _parsed(text: str) -> tuple[str, str | None]:

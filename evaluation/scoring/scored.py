@@ -71,10 +71,6 @@ class Scored(NamedTuple):
     explanation: str | None = None
 
 
-SHARES: Final = ("exact_match", "token_precision", "token_recall", "token_f1", "bleu_1", "rouge_l")
-"""The fields of `Scored` that `text_overlap.Overlap` has, in its order."""
-
-
 def verdict(
     parsed: str | None, right: bool, fault: str | None = None, explanation: str | None = None
 ) -> Scored:

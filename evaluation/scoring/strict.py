@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from evaluation.scoring.choice import LETTERS, read_choice, right_options
 from evaluation.scoring.closed import ANSWERS, polarity, read_yes_no
-from evaluation.scoring.scored import SHARES, AnswerKey, Reading, Scored, explain, verdict
+from evaluation.scoring.scored import AnswerKey, Reading, Scored, explain, verdict
 from evaluation.scoring.spans import Span, spans
 from evaluation.scoring.text_overlap import NOTHING, best_overlap, gold_words, words
 from evaluation.scoring.unstated import declines
@@ -78,5 +78,5 @@ def _score_open(reply: str, item: AnswerKey) -> Scored:
     if not shares.exact and declines(span.text):
         reading, shares = Reading(None, "declined"), NOTHING
     explanation = explain(reading.rule, span.text, span.where)
-    scored = verdict(reading.answer, bool(shares.exact), explanation=explanation)
-    return scored._replace(**dict(zip(SHARES, shares, strict=True)))
+    read = verdict(reading.answer, bool(shares.exact))
+    return Scored(*read[:4], *shares, explanation=explanation)
