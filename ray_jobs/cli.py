@@ -75,8 +75,7 @@ def _print_version(wanted: bool) -> None:
 def medsift(
     context: typer.Context,
     debug: Annotated[
-        bool,
-        typer.Option("--debug", help="Show the full log, and the traceback of an error."),
+        bool, typer.Option("--debug", help="Show the full log, and the traceback of an error.")
     ] = False,
     show_version: Annotated[
         bool,

@@ -27,8 +27,7 @@ def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT statement.")],
     style: Annotated[Format, typer.Option("--format", help="Format of the result.")] = Format.table,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="File to write to.", show_default="stdout"),
+        Path | None, typer.Option("--output", "-o", help="File to write to.", show_default="stdout")
     ] = None,
     seconds: Annotated[
         float,

@@ -126,11 +126,7 @@ class _Planner:
         of_budget = f".{_slug(budget)}" if arm != FULL else ""
         name = f"{self.recipe.name}.{arm}{of_budget}.s{seed}"
         recipe = self.recipe.training.trial(
-            name=name,
-            seed=seed,
-            run=self.run.run_dir,
-            run_id=self.run.run_id,
-            selection=selection,
+            name=name, seed=seed, run=self.run.run_dir, run_id=self.run.run_id, selection=selection
         )
         training = open_training(training_with_absolute_paths(recipe, Path.cwd()))
         evaluation = self.evaluation(self.generator(name, training))

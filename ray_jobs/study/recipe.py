@@ -95,10 +95,7 @@ class StudyCompute(Config):
     gpus_per_trial: float | None = Field(None, ge=0.0)
     """GPUs of each trial; when not given, one where there are any."""
 
-    renamed_keys: ClassVar[Mapping[str, str]] = {
-        "cpus": "cpus_per_trial",
-        "gpus": "gpus_per_trial",
-    }
+    renamed_keys: ClassVar[Mapping[str, str]] = {"cpus": "cpus_per_trial", "gpus": "gpus_per_trial"}
 
 
 class StudyRecipe(Config):
@@ -129,10 +126,7 @@ class StudyRecipe(Config):
     """What all trainings have in common: `training.steps`, or the passes over their own set."""
     compute: StudyCompute = StudyCompute()
 
-    renamed_keys: ClassVar[Mapping[str, str]] = {
-        "same": "equalise",
-        "few_seeds": "allow_few_seeds",
-    }
+    renamed_keys: ClassVar[Mapping[str, str]] = {"same": "equalise", "few_seeds": "allow_few_seeds"}
 
     @field_validator("arms")
     @classmethod

@@ -103,8 +103,7 @@ def _outcome(task: Any) -> Outcome:
         logger.debug("a trial ended unexpectedly", exc_info=error)
         reason = " ".join(str(error).split())[-300:]
         return ModelError(
-            f"its worker ended: {reason}; run the same command to try it again",
-            code="workers_lost",
+            f"its worker ended: {reason}; run the same command to try it again", code="workers_lost"
         )
     outcome: Outcome = evaluated if problem is None else pickle.loads(problem)
     return outcome
