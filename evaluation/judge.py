@@ -51,6 +51,7 @@ class JudgeConfig(Config):
     prompt: str = PROMPT
     """What is asked, with {question}, {gold} and {reply} in it."""
     answer_types: tuple[Literal["open", "closed", "choice"], ...] = ("open",)
+    """Types of the answers that are judged; the rest have no verdict."""
 
     @field_validator("prompt")
     @classmethod

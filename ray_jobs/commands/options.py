@@ -8,6 +8,13 @@ from typing import Annotated
 
 import typer
 
+from medsift.errors import UsageError
+
+
+def invalid(option: str, problem: str) -> UsageError:
+    """Return the error of an option whose value is refused."""
+    return UsageError(f"{option} {problem}", code="option_invalid", option=option)
+
 
 class TableOrJson(StrEnum):
     """The formats of an answer for people and for programs."""

@@ -36,7 +36,6 @@ def rescore(
     import pyarrow as pa
 
     from evaluation.rescore import rescore as score_again
-    from evaluation.rescore import rescore_all
     from medsift.manifest import append_tables
     from ray_jobs.actions.evaluate import write_page
     from ray_jobs.cli_args import manifest_path
@@ -44,10 +43,7 @@ def rescore(
     from ray_jobs.console import ignore_broken_pipe
 
     manifest = manifest_path(run_dir)
-    if evaluation is None:
-        rescored = rescore_all(manifest, protocol)
-    else:
-        rescored = [score_again(manifest, evaluation, protocol)]
+    rescored = score_again(manifest, evaluation, protocol)
     tables = {
         name: pa.concat_tables(model.tables[name] for model in rescored)
         for name in rescored[0].tables
