@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -101,7 +101,7 @@ def medsift(
     show_logs(debug)
 
 
-EXAMPLES = {
+EXAMPLES: dict[Callable[..., Any], str] = {
     curate: "curate vqa_rad --set failures.tolerance=0.05",
     query: 'query medsift-runs/vqa_rad "SELECT * FROM funnel"',
     report: "report medsift-runs/vqa_rad --output report.html",
