@@ -32,6 +32,7 @@ class MmmuMedicine(BenchmarkConfig):
     kind: Literal["mmmu_medicine"] = "mmmu_medicine"
     path: str = "MMMU/MMMU"
     split: Literal["validation", "dev"] = "validation"
+    """Split to ask about; the test split is published without answers."""
 
     def hub_files(self) -> tuple[str, ...]:
         """Return the patterns of the five subjects' tables."""

@@ -23,6 +23,7 @@ class Phantoms(BenchmarkConfig):
 
     kind: Literal["phantoms"] = "phantoms"
     split: str = "test"
+    """Split of the phantoms to ask about."""
 
     def own_name(self) -> str:
         """Return ``phantoms``, with the split's name when it is not test."""

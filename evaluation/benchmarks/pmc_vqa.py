@@ -28,6 +28,7 @@ class PmcVqa(BenchmarkConfig):
     kind: Literal["pmc_vqa"] = "pmc_vqa"
     path: str = "RadGenome/PMC-VQA"
     test: Literal["test_clean", "test_2"]
+    """Test set: 2,000 questions checked by hand, or 33,430 unchecked ones."""
 
     def hub_files(self) -> tuple[str, ...]:
         """Return the questions and the one archive that holds their pictures."""

@@ -26,6 +26,7 @@ class Slake(BenchmarkConfig):
     kind: Literal["slake"] = "slake"
     path: str = "BoKelvin/SLAKE"
     language: Literal["en", "zh"] = "en"
+    """Language of the questions: English or Chinese."""
 
     FILES: ClassVar[tuple[str, ...]] = ("test.json",)
     HUB_FILES: ClassVar[tuple[str, ...]] = ("test.json", "imgs.zip")
