@@ -50,7 +50,7 @@ def clustered(rows: int, seed: int = 0) -> npt.NDArray[np.float32]:
 
 def make_graph(rows: int, path: Path) -> dict[str, Any]:
     """Find the neighbours, exactly up to 20,000 rows, and leave them at `path`."""
-    from curation.neighbors import approximate_nearest, join
+    from curation.neighbors import NeighborsConfig, approximate_nearest, join
 
     vectors = clustered(rows)
     start = time.perf_counter()
@@ -60,7 +60,7 @@ def make_graph(rows: int, path: Path) -> dict[str, Any]:
         assert exact.similarities is not None
         graph = KnnGraph(exact.neighbours, exact.similarities, "exact", 1.0)
     else:
-        found = approximate_nearest(vectors, NEIGHBOURS)
+        found = approximate_nearest(vectors, NEIGHBOURS, NeighborsConfig())
         graph = KnnGraph(found.index, found.similarity, "ivf", found.recall)
     seconds = time.perf_counter() - start
     np.savez(path, index=graph.index, similarity=graph.similarity)

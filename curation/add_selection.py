@@ -8,7 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import yaml
@@ -56,21 +56,17 @@ def parse_selection(settings: Mapping[str, Any], overrides: Sequence[str] = ()) 
     try:
         return SelectionConfig.model_validate(merged)
     except ValidationError as error:
+        message = f"selection: {explain(error, SelectionConfig)}"
         raise UsageError(
-            f"selection: {explain(error, SelectionConfig)}",
-            code="selection_invalid",
-            paths=invalid_paths(error, SelectionConfig),
+            message, code="selection_invalid", paths=invalid_paths(error, SelectionConfig)
         ) from error
 
 
 def _override(settings: dict[str, Any], override: str) -> None:
     dotted, separator, text = override.partition("=")
     if not separator or not dotted:
-        raise UsageError(
-            f"--set {override!r} is not of the form key=value",
-            code="selection_invalid",
-            override=override,
-        )
+        message = f"--set {override!r} is not of the form key=value"
+        raise UsageError(message, code="selection_invalid", override=override)
     keys = dotted.split(".")
     if keys[0] not in SelectionConfig.model_fields:
         keys = ["method", *keys]
@@ -78,20 +74,14 @@ def _override(settings: dict[str, Any], override: str) -> None:
     for key in keys[:-1]:
         owner = owner.setdefault(key, {})
         if not isinstance(owner, dict):
-            raise UsageError(
-                f"--set {override!r}: {key!r} has a value, not keys",
-                code="selection_invalid",
-                override=override,
-                key=key,
-            )
+            message = f"--set {override!r}: {key!r} has a value, not keys"
+            raise UsageError(message, code="selection_invalid", override=override, key=key)
     try:
         owner[keys[-1]] = yaml.safe_load(text)
     except yaml.YAMLError as error:
+        message = f"--set {override!r}: the value is not YAML"
         raise UsageError(
-            f"--set {override!r}: the value is not YAML",
-            code="selection_invalid",
-            override=override,
-            value=text,
+            message, code="selection_invalid", override=override, value=text
         ) from error
 
 
@@ -125,7 +115,7 @@ def add_selection(
         run = open_run(run_dir)
         _check_selected(run)
         ordinal = _next_ordinal(run, config.name, replace)
-        candidates = _candidates(run, executor)
+        candidates = read_candidates(run.run_dir, run.upstream, run.recipe, executor.run)
         added = select(candidates, read_scores(run.upstream), config, run.recipe.seed, executor)
         now = datetime.now(UTC).replace(tzinfo=None)
         append_tables(run.manifest, run.run_id, _tables(added, candidates, ordinal, now))
@@ -150,73 +140,47 @@ def ensure_selections(
     with claimed(run_dir, wait=True):
         run = open_run(run_dir)
         _check_selected(run)
-        known = _known_selections(run)
+        sql = "SELECT * FROM selection_settings WHERE run_id = $1"
+        rows = read(run.manifest, sql, [run.run_id]).to_pylist()
+        known = {row["selection"]: row for row in rows}
         wanted = [resolve(config, run.recipe.seed) for config in configs]
         for config in wanted:
-            same_name = known.get(config.name)
-            if same_name is not None and same_name.settings != config.model_dump(mode="json"):
-                raise UsageError(
+            settings = config.model_dump(mode="json")
+            if config.name in known and json.loads(known[config.name]["settings"]) != settings:
+                message = (
                     f"run {run.run_id} has another selection {config.name!r} already, with other "
-                    "settings; choose another name, or take the change back",
-                    code="selection_name_taken",
-                    selection=config.name,
+                    "settings; choose another name, or take the change back"
                 )
+                raise UsageError(message, code="selection_name_taken", selection=config.name)
         lacking = [config for config in wanted if config.name not in known]
         made = _make_oldest(run, lacking, known, executor) if lacking else {}
-        return {
-            config.name: made.get(config.name) or known[config.name].samples for config in wanted
-        }
-
-
-def _candidates(run: FinishedRun, executor: Executor) -> Candidates:
-    recipe = run.recipe
-    return read_candidates(
-        run.run_dir, run.upstream, recipe.strata, recipe.graph, recipe.neighbors, executor.run
-    )
+        names = [config.name for config in wanted]
+        return {name: made.get(name) or known[name]["selected"] for name in names}
 
 
 def _check_selected(run: FinishedRun) -> None:
     if "select" not in run.upstream:
-        raise UsageError(
+        message = (
             f"run {run.run_id} stopped for a person to look at its review list; set "
-            "decontaminate.unresolved to keep or drop and curate again",
-            code="run_waits_for_review",
-            run=run.run_id,
+            "decontaminate.unresolved to keep or drop and curate again"
         )
-
-
-class _KnownSelection(NamedTuple):
-    """A selection that the run has: its ordinal, time, number of samples and settings."""
-
-    ordinal: int
-    made: datetime
-    samples: int
-    settings: Mapping[str, Any]
-
-
-def _known_selections(run: FinishedRun) -> dict[str, _KnownSelection]:
-    sql = (
-        "SELECT selection, ordinal, created_at, selected, settings FROM selection_settings "
-        "WHERE run_id = $1"
-    )
-    return {
-        name: _KnownSelection(ordinal or 0, made, samples, json.loads(settings))
-        for name, ordinal, made, samples, settings in (
-            row.values() for row in read(run.manifest, sql, [run.run_id]).to_pylist()
-        )
-    }
+        raise UsageError(message, code="run_waits_for_review", run=run.run_id)
 
 
 def _make_oldest(
     run: FinishedRun,
     configs: Sequence[SelectionConfig],
-    known: Mapping[str, _KnownSelection],
+    known: Mapping[str, Mapping[str, Any]],
     executor: Executor,
 ) -> dict[str, int]:
-    """Make selections that are older than all of the run; return name → number of samples."""
-    candidates, scores = _candidates(run, executor), read_scores(run.upstream)
-    first = min(selection.ordinal for selection in known.values())
-    oldest = min(selection.made for selection in known.values())
+    """Make selections that are older than all of the run; return name → number of samples.
+
+    `known` are the run's rows of `selection_settings` by name.
+    """
+    candidates = read_candidates(run.run_dir, run.upstream, run.recipe, executor.run)
+    scores = read_scores(run.upstream)
+    first = min(row["ordinal"] or 0 for row in known.values())
+    oldest = min(row["created_at"] for row in known.values())
     parts, samples = [], {}
     for before, config in zip(range(len(configs), 0, -1), configs, strict=True):
         selection = select(candidates, scores, config, run.recipe.seed, executor)
@@ -234,13 +198,11 @@ def _next_ordinal(run: FinishedRun, name: str, replace: bool) -> int:
     names: list[str] = read(run.manifest, sql, [run.run_id])["selection"].to_pylist()
     if name in names and not replace:
         taken = ", ".join(names)
-        raise UsageError(
+        message = (
             f"run {run.run_id} has a selection {name!r} already (taken: {taken}); choose another "
-            "--name, or --replace it",
-            code="selection_name_taken",
-            selection=name,
-            taken=names,
+            "--name, or --replace it"
         )
+        raise UsageError(message, code="selection_name_taken", selection=name, taken=names)
     return len({*names, EVERYTHING} - {name})
 
 

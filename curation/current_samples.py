@@ -7,13 +7,14 @@ that it set, its `decisions` the rows that it dropped or failed. Only this file 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.stage_outputs import UPDATES, StageOutputs, Upstream
+from curation.stage_outputs import UPDATES, Upstream
 from medsift import records
 from medsift.storage.parts import write_table
 
@@ -29,7 +30,8 @@ def read_samples(
         left: The stages whose decisions count; those of `upstream` when not given.
     """
     names = records.SAMPLES.names if columns is None else list(columns)
-    table = _first(upstream).samples.read(_with_row_id(names))
+    first = next(iter(upstream.values()))
+    table = first.samples.read(list(dict.fromkeys([*names, "row_id"])))
     return _current(table, names, upstream, upstream if left is None else left)
 
 
@@ -38,35 +40,26 @@ def sample_parts(
 ) -> Iterator[pa.Table]:
     """Yield what `read_samples` returns, one table for each file of samples."""
     names = records.SAMPLES.names if columns is None else list(columns)
-    for table in _first(upstream).samples.read_parts(_with_row_id(names)):
+    first = next(iter(upstream.values()))
+    for table in first.samples.read_parts(list(dict.fromkeys([*names, "row_id"]))):
         yield _current(table, names, upstream, upstream if left is None else left)
 
 
-class WrittenSamples:
-    """Write the samples that are left to temporary files, for readers that need files.
+def training_samples(samples: pa.Table) -> pa.Table:
+    """Return the SAMPLES rows that may be trained on: those of the split `train`, or of none."""
+    return samples.filter(pc.equal(pc.fill_null(samples["split"], "train"), "train"))
 
-    One part is in memory at a time.
-    """
 
-    def __init__(self, upstream: Upstream, folder: Path, *, left: Upstream | None = None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = TemporaryDirectory(dir=folder, prefix=".samples-", suffix=".partial")
+@contextmanager
+def written_samples(
+    upstream: Upstream, folder: Path, *, left: Upstream | None = None
+) -> Iterator[Path]:
+    """Write the samples that are left to temporary files, one part in memory at a time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=".samples-", suffix=".partial") as written:
         for ordinal, table in enumerate(sample_parts(upstream, left=left)):
-            write_table(table, Path(self._folder.name) / f"part-{ordinal:06d}.parquet")
-
-    def __enter__(self) -> Path:
-        return Path(self._folder.name)
-
-    def __exit__(self, *error: object) -> None:
-        self._folder.cleanup()
-
-
-def _first(upstream: Upstream) -> StageOutputs:
-    return next(iter(upstream.values()))
-
-
-def _with_row_id(names: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys([*names, "row_id"]))
+            write_table(table, Path(written) / f"part-{ordinal:06d}.parquet")
+        yield Path(written)
 
 
 def _current(table: pa.Table, names: Sequence[str], upstream: Upstream, left: Upstream) -> pa.Table:
@@ -75,11 +68,10 @@ def _current(table: pa.Table, names: Sequence[str], upstream: Upstream, left: Up
         if len(gone):
             table = table.filter(pc.invert(pc.is_in(table["row_id"], gone.combine_chunks())))
     for outputs in upstream.values():
-        if UPDATES in outputs.schemas:
-            columns = outputs.updates.schema.names
-            changed = [name for name in columns if name in names and name != "row_id"]
-            if changed:
-                table = _updated(table, outputs.updates.read([*changed, "row_id"]), changed)
+        columns = outputs.schemas[UPDATES].names if UPDATES in outputs.schemas else ()
+        changed = [name for name in columns if name in names and name != "row_id"]
+        if changed:
+            table = _updated(table, outputs.updates.read([*changed, "row_id"]), changed)
     return table.select(list(names))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import Any, Final, NamedTuple
@@ -80,10 +79,10 @@ class ImagePass:
         rows: list[dict[str, Any]] = []
         dimension = self.encoder.image_dimension
         vectors: list[Vectors] = [np.empty((0, dimension), np.float32)]
-        ahead = self._start(pieces[0]) if pieces else []
-        for following in [*pieces[1:], []]:
+        ahead: list[Future[Seen]] = []
+        for following in [*pieces, []]:
             seen = [future.result() for future in ahead]
-            ahead = self._start(following)
+            ahead = [self.pool.submit(self.see, name) for name in following]
             rows += [picture.row for picture in seen]
             pixels = [picture.pixels for picture in seen if picture.pixels is not None]
             of_piece = np.zeros((len(seen), dimension), np.float32)
@@ -106,18 +105,14 @@ class ImagePass:
             data: bytes | None = read_bytes(ref, self.images.max_bytes)
         except FileNotFoundError:
             data = None
-        except TooManyBytes as error:
+        except (TooManyBytes, StorageError) as error:
+            too_large = isinstance(error, TooManyBytes)
+            reason = "image_too_large" if too_large else "image_unreadable"
             row, _ = inspect(ref, None, self.images)
-            return Seen(row | {"error": "image_too_large", "detail": str(error)}, None)
-        except StorageError as error:
-            row, _ = inspect(ref, None, self.images)
-            return Seen(row | {"error": "image_unreadable", "detail": str(error)}, None)
+            return Seen(row | {"error": reason, "detail": str(error)}, None)
         row, image = inspect(ref, data, self.images)
         if image is None:
             return Seen(row, None)
         if self.reader is not None:
             row["notes"] = [*row["notes"], *self.reader.notes(image)]
         return Seen(row, self.encoder.prepare(image))
-
-    def _start(self, names: Sequence[str]) -> list[Future[Seen]]:
-        return [self.pool.submit(self.see, name) for name in names]

@@ -71,11 +71,8 @@ def ingest(rows: pa.Table, config: IngestConfig) -> IngestResult:
             bad = bad_row(row["index"], error)
             refusal = _Refusal(records.FAILED, bad.error, bad.detail)
         refused.append(records.decision(row["row_id"], "ingest", **asdict(refusal)))
-    return IngestResult(
-        samples=pa.Table.from_pylist(samples, schema=records.SAMPLES),
-        decisions=records.decisions(refused),
-        rows_in=rows.num_rows,
-    )
+    table = pa.Table.from_pylist(samples, schema=records.SAMPLES)
+    return IngestResult(table, records.decisions(refused), rows.num_rows)
 
 
 def _sample(row: Mapping[str, Any], config: IngestConfig) -> dict[str, Any]:
@@ -99,19 +96,9 @@ def _sample(row: Mapping[str, Any], config: IngestConfig) -> dict[str, Any]:
     if IMAGE_MARK in question:
         question = question.replace(IMAGE_MARK, " ").strip()
     tags["answer_type"] = _answer_type(row, tags["answer_type"], question, answer, notes)
-    return {
-        "sample_id": None,
-        "row_id": row["row_id"],
-        "source": row["source"],
-        **tags,
-        "question": question,
-        "answer": answer,
-        "messages": turns,
-        "refs": refs,
-        "images": None,
-        "extra": row["extra"],
-        "notes": notes,
-    }
+    texts = {"question": question, "answer": answer, "messages": turns, "notes": notes}
+    kept = {name: row[name] for name in ("row_id", "source", "extra")}
+    return {"sample_id": None, **kept, **tags, **texts, "refs": refs, "images": None}
 
 
 def _check_roles(roles: Sequence[str | None]) -> None:
@@ -120,11 +107,10 @@ def _check_roles(roles: Sequence[str | None]) -> None:
         raise _Refusal(records.FAILED, "missing_question", "the row has no turns")
     wanted = ["user", "assistant"] * (len(talk) // 2)
     if list(talk) != wanted:
-        listed = ", ".join(map(str, roles[:8]))
         detail = (
-            f"turns are {listed}; wanted: at most one system turn, then user and assistant in turn"
+            f"turns are {', '.join(map(str, roles[:8]))}; wanted: at most one system turn, then"
         )
-        raise _Refusal(records.FAILED, "bad_turns", detail)
+        raise _Refusal(records.FAILED, "bad_turns", f"{detail} user and assistant in turn")
 
 
 def _cleaned(turns: Sequence[Turn], notes: list[str]) -> list[dict[str, str]]:

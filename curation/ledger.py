@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,33 +23,21 @@ class Balance:
     dropped: int
     failed: int
 
-    @property
-    def balanced(self) -> bool:
-        """Whether rows_in = kept + dropped + failed."""
-        return self.rows_in == self.kept + self.dropped + self.failed
-
 
 def measure(stage: str, rows_in: int, kept: int, decisions: pa.Table) -> Balance:
     """Return the balance of a stage from the rows it left and its decisions."""
-    actions = decisions["action"]
-    return Balance(
-        stage=stage,
-        rows_in=rows_in,
-        kept=kept,
-        dropped=_count(actions, records.DROPPED),
-        failed=_count(actions, records.FAILED),
-    )
+    count = Counter(decisions["action"].to_pylist())
+    return Balance(stage, rows_in, kept, count[records.DROPPED], count[records.FAILED])
 
 
 def check_stage(balance: Balance) -> None:
     """Raise LedgerError when a stage gained or lost rows."""
-    if not balance.balanced:
-        raise LedgerError(
+    if balance.rows_in != balance.kept + balance.dropped + balance.failed:
+        message = (
             f"stage {balance.stage} is unbalanced: {balance.rows_in} rows in, but {balance.kept} "
-            f"kept + {balance.dropped} dropped + {balance.failed} failed; please report this run",
-            code="ledger_unbalanced",
-            stage=balance.stage,
+            f"kept + {balance.dropped} dropped + {balance.failed} failed; please report this run"
         )
+        raise LedgerError(message, code="ledger_unbalanced", stage=balance.stage)
 
 
 def check_rows(rows: pa.Table, kept: pa.Table, decisions: pa.Table) -> None:
@@ -62,35 +51,23 @@ def check_rows(rows: pa.Table, kept: pa.Table, decisions: pa.Table) -> None:
     strange = pc.filter(fates, pc.invert(pc.is_in(fates, rows["row_id"].combine_chunks())))
     for problem, ids in (("have no fate", missing), ("were never read", strange)):
         if len(ids):
-            raise LedgerError(
-                f"{len(ids)} rows {problem}, the first is {ids[0].as_py()!r}",
-                code="ledger_unbalanced",
-                row_id=ids[0].as_py(),
-            )
+            message = f"{len(ids)} rows {problem}, the first is {ids[0].as_py()!r}"
+            raise LedgerError(message, code="ledger_unbalanced", row_id=ids[0].as_py())
 
 
 def check_tolerance(balances: Sequence[Balance], rows: int, tolerance: float) -> None:
     """Raise LedgerError when failed rows exceed `tolerance` (a share of all rows)."""
     failed = sum(balance.failed for balance in balances)
     if failed > tolerance * rows:
-        raise LedgerError(
+        message = (
             f"{failed} of {rows} rows failed ({failed / rows:.2%}), more than failures.tolerance "
-            f"{tolerance:.2%} allows; see the view 'why', correct the rows or raise it",
-            code="failures_above_tolerance",
-            failed=failed,
-            rows=rows,
+            f"{tolerance:.2%} allows; see the view 'why', correct the rows or raise it"
         )
+        raise LedgerError(message, code="failures_above_tolerance", failed=failed, rows=rows)
 
 
 def _refuse_repeats(verb: str, ids: pa.ChunkedArray) -> None:
     if pc.count_distinct(ids).as_py() != len(ids):
         worst = max(pc.value_counts(ids).to_pylist(), key=lambda row: row["counts"])
-        raise LedgerError(
-            f"row {worst['values']!r} was {verb} {worst['counts']} times; rows have one fate",
-            code="ledger_unbalanced",
-            row_id=worst["values"],
-        )
-
-
-def _count(actions: pa.ChunkedArray, action: str) -> int:
-    return int(pc.sum(pc.equal(actions, action)).as_py() or 0)
+        message = f"row {worst['values']!r} was {verb} {worst['counts']} times; rows have one fate"
+        raise LedgerError(message, code="ledger_unbalanced", row_id=worst["values"])

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,8 +17,7 @@ from curation.ledger import Balance
 from curation.publish import all_decisions, publish
 from curation.recipe import Recipe
 from curation.run_dir import open_run
-from curation.stage_marker import MARKER, StageMarker, read_marker
-from curation.stage_outputs import StageOutputs, Upstream
+from curation.stage_outputs import MARKER, StageMarker, StageOutputs, Upstream, read_marker
 from curation.stages import STAGES
 from curation.stages.decontaminate import check_indexes, undecided
 from curation.stages.score import check_models
@@ -28,14 +27,7 @@ from medsift import records
 from medsift.errors import LedgerError, StorageError, UsageError
 from medsift.execution import Executor
 from medsift.manifest import newest_version
-from medsift.progress import (
-    Listener,
-    StageFinished,
-    StageStarted,
-    StageWarned,
-    count_rows,
-    silent,
-)
+from medsift.progress import Listener, StageFinished, StageStarted, StageWarned, count_rows, silent
 from medsift.storage.local_paths import require_local
 from medsift.storage.parts import write_json
 from medsift.storage.run_lock import claimed
@@ -111,11 +103,8 @@ def run_stages(
     """
     names = [stage.name for stage in STAGES]
     if until is not None and until not in names:
-        raise UsageError(
-            f"no stage is called {until!r}; there are {', '.join(names)}",
-            code="stage_unknown",
-            stage=until,
-        )
+        message = f"no stage is called {until!r}; there are {', '.join(names)}"
+        raise UsageError(message, code="stage_unknown", stage=until)
     with _run_directory(recipe, run_dir) as folder:
         return _run_stages(recipe, folder, executor, listener, until)
 
@@ -142,20 +131,16 @@ def _run_stages(
         if not stage.applies(recipe):
             continue
         done = _finish(stage, recipe, run_dir, finished, executor, listener)
-        listener(_event(done))
+        listener(StageFinished(**asdict(done.balance), seconds=done.seconds, reused=done.reused))
         finished.append(done)
         waiting = undecided(recipe, done.outputs)
         if waiting is not None or stage.name == until:
             break
     problem = _find_problem(recipe, finished) or waiting
     run_id = records.digest(recipe.fingerprint(), finished[-1].fingerprint)[:12]
-    unread = None
-    for done in finished:
-        if done.stage == "embed":
-            census = census_of(done.outputs.measures.read().to_pylist())
-            unread = census.sentence(recipe.encoder.label)
-    warnings = () if unread is None else (unread,)
-    return StagesDone(run_id, tuple(finished), problem, warnings)
+    measures = [done.outputs.measures.read() for done in finished if done.stage == "embed"]
+    unread = [census_of(table.to_pylist()).sentence(recipe.encoder.label) for table in measures]
+    return StagesDone(run_id, tuple(finished), problem, tuple(filter(None, unread)))
 
 
 def _finish(
@@ -229,11 +214,8 @@ def _mark(
         sync(folder / MARKER)
         sync(folder)
     except OSError as error:
-        raise StorageError(
-            f"cannot finish {folder}: {error}; free some space",
-            code="disk_refused",
-            path=str(folder),
-        ) from error
+        message = f"cannot finish {folder}: {error}; free some space"
+        raise StorageError(message, code="disk_refused", path=str(folder)) from error
 
 
 def _load(outputs: StageOutputs) -> FinishedStage | None:
@@ -272,16 +254,3 @@ def _find_problem(recipe: Recipe, stages: Sequence[FinishedStage]) -> LedgerErro
     except LedgerError as problem:
         return problem
     return None
-
-
-def _event(done: FinishedStage) -> StageFinished:
-    balance = done.balance
-    return StageFinished(
-        stage=done.stage,
-        rows_in=balance.rows_in,
-        kept=balance.kept,
-        dropped=balance.dropped,
-        failed=balance.failed,
-        seconds=done.seconds,
-        reused=done.reused,
-    )

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.current_samples import WrittenSamples
+from curation.current_samples import written_samples
 from curation.recipe import Recipe
 from curation.report import write_report
 from curation.stage_outputs import Upstream
@@ -72,7 +72,7 @@ def publish(
     )
     upstream = done.upstream
     # Every row that became a sample is listed with its tags, also if a later stage dropped it.
-    with WrittenSamples(upstream, run_dir, left=upstream.through("images")) as samples:
+    with written_samples(upstream, run_dir, left=upstream.through("images")) as samples:
         write_manifest(manifest, {"samples": samples, **manifest_tables(done.stages)}, run)
     write_report(manifest, done.run_id, report)
     return manifest, report
@@ -89,11 +89,22 @@ def manifest_tables(stages: Sequence[FinishedStage]) -> dict[str, Any]:
     A table of a stage fills the manifest's table of the same name; several stages may fill one.
     """
     upstream = Upstream([stage.outputs for stage in stages])
+    timings = [{"stage": stage.stage, **asdict(op)} for stage in stages for op in stage.operators]
+    rows = [
+        {
+            "ordinal": ordinal,
+            **asdict(stage.balance),
+            "seconds": stage.seconds,
+            "reused": stage.reused,
+            "fingerprint": stage.fingerprint,
+        }
+        for ordinal, stage in enumerate(stages)
+    ]
     tables: dict[str, Any] = {
         "images": _images(upstream),
         "decisions": all_decisions(stages),
-        "stages": _stages(stages),
-        "operators": _operators(stages),
+        "stages": pa.Table.from_pylist(rows),
+        "operators": pa.Table.from_pylist(timings, schema=arrow_schema("operators")),
     }
     declared = {name for stage in STAGES for name in stage.outputs}
     for name in sorted(declared.intersection(BY_NAME).difference(tables, {"samples"})):
@@ -120,25 +131,6 @@ def _images(upstream: Upstream) -> pa.Table:
         values = pa.array([position[image] for image in ids], pa.float32())
         facts = facts.append_column(name, values)
     return facts
-
-
-def _stages(stages: Sequence[FinishedStage]) -> pa.Table:
-    rows = [
-        {
-            "ordinal": ordinal,
-            **asdict(stage.balance),
-            "seconds": stage.seconds,
-            "reused": stage.reused,
-            "fingerprint": stage.fingerprint,
-        }
-        for ordinal, stage in enumerate(stages)
-    ]
-    return pa.Table.from_pylist(rows)
-
-
-def _operators(stages: Sequence[FinishedStage]) -> pa.Table:
-    rows = [{"stage": stage.stage, **asdict(op)} for stage in stages for op in stage.operators]
-    return pa.Table.from_pylist(rows, schema=arrow_schema("operators"))
 
 
 def principal_plane(vectors: Floats) -> Floats:

@@ -118,10 +118,6 @@ class Recipe(Config):
         """The folder of shared vectors."""
         return self.cache if self.cache is not None else self.runs / "cache"
 
-    def resolved(self) -> dict[str, Any]:
-        """Return the recipe with every default written out, as JSON-able values."""
-        return self.model_dump(mode="json")
-
     def fingerprint(self) -> str:
         """Return the digest of what decides the result; folders and compute are left out."""
         settings = self.model_dump(mode="json", exclude={"runs", "cache", "compute"})

@@ -83,9 +83,8 @@ class RowFates:
 
     def _with(self, action: str, *names: str) -> Any:
         numbers = self._numbers(action)
-        return self.rows.take(
-            numbers, {name: [self.fates[number][name] for number in numbers] for name in names}
-        )
+        more = {name: [self.fates[number][name] for number in numbers] for name in names}
+        return self.rows.take(numbers, more)
 
     def __len__(self) -> int:
         """Count the rows of the table."""
@@ -98,11 +97,8 @@ class RowFates:
     def _repr_html_(self) -> str:
         import pyarrow as pa
 
-        decided = [
-            {"row": number, **fate}
-            for number, fate in enumerate(self.fates)
-            if fate["action"] != KEPT
-        ]
+        fates = ({"row": number, **fate} for number, fate in enumerate(self.fates))
+        decided = [fate for fate in fates if fate["action"] != KEPT]
         names = ("row", "action", *DETAILS)
         table = pa.table({name: [fate[name] for fate in decided] for name in names})
         return html_table(table, repr(self))
@@ -173,12 +169,9 @@ def relations(
 
     text, number = pa.string(), pa.int64()
     grouped = {"kind": text, "group": text, "row": number, "kept": number}
-    grouped["similarity"] = pa.float64()
-    contradicting = {"group": text, "row": number, "question": text, "answer": text}
-    return (
-        pa.Table.from_pylist(groups, pa.schema(grouped)),
-        pa.Table.from_pylist(conflicts, pa.schema(contradicting)),
-    )
+    group_schema = pa.schema({**grouped, "similarity": pa.float64()})
+    contrary = pa.schema({"group": text, "row": number, "question": text, "answer": text})
+    return pa.Table.from_pylist(groups, group_schema), pa.Table.from_pylist(conflicts, contrary)
 
 
 def row_number(row_id: str) -> int:

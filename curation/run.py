@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 
     from curation.probe.probe import ProbeResult
 
-_ROWS = (
-    "SELECT r.row_id, r.sample_id, r.source, r.stage, r.reason, r.witness, r.value, r.threshold, "
-    "r.detail, s.question, s.answer, s.split, s.modality, s.body_part, s.task_type, s.answer_type "
-    "FROM rows r LEFT JOIN samples s ON s.run_id = r.run_id AND s.row_id = r.row_id "
-    "WHERE r.run_id = $run AND r.action = $action ORDER BY r.row_id"
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Fate:
@@ -118,12 +111,9 @@ class Run:
     @property
     def selections(self) -> list[str]:
         """Names of the run's selections, the newest last."""
-        sql = (
-            "SELECT selection FROM selection_settings WHERE run_id = $run "
-            "ORDER BY created_at, ordinal"
-        )
-        names: list[str] = self._read(sql, {})["selection"].to_pylist()
-        return names
+        sql = "SELECT selection FROM selection_settings WHERE run_id = $run"
+        sql += " ORDER BY created_at, ordinal"
+        return list(self._read(sql, {})["selection"].to_pylist())
 
     def sql(self, query: str) -> pa.Table:
         """Answer one reading statement over the manifest, for example ``"FROM funnel"``.
@@ -211,15 +201,8 @@ class Run:
                 run_id=self.run_id,
                 newest=newest,
             )
-        config = parse_selection(
-            {
-                "name": name,
-                "budget": budget,
-                "method": {"kind": method, **settings},
-                "quality": quality,
-                "seed": seed,
-            }
-        )
+        asked = {"name": name, "budget": budget, "quality": quality, "seed": seed}
+        config = parse_selection({**asked, "method": {"kind": method, **settings}})
         add_selection(self.manifest.parent, config, replace=replace)
         return RunSelection(self.manifest, self.run_id, name)
 
@@ -267,7 +250,14 @@ class Run:
         return pa.Table.from_pylist(changes, pa.schema([(name, pa.string()) for name in columns]))
 
     def _rows(self, action: str) -> pa.Table:
-        return self._read(_ROWS, {"action": action})
+        sql = (
+            "SELECT r.row_id, r.sample_id, r.source, r.stage, r.reason, r.witness, r.value, "
+            "r.threshold, r.detail, s.question, s.answer, s.split, s.modality, s.body_part, "
+            "s.task_type, s.answer_type "
+            "FROM rows r LEFT JOIN samples s ON s.run_id = r.run_id AND s.row_id = r.row_id "
+            "WHERE r.run_id = $run AND r.action = $action ORDER BY r.row_id"
+        )
+        return self._read(sql, {"action": action})
 
     def _read(self, sql: str, values: dict[str, Any]) -> pa.Table:
         from medsift.manifest import read
@@ -276,8 +266,7 @@ class Run:
 
     def __repr__(self) -> str:
         stages = self.funnel.to_pylist()
-        failed = sum(stage["failed"] for stage in stages)
-        dropped = sum(stage["dropped"] for stage in stages)
+        dropped, failed = (sum(stage[fate] for stage in stages) for fate in ("dropped", "failed"))
         rows = stages[0]["rows_in"] if stages else 0
         return (
             f"Run {self.run_id} in {self.manifest.parent}: {rows:,} rows in, "

@@ -11,8 +11,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from curation.recipe import Recipe
-from curation.stage_marker import MARKER, read_marker
-from curation.stage_outputs import StageOutputs, Upstream
+from curation.stage_outputs import MARKER, StageOutputs, Upstream, read_marker
 from curation.stages import STAGES
 from medsift.errors import InputError, ManifestError, StorageError
 from medsift.manifest import read
@@ -34,11 +33,8 @@ def _require_complete(outputs: StageOutputs) -> None:
     else:
         problem = broken(folder, marker.files)
     if problem is not None:
-        raise StorageError(
-            f"{problem}; run the same `medsift curate` again, which runs that stage anew",
-            code="stage_damaged",
-            stage=outputs.stage,
-        )
+        message = f"{problem}; run the same `medsift curate` again, which runs that stage anew"
+        raise StorageError(message, code="stage_damaged", stage=outputs.stage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +72,11 @@ def open_run(run_dir: Path, run_id: str | None = None) -> FinishedRun:
     try:
         recipe = Recipe.from_stored(json.loads(recipes[wanted]))
     except ValidationError as error:
-        raise ManifestError(
+        message = (
             f"the recipe in {manifest} is not one of this version: "
-            f"{error.errors()[0]['msg']}; curate again",
-            code="recipe_of_other_version",
-            run=wanted,
-        ) from error
+            f"{error.errors()[0]['msg']}; curate again"
+        )
+        raise ManifestError(message, code="recipe_of_other_version", run=wanted) from error
     return FinishedRun(wanted, run_dir, manifest, recipe, _upstream(run_dir, wanted))
 
 
@@ -94,20 +89,18 @@ def _upstream(run_dir: Path, run_id: str) -> Upstream:
         name, fingerprint = str(row["stage"]), str(row["fingerprint"])
         # A manifest may come from anyone: its words may name a folder below this one, nothing else.
         if name not in known or not FINGERPRINT.fullmatch(fingerprint):
-            raise ManifestError(
+            message = (
                 f"{manifest} names a stage {name!r} of fingerprint {fingerprint!r}, which this "
-                "version does not know; curate again",
-                code="stage_missing",
-                stage=name,
+                "version does not know; curate again"
             )
+            raise ManifestError(message, code="stage_missing", stage=name)
         folder = run_dir / "stages" / f"{name}-{fingerprint[:16]}"
         if not (folder / MARKER).exists():
-            raise InputError(
+            message = (
                 f"stage {name} of run {run_id} is gone: there is no {folder}; "
-                "curate again into this run directory",
-                code="stage_missing",
-                stage=name,
+                "curate again into this run directory"
             )
+            raise InputError(message, code="stage_missing", stage=name)
         stage = known[name]
         listed.append(StageOutputs(name, folder, stage.outputs, fingerprint, stage.decides))
     return Upstream(listed, _require_complete)

@@ -38,8 +38,7 @@ class RunSelection:
     @property
     def ids(self) -> list[str]:
         """Sample ids in rank order."""
-        ids: list[str] = self._read(_SAMPLES)["sample_id"].to_pylist()
-        return ids
+        return list(self._read(_SAMPLES)["sample_id"].to_pylist())
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -56,9 +55,8 @@ class RunSelection:
     @property
     def strata(self) -> pa.Table:
         """Candidates, selected samples, weight and share: one line for each stratum of the pool."""
-        return self._read(
-            "SELECT stratum, pool, selected, weight, share FROM coverage", "pool DESC, stratum"
-        )
+        sql = "SELECT stratum, pool, selected, weight, share FROM coverage"
+        return self._read(sql, "pool DESC, stratum")
 
     def compare(self, other: RunSelection | str) -> Comparison:
         """Compare with another selection of the same run; print the result to read it.

@@ -1,22 +1,28 @@
-"""Read and write the tables that stages declare as their outputs."""
+"""Read and write the tables that stages declare, and the markers of stages that are complete."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from medsift import records
+from medsift.config import Config
 from medsift.errors import ManifestError
 from medsift.storage.parts import count_rows, parts, read_folder, read_tables, write_table
+from medsift.storage.seals import Seal
 from medsift.storage.vectors import ContentVectors, read_vectors
 
 DECISIONS = "decisions"
 """Every stage has this table: the rows that it dropped or failed."""
 UPDATES = "updates"
 """A stage that changes samples declares this table: `row_id` and the columns that it sets."""
+MARKER: Final = "done.json"
+"""A stage's folder has this file when the stage is complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +122,32 @@ class Upstream(Mapping[str, StageOutputs]):
         """Return the stages up to this one, itself included. Raises ManifestError without it."""
         names = list(self)
         if stage not in names:
-            raise ManifestError(
-                f"the run has no stage {stage!r}; it has {', '.join(names)}; curate again",
-                code="stage_missing",
-                stage=stage,
-            )
+            message = f"the run has no stage {stage!r}; it has {', '.join(names)}; curate again"
+            raise ManifestError(message, code="stage_missing", stage=stage)
         return Upstream([self[name] for name in names[: names.index(stage) + 1]])
 
     def last_deciding(self) -> StageOutputs:
         """Return the last stage that may drop or change samples: it names the pool."""
         return next(outputs for outputs in reversed(list(self.values())) if outputs.decides)
+
+
+class StageMarker(Config):
+    """Identity, row balance and timings of a stage, and every file with its seal."""
+
+    fingerprint: str
+    """Digest of settings, version and everything upstream: the stage's whole identity."""
+    rows_in: int
+    kept: int
+    dropped: int
+    failed: int
+    seconds: float
+    operators: tuple[tuple[str, float, int], ...]
+    files: dict[str, Seal]
+
+
+def read_marker(folder: Path) -> StageMarker | None:
+    """Return the marker of a stage; None where it is gone, damaged or of another version."""
+    try:
+        return StageMarker.model_validate_json((folder / MARKER).read_bytes())
+    except (OSError, ValidationError):
+        return None

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medsift.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 
 class TableRows:
@@ -20,9 +17,12 @@ class TableRows:
     """
 
     def __init__(self, table: Any) -> None:
-        self.table = table
-        self.kind = _kind(table)
-        names = _names(table, self.kind)
+        self.table, self.kind = table, _kind(table)
+        if self.kind == "list":
+            names = list(dict.fromkeys(name for row in table for name in row))
+        else:
+            columns = table.columns if self.kind == "pandas" else table.column_names
+            names = [str(name) for name in columns]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise UsageError(
@@ -52,7 +52,13 @@ class TableRows:
                 column = self.table.iloc[:, self.names.index(name)]
                 values = [_plain(value) for value in column.tolist()]
             case "datasets":
-                values = _undecoded(self.table.with_format(None), name)[name][:]
+                from datasets import Image
+
+                rows = self.table.with_format(None)
+                # The bytes or paths of pictures, not decoded ones.
+                if isinstance(rows.features[name], Image):
+                    rows = rows.cast_column(name, Image(decode=False))
+                values = rows[name][:]
             case _:
                 values = [row.get(name) for row in self.table]
         return [_picture_bytes(value) for value in values]
@@ -103,10 +109,9 @@ class TableRows:
 
 def _kind(table: Any) -> str:
     home = type(table).__module__.partition(".")[0]
-    kinds = {"pyarrow": "arrow", "pandas": "pandas", "datasets": "datasets"}
-    wanted = {"pyarrow": "Table", "pandas": "DataFrame", "datasets": "Dataset"}
-    if home in kinds and type(table).__name__ == wanted[home]:
-        return kinds[home]
+    known = {"pyarrow.Table": "arrow", "pandas.DataFrame": "pandas", "datasets.Dataset": "datasets"}
+    if kind := known.get(f"{home}.{type(table).__name__}"):
+        return kind
     if isinstance(table, (list, tuple)) and all(isinstance(row, Mapping) for row in table):
         return "list"
     raise UsageError(
@@ -116,26 +121,10 @@ def _kind(table: Any) -> str:
     )
 
 
-def _names(table: Any, kind: str) -> list[str]:
-    if kind == "list":
-        return list(dict.fromkeys(name for row in table for name in row))
-    columns = table.columns if kind == "pandas" else table.column_names
-    return [str(name) for name in columns]
-
-
 def _plain(value: Any) -> Any:
     """Return null for what pandas uses as a missing value."""
     missing = value is None or type(value).__name__ in ("NAType", "NaTType")
     return None if missing or (isinstance(value, float) and value != value) else value
-
-
-def _undecoded(dataset: Any, name: str) -> Any:
-    """Return a dataset whose pictures are the bytes or paths that it has, not decoded ones."""
-    from datasets import Image
-
-    if isinstance(dataset.features[name], Image):
-        return dataset.cast_column(name, Image(decode=False))
-    return dataset
 
 
 def _picture_bytes(value: Any) -> Any:

@@ -42,10 +42,7 @@ class Census:
         return sum(self.unread.values())
 
     def sentence(self, encoder: str, *, first: bool = False) -> str | None:
-        """Return a warning, or None where every text can be read.
-
-        With `first`, it says that the texts are only the first of all.
-        """
+        """Return a warning, or None where all can be read; `first`: these are the first texts."""
         if not self.count:
             return None
         ranked = sorted(self.unread.items(), key=lambda item: (-item[1], item[0]))
@@ -68,11 +65,8 @@ class Census:
 def census_of(measures: Sequence[Mapping[str, Any]]) -> Census:
     """Return the census that the embed stage wrote as ``MEASURES`` rows."""
     value = {str(row["name"]): int(row["value"]) for row in measures}
-    unread = {
-        name.removeprefix(IN_SCRIPT): count
-        for name, count in value.items()
-        if name.startswith(IN_SCRIPT)
-    }
+    scripts = [name for name in value if name.startswith(IN_SCRIPT)]
+    unread = {name.removeprefix(IN_SCRIPT): value[name] for name in scripts}
     return Census(value.get(ALL, 0), unread)
 
 

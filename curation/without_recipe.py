@@ -193,28 +193,21 @@ def _staged(
     with TemporaryDirectory(prefix="medsift-table-") as folder:
         file = Path(folder) / "rows.parquet"
         _write_rows(values, used, file)
-        recipe = recipe_yaml.validated(
-            Recipe,
-            {
-                # The caller sees every row that fails and decides whether they are too many.
-                "failures": {"tolerance": 1.0},
-                "strata": [tag for tag in STRATUM_TAGS if tag in tags],
-                **(settings or {}),
-                "name": SOURCE,
-                "runs": folder,
-                "cache": str(cache if cache is not None else Path(folder) / "cache"),
-                "sources": [
-                    {
-                        "name": SOURCE,
-                        "reader": "table",
-                        "path": str(file),
-                        "image_root": str(image_root) if image_root is not None else "/",
-                    }
-                ],
-                "encoder": {"kind": encoder} if isinstance(encoder, str) else dict(encoder),
-                "selections": [dict(selection) for selection in selections],
-            },
-        )
+        source = {"name": SOURCE, "reader": "table", "path": str(file)}
+        source["image_root"] = str(image_root) if image_root is not None else "/"
+        document = {
+            # The caller sees every row that fails and decides whether they are too many.
+            "failures": {"tolerance": 1.0},
+            "strata": [tag for tag in STRATUM_TAGS if tag in tags],
+            **(settings or {}),
+            "name": SOURCE,
+            "runs": folder,
+            "cache": str(cache if cache is not None else Path(folder) / "cache"),
+            "sources": [source],
+            "encoder": {"kind": encoder} if isinstance(encoder, str) else dict(encoder),
+            "selections": [dict(selection) for selection in selections],
+        }
+        recipe = recipe_yaml.validated(Recipe, document)
 
         def run_until(until: str | None) -> StagesDone:
             done = run_stages(recipe, Path(folder) / "run", LocalExecutor(), until=until)
@@ -229,12 +222,8 @@ def _absolute(value: Any) -> Any:
     """Return relative paths as absolute ones, under the current folder."""
     if isinstance(value, list):
         return [_absolute(item) for item in value]
-    if (
-        isinstance(value, dict)
-        and value.get("bytes") is None
-        and isinstance(value.get("path"), str)
-    ):
-        return _absolute(value["path"])
+    if isinstance(value, dict) and value.get("bytes") is None and "path" in value:
+        return _absolute(value["path"]) if isinstance(value["path"], str) else value
     if isinstance(value, str) and value and "://" not in value and not value.startswith("data:"):
         return str(Path.cwd() / value)
     return value

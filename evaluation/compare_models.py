@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
@@ -18,35 +17,6 @@ ALL: Final = "all"
 ANSWER_TYPE: Final = "answer_type"
 
 
-@dataclass(frozen=True, slots=True)
-class ComparedModels:
-    """One line of a comparison: a benchmark, an answer type or all, and what was found."""
-
-    benchmark: str
-    answer_type: str
-    found: Comparison
-
-    def line(self) -> dict[str, Any]:
-        """The figures of the line by name."""
-        difference, test = self.found.difference, self.found.mcnemar
-        return {
-            "benchmark": self.benchmark,
-            "answer_type": self.answer_type,
-            "n": difference.n,
-            "clusters": difference.clusters,
-            "first": difference.first,
-            "second": difference.second,
-            "difference": difference.value,
-            "low": difference.low,
-            "high": difference.high,
-            "non_inferiority": self.found.non_inferiority,
-            "superiority": self.found.superiority,
-            "only_first_right": test.only_first if test else None,
-            "only_second_right": test.only_second if test else None,
-            "mcnemar_p": test.p if test else None,
-        }
-
-
 def compare_models(
     first: pa.Table,
     second: pa.Table,
@@ -54,8 +24,10 @@ def compare_models(
     metric: str = "score",
     variant: str = ORIGINAL,
     resampling: Resampling | None = None,
-) -> list[ComparedModels]:
+) -> list[dict[str, Any]]:
     """Compare scored predictions of two evaluations, item by item, on the benchmarks both have.
+
+    Returns a line for each benchmark, all of it and each of its answer types.
 
     Args:
         first: predictions of the model that is to be no worse.
@@ -71,7 +43,15 @@ def compare_models(
     """
     check_margin(margin)
     arms = [_arm(table, metric, variant) for table in (first, second)]
-    _check_protocols(*arms)
+    protocols = [_values(arm, "protocol") for arm in arms]
+    if protocols[0] != protocols[1]:
+        raise UsageError(
+            f"one model is scored by {', '.join(protocols[0])}, the other by "
+            f"{', '.join(protocols[1])}; score one of them again: "
+            "medsift rescore --protocol … --save",
+            code="models_not_comparable",
+            protocols=protocols,
+        )
     shared = sorted(set(_values(arms[0], "benchmark")) & set(_values(arms[1], "benchmark")))
     if not shared:
         raise UsageError(
@@ -81,7 +61,7 @@ def compare_models(
             benchmarks=[_values(arm, "benchmark") for arm in arms],
         )
     return [
-        ComparedModels(benchmark, kind, paired(one, other, margin, metric, resampling))
+        _line(benchmark, kind, paired(one, other, margin, metric, resampling))
         for benchmark in shared
         for kind, (one, other) in _parts(arms, benchmark)
     ]
@@ -117,16 +97,24 @@ def _arm(table: pa.Table, metric: str, variant: str) -> pa.Table:
     return arm
 
 
-def _check_protocols(first: pa.Table, second: pa.Table) -> None:
-    protocols = [_values(arm, "protocol") for arm in (first, second)]
-    if protocols[0] != protocols[1]:
-        raise UsageError(
-            f"one model is scored by {', '.join(protocols[0])}, the other by "
-            f"{', '.join(protocols[1])}; score one of them again: "
-            "medsift rescore --protocol … --save",
-            code="models_not_comparable",
-            protocols=protocols,
-        )
+def _line(benchmark: str, answer_type: str, found: Comparison) -> dict[str, Any]:
+    difference, test = found.difference, found.mcnemar
+    return {
+        "benchmark": benchmark,
+        "answer_type": answer_type,
+        "n": difference.n,
+        "clusters": difference.clusters,
+        "first": difference.first,
+        "second": difference.second,
+        "difference": difference.value,
+        "low": difference.low,
+        "high": difference.high,
+        "non_inferiority": found.non_inferiority,
+        "superiority": found.superiority,
+        "only_first_right": test.only_first if test else None,
+        "only_second_right": test.only_second if test else None,
+        "mcnemar_p": test.p if test else None,
+    }
 
 
 def _values(table: pa.Table, column: str) -> list[str]:

@@ -9,12 +9,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from evaluation.evaluate_model import Evaluated, evaluate_model
-from evaluation.manifest_io import open_home, store
+from evaluation.manifest_io import ensure_run
 from evaluation.open_benchmarks import open_benchmarks
 from evaluation.recipe import EvaluationRecipe
 from medsift.errors import LedgerError
 from medsift.execution import Executor
+from medsift.manifest import append_tables
 from medsift.progress import Listener, silent
+from medsift.vocabulary import MANIFEST_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +53,17 @@ def evaluate(
         LedgerError: more requests without a reply than tolerated; the results are stored.
         StorageError: the disk refuses, or a picture is gone.
     """
-    home = open_home(recipe.run_dir.absolute(), recipe.name)
+    manifest = recipe.run_dir.absolute() / MANIFEST_NAME
+    run_id = ensure_run(manifest, recipe.name)
     for config in recipe.models:
         config.fingerprint()  # a model that cannot be loaded is refused before the first request
     benchmarks = open_benchmarks(recipe)
     models = []
     for config in recipe.models:
         models.append(evaluate_model(recipe, config, benchmarks, executor, listener))
-        store(home, models[-1].tables)
+        append_tables(manifest, run_id, models[-1].tables)
     check_answered(models, recipe.failures.tolerance)
-    return EvaluationResult(home.run_id, home.manifest, tuple(models))
+    return EvaluationResult(run_id, manifest, tuple(models))
 
 
 def check_answered(models: Sequence[Evaluated], tolerance: float) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from importlib import metadata
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,6 +34,7 @@ from medsift.vocabulary import LINEAGE_NAME
 EVALUATIONS: Final = arrow_schema("evaluations")
 """The manifest's table `evaluations`."""
 ID_DIGITS: Final = 10
+LINEAGE: Final = ("training_id", "contaminated")
 PACKAGES: Final = (
     "medsift",
     "torch",
@@ -51,13 +53,6 @@ class Evaluated(EvaluationTables):
     """One model's part of an evaluation."""
 
     model: str
-
-
-class Lineage(NamedTuple):
-    """The training behind a model, and whether it was allowed despite leaks; None if unknown."""
-
-    training_id: str | None = None
-    contaminated: bool | None = None
 
 
 def evaluate_model(
@@ -79,12 +74,11 @@ def evaluate_model(
     Raises MedSiftError as `evaluate` does.
     """
     fingerprint = config.fingerprint()
-    identity = _evaluation_id(recipe, config, fingerprint, benchmarks)
-    lineage = lineage_of(config)
+    identity = model_evaluation_id(recipe, config, fingerprint, benchmarks)
     shared: dict[str, Any] = {
         "evaluation_id": identity,
         "model_hash": fingerprint[:16],
-        "training_id": lineage.training_id,
+        **lineage_of(config),
     }
     settings = _reply_settings(recipe) | {"model": config.model_dump(mode="json")}
     started, clock = datetime.now(UTC).replace(tzinfo=None), time.perf_counter()
@@ -101,11 +95,10 @@ def evaluate_model(
     }
     shared |= {
         "model": config.name,
-        "contaminated": lineage.contaminated,
         "protocol": recipe.protocol,
         "seed": recipe.seed,
         "settings": _as_json(settings),
-        "packages": _as_json(packages()),
+        "packages": _as_json({name: metadata.version(name) for name in PACKAGES}),
         "created_at": started,
         "finished_at": datetime.now(UTC).replace(tzinfo=None),
         "seconds": seconds,
@@ -121,26 +114,20 @@ def evaluate_model(
     )
 
 
-def model_evaluation_id(
-    recipe: EvaluationRecipe, config: GeneratorConfig, benchmarks: Sequence[OpenBenchmark]
-) -> str:
-    """Return the id that `evaluate_model` gives its result. Raises ModelError."""
-    return _evaluation_id(recipe, config, config.fingerprint(), benchmarks)
+def lineage_of(config: GeneratorConfig) -> dict[str, Any]:
+    """Return the training behind a model, and whether it was allowed despite leaks.
 
-
-def lineage_of(config: GeneratorConfig) -> Lineage:
-    """Read the lineage of a model's adapter, or of a model trained in full; empty for another.
-
+    They are read from its adapter, or from a model trained in full; both are None for another.
     Raises InputError where the lineage cannot be read.
     """
     model = getattr(config, "model", None)
     trained = getattr(config, "adapter", None) or getattr(model, "model", None)
     path = Path(trained or ".").expanduser() / LINEAGE_NAME
     if trained is None or not path.is_file():
-        return Lineage()
+        return dict.fromkeys(LINEAGE)
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        return Lineage(stored["training_id"], stored["contaminated"])
+        return {name: stored[name] for name in LINEAGE}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is no lineage: {error}; put back the folder as training wrote it",
@@ -149,19 +136,12 @@ def lineage_of(config: GeneratorConfig) -> Lineage:
         ) from error
 
 
-def packages() -> dict[str, str]:
-    """Return the versions of what decides replies and scores."""
-    from importlib import metadata
-
-    return {name: metadata.version(name) for name in PACKAGES}
-
-
 def _reply_settings(recipe: EvaluationRecipe) -> dict[str, Any]:
     """Return what decides the replies next to the model and the items."""
     return {"prompts": recipe.prompts.model_dump(mode="json"), "seed": recipe.seed}
 
 
-def _evaluation_id(
+def model_evaluation_id(
     recipe: EvaluationRecipe,
     config: GeneratorConfig,
     fingerprint: str,

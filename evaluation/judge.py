@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from string import ascii_uppercase as LETTERS
 from typing import Any, Final, Literal
 
 import pyarrow as pa
@@ -15,6 +14,7 @@ from pydantic import field_validator
 
 from evaluation.generators.endpoint import EndpointGenerator
 from evaluation.generators.generator import Request
+from evaluation.prompts import lettered
 from evaluation.records import ORIGINAL
 from evaluation.scoring.reasoning import without_reasoning
 from medsift import records
@@ -51,6 +51,7 @@ class JudgeConfig(Config):
     prompt: str = PROMPT
     """What is asked, with {question}, {gold} and {reply} in it."""
     answer_types: tuple[Literal["open", "closed", "choice"], ...] = ("open",)
+    """Types of the answers that are judged; the rest have no verdict."""
 
     @field_validator("prompt")
     @classmethod
@@ -73,9 +74,9 @@ def judge(predictions: pa.Table, config: JudgeConfig, cache: Path) -> pa.Table:
 
     Raises UsageError for missing columns, ModelError as the endpoint does, StorageError.
     """
-    if missing := [name for name in READ if name not in predictions.column_names]:
+    if lacking := [name for name in READ if name not in predictions.column_names]:
         raise UsageError(
-            f"predictions lack {', '.join(missing)}; a judge needs {', '.join(READ)}",
+            f"predictions lack {', '.join(lacking)}; a judge needs {', '.join(READ)}",
             code="predictions_incomplete",
         )
     asked = [_prompt(line, config) for line in predictions.select(list(READ)).to_pylist()]
@@ -85,10 +86,12 @@ def judge(predictions: pa.Table, config: JudgeConfig, cache: Path) -> pa.Table:
         read_verdict(reply or "") if prompt else None if prompt is None else 0.0
         for prompt, reply in zip(asked, replies, strict=True)
     ]
-    _report(asked, verdicts)
+    judged = [verdict for prompt, verdict in zip(asked, verdicts, strict=True) if prompt]
+    if missing := judged.count(None):
+        logger.warning("of %d replies %d have no verdict that can be read", len(judged), missing)
     kept = [name for name in predictions.column_names if name not in ("judge", "judge_reply")]
-    judged = predictions.select(kept).append_column("judge", pa.array(verdicts, pa.float64()))
-    return judged.append_column("judge_reply", pa.array(replies, pa.string()))
+    table = predictions.select(kept).append_column("judge", pa.array(verdicts, pa.float64()))
+    return table.append_column("judge_reply", pa.array(replies, pa.string()))
 
 
 def read_verdict(reply: str) -> float | None:
@@ -119,16 +122,11 @@ def _prompt(line: Mapping[str, Any], config: JudgeConfig) -> str | None:
     if not (line["reply"] or "").strip():
         return ""
     words = {
-        "question": "\n".join([line["question"] or "", *_options(line)]),
+        "question": "\n".join([line["question"] or "", *lettered(line["options"])]),
         "gold": line["gold"],
         "reply": line["reply"],
     }
     return PLACE.sub(lambda place: words[place[1]], config.prompt)
-
-
-def _options(line: Mapping[str, Any]) -> list[str]:
-    options = line["options"] or ()
-    return [f"{letter}. {text}" for letter, text in zip(LETTERS, options, strict=False)]
 
 
 def _ask(prompts: Mapping[str, str], config: JudgeConfig, cache: Path) -> dict[str, str]:
@@ -142,7 +140,10 @@ def _ask(prompts: Mapping[str, str], config: JudgeConfig, cache: Path) -> dict[s
     judging = config.endpoint.build(pa.table({}))
     for start in range(0, len(left), BATCH):
         batch = left[start : start + BATCH]
-        replies = judging.generate([_request(key, prompts[key]) for key in batch])
+        turns = {key: (("user", prompts[key]),) for key in batch}
+        replies = judging.generate(
+            [Request("judge", key, ORIGINAL, turn) for key, turn in turns.items()]
+        )
         fresh = {
             key: reply.text
             for key, reply in zip(batch, replies, strict=True)
@@ -154,16 +155,5 @@ def _ask(prompts: Mapping[str, str], config: JudgeConfig, cache: Path) -> dict[s
     return said
 
 
-def _request(key: str, prompt: str) -> Request:
-    return Request("judge", key, ORIGINAL, (("user", prompt),))
-
-
 def _id(prompt: str) -> str:
     return records.digest("judge", prompt)
-
-
-def _report(asked: Sequence[str | None], verdicts: Sequence[float | None]) -> None:
-    """Say how many verdicts there are none of."""
-    judged = [verdict for prompt, verdict in zip(asked, verdicts, strict=True) if prompt]
-    if missing := judged.count(None):
-        logger.warning("of %d replies %d have no verdict that can be read", len(judged), missing)

@@ -1,4 +1,4 @@
-"""Store evaluations in a run's manifest, and find a stored one by name."""
+"""Find the run that evaluations are added to, and a stored evaluation by name."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import pyarrow as pa
 
 from medsift import records
 from medsift.errors import ManifestError
-from medsift.manifest import RunRecord, append_tables, write_manifest
+from medsift.manifest import RunRecord, write_manifest
 from medsift.manifest.evaluation_queries import known_evaluations, run_ids
-from medsift.vocabulary import MANIFEST_NAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,21 +34,11 @@ class EvaluationTables:
         return {name: getattr(self, name) for name in names}
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
-    """The run that evaluations are added to."""
-
-    run_id: str
-    folder: Path
-    manifest: Path
-
-
-def open_home(folder: Path, name: str) -> Home:
-    """Open the newest run of a run directory; where there is none, begin a run called `name`.
+def ensure_run(manifest: Path, name: str) -> str:
+    """Return the id of a manifest's newest run; where there is none, begin a run called `name`.
 
     Raises ManifestError for a manifest that cannot be read, StorageError when the disk refuses.
     """
-    manifest = folder / MANIFEST_NAME
     if manifest.exists():
         runs = run_ids(manifest)
         if not runs:
@@ -58,7 +47,7 @@ def open_home(folder: Path, name: str) -> Home:
                 code="run_unknown",
                 path=str(manifest),
             )
-        return Home(runs[0], folder, manifest)
+        return runs[0]
     now = datetime.now(UTC)
     run_id = records.digest("evaluation", name)[:12]
     record = RunRecord(
@@ -69,15 +58,7 @@ def open_home(folder: Path, name: str) -> Home:
         code_version=metadata.version("medsift"),
     )
     write_manifest(manifest, {}, record)
-    return Home(run_id, folder, manifest)
-
-
-def store(home: Home, tables: Mapping[str, pa.Table]) -> None:
-    """Add an evaluation's tables to its run; the same evaluation again replaces itself.
-
-    Raises ManifestError or StorageError; the manifest is then as it was.
-    """
-    append_tables(home.manifest, home.run_id, tables)
+    return run_id
 
 
 def find_evaluation(manifest: Path, wanted: str | None) -> Mapping[str, Any]:

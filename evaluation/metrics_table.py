@@ -29,19 +29,16 @@ from medsift.errors import UsageError
 from medsift.manifest.schema import arrow_schema
 
 ACCURACY: Final = {"accuracy": "score"}
-OPEN_METRICS: Final = {
-    name: name
-    for name in (
-        "exact_match",
-        "token_precision",
-        "token_recall",
-        "token_f1",
-        "bleu_1",
-        "rouge_l",
-        "contains",
-        "judge",
-    )
-}
+OPEN_METRICS: Final = (
+    "exact_match",
+    "token_precision",
+    "token_recall",
+    "token_f1",
+    "bleu_1",
+    "rouge_l",
+    "contains",
+    "judge",
+)
 RELIABILITY: Final = arrow_schema("reliability")
 """The manifest's table `reliability`."""
 
@@ -58,15 +55,16 @@ def summarise(
     originals = scored.filter(pc.equal(pc.fill_null(scored["variant"], ORIGINAL), ORIGINAL))
     wanted = [split_facet(facet) for facet in facets]
     parts = [breakdown(with_facets(scored, wanted), wanted, ACCURACY, resampling)]
-    held = {name: column for name, column in OPEN_METRICS.items() if _has(originals, column)}
-    if held:
-        lines = breakdown(originals, (), held, resampling)
+    present = [name for name in OPEN_METRICS if name in originals.column_names]
+    filled = {name: name for name in present if originals[name].null_count < originals.num_rows}
+    if filled:
+        lines = breakdown(originals, (), filled, resampling)
         known = pc.and_(pc.not_equal(lines["metric"], "unparsed"), pc.greater(lines["n"], 0))
         parts.append(lines.filter(known))
     if originals.num_rows < scored.num_rows:
         parts.append(robustness(scored, resampling))
     errors, bins = _reliability(originals, resampling)
-    protocol = _only(scored["protocol"])
+    [protocol] = pc.unique(scored["protocol"]).to_pylist()
     whole = pa.concat_tables([*parts, errors])
     return whole.append_column("protocol", pa.repeat(protocol, whole.num_rows)), bins
 
@@ -91,8 +89,12 @@ def with_facets(scored: pa.Table, facets: Sequence[Facet]) -> pa.Table:
                 facet=name,
                 known=known,
             )
-        values = [_word(extra.get(name)) for extra in extras]
-        scored = scored.append_column(name, pa.array(values, pa.string()))
+        values = [extra.get(name) for extra in extras]
+        words = [
+            value if value is None or isinstance(value, str) else json.dumps(value, sort_keys=True)
+            for value in values
+        ]
+        scored = scored.append_column(name, pa.array(words, pa.string()))
     return scored
 
 
@@ -117,7 +119,9 @@ def _reliability(originals: pa.Table, resampling: Resampling) -> tuple[pa.Table,
         )
         found = _calibrated(stated.filter(own), resampling)
         head = {"evaluation_id": evaluation, "benchmark": benchmark}
-        errors += [head | line for line in _error_lines(found)]
+        whole = head | {"variant": ORIGINAL, "facet": ALL, "facet_value": ALL, "n": found.n}
+        figures = {"ece": found.error, "ece_by_chance": found.by_chance}
+        errors += [whole | {"metric": name, "value": value} for name, value in figures.items()]
         bins += [head | line for line in _bin_lines(found)]
     return (
         pa.Table.from_pylist(errors, schema=METRICS),
@@ -140,12 +144,6 @@ def _calibrated(stated: pa.Table, resampling: Resampling) -> Calibration:
     return calibration(confidence, correct, clusters, resampling=resampling)
 
 
-def _error_lines(found: Calibration) -> list[dict[str, Any]]:
-    head = {"variant": ORIGINAL, "facet": ALL, "facet_value": ALL, "n": found.n}
-    figures = {"ece": found.error, "ece_by_chance": found.by_chance}
-    return [head | {"metric": name, "value": value} for name, value in figures.items()]
-
-
 def _bin_lines(found: Calibration) -> list[dict[str, Any]]:
     return [
         {
@@ -160,16 +158,3 @@ def _bin_lines(found: Calibration) -> list[dict[str, Any]]:
         }
         for number, one in enumerate(found.bins)
     ]
-
-
-def _has(table: pa.Table, column: str) -> bool:
-    return column in table.column_names and table[column].null_count < table.num_rows
-
-
-def _only(column: pa.ChunkedArray) -> str:
-    [value] = pc.unique(column).to_pylist()
-    return str(value)
-
-
-def _word(value: object) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from string import ascii_uppercase as LETTERS
 from types import MappingProxyType
 from typing import Any, Final
@@ -58,7 +59,9 @@ def ask(item: ItemRow, config: PromptConfig, *, looks: bool) -> tuple[Turn, ...]
     A closed question whose answer is not yes or no ("left or right?") is asked as an open one.
     """
     pictures = len(item["images"] or ()) if looks else 0
-    words = "\n".join([_question(item), *_options(item), _instruction(item, config)])
+    kind = _kind(item)
+    instruction = config.instructions.get(kind, INSTRUCTIONS[_language(item)][kind])
+    words = "\n".join([str(item["question"]).strip(), *lettered(item["options"]), instruction])
     turn: Turn = ("user", _placed(words, pictures))
     return (("system", config.system), turn) if config.system else (turn,)
 
@@ -80,18 +83,9 @@ def _kind(item: ItemRow) -> str:
     return CLOSED if yes_or_no else OPEN
 
 
-def _question(item: ItemRow) -> str:
-    return str(item["question"]).strip()
-
-
-def _options(item: ItemRow) -> list[str]:
-    options = item["options"] or ()
-    return [f"{letter}. {text}" for letter, text in zip(LETTERS, options, strict=False)]
-
-
-def _instruction(item: ItemRow, config: PromptConfig) -> str:
-    kind = _kind(item)
-    return config.instructions.get(kind, INSTRUCTIONS[_language(item)][kind])
+def lettered(options: Sequence[str] | None) -> list[str]:
+    """Return a line for each option, under its letter."""
+    return [f"{letter}. {text}" for letter, text in zip(LETTERS, options or (), strict=False)]
 
 
 def _language(item: ItemRow) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +15,6 @@ from evaluation.prompts import PromptConfig
 from evaluation.records import ORIGINAL
 from evaluation.scoring import PROTOCOLS
 from evaluation.statistics import FACETS, Resampling
-from medsift import recipe_yaml as yaml_recipe
 from medsift.config import Config
 from medsift.storage.local_paths import LocalPath
 
@@ -46,6 +44,7 @@ class EvaluationRecipe(Config):
     """Models, benchmarks and rules. Equal recipes on equal files ask and score alike."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Name of the evaluation: letters, digits, `_`, `.` and `-`."""
     seed: int = Field(0, ge=0)
     """Of the variants: which noise, which other picture."""
     runs: LocalPath = Path("medsift-runs")
@@ -62,6 +61,7 @@ class EvaluationRecipe(Config):
     """Variants to ask, by name or family, or ``all``; the original is always asked."""
     prompts: PromptConfig = PromptConfig()
     protocol: str = "strict"
+    """Rules that score replies: `strict`, `medevalkit` or `llava-med`."""
     facets: tuple[str, ...] = (*FACETS, "modality / task_type")
     """Columns of predictions, keys of their `extra`, or combinations joined by " / "."""
     judge: JudgeConfig | None = None
@@ -103,11 +103,6 @@ class EvaluationRecipe(Config):
     def cache_dir(self) -> Path:
         """The folder of shared replies and pictures."""
         return self.cache if self.cache is not None else self.runs / "cache"
-
-
-def load_evaluation(path: Path, overrides: Sequence[str] = ()) -> EvaluationRecipe:
-    """The recipe of a YAML file; see `yaml_recipe.load`. Raises RecipeError."""
-    return yaml_recipe.load(EvaluationRecipe, path, overrides)
 
 
 def split_facet(facet: str) -> str | tuple[str, ...]:

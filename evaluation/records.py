@@ -12,6 +12,8 @@ from typing import Final
 
 import pyarrow as pa
 
+from medsift.manifest.schema import arrow_schema
+
 ORIGINAL: Final = "original"
 """The variant that is no perturbation; a null variant means the same."""
 
@@ -37,56 +39,18 @@ ITEMS: Final = pa.schema(
     ]
 )
 
-# The manifest's table `predictions`, before scoring. A null `reply` is a model that gave none, and
-# `error` says why. `probabilities` are those of the options, or of yes and no. `extra` is the
-# item's, so that stored replies can be broken down by whatever a benchmark knows of its items.
-PREDICTIONS: Final = pa.schema(
-    [
-        pa.field("evaluation_id", pa.string(), nullable=False),
-        pa.field("training_id", pa.string()),
-        pa.field("benchmark", pa.string(), nullable=False),
-        pa.field("item_id", pa.string(), nullable=False),
-        pa.field("variant", pa.string()),
-        pa.field("image_id", pa.string()),
-        pa.field("patient_id", pa.string()),
-        pa.field("modality", pa.string()),
-        pa.field("body_part", pa.string()),
-        pa.field("task_type", pa.string()),
-        pa.field("answer_type", pa.string(), nullable=False),
-        pa.field("language", pa.string()),
-        pa.field("question", pa.string()),
-        pa.field("options", pa.list_(pa.string())),
-        pa.field("gold", pa.string(), nullable=False),
-        pa.field("images", pa.list_(pa.string())),
-        pa.field("extra", pa.string()),
-        pa.field("reply", pa.string()),
-        pa.field("error", pa.string()),
-        pa.field("probabilities", pa.list_(pa.float64())),
-        pa.field("tokens", pa.int64()),
-        pa.field("prompt_hash", pa.string()),
-        pa.field("model_hash", pa.string()),
-        pa.field("settings", pa.string()),
-    ]
+_TABLE: Final = arrow_schema("predictions", without=("judge", "judge_reply"))
+_SCORED: Final = slice(
+    _TABLE.get_field_index("protocol"), _TABLE.get_field_index("explanation") + 1
 )
 
 # `score` is null only where a protocol leaves the reply out of its mean. `fault` names the fault
 # of a published protocol that touched this reply. The columns after it are for open answers and
 # null elsewhere, but for `contains`, which `llava-med` alone fills. `explanation` is a JSON object:
 # the rule that read the answer or the reason why none was, the span, and how it is marked.
-SCORES: Final = pa.schema(
-    [
-        pa.field("protocol", pa.string(), nullable=False),
-        pa.field("parsed", pa.string()),
-        pa.field("parse_status", pa.string(), nullable=False),
-        pa.field("score", pa.float64()),
-        pa.field("fault", pa.string()),
-        pa.field("exact_match", pa.float64()),
-        pa.field("token_precision", pa.float64()),
-        pa.field("token_recall", pa.float64()),
-        pa.field("token_f1", pa.float64()),
-        pa.field("bleu_1", pa.float64()),
-        pa.field("rouge_l", pa.float64()),
-        pa.field("contains", pa.float64()),
-        pa.field("explanation", pa.string()),
-    ]
-)
+SCORES: Final = pa.schema(list(_TABLE)[_SCORED])
+
+# The manifest's table `predictions`, before scoring. A null `reply` is a model that gave none, and
+# `error` says why. `probabilities` are those of the options, or of yes and no. `extra` is the
+# item's, so that stored replies can be broken down by whatever a benchmark knows of its items.
+PREDICTIONS: Final = pa.schema([field for field in _TABLE if field.name not in SCORES.names])

@@ -27,17 +27,16 @@ class Rescored(EvaluationTables):
     run_id: str
 
 
-def rescore(manifest: Path, wanted: str | None = None, protocol: str | None = None) -> Rescored:
-    """Score the stored replies of an evaluation; under the protocol they had when None.
+def rescore(
+    manifest: Path, wanted: str | None = None, protocol: str | None = None
+) -> list[Rescored]:
+    """Score the stored replies of an evaluation; of all of the newest run when None is named.
 
-    A judge's columns stay as they are. Raises ManifestError where there is no such evaluation,
-    UsageError or InputError as scoring does.
+    They keep their protocol when None is given, and a judge's columns stay as they are. Raises
+    ManifestError where there is no such evaluation, UsageError or InputError as scoring does.
     """
-    return _score_again(manifest, find_evaluation(manifest, wanted), protocol)
-
-
-def rescore_all(manifest: Path, protocol: str | None = None) -> list[Rescored]:
-    """Score every evaluation of the newest run again, as `rescore` does."""
+    if wanted is not None:
+        return [_score_again(manifest, find_evaluation(manifest, wanted), protocol)]
     known = known_evaluations(manifest)
     if not known:
         raise ManifestError(

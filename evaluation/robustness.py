@@ -15,7 +15,7 @@ cluster, in the manifest's table `metrics`:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from string import ascii_uppercase as LETTERS
 from typing import Any, Final, NamedTuple
 
@@ -147,7 +147,7 @@ def read_replies(scored: pa.Table) -> Replies:
     """
     names = pc.fill_null(scored["variant"], ORIGINAL).to_pylist()
     ids: list[str] = scored["item_id"].to_pylist()
-    variants = [ORIGINAL, *sorted(set(names) - {ORIGINAL}, key=_order)]
+    variants = [ORIGINAL, *sorted(set(names) - {ORIGINAL}, key=variant_order)]
     items = sorted(set(ids))
     row_of = {item: at for at, item in enumerate(items)}
     column_of = {name: at for at, name in enumerate(variants)}
@@ -236,17 +236,12 @@ def _metric_rows(
         estimates |= {int(at): estimate for at, estimate in found.items()}
     for at, figure in enumerate(known):
         behind = replies.answer[~np.isnan(figure.values)][:, figure.columns]
-        estimate = estimates[at]
         yield {
             "variant": figure.variant,
             "facet": ALL,
             "facet_value": ALL,
             "metric": figure.metric,
-            "value": estimate.value,
-            "low": estimate.low,
-            "high": estimate.high,
-            "n": estimate.n,
-            "clusters": estimate.clusters,
+            **asdict(estimates[at]),
             "unparsed_rate": float((behind == 0).sum() / (behind >= 0).sum()),
         }
 
@@ -278,7 +273,8 @@ def _meaning(parsed: str, options: Sequence[str], gold: str, original: str) -> s
     return ("no", "yes")[said != negated]
 
 
-def _order(variant: str) -> tuple[int, int]:
-    """Order variants by family, then by level."""
+def variant_order(variant: str) -> tuple[int, int, str]:
+    """Order variants by family and level; families of other versions come last."""
     family, _, level = variant.partition("@")
-    return list(BY_NAME).index(family), int(level or 0)
+    place = list(BY_NAME).index(family) if family in BY_NAME else len(BY_NAME)
+    return (place, int(level) if level.isdecimal() else 0, variant)

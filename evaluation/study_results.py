@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -22,7 +22,6 @@ from evaluation.records import ORIGINAL
 from evaluation.statistics import (
     FACETS,
     Difference,
-    Estimate,
     Resampling,
     cluster_ids,
     difference,
@@ -76,14 +75,6 @@ class _Group:
     samples: int
     rows: Indices
 
-    def head(self) -> Line:
-        return {
-            "arm": self.arm,
-            "budget": self.budget,
-            "samples": self.samples,
-            "seeds": len(self.rows),
-        }
-
 
 def study_results(
     trials: Sequence[Trial],
@@ -114,8 +105,11 @@ def study_results(
     tables = [one.predictions for one in ordered]
     matched = match_items([tables, tables[:1]], "score")[0]
     wanted = [split_facet(facet) for facet in facets]
-    items, scores = with_facets(matched[0], wanted), _column(matched, "score")
-    unread = np.stack([_unparsed(table) for table in matched])
+    items = with_facets(matched[0], wanted)
+    columns = [pc.fill_null(table["score"].cast(pa.float64()), np.nan) for table in matched]
+    scores: Doubles = np.stack([column.to_numpy() for column in columns])
+    statuses = [pc.equal(table["parse_status"], "unparsed") for table in matched]
+    unread = np.stack([column.to_numpy() for column in statuses]).astype(np.float64)
     known = _known(items, scores)
     groups, draws = _groups(ordered), resampling or Resampling()
     lines: list[Line] = []
@@ -172,7 +166,7 @@ class _Bench:
         found = seeded_interval(runs, self._clusters(places), self.resampling)
         rate = float(self.unread[group.rows][:, places].mean()) if found.n else None
         head = self._head(group, variant, facet, value)
-        return head | {"metric": "accuracy", "unparsed_rate": rate} | _figures(found)
+        return head | {"metric": "accuracy", "unparsed_rate": rate} | asdict(found)
 
     def _drop(self, group: _Group, variant: str, places: Indices, original: Indices) -> Line:
         """What a variant takes away from the score of the items it can be made of."""
@@ -182,17 +176,22 @@ class _Bench:
         runs = self.scores[group.rows]
         lost = runs[:, before] - runs[:, places]
         found = seeded_interval(lost, self._clusters(places), self.resampling, SIGNED)
-        return self._head(group, variant) | {"metric": "drop"} | _figures(found)
+        return self._head(group, variant) | {"metric": "drop"} | asdict(found)
 
     def _comparisons(
         self, group: _Group, original: Indices, cells: Sequence[tuple[str, str | None, Indices]]
     ) -> Iterator[Line]:
         for versus, test in rivals(group.arm):
-            other = self._rival(group, versus)
-            if other is None:
+            # Full data and the untrained model have one budget; a baseline is met at the same.
+            anywhere = versus in (FULL, UNTRAINED)
+            matching = (
+                one
+                for one in self.groups
+                if one.arm == versus and (anywhere or one.budget == group.budget)
+            )
+            if (other := next(matching, None)) is None:
                 continue
-            line = self._comparison(group, other, original)
-            yield line | self._verdict(group, other, original, test)
+            yield self._comparison(group, other, original, test=test)
             for facet, value, at in cells if versus == FULL else ():
                 yield self._comparison(group, other, at, facet, value)
 
@@ -203,11 +202,13 @@ class _Bench:
         places: Indices,
         facet: str = ALL,
         value: str | None = ALL,
+        test: str | None = None,
     ) -> Line:
-        """A line of the difference to another arm."""
-        first, second = self._pair(group, other, places)
-        found = difference(first, second, self._clusters(places), self.resampling)
-        return self._head(group, ORIGINAL, facet, value) | {
+        """A line of the difference to another arm; a test adds what that shows, and could show."""
+        first, second = (self.scores[one.rows][:, places] for one in (group, other))
+        clusters, draws = self._clusters(places), self.resampling
+        found = difference(first, second, clusters, draws)
+        line = self._head(group, ORIGINAL, facet, value) | {
             "metric": "accuracy",
             "value": found.first,
             "n": found.n,
@@ -218,32 +219,17 @@ class _Bench:
             "diff_low": found.low,
             "diff_high": found.high,
         }
-
-    def _verdict(self, group: _Group, other: _Group, places: Indices, test: str) -> Line:
-        """What the difference shows, and what it could have shown."""
-        first, second = self._pair(group, other, places)
-        clusters, draws = self._clusters(places), self.resampling
-        found = difference(first, second, clusters, draws)
+        if test is None:
+            return line
         steady = difference(first.mean(0), second.mean(0), clusters, draws)
         no_worse = test == NON_INFERIORITY
-        return {
+        return line | {
             "test": test,
             "margin": self.margin if no_worse else None,
             "verdict": non_inferiority(found, self.margin) if no_worse else superiority(found),
             "detectable": _detectable(found),
             "detectable_by_items": _detectable(steady),
         }
-
-    def _pair(self, group: _Group, other: _Group, places: Indices) -> tuple[Doubles, Doubles]:
-        return self.scores[group.rows][:, places], self.scores[other.rows][:, places]
-
-    def _rival(self, group: _Group, arm: str) -> _Group | None:
-        """The other arm's trials: a baseline's at the same budget."""
-        anywhere = arm in (FULL, UNTRAINED)
-        for other in self.groups:
-            if other.arm == arm and (anywhere or other.budget == group.budget):
-                return other
-        return None
 
     def _cells(self, places: Indices) -> Iterator[tuple[str, str | None, Indices]]:
         """Facet, value and places of every cell; a facet that names nothing has none."""
@@ -261,8 +247,16 @@ class _Bench:
         return self.clusters.take(pa.array(places))
 
     def _head(self, group: _Group, variant: str, facet: str = ALL, value: str | None = ALL) -> Line:
-        cell = {"variant": variant, "facet": facet, "facet_value": value}
-        return group.head() | {"benchmark": self.name} | cell
+        return {
+            "arm": group.arm,
+            "budget": group.budget,
+            "samples": group.samples,
+            "seeds": len(group.rows),
+            "benchmark": self.name,
+            "variant": variant,
+            "facet": facet,
+            "facet_value": value,
+        }
 
 
 def rivals(arm: str) -> list[tuple[str, str]]:
@@ -321,27 +315,6 @@ def _known(items: pa.Table, scores: Doubles) -> NDArray[np.bool_]:
             first=item,
         )
     return known
-
-
-def _column(tables: Sequence[pa.Table], name: str) -> Doubles:
-    """A column (trials, n) of every table, NaN where null."""
-    found = [pc.fill_null(table[name].cast(pa.float64()), np.nan) for table in tables]
-    return np.stack([column.to_numpy() for column in found])
-
-
-def _unparsed(table: pa.Table) -> Doubles:
-    found: Doubles = pc.equal(table["parse_status"], "unparsed").to_numpy().astype(np.float64)
-    return found
-
-
-def _figures(found: Estimate) -> Line:
-    return {
-        "value": found.value,
-        "low": found.low,
-        "high": found.high,
-        "n": found.n,
-        "clusters": found.clusters,
-    }
 
 
 def _detectable(found: Difference) -> float | None:

@@ -31,8 +31,11 @@ Line = Mapping[str, Any]
 
 def sentence(line: Line) -> str:
     """One comparison in words, with what it could have shown where it shows nothing."""
-    first, second = named(line), _rival(line)
-    found = f"{signed(line['difference'])} points{_ends(line)}"
+    rival, verdict = line["versus"], line["verdict"]
+    first, second = named(line), NAMES.get(rival) or f"{rival} at the same budget"
+    found = f"{signed(line['difference'])} points"
+    if line["diff_low"] is not None:
+        found += f" [{signed(line['diff_low'])}, {signed(line['diff_high'])}]"
     if line["test"] == NON_INFERIORITY:
         claim = f"{second} by more than {_points(line['margin'])} points"
         says = {
@@ -46,9 +49,12 @@ def sentence(line: Line) -> str:
             "worse": f"{first} is worse than {second}: {found}.",
             "inconclusive": f"{first} and {second} are not told apart: {found}.",
         }
-    said = says[line["verdict"]]
+    said = says[verdict]
     parts = [said[0].upper() + said[1:] if first in NAMES.values() else said]
-    parts += [_within(line), _could(line), _note(line)]
+    if verdict == "non-inferior" and line["diff_high"] is not None and line["diff_high"] < 0:
+        parts.append("It is worse, by less than that.")
+    words = remark(line["n"], line["clusters"])
+    parts += [_could(line), f"({words})" if words else ""]
     return " ".join(part for part in parts if part)
 
 
@@ -174,17 +180,6 @@ def _cautions(lines: Sequence[Line], tested: Sequence[Line]) -> Iterable[str]:
         )
 
 
-def _rival(line: Line) -> str:
-    other = line["versus"]
-    return NAMES.get(other) or f"{other} at the same budget"
-
-
-def _within(line: Line) -> str:
-    """A loss that is real, and smaller than the margin."""
-    real = line["diff_high"] is not None and line["diff_high"] < 0
-    return "It is worse, by less than that." if real and line["verdict"] == "non-inferior" else ""
-
-
 def _could(line: Line) -> str:
     """What an inconclusive comparison could have shown, and what it would take."""
     able, by_items, margin = (
@@ -204,11 +199,6 @@ def _could(line: Line) -> str:
     return f"{told}; {_points(margin)} take some {needed:,} such items, whatever the seeds."
 
 
-def _note(line: Line) -> str:
-    words = remark(line["n"], line["clusters"])
-    return f"({words})" if words else ""
-
-
 def is_whole(line: Line) -> bool:
     """Whether a line is of the accuracy of a whole benchmark as published."""
     return (line["facet"], line["variant"], line["metric"]) == (ALL, ORIGINAL, "accuracy")
@@ -222,12 +212,6 @@ def _difference(line: Line | None) -> str:
     if line is None:
         return NO_VALUE
     return with_interval(line["difference"], line["diff_low"], line["diff_high"], "+")
-
-
-def _ends(line: Line) -> str:
-    if line["diff_low"] is None:
-        return ""
-    return f" [{signed(line['diff_low'])}, {signed(line['diff_high'])}]"
 
 
 def _points(value: float) -> str:

@@ -33,15 +33,10 @@ if TYPE_CHECKING:
     __version__: str
 
 _MODULE_OF = {
-    "curate": "ray_jobs.python_api",
-    "train": "ray_jobs.python_api",
-    "evaluate": "ray_jobs.python_api",
-    "open_run": "curation.run",
-    "probe": "curation.run",
-    "Run": "curation.run",
+    **dict.fromkeys(("curate", "train", "evaluate"), "ray_jobs.python_api"),
+    **dict.fromkeys(("open_run", "probe", "Run"), "curation.run"),
     "Recipe": "curation.recipe",
-    "deduplicate": "curation.without_recipe",
-    "select": "curation.without_recipe",
+    **dict.fromkeys(("deduplicate", "select"), "curation.without_recipe"),
 }
 
 __all__ = [

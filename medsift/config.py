@@ -27,6 +27,10 @@ class Config(BaseModel):
         """
         return cls.model_validate(settings, context=_STORED)
 
+    def resolved(self) -> dict[str, Any]:
+        """Return the settings with every default written out, as JSON-able values."""
+        return self.model_dump(mode="json")
+
     def with_first_names(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return a dump of these settings in which each key has the first name it ever had.
 

@@ -38,9 +38,7 @@ class MedSiftError(Exception):
 
     def reworded(self, message: str) -> Self:
         """Return the same error, of the same code and values, with another message."""
-        other = type(self).__new__(type(self), message)
-        other.__dict__.update(self.__dict__)
-        other.args = (message,)
+        other: Self = _restore(type(self), (message,), self.__dict__)
         return other
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -94,7 +94,6 @@ class PartWriter:
 
     def write(self, groups: Iterable[Tables]) -> int:
         """Write all groups; return the number of rows of the widest table. Raises StorageError."""
-        finished = False
         try:
             for tables in groups:
                 with self._disk():
@@ -104,11 +103,10 @@ class PartWriter:
                 for name, writer in self.writers.items():
                     writer.close()
                     self._partial(name).replace(self._part(name))
-            finished = True
-        finally:
-            if not finished:
-                for name in self.rows:
-                    self._partial(name).unlink(missing_ok=True)
+        except BaseException:
+            for name in self.rows:
+                self._partial(name).unlink(missing_ok=True)
+            raise
         files = seals(self.out, [self._part(name) for name in self.rows])
         # The marker comes last: an item without one is repeated.
         write_json(Marker(rows=self.rows, files=files).model_dump(mode="json"), self.marker)
@@ -213,19 +211,15 @@ def end_stream(items: Sequence[Any], out: Path) -> None:
     """Raise LedgerError unless every item has its marker."""
     missing = [n for n in range(len(items)) if not PartWriter(out, n).marker.exists()]
     if missing:
-        raise LedgerError(
+        message = (
             f"{len(missing)} of {len(items)} pieces of work under {out} never finished, the first "
-            f"is number {missing[0]}; run the same command again",
-            code="work_unfinished",
-            missing=missing,
+            f"is number {missing[0]}; run the same command again"
         )
+        raise LedgerError(message, code="work_unfinished", missing=missing)
 
 
 def run_item(worker: Worker, item: Any, out: Path, ordinal: int) -> int:
-    """Run one item to its parts and marker; return its rows.
-
-    An item that is finished is skipped where its parts are unchanged since.
-    """
+    """Run one item, unless it is finished and undamaged, to parts and marker; return its rows."""
     writer = PartWriter(out, ordinal)
     rows = writer.finished_rows()
     return writer.write(worker(item)) if rows is None else rows

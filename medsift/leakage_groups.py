@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -25,36 +24,19 @@ def components(samples: pa.Table, groups: pa.Table, level: Level) -> Indices:
     the same words; `case` also those of one study of one source, `patient` also those of one
     patient. Connections chain. A label is the first member's place.
     """
-    n = samples.num_rows
-    keys = [_image_keys(samples, groups), _text_keys(samples)]
-    for wider in LEVELS[1 : LEVELS.index(level) + 1]:
-        keys.append(_tag_keys(samples, TAG_OF_LEVEL[wider]))
+    group_of = dict(zip(*(groups[name].to_pylist() for name in GROUPS.names), strict=True))
+    tags = [TAG_OF_LEVEL[wider] for wider in LEVELS[1 : LEVELS.index(level) + 1]]
+    rows = samples.select(["images", "question", "answer", "source", *tags]).to_pylist()
     # A link to the first sample of each key is enough, as links chain: all pairs are quadratic.
     links: list[tuple[int, int]] = []
-    for column in keys:
-        first: dict[str, int] = {}
-        links += [(first.setdefault(key, sample), sample) for sample, key in column]
+    first: dict[tuple[str, str], int] = {}
+    for sample, row in enumerate(rows):
+        keys = [("image", group_of[image]) for image in row["images"] or ()]
+        if not keys:
+            words = f"{row['question'] or ''}\n{row['answer'] or ''}"
+            keys = [("text", text_id(words.casefold()))]
+        # Each source numbers its own ids: two sources may use one for two patients.
+        keys += [(tag, f"{row['source']}\n{row[tag]}") for tag in tags if row[tag]]
+        links += [(first.setdefault(key, sample), sample) for key in keys]
     left, right = np.array(links, np.int64).reshape(-1, 2).T
-    return connected_components(n, left, right) if n else np.empty(0, np.int64)
-
-
-def _image_keys(samples: pa.Table, groups: pa.Table) -> Iterator[tuple[int, str]]:
-    group_of = dict(zip(*(groups[name].to_pylist() for name in GROUPS.names), strict=True))
-    for sample, images in enumerate(samples["images"].to_pylist()):
-        for image in images or ():
-            yield sample, group_of[image]
-
-
-def _text_keys(samples: pa.Table) -> Iterator[tuple[int, str]]:
-    columns = (samples[name].to_pylist() for name in ("images", "question", "answer"))
-    for sample, (images, question, answer) in enumerate(zip(*columns, strict=True)):
-        if not images:
-            yield sample, text_id(f"{question or ''}\n{answer or ''}".casefold())
-
-
-def _tag_keys(samples: pa.Table, tag: str) -> Iterator[tuple[int, str]]:
-    # Each source numbers its own ids: two sources may use one for two patients.
-    columns = (samples[name].to_pylist() for name in ("source", tag))
-    for sample, (source, value) in enumerate(zip(*columns, strict=True)):
-        if value:
-            yield sample, f"{source}\n{value}"
+    return connected_components(samples.num_rows, left, right)

@@ -75,12 +75,12 @@ _GREEK_WORDS: Final = (
     " tau upsilon phi chi psi omega"
 )
 _GREEK_NAMES: Final = dict(zip("αβγδεζηθικλνξοπρστυφχψω", _GREEK_WORDS.split(), strict=True))
-_NUMBER_WORDS: Final = (
-    "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
-    " seventeen eighteen nineteen twenty"
+NUMBER_WORDS: Final = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
+    " sixteen seventeen eighteen nineteen twenty"
 )
-# "one" may be a pronoun; the others are numbers and nothing else.
-_NUMBERS: Final = {word: str(at) for at, word in enumerate(_NUMBER_WORDS.split(), start=2)}
+# "one" may be a pronoun; those from two on are numbers and nothing else.
+_NUMBERS: Final = {word: str(at) for at, word in enumerate(NUMBER_WORDS.split()) if at > 1}
 
 
 def answer_words(text: str) -> tuple[str, ...]:

@@ -89,9 +89,6 @@ def lettered(options: Sequence[str]) -> str:
 
 
 def folded(text: str) -> str:
-    """Return a text for comparing options: case, width, white space and a final stop are folded.
-
-    Signs stay, since "ER+" and "ER-" are two options.
-    """
+    """Return an option for comparison: case, width, space, final stop folded; signs (ER+) stay."""
     plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     return plain.rstrip(".。;,") or plain

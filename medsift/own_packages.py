@@ -57,13 +57,11 @@ def put_first() -> None:
 
 def hidden_error(name: str, path: str, state: str) -> UsageError:
     """Return the error about a file or folder that hides one of MedSift's packages."""
-    return UsageError(
+    message = (
         f"{path} {state} and hides MedSift's package of that name; start Python in another "
-        "folder, or rename that module",
-        code="package_hidden",
-        package=name,
-        path=path,
+        "folder, or rename that module"
     )
+    return UsageError(message, code="package_hidden", package=name, path=path)
 
 
 def hiding(folders: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,7 @@ class RunFinished:
 
 @dataclass(frozen=True, slots=True)
 class TrainingBegun:
-    """A training starts or resumes. `example` is one chat with the learned part marked.
-
-    `notes` say what limits the result, such as that its samples were compared with no benchmark.
-    """
+    """A training starts or resumes; `example` is a marked chat, `notes` limit the result."""
 
     training_id: str
     trained_on: int
@@ -164,12 +161,8 @@ Event = (
 )
 
 
-class Listener(Protocol):
-    """Receive the events of a run, in order."""
-
-    def __call__(self, event: Event) -> None:
-        """Handle one event."""
-        ...
+Listener = Callable[[Event], None]
+"""Receives the events of a run, in order."""
 
 
 def silent(event: Event) -> None:

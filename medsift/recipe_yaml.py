@@ -19,22 +19,15 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def load(model: type[Model], path: Path, overrides: Sequence[str] = ()) -> Model:
-    """Read a YAML recipe, apply `a.b=c` overrides, fill in `${VAR:default}`, validate.
-
-    Raises RecipeError naming the path in the recipe, the value and what is allowed.
-    """
+    """Read YAML, apply `a.b=c` overrides, fill in `${VAR:default}`, check. Raises RecipeError."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise RecipeError(
-            f"no recipe at {path}; name a YAML file, or see recipes/",
-            code="recipe_missing",
-            path=str(path),
-        ) from error
+        message = f"no recipe at {path}; name a YAML file, or see recipes/"
+        raise RecipeError(message, code="recipe_missing", path=str(path)) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(
-            f"cannot read the recipe {path}: {error}", code="recipe_unreadable", path=str(path)
-        ) from error
+        message = f"cannot read the recipe {path}: {error}"
+        raise RecipeError(message, code="recipe_unreadable", path=str(path)) from error
     return parse(model, text, overrides, origin=str(path))
 
 
@@ -45,14 +38,11 @@ def parse(
     try:
         settings = yaml.load(text, Loader=_NoRepeatsLoader)
     except yaml.YAMLError as error:
-        raise RecipeError(
-            f"{origin} is not YAML: {' '.join(str(error).split())}", code="recipe_unreadable"
-        ) from error
+        message = f"{origin} is not YAML: {' '.join(str(error).split())}"
+        raise RecipeError(message, code="recipe_unreadable") from error
     if not isinstance(settings, dict):
-        raise RecipeError(
-            f"{origin} is a {type(settings).__name__}; a recipe is a mapping of keys",
-            code="recipe_unreadable",
-        )
+        message = f"{origin} is a {type(settings).__name__}; a recipe is a mapping of keys"
+        raise RecipeError(message, code="recipe_unreadable")
     return validated(model, settings, overrides, origin=origin)
 
 
@@ -69,10 +59,9 @@ def validated(
     try:
         return model.model_validate(_fill(settings, os.environ))
     except ValidationError as error:
+        message = f"{origin}: {explain(error, model)}"
         raise RecipeError(
-            f"{origin}: {explain(error, model)}",
-            code="recipe_invalid",
-            paths=invalid_paths(error, model),
+            message, code="recipe_invalid", paths=invalid_paths(error, model)
         ) from error
 
 
@@ -107,9 +96,8 @@ def _key_in(owner: Any, key: str, override: str) -> str | int:
 
 
 def _override_error(override: str, problem: str) -> RecipeError:
-    return RecipeError(
-        f"--set {override!r}{problem}", code="recipe_override_invalid", override=override
-    )
+    message = f"--set {override!r}{problem}"
+    return RecipeError(message, code="recipe_override_invalid", override=override)
 
 
 def _fill(value: Any, variables: Mapping[str, str]) -> Any:
@@ -126,12 +114,11 @@ def _fill(value: Any, variables: Mapping[str, str]) -> Any:
 def _variable(match: re.Match[str], variables: Mapping[str, str]) -> str:
     name, default = match.group(1), match.group(2)
     if name not in variables and default is None:
-        raise RecipeError(
+        message = (
             f"the recipe needs the environment variable {name}: set it, or give it a default "
-            f"as in ${{{name}:default}}",
-            code="environment_variable_missing",
-            name=name,
+            f"as in ${{{name}:default}}"
         )
+        raise RecipeError(message, code="environment_variable_missing", name=name)
     return variables.get(name, default)
 
 

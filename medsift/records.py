@@ -29,6 +29,12 @@ FAILED: Final = "failed"
 
 MESSAGES: Final = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 TAG_FIELDS: Final = [pa.field(tag, pa.string()) for tag in TAGS]
+_TEXTS: Final = pa.list_(pa.string())
+
+
+def _columns(kind: pa.DataType, *names: str, nullable: bool = True) -> list[pa.Field]:
+    return [pa.field(name, kind, nullable) for name in names]
+
 
 # `index` counts the records of a file from 0. `images` are references: absolute paths or URLs.
 # `extra` is a JSON object of the recipe's further columns. `notes` say what was corrected
@@ -36,17 +42,14 @@ TAG_FIELDS: Final = [pa.field(tag, pa.string()) for tag in TAGS]
 # `detail` (words), and null content.
 ROWS: Final = pa.schema(
     [
-        pa.field("row_id", pa.string(), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("file", pa.string(), nullable=False),
-        pa.field("index", pa.int64(), nullable=False),
+        *_columns(pa.string(), "row_id", "source", "file", nullable=False),
+        *_columns(pa.int64(), "index", nullable=False),
         pa.field("messages", MESSAGES),
-        pa.field("images", pa.list_(pa.string())),
+        pa.field("images", _TEXTS),
         *TAG_FIELDS,
         pa.field("extra", pa.string()),
-        pa.field("notes", pa.list_(pa.string())),
-        pa.field("error", pa.string()),
-        pa.field("detail", pa.string()),
+        pa.field("notes", _TEXTS),
+        *_columns(pa.string(), "error", "detail"),
     ]
 )
 
@@ -56,16 +59,13 @@ ROWS: Final = pa.schema(
 SAMPLES: Final = pa.schema(
     [
         pa.field("sample_id", pa.string()),
-        pa.field("row_id", pa.string(), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
+        *_columns(pa.string(), "row_id", "source", nullable=False),
         *TAG_FIELDS,
-        pa.field("question", pa.string()),
-        pa.field("answer", pa.string()),
+        *_columns(pa.string(), "question", "answer"),
         pa.field("messages", MESSAGES),
-        pa.field("refs", pa.list_(pa.string())),
-        pa.field("images", pa.list_(pa.string())),
+        *_columns(_TEXTS, "refs", "images"),
         pa.field("extra", pa.string()),
-        pa.field("notes", pa.list_(pa.string())),
+        pa.field("notes", _TEXTS),
     ]
 )
 
@@ -77,31 +77,21 @@ THUMB_SIDE: Final = 64
 IMAGES: Final = pa.schema(
     [
         pa.field("image_id", pa.string()),
-        pa.field("byte_hash", pa.string(), nullable=False),
-        pa.field("ref", pa.string(), nullable=False),
+        *_columns(pa.string(), "byte_hash", "ref", nullable=False),
         pa.field("size_bytes", pa.int64()),
-        pa.field("width", pa.int32()),
-        pa.field("height", pa.int32()),
+        *_columns(pa.int32(), "width", "height"),
         pa.field("mode", pa.string()),
         pa.field("bit_depth", pa.int32()),
-        pa.field("format", pa.string()),
-        pa.field("phash", pa.string()),
-        pa.field("mean", pa.float32()),
-        pa.field("contrast", pa.float32()),
-        pa.field("entropy", pa.float32()),
-        pa.field("sharpness", pa.float32()),
-        pa.field("blank_share", pa.float32()),
+        *_columns(pa.string(), "format", "phash"),
+        *_columns(pa.float32(), "mean", "contrast", "entropy", "sharpness", "blank_share"),
         pa.field("thumb", pa.binary()),
-        pa.field("notes", pa.list_(pa.string())),
-        pa.field("error", pa.string()),
-        pa.field("detail", pa.string()),
+        pa.field("notes", _TEXTS),
+        *_columns(pa.string(), "error", "detail"),
     ]
 )
 
 DECISIONS: Final = arrow_schema("decisions")
 MEASURES: Final = arrow_schema("measures")
-
-
 _CONTENT_ID: Final = pa.field("content_id", pa.string(), nullable=False)
 LEAKS: Final = arrow_schema("leaks_found")
 """Training rows that match a benchmark, or a held-out split of the run itself."""
@@ -168,17 +158,8 @@ def decision(
     detail: str | None = None,
 ) -> dict[str, Any]:
     """Return one ledger entry as a mapping that `decisions` turns into Arrow."""
-    return {
-        "row_id": row,
-        "sample_id": sample,
-        "stage": stage,
-        "action": action,
-        "reason": reason,
-        "witness": witness,
-        "value": value,
-        "threshold": threshold,
-        "detail": detail,
-    }
+    fate = {"row_id": row, "sample_id": sample, "stage": stage, "action": action, "reason": reason}
+    return fate | {"witness": witness, "value": value, "threshold": threshold, "detail": detail}
 
 
 def decisions(entries: Sequence[Mapping[str, Any]]) -> pa.Table:

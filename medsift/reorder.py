@@ -18,10 +18,7 @@ Key = tuple[str, str]
 
 
 def sorted_rows(table: pa.Table, keys: Sequence[str], chunk_bytes: int = CHUNK_BYTES) -> pa.Table:
-    """Return `table` in ascending order of the columns `keys`, by the first of them first; stable.
-
-    A table below `chunk_bytes` has one chunk afterwards, a larger one several.
-    """
+    """Return `table` in ascending order of columns `keys`, stable, in chunks of `taken_rows`."""
     order: list[Key] = [(key, "ascending") for key in keys]
     columns = widened(table.select(list(dict.fromkeys(keys))))
     return taken_rows(table, pc.sort_indices(columns, sort_keys=order), chunk_bytes)

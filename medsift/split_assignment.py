@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from medsift.arrays import Doubles, Indices
+from medsift.arrays import Indices
 from medsift.records import digest
 
 
@@ -44,29 +44,20 @@ def assign_splits(
     # The largest first: small groups can still even out what large ones upset.
     sizes = counts.sum(1)
     order = sorted(lots, key=lambda group: (-sizes[group], lots[group]))
-    chosen = _choose_splits(counts, order, share)
-    return [names[split] for split in chosen[member].tolist()]
-
-
-def _choose_splits(counts: Doubles, order: Sequence[int], share: Doubles) -> Indices:
-    """Return the split (g,) of each group, which choose one after the other in `order`.
-
-    `counts` (g, strata) are each group's samples, `share` (s,) is what each split should get.
-    """
     target = counts.sum(0)[None, :] * share[:, None]
     wanted, room = target.copy(), target.sum(1)
     capacity = np.maximum(room, 1e-12).copy()
     chosen = np.zeros(len(counts), np.int64)
     for group in order:
-        strata = np.flatnonzero(counts[group])
-        samples = counts[group, strata]
+        present = np.flatnonzero(counts[group])
+        samples = counts[group, present]
         size = samples.sum()
-        need = (wanted[:, strata] / np.maximum(target[:, strata], 1e-12)) @ samples / size
+        need = (wanted[:, present] / np.maximum(target[:, present], 1e-12)) @ samples / size
         # A split that is full as a whole gets nothing more, however rare the stratum.
         has_room = room >= 0.5 * size
         wish = np.where(has_room, need, -np.inf) if has_room.any() else room
         best = int(np.argmax(wish + room / capacity))
         chosen[group] = best
-        wanted[best, strata] -= samples
+        wanted[best, present] -= samples
         room[best] -= size
-    return chosen
+    return [names[split] for split in chosen[member].tolist()]

@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from typing import Final
 
-from medsift.normal_form import normal_form
+from medsift.normal_form import NUMBER_WORDS, normal_form
 
 CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 INVISIBLE: Final = re.compile("[\u200b\u2060\ufeff\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -85,6 +85,8 @@ def _canonical(token: str) -> str | None:
     return None
 
 
+# ESC and the other control characters, C1 too: 0x9b begins a sequence as ESC does.
+_TERMINAL_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _XRAY: Final = re.compile(r"\bx[\s-]?rays?\b")
 _CORRECTIONS: Final = (
     (SURROGATE, "\ufffd", "broken characters replaced"),
@@ -93,88 +95,50 @@ _CORRECTIONS: Final = (
     (CONTROL, "", "control characters removed"),
     (INVISIBLE, "", "invisible characters removed"),
 )
-_NUMBER_WORDS: Final = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
-    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
-    *("nineteen", "twenty"),
-)
 _OF_ONE_FORM: Final = (
     "negative positive upper lower above below ascending descending smaller smallest low "
     "acute chronic benign malignant last pet flair dwi adc coronal sagittal"
 )
-_GROUPS: Final = {
+# Words of one meaning, under the first of them.
+_SYNONYMS: Final = (
     # sides
-    "left": "left lt l leftward 左",
-    "right": "right rt r rightward 右",
-    "bilateral": "bilateral bilaterally both 双",
-    "unilateral": "unilateral unilaterally",
+    *("left lt l leftward 左", "right rt r rightward 右", "bilateral bilaterally both 双"),
+    "unilateral unilaterally",
     # negation
-    "not": "no not without absent absence never none neither nor non cannot 不 无 没 未 非",
+    "not no without absent absence never none neither nor non cannot 不 无 没 未 非",
     # a second thing asked for
-    "and": "and & plus 和 及 与",
-    "or": "or vs versus 或",
+    *("and & plus 和 及 与", "or vs versus 或"),
     # directions
-    "anterior": "anterior anteriorly",
-    "posterior": "posterior posteriorly",
-    "superior": "superior superiorly",
-    "inferior": "inferior inferiorly",
-    "medial": "medial medially",
-    "lateral": "lateral laterally",
-    "proximal": "proximal proximally",
-    "distal": "distal distally",
-    "internal": "internal internally",
-    "external": "external externally",
+    *("anterior anteriorly", "posterior posteriorly", "superior superiorly"),
+    *("inferior inferiorly", "medial medially", "lateral laterally", "proximal proximally"),
+    *("distal distally", "internal internally", "external externally"),
     # change and degree
-    "increase": "increase increased increases increasing",
-    "decrease": "decrease decreased decreases decreasing",
-    "normal": "normal normally",
-    "abnormal": "abnormal abnormally abnormality abnormalities",
-    "more": "more greater",
-    "less": "less fewer",
-    "larger": "larger bigger",
-    "largest": "largest biggest",
-    "high": "high higher",
+    *("increase increased increases increasing", "decrease decreased decreases decreasing"),
+    *("normal normally", "abnormal abnormally abnormality abnormalities", "more greater"),
+    *("less fewer", "larger bigger", "largest biggest", "high higher"),
+    *("first 1st", "second 2nd", "before pre", "after post"),
+    # modalities and planes
+    *("ct cat tomography", "mr mri", "xray xrays cxr radiograph radiographs"),
+    *("ultrasound ultrasonography sonogram sonography", "axial transverse"),
+    # organs
+    *("lung lungs pulmonary 肺", "heart hearts cardiac 心", "brain brains cerebral 脑"),
+    *("liver livers hepatic 肝", "kidney kidneys renal 肾", "spleen spleens splenic 脾"),
+    *("pancreas pancreatic", "stomach stomachs gastric 胃", "bladder bladders"),
+    *("gallbladder gallbladders", "bowel bowels intestine intestines", "colon colonic"),
+    *("aorta aortic", "esophagus oesophagus esophageal", "trachea tracheal", "bone bones"),
+    *("rib ribs", "spine spinal", "chest thorax thoracic", "abdomen abdominal"),
+    *("pelvis pelvic", "head heads", "neck cervical"),
+)
+# Of these only the words count, not the prefix that represents them.
+_PREFIXED: Final = {
     "hyper": "hyperdense hyperintense hyperattenuating hyperechoic",
     "hypo": "hypodense hypointense hypoattenuating hypoechoic",
-    "first": "first 1st",
-    "second": "second 2nd",
-    "before": "before pre",
-    "after": "after post",
-    # modalities and planes
-    "ct": "ct cat tomography",
-    "mr": "mr mri",
-    "xray": "xray xrays cxr radiograph radiographs",
-    "ultrasound": "ultrasound ultrasonography sonogram sonography",
-    "axial": "axial transverse",
-    # organs
-    "lung": "lung lungs pulmonary 肺",
-    "heart": "heart hearts cardiac 心",
-    "brain": "brain brains cerebral 脑",
-    "liver": "liver livers hepatic 肝",
-    "kidney": "kidney kidneys renal 肾",
-    "spleen": "spleen spleens splenic 脾",
-    "pancreas": "pancreas pancreatic",
-    "stomach": "stomach stomachs gastric 胃",
-    "bladder": "bladder bladders",
-    "gallbladder": "gallbladder gallbladders",
-    "bowel": "bowel bowels intestine intestines",
-    "colon": "colon colonic",
-    "aorta": "aorta aortic",
-    "esophagus": "esophagus oesophagus esophageal",
-    "trachea": "trachea tracheal",
-    "bone": "bone bones",
-    "rib": "rib ribs",
-    "spine": "spine spinal",
-    "chest": "chest thorax thoracic",
-    "abdomen": "abdomen abdominal",
-    "pelvis": "pelvis pelvic",
-    "head": "head heads",
-    "neck": "neck cervical",
 }
 PROTECTED: Final[dict[str, str]] = {
     **{word: word for word in _OF_ONE_FORM.split()},
-    **{word: canonical for canonical, words in _GROUPS.items() for word in words.split()},
-    **{word: str(number) for number, word in enumerate(_NUMBER_WORDS)},
+    **{word: words.split()[0] for words in _SYNONYMS for word in words.split()},
+    **{word: canonical for canonical, words in _PREFIXED.items() for word in words.split()},
+    **{word: str(number) for number, word in enumerate(NUMBER_WORDS.split())},
 }
 
 
@@ -185,3 +149,8 @@ def shown(value: object) -> str:
         return f"{value[:MAX_SHOWN]!r}… ({len(value):,} {unit})"
     text = repr(value)
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+
+
+def escaped(text: str) -> str:
+    r"""Return text with its control characters written out (``\x1b``), as terminals obey them."""
+    return _TERMINAL_CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)

@@ -16,15 +16,8 @@ NEAR: Final = "near, unresolved"
 """Verdict of a leak that only a person can decide."""
 
 TAGS: Final = (
-    "split",
-    "modality",
-    "body_part",
-    "task_type",
-    "answer_type",
-    "language",
-    "patient_id",
-    "study_id",
-    "license",
+    *("split", "modality", "body_part", "task_type", "answer_type", "language"),
+    *("patient_id", "study_id", "license"),
 )
 """Facts that a record may state about itself."""
 STRATUM_TAGS: Final = ("modality", "task_type", "answer_type")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ray_jobs.interpreter import CODE, EXIT_CODE, complaint, import_complaint
+from ray_jobs.interpreter import CODE, EXIT_CODE, complaint, with_fix
 
 
 def _refuse(fault: str) -> None:
@@ -25,5 +25,5 @@ if __name__ == "__main__":
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in ("medsift", *ROOMS):
             raise  # a fault of ours
-        _refuse(import_complaint(error))
+        _refuse(with_fix(f"has no {error.name}"))
     main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -39,9 +39,7 @@ from ray_jobs.commands.submit import curate as submit_curate
 from ray_jobs.commands.submit import train as submit_train
 from ray_jobs.commands.train import train
 from ray_jobs.commands.tune import tune
-
-DIAGNOSTIC_COMMANDS = frozenset({"doctor"})
-"""Commands for a machine on which nothing else may work."""
+from ray_jobs.console import one_line, print_error, show_logs
 
 
 @dataclass
@@ -76,8 +74,7 @@ def _print_version(wanted: bool) -> None:
 def medsift(
     context: typer.Context,
     debug: Annotated[
-        bool,
-        typer.Option("--debug", help="Show the full log, and the traceback of an error."),
+        bool, typer.Option("--debug", help="Show the full log, and the traceback of an error.")
     ] = False,
     show_version: Annotated[
         bool,
@@ -90,9 +87,8 @@ def medsift(
 
     Start with `medsift demo`; `medsift doctor` checks the machine.
     """
-    from ray_jobs.console import show_logs
-
-    if context.invoked_subcommand not in DIAGNOSTIC_COMMANDS:
+    # The doctor is for a machine on which nothing else may work.
+    if context.invoked_subcommand != "doctor":
         try:
             tempfile.gettempdir()  # many stages need one
         except OSError as error:
@@ -106,53 +102,33 @@ def medsift(
     show_logs(debug)
 
 
-def _example(line: str) -> str:
-    return f"Example: `{line}`"
-
-
-app.command(epilog=_example("medsift curate vqa_rad --set failures.tolerance=0.05"))(curate)
-app.command(epilog=_example('medsift query medsift-runs/vqa_rad "SELECT * FROM funnel"'))(query)
-app.command(epilog=_example("medsift report medsift-runs/vqa_rad --output report.html"))(report)
-app.command(
-    epilog=_example("medsift export medsift-runs/vqa_rad --format llava --output train.json")
-)(export)
-app.command(epilog=_example("medsift select medsift-runs/vqa_rad --name small --budget 20%"))(
-    select
-)
-app.command(epilog=_example("medsift probe medsift-runs/vqa_rad"))(probe)
-app.command(epilog=_example("medsift compare medsift-runs/vqa_rad kept small"))(compare)
-app.command(epilog=_example("medsift phantoms pool --images 500 --seed 7"))(phantoms)
-app.command(epilog=_example("medsift train train_vqa_rad --set lora.rank=8"))(train)
-app.command(epilog=_example("medsift tune tune_vqa_rad"))(tune)
-app.command(epilog=_example("medsift merge medsift-runs/vqa_rad/trainings/ID/result --output m"))(
-    merge
-)
-app.command(epilog=_example("medsift evaluate --model majority --benchmark vqa_rad=data/vqa-rad"))(
-    evaluate
-)
-app.command(epilog=_example("medsift rescore medsift-runs/eval --protocol medevalkit"))(rescore)
-app.command(
-    name="compare-models",
-    epilog=_example("medsift compare-models runs/small runs/full --margin 0.03"),
-)(compare_models)
-app.command(epilog=_example("medsift study study_phantoms --set margin=0.05"))(study)
-app.command(epilog=_example("medsift power --n 451 --clusters 203 --icc 0.2 --margin 0.02"))(power)
-app.command(epilog=_example("medsift demo --images 400"))(demo)
-app.command(epilog=_example("medsift splits medsift-runs/vqa_rad --level case"))(splits)
-app.command(epilog=_example("medsift index medsift-runs/slake --split test --output slake_test"))(
-    index
-)
-app.command(epilog=_example("medsift doctor"))(doctor)
-submit.command(
-    "curate",
-    epilog=_example("medsift submit curate recipe.yaml --address http://head:8265 --no-wait"),
-)(submit_curate)
-submit.command(
-    "train", epilog=_example("medsift submit train recipe.yaml --address http://head:8265")
-)(submit_train)
-for registered in (*app.registered_commands, *submit.registered_commands):
-    assert registered.callback is not None
-    registered.callback = with_local_paths(registered.callback)
+EXAMPLES: dict[Callable[..., Any], str] = {
+    curate: "curate vqa_rad --set failures.tolerance=0.05",
+    query: 'query medsift-runs/vqa_rad "SELECT * FROM funnel"',
+    report: "report medsift-runs/vqa_rad --output report.html",
+    export: "export medsift-runs/vqa_rad --format llava --output train.json",
+    select: "select medsift-runs/vqa_rad --name small --budget 20%",
+    probe: "probe medsift-runs/vqa_rad",
+    compare: "compare medsift-runs/vqa_rad kept small",
+    phantoms: "phantoms pool --images 500 --seed 7",
+    train: "train train_vqa_rad --set lora.rank=8",
+    tune: "tune tune_vqa_rad",
+    merge: "merge medsift-runs/vqa_rad/trainings/ID/result --output m",
+    evaluate: "evaluate --model majority --benchmark vqa_rad=data/vqa-rad",
+    rescore: "rescore medsift-runs/eval --protocol medevalkit",
+    compare_models: "compare-models runs/small runs/full --margin 0.03",
+    study: "study study_phantoms --set margin=0.05",
+    power: "power --n 451 --clusters 203 --icc 0.2 --margin 0.02",
+    demo: "demo --images 400",
+    splits: "splits medsift-runs/vqa_rad --level case",
+    index: "index medsift-runs/slake --split test --output slake_test",
+    doctor: "doctor",
+    submit_curate: "submit curate recipe.yaml --address http://head:8265 --no-wait",
+    submit_train: "submit train recipe.yaml --address http://head:8265",
+}
+for function, example in EXAMPLES.items():
+    group = submit if function in (submit_curate, submit_train) else app
+    group.command(epilog=f"Example: `medsift {example}`")(with_local_paths(function))
 app.add_typer(submit, name="submit")
 
 
@@ -164,8 +140,6 @@ def program() -> Any:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit status."""
-    from ray_jobs.console import one_line, print_error
-
     session = Session()
     reading = sys.modules.get("medsift.manifest.reading")
     if reading is not None:
@@ -214,8 +188,6 @@ def _explain_foreign_manifest() -> str | None:
 
 def _refuse(error: TyperException) -> int:
     """Print what is wrong with the arguments in one line; `medsift` alone prints its help."""
-    from ray_jobs.console import print_error
-
     if type(error).__name__ == "NoArgsIsHelpError":
         return error.exit_code
     context = getattr(error, "ctx", None)

@@ -1,4 +1,4 @@
-"""Print the log, the error line and paths on the terminal."""
+"""Print the log, the error line and paths on the terminal; end a command that is interrupted."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-from rich.console import Console
-from rich.text import Text
+import typer
 
-from medsift.terminal import escaped
+from medsift.text import escaped
+
+INTERRUPTED: Final = 130
+"""Exit status after Ctrl-C, as in a shell: 128 + SIGINT."""
+RESUME: Final = "interrupted: run the same command again to continue where it stopped"
 
 
 class _LineHandler(logging.Handler):
@@ -38,6 +42,9 @@ def one_line(error: BaseException) -> str:
 
 def print_error(message: str, code: str = "") -> None:
     """Write `error[code]: message`, or `error: message` without a code, as one line on stderr."""
+    from rich.console import Console
+    from rich.text import Text
+
     console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     mark = f"error[{code}]: " if code else "error: "
     console.print(Text().append(mark, "bold red").append(escaped(message)))
@@ -59,3 +66,13 @@ def ignore_broken_pipe() -> Iterator[None]:
     except BrokenPipeError:
         # Python flushes stdout once more on exit, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Turn Ctrl-C into one line and exit status 130; work that is finished is not repeated."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{RESUME}\n")
+        raise typer.Exit(INTERRUPTED) from None

@@ -58,7 +58,9 @@ def examine(folder: Path, *, start_ray: bool = True) -> Iterator[Finding]:
 
     Without `start_ray` no Ray is joined or started, which takes some ten seconds.
     """
-    yield python()
+    # An interpreter too old for MedSift is refused before this.
+    installed = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("OK", "python", f"{installed}, {sys.executable}")
     yield from packages()
     yield package_names(Path.cwd())
     yield devices()
@@ -71,12 +73,6 @@ def examine(folder: Path, *, start_ray: bool = True) -> Iterator[Finding]:
     yield token()
     if start_ray:
         yield from ray(folder)
-
-
-def python() -> Finding:
-    """Return the interpreter; one too old for MedSift is refused before this."""
-    installed = ".".join(str(part) for part in sys.version_info[:3])
-    return Finding("OK", "python", f"{installed}, {sys.executable}")
 
 
 def packages() -> Iterator[Finding]:

@@ -23,6 +23,7 @@ class TrainedEvaluation(EvaluationRecipe):
     """Settings of the evaluation before and after training: a recipe without its models."""
 
     name: str = "trial"
+    """The recipe around it names the evaluation, so leave this out."""
     models: tuple[AnyGenerator, ...] = (MajorityGenerator(),)
     generation: GenerationConfig = GenerationConfig()
     batch_size: int | None = Field(None, ge=1)
@@ -62,10 +63,14 @@ def generator_settings(
         sees: Whether the base reads pictures; see `takes_images`.
         result: Folder of the training's result; None for the model before training.
     """
+    base = training.base.model_dump(mode="json", exclude={"attention"})
+    name = base.get("model")
+    if name is not None and Path(name).expanduser().exists():
+        base["model"] = str(Path(name).expanduser().absolute())
     settings: dict[str, Any] = {
         "kind": "image_text" if sees else "causal",
         "label": label,
-        "model": _model(training.base),
+        "model": base,
         "generation": asked.generation,
         "batch_size": asked.batch_size,
     }
@@ -88,11 +93,3 @@ def refuse_keys(part: Config, names: frozenset[str]) -> None:
 def dump_without(settings: Config, names: frozenset[str]) -> dict[str, Any]:
     """Return JSON-able settings without these keys."""
     return settings.model_dump(mode="json", exclude=set(names))
-
-
-def _model(base: AnyBase) -> dict[str, Any]:
-    settings = base.model_dump(mode="json", exclude={"attention"})
-    name = settings.get("model")
-    if name is not None and Path(name).expanduser().exists():
-        settings["model"] = str(Path(name).expanduser().absolute())
-    return settings

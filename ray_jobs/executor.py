@@ -94,7 +94,7 @@ class RayExecutor:
 
         # The function may contain whole matrices: it goes to the object store once.
         stored = ray.put(function)
-        call: Any = ray.remote(_call)
+        call: Any = ray.remote(call_caught)
         window = max(MIN_TASKS_AHEAD, 4 * int(cluster_resources().get("CPU", 1)))
         waiting = iter(items)
         # Results stay in the object store until they are fetched: a window bounds their memory.
@@ -107,10 +107,12 @@ class RayExecutor:
             yield result
 
 
-def _call(function: Callable[[Item], Result], item: Item) -> tuple[Result | None, bytes | None]:
+def call_caught(
+    function: Callable[..., Result], *arguments: Any
+) -> tuple[Result | None, bytes | None]:
     """Return the result, or a MedSiftError as a value; see `ItemRunner`."""
     try:
-        return function(item), None
+        return function(*arguments), None
     except MedSiftError as problem:
         return None, pickle.dumps(problem)
 
@@ -120,17 +122,12 @@ def _map_items(source: Dataset, runner: ItemRunner, resources: Resources) -> Dat
     import ray
 
     cpus, gpus = worker_share(resources, cluster_resources())
+    shared: dict[str, Any] = {"batch_size": 1, "num_cpus": cpus, "num_gpus": gpus}
     if not resources.lasting:
         run_batch: Any = runner.__call__
-        return source.map_batches(run_batch, batch_size=1, num_cpus=cpus, num_gpus=gpus)
-    return source.map_batches(
-        ItemRunner,
-        fn_constructor_args=(runner.make, runner.out),
-        batch_size=1,
-        num_cpus=cpus,
-        num_gpus=gpus,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=None),
-    )
+        return source.map_batches(run_batch, **shared)
+    pool, made_of = ray.data.ActorPoolStrategy(min_size=1, max_size=None), (runner.make, runner.out)
+    return source.map_batches(ItemRunner, fn_constructor_args=made_of, compute=pool, **shared)
 
 
 def cluster_resources() -> dict[str, float]:

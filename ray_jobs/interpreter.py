@@ -17,32 +17,24 @@ CODE = "interpreter_unfit"
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
-def missing_packages(package: str = "medsift") -> list[str]:
-    """Return the distributions that a package needs on every system and that are missing here."""
-    needed = [line for line in metadata.requires(package) or [] if ";" not in line]
-    names = [match.group() for match in map(NAME.match, needed) if match]
-    return [name for name in names if not _is_installed(name)]
-
-
 def complaint() -> str | None:
     """Return why this interpreter cannot run MedSift, and the fix; None where it can."""
     version = ".".join(map(str, sys.version_info[:2]))
     if sys.version_info[:2] < MIN_VERSION:
-        return _line(f"is Python {version}, and {'.'.join(map(str, MIN_VERSION))} is needed")
+        return with_fix(f"is Python {version}, and {'.'.join(map(str, MIN_VERSION))} is needed")
     try:
-        missing = missing_packages()
+        # A requirement with a marker is not needed on every system.
+        needed = [line for line in metadata.requires("medsift") or [] if ";" not in line]
     except metadata.PackageNotFoundError:
         # A bare folder of code lists no requirements: an import shows what is missing.
         return None
-    return _line(f"has no {', '.join(missing)}") if missing else None
+    names = [match.group() for match in map(NAME.match, needed) if match]
+    missing = [name for name in names if not _is_installed(name)]
+    return with_fix(f"has no {', '.join(missing)}") if missing else None
 
 
-def import_complaint(error: ModuleNotFoundError) -> str:
-    """Return why an import failed, and the fix."""
-    return _line(f"has no {error.name}")
-
-
-def _line(fault: str) -> str:
+def with_fix(fault: str) -> str:
+    """Return a fault of this interpreter in one line, with the fix."""
     return (
         f"{sys.executable} {fault}; install what is missing there (pip install medsift), or name "
         "an interpreter that has it (medsift submit … --python)"

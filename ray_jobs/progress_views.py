@@ -45,9 +45,8 @@ from medsift.progress import (
     TrainingBegun,
     TrialFinished,
 )
-from medsift.terminal import escaped
-from ray_jobs.console import one_line, shown
-from ray_jobs.interrupt import INTERRUPTED
+from medsift.text import escaped
+from ray_jobs.console import INTERRUPTED, one_line, shown
 
 PLAIN_SECONDS = 30.0
 """Seconds between two lines about unfinished work where there is no terminal."""

@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RemoteDir:
-    """A folder on a pyarrow filesystem; `remote` where that is no disk of this machine.
-
-    Its methods raise StorageError when the filesystem fails.
-    """
+    """A folder on a pyarrow filesystem, `remote` or on a disk here; methods raise StorageError."""
 
     files: FileSystem
     root: str
@@ -48,7 +45,7 @@ class RemoteDir:
         state = folder / STATE
         last = state.read_bytes() if state.exists() else None
         state.unlink(missing_ok=True)
-        with _explained("write", self.root):
+        with explained("write", self.root):
             self.files.create_dir(self.root)
             copy_files(str(folder), self.root, LocalFileSystem(), self.files)
             if last is not None:
@@ -69,37 +66,35 @@ class RemoteDir:
         """Return the names of complete checkpoints, by step."""
         from pyarrow.fs import FileSelector
 
-        with _explained("read", self.root):
+        with explained("read", self.root):
             entries = self.files.get_file_info(FileSelector(self.root, allow_not_found=True))
         names = [entry.base_name for entry in entries if entry.base_name.startswith(PREFIX)]
         return sorted(name for name in names if self.has(f"{name}/{STATE}"))
 
     def has(self, name: str) -> bool:
         """Return whether there is a file of this name."""
-        with _explained("read", f"{self.root}/{name}"):
+        with explained("read", f"{self.root}/{name}"):
             return bool(self.files.get_file_info(f"{self.root}/{name}").is_file)
 
     def remove(self, name: str) -> None:
         """Remove a file or folder inside."""
         path = f"{self.root}/{name}"
-        with _explained("remove", path):
+        with explained("remove", path):
             remove = self.files.delete_file if self.has(name) else self.files.delete_dir
             remove(path)
 
     def _copy(self, source: str, target: Path) -> None:
         from pyarrow.fs import LocalFileSystem, copy_files
 
-        with _explained("read", source):
+        with explained("read", source):
             copy_files(source, str(target), self.files, LocalFileSystem())
 
 
 @contextmanager
-def _explained(verb: str, path: str) -> Iterator[None]:
+def explained(verb: str, path: str) -> Iterator[None]:
+    """Turn an OSError inside the block into a StorageError: `path` cannot be read or written."""
     try:
         yield
     except OSError as error:
-        raise StorageError(
-            f"cannot {verb} {path}: {error}; try again later",
-            code="training_storage_failed",
-            path=path,
-        ) from error
+        message = f"cannot {verb} {path}: {error}; try again later"
+        raise StorageError(message, code="training_storage_failed", path=path) from error

@@ -198,11 +198,8 @@ def _files(paths: Iterable[str]) -> Iterator[str]:
             yield path
         for folder, inner, names in os.walk(path):
             inner.sort()
-            yield from (
-                str(Path(folder) / name)
-                for name in sorted(names)
-                if (Path(folder) / name).is_file()
-            )
+            inside = (Path(folder) / name for name in sorted(names))
+            yield from (str(file) for file in inside if file.is_file())
 
 
 def data_files(recipe: Recipe) -> list[tuple[str, int]]:

@@ -15,9 +15,8 @@ import pyarrow as pa
 
 from medsift.errors import MedSiftError, StorageError
 from ray_jobs.executor import MAX_BLOCKS, silence_ray_data
-from ray_jobs.remote_dir import RemoteDir
-from training.dataset.rows import ROWS
-from training.dataset.samples import Picture, load_picture
+from ray_jobs.remote_dir import RemoteDir, explained
+from training.dataset.samples import ROWS, Picture, load_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,17 +33,11 @@ def write_rows(tables: Iterable[pa.Table], store: RemoteDir) -> None:
     """Write rows as Parquet, replacing what was there. Raises StorageError."""
     from pyarrow.parquet import ParquetWriter
 
-    try:
+    with explained("write", store.root):
         store.files.create_dir(store.root)
         with ParquetWriter(f"{store.root}/{PART}", ROWS, filesystem=store.files) as writer:
             for table in tables:
                 writer.write_table(table)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {store.root}: {error}; try again later",
-            code="training_storage_failed",
-            path=store.root,
-        ) from error
 
 
 def stream_rows(store: RemoteDir) -> Generator[pa.Table, None, None]:
@@ -64,12 +57,11 @@ def stream_rows(store: RemoteDir) -> Generator[pa.Table, None, None]:
         with ParquetFile(path, filesystem=store.files) as file:
             count = int(file.num_row_groups)
     except OSError as error:
-        raise StorageError(
+        message = (
             f"this worker cannot read the training's rows at {path}: {error}; name a "
-            "checkpoints.storage that every machine reaches",
-            code="training_storage_unreachable",
-            path=path,
-        ) from error
+            "checkpoints.storage that every machine reaches"
+        )
+        raise StorageError(message, code="training_storage_unreachable", path=path) from error
     groups = [pa.table({"group": [index]}) for index in range(count)]
     read = partial(_read_group, path=path, files=store.files)
     with ray.data.DataContext.current(_ordered()):

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from medsift.errors import MedSiftError, ModelError, UsageError
 from medsift.execution import Resources
-from medsift.progress import TrainingEvent, silent
+from medsift.progress import silent
 from medsift.storage.atomic import atomic_folder
 from medsift.storage.locations import without_query
 from ray_jobs.cluster import ADDRESS, connected
@@ -32,13 +32,12 @@ from ray_jobs.ray_checkpoints import RayCheckpointStore, remove_ray_notes
 from ray_jobs.remote_dir import RemoteDir
 from ray_jobs.sharing import check_nodes
 from ray_jobs.streaming import stream_pictures, stream_rows, write_rows
-from training.dataset.rows import read_rows
+from training.dataset.samples import read_rows
 from training.loop.checkpoint import OTHER_STORAGE, STATE, read_state
 from training.loop.distributed import Communicator, ProcessGroup, SingleProcess
 from training.loop.logs import STEPS
 from training.model.base_model import NO_GPU
 from training.model.sharding import shard
-from training.prepare import Prepared
 from training.recipe import TrainingRecipe, WorkersConfig
 from training.results.manifest_io import DROPS, KeptCheckpoint, list_kept
 from training.run import Listener, Trained, run_worker, train_and_store
@@ -47,13 +46,10 @@ from training.training_id import CHECKPOINTS, RESULT, Training, open_training
 logger = logging.getLogger(__name__)
 
 ROWS: Final = "rows"
-
 FASTER_HEALTH_CHECKS: Final = ("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 """A report waits for Ray Train's next check; its default of two seconds exceeds many steps."""
-
 NO_PREEMPTION_WATCHER: Final = ("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 """A local machine is never preempted: without the watcher there is one process less."""
-
 MAX_START_ATTEMPTS: Final = 10
 """Attempts to start the workers, about a minute each, on a cluster without free resources."""
 
@@ -89,8 +85,10 @@ def train_on_ray(recipe: TrainingRecipe, listener: Listener = silent) -> Trained
 
 
 def _fit(training: Training, listener: Listener, started: datetime) -> Sequence[KeptCheckpoint]:
+    import ray.train
     from ray.train.torch import TorchTrainer
 
+    ray_train: Any = ray.train
     home = RemoteDir.at(training.storage).child(training.training_id)
     if not home.remote:
         check_nodes([training.folder])
@@ -106,12 +104,24 @@ def _fit(training: Training, listener: Listener, started: datetime) -> Sequence[
         train_loop_per_worker,
         train_loop_config={"order": WorkerOrder(training, home, events, started)},
         scaling_config=scaling(recipe.workers),
-        run_config=_run_config(training, home),
+        run_config=ray_train.RunConfig(
+            name=CHECKPOINTS,
+            storage_path=home.root,
+            storage_filesystem=home.files,
+            failure_config=ray_train.FailureConfig(
+                max_failures=recipe.workers.restarts, controller_failure_limit=MAX_START_ATTEMPTS
+            ),
+            callbacks=[stop_at_own_errors()],
+            logging_config=ray_train.LoggingConfig(log_level="WARNING"),
+        ),
     )
     listen_while(partial(_fit_explained, trainer.fit), events, listener)
     if not home.remote:
         return list_kept(training.folder / CHECKPOINTS)
-    _fetch_result(home, training)
+    for name in (STEPS, DROPS):
+        home.fetch_file(name, training.folder)
+    with atomic_folder(training.result, OTHER_STORAGE) as unfinished:
+        home.child(RESULT).fetch(unfinished)
     return list(_remote_checkpoints(home, training))
 
 
@@ -120,6 +130,7 @@ def train_loop_per_worker(config: dict[str, WorkerOrder]) -> None:
     import ray.train
 
     order, context = config["order"], ray.train.get_context()
+    workers = order.training.recipe.workers
     communicator: Communicator = ProcessGroup() if context.get_world_size() > 1 else SingleProcess()
     with tempfile.TemporaryDirectory(prefix="medsift-") as scratch:
         curves = Path(tempfile.mkdtemp(dir=scratch)) if order.home.remote else None
@@ -131,27 +142,19 @@ def train_loop_per_worker(config: dict[str, WorkerOrder]) -> None:
             curves=curves,
         )
         folder = curves or order.training.folder
-        listener = partial(_push, order.events)
         run_worker(
             order.training,
             store,
             communicator,
             folder,
-            listener,
+            order.events.push.remote,
             order.started,
-            _preparation(order),
-            stream_pictures if order.training.recipe.workers.streams else None,
+            (lambda ready: shard(ready.model)) if workers.strategy == "fsdp" else None,
+            stream_pictures if workers.streams else None,
             stream_rows(order.home.child(ROWS)),
         )
         if curves is not None and communicator.rank == 0:
             order.home.put(curves)
-
-
-def _preparation(order: WorkerOrder) -> Callable[[Prepared], None]:
-    """Return what is done to the model before its first step."""
-    if order.training.recipe.workers.strategy == "ddp":
-        return lambda prepared: None
-    return lambda prepared: shard(prepared.model)
 
 
 def scaling(workers: WorkersConfig) -> Any:
@@ -188,38 +191,16 @@ def _check_enough(workers: WorkersConfig, kind: str, resources: dict[str, float]
     if os.environ.get(ADDRESS):
         logger.warning("the cluster has %d %ss of %d: waiting for more", available, kind, wanted)
     elif kind == "GPU" and not available:
-        raise UsageError(
-            f"workers.gpus: {NO_GPU.format(setting='workers.gpus')}",
-            code="gpu_missing",
-            setting="workers.gpus",
-        )
+        message = f"workers.gpus: {NO_GPU.format(setting='workers.gpus')}"
+        raise UsageError(message, code="gpu_missing", setting="workers.gpus")
     else:
         further = " besides the one that decodes" if workers.streams and kind == "CPU" else ""
-        raise UsageError(
+        message = (
             f"{wanted} workers need as many {kind}s, and this machine has {available}{further}; "
             f"lower workers.count (and raise batches.grad_accumulation_steps), or set {ADDRESS} to "
-            "a cluster",
-            code="workers_too_many",
-            wanted=wanted,
-            available=available,
+            "a cluster"
         )
-
-
-def _run_config(training: Training, home: RemoteDir) -> Any:
-    import ray.train
-
-    train: Any = ray.train
-    recipe = training.recipe
-    return train.RunConfig(
-        name=CHECKPOINTS,
-        storage_path=home.root,
-        storage_filesystem=home.files,
-        failure_config=train.FailureConfig(
-            max_failures=recipe.workers.restarts, controller_failure_limit=MAX_START_ATTEMPTS
-        ),
-        callbacks=[stop_at_own_errors()],
-        logging_config=train.LoggingConfig(log_level="WARNING"),
-    )
+        raise UsageError(message, code="workers_too_many", wanted=wanted, available=available)
 
 
 def stop_at_own_errors() -> Any:
@@ -270,18 +251,6 @@ def _error_to_raise(error: Any) -> Exception:
         "again",
         code="workers_lost",
     )
-
-
-def _push(events: Any, event: TrainingEvent) -> None:
-    events.push.remote(event)
-
-
-def _fetch_result(home: RemoteDir, training: Training) -> None:
-    """Copy curves and result of a remote training to this machine; the result appears complete."""
-    for name in (STEPS, DROPS):
-        home.fetch_file(name, training.folder)
-    with atomic_folder(training.result, OTHER_STORAGE) as unfinished:
-        home.child(RESULT).fetch(unfinished)
 
 
 def _remote_checkpoints(home: RemoteDir, training: Training) -> Iterator[KeptCheckpoint]:

@@ -12,12 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from medsift.errors import LedgerError
-from medsift.manifest.training_queries import (
-    compared_benchmarks,
-    selected_leaks,
-    selection_weights,
-    split_names,
-)
+from medsift.manifest import training_queries
 from medsift.vocabulary import NEAR
 from training.recipe import TrainingRecipe
 
@@ -103,12 +98,12 @@ def _objections(
         return
     known: dict[str, str] = {}
     near: dict[str, str] = {}
-    for leak in selected_leaks(manifest, run_id, selection, benchmark):
+    for leak in training_queries.selected_leaks(manifest, run_id, selection, benchmark):
         match = f"{leak['verdict']} as {leak['item_id']} of {benchmark}"
         # Leaks come nearest first, so the nearest of a row is named.
         (near if leak["verdict"] == NEAR else known).setdefault(leak["row_id"], match)
     near = {row: match for row, match in near.items() if row not in known}
-    size = selection_weights(manifest, run_id, selection).num_rows
+    size = training_queries.selection_weights(manifest, run_id, selection).num_rows
     for rows, where, remedy in (
         (known, f"in benchmark {benchmark!r}", LEAVE_OUT),
         (
@@ -131,12 +126,12 @@ def _why_unchecked(manifest: Path, run_id: str, benchmark: str) -> _Objection | 
     """Return why a benchmark was never compared with the samples; None where it was."""
     if benchmark.startswith(SPLIT):
         # Leaks between the splits of a run are always listed, where it has such a split.
-        split, names = benchmark.removeprefix(SPLIT), split_names(manifest, run_id)
+        split, names = benchmark.removeprefix(SPLIT), training_queries.split_names(manifest, run_id)
         reason = f"run {run_id} has no split {split!r} to compare the samples with; it has "
         remedy = "set splits.assign and curate again"
         missing = split not in names
     else:
-        names = compared_benchmarks(manifest, run_id)
+        names = training_queries.compared_benchmarks(manifest, run_id)
         reason = (
             f"benchmark {benchmark!r} was not compared with the samples; decontamination of run "
             f"{run_id} names "

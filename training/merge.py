@@ -63,11 +63,8 @@ def merge(result: Path, output: Path, tolerance: float = TOLERANCE) -> Merged:
     lineage = read_lineage(result)
     config = _trained_base(lineage, result)
     if output.exists():
-        raise UsageError(
-            f"{output} is there already; name a new folder",
-            code="merge_output_in_the_way",
-            path=str(output),
-        )
+        message = f"{output} is there already; name a new folder"
+        raise UsageError(message, code="merge_output_in_the_way", path=str(output))
     base = load_base(config, "float32", full=True)
     mark = "" if base.processor is None else IMAGE_MARK
     probes = [base.inputs([base.ask(f"{mark}{text}")], [[_picture()]]) for text in PROBES]
@@ -79,7 +76,8 @@ def merge(result: Path, output: Path, tolerance: float = TOLERANCE) -> Merged:
     dtype = stored or torch.float32
     merged = adapted.merge_and_unload().to(dtype)
     with atomic_folder(output, "choose another --output") as partial:
-        _save(merged, partial)
+        with silence_transformers():
+            merged.save_pretrained(partial)
         (base.processor or base.tokenizer).save_pretrained(partial)
         for name in (LINEAGE_NAME, CARD):
             shutil.copyfile(result / name, partial / name)
@@ -103,11 +101,6 @@ def merge(result: Path, output: Path, tolerance: float = TOLERANCE) -> Merged:
     return Merged(output, str(dtype).removeprefix("torch."), difference)
 
 
-def _save(model: Any, folder: Path) -> None:
-    with silence_transformers():
-        model.save_pretrained(folder)
-
-
 def _trained_base(lineage: Mapping[str, Any], result: Path) -> AnyBase:
     """Return the base that was trained. Raises InputError, UsageError or ModelError."""
     try:
@@ -120,18 +113,14 @@ def _trained_base(lineage: Mapping[str, Any], result: Path) -> AnyBase:
             path=str(result / LINEAGE_NAME),
         ) from error
     if recipe.lora.full:
-        raise UsageError(
-            f"{result} is a complete model, with no adapter to merge; use it as it is",
-            code="merge_refused",
-            full=True,
-        )
+        message = f"{result} is a complete model, with no adapter to merge; use it as it is"
+        raise UsageError(message, code="merge_refused", full=True)
     if recipe.base.fingerprint() != lineage["base"]["fingerprint"]:
-        raise ModelError(
+        message = (
             f"the base {lineage['base']['name']!r} is not what it was when {result} was trained; "
-            "put that model back",
-            code="merge_refused",
-            base=lineage["base"]["name"],
+            "put that model back"
         )
+        raise ModelError(message, code="merge_refused", base=lineage["base"]["name"])
     return recipe.base
 
 

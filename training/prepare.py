@@ -34,7 +34,6 @@ class PreparedSplit:
     """Samples as tokens, the order in which they come, and what makes tensors of them."""
 
     encodings: Encodings
-    lengths: Indices
     supervised: Indices
     plan: BatchPlan
     collator: Collator
@@ -94,11 +93,8 @@ def prepare(
     import torch
 
     if recipe.workers.gpus and not torch.cuda.is_available():
-        raise UsageError(
-            f"workers.gpus: {NO_GPU.format(setting='workers.gpus')}",
-            code="gpu_missing",
-            setting="workers.gpus",
-        )
+        message = f"workers.gpus: {NO_GPU.format(setting='workers.gpus')}"
+        raise UsageError(message, code="gpu_missing", setting="workers.gpus")
     if selected is None:
         split = recipe.held_out_split
         selected = read_selection(recipe.run, recipe.selection, recipe.run_id, split)
@@ -117,6 +113,10 @@ def prepare(
     if recipe.batches.packing:
         _try_packing(base, objective, training)
         set_training(model, recipe.vision)
+    names = {"run_id": selected.run_id, "selection": selected.selection}
+    ids = (sample.row_id for sample in training.encodings.samples)
+    counts = training.encodings.weights.tolist(), training.plan.lengths.tolist()
+    rows = list(zip(ids, *counts, strict=True))
     return Prepared(
         recipe=recipe,
         base=base,
@@ -124,7 +124,7 @@ def prepare(
         objective=objective,
         training=training,
         held_out=held_out,
-        decisive=_decisive(recipe, selected, training),
+        decisive=recipe.decisive() | names | {"samples": records.fingerprint(rows)},
         example=example,
         leaks=leaks,
         unmeasured=unmeasured,
@@ -135,12 +135,11 @@ def _without(selected: Selected, left_out: Mapping[str, str]) -> tuple[Selected,
     """Return the selection without some rows, and the ledger of these. Raises InputError."""
     kept = tuple(sample for sample in selected.samples if sample.row_id not in left_out)
     if not kept:
-        raise InputError(
+        message = (
             f"every sample of selection {selected.selection!r} is in a benchmark or near one, and "
-            "leaks is drop; name another selection",
-            code="selection_contaminated",
-            selection=selected.selection,
+            "leaks is drop; name another selection"
         )
+        raise InputError(message, code="selection_contaminated", selection=selected.selection)
     dropped = tuple(
         Drop(sample.sample_id, sample.row_id, "leak", detail=left_out[sample.row_id])
         for sample in selected.samples
@@ -201,7 +200,7 @@ def _split(
     packer = Packer(encoder.base) if recipe.batches.packing else None
     supervised = np.array([chat.supervised for chat in encodings.encoded], np.int64)
     collator = Collator(encoder.base, encoder, encodings, packer)
-    return PreparedSplit(encodings, plan.lengths, supervised, plan, collator)
+    return PreparedSplit(encodings, supervised, plan, collator)
 
 
 def _try_packing(base: Base, objective: Objective, split: PreparedSplit) -> None:
@@ -227,23 +226,10 @@ def packing_trials(split: PreparedSplit) -> list[tuple[int, ...]]:
     In a mixed selection the shortest are text alone, and models number the positions of pictures
     in another way. A single sample with pictures is tried after the shortest without.
     """
-    order = [int(sample) for sample in np.argsort(split.lengths, kind="stable")]
+    order = [int(sample) for sample in np.argsort(split.plan.lengths, kind="stable")]
     samples = split.encodings.samples
     pictured = [sample for sample in order if samples[sample].pictures][:2]
     text_alone = [sample for sample in order if not samples[sample].pictures][:1]
     second = pictured if len(pictured) > 1 else [*text_alone, *pictured]
     trials = [tuple(order[:2]), tuple(second)]
     return list(dict.fromkeys(trial for trial in trials if trial))
-
-
-def _decisive(
-    recipe: TrainingRecipe, selected: Selected, training: PreparedSplit
-) -> dict[str, Any]:
-    rows = zip(
-        (sample.row_id for sample in training.encodings.samples),
-        training.encodings.weights.tolist(),
-        training.lengths.tolist(),
-        strict=True,
-    )
-    names = {"run_id": selected.run_id, "selection": selected.selection}
-    return recipe.decisive() | names | {"samples": records.fingerprint(list(rows))}

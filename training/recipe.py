@@ -87,9 +87,8 @@ class MixtureConfig(Config):
     def _shares_are_positive(cls, shares: dict[str, float]) -> dict[str, float]:
         for name, share in shares.items():
             if not 0.0 < share < float("inf"):
-                raise ValueError(
-                    f"share of {name!r} is {share}; a share must be a finite number above 0"
-                )
+                message = f"share of {name!r} is {share}; a share must be a finite number above 0"
+                raise ValueError(message)
         return shares
 
 
@@ -346,16 +345,8 @@ class TrainingRecipe(Config):
             return self.lora.modules_to_save or ()
         return (PROJECTOR,) if self.base.kind == "embedded_vlm" else ()
 
-    def resolved(self) -> dict[str, Any]:
-        """Return the recipe with every default written out, as JSON-able values."""
-        return self.model_dump(mode="json")
-
     def decisive(self) -> dict[str, Any]:
-        """Return the settings that decide the result, for fingerprints.
-
-        Paths, logs and machines are left out; the number of workers counts only through the batches
-        of a step.
-        """
+        """Return what decides the result, for fingerprints: no paths, logs or machines."""
         left_out = {"run", "log", "checkpoints", "workers", "benchmarks", "leaks"}
         left_out |= {"allow_contaminated"}
         settings = self.with_first_names(self.model_dump(mode="json", exclude=left_out))

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from medsift.errors import MedSiftError, UsageError
 from medsift.progress import TrainingBegun, TrainingEvent, silent
+from medsift.storage.parts import write_table
 from medsift.storage.run_lock import claimed
+from training.dataset.encode_dataset import ledger
 from training.dataset.samples import gather
 from training.loop.checkpoint import CheckpointStore, FolderCheckpointStore
 from training.loop.distributed import Communicator, SingleProcess
@@ -19,14 +21,8 @@ from training.loop.logs import Journal
 from training.loop.loop import Stream, train
 from training.prepare import Prepared, prepare
 from training.recipe import TrainingRecipe
+from training.results import manifest_io
 from training.results.lineage import lineage_of, notes_of
-from training.results.manifest_io import (
-    KeptCheckpoint,
-    list_kept,
-    store_failed,
-    store_finished,
-    write_drops,
-)
 from training.results.output_dir import has_result, renew_card, result_weights, write_result
 from training.training_id import CHECKPOINTS, RESULT, Training, open_training
 
@@ -57,24 +53,23 @@ def train_here(recipe: TrainingRecipe, listener: Listener = silent) -> Trained:
     """
     training = open_training(recipe)
     if training.remote:
-        raise UsageError(
+        message = (
             f"checkpoints.storage {training.storage} is a URL, which trainings on Ray alone write "
-            "to; train with --ray, or name a folder",
-            code="path_not_local",
-            path=training.storage,
+            "to; train with --ray, or name a folder"
         )
+        raise UsageError(message, code="path_not_local", path=training.storage)
 
-    def fit(started: datetime) -> Sequence[KeptCheckpoint]:
+    def fit(started: datetime) -> Sequence[manifest_io.KeptCheckpoint]:
         folder = training.folder / CHECKPOINTS
         store = FolderCheckpointStore(folder, recipe.checkpoints.keep)
         run_worker(training, store, SingleProcess(), training.folder, listener, started)
-        return list_kept(folder)
+        return manifest_io.list_kept(folder)
 
     return train_and_store(training, fit)
 
 
 def train_and_store(
-    training: Training, fit: Callable[[datetime], Sequence[KeptCheckpoint]]
+    training: Training, fit: Callable[[datetime], Sequence[manifest_io.KeptCheckpoint]]
 ) -> Trained:
     """Train by `fit`, which writes curves and result into the training's folder, and store it all.
 
@@ -84,8 +79,9 @@ def train_and_store(
     with claimed(training.folder, what="training"):
         if has_result(training):
             # Checkpoints in an object store were listed when the training ended.
-            local = None if training.remote else list_kept(training.folder / CHECKPOINTS)
-            store_finished(training, local)
+            folder = training.folder / CHECKPOINTS
+            local = None if training.remote else manifest_io.list_kept(folder)
+            manifest_io.store_finished(training, local)
             renew_card(training)
             return Trained(training, reused=True)
         started = now()
@@ -93,9 +89,9 @@ def train_and_store(
             kept = fit(started)
         # A killed process or a fault of ours stores nothing: the training may simply be resumed.
         except MedSiftError:
-            store_failed(training, started)
+            manifest_io.store_failed(training, started)
             raise
-        store_finished(training, kept)
+        manifest_io.store_finished(training, kept)
         return Trained(training, reused=False)
 
 
@@ -106,7 +102,7 @@ def run_worker(
     folder: Path,
     listener: Listener,
     started: datetime,
-    ready: Callable[[Prepared], None] = lambda prepared: None,
+    ready: Callable[[Prepared], None] | None = None,
     stream: Stream | None = None,
     rows: Iterable[pa.Table] | None = None,
 ) -> None:
@@ -119,7 +115,7 @@ def run_worker(
         folder: where the first worker writes.
         listener: receives the start and every logged step, on the first worker.
         started: when the training began, UTC.
-        ready: may change the model before its first step.
+        ready: changes the model before its first step, where given.
         stream: decodes the pictures; None is threads of this process.
         rows: what the training reads of the manifest; None reads the manifest.
 
@@ -128,11 +124,12 @@ def run_worker(
     """
     selected = None if rows is None else gather(training.run_id, training.selection, rows)
     with closing(prepare(training.recipe, training.verdict.left_out, selected)) as prepared:
-        ready(prepared)
+        if ready is not None:
+            ready(prepared)
 
         def open_journal(resumed: int) -> Journal:
             """Open the curves once it is known where the training continues from."""
-            write_drops(prepared.dropped, folder)
+            write_table(ledger(prepared.dropped), folder / manifest_io.DROPS)
             held_out = prepared.held_out
             listener(
                 TrainingBegun(

@@ -67,16 +67,23 @@ _OVERLAP: Final = """
 WITH a AS (SELECT row_id FROM compared WHERE selection = $a),
 b AS (SELECT row_id FROM compared WHERE selection = $b),
 i AS (SELECT image_id FROM compared_images WHERE selection = $a),
-j AS (SELECT image_id FROM compared_images WHERE selection = $b)
-SELECT $a AS a, $b AS b, (SELECT count(*) FROM a SEMI JOIN b USING (row_id)) AS rows,
-       (SELECT count(*) FROM a) AS rows_a, (SELECT count(*) FROM b) AS rows_b,
-       (SELECT count(*) FROM i SEMI JOIN j USING (image_id)) AS images,
-       (SELECT count(*) FROM i) AS images_a, (SELECT count(*) FROM j) AS images_b
+j AS (SELECT image_id FROM compared_images WHERE selection = $b), counted AS (
+    SELECT $a AS a, $b AS b, (SELECT count(*) FROM a SEMI JOIN b USING (row_id)) AS rows,
+           (SELECT count(*) FROM a) AS rows_a, (SELECT count(*) FROM b) AS rows_b,
+           (SELECT count(*) FROM i SEMI JOIN j USING (image_id)) AS images,
+           (SELECT count(*) FROM i) AS images_a, (SELECT count(*) FROM j) AS images_b
+)
+SELECT *, rows / nullif(rows_a + rows_b - rows, 0) AS rows_jaccard,
+       images / nullif(images_a + images_b - images, 0) AS images_jaccard FROM counted
 """
 _STRATA: Final = """
-SELECT stratum, max(pool) AS pool, map_from_entries(list((selection, selected))) AS selected
-FROM coverage WHERE run_id = $run AND list_contains($names, selection)
-GROUP BY stratum ORDER BY pool DESC, stratum
+WITH counted AS (
+    SELECT stratum, max(pool) AS pool, map_from_entries(list((selection, selected))) AS by_name
+    FROM coverage WHERE run_id = $run AND list_contains($names, selection) GROUP BY stratum
+)
+SELECT stratum, pool, [coalesce(by_name[name], 0) FOR name IN $names] AS selected,
+       [number / nullif(pool, 0) FOR number IN selected] AS share
+FROM counted ORDER BY pool DESC, stratum
 """
 _SCORES: Final = """
 SELECT scorer, selection, count(value) FILTER (isfinite(value)) AS n,
@@ -117,10 +124,8 @@ def compare(con: DuckDBPyConnection, run_id: str, names: Sequence[str]) -> Compa
         run_id=run_id,
         names=names,
         profiles=[profiles[name] for name in names],
-        overlaps=[
-            _with_jaccard(ask(con, _OVERLAP, a=a, b=b)[0]) for a, b in combinations(names, 2)
-        ],
-        strata=[_stratum(line, names) for line in ask(con, _STRATA, run=run_id, names=names)],
+        overlaps=[ask(con, _OVERLAP, a=a, b=b)[0] for a, b in combinations(names, 2)],
+        strata=ask(con, _STRATA, run=run_id, names=names),
         scores=_scores(ask(con, _SCORES, run=run_id), names),
     )
 
@@ -139,7 +144,7 @@ def selection_names(con: DuckDBPyConnection, run_id: str) -> list[str]:
 def _run_with(
     con: DuckDBPyConnection, manifest: Path, names: Sequence[str], run_id: str | None
 ) -> str:
-    runs = ask(con, "SELECT run_id FROM runs ORDER BY created_at DESC, run_id DESC")
+    runs = ask(con, "SELECT run_id FROM runs ORDER BY created_at DESC, run_id")
     selections: dict[str, list[str]] = {
         line["run_id"]: selection_names(con, line["run_id"])
         for line in runs
@@ -164,21 +169,6 @@ def _run_with(
         selections=missing,
         known=known,
     )
-
-
-def _with_jaccard(line: Line) -> Line:
-    """Return the counts of a pair of selections with the Jaccard index of rows and images."""
-    for what in ("rows", "images"):
-        either = line[f"{what}_a"] + line[f"{what}_b"] - line[what]
-        line[f"{what}_jaccard"] = line[what] / either if either else None
-    return line
-
-
-def _stratum(line: Line, names: Sequence[str]) -> Line:
-    counts = dict(line["selected"])
-    selected = [counts.get(name, 0) for name in names]
-    share = [count / line["pool"] if line["pool"] else None for count in selected]
-    return {**line, "selected": selected, "share": share}
 
 
 def _scores(lines: Sequence[Line], names: Sequence[str]) -> list[Line]:

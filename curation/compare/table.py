@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
+from itertools import chain, product
 from typing import Any, Final
 
 from medsift.manifest.any_version import Line
 from medsift.pages.number_format import NO_VALUE, percent
-from medsift.terminal import escaped
+from medsift.text import escaped
 
 PROFILE_LABELS: Final = {
     "method": "method",
@@ -79,12 +79,8 @@ def comparison_table(comparison: Comparison, width: int | None = None) -> str:
 
     out = io.StringIO()
     console = Console(file=out, width=width or 1_000_000, no_color=True, legacy_windows=False)
-    for title, head, lines in (
-        _overlaps(comparison),
-        _profiles(comparison),
-        _scores(comparison),
-        _strata(comparison),
-    ):
+    for part in (_overlaps, _profiles, _scores, _strata):
+        title, head, lines = part(comparison)
         if not lines:
             continue
         grid = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
@@ -100,15 +96,10 @@ Grid = tuple[str, Sequence[str], list[list[str]]]
 
 
 def _overlaps(comparison: Comparison) -> Grid:
-    rows = [
-        [
-            f"{what} of {pair['a']} and {pair['b']}",
-            number(pair[what]),
-            number(pair[f"{what}_jaccard"]),
-        ]
-        for pair in comparison.overlaps
-        for what in ("rows", "images")
-    ]
+    rows = []
+    for pair, what in product(comparison.overlaps, ("rows", "images")):
+        figures = number(pair[what]), number(pair[f"{what}_jaccard"])
+        rows.append([f"{what} of {pair['a']} and {pair['b']}", *figures])
     return "Overlap", ["", "in both", "Jaccard"], rows
 
 
@@ -123,13 +114,10 @@ def _profiles(comparison: Comparison) -> Grid:
 
 def _scores(comparison: Comparison) -> Grid:
     parts = ("mean", "percentile")
-    rows = [
-        [
-            score["scorer"],
-            *(number((cell or {}).get(part)) for cell in score["cells"] for part in parts),
-        ]
-        for score in comparison.scores
-    ]
+    rows = []
+    for score in comparison.scores:
+        cells = product(score["cells"], parts)
+        rows.append([score["scorer"], *(number((cell or {}).get(part)) for cell, part in cells)])
     return "Scores", ["scorer", *_headings(comparison, parts)], rows
 
 

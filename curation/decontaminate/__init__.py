@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from curation.decontaminate.config import BenchmarkConfig, DecontaminateConfig
+from curation.decontaminate.config import DecontaminateConfig
 from curation.decontaminate.index import (
     BenchmarkIndex,
     build_index,
@@ -18,7 +18,6 @@ __all__ = [
     "SAME_IMAGE",
     "SAME_PAIR",
     "SAME_TEXT",
-    "BenchmarkConfig",
     "BenchmarkIndex",
     "DecontaminateConfig",
     "Hits",

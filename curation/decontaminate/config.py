@@ -33,10 +33,7 @@ class DecontaminateConfig(Config):
     unresolved are shown in the report's review list too.
     """
 
-    renamed_keys: ClassVar[Mapping[str, str]] = {
-        "least_words": "min_words",
-        "gram": "ngram_words",
-    }
+    renamed_keys: ClassVar[Mapping[str, str]] = {"least_words": "min_words", "gram": "ngram_words"}
 
     benchmarks: tuple[BenchmarkConfig, ...] = ()
     """Benchmarks that rows are compared with; none by default, and then no row is compared."""

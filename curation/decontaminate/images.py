@@ -68,8 +68,18 @@ def match_images(
         copies: When two pictures are copies.
         config: When they are near.
     """
-    bench = benchmark_images(index)
-    equal = _equal_pictures(pool, bench)
+    vectors: pa.Array = index.images["vector"].combine_chunks()
+    flat = vectors.flatten().to_numpy(zero_copy_only=False)
+    ids, hashes, miniatures = (
+        index.images[name].to_pylist() for name in ("image_id", "phash", "thumb")
+    )
+    bench = ImageSet.of(ids, hashes, miniatures, flat.reshape(-1, vectors.type.list_size))
+    number = {image: place for place, image in enumerate(pool.ids)}
+    # Pictures that are equal pixel for pixel have one image id.
+    same = [(number[image], place) for place, image in enumerate(bench.ids) if image in number]
+    left, right = np.array(same, np.int64).reshape(-1, 2).T
+    yes, one = np.ones(len(left), bool), np.ones(len(left))
+    equal = ImageHits(left, right, yes, yes, one, one, one)
     if not bench.ids or not pool.ids:
         return equal
     left, right = find_candidates_between(pool, bench, copies, glance=index.confirms)
@@ -101,28 +111,9 @@ def match_images(
     return near_parts.beyond(listed)
 
 
-def benchmark_images(index: BenchmarkIndex) -> ImageSet:
-    """Return a benchmark's pictures; a miniature that the index lacks is all zeros."""
-    vectors: pa.Array = index.images["vector"].combine_chunks()
-    flat = vectors.flatten().to_numpy(zero_copy_only=False)
-    ids, hashes, thumbs = (
-        index.images[name].to_pylist() for name in ("image_id", "phash", "thumb")
-    )
-    return ImageSet.of(ids, hashes, thumbs, flat.reshape(-1, vectors.type.list_size))
-
-
 def _cosine(pool: ImageSet, bench: ImageSet, left: Indices, right: Indices) -> Doubles:
     pairs = pool.vectors[left], bench.vectors[right]
     return np.asarray(np.einsum("pd,pd->p", *pairs, dtype=np.float64))
-
-
-def _equal_pictures(pool: ImageSet, bench: ImageSet) -> ImageHits:
-    """Return the pairs that are equal pixel for pixel, and so have one image id."""
-    number = {image: place for place, image in enumerate(pool.ids)}
-    pairs = [(number[image], place) for place, image in enumerate(bench.ids) if image in number]
-    left, right = np.array(pairs, np.int64).reshape(-1, 2).T
-    yes, one = np.ones(len(left), bool), np.ones(len(left))
-    return ImageHits(left, right, yes, yes, one, one, one)
 
 
 def find_candidates_between(

@@ -99,11 +99,8 @@ def build_index(
     rows = samples.select(["messages", "question", "answer"]).to_pylist()
     passages = [
         {
+            **passage._asdict(),
             "item": item,
-            "question": passage.question,
-            "whole": passage.whole,
-            "words": passage.words,
-            "entire": passage.entire,
             "shingles": sorted(passage.shingles),
             "grams": sorted(passage.grams),
         }

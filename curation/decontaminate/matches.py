@@ -13,12 +13,7 @@ import pyarrow.compute as pc
 from curation.decontaminate.config import DecontaminateConfig
 from curation.decontaminate.images import ImageHits, match_images
 from curation.decontaminate.index import BenchmarkIndex
-from curation.decontaminate.passages import (
-    Passage,
-    question_digests,
-    sample_passages,
-    turns_of,
-)
+from curation.decontaminate.passages import Passage, question_digests, sample_passages, turns_of
 from curation.decontaminate.review import review_list
 from curation.matching.image_copies import ImageSet
 from curation.matching.settings import ImageCopyConfig
@@ -74,10 +69,12 @@ def find_hits(
         jaccard: Share of word shingles from which two texts are near.
     """
     pictures = match_images(images, index, copies, config)
-    matches = [
-        *_match_images(samples, images, index, pictures),
-        *_match_words(samples, index, config, jaccard),
-    ]
+    matches = list(_match_images(samples, images, index, pictures))
+    known = _Passages(index)
+    for row, sample in enumerate(samples.select(CONTENT).to_pylist()):
+        for passage in sample_passages(turns_of(sample), config.ngram_words):
+            repeated = known.matches(passage, not sample["images"], config, jaccard)
+            matches += (match._replace(row=row) for match in repeated)
     # The strongest first; equals go by item id, so that the order of items decides nothing.
     matches.sort(key=lambda match: (STRENGTH.index(match.verdict), -match.similarity, match[1]))
     rows, ids, shown = (samples[name].to_pylist() for name in ("row_id", "sample_id", "images"))
@@ -112,10 +109,18 @@ def _match_images(
     samples: pa.Table, images: ImageSet, index: BenchmarkIndex, hits: ImageHits
 ) -> Iterator[_Match]:
     """Yield a match for every sample, benchmark item and pair of their pictures that met."""
-    items = _items_of_images(index)
+    questions_of: dict[int, set[str]] = defaultdict(set)
+    for passage in index.passages.select(["item", "question"]).to_pylist():
+        if passage["question"] is not None:
+            questions_of[passage["item"]].add(passage["question"])
+    # Image ids to the items that show them, each with the digests of its questions.
+    items: dict[str, list[tuple[str, set[str]]]] = defaultdict(list)
+    for number, item in enumerate(index.items.to_pylist()):
+        for image in item["images"] or ():
+            items[image].append((item["item_id"], questions_of[number]))
     pairs_of: dict[str, list[int]] = defaultdict(list)
-    for pair, image in enumerate(hits.left.tolist()):
-        pairs_of[images.ids[image]].append(pair)
+    for pair, picture in enumerate(hits.left.tolist()):
+        pairs_of[images.ids[picture]].append(pair)
     names = index.images["image_id"].to_pylist()
     for row, sample in enumerate(samples.select(CONTENT).to_pylist()):
         pairs = [pair for image in sample["images"] or () for pair in pairs_of.get(image, ())]
@@ -123,39 +128,10 @@ def _match_images(
         for pair in pairs:
             confirmed, exact = bool(hits.confirmed[pair]), bool(hits.exact[pair])
             kind = "same_image" if exact else "image_copy" if confirmed else "near_image"
-            for item, questions in items[names[int(hits.right[pair])]]:
+            for item_id, questions in items[names[int(hits.right[pair])]]:
                 same = SAME_IMAGE if asked.isdisjoint(questions) else SAME_PAIR
                 similarity = float(hits.similarity[pair])
-                yield _Match(row, item, kind, similarity, same if confirmed else NEAR)
-
-
-def _items_of_images(index: BenchmarkIndex) -> dict[str, list[tuple[str, frozenset[str]]]]:
-    """Map image ids to the items that show them, each with the digests of its questions."""
-    asked: dict[int, set[str]] = defaultdict(set)
-    for passage in index.passages.select(["item", "question"]).to_pylist():
-        if passage["question"] is not None:
-            asked[passage["item"]].add(passage["question"])
-    items: dict[str, list[tuple[str, frozenset[str]]]] = defaultdict(list)
-    for number, item in enumerate(index.items.to_pylist()):
-        for image in item["images"] or ():
-            items[image].append((item["item_id"], frozenset(asked[number])))
-    return items
-
-
-def _match_words(
-    samples: pa.Table, index: BenchmarkIndex, config: DecontaminateConfig, jaccard: float
-) -> Iterator[_Match]:
-    """Yield a match for every sample of which a passage repeats one of an item's.
-
-    Equal in normal form, Jaccard similarity of their word runs from `jaccard` on, or all of an
-    item's long runs in the sample: same text. A long run in common: near. Runs of all items are
-    looked up, so nothing is missed; the cost goes by the words of both sides.
-    """
-    known = _Passages(index)
-    for row, sample in enumerate(samples.select(CONTENT).to_pylist()):
-        for passage in sample_passages(turns_of(sample), config.ngram_words):
-            for match in known.matches(passage, not sample["images"], config, jaccard):
-                yield match._replace(row=row)
+                yield _Match(row, item_id, kind, similarity, same if confirmed else NEAR)
 
 
 class _Passages:
@@ -178,6 +154,10 @@ class _Passages:
         self, passage: Passage, bare: bool, config: DecontaminateConfig, jaccard: float
     ) -> Iterator[_Match]:
         """Yield matches with what a passage of a sample, of row -1, repeats.
+
+        Equal in normal form, Jaccard similarity of their word runs from `jaccard` on, or all of an
+        item's long runs in the sample: same text. A long run in common: near. Runs of all items are
+        looked up, so nothing is missed; the cost goes by the words of both sides.
 
         Args:
             passage: A piece of a sample's conversation.

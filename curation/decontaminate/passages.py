@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from curation.matching.lettered_options import choices, stem
 from curation.neighbors.shingles import canonical, shingles_of
@@ -34,8 +33,7 @@ _POINTS: Final = re.compile("[\u0591-\u05c7\u064b-\u0652\u0670]")
 Turn = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(NamedTuple):
     """Digests of one piece of a conversation.
 
     `question` is the digest of its question in normal form, None where it is no exchange; `whole`
@@ -60,24 +58,18 @@ def turns_of(sample: Mapping[str, Any]) -> list[Turn]:
     return [(turn["role"], turn["content"] or "") for turn in turns]
 
 
-def exchanges(turns: Sequence[Turn]) -> Iterator[tuple[str, str]]:
-    """Yield each question with the answer that follows it."""
-    for (role, asked), (other, answer) in pairwise(turns):
-        if (role, other) == ("user", "assistant"):
-            yield asked, answer
+def _exchange_passages(talk: Sequence[Turn], gram: int) -> list[Passage]:
+    """Digest each question with the answer that follows it.
 
-
-def _exchange_passages(
-    pairs: Sequence[tuple[str, str]], gram: int, *, entire: bool
-) -> list[Passage]:
-    """Digest each exchange; one that offers lettered options a second time without them.
-
-    So an item is met where options were added to its question or taken away, and its letter put in
-    words. Without them it is not the whole of its conversation, and must have words enough.
+    One that offers lettered options is digested a second time without them, so that an item is met
+    where options were added to its question or taken away, and its letter put in words. Without
+    them it is not the whole of its conversation, and must have words enough.
     """
     passages = []
-    for question, answer in pairs:
-        passages.append(_passage(question, (question, answer), gram, entire))
+    for (role, question), (other, answer) in pairwise(talk):
+        if (role, other) != ("user", "assistant"):
+            continue
+        passages.append(_passage(question, (question, answer), gram, len(talk) == 2))
         if (bare := stem(question)) != question and bare.strip():
             words = dict(choices(question)).get(normalise_answer(answer), answer)
             passages.append(_passage(bare, (bare, words), gram, False))
@@ -91,9 +83,8 @@ def item_passages(turns: Sequence[Turn], gram: int) -> list[Passage]:
     long run, in words.
     """
     talk = [turn for turn in turns if turn[0] != "system"]
-    pairs = list(exchanges(talk))
-    passages = _exchange_passages(pairs, gram, entire=len(talk) == 2)
-    if len(talk) != 2 or not pairs:
+    passages = _exchange_passages(talk, gram)
+    if len(talk) != 2 or not passages:
         passages.append(_passage(None, [text for _, text in talk], gram, True))
     return passages
 
@@ -106,10 +97,10 @@ def sample_passages(turns: Sequence[Turn], gram: int) -> list[Passage]:
     question, is not the item.
     """
     talk = [turn for turn in turns if turn[0] != "system"]
-    passages = _exchange_passages(list(exchanges(talk)), gram, entire=len(talk) == 2)
+    passages = _exchange_passages(talk, gram)
     for role, text in turns:
         alone = _passage(None, (text,), gram, len(talk) == 1)
-        passages.append(alone if role == "system" else replace(alone, shingles=frozenset()))
+        passages.append(alone if role == "system" else alone._replace(shingles=frozenset()))
     if len(talk) > 2:
         passages.append(_passage(None, [text for _, text in talk], gram, True))
     return passages

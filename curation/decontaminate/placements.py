@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.matching.registration import Thumbs
+from curation.matching.registration import Thumbs, gaussian
 from medsift.arrays import Floats, Indices
 from medsift.records import THUMB_SIDE
 
@@ -89,22 +89,17 @@ def contents(thumb: NDArray[np.uint8]) -> list[list[list[float]]]:
 
     A black scan on a white page has two: the scan, and the body in it.
     """
-    inside = (0, THUMB_SIDE, 0, THUMB_SIDE)
+    top, bottom, left, right = 0, THUMB_SIDE, 0, THUMB_SIDE
     maps = []
     for _ in range(NESTED):
-        inside = _inside(thumb, *inside)
-        top, bottom, left, right = (edge / THUMB_SIDE for edge in inside)
-        maps.append(_map(right - left, bottom - top, (left + right) / 2, (top + bottom) / 2, 0.0))
+        above, below = _ends(thumb[top:bottom, left:right])
+        before, after = _ends(thumb[top + above : top + below, left:right].T)
+        above, below = _ends(thumb[top:bottom, left + before : left + after])
+        top, bottom, left, right = top + above, top + below, left + before, left + after
+        x, y = (left + right) / 2 / THUMB_SIDE, (top + bottom) / 2 / THUMB_SIDE
+        width, height = (right - left) / THUMB_SIDE, (bottom - top) / THUMB_SIDE
+        maps.append(_map(width, height, x, y, 0.0))
     return maps
-
-
-def _inside(
-    thumb: NDArray[np.uint8], top: int, bottom: int, left: int, right: int
-) -> tuple[int, int, int, int]:
-    above, below = _ends(thumb[top:bottom, left:right])
-    before, after = _ends(thumb[top + above : top + below, left:right].T)
-    above, below = _ends(thumb[top:bottom, left + before : left + after])
-    return top + above, top + below, left + before, left + after
 
 
 def _ends(rows: NDArray[np.uint8]) -> tuple[int, int]:
@@ -136,11 +131,6 @@ class Described:
     def __len__(self) -> int:
         """Return the number of pictures."""
         return len(self.parts)
-
-    def part(self, picture: int, part: int) -> Tensor:
-        """Return the map (2, 3) of a part of a picture."""
-        known = parts()
-        return known[part] if part < len(known) else self.contents[picture, part - len(known)]
 
 
 def describe(thumbs: Thumbs) -> Described:
@@ -196,19 +186,8 @@ def sample(pictures: Tensor, maps: Tensor, side: int) -> Tensor:
 def smooth(pictures: Tensor, blur: float) -> Tensor:
     """Blur pictures (..., side, side) by a Gaussian of `blur` pixels."""
     height, width = pictures.shape[-2:]
-    blurred: Tensor = _gaussian(height, blur) @ pictures @ _gaussian(width, blur).T
+    blurred: Tensor = gaussian(height, blur) @ pictures @ gaussian(width, blur).T
     return blurred
-
-
-@lru_cache(maxsize=16)
-def _gaussian(side: int, blur: float) -> Tensor:
-    """Return the matrix (side, side) of a blur, whose rows are weights that sum to 1."""
-    import torch
-
-    place = torch.arange(float(side))
-    apart = place[:, None] - place
-    weights = torch.exp(-(apart**2) / (2 * blur**2)) * (apart.abs() <= 4 * blur)
-    return weights / weights.sum(1, keepdim=True)
 
 
 def _edges(pictures: Tensor) -> Tensor:
@@ -273,7 +252,9 @@ def _fit(parted: Described, a: int, whole: Described, b: int) -> tuple[float, Te
     own = (whole.owner == b).nonzero().flatten()
     product = parted.parts[a] @ whole.wholes[own].T
     part, turn = divmod(int(product.argmax()), len(own))
-    return float(product.max()), parted.part(a, part), whole.places[own[turn]]
+    known = parts()
+    shown = known[part] if part < len(known) else parted.contents[a, part - len(known)]
+    return float(product.max()), shown, whole.places[own[turn]]
 
 
 def blocks(count: int, size: int) -> Iterator[slice]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -18,13 +18,6 @@ from medsift.reorder import taken_rows
 from medsift.vocabulary import NEAR
 
 REVIEWS: Final = arrow_schema("reviews")
-
-
-class _ShownBy(NamedTuple):
-    """How many rows show a picture, and the first of them by id."""
-
-    rows: int
-    first: str
 
 
 def review_list(
@@ -57,14 +50,15 @@ def review_list(
     ):
         image, item_image = images.ids[left], picture["image_id"]
         if image in pool and item_image in bench:
+            (row, samples), (item, count) = pool[image], bench[item_image]
             lines.append(
                 {
                     "kind": "near_image",
-                    "row_id": pool[image].first,
-                    "samples": pool[image].rows,
+                    "row_id": row,
+                    "samples": samples,
                     "image_id": image,
-                    "item_id": bench[item_image].first,
-                    "items": bench[item_image].rows,
+                    "item_id": item,
+                    "items": count,
                     "item_image_id": item_image,
                     "item_miniature": picture["thumb"],
                     "similarity": similarity,
@@ -81,13 +75,13 @@ def review_list(
     return pa.Table.from_pylist(named, schema=REVIEWS)
 
 
-def _shown_by(pictures_of: Mapping[str, Sequence[str]]) -> dict[str, _ShownBy]:
-    """Map each picture to the rows that show it."""
+def _shown_by(pictures_of: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, int]]:
+    """Map each picture to the first by id of the rows that show it, and to their number."""
     rows_of: dict[str, list[str]] = {}
     for row, pictures in pictures_of.items():
         for picture in set(pictures):
             rows_of.setdefault(picture, []).append(row)
-    return {picture: _ShownBy(len(rows), min(rows)) for picture, rows in rows_of.items()}
+    return {picture: (min(rows), len(rows)) for picture, rows in rows_of.items()}
 
 
 def with_originals(reviews: pa.Table, samples: pa.Table) -> pa.Table:

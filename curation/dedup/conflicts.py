@@ -15,8 +15,9 @@ from curation.matching.lettered_options import choices, chosen, stem
 from curation.matching.settings import SampleConfig
 from curation.matching.text_match import Conversations, text_cosine
 from curation.meaning import alike, contrast, read_meaning
-from curation.neighbors import Pairs, connected_components
+from curation.neighbors import Pairs
 from medsift.arrays import Flags, Indices
+from medsift.connected import connected_components
 from medsift.records import digest
 from medsift.text import normalise_question
 
@@ -44,10 +45,16 @@ def find_conflicts(
         config: From which cosine questions are compared in meaning.
     """
     is_question = np.append(conversations.role == "u", False).astype(int)
-    questions = np.add.reduceat(is_question, conversations.start[:-1])
-    rows = np.flatnonzero((pictures.count > 0) & (questions == 1)).astype(np.int64)
+    asked = np.add.reduceat(is_question, conversations.start[:-1])
+    rows = np.flatnonzero((pictures.count > 0) & (asked == 1)).astype(np.int64)
     question, last_answer = question_answer(conversations)
-    answer = _answer_numbers(samples, rows)
+    # Answers by number: equal in normal form, a letter by its choice.
+    answer = np.full(samples.num_rows, -1, np.int64)
+    known: dict[str, int] = {}
+    answers, questions = samples["answer"].to_pylist(), samples["question"].to_pylist()
+    for row in rows.tolist():
+        said = chosen(questions[row] or "", answers[row] or "")
+        answer[row] = known.setdefault(said, len(known))
     parts = [(rows[:0], rows[:0])]
     for left, right in _pairs_in_same_group(rows, conversations.shape, pictures, copies):
         # The cheapest test first: most pairs have equal answers.
@@ -57,21 +64,15 @@ def find_conflicts(
             conversations, question[left], question[right], config.question_cosine
         )
         left, right = left[same], right[same]
-        against = _exclude_each_other(conversations, last_answer, left, right)
+        # Closed and choice answers have few values: two different ones cannot both be right.
+        against = conversations.exact[left] & conversations.exact[right]
+        for pair in np.flatnonzero(~against).tolist():
+            a, b = int(last_answer[left[pair]]), int(last_answer[right[pair]])
+            if a >= 0 and b >= 0:
+                against[pair] = contrast(conversations.meaning(a), conversations.meaning(b))
         parts.append((left[against], right[against]))
     left, right = (np.concatenate(side) for side in zip(*parts, strict=True))
     return _conflict_table(samples, Pairs.of(left, right, np.ones(len(left))))
-
-
-def _answer_numbers(samples: pa.Table, rows: Indices) -> Indices:
-    """Number the answers of `rows` by normal form, a letter by its choice; -1 elsewhere (n,)."""
-    numbers = np.full(samples.num_rows, -1, np.int64)
-    known: dict[str, int] = {}
-    answers, questions = samples["answer"].to_pylist(), samples["question"].to_pylist()
-    for row in rows.tolist():
-        answer = chosen(questions[row] or "", answers[row] or "")
-        numbers[row] = known.setdefault(answer, len(known))
-    return numbers
 
 
 def _pairs_in_same_group(
@@ -88,22 +89,6 @@ def _pairs_in_same_group(
     member = np.arange(len(rows))
     stop = np.searchsorted(key, key, side="right")
     yield from pair_blocks(rows[order], member, member + 1, stop)
-
-
-def _exclude_each_other(
-    conversations: Conversations, answer: Indices, left: Indices, right: Indices
-) -> Flags:
-    """Return whether the differing answers of pairs (p,) of rows cannot both be right.
-
-    `answer` (n,) is the turn of each row's last answer.
-    """
-    # Closed and choice answers have few values: two different ones cannot both be right.
-    against: Flags = conversations.exact[left] & conversations.exact[right]
-    for pair in np.flatnonzero(~against).tolist():
-        a, b = int(answer[left[pair]]), int(answer[right[pair]])
-        if a >= 0 and b >= 0:
-            against[pair] = contrast(conversations.meaning(a), conversations.meaning(b))
-    return against
 
 
 def _same_question(
@@ -135,7 +120,7 @@ def _ask_the_same(conversations: Conversations, left: int, right: int) -> bool:
 
 
 def _conflict_table(samples: pa.Table, pairs: Pairs) -> pa.Table:
-    group = connected_components(samples.num_rows, pairs) if len(pairs) else np.empty(0, np.int64)
+    group = connected_components(samples.num_rows, pairs.left, pairs.right)
     rows = np.unique(np.concatenate([pairs.left, pairs.right]))
     table = samples.select(["sample_id", "row_id", "question", "answer"]).take(pa.array(rows))
     groups = group[rows].tolist()

@@ -18,8 +18,8 @@ from curation.dedup.priority import survival_order
 from curation.dedup.resolve import Fates, decide, first_of_content
 from curation.dedup.samples import Links, Pictures, join_links, sample_links
 from curation.dedup.schemas import REASONS, DedupResult
-from curation.dedup.semantic import joint_vectors, semantic_links, semantic_report
-from curation.dedup.threshold_sweep import draw, sweep_images
+from curation.dedup.semantic import joint_vectors, semantic_links
+from curation.dedup.threshold_sweep import THRESHOLDS, draw, nearest_earlier, sweep_images
 from curation.matching.image_copies import Copies, ImageSet, find_copies, image_set
 from curation.matching.text_match import Conversations, read_conversations
 from curation.neighbors import NeighborsConfig, TileRunner
@@ -91,25 +91,33 @@ def deduplicate(
     # One decision over all links: deciding kind by kind could drop a row for a row that goes too.
     fates = decide(order, pool.first, links)
     content = pool.conversations, pool.pictures, pool.copies
+    looked_at = known, pool.copies, pool.pictures, samples["modality"].to_pylist()
     group = [known.ids[image] for image in pool.copies.group.tolist()]
+    reasons = Counter(REASONS[code] for code in fates.reason[~fates.kept].tolist())
+    stats = {
+        "rows": pool.samples.num_rows,
+        "kept": int(fates.kept.sum()),
+        "dropped": dict(sorted(reasons.items())),
+        "images": len(pool.images.ids),
+        "image_groups": len(np.unique(pool.copies.group)),
+        "image_candidates": pool.copies.candidates,
+        "image_pairs_compared": pool.copies.compared,
+        "image_pairs_left_out": pool.copies.left_out,
+        "image_copies": len(pool.copies.pairs),
+        "image_pairs_mirrored": pool.copies.mirrored,
+        "image_recall": pool.copies.recall,
+        "image_method": pool.copies.method,
+        "semantic": semantic,
+    }
     return DedupResult(
         kept=samples.filter(pa.array(fates.kept)),
         decisions=_decisions(samples, fates),
         clusters=find_clusters(samples, fates, known.ids, pool.pictures, pool.copies, order),
         conflicts=find_conflicts(samples, *content, config.sample),
         leaks=find_leaks(samples, *content, order),
-        sweep=sweep_images(
-            known,
-            pool.copies,
-            pool.pictures,
-            samples["modality"].to_pylist(),
-            search,
-            limit=config.sweep_images,
-            seed=seed,
-            run=run,
-        ),
+        sweep=sweep_images(*looked_at, search, limit=config.sweep_images, seed=seed, run=run),
         groups=pa.table([pa.array(known.ids), pa.array(group)], GROUPS),
-        stats=_stats(pool, fates) | {"semantic": semantic},
+        stats=stats,
     )
 
 
@@ -137,11 +145,7 @@ def _check(samples: pa.Table, images: list[str]) -> None:
 
 
 def _find_links(
-    pool: _Pool,
-    config: DedupConfig,
-    search: NeighborsConfig,
-    seed: int,
-    run: TileRunner | None,
+    pool: _Pool, config: DedupConfig, search: NeighborsConfig, seed: int, run: TileRunner | None
 ) -> tuple[Links, dict[str, Any]]:
     """Return pairs of which one must go, and the counts of the semantic search."""
     # Copies of one content share its fate, so the searches see each content once.
@@ -159,7 +163,10 @@ def _find_links(
         examined = rows[draw([ids[row] for row in rows.tolist()], rule.report_rows, seed)]
     joint = joint_vectors(examined, conversations, pictures, pool.images, rule)
     if rule.action == "report":
-        report = semantic_report(examined, pool.order, joint, search, run)
+        rank = np.argsort(np.argsort(pool.order)[examined]).astype(np.int64)
+        nearest = nearest_earlier(joint, rank, search, run)
+        counts = {f"{at:.2f}": int((nearest >= at).sum()) for at in THRESHOLDS}
+        report = {"rows": len(examined), "redundant": counts, "recall": 1.0, "method": "exact"}
     else:
         redundant, pairs = semantic_links(examined, conversations, joint, rule, search, run)
         links.append(redundant)
@@ -182,22 +189,3 @@ def _decisions(samples: pa.Table, fates: Fates) -> pa.Table:
         "detail": pa.nulls(len(dropped), pa.string()),
     }
     return pa.Table.from_arrays(list(columns.values()), schema=DECISIONS)
-
-
-def _stats(pool: _Pool, fates: Fates) -> dict[str, Any]:
-    reasons = Counter(REASONS[code] for code in fates.reason[~fates.kept].tolist())
-    copies = pool.copies
-    return {
-        "rows": pool.samples.num_rows,
-        "kept": int(fates.kept.sum()),
-        "dropped": dict(sorted(reasons.items())),
-        "images": len(pool.images.ids),
-        "image_groups": len(np.unique(copies.group)),
-        "image_candidates": copies.candidates,
-        "image_pairs_compared": copies.compared,
-        "image_pairs_left_out": copies.left_out,
-        "image_copies": len(copies.pairs),
-        "image_pairs_mirrored": copies.mirrored,
-        "image_recall": copies.recall,
-        "image_method": copies.method,
-    }

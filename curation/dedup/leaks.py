@@ -78,12 +78,8 @@ def find_leaks(
     return table.sort_by([(name, "ascending") for name in ("benchmark", "sample_id", "row_id")])
 
 
-def stricter(split: str, other: str) -> bool:
-    """Return whether `other` is held out from `split`."""
-    return _strictness(other) > _strictness(split)
-
-
-def _strictness(split: str) -> int:
+def strictness(split: str) -> int:
+    """Return a number: a split is held out from every split whose number is lower."""
     if split == TRAIN:
         return 0
     # A split of an unknown name counts as test: a false warning costs less than a missed leak.
@@ -103,15 +99,12 @@ def _contents(
 
 
 def _leaks_of(
-    contents: Sequence[tuple[int | bytes, int]],
-    split: str,
-    held_out: _HeldOutBy,
-    copies: Copies,
+    contents: Sequence[tuple[int | bytes, int]], split: str, held_out: _HeldOutBy, copies: Copies
 ) -> Iterator[tuple[str, int, str, float | None]]:
     """Yield split, row, kind and similarity of the nearest sample of each held-out split."""
     others = {other for content, _ in contents for other in held_out.get(content, ())}
     for other in sorted(others):
-        if not stricter(split, other):
+        if strictness(other) <= strictness(split):
             continue
         pairs = [
             (image, item)

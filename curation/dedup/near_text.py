@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
@@ -14,13 +13,6 @@ from curation.matching.text_match import Conversations, say_the_same, text_cosin
 from curation.neighbors import Pairs, near_texts
 from curation.neighbors.shingles import canonical
 from medsift.arrays import Doubles, Flags, Indices
-
-
-class _Wordings(NamedTuple):
-    """Groups of rows that say the same word for word: `copies[g]`, of which `first[g]` is best."""
-
-    first: Indices
-    copies: list[Indices]
 
 
 def text_links(
@@ -53,18 +45,19 @@ def text_links(
     rank = np.argsort(order)
     bare = rows[pictures.count[rows] == 0]
     wordings = _group_by_words(bare[np.argsort(rank[bare])], conversations)
+    first = np.array([copies[0] for copies in wordings], np.int64)
     pairs = near_texts(
-        [conversations.whole(row) for row in wordings.first.tolist()],
+        [conversations.whole(row) for row in first.tolist()],
         threshold=config.text.jaccard,
         shingle=config.text.shingle_words,
         permutations=config.text.permutations,
         seed=seed,
         copies="all",
-        within=_number_meanings(wordings.first, conversations),
+        within=_number_meanings(first, conversations),
         limit=config.text.max_pairs,
     )
     # Shingles hardly see one changed word in a long text, so every turn is compared in meaning.
-    left, right = wordings.first[pairs.left], wordings.first[pairs.right]
+    left, right = first[pairs.left], first[pairs.right]
     same = conversations.shape[left] == conversations.shape[right]
     same[same] = _same_turns(conversations, left[same], right[same], config.sample.question_cosine)
     parts = list(_pairs_of_firsts(wordings, pairs.where(same)))
@@ -84,7 +77,7 @@ def text_links(
     )
 
 
-def _group_by_words(rows: Indices, conversations: Conversations) -> _Wordings:
+def _group_by_words(rows: Indices, conversations: Conversations) -> list[Indices]:
     """Group rows, given best first, by their words in order; rows without a word are left out."""
     groups: dict[tuple[object, ...], list[int]] = {}
     for row in rows.tolist():
@@ -93,8 +86,7 @@ def _group_by_words(rows: Indices, conversations: Conversations) -> _Wordings:
         if words:
             key = (words, int(conversations.shape[row]), *conversations.form[turns].tolist())
             groups.setdefault(key, []).append(row)
-    copies = [np.array(group, np.int64) for group in groups.values()]
-    return _Wordings(np.array([group[0] for group in copies], np.int64), copies)
+    return [np.array(group, np.int64) for group in groups.values()]
 
 
 def _number_meanings(rows: Indices, conversations: Conversations) -> Indices:
@@ -115,10 +107,10 @@ def _number_meanings(rows: Indices, conversations: Conversations) -> Indices:
 
 
 def _pairs_of_firsts(
-    wordings: _Wordings, near: Pairs
+    wordings: list[Indices], near: Pairs
 ) -> Iterator[tuple[Indices, Indices, Doubles]]:
     """Yield each wording's first row with its own copies and with every copy of near wordings."""
-    several = [g for g, copies in enumerate(wordings.copies) if len(copies) > 1]
+    several = [g for g, copies in enumerate(wordings) if len(copies) > 1]
     left, right, similarity = near.left.tolist(), near.right.tolist(), near.similarity.tolist()
     for group, other, value in zip(
         left + right + several,
@@ -126,8 +118,8 @@ def _pairs_of_firsts(
         similarity + similarity + [1.0] * len(several),
         strict=True,
     ):
-        first = wordings.first[group]
-        partners = wordings.copies[other][wordings.copies[other] != first]
+        first = wordings[group][0]
+        partners = wordings[other][wordings[other] != first]
         yield np.full(len(partners), first), partners, np.full(len(partners), value)
 
 

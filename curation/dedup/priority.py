@@ -31,7 +31,26 @@ def survival_order(samples: pa.Table, priority: Sequence[str]) -> Indices:
     with duckdb.connect(config={"enable_external_access": "false"}) as connection:
         connection.register("samples", table)
         for expression in priority:
-            _check(connection, expression)
+            try:
+                connection.execute(f"SELECT count(({expression})) FROM samples")
+                source = unrepeatable(expression)
+            except (duckdb.Error, RecipeError) as error:
+                reason = str(error).splitlines()[0]
+                raise UsageError(
+                    f"dedup.priority has {expression!r}, which is no SQL expression over the "
+                    f"columns of samples: {reason}",
+                    code="priority_invalid",
+                    expression=expression,
+                ) from error
+            if source is not None:
+                raise UsageError(
+                    f"dedup.priority has {expression!r}, which uses {source!r}: its value depends "
+                    "on more than the row, so survivors would change between runs; write an "
+                    "expression over one row",
+                    code="priority_invalid",
+                    expression=expression,
+                    uses=source,
+                )
         terms = [f"({expression}) DESC NULLS LAST" for expression in priority]
         # Ties go by content before row ids, which come from file names: neither the order of rows
         # nor the names of files decide which sample ids stay.
@@ -39,26 +58,3 @@ def survival_order(samples: pa.Table, priority: Sequence[str]) -> Indices:
         ordered = connection.execute(f"SELECT __place FROM samples ORDER BY {', '.join(terms)}")
         order: Indices = ordered.fetchnumpy()["__place"].astype(np.int64)
     return order
-
-
-def _check(connection: duckdb.DuckDBPyConnection, expression: str) -> None:
-    try:
-        connection.execute(f"SELECT count(({expression})) FROM samples")
-        source = unrepeatable(expression)
-    except (duckdb.Error, RecipeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(
-            f"dedup.priority has {expression!r}, which is no SQL expression over the columns of "
-            f"samples: {reason}",
-            code="priority_invalid",
-            expression=expression,
-        ) from error
-    if source is not None:
-        raise UsageError(
-            f"dedup.priority has {expression!r}, which uses {source!r}: its value depends on more "
-            "than the row, so survivors would change between runs; write an expression over one "
-            "row",
-            code="priority_invalid",
-            expression=expression,
-            uses=source,
-        )

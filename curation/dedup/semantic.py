@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from curation.dedup.config import SemanticConfig
 from curation.dedup.samples import Links, Pictures
 from curation.dedup.schemas import REASONS, SEMANTIC
-from curation.dedup.threshold_sweep import THRESHOLDS, nearest_earlier
 from curation.matching.image_copies import ImageSet
 from curation.matching.text_match import Conversations, contrasts, readable
 from curation.neighbors import NeighborsConfig, PairSearch, TileRunner, find_pairs
@@ -35,7 +32,12 @@ def joint_vectors(
         images: The vectors of the pictures.
         config: The weights of the parts.
     """
-    parts = [config.image * _image_means(rows, pictures, images.vectors)]
+    total = np.zeros((len(rows), images.vectors.shape[1]), np.float32)
+    count = pictures.count[rows]
+    for place in range(int(count.max(initial=0))):
+        having = np.flatnonzero(count > place)
+        total[having] += images.vectors[pictures.image[pictures.start[rows[having]] + place]]
+    parts = [config.image * _unit(total)]
     unread = np.zeros(len(rows), bool)
     for turn, weight in zip(
         question_answer(conversations), (config.question, config.answer), strict=True
@@ -65,28 +67,6 @@ def question_answer(conversations: Conversations) -> tuple[Indices, Indices]:
         np.where((question >= start) & (question < stop), question, -1),
         np.where((answer >= start) & (answer < stop), answer, -1),
     )
-
-
-def semantic_report(
-    rows: Indices,
-    order: Indices,
-    joint: Floats,
-    neighbors: NeighborsConfig,
-    run: TileRunner | None = None,
-) -> dict[str, Any]:
-    """Count how many of `rows` each threshold would drop for a row before them.
-
-    Args:
-        rows: Samples to look at (r,).
-        order: All samples (n,), best first.
-        joint: Joint vectors of the rows (r, d).
-        neighbors: How near rows are searched.
-        run: Spreads a large search over workers.
-    """
-    ranked = np.argsort(np.argsort(order)[rows]).astype(np.int64)
-    nearest = nearest_earlier(joint, ranked, neighbors, run)
-    counts = {f"{at:.2f}": int((nearest >= at).sum()) for at in THRESHOLDS}
-    return {"rows": len(rows), "redundant": counts, "recall": 1.0, "method": "exact"}
 
 
 def semantic_links(
@@ -120,16 +100,6 @@ def semantic_links(
     reason = np.full(count, REASONS.index(SEMANTIC), np.int64)
     value, threshold = search.pairs.similarity[same], np.full(count, config.threshold)
     return Links(left[same], right[same], reason, value, threshold), search
-
-
-def _image_means(rows: Indices, pictures: Pictures, vectors: Floats) -> Floats:
-    """Return unit means (r, d) of the image vectors of samples."""
-    total = np.zeros((len(rows), vectors.shape[1]), np.float32)
-    count = pictures.count[rows]
-    for place in range(int(count.max(initial=0))):
-        having = np.flatnonzero(count > place)
-        total[having] += vectors[pictures.image[pictures.start[rows[having]] + place]]
-    return _unit(total)
 
 
 def _unit(vectors: Floats) -> Floats:

@@ -58,7 +58,10 @@ def sweep_images(
     confirmed = np.zeros(count, bool)
     confirmed[right[np.isin(left, picked) & np.isin(right, picked)]] = True
     sample = np.repeat(np.arange(len(modalities)), pictures.count)
-    of_image = _modality_of_images(count, pictures.image, sample, modalities)
+    votes: list[Counter[str]] = [Counter() for _ in range(count)]
+    for image, row in zip(pictures.image.tolist(), sample.tolist(), strict=True):
+        votes[image][modalities[row] or UNKNOWN] += 1
+    of_image = [min(of, key=lambda name: (-of[name], name), default=UNKNOWN) for of in votes]
     lines = []
     for modality in (ALL, *sorted(set(of_image))):
         in_modality = np.array([modality in (ALL, name) for name in of_image], dtype=bool)
@@ -95,13 +98,3 @@ def nearest_earlier(
     highest = join(vectors, order=order, device=neighbors.device, run=runner).max_earlier
     assert highest is not None
     return highest
-
-
-def _modality_of_images(
-    count: int, image: Indices, sample: Indices, modalities: Sequence[str | None]
-) -> list[str]:
-    """Return the commonest modality of the samples that show each of `count` images."""
-    votes: list[Counter[str]] = [Counter() for _ in range(count)]
-    for picture, row in zip(image.tolist(), sample.tolist(), strict=True):
-        votes[picture][modalities[row] or UNKNOWN] += 1
-    return [min(of, key=lambda name: (-of[name], name), default=UNKNOWN) for of in votes]

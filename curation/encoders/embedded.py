@@ -122,7 +122,7 @@ class EmbeddedEncoder:
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return unit vectors (n, 384) of texts, zero for those that `reads` refuses."""
-        return self.texts.encode(texts)
+        return encode_readable(texts, self.texts.reader, self.texts.encode, TEXT_DIMENSION)
 
     def reads(self, texts: Sequence[str]) -> Flags:
         """Return whether MiniLM was trained on the language of each text (n,)."""
@@ -183,10 +183,6 @@ class TextModel:
         self.model.eval().requires_grad_(False)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Return unit vectors (n, 384); a text that cannot be read gives a zero vector."""
-        return encode_readable(texts, self.reader, self._encode, TEXT_DIMENSION)
-
-    def _encode(self, texts: Sequence[str]) -> Vectors:
         """Return unit vectors (n, 384) of texts of `MAX_TOKENS` tokens at most."""
         out = np.zeros((len(texts), TEXT_DIMENSION), np.float32)
         encoded = self.reader.tokens(texts)

@@ -81,8 +81,7 @@ class OpenClipConfig(EncoderConfig):
             identity = [self.model, file_digest(Path(self.pretrained))]
         else:
             identity = [self.model, self.pretrained]
-        parts = ["open_clip", PREPROCESSING_VERSION, self.precision, identity]
-        return records.fingerprint(parts)
+        return records.fingerprint(["open_clip", PREPROCESSING_VERSION, self.precision, identity])
 
     def reader(self) -> TextReader:
         """Return the reader of the model's vocabulary. Raises ModelError."""
@@ -137,10 +136,8 @@ class OpenClipEncoder:
         """Return unit vectors (n, text_dimension), zero for texts that `reads` refuses."""
 
         def encode(short: Sequence[str]) -> Vectors:
-            tokens = self.tokenizer(list(short)).numpy()
-            return in_fixed_batches(
-                tokens, self.batch_size, self._encode_tokens, self.text_dimension
-            )
+            tokens, size = self.tokenizer(list(short)).numpy(), self.batch_size
+            return in_fixed_batches(tokens, size, self._encode_tokens, self.text_dimension)
 
         return encode_readable(texts, self.reader, encode, self.text_dimension)
 
@@ -200,12 +197,9 @@ def best_batch_size(rate: Callable[[int], float]) -> int:
             break
         best, speed, size = size, measured, size * 2
     if best == 0:
-        raise ModelError(
-            f"a batch of {FIRST_GPU_BATCH} pictures does not fit on the GPU; "
-            "set encoder.batch_size lower or encoder.device to cpu",
-            code="gpu_memory_too_small",
-            batch=FIRST_GPU_BATCH,
-        )
+        words = f"a batch of {FIRST_GPU_BATCH} pictures does not fit on the GPU; set"
+        words += " encoder.batch_size lower or encoder.device to cpu"
+        raise ModelError(words, code="gpu_memory_too_small", batch=FIRST_GPU_BATCH)
     return best
 
 
@@ -213,13 +207,10 @@ def _device(wanted: str) -> str:
     import torch
 
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise ModelError(
-            "encoder.device is cuda and torch sees no GPU; set it to auto or cpu",
-            code="gpu_missing",
-        )
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return wanted
+        words = "encoder.device is cuda and torch sees no GPU; set it to auto or cpu"
+        raise ModelError(words, code="gpu_missing")
+    automatic = "cuda" if torch.cuda.is_available() else "cpu"
+    return automatic if wanted == "auto" else wanted
 
 
 def _autocast(precision: str, device: str) -> Callable[[], AbstractContextManager[Any]]:
@@ -249,13 +240,9 @@ def _load(config: OpenClipConfig, device: str) -> Any:
     _check_name(config)
     fix = f"save {CONFIG_NAME} and weights to a folder and use local-dir:/path"
     with _loading(config, "", f"with a network check the name, without one {fix}"):
-        model = open_clip.create_model_from_pretrained(
-            config.model,
-            config.pretrained,
-            device=device,
-            return_transform=False,
-            weights_only=True,
-        )
+        settings = {"device": device, "return_transform": False, "weights_only": True}
+        create = open_clip.create_model_from_pretrained
+        model = create(config.model, config.pretrained, **settings)
     model.eval().requires_grad_(False)
     return model
 
@@ -282,11 +269,8 @@ def _loading(config: OpenClipConfig, part: str, fix: str) -> Iterator[None]:
         yield
     except (SafetensorError, pickle.UnpicklingError, *damage) as error:
         cause = " ".join(str(error).split())[:300]
-        raise ModelError(
-            f"cannot load {part}encoder.model {config.model!r}: {cause}; {fix}",
-            code="encoder_unloadable",
-            model=config.model,
-        ) from error
+        words = f"cannot load {part}encoder.model {config.model!r}: {cause}; {fix}"
+        raise ModelError(words, code="encoder_unloadable", model=config.model) from error
 
 
 def _check_name(config: OpenClipConfig) -> None:
@@ -295,25 +279,18 @@ def _check_name(config: OpenClipConfig) -> None:
 
     if config.model.startswith(LOCAL):
         _folder_digests(Path(config.model.removeprefix(LOCAL)))
-        return
-    if config.model.startswith(HUB):
+    if config.model.startswith((LOCAL, HUB)):
         return
     known = open_clip.list_models()
     if config.model not in known:
         near = ", ".join(difflib.get_close_matches(config.model, known, n=3)) or "ViT-B-16"
-        raise ModelError(
-            f"encoder.model {config.model!r} is no open_clip model; near are {near}; allowed "
-            f"further are {HUB}owner/name and {LOCAL}/path",
-            code="encoder_unknown",
-            model=config.model,
-        )
+        words = f"encoder.model {config.model!r} is no open_clip model; near are {near}; allowed"
+        words += f" further are {HUB}owner/name and {LOCAL}/path"
+        raise ModelError(words, code="encoder_unknown", model=config.model)
     if config.pretrained is None:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(config.model)) or "a file"
-        raise ModelError(
-            f"encoder.model {config.model!r} needs encoder.pretrained; allowed are {tags}",
-            code="encoder_weights_unnamed",
-            model=config.model,
-        )
+        words = f"encoder.model {config.model!r} needs encoder.pretrained; allowed are {tags}"
+        raise ModelError(words, code="encoder_weights_unnamed", model=config.model)
 
 
 def _folder_digests(folder: Path) -> list[list[str]]:
@@ -322,10 +299,7 @@ def _folder_digests(folder: Path) -> list[list[str]]:
     parts = [path for path in files if path.suffix in IDENTITY_SUFFIXES]
     has_weights = any(path.suffix in WEIGHT_SUFFIXES for path in parts)
     if not has_weights or not (folder / CONFIG_NAME).is_file():
-        raise ModelError(
-            f"{LOCAL}{folder} holds no model; it must hold {CONFIG_NAME} and "
-            "open_clip_model.safetensors; save them there or correct encoder.model",
-            code="encoder_folder_incomplete",
-            path=str(folder),
-        )
+        words = f"{LOCAL}{folder} holds no model; it must hold {CONFIG_NAME} and"
+        words += " open_clip_model.safetensors; save them there or correct encoder.model"
+        raise ModelError(words, code="encoder_folder_incomplete", path=str(folder))
     return [[path.name, file_digest(path)] for path in parts]

@@ -24,12 +24,10 @@ def reader_of(tokenizer: Any) -> TextReader:
         return _of_transformers(tokenizer, inner)
     if hasattr(tokenizer, "byte_decoder") and hasattr(tokenizer, "encode"):
         return _of_clip(tokenizer)
-    raise ModelError(
-        f"the encoder's tokenizer is a {type(tokenizer).__name__}, whose vocabulary cannot be "
-        "looked at; name a model with CLIP's own or a Hugging Face tokenizer",
-        code="tokenizer_unsupported",
-        tokenizer=type(tokenizer).__name__,
-    )
+    kind = type(tokenizer).__name__
+    words = f"the encoder's tokenizer is a {kind}, whose vocabulary cannot be looked at; name a"
+    words += " model with CLIP's own or a Hugging Face tokenizer"
+    raise ModelError(words, code="tokenizer_unsupported", tokenizer=kind)
 
 
 def _of_clip(tokenizer: Any) -> TextReader:

@@ -37,6 +37,11 @@ COLUMNS: Final = {
 
 def card(lineage: Lineage) -> str:
     """Return Markdown with the YAML head that data set hubs read."""
+    strata = [
+        (line["stratum"], line["pool"], line["selected"], round(line["weight"], 3),
+         f"{100 * line['selected'] / line['pool']:.1f}%" if line["pool"] else "–")
+        for line in lineage.strata
+    ]  # fmt: skip
     sections = [
         _head(lineage),
         f"# {plain(lineage.run['name'])}: {plain(lineage.selection)}",
@@ -45,7 +50,7 @@ def card(lineage: Lineage) -> str:
         _table("Columns", ("column", "holds"), list(COLUMNS.items())),
         _selection(lineage),
         _sources(lineage),
-        _strata(lineage),
+        _table("Strata", ("stratum", "pool", "selected", "weight", "share"), strata),
         *(
             _table(name.replace("_", " ").capitalize(), (name, "samples"), counts)
             for name, counts in lineage.tallies.items()
@@ -75,10 +80,7 @@ def _head(lineage: Lineage) -> str:
         "tags": ["medical", "medsift"],
         "size_categories": [next((words for bound, words in SIZES if count < bound), "n>10M")],
         "configs": [
-            {
-                "config_name": "default",
-                "data_files": [{"split": "train", "path": "data/*.parquet"}],
-            }
+            {"config_name": "default", "data_files": [{"split": "train", "path": "data/*.parquet"}]}
         ],
     }
     # JSON values are YAML values, quoting included, once characters are escaped that YAML refuses
@@ -117,15 +119,6 @@ def _sources(lineage: Lineage) -> str:
     if not missing:
         return table
     return f"{table}\n\n{missing:,} samples name no licence: ask their source before use."
-
-
-def _strata(lineage: Lineage) -> str:
-    lines = [
-        (line["stratum"], line["pool"], line["selected"], round(line["weight"], 3),
-         f"{100 * line['selected'] / line['pool']:.1f}%" if line["pool"] else "–")
-        for line in lineage.strata
-    ]  # fmt: skip
-    return _table("Strata", ("stratum", "pool", "selected", "weight", "share"), lines)
 
 
 def _table(title: str, head: tuple[str, ...], lines: list[tuple[Any, ...]]) -> str:

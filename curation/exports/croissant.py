@@ -92,15 +92,9 @@ def croissant(
         source: Json = {"fileObject": {"@id": _id(files[0], root)}}
         if len(files) > 1:
             source = {"fileSet": {"@id": "data"}}
-            document["distribution"].append(
-                {
-                    "@type": "cr:FileSet",
-                    "@id": "data",
-                    "name": "data",
-                    "encodingFormat": export_format.media_type,
-                    "includes": export_format.pattern,
-                }
-            )
+            file_set = {"@type": "cr:FileSet", "@id": "data", "name": "data"}
+            file_set["encodingFormat"] = export_format.media_type
+            document["distribution"].append({**file_set, "includes": export_format.pattern})
         document["recordSet"] = [
             {
                 "@type": "cr:RecordSet",
@@ -139,9 +133,8 @@ def array_fields(path: Path) -> list[Json]:
     # Separate fields, not parts of one: `mlcroissant` reads no parts from a JSON file.
     turns = {"jsonPath": "$[*].conversations"}
     said = [_part("conversations", key, turns) | {"repeated": True} for key in ("from", "value")]
-    paths = {name: {"jsonPath": f"$[*].{name}"} for name in FACTS}
-    leaves = [_leaf(name, path, NUMBERS.get(name, "string")) for name, path in paths.items()]
-    return [*said, *leaves]
+    kinds = {name: NUMBERS.get(name, "string") for name in FACTS}
+    return said + [_leaf(name, {"jsonPath": f"$[*].{name}"}, kinds[name]) for name in FACTS]
 
 
 def _table_field(field: pa.Field) -> Json | None:
@@ -204,36 +197,30 @@ def _id(path: Path, root: Path) -> str:
 def _provenance(lineage: Lineage) -> Json:
     run = lineage.run
     agent = {"@type": "prov:SoftwareAgent", "name": "MedSift", "version": run["code_version"]}
-    properties = [
-        {"@type": "PropertyValue", "name": name, "value": value}
-        for name, value in lineage.identity().items()
+    sources = [
+        {
+            "@type": ["prov:Entity", "sc:Dataset"],
+            "name": line["source"] or "unknown source",
+            **_known("license", [licence_url(line["license"])] if line["license"] else []),
+            "additionalProperty": _property("samples", line["samples"]),
+        }
+        for line in lineage.sources
     ]
     return {
-        "prov:wasDerivedFrom": [_derived(line) for line in lineage.sources],
+        "prov:wasDerivedFrom": sources,
         "prov:wasGeneratedBy": {
             "@type": "prov:Activity",
             "name": f"medsift run {run['run_id']}",
             **_moment("prov:startedAtTime", run["created_at"]),
             **_moment("prov:endedAtTime", run["finished_at"]),
             "prov:wasAssociatedWith": {key: value for key, value in agent.items() if value},
-            "additionalProperty": properties,
+            "additionalProperty": [_property(*item) for item in lineage.identity().items()],
         },
     }
 
 
-def _derived(line: Json) -> Json:
-    """Return one source under one licence, with the number of samples from it."""
-    licence = [licence_url(line["license"])] if line["license"] else []
-    return {
-        "@type": ["prov:Entity", "sc:Dataset"],
-        "name": line["source"] or "unknown source",
-        **_known("license", licence),
-        "additionalProperty": {
-            "@type": "PropertyValue",
-            "name": "samples",
-            "value": line["samples"],
-        },
-    }
+def _property(name: str, value: Any) -> Json:
+    return {"@type": "PropertyValue", "name": name, "value": value}
 
 
 def _moment(name: str, moment: Any) -> Json:

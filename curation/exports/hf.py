@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 
@@ -49,13 +49,21 @@ class _Files(ExitStack):
     """Parquet files of about `FILE_BYTES`; one is open at a time."""
 
     def __init__(self, folder: Path) -> None:
+        from datasets import Features, Image, List, Value
+
         super().__init__()
         folder.mkdir()
         self.folder = folder
-        self.schema = _features().arrow_schema
-        self.rows = 0
-        self.count = 0
-        self.bytes = FILE_BYTES
+        text = Value("string")
+        features = {
+            "messages": List({"role": text, "content": List({"type": text, "text": text})}),
+            "images": List(Image()),
+            "image_ids": List(text),
+            **dict.fromkeys(("question", "answer"), text),
+            **{name: Value(NUMBERS.get(name, "string")) for name in FACTS},
+        }
+        self.schema = Features(features).arrow_schema
+        self.rows, self.count, self.bytes = 0, 0, FILE_BYTES
 
     def add(self, entries: list[Json]) -> None:
         """Append one row group."""
@@ -82,22 +90,6 @@ def _entry(line: Line, pictures: Pictures) -> Json:
         "answer": line["answer"],
         **facts(line),
     }
-
-
-def _features() -> Any:
-    from datasets import Features, Image, List, Value
-
-    text = Value("string")
-    return Features(
-        {
-            "messages": List({"role": text, "content": List({"type": text, "text": text})}),
-            "images": List(Image()),
-            "image_ids": List(text),
-            "question": text,
-            "answer": text,
-            **{name: Value(NUMBERS.get(name, "string")) for name in FACTS},
-        }
-    )
 
 
 FORMAT: Final = ExportFormat(

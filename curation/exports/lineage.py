@@ -44,15 +44,6 @@ SELECT stage, rows_in, kept, dropped, failed FROM funnel WHERE run_id = $run ORD
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """The manifest, run and selection that exported samples come from."""
-
-    manifest: Path
-    run_id: str
-    selection: str
-
-
-@dataclass(frozen=True, slots=True)
 class Lineage:
     """Facts of one selection; `settings` is None for one that was not made to a budget.
 
@@ -103,25 +94,21 @@ class Lineage:
         return f"{count} samples{of}{by}{to}."
 
 
-def read_lineage(origin: Origin) -> Lineage:
+def read_lineage(manifest: Path, run_id: str, selection: str) -> Lineage:
     """Read everything that a card or a Croissant file says from the manifest."""
-    bound = {"run": origin.run_id, "selection": origin.selection}
-    with opened(origin.manifest) as con:
-        run = ask(con, _RUN, run=origin.run_id)[0]
+    bound = {"run": run_id, "selection": selection}
+    with opened(manifest) as con:
+        run = ask(con, _RUN, run=run_id)[0]
         recipe = json.loads(run["recipe"] or "{}")
         settings = ask(con, _SETTINGS, **bound)
         tallies = {}
         for name in TALLIED:
-            lines = ask(
-                con,
-                f"{_CHOSEN} SELECT {name} AS value, count(*) AS samples FROM chosen GROUP BY ALL "
-                "ORDER BY samples DESC, value NULLS LAST",
-                **bound,
-            )
+            sql = f"{_CHOSEN} SELECT {name} AS value, count(*) AS samples FROM chosen GROUP BY ALL"
+            lines = ask(con, f"{sql} ORDER BY samples DESC, value NULLS LAST", **bound)
             tallies[name] = [(line["value"], line["samples"]) for line in lines]
         return Lineage(
             run=run,
-            selection=origin.selection,
+            selection=selection,
             counts=ask(con, _COUNTS, **bound)[0],
             settings=settings[0] if settings else None,
             sources=ask(con, _SOURCES, **bound),
@@ -129,5 +116,5 @@ def read_lineage(origin: Origin) -> Lineage:
             readers={source["name"]: source["reader"] for source in recipe.get("sources") or []},
             strata=ask(con, _STRATA, **bound),
             tallies=tallies,
-            funnel=ask(con, _FUNNEL, run=origin.run_id),
+            funnel=ask(con, _FUNNEL, run=run_id),
         )

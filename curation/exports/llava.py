@@ -15,14 +15,7 @@ from curation.exports.turns import Line, facts, marked_turns
 def _entry(line: Line, paths: Sequence[str]) -> dict[str, Any]:
     """Return the element of a sample; LLaVA knows a text-only one by its lack of `image`."""
     picture = {"image": paths[0] if len(paths) == 1 else paths} if paths else {}
-    return {"id": line["row_id"], **picture, "conversations": _conversation(line), **facts(line)}
-
-
-def _conversation(line: Line) -> list[dict[str, str]]:
-    """Return the marked turns as (from, value) pairs; a system turn starts the turn after it.
-
-    LLaVA knows only human and gpt.
-    """
+    # LLaVA knows only human and gpt, so a system turn starts the turn after it.
     turns, before = [], ""
     for turn in marked_turns(line):
         if turn["role"] == "system":
@@ -30,7 +23,7 @@ def _conversation(line: Line) -> list[dict[str, str]]:
             continue
         turns.append({"from": SPEAKERS[turn["role"]], "value": before + turn["content"]})
         before = ""
-    return turns
+    return {"id": line["row_id"], **picture, "conversations": turns, **facts(line)}
 
 
 FORMAT: Final = ExportFormat(

@@ -33,9 +33,5 @@ def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage, pictures:
 
 
 FORMAT: Final = ExportFormat(
-    "messages",
-    folder=False,
-    write=write,
-    media_type="application/jsonlines",
-    fields=line_fields,
+    "messages", folder=False, write=write, media_type="application/jsonlines", fields=line_fields
 )

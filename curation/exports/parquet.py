@@ -32,9 +32,5 @@ def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage, pictures:
 
 
 FORMAT: Final = ExportFormat(
-    "parquet",
-    folder=False,
-    write=write,
-    media_type="application/x-parquet",
-    fields=table_fields,
+    "parquet", folder=False, write=write, media_type="application/x-parquet", fields=table_fields
 )

@@ -45,9 +45,8 @@ def spells_other_mark(line: Line) -> bool:
 
 def chat(line: Line) -> list[dict[str, Any]]:
     """Return the messages as OpenAI and TRL read them: contents are lists of parts."""
-    return [
-        {"role": turn["role"], "content": parts(turn["content"])} for turn in marked_turns(line)
-    ]
+    turns = marked_turns(line)
+    return [{"role": turn["role"], "content": parts(turn["content"])} for turn in turns]
 
 
 def parts(content: str) -> list[dict[str, str]]:

@@ -45,9 +45,7 @@ class _Layout(ExitStack):
 
     def __init__(self, folder: Path, name: str) -> None:
         super().__init__()
-        self.folder = folder
-        self.name = name
-        self.samples = 0
+        self.folder, self.name, self.samples = folder, name, 0
 
     def add(self, line: Line, pictures: list[Picture]) -> None:
         """Append one sample."""
@@ -73,9 +71,5 @@ class _Layout(ExitStack):
 # The Croissant file lists the tars without their records: `mlcroissant` caches what it unpacks by
 # the name of the tar alone, so it would read the tars of another export.
 FORMAT: Final = ExportFormat(
-    "webdataset",
-    folder=True,
-    write=write,
-    media_type="application/x-tar",
-    pattern="*.tar",
+    "webdataset", folder=True, write=write, media_type="application/x-tar", pattern="*.tar"
 )

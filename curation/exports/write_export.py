@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ import pyarrow as pa
 from curation.exports import FORMATS
 from curation.exports.croissant import FILE_NAME, croissant
 from curation.exports.export_format import ExportFormat
-from curation.exports.lineage import Lineage, Origin, read_lineage
+from curation.exports.lineage import Lineage, read_lineage
 from curation.exports.pictures import FOLDER_SUFFIX, Pictures, run_limits
 from medsift.errors import ManifestError, StorageError, UsageError
 from medsift.manifest import append_tables, resolve_selection, selected_batches
@@ -75,10 +75,18 @@ def export(
     manifest = manifest / MANIFEST_NAME if manifest.is_dir() else manifest
     _check_output(export_format, output)
     run_id, selection = resolve_selection(manifest, selection, run_id)
-    origin = Origin(manifest, run_id, selection)
-    rows = _write(export_format, output, origin)
+    lineage = read_lineage(manifest, run_id, selection)
+    with closing(selected_batches(manifest, selection, run_id, rows=1000)) as batches:
+        rows = _write(export_format, output, batches, lineage)
     if record:
-        _record(export_format, output, origin, rows)
+        line = {"selection": selection, "format": format, "path": str(output.resolve())}
+        made = {"rows": rows, "created_at": datetime.now(UTC).replace(tzinfo=None)}
+        try:
+            append_tables(manifest, run_id, {"exports": pa.Table.from_pylist([line | made])})
+        except (ManifestError, StorageError) as error:
+            raise error.reworded(
+                f"the export is complete in {output}, but the manifest does not list it: {error}"
+            ) from error
     if export_format.folder:
         files = sorted(path for path in output.rglob("*") if path.is_file())
     else:
@@ -110,15 +118,15 @@ def _picture_folder(output: Path) -> Path:
     return output.with_name(output.name + FOLDER_SUFFIX)
 
 
-def _write(export_format: ExportFormat, output: Path, origin: Origin) -> int:
+def _write(
+    export_format: ExportFormat, output: Path, batches: Iterator[pa.Table], lineage: Lineage
+) -> int:
     """Write everything into a folder next to `output`, then move it to its path."""
     staging = partial_name(output)
-    batches = selected_batches(origin.manifest, origin.selection, origin.run_id, rows=1000)
-    with named_refusals(output, "choose another --output", "output_unwritable"), closing(batches):
+    with named_refusals(output, "choose another --output", "output_unwritable"):
         try:
             staging.mkdir(parents=True)
             target = staging / output.name
-            lineage = read_lineage(origin)
             folder = _picture_folder(output)
             pictures = Pictures(
                 run_limits(lineage.run["recipe"]), staging / folder.name, folder.resolve()
@@ -155,19 +163,3 @@ def _describe(
         path = target.with_name(f"{target.name}.{FILE_NAME}")
     path.write_text(croissant(export_format, root, files, lineage, pictures), encoding="utf-8")
     return path
-
-
-def _record(export_format: ExportFormat, output: Path, origin: Origin, rows: int) -> None:
-    line = {
-        "selection": origin.selection,
-        "format": export_format.name,
-        "path": str(output.resolve()),
-        "rows": rows,
-        "created_at": datetime.now(UTC).replace(tzinfo=None),
-    }
-    try:
-        append_tables(origin.manifest, origin.run_id, {"exports": pa.Table.from_pylist([line])})
-    except (ManifestError, StorageError) as error:
-        raise error.reworded(
-            f"the export is complete in {output}, but the manifest does not list it: {error}"
-        ) from error

@@ -53,15 +53,9 @@ class PythonFunction(RowFilter):
                 answer = function(row)
             # A user's function may raise anything; the row's id is what helps to find the cause.
             except Exception as error:
-                raise InputError(
-                    f"filter {self.name!r} raised {type(error).__name__} on row "
-                    f"{row['row_id']!r}: {error}",
-                    code="filter_failed",
-                    filter=self.name,
-                    row_id=row["row_id"],
-                ) from error
-            drop = self._drop(answer, row)
-            if drop is not None:
+                words = f"raised {type(error).__name__} on row {row['row_id']!r}: {error}"
+                raise self._failed(words, row) from error
+            if (drop := self._drop(answer, row)) is not None:
                 refused[index] = drop
         return refused
 
@@ -70,19 +64,13 @@ class PythonFunction(RowFilter):
         try:
             function = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError) as error:
-            raise RecipeError(
-                f"filter {self.name!r}: no function {self.python!r} ({error}); name one as "
-                "package.module:function, importable from where the run starts",
-                code="filter_function_missing",
-                filter=self.name,
-            ) from error
+            words = f"filter {self.name!r}: no function {self.python!r} ({error}); name one as"
+            words += " package.module:function, importable from where the run starts"
+            raise RecipeError(words, code="filter_function_missing", filter=self.name) from error
         if not callable(function):
-            raise RecipeError(
-                f"filter {self.name!r}: {self.python!r} is a {type(function).__name__}, not a "
-                "function",
-                code="filter_function_missing",
-                filter=self.name,
-            )
+            kind = type(function).__name__
+            words = f"filter {self.name!r}: {self.python!r} is a {kind}, not a function"
+            raise RecipeError(words, code="filter_function_missing", filter=self.name)
         return function  # type: ignore[no-any-return]
 
     def _drop(self, answer: Any, row: Mapping[str, Any]) -> Drop | None:
@@ -91,14 +79,11 @@ class PythonFunction(RowFilter):
                 return None if kept else Drop(self.python)
             case (bool(kept), str(detail)):
                 return None if kept else Drop(detail)
-            case (bool(kept), str(detail), int(value) | float(value)) if not isinstance(
-                value, bool
-            ):
+            case (bool(kept), str(detail), int(value) | float(value)) if type(value) is not bool:
                 return None if kept else Drop(detail, float(value))
-        raise InputError(
-            f"filter {self.name!r} returned {answer!r} for row {row['row_id']!r}; allowed are "
-            'True, False, (False, "why") and (False, "why", number)',
-            code="filter_failed",
-            filter=self.name,
-            row_id=row["row_id"],
-        )
+        words = f"returned {answer!r} for row {row['row_id']!r}; allowed are True, False, "
+        raise self._failed(f'{words}(False, "why") and (False, "why", number)', row)
+
+    def _failed(self, words: str, row: Mapping[str, Any]) -> InputError:
+        values = {"filter": self.name, "row_id": row["row_id"]}
+        return InputError(f"filter {self.name!r} {words}", code="filter_failed", **values)

@@ -55,9 +55,6 @@ class SqlCondition(RowFilter):
                     f"AND (({self.value}) IS NULL OR TRUE) ORDER BY _row"
                 ).to_arrow_table()
         except duckdb.Error as error:
-            line = str(error).splitlines()[0]
-            raise kind(
-                f"filter {self.name!r}: {line}; the columns are {', '.join(COLUMNS)}",
-                code="filter_failed",
-                filter=self.name,
-            ) from error
+            words = f"filter {self.name!r}: {str(error).splitlines()[0]}"
+            words += f"; the columns are {', '.join(COLUMNS)}"
+            raise kind(words, code="filter_failed", filter=self.name) from error

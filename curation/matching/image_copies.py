@@ -13,16 +13,17 @@ from curation.matching.candidate_pairs import Bridges, Shortlisted
 from curation.matching.registration import Agreement, Thumbs, agree, glances, mirrored
 from curation.matching.settings import ImageCopyConfig
 from curation.neighbors import (
+    CellSearch,
     Method,
     NeighborsConfig,
     Pairs,
     TileRunner,
-    connected_components,
     iter_hamming,
     iter_pairs,
     join_pairs,
 )
 from medsift.arrays import Doubles, Flags, Floats, Indices
+from medsift.connected import connected_components
 from medsift.records import THUMB_SIDE
 from medsift.reorder import taken_rows
 from medsift.storage.vectors import ContentVectors
@@ -112,7 +113,7 @@ def find_copies(
     candidates = find_candidates(images, config, neighbors, run)
     pairs, mirrors = _confirm(images.thumbs, candidates, config)
     compared = len(candidates.left)
-    group = connected_components(n, pairs) if n else np.empty(0, np.int64)
+    group = connected_components(n, pairs.left, pairs.right)
     # Only a family of more copies than partners fills the lists of all its own.
     while n and np.bincount(group).max() > config.candidates_per_image:
         across = find_candidates(images, config, neighbors, run, group)
@@ -121,15 +122,10 @@ def find_copies(
         if not len(more):
             break
         pairs = join_pairs([pairs, more])
-        group = connected_components(n, pairs)
+        group = connected_components(n, pairs.left, pairs.right)
         mirrors += mirrored_more
-    logger.info(
-        "%d candidate image pairs, %d compared, %d left out, %d copies",
-        candidates.counted,
-        compared,
-        candidates.left_out,
-        len(pairs),
-    )
+    counts = candidates.counted, compared, candidates.left_out, len(pairs)
+    logger.info("%d candidate image pairs, %d compared, %d left out, %d copies", *counts)
     return Copies(
         pairs=pairs,
         group=group,
@@ -210,21 +206,15 @@ def find_candidates(
         run: Spreads a large search over workers.
         group: Known groups (n,): then only the best pairs between each group and others.
     """
-    n = max(len(images.ids), 1)
+    n, most = max(len(images.ids), 1), config.candidates_per_image
     glance = glances(images.thumbs)
-    # The scalar product of ±1/8 vectors is 1 - 2 * distance / 64, exactly.
-    near_hash = 1.0 - 2.0 * config.hash_distance / HASH_BITS
     keys, counted, left_out, recall = [], 0, 0, 1.0
     searches = (
-        _search_hashes(images.bits, near_hash, config.hash_distance, neighbors, run),
+        _search_hashes(images.bits, config.hash_distance, neighbors, run),
         _search(images.vectors, config.cosine, neighbors, run),
     )
     for search in searches:
-        best = (
-            Shortlisted(config.candidates_per_image)
-            if group is None
-            else Bridges(config.candidates_per_image, group)
-        )
+        best = Shortlisted(most) if group is None else Bridges(most, group)
         for pairs, share in search:
             best.add(pairs, correlate(glance, pairs))
             counted, recall = counted + len(pairs), min(recall, share)
@@ -241,7 +231,7 @@ def _search(
     """Yield pairs above a threshold tile by tile, as they may be too many, each with the recall."""
     run = neighbors.runner(len(vectors), run)
     if len(vectors) > neighbors.exact_up_to:
-        cells = neighbors.cells(vectors, threshold)
+        cells = CellSearch(vectors, threshold, neighbors)
         for pairs in cells:
             yield pairs, 1.0
         yield Pairs.empty(), cells.recall
@@ -253,15 +243,12 @@ def _search(
 
 
 def _search_hashes(
-    bits: Floats,
-    threshold: float,
-    distance: int,
-    neighbors: NeighborsConfig,
-    run: TileRunner | None,
+    bits: Floats, distance: int, neighbors: NeighborsConfig, run: TileRunner | None
 ) -> Iterator[tuple[Pairs, float]]:
     """Yield all pairs near by hash, however many pictures there are."""
     if len(bits) <= neighbors.exact_up_to:
-        yield from _search(bits, threshold, neighbors, run)
+        # The scalar product of ±1/8 vectors is 1 - 2 * distance / 64, exactly.
+        yield from _search(bits, 1.0 - 2.0 * distance / HASH_BITS, neighbors, run)
         return
     # Cells miss pairs; comparing 64-bit codes is cheap enough to miss none.
     codes = np.packbits(bits > 0, axis=1).view(">u8")[:, 0].astype(np.uint64)

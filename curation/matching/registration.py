@@ -248,14 +248,19 @@ def _view(thumbs: Tensor, level: Level) -> Tensor:
 @lru_cache(maxsize=8)
 def _operator(side: int, blur: float) -> Tensor:
     """Return the matrix (side, 64) of a Gaussian blur in miniature pixels, then box averages."""
+    return gaussian(THUMB_SIDE, blur).view(side, THUMB_SIDE // side, THUMB_SIDE).mean(1)
+
+
+@lru_cache(maxsize=16)
+def gaussian(side: int, blur: float) -> Tensor:
+    """Return the matrix (side, side) of a blur, whose rows are weights that sum to 1."""
     import torch
 
-    place = torch.arange(THUMB_SIDE, dtype=torch.float32)
+    place = torch.arange(float(side))
     apart = place[:, None] - place
     # Cut at four deviations: denormal weights would make the products a hundred times slower.
     weights = torch.exp(-(apart**2) / (2 * blur**2)) * (apart.abs() <= 4 * blur)
-    weights = weights / weights.sum(1, keepdim=True)
-    return weights.view(side, THUMB_SIDE // side, THUMB_SIDE).mean(1)
+    return weights / weights.sum(1, keepdim=True)
 
 
 @lru_cache(maxsize=8)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Final
 
 import numpy as np
@@ -89,20 +91,14 @@ class Likeness:
         return Likeness(*(getattr(self, name)[places] for name in self.__slots__))
 
 
-class _Codes(dict[object, int]):
-    """Numbers for hashable things, in order of appearance."""
-
-    def __missing__(self, thing: object) -> int:
-        return self.setdefault(thing, len(self))
-
-
 def read_conversations(samples: pa.Table, vectors: ContentVectors) -> Conversations:
     """Number the turns of SAMPLES rows (n).
 
     Raises:
         UsageError: a turn's text has no vector.
     """
-    shapes, forms, offers, texts = _Codes(), _Codes(), _Codes(), _Codes()
+    # Numbers for hashable things, in order of appearance.
+    shapes, forms, offers, texts = (defaultdict[object, int](count().__next__) for _ in range(4))
     # Equal texts are many: each is normalised once.
     known: dict[tuple[str, str], tuple[int, int, int]] = {}
     shape: list[int] = []
@@ -176,31 +172,20 @@ def compare(
             (question, config.question_cosine),
             (open_answer, config.answer_cosine),
         ):
-            _compare_meaning(conversations, likeness, pairs[kind], a[kind], b[kind], threshold)
+            said, left_turn, right_turn = pairs[kind], a[kind], b[kind]
+            texts = conversations.text[left_turn], conversations.text[right_turn]
+            cosine = text_cosine(conversations, *texts)
+            near = cosine >= threshold
+            near[near] = say_the_same(conversations, left_turn[near], right_turn[near])
+            likeness.same[said[~near]] = False
+            # Of several turns that differ, the ledger shows the one nearest to its threshold.
+            closer = cosine - threshold < likeness.value[said] - likeness.threshold[said]
+            first = (likeness.value[said] == 1.0) & (likeness.threshold[said] == 1.0)
+            noted = first | closer
+            likeness.value[said[noted]] = cosine[noted]
+            likeness.threshold[said[noted]] = threshold
         alive = alive[likeness.same[alive]]
     return likeness
-
-
-def _compare_meaning(
-    conversations: Conversations,
-    likeness: Likeness,
-    pairs: Indices,
-    left: Indices,
-    right: Indices,
-    threshold: float,
-) -> None:
-    """Decide the turns `left` and `right` of `pairs` in meaning, and note it in `likeness`."""
-    cosine = text_cosine(conversations, conversations.text[left], conversations.text[right])
-    near = cosine >= threshold
-    near[near] = say_the_same(conversations, left[near], right[near])
-    likeness.same[pairs[~near]] = False
-    # Of several turns that differ, the ledger shows the one that came nearest to its threshold.
-    noted_by = likeness.value[pairs] - likeness.threshold[pairs]
-    closer = cosine - threshold < noted_by
-    first = (likeness.value[pairs] == 1.0) & (likeness.threshold[pairs] == 1.0)
-    noted = first | closer
-    likeness.value[pairs[noted]] = cosine[noted]
-    likeness.threshold[pairs[noted]] = threshold
 
 
 def text_cosine(conversations: Conversations, left: Indices, right: Indices) -> Doubles:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Final
 
 from rapidfuzz.distance import Prefix
@@ -109,28 +110,30 @@ def _within(part: set[str], whole: set[str]) -> bool:
 
     Stems may be wrong here, as a contradiction is shown to a person and drops no row.
     """
-    return all(any(_same_word(word, other) for other in whole) for word in part)
-
-
-def _same_word(a: str, b: str) -> bool:
-    return a == b or Prefix.similarity(a, b) >= max(4, len(a) - 2, len(b) - 2)
+    return all(
+        any(
+            word == other or Prefix.similarity(word, other) >= max(4, len(word) - 2, len(other) - 2)
+            for other in whole
+        )
+        for word in part
+    )
 
 
 def _opposite(left: Meaning, right: Meaning) -> bool:
+    """Return whether a word of one is the opposite of one of the other by its prefix."""
     if left.language is None:
         return False
     prefixes = word_lists(left.language).prefixes
     a, b = set(left.sequence), set(right.sequence)
-    return any(_are_opposite(x, y, prefixes) for x in a - b for y in b - a)
-
-
-def _are_opposite(a: str, b: str, prefixes: Sequence[str]) -> bool:
-    short, long = sorted((a, b), key=len)
-    # A shorter word may begin with the prefix's letters by chance.
-    if len(short) > 3 and any(prefix + short == long for prefix in prefixes):
-        return True
-    return any(
-        word.startswith(p) and other == q + word.removeprefix(p)
-        for p, q in PAIRED
-        for word, other in ((a, b), (b, a))
-    )
+    for pair in product(a - b, b - a):
+        short, long = sorted(pair, key=len)
+        # A shorter word may begin with the prefix's letters by chance.
+        if len(short) > 3 and any(prefix + short == long for prefix in prefixes):
+            return True
+        if any(
+            word.startswith(p) and other == q + word.removeprefix(p)
+            for p, q in PAIRED
+            for word, other in (pair, pair[::-1])
+        ):
+            return True
+    return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import chain
 from typing import Final
@@ -58,7 +58,12 @@ def recognise(text: str, tag: str | None = None, context: str | None = None) -> 
     script = script_of(text)
     if script is None:
         return context
-    expected = listed_language(tag) if tag else context
+    expected = context
+    if tag:
+        # The listed language that a tag names ("en", "en-GB", "English"), if any.
+        name = tag.strip().casefold()
+        code = NAMES.get(name, re.split(r"[-_]", name)[0])
+        expected = NAMES.get(code, code if code in LANGUAGES else None)
     if script in ("kana", "hangul"):
         return SCRIPTS[script][0]
     if script == "han":
@@ -70,16 +75,12 @@ def recognise(text: str, tag: str | None = None, context: str | None = None) -> 
     return _by_words(text, script, expected)
 
 
-def listed_language(tag: str) -> str | None:
-    """Return the listed language that a tag names ("en", "en-GB", "English"), if any."""
-    name = tag.strip().casefold()
-    code = NAMES.get(name, re.split(r"[-_]", name)[0])
-    return NAMES.get(code, code if code in LANGUAGES else None)
-
-
 def _by_words(text: str, script: str, expected: str | None) -> str | None:
     words = answer_words(APOSTROPHE.sub(" ", text))
-    counts = {code: _count_markers(words, code) for code in SCRIPTS[script]}
+    counts: dict[str, int] = {}
+    for code in SCRIPTS[script]:
+        markers, article = word_lists(code).markers, word_lists(code).article or "\0"
+        counts[code] = sum(word in markers or word.startswith(article) for word in words)
     unlisted = OTHERS_OF.get(script) or other_markers().keys() - {*chain(*OTHERS_OF.values())}
     rival = max(sum(word in other_markers()[code] for word in words) for code in unlisted)
     best = max(counts.values())
@@ -96,12 +97,6 @@ def _by_words(text: str, script: str, expected: str | None) -> str | None:
         known = {code: sum(word in word_lists(code).concept for word in words) for code in leading}
         leading = [code for code, count in known.items() if count == max(known.values())]
     return leading[0] if len(leading) == 1 else None
-
-
-def _count_markers(words: Sequence[str], code: str) -> int:
-    lists = word_lists(code)
-    article = lists.article or "\0"
-    return sum(word in lists.markers or word.startswith(article) for word in words)
 
 
 def script_of(text: str) -> str | None:

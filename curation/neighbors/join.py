@@ -26,14 +26,12 @@ class Join:
 
     `neighbours` (n, k) are each row's nearest, best first, equal cosines by smaller row, -1
     where there are fewer than k; `similarities` (n, k) their cosines, -inf where there is none.
-    `nearest_earlier` (n,) is the nearest row before each row in the given order, or -1, and
-    `max_earlier` (n,) its cosine, or -inf.
+    `max_earlier` (n,) is the cosine of the nearest row before each row in the given order, or -inf.
     """
 
     pairs: Pairs | None
     neighbours: Indices | None
     similarities: Floats | None
-    nearest_earlier: Indices | None
     max_earlier: Doubles | None
 
 
@@ -67,8 +65,8 @@ def pairs_above(
         UsageError: a threshold outside (-1, 1], a tile below 1, or more than `limit` pairs.
     """
     job, names = _pair_job(vectors, threshold, tile, device, precision, limit)
-    merged = merge((run or map)(job, plan_tiles(len(names), tile)), job)
-    return merged.pairs.renamed(names)
+    pairs, _, _ = merge((run or map)(job, plan_tiles(len(names), tile)), job)
+    return pairs.renamed(names)
 
 
 def iter_pairs(
@@ -77,7 +75,6 @@ def iter_pairs(
     *,
     tile: int = PAIR_TILE,
     device: str = "auto",
-    precision: Precision = "auto",
     run: TileRunner | None = None,
 ) -> Iterator[Pairs]:
     """Yield the pairs of `pairs_above` tile by tile, for when they do not fit in memory.
@@ -89,7 +86,7 @@ def iter_pairs(
         InputError: vectors that are not float32, two-dimensional, finite and unit (or zero).
         UsageError: a threshold outside (-1, 1] or a tile below 1.
     """
-    job, names = _pair_job(vectors, threshold, tile, device, precision, tile * tile)
+    job, names = _pair_job(vectors, threshold, tile, device, "auto", tile * tile)
     for result in (run or map)(job, plan_tiles(len(names), tile)):
         if len(result.pairs):
             yield result.pairs.renamed(names)
@@ -101,7 +98,7 @@ def _pair_job(
     _check_settings(threshold, tile, None)
     norms = check_vectors(vectors)
     names = np.flatnonzero(norms > 0.0).astype(np.int64)
-    rows = _in_order(vectors, names)
+    rows = rows_in_order(vectors, names)
     torch_device = choose_device(device)
     # On a GPU the plain product is exact enough and fast; nothing there is probed.
     if torch_device != "cpu" and precision == "auto":
@@ -110,7 +107,8 @@ def _pair_job(
     return TileJob(rows, prefilter, threshold, limit, device=torch_device), names
 
 
-def _in_order(vectors: Floats, names: Indices) -> Floats:
+def rows_in_order(vectors: Floats, names: Indices) -> Floats:
+    """Return vectors (n, d) in the order of `names`, without a copy where that is their own."""
     # A copy of a large matrix costs as much memory as the search itself.
     same = len(names) == len(vectors) and bool((np.diff(names) == 1).all())
     return vectors if same else vectors[names]
@@ -160,21 +158,20 @@ def join(
         names = order.astype(np.int64)
     # Rows come in the given order, so that "earlier" is "above the diagonal".
     names = names[norms[names] > 0.0]
-    rows = _in_order(vectors, names)
+    rows = rows_in_order(vectors, names)
     # How far a float32 product of vectors that are nearly unit may be off their cosine.
     deviation = float(np.abs(norms[names] - 1.0).max(initial=0.0))
     margin = rounding(rows.shape[1]) * (1.0 + deviation) ** 2
     margin += 2.0 * deviation + deviation**2 + 1e-9
     prefilter = Prefilter(rows, margin, "float32")
     job = TileJob(rows, prefilter, threshold, limit, k, order is not None, choose_device(device))
-    merged = merge((run or map)(job, plan_tiles(len(names), tile)), job)
-    neighbours, cosines = _nearest(job, merged.nearest, k, names, len(vectors), earlier=False)
-    before, highest = _nearest(job, merged.earlier, 1, names, len(vectors), earlier=True)
+    pairs, nearest, earlier = merge((run or map)(job, plan_tiles(len(names), tile)), job)
+    neighbours, cosines = _nearest(job, nearest, k, names, len(vectors), earlier=False)
+    _, highest = _nearest(job, earlier, 1, names, len(vectors), earlier=True)
     return Join(
-        None if threshold is None else merged.pairs.renamed(names),
+        None if threshold is None else pairs.renamed(names),
         neighbours,
         None if cosines is None else cosines.astype(np.float32),
-        None if before is None else before[:, 0],
         None if highest is None else highest[:, 0],
     )
 

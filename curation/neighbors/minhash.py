@@ -63,7 +63,13 @@ def near_texts(
             code="search_setting_invalid",
         )
     part = np.zeros(len(texts), np.int64) if within is None else within
-    first, member = _groups(texts, part)
+    # Each text's first of equal form and part (n,); -1 for a text without a form.
+    first: dict[tuple[str, int], int] = {}
+    member = np.full(len(texts), -1, dtype=np.int64)
+    for number, (text, inside) in enumerate(zip(texts, part.tolist(), strict=True)):
+        form = canonical(text)
+        if form:
+            member[number] = first.setdefault((form, inside), number)
     names = np.array(list(first.values()), dtype=np.int64)
     sets = [shingles_of(text, shingle) for text, _ in first]
     rows = _rows_per_band(threshold, permutations)
@@ -78,17 +84,6 @@ def near_texts(
     later = np.flatnonzero((member >= 0) & (member != np.arange(len(member))))
     star = Pairs.of(member[later], later.astype(np.int64), np.ones(len(later)))
     return join_pairs([star, near.renamed(names)])
-
-
-def _groups(texts: Sequence[str], part: Indices) -> tuple[dict[tuple[str, int], int], Indices]:
-    """Return (canonical form, part) -> first text, and each text's first (n,), -1 if empty."""
-    first: dict[tuple[str, int], int] = {}
-    member = np.full(len(texts), -1, dtype=np.int64)
-    for number, (text, inside) in enumerate(zip(texts, part.tolist(), strict=True)):
-        form = canonical(text)
-        if form:
-            member[number] = first.setdefault((form, inside), number)
-    return first, member
 
 
 def _every_copy(near: Pairs, member: Indices, names: Indices, limit: int) -> Pairs:

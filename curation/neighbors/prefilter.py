@@ -70,6 +70,8 @@ def make_prefilter(
         threshold: Cosine from which two rows are a pair.
         precision: Of the products; "auto" measures which is faster.
     """
+    import torch
+
     width = vectors.shape[1]
     if precision == "auto":
         precision = "bfloat16" if bfloat16_is_faster(width) else "float32"
@@ -81,21 +83,14 @@ def make_prefilter(
         # 2 * 2**-8 + 2**-16 for the vectors and 2**-8 for the sum, rounded up.
         margin += 3.1 * 2.0**-8 * (1.0 + deviation) ** 2
     if len(vectors) >= _SMALLEST and width >= 64:
-        basis = _principal_axes(vectors)
+        sample = tensor_of(vectors[_spread(len(vectors), _SAMPLE, 0)]).double()
+        # An orthonormal basis (d, d), the axes of most energy first.
+        basis = np.asarray(torch.linalg.eigh(sample.T @ sample)[1].flip(1).contiguous())
         axes = _cheapest_width(vectors, basis, threshold - margin - _PROJECTION)
         logger.debug("prefilter uses %d of %d coordinates", axes, width)
         if axes < width:
             return Prefilter(_project(vectors, basis[:, :axes]), margin + _PROJECTION, precision)
     return Prefilter(vectors, margin, precision)
-
-
-def _principal_axes(vectors: Floats) -> Doubles:
-    """Return an orthonormal basis (d, d), the axes of most energy first."""
-    import torch
-
-    sample = tensor_of(vectors[_spread(len(vectors), _SAMPLE, 0)]).double()
-    _, axes = torch.linalg.eigh(sample.T @ sample)
-    return np.asarray(axes.flip(1).contiguous())
 
 
 def _spread(count: int, size: int, offset: int) -> Indices:

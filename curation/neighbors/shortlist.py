@@ -83,31 +83,22 @@ def decide(
         names: Of the rows (n,), for ties.
         earlier: Whether only rows before a row are its candidates.
     """
-    last = shortlist.value[:, k - 1].astype(np.float64)
     # Both values may be off by the error, in opposite directions.
-    doubtful = np.isfinite(shortlist.dropped) & (shortlist.dropped >= last - 2.0 * error)
-    index, cosine = _ranked(vectors, shortlist, k, error, names)
-    rows = np.flatnonzero(doubtful)
-    if len(rows):
-        _decide_again(vectors, rows, index, cosine, error, names, earlier=earlier)
-    return index, cosine
-
-
-def _ranked(
-    vectors: Floats, shortlist: Shortlist, k: int, error: float, names: Indices
-) -> tuple[Indices, Doubles]:
-    """Decide every row from its own candidates."""
-    bar = shortlist.value[:, k - 1 : k].astype(np.float64) - 2.0 * error
-    row, column = np.nonzero((shortlist.index >= 0) & (shortlist.value >= bar))
-    candidate = shortlist.index[row, column]
+    bar = shortlist.value[:, k - 1].astype(np.float64) - 2.0 * error
+    doubtful = np.isfinite(shortlist.dropped) & (shortlist.dropped >= bar)
+    row, column = np.nonzero((shortlist.index >= 0) & (shortlist.value >= bar[:, None]))
     cosine = np.full(shortlist.value.shape, -np.inf)
-    cosine[row, column] = exact_cosine(vectors, row, candidate)
+    cosine[row, column] = exact_cosine(vectors, row, shortlist.index[row, column])
     # Ties go by name, not by place: the result must not depend on the order of rows.
     name = np.where(shortlist.index >= 0, names[shortlist.index], len(names))
     order = np.lexsort((name, -cosine), axis=1)[:, :k]
     best = np.take_along_axis(cosine, order, axis=1)
     index = np.take_along_axis(shortlist.index, order, axis=1)
-    return np.where(np.isneginf(best), -1, index), best
+    index = np.where(np.isneginf(best), -1, index)
+    rows = np.flatnonzero(doubtful)
+    if len(rows):
+        _decide_again(vectors, rows, index, best, error, names, earlier=earlier)
+    return index, best
 
 
 def _decide_again(

@@ -103,7 +103,20 @@ class TileJob:
             check_limit(len(left), self.limit, self.threshold)
             similarity = exact_cosine(self.vectors, left, right)
             pairs = Pairs(left, right, similarity).where(similarity >= self.threshold)
-        return TileResult(tile, pairs, *self._shortlists(tile, product))
+        of_rows = of_columns = earlier = None
+        if self.k is not None:
+            if tile.diagonal:
+                product.fill_diagonal_(-torch.inf)
+            of_rows = shortlist_of(product, self.k, tile.start)
+            # Each pair of rows is in one tile alone: the columns meet the rows here or nowhere.
+            if not tile.diagonal:
+                of_columns = shortlist_of(product.T.contiguous(), self.k, tile.top)
+        if self.earlier:
+            if tile.diagonal:
+                above = torch.ones_like(product, dtype=torch.bool).triu_(1)
+                product.masked_fill_(~above, -torch.inf)
+            earlier = shortlist_of(product.T.contiguous(), 1, tile.top)
+        return TileResult(tile, pairs, of_rows, of_columns, earlier)
 
     @property
     def error(self) -> float:
@@ -119,27 +132,6 @@ class TileJob:
         if self.prefilter.precision == "bfloat16":
             return top.bfloat16() @ start.bfloat16().T
         return top @ start.T
-
-    def _shortlists(
-        self, tile: Tile, product: torch.Tensor
-    ) -> tuple[Shortlist | None, Shortlist | None, Shortlist | None]:
-        """Return the best of the rows, of the columns, and earlier ones; changes the product."""
-        import torch
-
-        of_rows = of_columns = earlier = None
-        if self.k is not None:
-            if tile.diagonal:
-                product.fill_diagonal_(-torch.inf)
-            of_rows = shortlist_of(product, self.k, tile.start)
-            # Each pair of rows is in one tile alone: the columns meet the rows here or nowhere.
-            if not tile.diagonal:
-                of_columns = shortlist_of(product.T.contiguous(), self.k, tile.top)
-        if self.earlier:
-            if tile.diagonal:
-                above = torch.ones_like(product, dtype=torch.bool).triu_(1)
-                product.masked_fill_(~above, -torch.inf)
-            earlier = shortlist_of(product.T.contiguous(), 1, tile.top)
-        return of_rows, of_columns, earlier
 
 
 def check_limit(count: int, limit: int, threshold: float) -> None:
@@ -172,17 +164,12 @@ def _survivors(product: torch.Tensor, bar: float, tile: Tile) -> tuple[Indices, 
     return left[above], right[above]
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """All tiles together: sorted pairs and one shortlist row for each of the n rows."""
+def merge(
+    results: Iterable[TileResult], job: TileJob
+) -> tuple[Pairs, Shortlist | None, Shortlist | None]:
+    """Return the sorted pairs of all tiles, and the nearest and nearest earlier rows of n rows.
 
-    pairs: Pairs
-    nearest: Shortlist | None
-    earlier: Shortlist | None
-
-
-def merge(results: Iterable[TileResult], job: TileJob) -> Merged:
-    """Return the results of all tiles as one, taking them in any order as they arrive.
+    Results are taken in any order, as they arrive.
 
     Raises:
         UsageError: more pairs than the job's limit.
@@ -204,4 +191,4 @@ def merge(results: Iterable[TileResult], job: TileJob) -> Merged:
         ):
             if shortlist is not None and part is not None:
                 shortlist.add(places, part)
-    return Merged(join_pairs(parts), nearest, earlier)
+    return join_pairs(parts), nearest, earlier

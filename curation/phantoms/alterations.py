@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from curation.phantoms.cases import Case
@@ -22,10 +21,6 @@ ROTATION: Final = 3.0
 FAMILY_NAMES: Final = ("DOE", "ROE", "PUBLIC", "SAMPLE", "EXAMPLE")
 GIVEN_NAMES: Final = ("JANE", "JOHN", "MARY", "RICHARD", "ALEX")
 MATCH_LENGTH: Final = 258
-
-
-def _original(case: Case, seed: int) -> bytes:
-    return encode(case, paint(case, seed))
 
 
 def _pixels(case: Case, seed: int) -> Pixels8:
@@ -74,7 +69,7 @@ def burned_name(case: Case) -> str:
 
 
 def _truncated(case: Case, seed: int) -> bytes:
-    original = _original(case, seed)
+    original = encode(case, paint(case, seed))
     return original[: len(original) * 2 // 5]
 
 
@@ -91,19 +86,15 @@ def _deflated_zeros(count: int) -> bytes:
     longest length at distance one, then literals for the rest.
     """
     matches, rest = divmod(count - 1, MATCH_LENGTH)
-    literal, match = _bits("00110000"), _bits("1100010100000")
-    parts = [_bits("110"), literal, np.tile(match, matches), np.tile(literal, rest)]
-    packed = np.packbits(np.concatenate([*parts, _bits("0000000")]), bitorder="little")
+    literal, match, ending = "00110000", "1100010100000", "0000000"
+    bits = f"110{literal}{match * matches}{literal * rest}{ending}".encode()
+    packed = np.packbits(np.frombuffer(bits, np.uint8) == ord("1"), bitorder="little")
     # Adler-32 of zeros: the first sum stays 1, the second counts the bytes.
     return b"\x78\x01" + packed.tobytes() + struct.pack(">I", (count % 65521) << 16 | 1)
 
 
-def _bits(text: str) -> NDArray[np.uint8]:
-    return np.array([int(bit) for bit in text], np.uint8)
-
-
 ALTERATIONS: Final[dict[str, Callable[[Case, int], bytes]]] = {
-    "original": _original,
+    "original": lambda case, seed: encode(case, paint(case, seed)),
     "copy_jpeg": lambda case, seed: jpeg(_pixels(case, seed), COPY_QUALITY),
     "copy_resize": _half_size,
     "copy_brightness": _brighter,

@@ -105,13 +105,11 @@ def lesion_stretches(rng: np.random.Generator) -> list[float]:
 
 
 def _view(modality: str, rng: np.random.Generator) -> tuple[str, str, str]:
-    if modality == "ct":
-        return "axial", "head", "brain"
-    if modality == "xray":
-        return "frontal", "chest", "lungs"
+    if modality == "us":
+        return "sector", "abdomen", "liver" if rng.random() < 0.5 else "kidney"
     if modality == "mr":
         return MR_PLANES[int(rng.integers(len(MR_PLANES)))], "head", "brain"
-    return "sector", "abdomen", "liver" if rng.random() < 0.5 else "kidney"
+    return ("axial", "head", "brain") if modality == "ct" else ("frontal", "chest", "lungs")
 
 
 def _draw_lesions(organ: str, rng: np.random.Generator) -> tuple[Lesion, ...]:
@@ -120,19 +118,13 @@ def _draw_lesions(organ: str, rng: np.random.Generator) -> tuple[Lesion, ...]:
     sign = (-1.0, 1.0, 0.0)[int(rng.integers(3))]
     lesions: list[Lesion] = []
     while len(lesions) < count:
-        lesion = _propose(organ, sign, rng)
-        if all(_apart(lesion, other) for other in lesions):
-            lesions.append(lesion)
+        side = sign or (-1.0, 1.0)[int(rng.integers(2))]
+        radius = float(rng.uniform(0.055, 0.11))
+        u = side * float(rng.uniform(*LESION_U.get(organ, (0.22, 0.6))))
+        v = float(rng.uniform(*LESION_V.get(organ, (-0.45, 0.5))))
+        if all(
+            np.sqrt((u - other.u) ** 2 + (v - other.v) ** 2) > 1.35 * (radius + other.radius)
+            for other in lesions
+        ):
+            lesions.append(Lesion(u, v, radius))
     return tuple(lesions)
-
-
-def _propose(organ: str, sign: float, rng: np.random.Generator) -> Lesion:
-    side = sign or (-1.0, 1.0)[int(rng.integers(2))]
-    radius = float(rng.uniform(0.055, 0.11))
-    u = side * float(rng.uniform(*LESION_U.get(organ, (0.22, 0.6))))
-    return Lesion(u, float(rng.uniform(*LESION_V.get(organ, (-0.45, 0.5)))), radius)
-
-
-def _apart(one: Lesion, other: Lesion) -> bool:
-    gap = float(np.sqrt((one.u - other.u) ** 2 + (one.v - other.v) ** 2))
-    return gap > 1.35 * (one.radius + other.radius)

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from curation.phantoms import shapes
 from curation.phantoms.cases import Case, lesion_stretches
-from curation.phantoms.shapes import (
-    Grey,
-    body_frame,
-    ellipse,
-    lay,
-    noise,
-    ridges,
-    smooth_field,
-    soft,
-)
+from curation.phantoms.shapes import Grey, body_frame, ellipse, lay, ridges, smooth_field, soft
 
 
 def paint_chest(case: Case, rng: np.random.Generator, shape: tuple[int, int]) -> Grey:
@@ -26,11 +18,15 @@ def paint_chest(case: Case, rng: np.random.Generator, shape: tuple[int, int]) ->
     lungs = _lay_lungs(picture, u, v, rng)
     _lay_heart(picture, u, v, rng)
     picture += rng.uniform(0.05, 0.13) * _ribs(u, v, rng) * _torso(u, v, rng)
-    _lay_spine(picture, u, v, rng)
+    # Vertebrae: a faint segmented column in the middle.
+    bend = rng.uniform(-0.06, 0.06) * v + rng.uniform(-0.05, 0.05) * v**2
+    column = soft(rng.uniform(0.08, 0.11) - np.abs(u - bend), 0.04)
+    segments = 0.6 + 0.4 * np.cos(2 * np.pi * v / rng.uniform(0.16, 0.22) + rng.uniform(0, 6))
+    picture += 0.14 * column * segments
     for lesion, stretch in zip(case.lesions, lesion_stretches(rng), strict=False):
         box = (lesion.u, lesion.v, lesion.radius, lesion.radius * stretch)
         lay(picture, np.maximum(lungs, 0.7) * ellipse(u, v, box, 0.03), 0.93)
-    return picture + noise(rng, shape, rng.uniform(0.008, 0.02))
+    return picture + shapes.noise(rng, shape, rng.uniform(0.008, 0.02))
 
 
 def _torso(u: Grey, v: Grey, rng: np.random.Generator) -> Grey:
@@ -83,11 +79,3 @@ def _ribs(u: Grey, v: Grey, rng: np.random.Generator) -> Grey:
         clavicle += soft(0.035 - np.abs(line), 0.03) * soft(side * u - 0.08, 0.05)
     both: Grey = np.maximum(bone * soft(v + 0.8, 0.1) * 0.8, np.clip(clavicle, 0, 1))
     return both
-
-
-def _lay_spine(picture: Grey, u: Grey, v: Grey, rng: np.random.Generator) -> None:
-    """Lay vertebrae: a faint segmented column in the middle."""
-    bend = rng.uniform(-0.06, 0.06) * v + rng.uniform(-0.05, 0.05) * v**2
-    column = soft(rng.uniform(0.08, 0.11) - np.abs(u - bend), 0.04)
-    segments = 0.6 + 0.4 * np.cos(2 * np.pi * v / rng.uniform(0.16, 0.22) + rng.uniform(0, 6))
-    picture += 0.14 * column * segments

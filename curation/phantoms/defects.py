@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from curation.phantoms.alterations import burned_name
 from curation.phantoms.cases import Case, draw_case, mirrored, other_patient
 from curation.phantoms.images import suffix
 from curation.phantoms.questions import NO, YES, Question, ask
+from medsift.manifest.table import tables
 
 QUESTIONS, TARGETS = 3, 4
 BASE_QUESTIONS: Final = 6
 KEPT, DROPPED, FAILED, FLAGGED = "kept", "dropped", "failed", "flagged"
 COPIES: Final = ("copy_jpeg", "copy_resize", "copy_brightness", "copy_crop", "copy_rotation")
-BROKEN: Final = (
-    "truncated_file",
-    "empty_file",
-    "not_an_image",
-    "decompression_bomb",
-    "missing_image",
-)
+BROKEN: Final = ("truncated_file", "empty_file", "not_an_image", "decompression_bomb")
 # Defects planted on pictures of the base set, at most one on each, as shares of the base pictures.
 # Leaks come first, because only pictures of some patients may be leaked.
 ON_BASE: Final = {
@@ -42,33 +36,28 @@ ON_BASE: Final = {
 }
 # Defects that have a picture of their own.
 ON_OWN: Final = {
-    **dict.fromkeys(BROKEN, 0.0025),
+    **dict.fromkeys((*BROKEN, "missing_image"), 0.0025),
     "blank_image": 0.005,
     "wrong_extension": 0.005,
     "burned_in_name": 0.01,
 }
 OWN_ROWS: Final = {"blank_image": 2, "wrong_extension": 2, "burned_in_name": BASE_QUESTIONS}
-OWN_EXPECTED: Final = {
-    "blank_image": DROPPED,
-    "wrong_extension": FLAGGED,
-    "burned_in_name": FLAGGED,
-}
+OWN_EXPECTED: Final = dict.fromkeys(OWN_ROWS, FLAGGED) | {"blank_image": DROPPED}
 MIN_IMAGES: Final = 16
 SMALL_SET: Final = 40
 
-TRUTH: Final = pa.schema(
-    [
-        pa.field("row_index", pa.int64(), nullable=False),
-        pa.field("kind", pa.string(), nullable=False),
-        pa.field("expected", pa.string(), nullable=False),
-        pa.field("original_row_index", pa.int64()),
-        pa.field("detail", pa.string(), nullable=False),
-    ]
-)
+[_TRUTH] = tables("""
+TABLE truth | what was planted, one line per defect
+row_index* BIGINT | row of samples.jsonl
+kind* VARCHAR | the defect
+expected* VARCHAR | what a run should do with the row
+original_row_index BIGINT | row that it repeats or contradicts
+detail* VARCHAR | more about the defect, as text
+""")
+TRUTH: Final = _TRUTH.arrow_schema()
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One file to write: `path` under the image folder, a case and its alteration."""
 
     path: str
@@ -76,8 +65,7 @@ class Job:
     alteration: str
 
 
-@dataclass(frozen=True, slots=True)
-class BasePicture:
+class BasePicture(NamedTuple):
     """A picture of the base set with the rows and questions that use it, and spare questions."""
 
     case: Case
@@ -139,14 +127,19 @@ class PhantomPlan:
             original: Index of the row that it repeats or contradicts.
             detail: More about the defect, as text.
         """
-        line = {"row_index": row, "kind": kind, "expected": expected, "detail": detail}
-        self.truth.append({**line, "original_row_index": original})
+        line = (row, kind, expected, original, detail)
+        self.truth.append(dict(zip(TRUTH.names, line, strict=True)))
 
 
 def plan_set(images: int, seed: int) -> PhantomPlan:
     """Plan a set of `images` base pictures and its planted defects, without painting any."""
     plan = PhantomPlan(seed)
-    plan.bases += [_add_base(plan, draw_case(seed, index)) for index in range(images)]
+    for case in (draw_case(seed, index) for index in range(images)):
+        path = plan.picture(case, "original", suffix(case))
+        questions = _questions(case, seed)
+        used, spare = questions[:BASE_QUESTIONS], questions[BASE_QUESTIONS:]
+        rows = tuple(plan.row(case, path, question) for question in used)
+        plan.bases.append(BasePicture(case, path, rows, tuple(used), tuple(spare)))
     for kind, base in _targets(plan.bases, seed):
         PLANTERS[kind](plan, kind, base)
     for kind, share in ON_OWN.items():
@@ -156,38 +149,27 @@ def plan_set(images: int, seed: int) -> PhantomPlan:
 
 
 def _amount(share: float, images: int) -> int:
-    floor = 2 if images >= SMALL_SET else 1
-    return max(floor, int(share * images + 0.5))
+    return max(2 if images >= SMALL_SET else 1, int(share * images + 0.5))
 
 
 def _questions(case: Case, seed: int) -> list[Question]:
     return ask(case, np.random.default_rng([seed, case.index, QUESTIONS]))
 
 
-def _add_base(plan: PhantomPlan, case: Case) -> BasePicture:
-    path = plan.picture(case, "original", suffix(case))
-    questions = _questions(case, plan.seed)
-    used, spare = questions[:BASE_QUESTIONS], questions[BASE_QUESTIONS:]
-    rows = tuple(plan.row(case, path, question) for question in used)
-    return BasePicture(case, path, rows, tuple(used), tuple(spare))
-
-
 def _targets(bases: list[BasePicture], seed: int) -> list[tuple[str, BasePicture]]:
     """Assign base pictures to defects at random, none to two of them."""
     order = np.random.default_rng([seed, 0, TARGETS]).permutation(len(bases))
-    free = [bases[int(position)] for position in order]
+    free = {bases[int(position)].path: bases[int(position)] for position in order}
     targets: list[tuple[str, BasePicture]] = []
     for kind, share in ON_BASE.items():
         # Only a training patient with one picture may leak, so that no other row leaks with it.
         chosen = [
-            base
-            for base in free
+            path
+            for path, base in free.items()
             if not kind.startswith("leak")
             or (base.case.split == "train" and base.case.patient % 6 not in (0, 1))
         ][: _amount(share, len(bases))]
-        targets += [(kind, base) for base in chosen]
-        paths = {base.path for base in chosen}
-        free = [base for base in free if base.path not in paths]
+        targets += [(kind, free.pop(path)) for path in chosen]
     return targets
 
 

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from curation.phantoms import shapes
 from curation.phantoms.cases import Case, lesion_stretches
-from curation.phantoms.shapes import (
-    Grey,
-    body_frame,
-    ellipse,
-    lay,
-    noise,
-    ridges,
-    smooth_field,
-    soft,
-)
+from curation.phantoms.shapes import Grey, body_frame, ellipse, lay, ridges, smooth_field, soft
 
 VERTEX, BASE = 0, 2
 
 
-@dataclass(frozen=True, slots=True)
-class Palette:
+class Palette(NamedTuple):
     """Grey levels in [0, 1] of the head's tissues for one kind of picture."""
 
     scalp: float
@@ -47,7 +38,7 @@ def paint_ct(case: Case, rng: np.random.Generator, shape: tuple[int, int]) -> Gr
         lesion=rng.uniform(0.8, 0.92),
     )
     picture = _paint_head(case, rng, shape, palette)
-    return picture + noise(rng, shape, rng.uniform(0.015, 0.035))
+    return picture + shapes.noise(rng, shape, rng.uniform(0.015, 0.035))
 
 
 def paint_mr(case: Case, rng: np.random.Generator, shape: tuple[int, int]) -> Grey:
@@ -68,7 +59,10 @@ def paint_mr(case: Case, rng: np.random.Generator, shape: tuple[int, int]) -> Gr
     picture = _paint_head(case, rng, shape, palette)
     bias = np.exp(rng.uniform(0.08, 0.18) * smooth_field(rng, shape, 1.0))
     level = rng.uniform(0.02, 0.045)
-    real, imaginary = picture * bias + noise(rng, shape, level), noise(rng, shape, level)
+    real, imaginary = (
+        picture * bias + shapes.noise(rng, shape, level),
+        shapes.noise(rng, shape, level),
+    )
     magnitude: Grey = np.sqrt(real**2 + imaginary**2)
     return magnitude / max(1.0, float(np.quantile(magnitude[::2, ::2], 0.998)))
 
@@ -77,7 +71,10 @@ def _paint_head(
     case: Case, rng: np.random.Generator, shape: tuple[int, int], palette: Palette
 ) -> Grey:
     """Paint the layers that CT and MR share, from the scalp inwards."""
-    u, v = _pose(case, rng, shape)
+    length = rng.uniform(0.35, 0.5)
+    aspect = rng.uniform(0.72, 0.95) if case.plane != "sagittal" else rng.uniform(1.0, 1.2)
+    half = (length * aspect, length) if case.plane != "sagittal" else (0.43, 0.43 / aspect)
+    u, v = body_frame(rng, shape, half, rng.uniform(-16, 16), rng.uniform(0.03, 0.06))
     radius = np.sqrt(u**2 + v**2)
     picture = np.full(shape, 0.02)
     if case.plane != "axial":
@@ -91,19 +88,15 @@ def _paint_head(
     if case.plane == "sagittal":
         _lay_sagittal(picture, u, v, palette, rng)
     else:
-        _lay_midline(picture, u, v, palette, rng, brain)
+        # The falx: a thin, slightly bent line before and behind the ventricles.
+        bend = rng.uniform(-0.03, 0.03) + rng.uniform(-0.06, 0.06) * v
+        line = soft(0.014 - np.abs(u - bend), 0.02) * soft(np.abs(v) - rng.uniform(0.3, 0.5), 0.1)
+        lay(picture, line * brain, palette.falx)
         _lay_cavities(picture, u, v, case, palette, rng)
     for lesion, stretch in zip(case.lesions, lesion_stretches(rng), strict=False):
         box = (lesion.u, lesion.v, lesion.radius, lesion.radius * stretch)
         lay(picture, brain * ellipse(u, v, box, 0.03), palette.lesion)
     return picture
-
-
-def _pose(case: Case, rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Grey, Grey]:
-    length = rng.uniform(0.35, 0.5)
-    aspect = rng.uniform(0.72, 0.95) if case.plane != "sagittal" else rng.uniform(1.0, 1.2)
-    half = (length * aspect, length) if case.plane != "sagittal" else (0.43, 0.43 / aspect)
-    return body_frame(rng, shape, half, rng.uniform(-16, 16), rng.uniform(0.03, 0.06))
 
 
 def _brain_tissue(rng: np.random.Generator, radius: Grey, palette: Palette) -> Grey:
@@ -117,15 +110,6 @@ def _brain_tissue(rng: np.random.Generator, radius: Grey, palette: Palette) -> G
     sulci = ridges(folds, rng.uniform(0.16, 0.4)) * depth * rng.uniform(0.6, 0.95)
     lay(tissue, sulci, palette.fluid)
     return tissue
-
-
-def _lay_midline(
-    picture: Grey, u: Grey, v: Grey, palette: Palette, rng: np.random.Generator, brain: Grey
-) -> None:
-    """Lay the falx: a thin, slightly bent line before and behind the ventricles."""
-    bend = rng.uniform(-0.03, 0.03) + rng.uniform(-0.06, 0.06) * v
-    line = soft(0.014 - np.abs(u - bend), 0.02) * soft(np.abs(v) - rng.uniform(0.3, 0.5), 0.1)
-    lay(picture, line * brain, palette.falx)
 
 
 def _lay_cavities(

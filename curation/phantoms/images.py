@@ -36,21 +36,16 @@ def to_bytes(picture: Grey) -> Pixels8:
     return np.floor(picture * 255 + 0.5).astype(np.uint8)
 
 
-def is_deep(case: Case) -> bool:
-    """Return whether the case is stored with 12 significant bits in a 16-bit PNG."""
-    return case.modality in ("ct", "mr") and case.index % 3 == 0
-
-
 def suffix(case: Case) -> str:
     """Return the file name ending of the case's own picture."""
     return ".png" if case.modality in ("ct", "mr") else ".jpg"
 
 
 def encode(case: Case, picture: Grey) -> bytes:
-    """Encode the case's file: CT and MR as PNG (one in three 16-bit), others as JPEG."""
+    """Encode the case's file: CT and MR as PNG (one in three 12 of 16 bits), others as JPEG."""
     if suffix(case) == ".jpg":
         return jpeg(to_bytes(picture), JPEG_QUALITY)
-    if is_deep(case):
+    if case.index % 3 == 0:
         return png(np.floor(picture * TWELVE_BITS + 0.5).astype(np.uint16))
     return png(to_bytes(picture))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count, islice
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from curation.phantoms.cases import Case, draw_case
-from curation.phantoms.defects import KEPT, BasePicture, PhantomPlan
+from curation.phantoms.defects import KEPT, PhantomPlan
 from curation.phantoms.images import suffix
 from curation.phantoms.questions import LETTERS, NO, YES, Question, answer_on
 from medsift.errors import UsageError
@@ -17,14 +17,6 @@ from medsift.errors import UsageError
 NOISE: Final = 5
 TRIES: Final = 200
 WRONG_ANSWER, MISMATCHED = "wrong_answer", "mismatched"
-
-
-class BaseRow(NamedTuple):
-    """A row of the base set with its question and picture."""
-
-    row: int
-    question: Question
-    base: BasePicture
 
 
 def plant_noise(plan: PhantomPlan, wrong_answers: int, mismatched: int) -> None:
@@ -43,14 +35,13 @@ def plant_noise(plan: PhantomPlan, wrong_answers: int, mismatched: int) -> None:
     planted = {line["row_index"] for line in plan.truth}
     planted |= {line["original_row_index"] for line in plan.truth}
     sound = [
-        BaseRow(row, question, base)
+        (row, question, base)
         for base in plan.bases
         for row, question in zip(base.rows, base.used, strict=True)
         if base.case.split == "train" and row not in planted
     ]
     sound = [sound[int(position)] for position in rng.permutation(len(sound))]
-    wrong = [base_row for base_row in sound if base_row.question.answer_type != "open"]
-    wrong = wrong[:wrong_answers]
+    wrong = [line for line in sound if line[1].answer_type != "open"][:wrong_answers]
     _check(WRONG_ANSWER, wrong_answers, len(wrong))
     for row, question, _ in wrong:
         known = LETTERS[: len(question.options)] or (YES, NO)
@@ -60,14 +51,14 @@ def plant_noise(plan: PhantomPlan, wrong_answers: int, mismatched: int) -> None:
     answered = {row for row, _, _ in wrong}
     # Lazily, because a new case is drawn for each try.
     fresh = (draw_case(plan.seed, index) for index in count(len(plan.bases) + plan.paths))
-    tries = (
-        (base_row, _draw_mismatch(base_row, fresh))
-        for base_row in sound
-        if base_row.row not in answered
+    moves = (
+        (row, base, case)
+        for row, question, base in sound
+        if row not in answered and (case := _draw_mismatch(question, base.case, fresh))
     )
-    moves = list(islice(((base_row, case) for base_row, case in tries if case), mismatched))
-    _check(MISMATCHED, mismatched, len(moves))
-    for (row, _, base), case in moves:
+    moved = list(islice(moves, mismatched))
+    _check(MISMATCHED, mismatched, len(moved))
+    for row, base, case in moved:
         plan.rows[row]["image"] = plan.picture(case, "original", suffix(case))
         plan.plant(row, MISMATCHED, KEPT, None, f"the question is about {base.path}")
 
@@ -84,12 +75,11 @@ def _check(kind: str, asked: int, free: int) -> None:
         )
 
 
-def _draw_mismatch(base_row: BaseRow, fresh: Iterator[Case]) -> Case | None:
+def _draw_mismatch(question: Question, own: Case, fresh: Iterator[Case]) -> Case | None:
     """Return the next picture of another modality with another answer; None after many tries.
 
     Some answers are the same for every other modality: only ultrasound shows a kidney.
     """
-    question, own = base_row.question, base_row.base.case
     fitting = (
         case
         for case in islice(fresh, TRIES)

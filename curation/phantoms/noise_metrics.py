@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -11,19 +10,12 @@ import pyarrow as pa
 from curation.phantoms.noise import MISMATCHED, WRONG_ANSWER
 from medsift.arrays import Doubles, Flags
 
-
-@dataclass(frozen=True, slots=True)
-class Suspicion:
-    """A kind of planted noise, the scorer that should see it, and whether a high score is noise."""
-
-    kind: str
-    scorer: str
-    noisy_is_high: bool
-
-
-SUSPICIONS: Final = (
-    Suspicion(WRONG_ANSWER, "label_noise", noisy_is_high=True),
-    Suspicion(MISMATCHED, "alignment", noisy_is_high=False),
+SUSPICIONS: Final = ((WRONG_ANSWER, "label_noise", 1.0), (MISMATCHED, "alignment", -1.0))
+"""A kind of planted noise, the scorer that should see it, and the sign of a noisy score."""
+_SCHEMA: Final = pa.schema(
+    dict.fromkeys(("kind", "scorer"), pa.string())
+    | dict.fromkeys(("planted", "scored"), pa.int64())
+    | dict.fromkeys(("roc_auc", "average_precision", "chance"), pa.float64())
 )
 
 
@@ -38,45 +30,22 @@ def rank_noise(truth: pa.Table, scores: pa.Table) -> pa.Table:
     planted: dict[int, str] = {
         line["row_index"]: line["kind"] for line in truth.select(["row_index", "kind"]).to_pylist()
     }
-    lines = [_line(suspicion, planted, scores) for suspicion in SUSPICIONS]
-    return pa.Table.from_pylist([line for line in lines if line is not None], schema=_SCHEMA)
-
-
-def _line(suspicion: Suspicion, planted: dict[int, str], scores: pa.Table) -> dict[str, Any] | None:
-    scored = [
-        (line["value"], planted.get(line["row_index"]) == suspicion.kind)
-        for line in scores.to_pylist()
-        if line["scorer"] == suspicion.scorer
-        and line["value"] is not None
-        and planted.get(line["row_index"]) in (None, suspicion.kind)
-    ]
-    value = np.array([value for value, _ in scored], np.float64)
-    noisy = np.array([flag for _, flag in scored], bool)
-    if not noisy.any() or noisy.all():
-        return None
-    suspect = value if suspicion.noisy_is_high else -value
-    return {
-        "kind": suspicion.kind,
-        "scorer": suspicion.scorer,
-        "planted": int(noisy.sum()),
-        "scored": len(noisy),
-        "roc_auc": roc_auc(suspect, noisy),
-        "average_precision": average_precision(suspect, noisy),
-        "chance": float(noisy.mean()),
-    }
-
-
-_SCHEMA: Final = pa.schema(
-    [
-        ("kind", pa.string()),
-        ("scorer", pa.string()),
-        ("planted", pa.int64()),
-        ("scored", pa.int64()),
-        ("roc_auc", pa.float64()),
-        ("average_precision", pa.float64()),
-        ("chance", pa.float64()),
-    ]
-)
+    lines = []
+    for kind, scorer, sign in SUSPICIONS:
+        scored = [
+            (sign * line["value"], planted.get(line["row_index"]) == kind)
+            for line in scores.to_pylist()
+            if line["scorer"] == scorer
+            and line["value"] is not None
+            and planted.get(line["row_index"]) in (None, kind)
+        ]
+        suspect = np.array([value for value, _ in scored], np.float64)
+        noisy = np.array([flag for _, flag in scored], bool)
+        if noisy.any() and not noisy.all():
+            figures = roc_auc(suspect, noisy), average_precision(suspect, noisy), noisy.mean()
+            lines.append((kind, scorer, noisy.sum(), len(noisy), *map(float, figures)))
+    columns = list(zip(*lines, strict=True)) or [()] * len(_SCHEMA)
+    return pa.table(columns, schema=_SCHEMA)
 
 
 def roc_auc(score: Doubles, positive: Flags) -> float:

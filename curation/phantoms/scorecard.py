@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,25 +11,24 @@ import pyarrow as pa
 
 from curation.phantoms.defects import DROPPED, FLAGGED, KEPT
 from medsift.errors import InputError
+from medsift.manifest.table import tables
 
 DUPLICATE_REASONS: Final = frozenset(
     {"exact_copy", "same_sample", "image_copy", "paraphrase", "near_text", "semantic"}
 )
 DUPLICATES: Final = "duplicates"
 
-# `found` counts rows whose fate is the expected one, `removed` those dropped or failed. Only the
-# last line, `duplicates`, has a precision.
-SCORECARD: Final = pa.schema(
-    [
-        pa.field("kind", pa.string(), nullable=False),
-        pa.field("expected", pa.string(), nullable=False),
-        pa.field("planted", pa.int64(), nullable=False),
-        pa.field("found", pa.int64(), nullable=False),
-        pa.field("recall", pa.float64()),
-        pa.field("removed", pa.int64(), nullable=False),
-        pa.field("precision", pa.float64()),
-    ]
-)
+[_SCORECARD] = tables("""
+TABLE scorecard | what a run did to planted rows
+kind* VARCHAR | the defect; duplicates in the last line
+expected* VARCHAR | what a run should do with the rows
+planted* BIGINT | rows with the defect
+found* BIGINT | those whose fate is the expected one
+recall DOUBLE | found / planted
+removed* BIGINT | rows dropped or failed
+precision DOUBLE | of the last line alone
+""")
+SCORECARD: Final = _SCORECARD.arrow_schema()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +70,26 @@ def scorecard(
         flagged=frozenset(row for row in actions if reasons[row] and row not in repeats),
     )
     planted = truth.to_pylist()
-    for line in planted:
-        for row in (line["row_index"], line["original_row_index"]):
-            if row is not None and row not in actions:
-                raise InputError(
-                    f"row {row} of the truth has no fate: give every row of samples.jsonl, "
-                    "kept ones too",
-                    code="fate_missing",
-                    row=row,
-                )
+    for row in (line[name] for line in planted for name in ("row_index", "original_row_index")):
+        if row is not None and row not in actions:
+            raise InputError(
+                f"row {row} of the truth has no fate: give all of samples.jsonl, kept ones too",
+                code="fate_missing",
+                row=row,
+            )
     groups = _groups(planted)
-    lines = [*_kind_lines(planted, fates, groups), _overall(planted, fates, groups)]
+    kinds = dict.fromkeys(line["kind"] for line in planted)
+    lines = [
+        _score(kind, [line for line in planted if line["kind"] == kind], fates, groups)
+        for kind in kinds
+    ]
+    repeated = [line for line in planted if _is_duplicate_line(line)]
+    dropped = fates.duplicates
+    per_group = Counter(groups[row] for row in dropped if row in groups)
+    spared = sum(min(count, len(group) - 1) for group, count in per_group.items())
+    # Of all rows dropped as duplicates, planted or not.
+    overall = {"removed": len(dropped), "precision": spared / len(dropped) if dropped else None}
+    lines.append(_score(DUPLICATES, repeated, fates, groups) | overall)
     return pa.Table.from_pylist(lines, schema=SCORECARD)
 
 
@@ -111,40 +119,15 @@ def _is_found(line: dict[str, Any], fates: RowSets, groups: dict[int, frozenset[
     return row in fates.kept and row in fates.flagged
 
 
-def _kind_lines(
-    planted: list[dict[str, Any]], fates: RowSets, groups: dict[int, frozenset[int]]
-) -> Iterator[dict[str, Any]]:
-    by_kind: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    for line in planted:
-        by_kind[line["kind"]].append(line)
-    for kind, lines in by_kind.items():
-        found = sum(_is_found(line, fates, groups) for line in lines)
-        yield {
-            "kind": kind,
-            "expected": lines[0]["expected"],
-            "planted": len(lines),
-            "found": found,
-            "recall": found / len(lines),
-            "removed": sum(line["row_index"] not in fates.kept for line in lines),
-            "precision": None,
-        }
-
-
-def _overall(
-    planted: list[dict[str, Any]], fates: RowSets, groups: dict[int, frozenset[int]]
+def _score(
+    kind: str, lines: list[dict[str, Any]], fates: RowSets, groups: dict[int, frozenset[int]]
 ) -> dict[str, Any]:
-    """Score all duplicates together; `removed` counts rows dropped as one, planted or not."""
-    lines = [line for line in planted if _is_duplicate_line(line)]
     found = sum(_is_found(line, fates, groups) for line in lines)
-    dropped = fates.duplicates
-    per_group = Counter(groups[row] for row in dropped if row in groups)
-    spared = sum(min(count, len(group) - 1) for group, count in per_group.items())
     return {
-        "kind": DUPLICATES,
-        "expected": DROPPED,
+        "kind": kind,
+        "expected": lines[0]["expected"] if lines else DROPPED,
         "planted": len(lines),
         "found": found,
         "recall": found / len(lines) if lines else None,
-        "removed": len(dropped),
-        "precision": spared / len(dropped) if dropped else None,
+        "removed": sum(line["row_index"] not in fates.kept for line in lines),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,7 @@ from curation.phantoms.shapes import Grey, ellipse, lay, ridges, smooth_field, s
 BEAMS, DEPTHS = 160, 220
 
 
-@dataclass(frozen=True, slots=True)
-class Sector:
+class Sector(NamedTuple):
     """Polar coordinates of every pixel (h, w): `beam` and `depth` in [0, 1], `inside` the fan."""
 
     beam: Grey
@@ -29,7 +28,11 @@ def paint_ultrasound(case: Case, rng: np.random.Generator, shape: tuple[int, int
     (1978).
     """
     sector = _sector(rng, shape)
-    u, v = _organ_frame(rng, shape)
+    # Upright coordinates of the organ; sides are those of the picture.
+    u = ((np.arange(shape[1]) + 0.5) / shape[1] - 0.5)[None, :] / rng.uniform(0.38, 0.44)
+    v = ((np.arange(shape[0]) + 0.5) / shape[0] - 0.52)[:, None] / rng.uniform(0.38, 0.44)
+    u = u + 0.035 * smooth_field(rng, shape, 2.5)
+    v = v + 0.035 * smooth_field(rng, shape, 2.5)
     echo = rng.uniform(0.32, 0.46) + 0.06 * smooth_field(rng, shape, rng.uniform(3, 6))
     if case.organ == "liver":
         _lay_liver(echo, u, sector, rng)
@@ -57,15 +60,6 @@ def _sector(rng: np.random.Generator, shape: tuple[int, int]) -> Sector:
     beam = angle / np.deg2rad(2 * rng.uniform(28, 40)) + 0.5
     inside = (depth >= 0) & (depth < 1) & (beam >= 0) & (beam < 1)
     return Sector(beam, depth, inside)
-
-
-def _organ_frame(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Grey, Grey]:
-    """Return upright organ coordinates u, v (h, w); sides are those of the picture."""
-    height, width = shape
-    u = ((np.arange(width) + 0.5) / width - 0.5)[None, :] / rng.uniform(0.38, 0.44)
-    v = ((np.arange(height) + 0.5) / height - 0.52)[:, None] / rng.uniform(0.38, 0.44)
-    bend = 0.035
-    return u + bend * smooth_field(rng, shape, 2.5), v + bend * smooth_field(rng, shape, 2.5)
 
 
 def _lay_liver(echo: Grey, u: Grey, sector: Sector, rng: np.random.Generator) -> None:

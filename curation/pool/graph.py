@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -125,15 +125,7 @@ def build_graph(
         assert exact.neighbours is not None
         assert exact.similarities is not None
         return KnnGraph(exact.neighbours, exact.similarities, "exact", 1.0)
-    found = approximate_nearest(
-        joint,
-        k,
-        nlist=neighbors.nlist,
-        nprobe=neighbors.nprobe,
-        seed=neighbors.seed,
-        sample=neighbors.recall_sample,
-        device=neighbors.device,
-    )
+    found = approximate_nearest(joint, k, neighbors)
     logger.info("neighbours of %d samples searched by cells, recall %.4f", n, found.recall)
     return KnnGraph(found.index, found.similarity, "ivf", found.recall)
 
@@ -162,13 +154,7 @@ def load_graph(
     if not path.exists():
         graph = build_graph(vectors, config, neighbors, run)
         with atomic_file(path) as partial, partial.open("wb") as file:
-            np.savez(
-                file,
-                index=graph.index,
-                similarity=graph.similarity,
-                method=np.array(graph.method),
-                recall=np.array(graph.recall),
-            )
+            np.savez(file, **{one.name: getattr(graph, one.name) for one in fields(graph)})
         return graph
     try:
         with np.load(path) as arrays:
@@ -178,11 +164,8 @@ def load_graph(
         if len(graph) != len(vectors.image):
             raise ValueError(f"it has {len(graph)} samples, the pool has {len(vectors.image)}")
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise StorageError(
-            f"{path} is damaged: {error}; delete it and run again",
-            code="graph_damaged",
-            path=str(path),
-        ) from error
+        message = f"{path} is damaged: {error}; delete it and run again"
+        raise StorageError(message, code="graph_damaged", path=str(path)) from error
     return graph
 
 

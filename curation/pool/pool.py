@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curation.current_samples import read_samples
+from curation.current_samples import read_samples, training_samples
 from curation.neighbors import check_vectors
 from curation.pool.letters import LETTER_DIMENSION, letter_vectors
 from curation.stage_outputs import Upstream
@@ -23,7 +23,6 @@ from medsift.leakage_groups import components
 from medsift.reorder import sorted_rows
 from medsift.storage.vectors import ContentVectors
 
-TRAIN: Final = "train"
 UNKNOWN: Final = "unknown"
 ZERO: Final = 1e-6
 """Norm up to which a vector counts as zero."""
@@ -64,10 +63,7 @@ class SampleVectors:
 
     @property
     def unread(self) -> Flags:
-        """Whether the encoder cannot read the question or the answer of each sample (n,).
-
-        Such a sample has no vector that says what it means.
-        """
+        """Whether the encoder cannot read the question or the answer of each sample (n,)."""
         unread = np.zeros(len(self.image), bool)
         for letters in (self.question_letters, self.answer_letters):
             if letters is not None:
@@ -140,7 +136,7 @@ def load_pool(upstream: Upstream, strata: Sequence[str], *, shared_space: bool) 
     """
     samples = read_samples(upstream)
     # Held-out splits are left out: nothing that decides what to train on may look at them.
-    samples = samples.filter(pc.equal(pc.fill_null(samples["split"], TRAIN), TRAIN))
+    samples = training_samples(samples)
     samples = sorted_rows(samples, ["sample_id", "row_id"])
     return pool_of(samples, upstream, strata, shared_space=shared_space)
 
@@ -173,13 +169,11 @@ def stratum_names(samples: pa.Table, tags: Sequence[str]) -> list[str]:
     for tag in tags:
         if samples.num_rows and samples[tag].null_count == samples.num_rows:
             known = [name for name in records.TAGS if samples[name].null_count < samples.num_rows]
-            raise UsageError(
+            message = (
                 f"stratum tag {tag!r} is null in all {samples.num_rows} samples; "
-                f"tags with values: {', '.join(known) or 'none'}: change `strata` in the recipe",
-                code="stratum_tag_empty",
-                tag=tag,
-                known=known,
+                f"tags with values: {', '.join(known) or 'none'}: change `strata` in the recipe"
             )
+            raise UsageError(message, code="stratum_tag_empty", tag=tag, known=known)
     return strata_of(samples, tags)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from curation.report.selections import SelectionFacts, read_selections
 from medsift.manifest.any_version import Line, ask
@@ -20,7 +20,14 @@ MAX_STRATA = 60
 MAX_MODALITIES = 7
 """Scores are shown by modality up to so many modalities."""
 UNKNOWN = "unknown"
-QUALITIES = ("contrast", "entropy", "sharpness", "blank_share")
+# Sharpness spans orders of magnitude between modalities: without the logarithm all radiographs
+# would be in one bin.
+QUALITIES = {name: name for name in ("contrast", "entropy", "sharpness", "blank_share")}
+QUALITIES["sharpness"] = "log10(sharpness + 1)"
+QUALITY = """
+SELECT ({value})::DOUBLE AS value, CASE WHEN kept THEN 'kept' ELSE 'dropped' END AS label
+FROM pictures
+"""
 
 RUN = """
 SELECT run_id, name, created_at::VARCHAR AS created_at, status, recipe::VARCHAR AS recipe, seed,
@@ -28,12 +35,12 @@ SELECT run_id, name, created_at::VARCHAR AS created_at, status, recipe::VARCHAR 
 FROM runs WHERE run_id = $run
 """
 
-STAGES = """
+QUERIES: Final = {
+    "stages": """
 SELECT stage, rows_in, kept, dropped, failed, seconds, reused
 FROM stages WHERE run_id = $run ORDER BY ordinal
-"""
-
-REASONS = """
+""",
+    "reasons": """
 WITH counted AS (
     SELECT stage, action, reason, count(*) AS rows, min(row_id) AS first_row
     FROM decisions WHERE run_id = $run GROUP BY ALL
@@ -44,14 +51,66 @@ FROM counted
 LEFT JOIN stages ON stages.run_id = $run AND stages.stage = counted.stage
 LEFT JOIN why ON why.run_id = $run AND why.row_id = first_row
 ORDER BY stages.ordinal, counted.action, counted.rows DESC, counted.reason
-"""
-
-FAILURES = f"""
+""",
+    "failures": f"""
 SELECT stage, reason, count(*) AS rows,
        min({{'row_id': row_id, 'detail': detail}}, {MAX_EXAMPLES}) AS examples
 FROM decisions WHERE run_id = $run AND action = 'failed'
 GROUP BY ALL ORDER BY rows DESC, stage, reason
-"""
+""",
+    "sweep": """
+SELECT modality, threshold, images, samples, confirmed
+FROM sweep WHERE run_id = $run ORDER BY modality = 'all' DESC, modality, threshold
+""",
+    # What curation kept of each stratum; shown where the run has no selection.
+    "strata": f"""
+SELECT coalesce(modality, '{UNKNOWN}') AS modality, coalesce(task_type, '{UNKNOWN}') AS task_type,
+       coalesce(answer_type, '{UNKNOWN}') AS answer_type, count(*) AS pool,
+       count(*) FILTER (decisions.row_id IS NULL) AS kept
+FROM samples LEFT JOIN decisions
+  ON decisions.run_id = $run AND decisions.row_id = samples.row_id
+WHERE samples.run_id = $run
+GROUP BY ALL ORDER BY pool DESC, 1, 2, 3 LIMIT {MAX_STRATA}
+""",
+    "conflicts": f"""
+SELECT group_id, question, list(DISTINCT answer ORDER BY answer) AS answers, count(*) AS samples
+FROM conflicts WHERE run_id = $run
+GROUP BY ALL ORDER BY samples DESC, group_id, question LIMIT {MAX_LISTED}
+""",
+    "leak_kinds": """
+SELECT benchmark, kind, verdict, count(*) AS samples, min(similarity) AS lowest
+FROM leaks WHERE run_id = $run
+GROUP BY ALL ORDER BY samples DESC, benchmark, kind, verdict
+""",
+    "leaks": f"""
+SELECT benchmark, kind, sample_id, item_id, similarity, verdict
+FROM leaks WHERE run_id = $run ORDER BY benchmark, kind, sample_id, item_id LIMIT {MAX_LISTED}
+""",
+    "notes": f"""
+WITH noted AS (
+    SELECT 'rows' AS what, row_id AS id, unnest(notes) AS note FROM rows WHERE run_id = $run
+    UNION
+    SELECT 'rows', row_id, unnest(notes) FROM samples WHERE run_id = $run
+    UNION
+    SELECT 'images', ref, unnest(notes) FROM images WHERE run_id = $run
+    UNION
+    SELECT 'sources', name, concat_ws(': ', name, note) FROM measures
+    WHERE run_id = $run AND stage = 'ingest'
+)
+SELECT note, what, count(*) AS count, min(id) AS example
+FROM noted GROUP BY ALL ORDER BY count DESC, what, note LIMIT {MAX_LISTED}
+""",
+    "timings": """
+SELECT timings.stage, operator, timings.seconds, rows, rate
+FROM timings LEFT JOIN stages ON stages.run_id = $run AND stages.stage = timings.stage
+WHERE timings.run_id = $run ORDER BY stages.ordinal, timings.seconds DESC, operator
+""",
+    "measures": """
+SELECT stage, name, threshold, value, note FROM measures
+WHERE run_id = $run ORDER BY stage, name, threshold
+""",
+}
+"""Lists of the report's facts, by the names that `ReportFacts` gives them."""
 
 # One line for each picture of a valid sample: its facts, and whether any of its samples is kept.
 # An image's modality is the one that most of its samples name.
@@ -80,65 +139,6 @@ POINTS = f"""
 SELECT x, y, modality, kept, regexp_extract(ref, '[^/]*$') AS name
 FROM pictures WHERE isfinite(x) AND isfinite(y)
 ORDER BY image_id LIMIT {MAX_POINTS}
-"""
-
-SWEEP = """
-SELECT modality, threshold, images, samples, confirmed
-FROM sweep WHERE run_id = $run ORDER BY modality = 'all' DESC, modality, threshold
-"""
-
-# What curation kept of each stratum; shown where the run has no selection.
-STRATA = f"""
-SELECT coalesce(modality, '{UNKNOWN}') AS modality, coalesce(task_type, '{UNKNOWN}') AS task_type,
-       coalesce(answer_type, '{UNKNOWN}') AS answer_type, count(*) AS pool,
-       count(*) FILTER (decisions.row_id IS NULL) AS kept
-FROM samples LEFT JOIN decisions
-  ON decisions.run_id = $run AND decisions.row_id = samples.row_id
-WHERE samples.run_id = $run
-GROUP BY ALL ORDER BY pool DESC, 1, 2, 3 LIMIT {MAX_STRATA}
-"""
-
-CONFLICTS = f"""
-SELECT group_id, question, list(DISTINCT answer ORDER BY answer) AS answers, count(*) AS samples
-FROM conflicts WHERE run_id = $run
-GROUP BY ALL ORDER BY samples DESC, group_id, question LIMIT {MAX_LISTED}
-"""
-
-LEAK_KINDS = """
-SELECT benchmark, kind, verdict, count(*) AS samples, min(similarity) AS lowest
-FROM leaks WHERE run_id = $run
-GROUP BY ALL ORDER BY samples DESC, benchmark, kind, verdict
-"""
-
-LEAKS = f"""
-SELECT benchmark, kind, sample_id, item_id, similarity, verdict
-FROM leaks WHERE run_id = $run ORDER BY benchmark, kind, sample_id, item_id LIMIT {MAX_LISTED}
-"""
-
-NOTES = f"""
-WITH noted AS (
-    SELECT 'rows' AS what, row_id AS id, unnest(notes) AS note FROM rows WHERE run_id = $run
-    UNION
-    SELECT 'rows', row_id, unnest(notes) FROM samples WHERE run_id = $run
-    UNION
-    SELECT 'images', ref, unnest(notes) FROM images WHERE run_id = $run
-    UNION
-    SELECT 'sources', name, concat_ws(': ', name, note) FROM measures
-    WHERE run_id = $run AND stage = 'ingest'
-)
-SELECT note, what, count(*) AS count, min(id) AS example
-FROM noted GROUP BY ALL ORDER BY count DESC, what, note LIMIT {MAX_LISTED}
-"""
-
-MEASURES = """
-SELECT stage, name, threshold, value, note FROM measures
-WHERE run_id = $run ORDER BY stage, name, threshold
-"""
-
-TIMINGS = """
-SELECT timings.stage, operator, timings.seconds, rows, rate
-FROM timings LEFT JOIN stages ON stages.run_id = $run AND stages.stage = timings.stage
-WHERE timings.run_id = $run ORDER BY stages.ordinal, timings.seconds DESC, operator
 """
 
 SCORERS = "SELECT DISTINCT scorer FROM scores WHERE run_id = $run ORDER BY scorer"
@@ -205,37 +205,18 @@ class ReportFacts:
 def read_facts(con: DuckDBPyConnection, run_id: str) -> ReportFacts:
     """Read everything that the page shows of run `run_id`."""
     con.execute(PICTURES, {"run": run_id})
-    many = {
-        "stages": STAGES,
-        "reasons": REASONS,
-        "failures": FAILURES,
-        "sweep": SWEEP,
-        "strata": STRATA,
-        "conflicts": CONFLICTS,
-        "leak_kinds": LEAK_KINDS,
-        "leaks": LEAKS,
-        "notes": NOTES,
-        "timings": TIMINGS,
-        "measures": MEASURES,
-    }
     return ReportFacts(
         run=ask(con, RUN, run=run_id)[0],
         counts=ask(con, COUNTS, run=run_id)[0],
         points=ask(con, POINTS),
-        qualities=[_quality(con, name) for name in QUALITIES],
+        qualities=[
+            _histogram(con, name, QUALITY.format(value=value), ("kept", "dropped"))
+            for name, value in QUALITIES.items()
+        ],
         scores=_scores(con, run_id),
         selections=read_selections(con, run_id),
-        **{name: ask(con, sql, run=run_id) for name, sql in many.items()},
+        **{name: ask(con, sql, run=run_id) for name, sql in QUERIES.items()},
     )
-
-
-def _quality(con: DuckDBPyConnection, name: str) -> Histogram:
-    # Sharpness spans orders of magnitude between modalities: without the logarithm all radiographs
-    # would be in one bin.
-    value = f"log10({name} + 1)" if name == "sharpness" else name
-    group = "CASE WHEN kept THEN 'kept' ELSE 'dropped' END"
-    source = f"SELECT {value}::DOUBLE AS value, {group} AS label FROM pictures"
-    return _histogram(con, name, source, ("kept", "dropped"))
 
 
 def _scores(con: DuckDBPyConnection, run_id: str) -> list[Histogram]:

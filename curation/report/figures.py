@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain, pairwise, repeat
 
 from curation.report.data import Histogram, ReportFacts
@@ -20,6 +20,7 @@ from medsift.pages.chart_style import (
     axis_title,
     layout,
     plain,
+    scatter,
 )
 
 OTHER = "other"
@@ -84,11 +85,15 @@ def _map(points: Sequence[Line]) -> Figure:
     # The rarest modalities share the colour that is left.
     palette = dict(zip(ranked, chain(COLOURS, repeat(REST)), strict=False))
     names = {name: OTHER if palette[name] == REST else name for name in palette}
+    clouds: dict[tuple[str, bool], list[Line]] = {
+        (name, kept): [] for name in names.values() for kept in (True, False)
+    }
+    for point in points:
+        clouds[names[point["modality"]], point["kept"]].append(point)
     traces = [
-        trace
-        for name in dict.fromkeys(names.values())
-        for kept in (True, False)
-        if (trace := _cloud(points, names, palette, name, kept)) is not None
+        _cloud(chosen, name, palette.get(name, REST), kept)
+        for (name, kept), chosen in clouds.items()
+        if chosen
     ]
     span = {"showticklabels": False, "ticks": "", "showgrid": False}
     x = {**span, "title": axis_title("first principal axis"), "fixedrange": False}
@@ -96,36 +101,16 @@ def _map(points: Sequence[Line]) -> Figure:
     return traces, layout(560, x, y, hovermode="closest", dragmode="pan")
 
 
-def _cloud(
-    points: Sequence[Line],
-    names: Mapping[str, str],
-    palette: Mapping[str, str],
-    name: str,
-    kept: bool,
-) -> Line | None:
-    """Draw the kept or the dropped points of one legend entry; None where there are none."""
-    chosen = [
-        point for point in points if names[point["modality"]] == name and point["kept"] == kept
-    ]
-    if not chosen:
-        return None
+def _cloud(chosen: Sequence[Line], name: str, colour: str, kept: bool) -> Line:
+    """Draw the kept or the dropped points of one legend entry."""
     fate = "kept" if kept else "dropped"
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": f"{plain(name)}, {fate}",
-        "x": [round(point["x"], 5) for point in chosen],
-        "y": [round(point["y"], 5) for point in chosen],
-        "text": [plain(f"{point['name']} · {point['modality']}") for point in chosen],
-        "hovertemplate": "%{text}<br>" + fate + "<extra></extra>",
-        "marker": {
-            "color": palette.get(name, REST),
-            "symbol": "circle" if kept else "circle-open",
-            "size": 6 if kept else 8,
-            "opacity": 0.9,
-            "line": {"width": 0 if kept else 1.4},
-        },
-    }
+    x, y = ([round(point[axis], 5) for point in chosen] for axis in ("x", "y"))
+    hover = f"%{{text}}<br>{fate}<extra></extra>"
+    text = [plain(f"{point['name']} · {point['modality']}") for point in chosen]
+    symbol, size, width = ("circle", 6, 0.0) if kept else ("circle-open", 8, 1.4)
+    marker = {"color": colour, "opacity": 0.9, "symbol": symbol, "size": size}
+    marker["line"] = {"width": width}
+    return scatter("markers", f"{name}, {fate}", x, y, hover, text=text, marker=marker)
 
 
 def _sweep(lines: Sequence[Line]) -> Figure:
@@ -149,15 +134,9 @@ def _sweep_line(
     lines: Sequence[Line], name: str, colour: str, *, heavy: bool, column: str = "images"
 ) -> Line:
     own = [line for line in lines if line["modality"] == name]
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": plain(name),
-        "x": [line["threshold"] for line in own],
-        "y": [line[column] for line in own],
-        "line": {"color": colour, "width": 3 if heavy else 1.6},
-        "hovertemplate": "%{y:,}",
-    }
+    x, y = ([line[key] for line in own] for key in ("threshold", column))
+    style = {"color": colour, "width": 3 if heavy else 1.6}
+    return scatter("lines", name, x, y, "%{y:,}", line=style)
 
 
 def _bins(histogram: Histogram, unit: str) -> Figure:

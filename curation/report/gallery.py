@@ -32,40 +32,33 @@ SELECT kind, group_id, survivor, members FROM ranked, quota
 WHERE place <= each ORDER BY kind, place LIMIT $groups
 """
 
+MEMBERS = """
+SELECT kind, group_id, clusters.member, max(clusters.similarity) AS similarity, {facts}
+FROM clusters
+JOIN (SELECT unnest($kinds) AS kind, unnest($groups) AS group_id) USING (kind, group_id)
+{joins}
+WHERE clusters.run_id = $run
+GROUP BY kind, group_id, clusters.member
+QUALIFY row_number() OVER (
+    PARTITION BY kind, group_id ORDER BY max(clusters.similarity), clusters.member) <= $members
+ORDER BY similarity, clusters.member
+"""
 # The members of image groups are image ids, those of sample groups row ids.
-ROW_MEMBERS = """
-SELECT kind, group_id, clusters.member, max(clusters.similarity) AS similarity,
-       any_value(samples.question) AS question, any_value(samples.answer) AS answer,
-       any_value(samples.images[1].ref) AS ref, any_value(decisions.reason) AS reason,
-       any_value(decisions.action) AS action
-FROM clusters
-JOIN (SELECT unnest($kinds) AS kind, unnest($groups) AS group_id) USING (kind, group_id)
-LEFT JOIN samples ON samples.run_id = $run AND samples.row_id = clusters.member
-LEFT JOIN decisions ON decisions.run_id = $run AND decisions.row_id = clusters.member
-WHERE clusters.run_id = $run
-GROUP BY kind, group_id, clusters.member
-QUALIFY row_number() OVER (
-    PARTITION BY kind, group_id ORDER BY max(clusters.similarity), clusters.member) <= $members
-ORDER BY similarity, clusters.member
-"""
-
-IMAGE_MEMBERS = """
-SELECT kind, group_id, clusters.member, max(clusters.similarity) AS similarity,
-       min(images.width) AS width, min(images.height) AS height, min(images.format) AS format,
-       min(images.ref) AS ref
-FROM clusters
-JOIN (SELECT unnest($kinds) AS kind, unnest($groups) AS group_id) USING (kind, group_id)
-LEFT JOIN images ON images.run_id = $run AND images.image_id = clusters.member
-WHERE clusters.run_id = $run
-GROUP BY kind, group_id, clusters.member
-QUALIFY row_number() OVER (
-    PARTITION BY kind, group_id ORDER BY max(clusters.similarity), clusters.member) <= $members
-ORDER BY similarity, clusters.member
-"""
+ROW_MEMBERS = MEMBERS.format(
+    facts="""any_value(samples.question) AS question, any_value(samples.answer) AS answer,
+       any_value(samples.images[1].ref) AS ref, any_value(decisions.reason) AS reason""",
+    joins="""LEFT JOIN samples ON samples.run_id = $run AND samples.row_id = clusters.member
+LEFT JOIN decisions ON decisions.run_id = $run AND decisions.row_id = clusters.member""",
+)
+IMAGE_MEMBERS = MEMBERS.format(
+    facts="""min(images.width) AS width, min(images.height) AS height,
+       min(images.format) AS format, min(images.ref) AS ref""",
+    joins="LEFT JOIN images ON images.run_id = $run AND images.image_id = clusters.member",
+)
 
 ROW = """
 SELECT row_id AS member, NULL::DOUBLE AS similarity, question, answer, images[1].ref AS ref,
-       NULL AS reason, NULL AS action
+       NULL AS reason
 FROM samples WHERE run_id = $run AND row_id = $member LIMIT 1
 """
 

@@ -17,6 +17,7 @@ from medsift.pages.chart_style import (
     axis_title,
     layout,
     plain,
+    scatter,
 )
 
 
@@ -57,36 +58,17 @@ def coverage_curves(selections: SelectionFacts) -> Figure:
     traces = []
     names = (name for name in selections.names if name in selections.curves)
     for name, colour in zip(names, chain(COLOURS, repeat(REST)), strict=False):
-        traces.append(_curve(name, selections.curves[name], colour))
+        label, curve = plain(name), selections.curves[name]
+        sizes, shares = [line["size"] for line in curve], [line["coverage"] for line in curve]
+        hover = f"%{{x:,}} samples cover %{{y:.1%}}<extra>{label}</extra>"
+        style = {"legendgroup": label, "line": {"color": colour, "width": 2}}
+        traces.append(scatter("lines", name, sizes, shares, hover, **style))
         if name in selections.chosen:
-            traces.append(_point(name, selections.chosen[name], colour))
+            size, share = (selections.chosen[name][key] for key in ("selected", "coverage"))
+            hover = f"selected: %{{x:,}}, %{{y:.1%}}<extra>{label}</extra>"
+            style = {"legendgroup": label, "marker": {"color": colour, "size": 11}}
+            disc = scatter("markers", name, [size], [share], hover, showlegend=False, **style)
+            traces.append(disc)
     x = {"title": axis_title("samples selected"), "tickformat": ",d", "rangemode": "tozero"}
     y = {"title": axis_title("coverage of the pool"), "tickformat": ".0%", "rangemode": "tozero"}
     return traces, layout(420, x, y, hovermode="closest")
-
-
-def _curve(name: str, lines: Sequence[Line], colour: str) -> Line:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": plain(name),
-        "legendgroup": plain(name),
-        "x": [line["size"] for line in lines],
-        "y": [line["coverage"] for line in lines],
-        "line": {"color": colour, "width": 2},
-        "hovertemplate": "%{x:,} samples cover %{y:.1%}<extra>" + plain(name) + "</extra>",
-    }
-
-
-def _point(name: str, chosen: Line, colour: str) -> Line:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": plain(name),
-        "legendgroup": plain(name),
-        "showlegend": False,
-        "x": [chosen["selected"]],
-        "y": [chosen["coverage"]],
-        "marker": {"color": colour, "size": 11},
-        "hovertemplate": "selected: %{x:,}, %{y:.1%}<extra>" + plain(name) + "</extra>",
-    }

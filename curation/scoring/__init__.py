@@ -7,13 +7,11 @@ from typing import Annotated
 from pydantic import Field
 
 from curation.scoring.alignment import AlignmentConfig
-from curation.scoring.density import DensityConfig
-from curation.scoring.ifd import IfdConfig
+from curation.scoring.answer_losses import IfdConfig, PerplexityConfig
 from curation.scoring.image_quality import ImageQualityConfig
 from curation.scoring.label_noise import LabelNoiseConfig
 from curation.scoring.multimodal_gain import MultimodalGainConfig
-from curation.scoring.perplexity import PerplexityConfig
-from curation.scoring.rarity import RarityConfig
+from curation.scoring.neighborhood import DensityConfig, RarityConfig
 from curation.scoring.scorer import ScorerConfig, ScoringContext
 from curation.scoring.tag_rarity import TagRarityConfig
 from curation.scoring.text_quality import TextQualityConfig

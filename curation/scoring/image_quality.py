@@ -22,10 +22,7 @@ class ImageQualityConfig(ScorerConfig):
     kind: Literal["image_quality"]
 
     def score(self, context: ScoringContext) -> Doubles:
-        """Return the quality (n,) of each sample's worst picture, from 0 to 1.
-
-        NaN for text-only samples.
-        """
+        """Return the quality (n,), 0 to 1, of each sample's worst picture, NaN without one."""
         pool = context.pool
         ids = pool.images["image_id"].to_pylist()
         modality = find_modalities(pool)
@@ -47,13 +44,8 @@ def picture_quality(images: pa.Table, modality: list[str]) -> Doubles:
     def column(name: str) -> Doubles:
         return np.array(images[name].to_pylist(), np.float64)
 
-    facts = (
-        column("sharpness"),
-        column("contrast"),
-        column("entropy"),
-        column("width") * column("height"),
-        -column("blank_share"),
-    )
+    facts = [column(name) for name in ("sharpness", "contrast", "entropy")]
+    facts += [column("width") * column("height"), -column("blank_share")]
     percentiles = [rank_percentiles(fact, modality) for fact in facts]
     return np.asarray(np.mean(percentiles, axis=0), np.float64)
 

@@ -41,14 +41,10 @@ CHARACTERS_PER_ITEM: Final = 80_000
 TEMPLATE_CHARACTERS: Final = 100
 
 LOSSES: Final = pa.schema(
-    [
-        pa.field("content_id", pa.string(), nullable=False),
-        pa.field("conditioned", pa.float64()),
-        pa.field("direct", pa.float64()),
-        pa.field("tokens", pa.int32()),
-        pa.field("cut", pa.int32()),
-        pa.field("spelled", pa.string()),
-    ]
+    [pa.field("content_id", pa.string(), nullable=False)]
+    + [pa.field(name, pa.float64()) for name in ("conditioned", "direct")]
+    + [pa.field(name, pa.int32()) for name in ("tokens", "cut")]
+    + [pa.field("spelled", pa.string())]
 )
 """Mean loss of an answer's first `tokens` tokens, `cut` of which were left out, in nats.
 
@@ -168,10 +164,7 @@ def cut_into_items(exchanges: Mapping[str, Exchange]) -> list[tuple[Exchange, ..
 
 
 class ScoreAnswers:
-    """Worker: compute losses of exchanges, or take them from the cache where it has them.
-
-    The model is loaded for the first exchange that the cache does not know.
-    """
+    """Worker: compute losses of exchanges; the model is loaded for the first uncached one."""
 
     def __init__(self, config: LanguageScorerConfig, cache: Path) -> None:
         self.config = config
@@ -183,37 +176,32 @@ class ScoreAnswers:
         yield {"losses": read_through(self.cache, item, self._score)}
 
     @cached_property
-    def _likelihood(self) -> AnswerLikelihood:
-        return AnswerLikelihood(load_once(self.config.model), self.config.batch_tokens)
-
-    @cached_property
-    def _framing(self) -> ChatFormat:
-        return ChatFormat(self._likelihood.language.tokenizer)
-
-    @cached_property
-    def _reserved(self) -> ReservedTokens:
-        return ReservedTokens(self._likelihood.language.tokenizer)
+    def _loaded(self) -> tuple[AnswerLikelihood, ChatFormat, ReservedTokens]:
+        likelihood = AnswerLikelihood(load_once(self.config.model), self.config.batch_tokens)
+        tokenizer = likelihood.language.tokenizer
+        return likelihood, ChatFormat(tokenizer), ReservedTokens(tokenizer)
 
     def _score(self, exchanges: Sequence[Exchange]) -> pa.Table:
         """Put each answer to the model twice: after its question, and with nothing asked."""
+        likelihood, framing, reserved = self._loaded
         spelled = [
-            self._reserved.first([*(content for _, content in exchange.turns), exchange.answer])
+            reserved.first([*(content for _, content in exchange.turns), exchange.answer])
             for exchange in exchanges
         ]
-        prompts = self._framing.prompts([exchange.turns for exchange in exchanges])
-        answers = self._framing.answers([exchange.answer for exchange in exchanges])
-        limit = min(self.config.max_tokens, self._likelihood.language.context)
+        prompts = framing.prompts([exchange.turns for exchange in exchanges])
+        answers = framing.answers([exchange.answer for exchange in exchanges])
+        limit = min(self.config.max_tokens, likelihood.language.context)
         # Both losses are of the same tokens, those that have room after the prompt.
         kept = [
             [] if prompt is None or token is not None else answer[: max(0, limit - len(prompt))]
             for prompt, answer, token in zip(prompts, answers, spelled, strict=True)
         ]
-        before = [prompt or [] for prompt in prompts] + [self._framing.opening] * len(kept)
+        before = [prompt or [] for prompt in prompts] + [framing.opening] * len(kept)
         sequences = [
             Tokens(start + answer, len(start))
             for start, answer in zip(before, kept + kept, strict=True)
         ]
-        losses = round_to_digits(self._likelihood.losses(sequences))
+        losses = round_to_digits(likelihood.losses(sequences))
         columns = {
             "content_id": [exchange.content_id for exchange in exchanges],
             "conditioned": pa.array(losses[: len(kept)], from_pandas=True),

@@ -30,12 +30,9 @@ DECIMALS: Final = 4
 PICTURES_IN_MEMORY: Final = 16
 
 GAINS: Final = pa.schema(
-    [
-        pa.field("content_id", pa.string(), nullable=False),
-        pa.field("seeing", pa.float64()),
-        pa.field("blind", pa.float64()),
-        pa.field("spelled", pa.string()),
-    ]
+    [pa.field("content_id", pa.string(), nullable=False)]
+    + [pa.field(name, pa.float64()) for name in ("seeing", "blind")]
+    + [pa.field("spelled", pa.string())]
 )
 """Mean log-probability of an answer's tokens with its pictures and without, in nats.
 
@@ -75,9 +72,8 @@ class MultimodalGainConfig(ScorerConfig):
         exchanges = [read_illustrated(*sample) for sample in zip(*columns, strict=True)]
         distinct = {exchange.content_id: exchange for exchange in exchanges if exchange is not None}
         # Questions about one picture come one after another: it is decoded once.
-        ordered = sorted(
-            distinct.values(), key=lambda exchange: (exchange.images, exchange.content_id)
-        )
+        order = sorted((exchange.images, content) for content, exchange in distinct.items())
+        ordered = [distinct[content] for _, content in order]
         items = [
             tuple(ordered[start : start + SAMPLES_PER_ITEM])
             for start in range(0, len(ordered), SAMPLES_PER_ITEM)

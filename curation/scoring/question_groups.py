@@ -68,8 +68,7 @@ def _normalise_answers(pool: Pool, questions: Sequence[str]) -> list[str]:
     for question, answer, is_closed in set(exchanges):
         words = chosen(question, answer)
         first = words.split(" ", 1)[0]
-        short = is_closed and first in YES_NO
-        known[question, answer, is_closed] = first if short else words
+        known[question, answer, is_closed] = first if is_closed and first in YES_NO else words
     return [known[exchange] for exchange in exchanges]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -36,21 +37,15 @@ def score_tables(
     n = len(pool)
     for scorer, scores in values.items():
         if scores.shape != (n,):
-            raise InputError(
-                f"scorer {scorer!r} gave {scores.shape} values for {n} samples",
-                code="score_invalid",
-                scorer=scorer,
-                shape=scores.shape,
-            )
+            message = f"scorer {scorer!r} gave {scores.shape} values for {n} samples"
+            raise InputError(message, code="score_invalid", scorer=scorer, shape=scores.shape)
         infinite = np.flatnonzero(np.isinf(scores))
         if len(infinite):
-            raise InputError(
+            message = (
                 f"scorer {scorer!r} gave {len(infinite)} infinite values, the first at sample "
-                f"{infinite[0]}; NaN means a missing one",
-                code="score_invalid",
-                scorer=scorer,
-                infinite=len(infinite),
+                f"{infinite[0]}; NaN means a missing one"
             )
+            raise InputError(message, code="score_invalid", scorer=scorer, infinite=len(infinite))
     percentiles = {name: rank_percentiles(scores, pool.strata) for name, scores in values.items()}
     # A part is negative where a high score is bad.
     sign: dict[str, float] = {
@@ -112,11 +107,10 @@ def correlate(scores: Mapping[str, Doubles], length: Doubles) -> pa.Table:
     """Return the rank correlation of each score (n,) with the answers' length and each other."""
     columns = {**scores, LENGTH: length}
     rows = []
-    for scorer in scores:
-        for other in columns:
-            if scorer != other:
-                rho, n = spearman(columns[scorer], columns[other])
-                rows.append({"scorer": scorer, "other": other, "rho": rho, "n": n})
+    for scorer, other in product(scores, columns):
+        if scorer != other:
+            rho, n = spearman(columns[scorer], columns[other])
+            rows.append({"scorer": scorer, "other": other, "rho": rho, "n": n})
     return pa.Table.from_pylist(rows, schema=CORRELATIONS)
 
 

@@ -6,16 +6,19 @@ from typing import Annotated
 
 from pydantic import Field
 
+from curation.selection.baselines import (
+    LongestConfig,
+    RandomConfig,
+    StratifiedRandomConfig,
+    TopScoreConfig,
+)
 from curation.selection.cluster_temperature import ClusterTemperatureConfig
 from curation.selection.deita import DeitaConfig
 from curation.selection.facility_location import FacilityLocationConfig
 from curation.selection.k_center import KCenterConfig
-from curation.selection.longest import LongestConfig
 from curation.selection.method import MethodConfig, SelectionContext
 from curation.selection.prototype_pruning import PrototypePruningConfig
-from curation.selection.random import RandomConfig, StratifiedRandomConfig
 from curation.selection.target import TargetConfig
-from curation.selection.top_score import TopScoreConfig
 
 AnyMethod = Annotated[
     FacilityLocationConfig

@@ -78,12 +78,8 @@ class BudgetConfig(Config):
             UsageError: more samples than there are, or a pool without any.
         """
         if not pool:
-            raise UsageError(
-                "the pool has no sample left to select from; see the view `funnel`",
-                code="budget_invalid",
-                budget=str(self),
-                pool=0,
-            )
+            message = "the pool has no sample left to select from; see the view `funnel`"
+            raise UsageError(message, code="budget_invalid", budget=str(self), pool=0)
         if self.count is not None:
             check_budget(self.count, pool)
         if self.fraction is not None:
@@ -98,13 +94,8 @@ def check_budget(budget: int, pool: int, unit: str = "samples") -> None:
         UsageError: it is.
     """
     if budget > pool:
-        raise UsageError(
-            f"the budget is {budget} {unit}, the pool has {pool}; ask for at most that many",
-            code="budget_invalid",
-            budget=budget,
-            pool=pool,
-            unit=unit,
-        )
+        message = f"the budget is {budget} {unit}, the pool has {pool}; ask for at most that many"
+        raise UsageError(message, code="budget_invalid", budget=budget, pool=pool, unit=unit)
 
 
 def estimate_tokens(samples: pa.Table, image_tokens: int = 0) -> Indices:

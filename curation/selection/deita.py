@@ -35,7 +35,12 @@ class DeitaConfig(MethodConfig):
         above = float(np.nextafter(self.max_cosine, 2.0))
         runner = candidates.neighbors.runner(len(candidates), context.executor.run)
         pairs = find_pairs(candidates.joint(), above, candidates.neighbors, runner).pairs
-        near = _list_near(len(candidates), pairs.left, pairs.right)
+        # The rows that each row is paired with.
+        row = np.concatenate([pairs.left, pairs.right])
+        other = np.concatenate([pairs.right, pairs.left])
+        by_row = np.argsort(row, kind="stable")
+        starts = np.searchsorted(row[by_row], np.arange(1, len(candidates)))
+        near = np.split(other[by_row], starts)
         order = np.argsort(-context.quality, kind="stable")
 
         def pick(counts: Indices) -> Picked:
@@ -46,14 +51,6 @@ class DeitaConfig(MethodConfig):
             return Picked(chosen, context.quality[chosen])
 
         return pick
-
-
-def _list_near(n: int, left: Indices, right: Indices) -> list[Indices]:
-    """Return the rows that each of n rows is paired with."""
-    row, other = np.concatenate([left, right]), np.concatenate([right, left])
-    by_row = np.argsort(row, kind="stable")
-    starts = np.searchsorted(row[by_row], np.arange(1, n))
-    return np.split(other[by_row], starts) if n else []
 
 
 def _walk(order: Indices, near: list[Indices], code: Indices, counts: Indices) -> Indices:

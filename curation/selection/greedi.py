@@ -8,7 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from curation.selection.greedy import Picks, greedy
+from curation.selection.greedy import greedy
+from curation.selection.method import Picked
 from curation.selection.neighbor_matrix import Similarities
 from medsift.arrays import Indices
 
@@ -27,7 +28,7 @@ def two_rounds(
     counts: Indices,
     part: Indices,
     spread: Spread,
-) -> Picks:
+) -> Picked:
     """Pick as `greedy` does, by GreeDi (Mirzasoleiman, Karbasi, Sarkar and Krause 2013, alg. 2).
 
     Each part is a task that sees all samples to be served but only its own candidates; a second

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from curation.selection.method import Picked
 from curation.selection.neighbor_matrix import Narrow, Similarities
 from medsift.arrays import Doubles, Flags, Indices
 
@@ -17,21 +17,13 @@ LEAST_ROWS: Final = 64
 _ROWS_AT_A_TIME: Final = 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
-class Picks:
-    """Rows in the order in which greedy takes them (m,), and their gains (m,), whole numbers."""
-
-    order: Indices
-    gain: Doubles
-
-
 def greedy(
     values: Similarities,
     mass: Indices,
     group: Indices,
     counts: Indices,
     candidates: Indices | None = None,
-) -> Picks:
+) -> Picked:
     """Pick rows of each group so that f(S) = Σ_i mass_i · max_{j∈S} value_ji grows the most.
 
     The result is that of plain greedy, which takes the row of the greatest gain, of equals the
@@ -42,7 +34,7 @@ def greedy(
     among the highest, a block, are looked at. A row of the block is taken at once when every row
     that shares a sample with it, and would still raise that sample, has a smaller gain: nothing
     that greedy takes before it could change its gain. Sorted by gain, the rows taken are in
-    greedy's order.
+    greedy's order. Gains are whole numbers.
 
     Args:
         values: Row j is what candidate j is worth to each sample i (n, n).
@@ -54,7 +46,10 @@ def greedy(
     state = _State(values, mass, group, counts, candidates)
     while state.missing.any():
         state.take_block()
-    return state.picks()
+    order = np.concatenate([np.empty(0, np.int64), *state.taken])
+    gain = np.concatenate([np.empty(0), *state.gain])
+    by_gain = np.lexsort((order, -gain))
+    return Picked(order[by_gain], gain[by_gain])
 
 
 class _State:
@@ -120,7 +115,13 @@ class _State:
             gains = gains[above]
             rows = self.rows[block.position]
             taken = block.first_of_their_samples(gains) & self._within_quota(rows, gains)
-            self._take(block, taken, gains)
+            entries = np.flatnonzero(taken[block.owner])
+            # No two rows that are taken together serve one sample: nothing is written twice.
+            self.served[block.other[entries]] = block.value[entries]
+            self.bound[block.position[taken]] = -1.0
+            self.missing -= np.bincount(self.group[rows[taken]], minlength=len(self.missing))
+            self.taken.append(rows[taken])
+            self.gain.append(gains[taken])
             block.keep(~taken & (self.missing[self.group[rows]] > 0))
         # A row that was taken has bound -1.
         self._forget(self.bound >= 0.0)
@@ -139,23 +140,6 @@ class _State:
         rank = np.empty(len(rows), np.int64)
         rank[order] = np.arange(len(rows)) - np.searchsorted(group[order], group[order])
         return np.asarray(rank < self.missing[group], np.bool_)
-
-    def _take(self, block: _Block, taken: Flags, gains: Doubles) -> None:
-        rows = self.rows[block.position[taken]]
-        entries = np.flatnonzero(taken[block.owner])
-        # No two rows that are taken together serve one sample: nothing is written twice.
-        self.served[block.other[entries]] = block.value[entries]
-        self.bound[block.position[taken]] = -1.0
-        self.missing -= np.bincount(self.group[rows], minlength=len(self.missing))
-        self.taken.append(rows)
-        self.gain.append(gains[taken])
-
-    def picks(self) -> Picks:
-        """Return all rows taken, in greedy's order."""
-        order = np.concatenate([np.empty(0, np.int64), *self.taken])
-        gain = np.concatenate([np.empty(0), *self.gain])
-        by_gain = np.lexsort((order, -gain))
-        return Picks(order[by_gain], gain[by_gain])
 
 
 class _Block:

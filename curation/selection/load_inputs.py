@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from curation.neighbors import NeighborsConfig, TileRunner
-from curation.pool import GraphConfig, graph_path, load_graph, load_pool
+from curation.neighbors import TileRunner
+from curation.pool import graph_path, load_graph, load_pool
+from curation.recipe import Recipe
 from curation.selection.method import Candidates
 from curation.selection.quality import Scores
 from curation.stage_outputs import Upstream
 
 
 def read_candidates(
-    run_dir: Path,
-    upstream: Upstream,
-    strata: Sequence[str],
-    graph: GraphConfig,
-    neighbors: NeighborsConfig,
-    run: TileRunner | None = None,
+    run_dir: Path, upstream: Upstream, recipe: Recipe, run: TileRunner
 ) -> Candidates:
     """Read the pool from finished stages, and its graph, which is made if no stage has made it.
 
     Args:
         run_dir: The run's directory, which keeps the graph.
         upstream: The finished stages.
-        strata: Tags that make a stratum.
-        graph: Which vectors make two samples neighbours.
-        neighbors: How neighbours are searched.
-        run: Applies a function to tiles; None is this process.
+        recipe: Its strata, its graph, and how neighbours are searched.
+        run: Applies a function to tiles.
 
     Raises:
         UsageError: a stratum tag that no sample of the pool has.
@@ -36,10 +29,10 @@ def read_candidates(
         StorageError: the graph on disk is damaged or of another pool, or the disk refuses.
     """
     # Only scorers compare pictures with texts.
-    pool = load_pool(upstream, strata, shared_space=False)
-    path = graph_path(run_dir, upstream.last_deciding().fingerprint, graph)
-    knn = load_graph(path, pool.vectors, graph, neighbors, run)
-    return Candidates(pool, knn, graph, neighbors)
+    pool = load_pool(upstream, recipe.strata, shared_space=False)
+    path = graph_path(run_dir, upstream.last_deciding().fingerprint, recipe.graph)
+    knn = load_graph(path, pool.vectors, recipe.graph, recipe.neighbors, run)
+    return Candidates(pool, knn, recipe.graph, recipe.neighbors)
 
 
 def read_scores(upstream: Upstream) -> Scores:

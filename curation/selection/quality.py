@@ -66,13 +66,11 @@ def read_quality(sample_ids: list[str], scores: Scores, scorer: str | None) -> D
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         available = f"this run has {', '.join(known)}" if known else "this run has no scores"
-        raise UsageError(
+        message = (
             f"quality is scorer {name!r}, which is not there{hint}; {available}: choose another, "
-            "or add it to `scores` in the recipe",
-            code="scorer_unknown",
-            scorer=name,
-            known=known,
+            "or add it to `scores` in the recipe"
         )
+        raise UsageError(message, code="scorer_unknown", scorer=name, known=known)
     table = scores.of(name)
     row = pc.index_in(pa.array(sample_ids, pa.string()), table["sample_id"].combine_chunks())
     percentile = table["percentile"].combine_chunks().take(row).cast(pa.float64())

@@ -93,12 +93,8 @@ class QuotasConfig(Config):
             if name not in strata:
                 near = difflib.get_close_matches(name, strata, n=1, cutoff=0.0)
                 hint = f"did you mean {near[0]!r}?" if near else "the pool is empty"
-                raise UsageError(
-                    f"quotas.weights names stratum {name!r}, which the pool lacks; {hint}",
-                    code="quota_stratum_unknown",
-                    stratum=name,
-                    nearest=near,
-                )
+                message = f"quotas.weights names stratum {name!r}, which the pool lacks; {hint}"
+                raise UsageError(message, code="quota_stratum_unknown", stratum=name, nearest=near)
 
 
 def allocate(sizes: Indices, weights: Doubles, budget: int, least: int) -> Indices:
@@ -130,10 +126,8 @@ def allocate(sizes: Indices, weights: Doubles, budget: int, least: int) -> Indic
         return np.bincount(taken_from, minlength=len(lower)).astype(np.int64)
     weighted = np.where(weights > 0.0, sizes, 0)
     if weighted.sum() <= budget:
-        rest = sizes - weighted
-        return weighted + _fill(
-            rest, rest.astype(np.float64), np.zeros_like(rest), budget - weighted.sum()
-        )
+        rest, left = sizes - weighted, budget - weighted.sum()
+        return weighted + _fill(rest, rest.astype(np.float64), np.zeros_like(rest), left)
     return _fill(weighted, weights, lower, budget)
 
 

@@ -114,19 +114,16 @@ def _search(
         size = _first(lambda size: int(tokens[pick(size).order].sum()) > most, len(tokens)) - 1
         if not size:
             needed = int(tokens[pick(1).order].sum())
-            raise UsageError(
+            message = (
                 f"the budget of {most} tokens is too small for any sample: the first one selected "
-                f"has {needed}; ask for more",
-                code="budget_invalid",
-                budget=most,
-                needed=needed,
-                unit="tokens",
+                f"has {needed}; ask for more"
+            )
+            raise UsageError(
+                message, code="budget_invalid", budget=most, needed=needed, unit="tokens"
             )
         return pick(size)
-    level = budget.auto or 1.0
-    return pick(
-        _first(lambda size: measure_coverage(candidates, pick(size).order) >= level, len(tokens))
-    )
+    level, n = budget.auto or 1.0, len(tokens)
+    return pick(_first(lambda size: measure_coverage(candidates, pick(size).order) >= level, n))
 
 
 def _first(reached: Callable[[int], bool], most: int) -> int:

@@ -72,12 +72,11 @@ class TargetConfig(MethodConfig):
         row_of = {sample: row for row, sample in enumerate(pool)}
         missing = [sample for sample in self.sample_ids if sample not in row_of]
         if missing:
-            raise UsageError(
+            message = (
                 f"target {missing[0]!r} is no sample of the pool ({len(missing)} of "
-                f"{len(self.sample_ids)} are not): name ids of kept samples that may be trained on",
-                code="target_invalid",
-                missing=missing,
+                f"{len(self.sample_ids)} are not): name ids of kept samples that may be trained on"
             )
+            raise UsageError(message, code="target_invalid", missing=missing)
         return np.unique([row_of[sample] for sample in self.sample_ids]).astype(np.int64)
 
 
@@ -94,10 +93,9 @@ def _meeting(condition: str, samples: pa.Table) -> Indices:
                 f"SELECT __row FROM samples WHERE ({condition}) ORDER BY __row"
             ).fetchnumpy()
         except duckdb.Error as error:
-            raise UsageError(
+            message = (
                 f"target.where is {condition!r}, which is no SQL condition over the columns of "
-                f"samples: {str(error).splitlines()[0]}",
-                code="target_invalid",
-                where=condition,
-            ) from error
+                f"samples: {str(error).splitlines()[0]}"
+            )
+            raise UsageError(message, code="target_invalid", where=condition) from error
     return np.asarray(rows["__row"], np.int64)

@@ -58,12 +58,11 @@ def choose(
     if len({folded(text) for text in texts}) < len(texts):
         notes.append(EQUAL_OPTIONS)
     listed = split_options(question)[1]
-    if not _same_list(listed, texts):
-        if len(listed) == len(texts):
-            notes.append(OTHER_LIST)
-        else:
-            question = f"{question}\n{lettered(texts)}"
-            listed = []
+    if len(listed) != len(texts):
+        question = f"{question}\n{lettered(texts)}"
+        listed = []
+    elif not _same_list(listed, texts):
+        notes.append(OTHER_LIST)
     resolved, note = _resolve(answer, options, answer_index)
     # A question that lists its options itself keeps the letters that the answer was written for.
     if note == TURNED and listed:
@@ -72,8 +71,6 @@ def choose(
 
 
 def _same_list(listed: Sequence[str], texts: Sequence[str]) -> bool:
-    if len(listed) != len(texts):
-        return False
     own, cell = [[folded(text) for text in options] for options in (listed, texts)]
     # The rest of the question may follow the last option in its line.
     return own[:-1] == cell[:-1] and own[-1].startswith(cell[-1])
@@ -94,9 +91,8 @@ def _resolve(
             return LETTERS[place], TURNED
         return answer, NONE_OF_THEM
     by_label = _labelled_by(answer.strip().upper() if label is None else label, options)
-    by_text = [
-        place for place, option in enumerate(options) if folded(option.text) == folded(answer)
-    ]
+    texts = [folded(option.text) for option in options]
+    by_text = [place for place, text in enumerate(texts) if text == folded(answer)]
     if by_label is not None:
         if by_text and by_text != [by_label]:
             return answer, TWO_READINGS
@@ -107,14 +103,12 @@ def _resolve(
         return letter, None if same else TURNED
     if by_text:
         return answer, None
-    return _other(answer, number, options)
-
-
-def _other(
-    answer: str, number: int | None, options: Sequence[Option]
-) -> tuple[str | None, str | None]:
     if number is not None and all(option.key is None or option.key.isalpha() for option in options):
         return answer, A_PLACE
+    return _other(answer, options)
+
+
+def _other(answer: str, options: Sequence[Option]) -> tuple[str | None, str | None]:
     # "B. spleen": letter and text, which must be one option's.
     letter = letter_of(answer)
     place = _labelled_by(letter, options)
@@ -122,8 +116,7 @@ def _other(
         text = folded(without_letter(answer, letter))
         if text == folded(options[place].text):
             return (answer if LETTERS[place] == letter else LETTERS[place]), None
-    several = _several(answer, options)
-    return (answer, NONE_OF_THEM) if several is None else several
+    return _several(answer, options) or (answer, NONE_OF_THEM)
 
 
 def _several(answer: str, options: Sequence[Option]) -> tuple[str, str | None] | None:
@@ -135,9 +128,8 @@ def _several(answer: str, options: Sequence[Option]) -> tuple[str, str | None] |
     if None in places or len(set(places)) < len(places):
         return None
     letters = [LETTERS[place] for place in places if place is not None]
-    if letters == [label.upper() for label in labels]:
-        return answer, None
-    return ", ".join(letters), TURNED
+    same = letters == [label.upper() for label in labels]
+    return (answer, None) if same else (", ".join(letters), TURNED)
 
 
 def _labelled_by(label: str | None, options: Sequence[Option]) -> int | None:
@@ -151,6 +143,5 @@ def _labelled_by(label: str | None, options: Sequence[Option]) -> int | None:
         return keys.index(label)
     # Numbered options may be answered by the letters that they are listed with.
     numbered = all(key.isdigit() for key in keys)
-    if numbered and label.isalpha() and label in LETTERS[: len(options)]:
-        return LETTERS.index(label)
-    return None
+    known = numbered and label.isalpha() and label in LETTERS[: len(options)]
+    return LETTERS.index(label) if known else None

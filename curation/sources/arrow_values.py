@@ -9,16 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _LISTS: Final = (
-    pa.types.is_list,
-    pa.types.is_large_list,
-    pa.types.is_fixed_size_list,
-    pa.types.is_list_view,
-    pa.types.is_large_list_view,
+    *(pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list),
+    *(pa.types.is_list_view, pa.types.is_large_list_view),
 )
 _BYTES: Final = (
-    pa.types.is_binary,
-    pa.types.is_large_binary,
-    pa.types.is_fixed_size_binary,
+    *(pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary),
     pa.types.is_binary_view,
 )
 

@@ -17,7 +17,7 @@ from curation.sources.conversations import Chat, Turn, read_conversation, read_h
 from curation.sources.picture_marks import Marks, turn_names
 from curation.sources.pictures import pictures_of, store_image
 from curation.sources.record_batches import Bad, whole_text
-from curation.sources.row_faults import FOREIGN, MALFORMED_CHAT, MALFORMED_IMAGE, RowFault, bad_row
+from curation.sources.row_faults import FOREIGN, MALFORMED_IMAGE, RowFault, bad_row, chat_fault
 from curation.sources.side_columns import MEDIA, option_columns
 from medsift import records
 from medsift.errors import InputError
@@ -81,11 +81,11 @@ def build_rows(place: Place, mapped: Mapped, named: Sequence[str]) -> pa.Table:
     extra = [name for name in named if name not in CONTENT and name not in records.TAGS]
     for at, index in enumerate(mapped.indexes):
         record = Record(
-            values={name: column[at] for name, column in mapped.values.items()},
-            side={name: column[at] for name, column in mapped.side.items()},
-            named=named,
-            own=mapped.images[at] if mapped.images is not None else (),
-            members=mapped.members[at] if mapped.members is not None else (),
+            {name: column[at] for name, column in mapped.values.items()},
+            {name: column[at] for name, column in mapped.side.items()},
+            named,
+            mapped.images[at] if mapped.images is not None else (),
+            mapped.members[at] if mapped.members is not None else (),
         )
         try:
             row = _identity(place, index) | _contents(place, record, extra, mapped.notes[at])
@@ -99,20 +99,13 @@ def build_rows(place: Place, mapped: Mapped, named: Sequence[str]) -> pa.Table:
 
 
 def _identity(place: Place, index: int) -> dict[str, Any]:
-    return {
-        "row_id": records.row_id(place.source, place.file, index),
-        "source": place.source,
-        "file": place.file,
-        "index": index,
-    }
+    row_id = records.row_id(place.source, place.file, index)
+    return {"row_id": row_id, "source": place.source, "file": place.file, "index": index}
 
 
 def _failed(place: Place, bad: Bad) -> dict[str, Any]:
-    return _identity(place, bad.index) | {
-        "notes": [],
-        "error": bad.error,
-        "detail": whole_text(bad.detail),
-    }
+    fault: dict[str, Any] = {"notes": [], "error": bad.error, "detail": whole_text(bad.detail)}
+    return _identity(place, bad.index) | fault
 
 
 def _contents(
@@ -125,7 +118,7 @@ def _contents(
         _check_media(record)
         chat, options = _read_chat(place, record)
     except InputError as error:
-        raise RowFault(MALFORMED_CHAT, error) from error
+        raise chat_fault(error) from error
     try:
         columns = [pictures_of(value) for value in record.every("images")]
     except InputError as error:
@@ -163,15 +156,13 @@ def _read_chat(place: Place, record: Record) -> tuple[Chat, list[str]]:
             chat.notes.append(OPTIONS_UNREAD)
         system = record.side_value("system")
         if isinstance(system, str) and not is_nothing(system):
-            first = chat.turns[0] if chat.turns else None
-            if first is None or first["role"] != "system":
+            if not chat.turns or chat.turns[0]["role"] != "system":
                 chat.turns.insert(0, {"role": "system", "content": system})
-            elif first["content"] != system:
+            elif chat.turns[0]["content"] != system:
                 chat.notes.append(OWN_SYSTEM)
         return chat, []
-    choice = choose(
-        record.values.get("question"), record.values.get("answer"), options, place.answer_index
-    )
+    question, answer = record.values.get("question"), record.values.get("answer")
+    choice = choose(question, answer, options, place.answer_index)
     pair: list[Turn] = [
         {"role": "user", "content": choice.question},
         {"role": "assistant", "content": choice.answer},
@@ -181,20 +172,16 @@ def _read_chat(place: Place, record: Record) -> tuple[Chat, list[str]]:
 
 
 def _check_media(record: Record) -> None:
-    """Raise RowFault for a film or a sound, which no sample can show.
-
-    A recipe that maps the column to a target of that name decides for itself.
-    """
+    """Raise RowFault for a film or a sound, unless the recipe maps a target of that name."""
     mapped = {name.casefold() for name in record.named}
     for name, value in record.side.items():
         folded = name.casefold()
         if folded not in MEDIA or folded in mapped or is_nothing(list_value(value)):
             continue
         if str(value).strip().casefold() not in ("false", "0", "none", "{}", "[]"):
-            raise RowFault(
-                MALFORMED_CHAT,
+            raise chat_fault(
                 f"the column {name!r} names a film or a sound; only pictures are read (to keep"
-                f" such rows as they are, map {folded} under columns)",
+                f" such rows as they are, map {folded} under columns)"
             )
 
 
@@ -218,11 +205,8 @@ def _agreed(columns: Sequence[list[Any]]) -> list[Any]:
     """Return what `images` and `image` name together: one may repeat or begin the other."""
     longest: list[Any] = max(reversed(columns), key=len, default=[])
     if any(item not in longest for items in columns for item in items):
-        raise RowFault(
-            MALFORMED_IMAGE,
-            "the columns images and image name different pictures; say under columns which"
-            " one images is",
-        )
+        words = "the columns images and image name different pictures; say under columns which"
+        raise RowFault(MALFORMED_IMAGE, f"{words} one images is")
     return longest
 
 

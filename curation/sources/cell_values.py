@@ -75,9 +75,8 @@ def list_value(value: Any) -> Any:
 def check_depth(value: Any) -> None:
     """Raise InputError where lists and objects are nested more than 32 deep."""
     if too_deep(value, DEEPEST):
-        raise InputError(
-            f"a cell is nested more than {DEEPEST} deep", code="value_nested_too_deeply"
-        )
+        words = f"a cell is nested more than {DEEPEST} deep"
+        raise InputError(words, code="value_nested_too_deeply")
 
 
 def _parsed(text: str, written: str) -> Any:
@@ -85,9 +84,8 @@ def _parsed(text: str, written: str) -> Any:
     try:
         return json.loads(text, parse_constant=lambda _: None)
     except RecursionError as error:
-        raise InputError(
-            f"{shown(written)} is nested too deeply", code="value_nested_too_deeply"
-        ) from error
+        words = f"{shown(written)} is nested too deeply"
+        raise InputError(words, code="value_nested_too_deeply") from error
     except ValueError:
         return written
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from curation.sources.cell_values import check_depth, is_nothing, list_value
-from curation.sources.row_faults import MALFORMED_CHAT, RowFault
+from curation.sources.row_faults import chat_fault
 from medsift.options import LETTERS, letter_of, split_options, without_letters
 from medsift.text import shown
 
@@ -43,7 +43,7 @@ def read_options(cell: Any) -> list[Option]:
         return []
     options = _labelled(_items(value))
     if len(options) > len(LETTERS):
-        raise RowFault(MALFORMED_CHAT, f"{len(options)} options; at most {len(LETTERS)} are read")
+        raise chat_fault(f"{len(options)} options; at most {len(LETTERS)} are read")
     texts = without_letters([option.text for option in options])
     plain = [Option(option.key, text) for option, text in zip(options, texts, strict=True)]
     if all(option.text for option in plain):
@@ -63,7 +63,7 @@ def _items(value: Any) -> list[tuple[Any, Any]]:
     if isinstance(value, Mapping):
         return _of_object(value)
     if not isinstance(value, Sequence) or isinstance(value, (bytes, bytearray)):
-        raise RowFault(MALFORMED_CHAT, f"options are neither a list nor an object: {shown(value)}")
+        raise chat_fault(f"options are neither a list nor an object: {shown(value)}")
     return [_item(item) for item in value]
 
 
@@ -76,10 +76,9 @@ def _cut(text: str) -> list[str]:
         parts = [part for part in re.split(separator, text.strip()) if part.strip()]
         if len(parts) > 1:
             return parts
-    raise RowFault(
-        MALFORMED_CHAT,
+    raise chat_fault(
         f"options are neither a list nor an object: {shown(text)}; write a list, or put a line"
-        " break, | or ; between them",
+        " break, | or ; between them"
     )
 
 
@@ -90,10 +89,7 @@ def _of_object(value: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
         options = list(value[texts])
         named = [None] * len(options) if labels is None else value[labels]
         if not isinstance(named, (list, tuple)) or len(named) != len(options):
-            raise RowFault(
-                MALFORMED_CHAT,
-                f"options have {len(options)} texts and other labels: {shown(named)}",
-            )
+            raise chat_fault(f"options have {len(options)} texts and other labels: {shown(named)}")
         return list(zip(named, options, strict=True))
     return list(value.items())
 
@@ -106,11 +102,11 @@ def _item(item: Any) -> tuple[Any, Any]:
             return (None if labels is None else item[labels]), item[texts]
         if len(item) == 1:
             return next(iter(item.items()))
-        raise RowFault(MALFORMED_CHAT, f"an option is an object without a text: {shown(item)}")
+        raise chat_fault(f"an option is an object without a text: {shown(item)}")
     if isinstance(item, (list, tuple)):
         if len(item) == 2 and _key(item[0]) is not None:
             return item[0], item[1]
-        raise RowFault(MALFORMED_CHAT, f"an option is a list: {shown(item)}")
+        raise chat_fault(f"an option is a list: {shown(item)}")
     return None, item
 
 
@@ -123,7 +119,7 @@ def _labelled(items: Sequence[tuple[Any, Any]]) -> list[Option]:
     ]
     named = [option.key for option in options if option.key is not None]
     if len(set(named)) < len(named):
-        raise RowFault(MALFORMED_CHAT, f"two options have one label: {shown(named)}")
+        raise chat_fault(f"two options have one label: {shown(named)}")
     if options and all(key is not None and key.isdigit() for key in keys):
         return sorted(options, key=lambda option: int(option.key or 0))
     if options and all(key is not None and key.isalpha() for key in keys):
@@ -155,7 +151,5 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping) and (name := _first_key(value, TEXTS)) is not None:
         value = "" if is_nothing(value[name]) else value[name]
     if isinstance(value, (Mapping, list, tuple, bytes)):
-        raise RowFault(MALFORMED_CHAT, f"an option is no text: {shown(value)}")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value).strip()
+        raise chat_fault(f"an option is no text: {shown(value)}")
+    return str(value).lower() if isinstance(value, bool) else str(value).strip()

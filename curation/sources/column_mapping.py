@@ -53,13 +53,13 @@ def automatic(
     absent.
     """
     expressions = {**(implied or {}), **columns}
-    skip: set[str] = set()
+    skip = set(expressions)
     if "messages" in columns:
-        skip = {"question", "answer", "options"}
+        skip |= {"question", "answer", "options"}
     elif "question" in columns or "answer" in columns:
-        skip = {"messages"}
+        skip |= {"messages"}
     for target in TARGETS:
-        if target not in columns and target not in skip and target not in (implied or {}):
+        if target not in skip:
             for name in (target, *ALIASES.get(target, ())):
                 expressions.setdefault(name, quoted(name))
     return expressions
@@ -87,12 +87,9 @@ class Mapper:
         self.named = dict(columns)
         self.columns = automatic(columns, implied)
         self.used = {target: _names_of(target, text) for target, text in self.columns.items()}
-        by_fold: dict[str, str] = {}
-        for names in self.used.values():
-            for name in sorted(names):
-                # DuckDB ignores case, so the recipe's first spelling is used for all.
-                by_fold.setdefault(name.casefold(), name)
-        self.needed = sorted(by_fold.values())
+        spelled = [name for names in self.used.values() for name in sorted(names)]
+        # DuckDB ignores case, so the recipe's first spelling is used for all.
+        self.needed = sorted({name.casefold(): name for name in reversed(spelled)}.values())
         self.connection = engine().cursor()
         self.shapes: dict[pa.Schema, frozenset[str]] = {}
 
@@ -109,22 +106,15 @@ class Mapper:
                 if column := find_column(self.columns[target].strip(), present):
                     words = f" = {column!r} is a column's name, not SQL; write '{quoted(column)}'"
                     raise _invalid(target, words)
-                raise InputError(
-                    f"columns.{target} names {name!r}, which the input does not have"
-                    f"{nearest(name, present)} (it has: {', '.join(present) or 'nothing'})",
-                    code="source_column_unknown",
-                    target=target,
-                    column=name,
-                    known=present,
-                )
+                words = f"columns.{target} names {name!r}, which the input does not have"
+                words += f"{nearest(name, present)} (it has: {', '.join(present) or 'nothing'})"
+                values = {"target": target, "column": name, "known": present}
+                raise InputError(words, code="source_column_unknown", **values)
         _check_targets(self.named)
         for target, text in self.named.items():
             if (part := unrepeatable(text)) is not None:
-                raise _invalid(
-                    target,
-                    f" = {text!r} uses {part!r}, whose value would depend on more than the row;"
-                    " write an expression over one row",
-                )
+                words = f" = {text!r} uses {part!r}, whose value would depend on more than the row"
+                raise _invalid(target, f"{words}; write an expression over one row")
         for schema in schemas:
             table = self._project(schema.empty_table())
             for target, text in self.columns.items():
@@ -148,15 +138,8 @@ class Mapper:
             None if column is None else [column[row] for row in good]
             for column in (batch.images, batch.members)
         )
-        return Mapped(
-            indexes=[batch.indexes[row] for row in good],
-            values=values,
-            notes=self._notes(batch, good),
-            bad=[*batch.bad, *bad],
-            images=images,
-            members=members,
-            side=side,
-        )
+        indexes, notes = [batch.indexes[row] for row in good], self._notes(batch, good)
+        return Mapped(indexes, values, notes, [*batch.bad, *bad], images, members, side)
 
     def _project(self, table: pa.Table) -> pa.Table:
         arrays = [pa.array(range(table.num_rows), pa.int64())]
@@ -185,9 +168,8 @@ class Mapper:
             words = f"columns.{target} = {self.columns[target]!r} fails on {values}"
             bad.append(Bad(indexes[row], "mapping_failed", words))
         rest = [row for row in range(table.num_rows) if row not in failing]
-        good, parts, more = self._halved(
-            table.take(pa.array(rest, pa.int64())), [indexes[row] for row in rest]
-        )
+        left = table.take(pa.array(rest, pa.int64()))
+        good, parts, more = self._halved(left, [indexes[row] for row in rest])
         return [rest[position] for position in good], parts, [*bad, *more]
 
     def _halved(
@@ -232,9 +214,8 @@ class Mapper:
                     failed = self.connection.sql(query).to_arrow_table()["failed"].to_pylist()
                 except duckdb.Error:
                     continue
-                for row, bad in enumerate(failed):
-                    if bad:
-                        target_of_row.setdefault(row, target)
+                rows = [row for row, bad in enumerate(failed) if bad]
+                target_of_row = dict.fromkeys(rows, target) | target_of_row
         return target_of_row
 
     def _query(self, table: pa.Table) -> pa.Table:
@@ -361,12 +342,8 @@ def _check_targets(columns: Mapping[str, str]) -> None:
     for target in columns:
         meant = target.strip().casefold()
         if meant in names and target not in names:
-            raise RecipeError(
-                f"columns.{target}: targets are in lower case; write {meant}",
-                code="target_misspelled",
-                target=target,
-                meant=meant,
-            )
+            words = f"columns.{target}: targets are in lower case; write {meant}"
+            raise RecipeError(words, code="target_misspelled", target=target, meant=meant)
 
 
 def _kinds(batch: Batch, column: str | None) -> Mapping[int, str]:

@@ -9,18 +9,13 @@ from typing import Any, Final
 
 from curation.sources.cell_values import check_depth, is_nothing, list_value
 from curation.sources.pictures import PICTURE_KEYS
-from curation.sources.row_faults import MALFORMED_CHAT, MALFORMED_IMAGE, RowFault
+from curation.sources.row_faults import MALFORMED_IMAGE, RowFault, chat_fault
 from medsift.text import shown
 from medsift.vocabulary import IMAGE_MARK
 
 ROLE_NAMES: Final = {
     "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "assistant": "assistant",
-    "model": "assistant",
-    "chatgpt": "assistant",
-    "system": "system",
+    **dict.fromkeys(("gpt", "model", "chatgpt"), "assistant"),
 }
 ROLE_KEYS: Final = ("role", "from")
 CONTENT_KEYS: Final = ("content", "value")
@@ -56,20 +51,16 @@ def read_conversation(cell: Any) -> Chat:
     """
     value = list_value(cell)
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise RowFault(
-            MALFORMED_CHAT, f"a conversation must be a list of turns, not {shown(value)}"
-        )
+        raise chat_fault(f"a conversation must be a list of turns, not {shown(value)}")
     check_depth(value)
     chat = Chat()
-    unread: dict[str, None] = {}
+    unread: set[str] = set()
     for place, turn in enumerate(value):
         if not isinstance(turn, Mapping):
-            raise RowFault(
-                MALFORMED_CHAT, f"turn {place} is not an object with a role and a content"
-            )
+            raise chat_fault(f"turn {place} is not an object with a role and a content")
         role = turn.get("role") or turn.get("from")
         if not isinstance(role, str):
-            raise RowFault(MALFORMED_CHAT, f"turn {place} has neither `role` nor `from`")
+            raise chat_fault(f"turn {place} has neither `role` nor `from`")
         role = role.strip().casefold()
         role = ROLE_NAMES.get(role, role)
         _check_learned(turn, role, place)
@@ -78,11 +69,7 @@ def read_conversation(cell: Any) -> Chat:
         chat.turns.append({"role": role, "content": text})
         chat.pictures += inside
         known = (*ROLE_KEYS, *CONTENT_KEYS, *LEARN_KEYS)
-        unread |= {
-            str(key): None
-            for key, part in turn.items()
-            if key not in known and not is_nothing(part)
-        }
+        unread |= {str(key) for key in turn if key not in known and not is_nothing(turn[key])}
     if unread:
         chat.notes.append(f"messages: not read: {', '.join(sorted(unread))}")
     return chat
@@ -97,9 +84,9 @@ def read_history(cell: Any) -> list[Turn] | None:
     for pair in value:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
             return None
-        asked, answered = pair
-        if not isinstance(asked, str) or not isinstance(answered, str):
+        if not all(isinstance(text, str) for text in pair):
             return None
+        asked, answered = pair
         turns += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
     return turns
 
@@ -110,11 +97,9 @@ def _check_learned(turn: Mapping[str, Any], role: str, place: int) -> None:
         value = turn.get(key)
         off = value is False or (value == 0 and value is not None)
         if role == "assistant" and (off or str(value).strip().casefold() in ("false", "0")):
-            raise RowFault(
-                NOT_LEARNED,
-                f"turn {place} says {key}: {shown(value)}, and every assistant turn of a sample"
-                " is learned; cut the conversation before it, or make it a user turn",
-            )
+            words = f"turn {place} says {key}: {shown(value)}, and every assistant turn of a sample"
+            words += " is learned; cut the conversation before it, or make it a user turn"
+            raise RowFault(NOT_LEARNED, words)
 
 
 def _read_content(content: Any, place: int) -> tuple[str | None, list[Any]]:
@@ -126,20 +111,11 @@ def _read_content(content: Any, place: int) -> tuple[str | None, list[Any]]:
     if isinstance(content, Mapping):
         content = [content]
     if isinstance(content, (bytes, bytearray)):
-        raise RowFault(
-            MALFORMED_CHAT, f"the content of turn {place} is bytes, not text: {shown(content)}"
-        )
+        raise chat_fault(f"the content of turn {place} is bytes, not text: {shown(content)}")
     if not isinstance(content, Sequence):
         return None if is_nothing(content) else json.dumps(content, default=str), []
-    texts: list[str] = []
-    images: list[Any] = []
-    for part in content:
-        if is_nothing(part):
-            continue
-        text, image = _read_part(part, place)
-        texts.append(text)
-        images += [] if image is None else [image]
-    return "\n".join(texts), images
+    parts = [_read_part(part, place) for part in content if not is_nothing(part)]
+    return "\n".join(text for text, _ in parts), [image for _, image in parts if image is not None]
 
 
 def _is_part(part: Any) -> bool:
@@ -150,36 +126,27 @@ def _read_part(part: Any, place: int) -> tuple[str, Any]:
     if isinstance(part, str):
         return part, None
     if not isinstance(part, Mapping):
-        raise RowFault(
-            MALFORMED_CHAT, f"turn {place} holds a part that is neither text nor an object"
-        )
+        raise chat_fault(f"turn {place} holds a part that is neither text nor an object")
     kind = part.get("type") or ("text" if part.get("text") is not None else "image")
     if kind in TEXT_PARTS:
         text = part.get("text")
         if isinstance(text, (Mapping, list, tuple, bytes)):
-            raise RowFault(
-                MALFORMED_CHAT, f"turn {place} holds a text part that is no text: {shown(text)}"
-            )
+            raise chat_fault(f"turn {place} holds a text part that is no text: {shown(text)}")
         return "" if is_nothing(text) else str(text), None
     if kind not in PICTURE_PARTS:
-        raise RowFault(
-            MALFORMED_CHAT,
-            f"turn {place} holds a part of type {shown(kind)}; only text and image are read",
-        )
+        words = f"turn {place} holds a part of type {shown(kind)}; only text and image are read"
+        raise chat_fault(words)
     return IMAGE_MARK, _part_image(part, place)
 
 
 def _part_image(part: Mapping[str, Any], place: int) -> Any:
     """Return the picture of a part; None where the part only marks the place of one."""
     filled = {key: value for key, value in part.items() if not is_nothing(value)}
-    picture = {key: value for key, value in filled.items() if key in PICTURE_KEYS}
-    if picture:
+    if picture := {key: value for key, value in filled.items() if key in PICTURE_KEYS}:
         return picture
     strange = sorted(str(key) for key in filled.keys() - PART_SETTINGS)
     if strange:
-        raise RowFault(
-            MALFORMED_IMAGE,
-            f"turn {place} holds a picture part with {', '.join(strange)}, of which none is read;"
-            f" name the picture under one of {', '.join(PICTURE_KEYS)}",
-        )
+        words = f"turn {place} holds a picture part with {', '.join(strange)}, of which none is"
+        keys = ", ".join(PICTURE_KEYS)
+        raise RowFault(MALFORMED_IMAGE, f"{words} read; name the picture under one of {keys}")
     return None

@@ -53,13 +53,8 @@ def records(stream: Any, name: str, separator: str | None, most: int) -> Iterato
 def _bounded(lines: Iterator[str], name: str, most: int) -> Iterator[str]:
     for place, line in enumerate(lines, 1):
         if len(line) > most:
-            raise InputError(
-                f"{name}: line {place} has more than {most:,} letters (line_bytes)",
-                code="line_too_long",
-                file=name,
-                line=place,
-                most=most,
-            )
+            words = f"{name}: line {place} has more than {most:,} letters (line_bytes)"
+            raise InputError(words, code="line_too_long", file=name, line=place, most=most)
         yield line
 
 
@@ -67,9 +62,8 @@ def _dialect(head: str, name: str, separator: str | None) -> tuple[str, int]:
     """Return the separator, and the number of lines before the header."""
     lines = list(io.StringIO(head, newline=""))
     if "\0" in head[:4] or head.startswith(WIDE):
-        raise InputError(
-            f"{name}: the file is UTF-16; convert it to UTF-8", code="encoding_unknown", file=name
-        )
+        words = f"{name}: the file is UTF-16; convert it to UTF-8"
+        raise InputError(words, code="encoding_unknown", file=name)
     if lines and (named := SEPARATOR_LINE.fullmatch(lines[0])):
         return separator or named[1], 1
     comments = 0
@@ -95,25 +89,20 @@ def _widths(lines: list[str], separator: str) -> list[int]:
 
 def _separator(lines: list[str], name: str) -> str:
     """Find the separator under which the header has several cells and the records as many."""
-    widths: dict[str, int] = {}
-    shares: dict[str, float] = {}
-    for separator in SEPARATORS:
-        width, *counts = _widths(lines, separator)
-        widths[separator] = width
-        agreeing = sum(count == width for count in counts)
-        shares[separator] = agreeing / len(counts) if counts else 1.0
-    wide = [separator for separator in SEPARATORS if widths[separator] > 1]
-    sure = [separator for separator in wide if shares[separator] >= AGREE]
-    if "," in sure or not wide or (widths[","] > 1 and not sure):
+    widths = {separator: _widths(lines, separator) for separator in SEPARATORS}
+    wide = {separator: counts for separator, counts in widths.items() if counts[0] > 1}
+    sure = [
+        separator
+        for separator, (width, *counts) in wide.items()
+        if counts.count(width) >= AGREE * len(counts)
+    ]
+    if "," in sure or not wide or ("," in wide and not sure):
         return ","
     if len(sure) == 1:
         return sure[0]
     likely = " or ".join(repr(separator) for separator in sure or wide)
-    raise InputError(
-        f"{name}: is {likely} the separator? Say which with separator",
-        code="separator_unclear",
-        file=name,
-    )
+    words = f"{name}: is {likely} the separator? Say which with separator"
+    raise InputError(words, code="separator_unclear", file=name)
 
 
 def _header(rows: Any, name: str) -> tuple[list[str], int]:
@@ -121,24 +110,16 @@ def _header(rows: Any, name: str) -> tuple[list[str], int]:
     try:
         cells = [cell.strip() for cell in next(rows, [])]
     except csv.Error as error:
-        raise InputError(
-            f"{name}: the header cannot be read: {error}", code="csv_header_unreadable", file=name
-        ) from error
+        words = f"{name}: the header cannot be read: {error}"
+        raise InputError(words, code="csv_header_unreadable", file=name) from error
     header = [cell or f"column{position}" for position, cell in enumerate(cells)]
     twice = sorted({cell for cell in header if header.count(cell) > 1})
     if twice:
-        raise InputError(
-            f"{name}: the header names {twice[0]!r} twice; give columns unique names",
-            code="csv_header_unreadable",
-            file=name,
-            column=twice[0],
-        )
+        words = f"{name}: the header names {twice[0]!r} twice; give columns unique names"
+        raise InputError(words, code="csv_header_unreadable", file=name, column=twice[0])
     if any(map(_broken, header)):
-        raise InputError(
-            f"{name}: the header is not UTF-8; convert the file to UTF-8",
-            code="encoding_unknown",
-            file=name,
-        )
+        words = f"{name}: the header is not UTF-8; convert the file to UTF-8"
+        raise InputError(words, code="encoding_unknown", file=name)
     last = max((position for position, cell in enumerate(cells, 1) if cell), default=0)
     return header, last
 
@@ -147,22 +128,16 @@ def _rows(rows: Any, name: str) -> Iterator[list[str] | str | None]:
     while True:
         begun = rows.line_num + 1
         try:
-            cells = next(rows, None)
-        except csv.Error as error:
-            words = str(error)
-            if "end of data" in words or "field limit" in words:
-                raise InputError(
-                    f"{name}: the quote opened on line {begun} never closes; close it",
-                    code="file_broken",
-                    file=name,
-                    format="csv",
-                    line=begun,
-                ) from error
-            yield words
-            continue
-        if cells is None:
+            yield next(rows) or None
+        except StopIteration:
             return
-        yield cells or None
+        except csv.Error as error:
+            problem = str(error)
+            if "end of data" in problem or "field limit" in problem:
+                words = f"{name}: the quote opened on line {begun} never closes; close it"
+                values = {"file": name, "format": "csv", "line": begun}
+                raise InputError(words, code="file_broken", **values) from error
+            yield problem
 
 
 def _record(

@@ -10,6 +10,10 @@ from typing import Any, Final
 from medsift.errors import RecipeError
 
 BATCH_CLASSES: Final = {"WINDOW", "SUBQUERY", "STAR"}
+SHUT: Final = (
+    *("enable_external_access", "autoload_known_extensions", "autoinstall_known_extensions"),
+    "python_enable_replacements",
+)
 
 
 @lru_cache(maxsize=1)
@@ -17,14 +21,7 @@ def engine() -> Any:
     """Return this process's in-memory DuckDB on one thread, shut off from files and network."""
     import duckdb
 
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "threads": 1,
-        "enable_external_access": "false",
-        "autoload_known_extensions": "false",
-        "autoinstall_known_extensions": "false",
-        "python_enable_replacements": "false",
-    }
-    connection = duckdb.connect(":memory:", config=settings)
+    connection = duckdb.connect(":memory:", config={"threads": 1, **dict.fromkeys(SHUT, "false")})
     connection.execute("SET lock_configuration = true")
     return connection
 
@@ -52,35 +49,24 @@ def _parse(expression: str) -> Any:
     (text,) = parser.execute("SELECT json_serialize_sql(?::VARCHAR)", [statement]).fetchone()
     tree = json.loads(text)
     if tree["error"]:
-        raise RecipeError(
-            f"column expression {expression!r}: {tree['error_message']}",
-            code="expression_invalid",
-            expression=expression,
-        )
+        words = f"column expression {expression!r}: {tree['error_message']}"
+        raise RecipeError(words, code="expression_invalid", expression=expression)
     node = tree["statements"][0]["node"]
     selected = node.get("select_list", [])
     clauses = ("modifiers", "where_clause", "group_expressions", "having", "qualify", "sample")
     plain = node.get("from_table", {}).get("type") == "EMPTY"
-    if (
-        len(tree["statements"]) != 1
-        or len(selected) != 1
-        or not plain
-        or any(map(node.get, clauses))
-    ):
-        raise RecipeError(
-            f"column expression {expression!r} must be one SQL expression",
-            code="expression_invalid",
-            expression=expression,
-        )
+    single = plain and len(tree["statements"]) == len(selected) == 1
+    if not single or any(map(node.get, clauses)):
+        words = f"column expression {expression!r} must be one SQL expression"
+        raise RecipeError(words, code="expression_invalid", expression=expression)
     return selected[0]
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
     if isinstance(tree, dict):
         yield tree
-        for value in tree.values():
-            yield from _nodes(value)
-    elif isinstance(tree, list):
+        tree = list(tree.values())
+    if isinstance(tree, list):
         for value in tree:
             yield from _nodes(value)
 

@@ -29,13 +29,8 @@ from medsift.storage.locations import open_input, without_query
 Format = Literal["auto", "json", "jsonl", "csv", "tsv", "parquet"]
 Plain = Literal["json", "jsonl", "csv", "tsv", "parquet"]
 SUFFIXES: Final[dict[str, Plain]] = {
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
+    **{".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"},
+    **{".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet"},
 }
 SAMPLE_RECORDS: Final = 1_000
 Record = tuple[int, dict[str, Any] | Bad]
@@ -75,12 +70,8 @@ def format_of(name: str, uri: str, reading: Reading) -> Kind:
     kind = suffix_format(name) if reading.format == "auto" else reading.format
     if kind is None:
         known = sorted(set(SUFFIXES.values()))
-        raise InputError(
-            f"{name}: no format known for this suffix; set format to one of {known}",
-            code="source_format_unknown",
-            file=name,
-            known=known,
-        )
+        words = f"{name}: no format known for this suffix; set format to one of {known}"
+        raise InputError(words, code="source_format_unknown", file=name, known=known)
     if kind not in ("json", "jsonl"):
         return kind
     if reading.records is not None:
@@ -143,10 +134,8 @@ def look(file: InputFile, reading: Reading) -> FileStart:
     schema = pa.schema([(name, pa.string()) for name in names])
     if problem is None or names:
         return FileStart(schema, count)
-    words = (
-        f"{file.name}: none of its first {count} records is readable; the first, at place"
-        f" {problem.index + 1}: {problem.error}: {problem.detail}"
-    )
+    first = f"the first, at place {problem.index + 1}: {problem.error}: {problem.detail}"
+    words = f"{file.name}: none of its first {count} records is readable; {first}"
     return FileStart(schema, count, words, problem.index)
 
 
@@ -184,16 +173,11 @@ def opened(uri: str) -> Iterator[Any]:
             with gzip.open(raw) as stream:
                 yield stream
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"{name}: the gzip packing is broken ({error}); fetch it again",
-            code="file_broken",
-            file=name,
-            format="gzip",
-        ) from error
+        words = f"{name}: the gzip packing is broken ({error}); fetch it again"
+        raise InputError(words, code="file_broken", file=name, format="gzip") from error
     except OSError as error:
-        raise InputError(
-            f"{name}: cannot be read: {error}", code="file_unreadable", path=name
-        ) from error
+        words = f"{name}: cannot be read: {error}"
+        raise InputError(words, code="file_unreadable", path=name) from error
 
 
 def _is_gzip(uri: str) -> bool:

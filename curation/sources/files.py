@@ -54,11 +54,8 @@ def find(path: str, accepts: Callable[[str], bool]) -> list[InputFile]:
     """
     files = _find_remote(path, accepts) if is_remote(path) else _find_local(path, accepts)
     if not files:
-        raise InputError(
-            f"nothing to read at {path!r}: no file in it has a format of this reader",
-            code="source_empty",
-            path=path,
-        )
+        words = f"nothing to read at {path!r}: no file in it has a format of this reader"
+        raise InputError(words, code="source_empty", path=path)
     return sorted(files, key=lambda file: file.name)
 
 
@@ -136,24 +133,17 @@ def walk(folder: Path) -> list[Path]:
 
 def _entry(item: Path, root: Path) -> InputFile:
     """Return the file as an input. Raises InputError for what would not end, or is not there."""
+    path = str(item)
     try:
         state = item.stat()
     except OSError as error:
         kind = "a symbolic link to nothing" if item.is_symlink() else error.strerror
-        raise InputError(
-            f"{str(item)!r} cannot be read: it is {kind}",
-            code="file_unreadable",
-            path=str(item),
-            kind=kind,
-        ) from error
+        words = f"{path!r} cannot be read: it is {kind}"
+        raise InputError(words, code="file_unreadable", path=path, kind=kind) from error
     if not S_ISREG(state.st_mode):
         kind = next((name for test, name in KINDS if test(state.st_mode)), "no file")
-        raise InputError(
-            f"{str(item)!r} is {kind}, not a file; write its content to one",
-            code="file_unreadable",
-            path=str(item),
-            kind=kind,
-        )
+        words = f"{path!r} is {kind}, not a file; write its content to one"
+        raise InputError(words, code="file_unreadable", path=path, kind=kind)
     return InputFile(item.relative_to(root).as_posix(), str(item.absolute()), state.st_size)
 
 
@@ -166,20 +156,11 @@ def refuse_empty(source: str, path: str, files: Sequence[InputFile]) -> None:
     if not empty:
         return
     if is_remote(path) or local_path(path).is_dir():
-        logger.warning(
-            "source %r: %d of %d files are empty, the first is %r",
-            source,
-            len(empty),
-            len(files),
-            empty[0],
-        )
+        words = "source %r: %d of %d files are empty, the first is %r"
+        logger.warning(words, source, len(empty), len(files), empty[0])
         return
-    raise InputError(
-        f"{path!r} holds no records in {empty[0]!r}: the file is empty; remove it",
-        code="file_empty",
-        path=path,
-        file=empty[0],
-    )
+    words = f"{path!r} holds no records in {empty[0]!r}: the file is empty; remove it"
+    raise InputError(words, code="file_empty", path=path, file=empty[0])
 
 
 def _fixed_part(pattern: Path) -> Path:
@@ -211,21 +192,12 @@ def _find_remote(path: str, accepts: Callable[[str], bool]) -> list[InputFile]:
             root, pattern = inside[: inside.rindex("/", 0, first)], inside
         listing = store.get_file_info(fs.FileSelector(root, allow_not_found=True, recursive=True))
     except OSError as error:
-        raise InputError(
-            f"cannot list {path!r}: {error}", code="source_unlistable", path=path
-        ) from error
-    chosen = [
-        item
-        for item in listing
-        if item.is_file
-        and (fnmatch.fnmatchcase(item.path, pattern) if pattern else accepts(item.base_name))
-    ]
+        words = f"cannot list {path!r}: {error}"
+        raise InputError(words, code="source_unlistable", path=path) from error
     prefix = path.partition("://")[0]
-    return [
-        InputFile(
-            item.path[len(root) :].lstrip("/"),
-            with_query(f"{prefix}://{item.path}", path),
-            item.size,
-        )
-        for item in chosen
-    ]
+    files: list[InputFile] = []
+    for item in (item for item in listing if item.is_file):
+        if fnmatch.fnmatchcase(item.path, pattern) if pattern else accepts(item.base_name):
+            name = item.path[len(root) :].lstrip("/")
+            files.append(InputFile(name, with_query(f"{prefix}://{item.path}", path), item.size))
+    return files

@@ -59,12 +59,8 @@ class HfReader(TabularReader):
             return files
         chosen = [file for file in files if file.name in parts]
         if not chosen:
-            raise InputError(
-                f"{self.path!r}: no file of its splits has a format of this reader",
-                code="source_empty",
-                source=self.name,
-                path=self.path,
-            )
+            words = f"{self.path!r}: no file of its splits has a format of this reader"
+            raise InputError(words, code="source_empty", source=self.name, path=self.path)
         return [file for file in chosen if self.split in (None, parts[file.name])]
 
     def places(self, files: Sequence[InputFile], silent: Sequence[str]) -> dict[str, OriginColumns]:
@@ -91,19 +87,12 @@ class HfReader(TabularReader):
         if self._is_files():
             return super().shards()
         self.check()
-        step = self.shard_rows
-        shards = [
-            Shard(
-                name,
-                self.path,
-                start,
-                min(start + step, len(data)),
-                start,
-                self._split_column(name, data),
-            )
-            for name, data in self._splits().items()
-            for start in range(0, len(data), step)
-        ]
+        shards: list[Shard] = []
+        for name, data in self._splits().items():
+            columns = self._split_column(name, data)
+            for start in range(0, len(data), self.shard_rows):
+                stop = min(start + self.shard_rows, len(data))
+                shards.append(Shard(name, self.path, start, stop, start, columns))
         if not shards:
             raise self.no_records()
         return shards
@@ -134,14 +123,11 @@ class HfReader(TabularReader):
             return super().fingerprint()
         hidden = {"path", "image_root", "shard_bytes", "shard_rows", "batch_rows"}
         settings = self.model_dump(mode="json", exclude=hidden)
-        content = {
-            name: [
-                (len(data), content_hash(path, Path(path).stat().st_size))
-                for path in (file["filename"] for file in data.cache_files)
-            ]
-            or data._fingerprint
-            for name, data in self._splits().items()
-        }
+        content = {}
+        for name, data in self._splits().items():
+            paths = [Path(file["filename"]) for file in data.cache_files]
+            files = [(len(data), content_hash(str(path), path.stat().st_size)) for path in paths]
+            content[name] = files or data._fingerprint
         return records.fingerprint([settings, self.images_under(), content])
 
     def images_under(self) -> str:
@@ -155,13 +141,8 @@ class HfReader(TabularReader):
         if self.split is None and self._parts() is not None:
             left = [file.name for file in super().files() if file.name not in columns]
             if left:
-                logger.warning(
-                    "source %r: %d files are in no split of the data set and are not read, the"
-                    " first is %r",
-                    self.name,
-                    len(left),
-                    left[0],
-                )
+                words = "source %r: %d files are in no split and are not read, the first is %r"
+                logger.warning(words, self.name, len(left), left[0])
         return columns
 
     def _parts(self) -> dict[str, str] | None:
@@ -169,21 +150,14 @@ class HfReader(TabularReader):
         folder = None if is_remote(self.path) else local_path(self.path)
         if folder is None or not folder.is_dir():
             if (self.config, self.split, self.revision) != (None, None, None):
-                raise InputError(
-                    f"source {self.name!r}: split, config and revision choose parts of a hub name"
-                    f" or of a copy of its repository, not of the files {self.path!r}",
-                    code="hub_option_unfit",
-                    source=self.name,
-                )
+                words = f"source {self.name!r}: split, config and revision choose parts of a hub"
+                words += f" name or of a copy of its repository, not of the files {self.path!r}"
+                raise InputError(words, code="hub_option_unfit", source=self.name)
             return None
         if self.revision is not None:
-            raise InputError(
-                f"source {self.name!r}: {self.path!r} is a folder, which has one revision alone;"
-                " leave revision out",
-                code="hub_option_unfit",
-                option="revision",
-                source=self.name,
-            )
+            words = f"{self.path!r} is a folder, which has one revision alone; leave revision out"
+            values = {"option": "revision", "source": self.name}
+            raise InputError(f"source {self.name!r}: {words}", code="hub_option_unfit", **values)
         return _repository_splits(str(folder.absolute()), self.config, self.split)
 
     def _is_files(self) -> bool:
@@ -213,10 +187,8 @@ def _load(path: str, config: str | None, split: str | None, revision: str | None
         else:
             data = datasets.load_dataset(path, config, revision=revision)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        line = str(error).strip().split("\n")[0]
-        raise InputError(
-            f"dataset {path!r} cannot be loaded: {line}", code="dataset_unloadable", dataset=path
-        ) from error
+        words = f"dataset {path!r} cannot be loaded: " + str(error).strip().split("\n")[0]
+        raise InputError(words, code="dataset_unloadable", dataset=path) from error
     splits = dict(data) if isinstance(data, Mapping) else {str(data.split or "train"): data}
     if split is None:
         return splits
@@ -226,13 +198,9 @@ def _load(path: str, config: str | None, split: str | None, revision: str | None
 
 def _check_split(dataset: str, split: str, known: Iterable[str]) -> None:
     if split not in known:
-        raise InputError(
-            f"dataset {dataset!r} has no split {split!r}; it has {sorted(known)}",
-            code="split_unknown",
-            dataset=dataset,
-            split=split,
-            known=sorted(known),
-        )
+        words = f"dataset {dataset!r} has no split {split!r}; it has {sorted(known)}"
+        values = {"dataset": dataset, "split": split, "known": sorted(known)}
+        raise InputError(words, code="split_unknown", **values)
 
 
 def _repository_splits(folder: str, config: str | None, split: str | None) -> dict[str, str] | None:
@@ -250,14 +218,10 @@ def _repository_splits(folder: str, config: str | None, split: str | None) -> di
     split_by_file: dict[str, str] = {}
     for part, files in parts.items():
         for file in files:
-            if split_by_file.setdefault(file, part) != part:
-                raise InputError(
-                    f"dataset {folder!r}: {file!r} is in the splits {split_by_file[file]!r} and"
-                    f" {part!r}; choose one with split",
-                    code="split_unclear",
-                    dataset=folder,
-                    file=file,
-                )
+            if (other := split_by_file.setdefault(file, part)) != part:
+                words = f"{file!r} is in the splits {other!r} and {part!r}; choose one with split"
+                words = f"dataset {folder!r}: {words}"
+                raise InputError(words, code="split_unclear", dataset=folder, file=file)
     return split_by_file if split is None else {file: split for file in parts[split]}
 
 
@@ -269,11 +233,8 @@ def _data_files(folder: str, config: str | None) -> dict[str, list[str]]:
         builder = datasets.load_dataset_builder(folder, config)
     except (OSError, ValueError, TypeError, datasets.exceptions.DatasetsError) as error:
         line = " ".join(str(error).split("Example of usage")[0].split())
-        raise InputError(
-            f"dataset {folder!r}: {line or type(error).__name__}",
-            code="dataset_unloadable",
-            dataset=folder,
-        ) from error
+        words = f"dataset {folder!r}: {line or type(error).__name__}"
+        raise InputError(words, code="dataset_unloadable", dataset=folder) from error
     return {
         str(split): [Path(file).relative_to(folder).as_posix() for file in files]
         for split, files in (builder.config.data_files or {}).items()

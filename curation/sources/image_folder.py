@@ -112,13 +112,12 @@ class ImageFolderReader(Reader):
             for at, name in enumerate(shard.names)
         )
         for batch in in_batches(pictures, columns):
-            if ROW_INDEX not in batch.table.column_names:
-                yield batch
-                continue
-            # A picture is a file with one row, whatever its place in the shard.
-            column = batch.table.column_names.index(ROW_INDEX)
-            zeros = pa.array([0] * batch.table.num_rows, pa.int64())
-            yield replace(batch, table=batch.table.set_column(column, ROW_INDEX, zeros))
+            table = batch.table
+            if ROW_INDEX in table.column_names:
+                # A picture is a file with one row, whatever its place in the shard.
+                zeros = pa.array([0] * table.num_rows, pa.int64())
+                table = table.set_column(table.column_names.index(ROW_INDEX), ROW_INDEX, zeros)
+            yield replace(batch, table=table)
 
     def fingerprint(self) -> str:
         """Return the identity of the rows: settings, picture names, size and age of captions.
@@ -135,12 +134,8 @@ class ImageFolderReader(Reader):
 
     def expressions(self) -> Columns:
         """Return the recipe's columns over the prompt, the caption and the picture."""
-        return {
-            "question": "'" + self.prompt.replace("'", "''") + "'",
-            "answer": "caption",
-            "images": "file_name",
-            **self.columns,
-        }
+        prompt = "'" + self.prompt.replace("'", "''") + "'"
+        return {"question": prompt, "answer": "caption", "images": "file_name", **self.columns}
 
     def images_under(self) -> str:
         """Return the folder of the pictures."""
@@ -179,20 +174,13 @@ class ImageFolderReader(Reader):
 
     def _record(self, index: int, name: str, place: dict[str, str | None]) -> dict[str, Any] | Bad:
         path = PurePosixPath(name)
-        fields: dict[str, Any] = {
-            **place,
-            FILENAME: name,
-            "file_name": name,
-            "folder": str(path.parent),
-            "stem": path.stem,
-        }
+        names = {"file_name": name, "folder": str(path.parent), "stem": path.stem}
+        fields: dict[str, Any] = {**place, FILENAME: name, **names, "caption": None}
         try:
-            caption = read_bytes(
-                resolve(str(path.with_suffix(CAPTION_SUFFIX)), self.images_under())
-            )
-            return {**fields, "caption": caption.decode("utf-8-sig")}
+            caption = resolve(str(path.with_suffix(CAPTION_SUFFIX)), self.images_under())
+            return {**fields, "caption": read_bytes(caption).decode("utf-8-sig")}
         except FileNotFoundError:
-            return {**fields, "caption": None}
+            return fields
         except UnicodeDecodeError as error:
             return Bad(index, "not_utf8", f"the caption, byte {error.start}: {error.reason}")
         except InputError as error:

@@ -111,12 +111,11 @@ class ArraySplitter:
         self.buffer += block
         if self.inside:
             self._leave_string()
-        yield from self._scan()
+        if not self.inside:
+            yield from self._scan()
         self._forget()
 
     def _scan(self) -> Iterator[bytes | None]:
-        if self.inside:
-            return
         for token in TOKEN.finditer(self.buffer, self.scanned):
             mark = token.group()
             if mark == b'"':  # the string ends in a later block
@@ -139,15 +138,10 @@ class ArraySplitter:
             what = "text after its end" if self.closed else "it never closes"
             if not self.opened and self.key is not None:
                 what = f"there is no list under {self.key!r}"
-            raise InputError(
-                f"{self.name}: the JSON array is broken after {count} elements ({what});"
-                " repair the file or write it as JSON Lines",
-                code="file_broken",
-                file=self.name,
-                format="json",
-                row=count,
-                key=self.key,
-            )
+            words = f"{self.name}: the JSON array is broken after {count} elements ({what});"
+            words += " repair the file or write it as JSON Lines"
+            values = {"file": self.name, "format": "json", "row": count, "key": self.key}
+            raise InputError(words, code="file_broken", **values)
 
     def _look_behind(self, block: bytes) -> None:
         self.trailing = self.trailing or (self.key is None and bool(block.strip(WHITE)))

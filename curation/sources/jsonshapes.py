@@ -18,13 +18,12 @@ WHOLE_BYTES: Final = 256 << 20
 """Most bytes of a file that must be parsed as one object."""
 HEAD_BYTES: Final = 4096
 WIDE: Final = {
-    b"\xff\xfe\x00\x00": "UTF-32",
-    b"\x00\x00\xfe\xff": "UTF-32",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
+    **dict.fromkeys((b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff"), "UTF-32"),
+    **dict.fromkeys((b"\xff\xfe", b"\xfe\xff"), "UTF-16"),
 }
 CHAT: Final = {"role", "from", "type"}
 RECORD_KEYS: Final = {"question", "answer", "prompt", "caption", "text"}
+WRITE_RECORDS: Final = "write a list of records (pandas: orient='records')"
 OPENING: Final = (b"{", b"[", b"[{", b"{{")
 
 
@@ -47,9 +46,8 @@ def check_encoding(head: bytes, name: str) -> None:
     if mark is None and len(head) > 3 and (head[0] == 0) != (head[1] == 0):
         mark = "UTF-16"
     if mark is not None:
-        raise InputError(
-            f"{name}: the file is {mark}; convert it to UTF-8", code="encoding_unknown", file=name
-        )
+        words = f"{name}: the file is {mark}; convert it to UTF-8"
+        raise InputError(words, code="encoding_unknown", file=name)
 
 
 def columns_of(stream: Any, shape: Shape) -> list[dict[str, Any]]:
@@ -73,17 +71,11 @@ def explained(bad: Bad, data: bytes) -> Bad:
 
 def _more_lines(stream: Any, most: int, kind: type) -> bool:
     """Whether the first line is a complete value of that kind and another line follows."""
-    filled = (
-        line
-        for line in split_lines(stream, None, most)
-        if line is None or line.removeprefix(BOM).strip(WHITE)
-    )
+    lines = split_lines(stream, None, most)
+    filled = (line for line in lines if line is None or line.removeprefix(BOM).strip(WHITE))
     first = next(filled, None)
-    more = (
-        first is not None
-        and isinstance(_parsed(first.removeprefix(BOM)), kind)
-        and next(filled, b"") != b""
-    )
+    whole = first is not None and isinstance(_parsed(first.removeprefix(BOM)), kind)
+    more = whole and next(filled, b"") != b""
     stream.seek(0)
     return more
 
@@ -98,27 +90,21 @@ def _parsed(text: bytes) -> Any:
 def _of_object(stream: Any, name: str, lines: bool) -> Shape:
     """Return the shape of a file that starts with an object and is not lines of them."""
     content = stream.read(WHOLE_BYTES + 1)
-    if len(content) > WHOLE_BYTES and any(
-        isinstance(_parsed(line), dict) for line in content[:WHOLE_BYTES].split(b"\n", 20)[:20]
-    ):
-        return "jsonl"  # its first line is broken, as any may be
     if len(content) > WHOLE_BYTES:
-        raise _unknown(
-            name,
-            f"one JSON object of more than {WHOLE_BYTES:,} bytes; say with records under which key"
-            " its list of records is, or write the file as JSON Lines",
-        )
+        head = content[:WHOLE_BYTES].split(b"\n", 20)[:20]
+        if any(isinstance(_parsed(line), dict) for line in head):
+            return "jsonl"  # its first line is broken, as any may be
+        words = f"one JSON object of more than {WHOLE_BYTES:,} bytes; say with records under which"
+        words += " key its list of records is, or write the file as JSON Lines"
+        raise _unknown(name, words)
     try:
         value = json.loads(content.removeprefix(BOM))
     except (ValueError, RecursionError) as error:
         first = content.removeprefix(BOM).lstrip(WHITE).split(b"\n", 1)[0].strip(WHITE)
         if first in OPENING:
             cause = " ".join(str(error).split()) or "nested too deeply"
-            raise _unknown(
-                name,
-                f"its objects run over several lines and are not one JSON value ({cause}); write"
-                " one object a line, or a list",
-            ) from error
+            words = f"its objects run over several lines and are not one JSON value ({cause})"
+            raise _unknown(name, f"{words}; write one object a line, or a list") from error
         return "jsonl"
     shape: Shape = "object" if _is_record(value, lines) else _of_value(value, name)
     one_line = b"\n" not in content.strip(WHITE)
@@ -142,19 +128,14 @@ def _of_value(value: Mapping[str, Any], name: str) -> Shape:
         if len(set(lengths.values())) == 1:
             return "columns"
         counts = ", ".join(f"{key!r}: {count}" for key, count in lengths.items())
-        raise _unknown(
-            name,
-            f"one JSON object of lists of different lengths ({counts}); write a list of records"
-            " (pandas: orient='records')",
-        )
+        words = f"one JSON object of lists of different lengths ({counts})"
+        raise _unknown(name, f"{words}; {WRITE_RECORDS}")
     if listed or (len(items) == 1 and items[0] == []):
-        keys = ", ".join(f"{key!r} ({len(value[key])})" for key in listed or value)
-        raise _unknown(
-            name,
-            f"one JSON object, no list of records; these keys hold lists of objects: {keys}; say"
-            f" which with records, for example records: {(listed or [*value])[0]}",
-            listed or list(value),
-        )
+        keys = listed or list(value)
+        counts = ", ".join(f"{key!r} ({len(value[key])})" for key in keys)
+        words = f"one JSON object, no list of records; these keys hold lists of objects: {counts}"
+        example = f"say which with records, for example records: {keys[0]}"
+        raise _unknown(name, f"{words}; {example}", keys)
     if not all(isinstance(item, dict) and item for item in items):
         return "object"
     keys_of = {tuple(item) for item in items}
@@ -162,11 +143,8 @@ def _of_value(value: Mapping[str, Any], name: str) -> Shape:
     # pandas writes {column: {row number: cell}}: columns are named, and all have the same rows.
     if numbered and len(keys_of) == 1 and not all(key.isdigit() for key in value):
         return "columns"
-    raise _unknown(
-        name,
-        f"one JSON object of {len(value)} objects by key (the first is {next(iter(value))!r}), no"
-        " list of records; write a list of records (pandas: orient='records')",
-    )
+    words = f"one JSON object of {len(value)} objects by key (the first is {next(iter(value))!r})"
+    raise _unknown(name, f"{words}, no list of records; {WRITE_RECORDS}")
 
 
 def _unknown(name: str, words: str, keys: Sequence[str] = ()) -> InputError:

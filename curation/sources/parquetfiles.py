@@ -20,12 +20,8 @@ def open_parquet(uri: str) -> Any:
     try:
         return pq.ParquetFile(pa.PythonFile(open_input(uri), "r"))
     except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            f"{uri}: not a readable Parquet file: {_line(error)}",
-            code="file_broken",
-            file=uri,
-            format="parquet",
-        ) from error
+        words = f"{uri}: not a readable Parquet file: {_line(error)}"
+        raise InputError(words, code="file_broken", file=uri, format="parquet") from error
 
 
 def group_shards(file: InputFile, shard_bytes: int) -> list[Shard]:
@@ -50,27 +46,18 @@ def batches(shard: Shard, columns: Collection[str]) -> Iterator[Batch]:
         chosen = read_columns(columns, parquet.schema_arrow.names)
         groups = list(range(shard.start, shard.stop))
         # Embedded pictures make rows heavy: a batch is bounded in bytes as well as in rows.
-        heaviest = max(
-            (
-                group.total_byte_size // max(group.num_rows, 1)
-                for group in map(parquet.metadata.row_group, groups)
-            ),
-            default=1,
-        )
-        rows = min(BATCH_ROWS, max(1, BATCH_BYTES // max(heaviest, 1)))
+        parts = [parquet.metadata.row_group(at) for at in groups]
+        heaviest = max([1, *(part.total_byte_size // max(part.num_rows, 1) for part in parts)])
+        rows = min(BATCH_ROWS, max(1, BATCH_BYTES // heaviest))
         try:
             for part in parquet.iter_batches(rows, row_groups=groups, columns=chosen):
                 table = pa.Table.from_batches([part])
                 yield _checked(table, range(index, index + part.num_rows))
                 index += part.num_rows
         except (pa.ArrowException, OSError) as error:
-            raise InputError(
-                f"{shard.file}: broken Parquet data after row {index}: {_line(error)}",
-                code="file_broken",
-                file=shard.file,
-                format="parquet",
-                row=index,
-            ) from error
+            words = f"{shard.file}: broken Parquet data after row {index}: {_line(error)}"
+            values = {"file": shard.file, "format": "parquet", "row": index}
+            raise InputError(words, code="file_broken", **values) from error
 
 
 def _checked(table: pa.Table, indexes: range) -> Batch:

@@ -111,12 +111,9 @@ def origins(
             columns[name][SPLIT] = split
     if say and any(splits.values()):
         counts = Counter(split or "none, which is for training" for split in splits.values())
-        logger.warning(
-            "source %r: split is read from the names of files and folders (%s); map columns.split"
-            " to say otherwise",
-            source,
-            ", ".join(f"{split}: {counts[split]}" for split in sorted(counts)),
-        )
+        listed = ", ".join(f"{split}: {counts[split]}" for split in sorted(counts))
+        words = "source %r: split is read from file and folder names (%s); map columns.split if not"
+        logger.warning(words, source, listed)
     return {name: tuple(values.items()) for name, values in columns.items()}
 
 
@@ -135,9 +132,9 @@ def with_origin(
         own = find_column(name, table.column_names)
         if own is None:
             table = table.append_column(name, values)
-            continue
-        filled = _filled(table[own], values)
-        table = table.set_column(table.column_names.index(own), own, filled)
+        else:
+            position = table.column_names.index(own)
+            table = table.set_column(position, own, _filled(table[own], values))
     return replace(batch, table=table)
 
 
@@ -192,12 +189,7 @@ def _splits(
     splits = {name: _split_of_file(source, name, item, variants) for name, item in words.items()}
     base = root.split("?")[0].rstrip("/").rpartition("/")[2]
     if names and not any(splits.values()) and _may_be_held_out(base):
-        raise InputError(
-            _question(source, f"the folder {base!r}", base),
-            code="split_unclear",
-            source=source,
-            path=root,
-        )
+        raise _unclear(source, f"the folder {base!r}", base, path=root)
     return splits
 
 
@@ -222,9 +214,8 @@ def _words(name: str, files_speak: bool) -> _Words:
                 rest = [*above, *plain[:at], "*", *plain[at + 1 :], *below]
                 edges.append(("/".join(rest), plain[at]))
         others += [token for token in plain[1:-1] if _held_out(split_of(token))]
-        others += [
-            token for token in plain if not split_of(token) and LIKE_HELD_OUT.fullmatch(token)
-        ]
+        strange = [token for token in plain if not split_of(token)]
+        others += filter(LIKE_HELD_OUT.fullmatch, strange)
     return _Words(whole, edges, others)
 
 
@@ -249,22 +240,17 @@ def _split_of_file(
             maybe.add(word)
     maybe -= sure
     if maybe or len(sure) > 1:
-        which = " or ".join(sorted(sure | maybe))
-        raise InputError(
-            _question(source, f"the file {name!r}", which),
-            code="split_unclear",
-            source=source,
-            file=name,
-        )
+        raise _unclear(source, f"the file {name!r}", " or ".join(sorted(sure | maybe)), file=name)
     return split_of(next(iter(sure))) if sure else None
 
 
-def _question(source: str, where: str, which: str) -> str:
-    return (
+def _unclear(source: str, where: str, which: str, **values: str) -> InputError:
+    words = (
         f"source {source!r}: {where} may hold a split of its own ({which}); say under columns what"
         " it holds, for example split: \"'train'\", split: \"'test'\" or an expression over"
         " filename"
     )
+    return InputError(words, code="split_unclear", source=source, **values)
 
 
 def _held_out(split: Split | None) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from curation.sources.row_faults import MALFORMED_CHAT, RowFault
+from curation.sources.row_faults import RowFault, chat_fault
 from medsift.text import shown
 from medsift.vocabulary import IMAGE_MARK
 
@@ -62,13 +62,9 @@ class Marks:
             return text
         self._check_media(text, name)
         text = _PICTURE.sub(self._mark, text)
-        strange = _STRANGE.search(text.replace(IMAGE_MARK, ""))
-        if strange is not None:
-            raise RowFault(
-                MARK_UNREAD,
-                f"{name}: a picture mark that is not read: {shown(strange.group())};"
-                f" write {IMAGE_MARK}",
-            )
+        if strange := _STRANGE.search(text.replace(IMAGE_MARK, "")):
+            words = f"{name}: a picture mark that is not read: {shown(strange.group())}"
+            raise RowFault(MARK_UNREAD, f"{words}; write {IMAGE_MARK}")
         return text
 
     def _mark(self, match: re.Match[str]) -> str:
@@ -77,12 +73,9 @@ class Marks:
             if 0 < number <= self.seen:
                 return f"image {number}"
             if number != self.seen + 1:
-                raise RowFault(
-                    MARK_UNREAD,
-                    f"mark {match.group()!r} is picture {self.seen + 1} of the text; number the"
-                    " pictures from 1 in the order in which they first appear, or write"
-                    f" {IMAGE_MARK}",
-                )
+                words = f"mark {match.group()!r} is picture {self.seen + 1} of the text; number the"
+                words += " pictures from 1 in the order in which they first appear, or write "
+                raise RowFault(MARK_UNREAD, words + IMAGE_MARK)
         elif match["path"] is not None:
             self.paths.append(match["path"].strip())
         self.seen += 1
@@ -93,11 +86,8 @@ class Marks:
             before, after = text[: match.start()], text[match.end() :]
             line = before.rpartition("\n")[2].strip(), after.partition("\n")[0].strip()
             if "|" in match.group() or not all(line):
-                raise RowFault(
-                    MALFORMED_CHAT,
-                    f"{name}: {shown(match.group())} marks a film or a sound; only pictures"
-                    " are read",
-                )
+                words = f"{name}: {shown(match.group())} marks a film or a sound"
+                raise chat_fault(f"{words}; only pictures are read")
             note = INSIDE_SENTENCE.format(name=name, mark=match.group())
             if note not in self.notes:
                 self.notes.append(note)

@@ -24,8 +24,10 @@ PICTURE_KEYS: Final = (
 )
 """Keys of an object that names one picture, its bytes before its path."""
 _ENCODED: Final = ("bytes", "base64", "b64_json", "data")
+_MARKS: Final = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
 _DATA: Final = re.compile(r"(?:data:)?[\w.+-]+/[\w.+-]+;base64,|data:", re.IGNORECASE)
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
+_URL_SAFE: Final = str.maketrans("-_", "+/")
 _PRINTED: Final = re.compile(r"b['\"]|<PIL\.|<class |\{.*\bb['\"]", re.DOTALL)
 LEAST_BASE64: Final = 40
 """Letters below which base64 is no picture: the smallest GIF takes 48."""
@@ -67,19 +69,14 @@ def store_image(value: Any, image_root: str | None, blobs: BlobStore) -> str:
         return blobs.put(bytes(value))
     if not isinstance(value, str):
         kind = "a number" if isinstance(value, (int, float)) else f"of type {type(value).__name__}"
-        raise RowFault(
-            MALFORMED_IMAGE, f"{shown(value)} is {kind}; a picture is a path, a URL or bytes"
-        )
+        raise _fault(f"{shown(value)} is {kind}; a picture is a path, a URL or bytes")
     text = value.strip()
     if _DATA.match(text):
         return blobs.put(_data_url(text))
     if (data := _bare_base64(text)) is not None:
         return blobs.put(data)
     if _PRINTED.match(text):
-        raise RowFault(
-            MALFORMED_IMAGE,
-            f"{shown(value)} is what Python prints for bytes; write base64 or a path",
-        )
+        raise _fault(f"{shown(value)} is what Python prints for bytes; write base64 or a path")
     try:
         return resolve(value, image_root)
     except InputError as error:
@@ -94,11 +91,10 @@ def _flat(value: Any) -> list[Any]:
         return []
     if isinstance(parsed, Mapping):
         return _of_object(parsed)
-    if isinstance(parsed, (list, tuple)):
-        if (data := _byte_list(parsed)) is not None:
-            return [data]
-        return [item for part in parsed for item in _flat(part)]
-    return [parsed]
+    if not isinstance(parsed, (list, tuple)):
+        return [parsed]
+    data = _byte_list(parsed)
+    return [item for part in parsed for item in _flat(part)] if data is None else [data]
 
 
 def _of_object(value: Mapping[str, Any]) -> list[Any]:
@@ -112,10 +108,8 @@ def _of_object(value: Mapping[str, Any]) -> list[Any]:
     }
     if not columns:
         return [value]
-    most = max(len(part) for part in columns.values())
-    return [
-        {key: part[at] for key, part in columns.items() if at < len(part)} for at in range(most)
-    ]
+    rows = range(max(map(len, columns.values())))
+    return [{key: part[at] for key, part in columns.items() if at < len(part)} for at in rows]
 
 
 def _named(value: Mapping[str, Any]) -> tuple[str, Any]:
@@ -131,13 +125,16 @@ def _named(value: Mapping[str, Any]) -> tuple[str, Any]:
         if key == "data" and not isinstance(part, (str, bytes)):
             continue
         return key, part
-    raise RowFault(MALFORMED_IMAGE, f"an object names no picture: {shown(dict(value))}")
+    raise _fault(f"an object names no picture: {shown(dict(value))}")
+
+
+def _fault(detail: str) -> RowFault:
+    return RowFault(MALFORMED_IMAGE, detail)
 
 
 def _byte_list(value: Sequence[Any]) -> bytes | None:
-    if len(value) < 8 or not all(type(item) is int and 0 <= item <= 255 for item in value):
-        return None
-    return bytes(value)
+    numbers = all(type(item) is int and 0 <= item <= 255 for item in value)
+    return bytes(value) if numbers and len(value) >= 8 else None
 
 
 def _looks(item: Any) -> bool:
@@ -149,19 +146,14 @@ def _looks(item: Any) -> bool:
         return False
     text = item.strip()
     path = text.partition("?")[0].lower()
-    return (
-        path.endswith((*PICTURE_SUFFIXES, ".nii.gz"))
-        or text[:11].lower() == "data:image/"
-        or (_is_base64(text) and is_picture(_head(text)))
-    )
+    named = path.endswith((*PICTURE_SUFFIXES, ".nii.gz")) or text[:11].lower() == "data:image/"
+    return named or (_is_base64(text) and is_picture(_head(text)))
 
 
 def is_picture(head: bytes) -> bool:
     """Return whether bytes begin as a picture does."""
     return (
-        head.startswith(
-            (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
-        )
+        head.startswith(_MARKS)
         or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
         or (head[:2] == b"BM" and head[6:10] == b"\0\0\0\0")
         or head[4:8] == b"ftyp"
@@ -185,11 +177,8 @@ def _bare_base64(text: str) -> bytes | None:
     if is_picture(_head(body)):
         return _decoded(body)
     if max(map(len, body.split("/"))) > LONGEST_NAME:
-        raise RowFault(
-            MALFORMED_IMAGE,
-            f"{shown(text)} looks like base64, but of no picture that is known; write"
-            " data:image/png;base64,… or a path",
-        )
+        words = f"{shown(text)} looks like base64, but of no picture that is known"
+        raise _fault(f"{words}; write data:image/png;base64,… or a path")
     return None
 
 
@@ -201,23 +190,18 @@ def _decoded(text: str) -> bytes:
         body = body.translate(_URL_SAFE).rstrip("=")
         return base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise RowFault(MALFORMED_IMAGE, f"{shown(text)} is not base64: {error}") from error
+        raise _fault(f"{shown(text)} is not base64: {error}") from error
 
 
 def _data_url(url: str) -> bytes:
     """Return the bytes of a data: URL, which may lack its ``data:``."""
     head, comma, body = url.partition(",")
     if not comma:
-        raise RowFault(MALFORMED_IMAGE, f"a data: URL without a comma holds no image: {shown(url)}")
+        raise _fault(f"a data: URL without a comma holds no image: {shown(url)}")
     data = unquote_to_bytes(body)
     if not head.lower().endswith(";base64"):
         return data
     try:
         return base64.b64decode(b"".join(data.split()), validate=True)
     except binascii.Error as error:
-        raise RowFault(
-            MALFORMED_IMAGE, f"a data: URL is not base64: {error}: {shown(url)}"
-        ) from error
-
-
-_URL_SAFE: Final = str.maketrans("-_", "+/")
+        raise _fault(f"a data: URL is not base64: {error}: {shown(url)}") from error

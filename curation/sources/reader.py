@@ -122,8 +122,7 @@ class Reader(Config):
     def bind(self, schemas: Iterable[pa.Schema]) -> None:
         """Bind the expressions to the columns of the files.
 
-        Raises InputError for a column or target that is missing, RecipeError for SQL that cannot
-        run.
+        Raises InputError for a missing column or target, RecipeError for SQL that cannot run.
         """
         distinct = list(dict.fromkeys(schemas))
         columns = self.expressions()
@@ -131,19 +130,12 @@ class Reader(Config):
         present = list(dict.fromkeys(name for schema in distinct for name in schema.names))
         for choice in self.needs:
             if not any(has_target(target, columns, present) for target in choice):
-                raise InputError(
-                    f"source {self.name!r} has no {' or '.join(choice)}: map it under columns, from"
-                    f" one of {', '.join(present) or 'no columns'}",
-                    code="target_missing",
-                    source=self.name,
-                    targets=list(choice),
-                )
+                words = f"source {self.name!r} has no {' or '.join(choice)}: map it under columns"
+                words += f", from one of {', '.join(present) or 'no columns'}"
+                values = {"source": self.name, "targets": list(choice)}
+                raise InputError(words, code="target_missing", **values)
 
     def no_records(self) -> InputError:
         """Return the error of a source whose files hold no records."""
-        return InputError(
-            f"{self.path!r} holds no records; give files with at least one",
-            code="source_empty",
-            source=self.name,
-            path=self.path,
-        )
+        words = f"{self.path!r} holds no records; give files with at least one"
+        return InputError(words, code="source_empty", source=self.name, path=self.path)

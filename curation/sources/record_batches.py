@@ -118,18 +118,18 @@ def untyped_batch(
         members: The names under which each record may name those pictures.
     """
     known = {name.casefold() for name in columns}
-    shapes = {tuple(value) for _, value in records}
-    present = dict.fromkeys(name for shape in sorted(shapes) for name in shape)
+    shapes = [tuple(value) for _, value in records]
+    present = dict.fromkeys(name for shape in sorted(set(shapes)) for name in shape)
     side = [name for name in side_columns(present) if name.casefold() not in known]
     columns = [*columns, *side]
-    find_keys = KeyFinder(columns)
-    keys = [find_keys(value) for _, value in records]
     kinds: dict[str, dict[int, str]] = {}
     arrays = [pa.nulls(len(records))]
-    for position, name in enumerate(columns):
+    for name in columns:
+        # Records of one shape mean the same key by a column, so each shape is searched once.
+        key_of = {shape: find_column(name, shape) for shape in set(shapes)}
         values = [
-            None if (key := record_keys[position]) is None else value[key]
-            for record_keys, (_, value) in zip(keys, records, strict=True)
+            None if (key := key_of[shape]) is None else value[key]
+            for shape, (_, value) in zip(shapes, records, strict=True)
         ]
         arrays.append(string_array([cell_text(value) for value in values]))
         kinds[name] = {
@@ -137,21 +137,6 @@ def untyped_batch(
         }
     table = pa.Table.from_arrays(arrays, names=["", *columns])
     return Batch([index for index, _ in records], table, bad, kinds, images, members)
-
-
-class KeyFinder:
-    """Find the keys of records that some columns mean; records of one shape are searched once."""
-
-    def __init__(self, columns: Sequence[str]) -> None:
-        self.columns = columns
-        self.known: dict[tuple[str, ...], list[str | None]] = {}
-
-    def __call__(self, record: Mapping[str, Any]) -> list[str | None]:
-        """Return the record's key for each column, in the columns' order."""
-        shape = tuple(record)
-        if shape not in self.known:
-            self.known[shape] = [find_column(name, shape) for name in self.columns]
-        return self.known[shape]
 
 
 def find_column(name: str, names: Sequence[str]) -> str | None:

@@ -32,6 +32,11 @@ class RowFault(Exception):
         self.reason = reason
 
 
+def chat_fault(detail: object) -> RowFault:
+    """Return the fault of a conversation, a question or options that cannot be read."""
+    return RowFault(MALFORMED_CHAT, detail)
+
+
 def bad_row(index: int, error: Exception) -> Bad:
     """Return the ledger entry for what reading a row raised: a fault's reason, else its type."""
     if isinstance(error, RowFault):

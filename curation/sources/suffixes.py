@@ -16,10 +16,8 @@ UNDECODED_SUFFIXES: Final = (
 """Pictures too, whose rows fail as `not_an_image` rather than lose them."""
 PICTURE_SUFFIXES: Final = frozenset((*IMAGE_SUFFIXES, *UNDECODED_SUFFIXES))
 MEDIA_SUFFIXES: Final = frozenset(
-    (
-        *(".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg"),
-        *(".mp3", ".wav", ".flac", ".ogg", ".m4a"),
-        *(".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".svs", ".edf"),
-    )
+    {".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg"}
+    | {".mp3", ".wav", ".flac", ".ogg", ".m4a"}
+    | {".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".svs", ".edf"}
 )
 """Films, sounds and volumes, which a sample cannot show."""

@@ -101,12 +101,10 @@ class TabularReader(Reader):
         if split is None:
             return origins(self.name, root_of(self.path), names, silent)
         places = origins(self.name, root_of(self.path), names, ())
-        return {
-            name: (*columns, (SPLIT, split))
-            if SPLIT not in dict(columns) and name in silent
-            else columns
-            for name, columns in places.items()
-        }
+        for name in silent:
+            if SPLIT not in dict(places[name]):
+                places[name] = (*places[name], (SPLIT, split))
+        return places
 
     def images_under(self) -> str:
         """Return the folder or URL that references to pictures are resolved under."""
@@ -124,14 +122,9 @@ class TabularReader(Reader):
         problems = [(name, start.problem) for name, start in filled.items()]
         if all(problem for _, problem in problems):
             file, problem = problems[0]
-            raise InputError(
-                f"source {self.name!r}: {problem}",
-                code="records_unreadable",
-                source=self.name,
-                path=self.path,
-                file=file,
-                row=filled[file].problem_row,
-            )
+            values = {"path": self.path, "file": file, "row": filled[file].problem_row}
+            words = f"source {self.name!r}: {problem}"
+            raise InputError(words, code="records_unreadable", source=self.name, **values)
         names = {name: start.schema.names for name, start in filled.items()}
         columns = self.places(files, without_split(self.expressions(), names))
         self.bind(offered_schema(start.schema, columns[name]) for name, start in filled.items())

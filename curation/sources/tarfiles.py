@@ -14,17 +14,13 @@ from medsift.storage.locations import open_input
 
 HEADER_BYTES: Final = 1 << 20
 LONG_HEADERS: Final = (
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
 )
 KINDS: Final = {
     tarfile.SYMTYPE: "a symbolic link",
     tarfile.LNKTYPE: "a hard link",
-    tarfile.CHRTYPE: "a device",
-    tarfile.BLKTYPE: "a device",
+    **dict.fromkeys((tarfile.CHRTYPE, tarfile.BLKTYPE), "a device"),
     tarfile.FIFOTYPE: "a FIFO",
 }
 
@@ -73,14 +69,12 @@ def members(uri: str, name: str, limits: Limits) -> Iterator[Member]:
             for info in tar:
                 folder, _, base = info.name.rpartition("/")
                 if info.offset_data + info.size > limits.file:
-                    raise InputError(
+                    words = (
                         f"{name}: the tar unpacks to more than {limits.file:,} bytes with member"
-                        f" {info.name!r}; raise file_bytes if that is meant",
-                        code="file_too_large",
-                        file=name,
-                        member=info.name,
-                        most=limits.file,
                     )
+                    words += f" {info.name!r}; raise file_bytes if that is meant"
+                    values = {"file": name, "member": info.name, "most": limits.file}
+                    raise InputError(words, code="file_too_large", **values)
                 if info.isdir() or base.startswith("."):
                     continue
                 stem, _, suffix = base.partition(".")
@@ -92,12 +86,8 @@ def members(uri: str, name: str, limits: Limits) -> Iterator[Member]:
                 data = stream.read() if stream is not None else b""
                 yield Member(key, suffix.lower(), info.name, data, fault)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise InputError(
-            f"{name}: the tar cannot be read to its end: {error}",
-            code="file_broken",
-            file=name,
-            format="tar",
-        ) from error
+        words = f"{name}: the tar cannot be read to its end: {error}"
+        raise InputError(words, code="file_broken", file=name, format="tar") from error
 
 
 def _fault(

@@ -91,6 +91,5 @@ def splits_in(name: str, table: pa.Table) -> tuple[str, ...]:
         return tuple(words)
     flag = _FLAG.fullmatch(name.strip())
     plain = {word.casefold() for word in words}
-    if flag and split_of(flag[1]) and plain <= _YES | _NO and plain & _YES:
-        return (flag[1],)
-    return ()
+    flagged = flag and split_of(flag[1]) and plain <= _YES | _NO and plain & _YES
+    return (flag[1],) if flag and flagged else ()

@@ -87,13 +87,12 @@ class WebDatasetReader(Reader):
         """Yield the records of a tar, at most 500 at once; their pictures go to `blobs`."""
         stream = samples(shard.uri, shard.file, self._limits(shard.stop), self._chosen(), blobs.put)
         for part in _bounded(stream):
-            good = [(index, item) for index, item in part if isinstance(item, TarSample)]
-            fields = [(index, item.fields) for index, item in good]
-            images = [item.pictures for _, item in good]
+            fields = [(index, item.fields) for index, item in part if isinstance(item, TarSample)]
+            good = [item for _, item in part if isinstance(item, TarSample)]
             bad = [item for _, item in part if isinstance(item, Bad)]
-            members = [item.members for _, item in good]
+            images, members = [item.pictures for item in good], [item.members for item in good]
             batch = untyped_batch(fields, columns, bad, images, members)
-            yield replace(batch, notes=[item.notes for _, item in good])
+            yield replace(batch, notes=[item.notes for item in good])
 
     def first_records(self) -> Iterator[Look]:
         """Yield the fields of each tar's first records, with those records."""
@@ -152,9 +151,8 @@ class WebDatasetReader(Reader):
         return Limits(self.record_bytes, self.text_bytes, max(self.file_bytes, size))
 
     def _chosen(self) -> frozenset[str] | None:
-        if self.pictures is None:
-            return None
-        return frozenset(suffix.lower().lstrip(".") for suffix in self.pictures)
+        chosen = self.pictures
+        return None if chosen is None else frozenset(name.lower().lstrip(".") for name in chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,12 +234,9 @@ def _sample(
     fields = _fields(index, key, roles)
     if isinstance(fields, Bad):
         return fields
-    return TarSample(
-        fields,
-        [store(member.data) for member in pictures],
-        [member.name for member in pictures],
-        [f"members: .{member.suffix} not read" for member in unread],
-    )
+    notes = [f"members: .{member.suffix} not read" for member in unread]
+    stored, names = [store(member.data) for member in pictures], [item.name for item in pictures]
+    return TarSample(fields, stored, names, notes)
 
 
 def _role(suffix: str, chosen: frozenset[str] | None) -> Role:
@@ -274,10 +269,8 @@ def _unclear(index: int, roles: Sequence[tuple[Role, Member]], pictured: bool) -
 def _fields(index: int, key: str, roles: Sequence[tuple[Role, Member]]) -> dict[str, Any] | Bad:
     """Return the columns of a record: keys of its objects, `.json` first, and its texts."""
     fields: dict[str, Any] = {}
-    objects = sorted(
-        (member for role, member in roles if role == "object"), key=lambda item: len(item.suffix)
-    )
-    for member in objects:
+    objects = [member for role, member in roles if role == "object"]
+    for member in sorted(objects, key=lambda item: len(item.suffix)):
         values = read_record(index, member.data)
         if isinstance(values, Bad):
             return values

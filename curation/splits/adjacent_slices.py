@@ -15,7 +15,6 @@ from curation.matching.image_copies import ImageSet, find_candidates
 from curation.matching.registration import agree, mirrored
 from curation.matching.settings import ImageCopyConfig
 from curation.neighbors import NeighborsConfig, Pairs, TileRunner
-from medsift.arrays import Flags, Indices
 from medsift.connected import connected_components
 from medsift.records import GROUPS
 
@@ -51,7 +50,15 @@ def find_slices(
     sizes = np.array([size[image] for image in images.ids], np.int64).reshape(-1, 2)
     fitting = (sizes[left] == sizes[right]).all(1)
     left, right = left[fitting], right[fitting]
-    fitting = _same_modality(images.ids, samples, left, right)
+    modalities: dict[str, set[str]] = defaultdict(set)
+    columns = (samples[name].to_pylist() for name in ("images", "modality"))
+    for shown, modality in zip(*columns, strict=True):
+        if modality:
+            for image in shown or ():
+                modalities[image].add(modality)
+    of_image = [modalities.get(image, set()) for image in images.ids]
+    pairs = [(of_image[a], of_image[b]) for a, b in zip(left.tolist(), right.tolist(), strict=True)]
+    fitting = np.array([not a or not b or bool(a & b) for a, b in pairs], dtype=bool)
     left, right = left[fitting], right[fitting]
     agreement = agree(images.thumbs, left, right)
     near = agreement.correlation >= threshold
@@ -59,22 +66,6 @@ def find_slices(
     flipped = mirrored(images.thumbs, left, right, agreement.detail[near])
     correlation = agreement.correlation[near].astype(np.float64)
     return Pairs.of(left[~flipped], right[~flipped], correlation[~flipped])
-
-
-def _same_modality(ids: list[str], samples: pa.Table, left: Indices, right: Indices) -> Flags:
-    """Return whether the two of a pair (p,) share a modality, or one of them has none."""
-    modalities: dict[str, set[str]] = defaultdict(set)
-    columns = (samples[name].to_pylist() for name in ("images", "modality"))
-    for shown, modality in zip(*columns, strict=True):
-        if modality:
-            for image in shown or ():
-                modalities[image].add(modality)
-    of_image = [modalities.get(image, set()) for image in ids]
-    pairs = zip(left.tolist(), right.tolist(), strict=True)
-    return np.array(
-        [not of_image[a] or not of_image[b] or bool(of_image[a] & of_image[b]) for a, b in pairs],
-        dtype=bool,
-    )
 
 
 def with_slices(groups: pa.Table, ids: list[str], slices: Pairs) -> pa.Table:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.current_samples import read_samples
+from curation.current_samples import read_samples, training_samples
 from curation.decontaminate import (
     REVIEWS,
     DecontaminateConfig,
@@ -28,8 +28,6 @@ from medsift import records
 from medsift.errors import LedgerError
 from medsift.records import LEAKS
 from medsift.vocabulary import NEAR
-
-TRAIN: Final = "train"
 
 
 def check_indexes(recipe: Recipe) -> None:
@@ -55,12 +53,10 @@ class DecontaminateStage(Stage):
         config = recipe.decontaminate
         if not config.benchmarks:
             return {"benchmarks": []}
-        copies = recipe.dedup.image
-        encoder = recipe.encoder.fingerprint()
+        copies, encoder = recipe.dedup.image, recipe.encoder.fingerprint()
+        rules = config.model_dump(mode="json", exclude={"benchmarks"})
         return {
-            "rules": config.with_first_names(
-                config.model_dump(mode="json", exclude={"benchmarks"})
-            ),
+            "rules": config.with_first_names(rules),
             "images": copies.with_first_names(copies.model_dump(mode="json")),
             "jaccard": recipe.dedup.text.jaccard,
             "benchmarks": [
@@ -76,7 +72,7 @@ class DecontaminateStage(Stage):
             return
         samples = read_samples(context.upstream)
         context.begin(samples.num_rows, "samples")
-        train = samples.filter(pc.equal(pc.fill_null(samples["split"], TRAIN), TRAIN))
+        train = training_samples(samples)
         hits = _compare(context, train)
         outputs = context.outputs
         outputs.decisions.write(records.decisions(_decisions(train, hits, config)))
@@ -122,19 +118,13 @@ def _compare(context: StageContext, train: pa.Table) -> dict[str, Hits]:
     shown = {image for images in train["images"].to_pylist() for image in images or ()}
     facts = facts.filter(pc.is_in(facts["image_id"], pa.array(sorted(shown), pa.string())))
     images = image_set(facts, seen.vectors.read_vectors())
+    rules, copies, jaccard = recipe.decontaminate, recipe.dedup.image, recipe.dedup.text.jaccard
     hits = {}
     for benchmark in recipe.decontaminate.benchmarks:
         index = read_index(benchmark.index, recipe.encoder.fingerprint())
         with context.timed(f"against {benchmark.name}", train.num_rows):
             named = replace(index, name=benchmark.name)
-            hits[benchmark.name] = find_hits(
-                train,
-                images,
-                named,
-                recipe.decontaminate,
-                recipe.dedup.image,
-                recipe.dedup.text.jaccard,
-            )
+            hits[benchmark.name] = find_hits(train, images, named, rules, copies, jaccard)
     return hits
 
 

@@ -15,7 +15,7 @@ from curation.encoders.encoder import Encoder, EncoderConfig
 from curation.encoders.readability import READING_VERSION
 from curation.recipe import Recipe
 from curation.stage_outputs import Upstream
-from curation.stages.images import encoder_resources
+from curation.stages.images import ENCODER_RESOURCES
 from curation.stages.stage import Stage, StageContext
 from curation.unread import Census, encoded_census
 from medsift import records
@@ -33,10 +33,7 @@ def text_fingerprint(config: EncoderConfig) -> str:
 
 
 class EncodeTexts:
-    """Compute the vectors of a batch of texts on a worker.
-
-    The encoder is loaded for the first text that the cache does not have.
-    """
+    """Compute vectors of texts on a worker; the encoder is loaded for the first uncached one."""
 
     def __init__(self, config: EncoderConfig, cache: Path) -> None:
         self.config = config
@@ -50,7 +47,7 @@ class EncodeTexts:
     def __call__(self, texts: list[tuple[str, str]]) -> Iterator[Tables]:
         """Yield `vectors` for (content id, text) pairs, in their order."""
         known = self.cache.lookup([content for content, _ in texts])
-        have = set(known["content_id"].to_pylist()) if known.num_rows else set()
+        have = set(known["content_id"].to_pylist())
         new = [(content, text) for content, text in texts if content not in have]
         tables = [known] if known.num_rows else []
         if new:
@@ -59,8 +56,7 @@ class EncodeTexts:
             flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
             column = pa.FixedSizeListArray.from_arrays(flat, dimension)
             ids = pa.array([content for content, _ in new], pa.string())
-            schema = records.vectors_schema(dimension)
-            encoded = pa.Table.from_arrays([ids, column], schema=schema)
+            encoded = pa.table([ids, column], schema=records.vectors_schema(dimension))
             self.cache.append(encoded)
             tables.append(encoded)
         yield {"vectors": pa.concat_tables(tables).sort_by("content_id")}
@@ -81,10 +77,7 @@ class EmbedStage(Stage):
         return {"encoder": text_fingerprint(recipe.encoder)}
 
     def run(self, context: StageContext) -> None:
-        """Write `vectors`, all zero for texts that cannot be read, and `measures` of how many.
-
-        Every sample is kept. A warning says before the work how many texts cannot be read.
-        """
+        """Write `vectors`, all zero for texts that cannot be read, and `measures` of how many."""
         known = distinct_texts(context.upstream)
         texts = sorted(known.items())
         encoder, cache = context.recipe.encoder, context.recipe.cache_dir.absolute()
@@ -102,7 +95,7 @@ class EmbedStage(Stage):
                 lambda: EncodeTexts(encoder, cache),
                 context.folder,
                 context.advance,
-                encoder_resources(),
+                ENCODER_RESOURCES,
             )
         census = encoded_census(known, context.outputs.vectors.folder)
         context.outputs.measures.write(census.measures())

@@ -17,13 +17,8 @@ from medsift.images.references import TooManyBytes, digest_bytes
 from medsift.storage.locations import is_remote
 
 FILES: Final = pa.schema(
-    [
-        pa.field("ref", pa.string(), nullable=False),
-        pa.field("byte_hash", pa.string()),
-        pa.field("content_id", pa.string()),
-        pa.field("error", pa.string()),
-        pa.field("detail", pa.string()),
-    ]
+    [pa.field("ref", pa.string(), nullable=False)]
+    + [pa.field(name, pa.string()) for name in ("byte_hash", "content_id", "error", "detail")]
 )
 Seen = tuple[str, int]
 """A reference and its size in bytes on the machine that began the run; -1 for no file."""
@@ -87,9 +82,8 @@ def check_unreadable(files: pa.Table, most_bytes: int) -> None:
             digest_bytes(ref, most_bytes)
         except (FileNotFoundError, StorageError, TooManyBytes):
             continue
-        raise StorageError(
+        message = (
             f"{ref} could not be read on a worker, but the machine that began the run reads it: "
-            "give every node the same access, remove the unfinished stage, and run again",
-            code="nodes_see_other_files",
-            ref=ref,
+            "give every node the same access, remove the unfinished stage, and run again"
         )
+        raise StorageError(message, code="nodes_see_other_files", ref=ref)

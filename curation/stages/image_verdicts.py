@@ -15,16 +15,10 @@ from medsift.images import ImagesConfig
 from medsift.storage.parts import read_part, write_table
 
 VERDICTS: Final = pa.schema(
-    [
-        pa.field("ref", pa.string(), nullable=False),
-        pa.field("image_id", pa.string()),
-        pa.field("action", pa.string()),
-        pa.field("reason", pa.string()),
-        pa.field("detail", pa.string()),
-        pa.field("value", pa.float64()),
-        pa.field("threshold", pa.float64()),
-        pa.field("notes", pa.list_(pa.string())),
-    ]
+    [pa.field("ref", pa.string(), nullable=False)]
+    + [pa.field(name, pa.string()) for name in ("image_id", "action", "reason", "detail")]
+    + [pa.field("value", pa.float64()), pa.field("threshold", pa.float64())]
+    + [pa.field("notes", pa.list_(pa.string()))]
 )
 """The result of a reference: an image id, or an action and its reason."""
 RESOLVED: Final = pa.schema(
@@ -73,14 +67,11 @@ def write_lookups(judged: pa.Table, samples: Sequence[Path], folder: Path) -> li
     A worker reads only those of its part, so that no task carries the pictures of the whole run.
     """
     row = {ref: number for number, ref in enumerate(judged["ref"].to_pylist())}
-    targets = []
     for part in samples:
         refs = pc.unique(pc.list_flatten(read_part(part, ["refs"])["refs"])).to_pylist()
         wanted = pa.array([row[ref] for ref in refs], pa.int64())
-        target = folder / part.name
-        write_table(judged.take(wanted), target)
-        targets.append(target)
-    return targets
+        write_table(judged.take(wanted), folder / part.name)
+    return [folder / part.name for part in samples]
 
 
 class ResolveSamples:
@@ -111,15 +102,9 @@ def _resolve(
     of_sample = [pictures[ref] for ref in sample["refs"] or []]
     for picture in of_sample:
         if picture["action"] is not None:
-            return records.decision(
-                sample["row_id"],
-                "images",
-                picture["action"],
-                picture["reason"],
-                value=picture["value"],
-                threshold=picture["threshold"],
-                detail=picture["detail"],
-            )
+            row, action, reason = sample["row_id"], picture["action"], picture["reason"]
+            facts = {name: picture[name] for name in ("value", "threshold", "detail")}
+            return records.decision(row, "images", action, reason, **facts)
     sample["images"] = [picture["image_id"] for picture in of_sample]
     sample["sample_id"] = records.sample_id(sample["images"], sample["messages"])
     notes = [f"image: {note}" for picture in of_sample for note in picture["notes"] or ()]

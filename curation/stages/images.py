@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,13 +28,12 @@ from medsift.storage.table_cache import TableCache
 REFS_PER_HASH_ITEM = 256
 PASS_VERSION = 3
 HASH_DIGITS = 64
+ENCODER_RESOURCES: Final = Resources(accelerated=True, lasting=True)
+"""Resources of a worker that loads a model: a GPU where the machines have one."""
 
 
 class InspectImages:
-    """Compute facts and vectors of a batch of pictures on a worker, or take them from the cache.
-
-    Models are loaded for the first picture that the cache does not have.
-    """
+    """Compute facts and vectors of pictures on a worker; models load for the first uncached one."""
 
     def __init__(self, images: ImagesConfig, encoder: EncoderConfig, cache: Path) -> None:
         self.images, self.encoder = images, encoder
@@ -55,12 +53,9 @@ class InspectImages:
         tables = [known] if known.num_rows else []
         if new.num_rows:
             seen = self.image_pass(new.select(["ref"]))
-            hashes, refs = seen["byte_hash"].to_pylist(), new["ref"].to_pylist()
-            for content, byte_hash, ref in zip(
-                new["content_id"].to_pylist(), hashes, refs, strict=True
-            ):
-                if content[:HASH_DIGITS] != byte_hash:
-                    raise misplaced(ref, "changed or is gone since it was hashed")
+            for file, byte_hash in zip(new.to_pylist(), seen["byte_hash"].to_pylist(), strict=True):
+                if file["content_id"][:HASH_DIGITS] != byte_hash:
+                    raise misplaced(file["ref"], "changed or is gone since it was hashed")
             seen = seen.add_column(0, "content_id", new["content_id"].combine_chunks())
             self.cache.append(seen)
             tables.append(seen)
@@ -68,14 +63,6 @@ class InspectImages:
         # The cache is by content: another run may have seen the same content at another path.
         column = table.column_names.index("ref")
         yield {"inspected": table.set_column(column, "ref", files.sort_by("content_id")["ref"])}
-
-
-@dataclass(slots=True)
-class _Looked:
-    """The files of an ingest folder's references, as they were last seen."""
-
-    ingest: Path
-    files: list[tuple[str, int, float]]
 
 
 class ImagesStage(Stage):
@@ -90,12 +77,13 @@ class ImagesStage(Stage):
     }
 
     def __init__(self) -> None:
-        self._looked: _Looked | None = None
+        # The ingest folder, and the files of its references as `settings` saw them.
+        self._looked: tuple[Path, list[tuple[str, int, float]]] | None = None
 
     def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
         """Return image rules, the encoder, and size and time of change of every referenced file."""
         files = stat(distinct_refs(upstream))
-        self._looked = _Looked(upstream.ingest.folder, files)
+        self._looked = upstream.ingest.folder, files
         return {
             "images": recipe.images.model_dump(mode="json"),
             "encoder": recipe.encoder.fingerprint(),
@@ -105,21 +93,22 @@ class ImagesStage(Stage):
     def run(self, context: StageContext) -> None:
         """Write `images`, `vectors`, `decisions`, and `updates` with the image ids of samples."""
         files = self._hash(context, self._seen(context.upstream))
-        distinct = _distinct_contents(files)
+        # One (content_id, ref) for every distinct content, sorted, with the smallest ref.
+        readable = files.filter(pc.is_valid(files["content_id"]))
+        grouped = readable.group_by("content_id").aggregate([("ref", "min")])
+        distinct = grouped.rename_columns({"ref_min": "ref"})
+        distinct = distinct.select(["content_id", "ref"]).sort_by("content_id")
         context.begin(distinct.num_rows, "images")
         self._inspect(context, distinct)
         with context.timed("resolve", context.upstream.ingest.samples.count()):
             self._publish(context, files)
 
     def _seen(self, upstream: Upstream) -> list[Seen]:
-        """Return every reference with its size, as `settings` has just seen it.
-
-        So every file is looked at once in a run.
-        """
+        """Return every reference with its size, as `settings` saw it: one look in a run."""
         looked, self._looked = self._looked, None
-        if looked is None or looked.ingest != upstream.ingest.folder:
-            looked = _Looked(upstream.ingest.folder, stat(distinct_refs(upstream)))
-        return [(ref, size) for ref, size, _ in looked.files]
+        if looked is None or looked[0] != upstream.ingest.folder:
+            looked = upstream.ingest.folder, stat(distinct_refs(upstream))
+        return [(ref, size) for ref, size, _ in looked[1]]
 
     def _hash(self, context: StageContext, seen: Sequence[Seen]) -> pa.Table:
         most = context.recipe.images.max_bytes
@@ -142,7 +131,7 @@ class ImagesStage(Stage):
         make: Callable[[], Worker] = lambda: InspectImages(images, encoder, cache)  # noqa: E731
         with context.timed("decode and encode", distinct.num_rows):
             context.executor.stream(
-                items, make, context.folder / "pass", context.advance, encoder_resources()
+                items, make, context.folder / "pass", context.advance, ENCODER_RESOURCES
             )
 
     def _publish(self, context: StageContext, files: pa.Table) -> None:
@@ -160,11 +149,6 @@ class ImagesStage(Stage):
             write_table(vectors, context.outputs.vectors.folder / part.name)
 
 
-def encoder_resources() -> Resources:
-    """Return the resources of a worker that loads a model: a GPU where the machines have one."""
-    return Resources(accelerated=True, lasting=True)
-
-
 def distinct_refs(upstream: Upstream) -> list[str]:
     """Return every image reference of the ingested samples, sorted."""
     refs: set[str] = set()
@@ -177,17 +161,6 @@ def read_facts(inspected: Path, columns: Sequence[str] | None = None) -> pa.Tabl
     """Read the facts of the inspected pictures (IMAGES and `content_id`), without their vectors."""
     schema = pa.schema([pa.field("content_id", pa.string()), *records.IMAGES])
     return read_folder(inspected, schema, columns)
-
-
-def _distinct_contents(files: pa.Table) -> pa.Table:
-    """Return one (content_id, ref) for every distinct content, sorted, with the smallest ref."""
-    readable = files.filter(pc.is_valid(files["content_id"]))
-    grouped = readable.group_by("content_id").aggregate([("ref", "min")])
-    return (
-        grouped.rename_columns({"ref_min": "ref"})
-        .select(["content_id", "ref"])
-        .sort_by("content_id")
-    )
 
 
 def _write_images(inspected: Path, images: OutputTable) -> pa.Array:

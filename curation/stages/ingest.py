@@ -48,15 +48,13 @@ class ReadShard:
 
 def _row_facts(rows: pa.Table, samples: pa.Table) -> pa.Table:
     """Return ``ROW_FACTS`` of the rows; a row that became a sample has that sample's notes."""
-    sample_notes = dict(
-        zip(samples["row_id"].to_pylist(), samples["notes"].to_pylist(), strict=True)
-    )
-    read = zip(rows["row_id"].to_pylist(), rows["notes"].to_pylist(), strict=True)
-    notes = pa.array(
-        [sample_notes.get(row, note) for row, note in read], records.ROWS.field("notes").type
-    )
+    columns = ["row_id", "notes"]
+    of_sample = {row["row_id"]: row["notes"] for row in samples.select(columns).to_pylist()}
+    read = rows.select(columns).to_pylist()
+    notes = [of_sample.get(row["row_id"], row["notes"]) for row in read]
     facts = rows.select(ROW_FACTS.names)
-    return facts.set_column(facts.schema.get_field_index("notes"), "notes", notes).cast(ROW_FACTS)
+    column = pa.array(notes, records.ROWS.field("notes").type)
+    return facts.set_column(facts.schema.get_field_index("notes"), "notes", column).cast(ROW_FACTS)
 
 
 class IngestStage(Stage):
@@ -106,14 +104,12 @@ def check_columns_of_splits(samples: pa.Table, unread: Mapping[str, Sequence[Unr
     for source in sorted(silent):
         for column in unread.get(source, ()):
             if any(split_of(word) != "train" for word in column.splits):
-                raise InputError(
+                message = (
                     f"source {source!r}: the column {column.column!r}, which nothing reads, looks"
                     f" like splits ({', '.join(column.splits)}); say under columns what the rows"
-                    " are: an expression over it as split, or split: \"'train'\" for all",
-                    code="split_unknown",
-                    source=source,
-                    column=column.column,
+                    " are: an expression over it as split, or split: \"'train'\" for all"
                 )
+                raise InputError(message, code="split_unknown", source=source, column=column.column)
 
 
 def check_splits(samples: pa.Table) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from curation.pool import KnnGraph, Pool, graph_path, load_graph, load_pool
+from curation.pool import Pool, graph_path, load_graph, load_pool
 from curation.recipe import Recipe
 from curation.scoring import ScorerConfig, ScoringContext
 from curation.scoring.tables import COMBINATIONS, CORRELATIONS, SCORES, score_tables
@@ -73,39 +73,31 @@ class ScoreStage(Stage):
 
 
 def _values(scorer: ScorerConfig, pool: Pool, context: StageContext) -> Doubles:
-    progress = _Progress(len(pool), context.advance)
+    left = len(pool)
+
+    def advance(samples: int) -> None:
+        """Report a scorer's samples, at most as many as there are."""
+        nonlocal left
+        counted = min(samples, left)
+        left -= counted
+        context.advance(counted)
+
+    recipe, run = context.recipe, context.executor.run
+    path = graph_path(context.run_dir, context.upstream.last_deciding().fingerprint, recipe.graph)
     with context.timed(scorer.kind, len(pool)):
         values = scorer.score(
             ScoringContext(
                 pool=pool,
-                make_graph=lambda: _graph(pool, context),
+                make_graph=lambda: load_graph(
+                    path, pool.vectors, recipe.graph, recipe.neighbors, run
+                ),
                 executor=context.executor,
                 folder=context.folder / "scorers" / scorer.kind,
-                cache=context.recipe.cache_dir.absolute(),
-                seed=context.recipe.seed,
-                advance=progress,
+                cache=recipe.cache_dir.absolute(),
+                seed=recipe.seed,
+                advance=advance,
             )
         )
     # A scorer need not report its samples itself.
-    progress(progress.left)
+    advance(left)
     return values
-
-
-def _graph(pool: Pool, context: StageContext) -> KnnGraph:
-    recipe = context.recipe
-    path = graph_path(context.run_dir, context.upstream.last_deciding().fingerprint, recipe.graph)
-    run = context.executor.run
-    return load_graph(path, pool.vectors, recipe.graph, recipe.neighbors, run)
-
-
-class _Progress:
-    """Report a scorer's samples, at most as many as there are."""
-
-    def __init__(self, total: int, advance: Callable[[int], None]) -> None:
-        self.left = total
-        self.advance = advance
-
-    def __call__(self, samples: int) -> None:
-        counted = min(samples, self.left)
-        self.left -= counted
-        self.advance(counted)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.current_samples import read_samples
+from curation.current_samples import read_samples, training_samples
 from curation.pool import represented_rows, strata_of
 from curation.recipe import Recipe
 from curation.selection.budget import estimate_tokens
@@ -27,8 +27,6 @@ from curation.selection.tables import (
 from curation.stage_outputs import Upstream
 from curation.stages.stage import Stage, StageContext
 from medsift import records
-
-TRAIN: Final = "train"
 
 
 class SelectStage(Stage):
@@ -64,45 +62,35 @@ class SelectStage(Stage):
 
     def run(self, context: StageContext) -> None:
         """Write `selections`, `selection_settings` and `curves`."""
+        recipe, outputs = context.recipe, context.outputs
         samples = read_samples(context.upstream)
         decisions = context.upstream.dedup.decisions.read(["witness"])
         context.begin(samples.num_rows, "samples")
-        everything = select_everything(samples, decisions, context.recipe.strata)
-        context.outputs.selections.write(everything)
-        context.outputs.selection_settings.write(_settings(everything, samples, context.recipe))
-        if context.recipe.selections:
-            _select(context)
+        everything = select_everything(samples, decisions, recipe.strata)
+        outputs.selections.write(everything)
+        outputs.selection_settings.write(_settings(everything, samples, recipe))
+        if recipe.selections:
+            with context.timed("neighbours") as watch:
+                candidates = read_candidates(
+                    context.run_dir, context.upstream, recipe, context.executor.run
+                )
+                watch.rows = len(candidates)
+            scores = read_scores(context.upstream)
+            for ordinal, config in enumerate(recipe.selections, start=1):
+                with context.timed(f"select {config.name}", len(candidates)):
+                    selection = select(candidates, scores, config, recipe.seed, context.executor)
+                outputs.selections.write(selection_table(selection, candidates), ordinal)
+                outputs.curves.write(curve_table(selection), ordinal)
+                settings = settings_table(selection, len(candidates), ordinal)
+                outputs.selection_settings.write(settings, ordinal)
         context.advance(samples.num_rows)
-
-
-def _select(context: StageContext) -> None:
-    recipe = context.recipe
-    with context.timed("neighbours") as watch:
-        candidates = read_candidates(
-            context.run_dir,
-            context.upstream,
-            recipe.strata,
-            recipe.graph,
-            recipe.neighbors,
-            context.executor.run,
-        )
-        watch.rows = len(candidates)
-    scores = read_scores(context.upstream)
-    for ordinal, config in enumerate(recipe.selections, start=1):
-        with context.timed(f"select {config.name}", len(candidates)):
-            selection = select(candidates, scores, config, recipe.seed, context.executor)
-        outputs = context.outputs
-        outputs.selections.write(selection_table(selection, candidates), ordinal)
-        outputs.curves.write(curve_table(selection), ordinal)
-        settings = settings_table(selection, len(candidates), ordinal)
-        outputs.selection_settings.write(settings, ordinal)
 
 
 def select_everything(
     samples: pa.Table, decisions: pa.Table, strata: Sequence[str] = records.STRATUM_TAGS
 ) -> pa.Table:
     """Return all training samples as a selection: rank by sample id, weight = rows represented."""
-    samples = samples.filter(pc.equal(pc.fill_null(samples["split"], TRAIN), TRAIN))
+    samples = training_samples(samples)
     columns = list(dict.fromkeys(["sample_id", "row_id", *strata]))
     ordered = samples.select(columns).sort_by([("sample_id", "ascending"), ("row_id", "ascending")])
     n = ordered.num_rows

@@ -114,7 +114,5 @@ def _warn_of_large(labels: NDArray[np.int64], share: float) -> None:
             "one group that no split may cut has %s of %s samples, and the smallest split should "
             "get %s: if neighbouring slices link too much, raise splits.slice_correlation or set "
             "it to null",
-            f"{largest:,}",
-            f"{len(labels):,}",
-            f"{share:.0%}",
+            *(f"{largest:,}", f"{len(labels):,}", f"{share:.0%}"),
         )

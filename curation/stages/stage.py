@@ -80,11 +80,6 @@ class FinishedStage:
         return self.outputs.stage
 
     @property
-    def folder(self) -> Path:
-        """Folder of its tables."""
-        return self.outputs.folder
-
-    @property
     def fingerprint(self) -> str:
         """Its identity: digest of settings, version and everything upstream."""
         return self.outputs.fingerprint

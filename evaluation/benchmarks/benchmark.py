@@ -12,7 +12,7 @@ from evaluation.benchmarks.build import Benchmark, assemble
 from evaluation.benchmarks.dataset_files import Published, open_published
 from evaluation.benchmarks.image_store import PictureFinder
 from evaluation.benchmarks.item import Entry, Unusable
-from evaluation.benchmarks.tables import find_files
+from evaluation.benchmarks.tables import Record, find_files, read_records
 from medsift.config import Config
 from medsift.images.blob_store import BlobStore
 
@@ -31,6 +31,8 @@ class BenchmarkConfig(Config):
     """Patterns of the files that hold the questions."""
     HUB_FILES: ClassVar[tuple[str, ...]] = ("*",)
     """Patterns of the files that are fetched when `path` is a hub name."""
+    COLUMNS: ClassVar[tuple[str, ...]] = ()
+    """Columns that every record has."""
 
     @property
     def name(self) -> str:
@@ -63,4 +65,8 @@ class BenchmarkConfig(Config):
 
     def entries(self, published: Published, file: str) -> Iterator[Entry | Unusable]:
         """Yield the items of one file, in order. Raises InputError."""
+        return map(self.entry, read_records(published, file, self.COLUMNS))
+
+    def entry(self, record: Record) -> Entry | Unusable:
+        """Return the item of one record."""
         raise NotImplementedError

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from evaluation.benchmarks.image_store import PictureFinder
-from evaluation.benchmarks.item import Entry, FoundPicture, MissingPicture, Unusable
+from evaluation.benchmarks.item import TAGS, Entry, FoundPicture, MissingPicture, Unusable
 from evaluation.records import ITEMS
 from medsift.errors import InputError
 from medsift.records import ANSWER_TYPES, digest, fingerprint
@@ -66,6 +66,9 @@ def assemble(
         if isinstance(entry, Unusable):
             unusable[entry.reason] += 1
             continue
+        if entry.gold is None:
+            unusable["its gold is none of the options"] += 1
+            continue
         if not (entry.question.strip() and entry.gold.strip()):
             unusable["no question or gold"] += 1
             continue
@@ -76,8 +79,23 @@ def assemble(
             missing.append(f"item {where}: {[*reasons, 'it names no image'][0]}")
             continue
         pictures = [one for one in looked_up if isinstance(one, FoundPicture)]
-        row = _row(name, entry, pictures)
-        row["item_id"] = entry.item_id or _own_id(row, pictures, own_ids)
+        shown = [one.digest for one in pictures]
+        row: dict[str, Any] = {
+            **{tag: getattr(entry, tag) for tag in ("answer_type", *TAGS)},
+            "benchmark": name,
+            "question": _text(entry.question),
+            "options": [_text(option) for option in entry.options],
+            "gold": _text(entry.gold),
+            "images": [one.ref for one in pictures],
+            "image_id": digest(*shown) if len(shown) > 1 else next(iter(shown), None),
+        }
+        row["item_id"] = entry.item_id
+        if not entry.item_id:
+            # A digest of the content; of items that are equal altogether, later ones are numbered.
+            content = digest(row["question"], row["gold"], *row["options"], "images", *shown)
+            own_ids[content] += 1
+            later = f"-{own_ids[content]}" if own_ids[content] > 1 else ""
+            row["item_id"] = content[:OWN_ID] + later
         extra = dict(entry.extra)
         if boxes := entry.boxes and finder.shares(pictures[0], entry.boxes):
             extra["boxes"] = boxes
@@ -85,7 +103,7 @@ def assemble(
         rows.append(row)
         # Pictures count by their bytes (`image_id`), not by their place; the label not at all.
         hashes.append(fingerprint({**row, "benchmark": None, "images": None}))
-        digests |= {one.digest for one in pictures}
+        digests.update(shown)
     _check(name, rows, missing, unusable)
     if unusable:
         logger.warning("benchmark %s: records that cannot be asked: %s", name, dict(unusable))
@@ -101,77 +119,37 @@ def assemble(
     )
 
 
-def _own_id(row: Mapping[str, Any], pictures: Sequence[FoundPicture], own_ids: Counter[str]) -> str:
-    """Return a digest of the content; of items that are equal altogether, number later ones."""
-    images = [one.digest for one in pictures]
-    content = digest(row["question"], row["gold"], *row["options"], "images", *images)
-    own_ids[content] += 1
-    made = content[:OWN_ID]
-    return made if own_ids[content] == 1 else f"{made}-{own_ids[content]}"
-
-
 def _check(
     name: str, rows: Sequence[Mapping[str, Any]], missing: Sequence[str], unusable: Iterable[str]
 ) -> None:
     """Raise InputError for missing pictures, no items, repeated ids, unknown answer types."""
-    if missing:
-        items = len(rows) + len(missing)
-        raise InputError(
-            f"benchmark {name!r}: {len(missing)} of {items} items lack an image; the first is "
-            f"{missing[0]}: complete the images, no item is asked without",
-            code="benchmark_incomplete",
-            benchmark=name,
-            missing=len(missing),
-            items=items,
-            first=missing[0],
-        )
-    if not rows:
-        why = "".join(f": {reason}" for reason in sorted(unusable))
-        raise InputError(
-            f"benchmark {name!r} holds no item{why}; check path and split",
-            code="benchmark_unreadable",
-            benchmark=name,
-            items=0,
-            unusable=sorted(unusable),
-        )
     counted = Counter(row["item_id"] for row in rows)
     repeated = sorted(item for item, count in counted.items() if count > 1)
-    if repeated:
-        raise InputError(
-            f"benchmark {name!r}: {len(repeated)} item ids repeat, the first is "
-            f"{repeated[0]!r}: give every item an id of its own",
-            code="benchmark_unreadable",
-            benchmark=name,
-            repeated=repeated,
-        )
     kinds = sorted({row["answer_type"] for row in rows} - set(ANSWER_TYPES))
-    if kinds:
-        raise InputError(
-            f"benchmark {name!r} has answer types {', '.join(kinds)}; allowed are "
-            f"{', '.join(ANSWER_TYPES)}",
-            code="benchmark_unreadable",
-            benchmark=name,
-            answer_types=kinds,
+    code, values = "benchmark_unreadable", dict[str, Any]()
+    if missing:
+        code, items = "benchmark_incomplete", len(rows) + len(missing)
+        values = {"missing": len(missing), "items": items, "first": missing[0]}
+        fault = (
+            f": {len(missing)} of {items} items lack an image; the first is "
+            f"{missing[0]}: complete the images, no item is asked without"
         )
-
-
-def _row(name: str, entry: Entry, pictures: Sequence[FoundPicture]) -> dict[str, Any]:
-    """Return a row of ``ITEMS`` without id and extra."""
-    digests = [one.digest for one in pictures]
-    return {
-        "benchmark": name,
-        "question": _text(entry.question),
-        "options": [_text(option) for option in entry.options],
-        "gold": _text(entry.gold),
-        "answer_type": entry.answer_type,
-        "images": [one.ref for one in pictures],
-        "image_id": digest(*digests) if len(digests) > 1 else next(iter(digests), None),
-        "patient_id": entry.patient_id,
-        "modality": entry.modality,
-        "body_part": entry.body_part,
-        "task_type": entry.task_type,
-        "language": entry.language,
-    }
+    elif not rows:
+        values = {"items": 0, "unusable": sorted(unusable)}
+        why = "".join(f": {reason}" for reason in sorted(unusable))
+        fault = f" holds no item{why}; check path and split"
+    elif repeated:
+        values = {"repeated": repeated}
+        fault = (
+            f": {len(repeated)} item ids repeat, the first is {repeated[0]!r}: give every item "
+            "an id of its own"
+        )
+    elif kinds:
+        values = {"answer_types": kinds}
+        fault = f" has answer types {', '.join(kinds)}; allowed are {', '.join(ANSWER_TYPES)}"
+    else:
+        return
+    raise InputError(f"benchmark {name!r}{fault}", code=code, benchmark=name, **values)
 
 
 def _text(text: str) -> str:

@@ -44,7 +44,12 @@ class Published:
             for path in self.root.glob(pattern)
             if path.is_file()
         }
-        packed = {name for name in self._packed if any(_matches(name, one) for one in patterns)}
+        packed = {
+            name
+            for name in self._packed
+            for pattern in patterns
+            if name.count("/") == pattern.count("/") and fnmatchcase(name, pattern)
+        }
         return sorted(loose | packed)
 
     def has(self, name: str) -> bool:
@@ -53,8 +58,9 @@ class Published:
 
     def path(self, name: str) -> Path | None:
         """Return the path of a file, None where it is packed or does not exist."""
-        path = self.root / name
-        return path if _is_inside(name) and path.is_file() else None
+        path, parts = self.root / name, PurePosixPath(name)
+        inside = not parts.is_absolute() and ".." not in parts.parts and "\0" not in name
+        return path if inside and path.is_file() else None
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a file.
@@ -73,9 +79,7 @@ class Published:
             raise FileNotFoundError(f"no {name} in {self.source}") from error
         except (OSError, zipfile.BadZipFile) as error:
             raise StorageError(
-                f"cannot read {name} of {self.source}: {error}",
-                code="benchmark_missing",
-                path=name,
+                f"cannot read {name} of {self.source}: {error}", code="benchmark_missing", path=name
             ) from error
 
     @cached_property
@@ -127,12 +131,3 @@ def open_published(source: str, revision: str | None, files: Sequence[str]) -> P
             path=source,
         ) from error
     return Published(Path(fetched), source=source)
-
-
-def _is_inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts and "\0" not in name
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return name.count("/") == pattern.count("/") and fnmatchcase(name, pattern)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +28,23 @@ class MissingPicture:
 PublishedPicture = FoundPicture | MissingPicture | bytes | tuple[str, ...] | None
 """A picture that was looked up, its bytes, the names it may have, or None for none at all."""
 Box = tuple[float, float, float, float]
+TAGS: Final = ("patient_id", "modality", "body_part", "task_type", "language")
+"""Fields of an entry that say what it is about; null where it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One item as published.
 
-    `item_id` of None becomes a digest of pictures, question and gold. `boxes` are regions on
-    the first picture: left, top, right, bottom in pixels of the picture as shown. An item
-    without pictures is refused unless `text_only`.
+    `item_id` of None becomes a digest of pictures, question and gold. `gold` is None where it is
+    none of the options: such an item cannot be asked. `boxes` are regions on the first picture:
+    left, top, right, bottom in pixels of the picture as shown. An item without pictures is refused
+    unless `text_only`.
     """
 
     item_id: str | None
     question: str
-    gold: str
+    gold: str | None
     answer_type: str
     pictures: Sequence[PublishedPicture]
     options: Sequence[str] = ()

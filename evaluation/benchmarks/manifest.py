@@ -9,10 +9,10 @@ from typing import Any, Final, Literal
 
 from evaluation.benchmarks.benchmark import BenchmarkConfig
 from evaluation.benchmarks.build import Benchmark, assemble
-from evaluation.benchmarks.choices import gold_letter
 from evaluation.benchmarks.dataset_files import Published
 from evaluation.benchmarks.image_store import PictureFinder
-from evaluation.benchmarks.item import Entry, FoundPicture, MissingPicture, Unusable
+from evaluation.benchmarks.item import TAGS, Entry, FoundPicture, MissingPicture, Unusable
+from evaluation.benchmarks.published_values import gold_letter
 from medsift.errors import InputError
 from medsift.images.blob_store import BlobStore
 from medsift.images.references import stat
@@ -100,14 +100,11 @@ def _entry(sample: Mapping[str, Any], gone: set[str]) -> Entry | Unusable:
     if sample["turns"] != 1:
         return Unusable("a conversation of several turns")
     extra = json.loads(sample["extra"]) if sample["extra"] else {}
-    question, options = sample["question"], list[str]()
-    gold: str | None = sample["answer"]
+    question, options, gold = sample["question"], list[str](), sample["answer"]
     if sample["answer_type"] == "choice":
         question, listed = split_options(question)
         options = extra.pop("options", None) or listed
-        gold = gold_letter(sample["answer"], options)
-    if gold is None:
-        return Unusable("its gold is none of the options")
+        gold = gold_letter(gold, options)
     tags = {name: sample[name] for name in EXTRA_TAGS if sample[name]}
     pictures = [
         MissingPicture(f"no file at {one['ref']}")
@@ -122,11 +119,7 @@ def _entry(sample: Mapping[str, Any], gone: set[str]) -> Entry | Unusable:
         answer_type=sample["answer_type"],
         options=options,
         pictures=pictures,
-        patient_id=sample["patient_id"],
-        modality=sample["modality"],
-        body_part=sample["body_part"],
-        task_type=sample["task_type"],
-        language=sample["language"],
+        **{name: sample[name] for name in TAGS},
         extra=extra | tags | {"sample_id": sample["sample_id"]},
         text_only=not sample["images"],
     )

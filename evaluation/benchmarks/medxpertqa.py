@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import ClassVar, Final, Literal
 
 from evaluation.benchmarks.benchmark import BenchmarkConfig
-from evaluation.benchmarks.choices import gold_letter
-from evaluation.benchmarks.dataset_files import Published
-from evaluation.benchmarks.item import Entry, Unusable
-from evaluation.benchmarks.tables import Record, read_records, text_of
-from evaluation.benchmarks.tags import tag
+from evaluation.benchmarks.item import Entry
+from evaluation.benchmarks.published_values import gold_letter, tag
+from evaluation.benchmarks.tables import Record, text_of
 
 QUESTIONS: Final = "MM/test.jsonl"
 LISTED: Final = "\nAnswer Choices:"
@@ -25,28 +22,19 @@ class MedXpertQa(BenchmarkConfig):
 
     FILES: ClassVar[tuple[str, ...]] = (QUESTIONS,)
     HUB_FILES: ClassVar[tuple[str, ...]] = (QUESTIONS, "images.zip")
+    COLUMNS: ClassVar = ("id", "question", "options", "label", "images")
 
-    def entries(self, published: Published, file: str) -> Iterator[Entry | Unusable]:
-        """Yield the questions."""
-        for record in read_records(
-            published, file, ("id", "question", "options", "label", "images")
-        ):
-            yield _entry(record)
-
-
-def _entry(record: Record) -> Entry | Unusable:
-    options = [text for _, text in sorted(record["options"].items())]
-    gold = gold_letter(text_of(record["label"]), options)
-    if gold is None:
-        return Unusable("its gold is none of the options")
-    return Entry(
-        item_id=record["id"],
-        question=text_of(record["question"]).partition(LISTED)[0],
-        gold=gold,
-        answer_type="choice",
-        options=options,
-        pictures=[(f"images/{name}", f"MM/images/{name}") for name in record["images"] or ()],
-        body_part=tag(record.get("body_system")),
-        task_type=tag(record.get("medical_task")),
-        extra={"question_type": record.get("question_type")},
-    )
+    def entry(self, record: Record) -> Entry:
+        """Return the item of one record."""
+        options = [text for _, text in sorted(record["options"].items())]
+        return Entry(
+            item_id=record["id"],
+            question=text_of(record["question"]).partition(LISTED)[0],
+            gold=gold_letter(text_of(record["label"]), options),
+            answer_type="choice",
+            options=options,
+            pictures=[(f"images/{name}", f"MM/images/{name}") for name in record["images"] or ()],
+            body_part=tag(record.get("body_system")),
+            task_type=tag(record.get("medical_task")),
+            extra={"question_type": record.get("question_type")},
+        )

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Literal
 
 from evaluation.benchmarks.benchmark import BenchmarkConfig
-from evaluation.benchmarks.dataset_files import Published
 from evaluation.benchmarks.item import Entry
-from evaluation.benchmarks.tables import read_records
-from evaluation.benchmarks.vqa_rad import from_table
-
-TABLE: Final = "data/test-*.parquet"
+from evaluation.benchmarks.tables import Record
+from evaluation.benchmarks.vqa_rad import TABLE, TABLE_COLUMNS, from_table
 
 
 class PathVqa(BenchmarkConfig):
@@ -20,10 +16,10 @@ class PathVqa(BenchmarkConfig):
     kind: Literal["path_vqa"] = "path_vqa"
     path: str = "flaviagiammarino/path-vqa"
 
-    FILES: ClassVar[tuple[str, ...]] = (TABLE,)
-    HUB_FILES: ClassVar[tuple[str, ...]] = (TABLE,)
+    FILES: ClassVar = (TABLE,)
+    HUB_FILES: ClassVar = (TABLE,)
+    COLUMNS: ClassVar = TABLE_COLUMNS
 
-    def entries(self, published: Published, file: str) -> Iterator[Entry]:
-        """Yield the questions of one table."""
-        for record in read_records(published, file, ("image", "question", "answer")):
-            yield from_table(record, modality="pathology")
+    def entry(self, record: Record) -> Entry:
+        """Return the item of one record."""
+        return from_table(record, modality="pathology")

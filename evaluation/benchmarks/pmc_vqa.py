@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
 from evaluation.benchmarks.benchmark import BenchmarkConfig
-from evaluation.benchmarks.choices import gold_letter
 from evaluation.benchmarks.dataset_files import Published
-from evaluation.benchmarks.item import Entry, Unusable
+from evaluation.benchmarks.item import Entry
+from evaluation.benchmarks.published_values import gold_letter
 from evaluation.benchmarks.tables import Record, find_files, read_records, text_of
 from medsift.options import without_letter
 
@@ -28,6 +28,7 @@ class PmcVqa(BenchmarkConfig):
     kind: Literal["pmc_vqa"] = "pmc_vqa"
     path: str = "RadGenome/PMC-VQA"
     test: Literal["test_clean", "test_2"]
+    """Test set: 2,000 questions checked by hand, or 33,430 unchecked ones."""
 
     def hub_files(self) -> tuple[str, ...]:
         """Return the questions and the one archive that holds their pictures."""
@@ -41,22 +42,19 @@ class PmcVqa(BenchmarkConfig):
         """Return the file of the set."""
         return find_files(published, f"{self.test}.csv")
 
-    def entries(self, published: Published, file: str) -> Iterator[Entry | Unusable]:
+    def entries(self, published: Published, file: str) -> Iterator[Entry]:
         """Yield the questions."""
         columns = ("Figure_path", "Question", *(f"Choice {letter}" for letter in CHOICES))
-        for record in read_records(published, file, (*columns, GOLD[self.test])):
-            yield self._entry(record)
+        return map(self.entry, read_records(published, file, (*columns, GOLD[self.test])))
 
-    def _entry(self, record: Record) -> Entry | Unusable:
+    def entry(self, record: Record) -> Entry:
+        """Return the item of one record."""
         given = {letter: text_of(record[f"Choice {letter}"]) for letter in CHOICES}
         options = [without_letter(text, letter) for letter, text in given.items()]
-        gold = gold_letter(text_of(record[GOLD[self.test]]), options)
-        if gold is None:
-            return Unusable("its gold is none of the options")
         return Entry(
             item_id=record["index"] if self.test == "test_2" and "index" in record else None,
             question=text_of(record["Question"]),
-            gold=gold,
+            gold=gold_letter(text_of(record[GOLD[self.test]]), options),
             answer_type="choice",
             options=options,
             pictures=[tuple(f"{at}/{record['Figure_path']}" for at in FOLDERS[self.test])],

@@ -10,8 +10,8 @@ from typing import ClassVar, Literal
 from evaluation.benchmarks.benchmark import BenchmarkConfig
 from evaluation.benchmarks.dataset_files import Published
 from evaluation.benchmarks.item import Box, Entry
+from evaluation.benchmarks.published_values import modality_tag, tag
 from evaluation.benchmarks.tables import Record, read_records, text_of
-from evaluation.benchmarks.tags import modality_tag, tag
 from medsift.errors import InputError
 from medsift.text import normalise_question
 
@@ -26,6 +26,7 @@ class Slake(BenchmarkConfig):
     kind: Literal["slake"] = "slake"
     path: str = "BoKelvin/SLAKE"
     language: Literal["en", "zh"] = "en"
+    """Language of the questions: English or Chinese."""
 
     FILES: ClassVar[tuple[str, ...]] = ("test.json",)
     HUB_FILES: ClassVar[tuple[str, ...]] = ("test.json", "imgs.zip")

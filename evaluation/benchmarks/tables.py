@@ -41,38 +41,19 @@ def read_records(published: Published, name: str, needed: Collection[str]) -> It
 
     Raises InputError when the file cannot be read or a record lacks a `needed` column.
     """
-    readers = {
-        ".json": _json,
-        ".jsonl": _json_lines,
-        ".csv": _separated,
-        ".tsv": _separated,
-        ".parquet": _parquet,
-    }
     try:
-        for record in readers[PurePosixPath(name).suffix.lower()](published, name):
+        for record in READERS[PurePosixPath(name).suffix.lower()](published, name):
             if not isinstance(record, Mapping):
-                raise InputError(
-                    f"{name} holds {type(record).__name__}, not records",
-                    code="benchmark_unreadable",
-                    file=name,
+                raise _unreadable(name, f" holds {type(record).__name__}, not records")
+            if absent := [column for column in needed if column not in record]:
+                has = sorted(map(str, record))
+                words = (
+                    f" of {published.source!r} lacks {', '.join(absent)}; it has {', '.join(has)}"
                 )
-            absent = [column for column in needed if column not in record]
-            if absent:
-                raise InputError(
-                    f"{name} of {published.source!r} lacks {', '.join(absent)}; it has "
-                    f"{', '.join(sorted(map(str, record)))}",
-                    code="benchmark_unreadable",
-                    file=name,
-                    missing=absent,
-                    found=sorted(map(str, record)),
-                )
+                raise _unreadable(name, words, missing=absent, found=has)
             yield record
     except (ValueError, csv.Error, pa.ArrowException) as error:
-        raise InputError(
-            f"{name} of {published.source!r} cannot be read: {error}",
-            code="benchmark_unreadable",
-            file=name,
-        ) from error
+        raise _unreadable(name, f" of {published.source!r} cannot be read: {error}") from error
 
 
 def text_of(value: Any) -> str:
@@ -86,33 +67,31 @@ def bytes_of(value: Any) -> bytes | None:
     return data if isinstance(data, bytes) else None
 
 
+def _unreadable(name: str, words: str, **values: Any) -> InputError:
+    return InputError(f"{name}{words}", code="benchmark_unreadable", file=name, **values)
+
+
 def _json(published: Published, name: str) -> Iterator[Any]:
     records = json.loads(published.read(name).decode("utf-8-sig"))
     if not isinstance(records, list):
-        raise InputError(
-            f"{name} of {published.source!r} is no list of records",
-            code="benchmark_unreadable",
-            file=name,
-        )
+        raise _unreadable(name, f" of {published.source!r} is no list of records")
     yield from records
 
 
 def _json_lines(published: Published, name: str) -> Iterator[Any]:
-    for line in published.read(name).decode("utf-8-sig").split("\n"):
-        if line.strip():
-            yield json.loads(line)
+    lines = published.read(name).decode("utf-8-sig").split("\n")
+    return (json.loads(line) for line in lines if line.strip())
 
 
 def _separated(published: Published, name: str) -> Iterator[Any]:
     csv.field_size_limit(CELL_BYTES)
     path = published.path(name)
+    packed = "" if path else published.read(name).decode("utf-8-sig")
     separator = "\t" if name.lower().endswith(".tsv") else ","
-    if path is not None:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            yield from csv.DictReader(lines, delimiter=separator)
-    else:
-        text = published.read(name).decode("utf-8-sig")
-        yield from csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+    with (
+        path.open(encoding="utf-8-sig", newline="") if path else io.StringIO(packed, newline="")
+    ) as lines:
+        yield from csv.DictReader(lines, delimiter=separator)
 
 
 def _parquet(published: Published, name: str) -> Iterator[Any]:
@@ -120,3 +99,9 @@ def _parquet(published: Published, name: str) -> Iterator[Any]:
     with pq.ParquetFile(source) as file:
         for batch in file.iter_batches(BATCH):
             yield from batch.to_pylist()
+
+
+READERS: Final = {
+    **{".json": _json, ".jsonl": _json_lines, ".parquet": _parquet},
+    **{".csv": _separated, ".tsv": _separated},
+}

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final, Literal
 
 from evaluation.benchmarks.benchmark import BenchmarkConfig
-from evaluation.benchmarks.choices import closed_or_open
 from evaluation.benchmarks.dataset_files import Published
 from evaluation.benchmarks.item import Entry
+from evaluation.benchmarks.published_values import closed_or_open
 from evaluation.benchmarks.tables import Record, bytes_of, find_files, read_records, text_of
 
 PUBLIC: Final = ("VQA_RAD*.json", "vqa_rad*.json", "vqa_rad*.jsonl")
 TABLE: Final = "data/test-*.parquet"
+TABLE_COLUMNS: Final = ("image", "question", "answer")
 FOLDERS: Final = ("VQA_RAD Image Folder", "VQA_RAD_Image_Folder", "images")
 MODALITIES: Final = {"chest": "xray", "abd": "ct"}
 """By organ, as the authors chose them; heads are CT or MR."""
@@ -37,7 +38,7 @@ class VqaRad(BenchmarkConfig):
     def entries(self, published: Published, file: str) -> Iterator[Entry]:
         """Yield the test questions."""
         if file.endswith(".parquet"):
-            for record in read_records(published, file, ("image", "question", "answer")):
+            for record in read_records(published, file, TABLE_COLUMNS):
                 yield from_table(record, modality=None)
             return
         needed = ("qid", "phrase_type", "image_name", "image_organ", "question", "question_type")
@@ -62,6 +63,8 @@ def from_table(record: Record, modality: str | None) -> Entry:
 def _public(record: Record) -> Entry:
     organ = text_of(record["image_organ"]).strip().lower()
     box = record.get("bbox")
+    # Question types in one spelling and order: "POS, PRSE" is "POS+PRES".
+    kinds = (kind.strip() for kind in text_of(record["question_type"]).upper().split(","))
     return Entry(
         item_id=str(record["qid"]),
         question=text_of(record["question"]),
@@ -70,13 +73,7 @@ def _public(record: Record) -> Entry:
         pictures=[tuple(f"{folder}/{record['image_name']}" for folder in FOLDERS)],
         modality=MODALITIES.get(organ),
         body_part=organ or None,
-        task_type=_task_type(text_of(record["question_type"])),
+        task_type="+".join(sorted(MISSPELT.get(kind, kind) for kind in kinds)) or None,
         boxes=[(box[0], box[1], box[2], box[3])] if box else [],
         extra={"case": record.get("image_case_url"), "phrase_type": record["phrase_type"]},
     )
-
-
-def _task_type(published: str) -> str | None:
-    """Return question types in one spelling and order: "POS, PRSE" is "POS+PRES"."""
-    kinds = (kind.strip() for kind in published.upper().split(","))
-    return "+".join(sorted(MISSPELT.get(kind, kind) for kind in kinds)) or None

@@ -80,22 +80,30 @@ class Pool:
         return tuple(count / sum(counts) for count in counts) if sum(counts) else None
 
 
-class CountedItems:
-    """The items that may be asked, and pools of the answers that each may be answered from."""
+Choose = Callable[[Request, Pool, str], str | None]
+"""Takes an answer to a request from its pool, without those of the named cluster."""
+
+
+class Baseline:
+    """Replies with what `choose` takes from the answers that may be counted for an item."""
 
     def __init__(
         self,
         by_item: Mapping[tuple[str, str], CountedAnswer],
         counted: Iterable[CountedAnswer],
+        choose: Choose,
     ) -> None:
-        self._by_item = by_item
+        self._by_item, self._choose = by_item, choose
         self._by_kind: dict[Kind, list[CountedAnswer]] = defaultdict(list)
         for item in counted:
             self._by_kind[item.kind].append(item)
         self._pool = cache(self._make_pool)
 
-    def reply(self, request: Request, choose: Callable[[Request, Pool, str], str | None]) -> Reply:
-        """Return what `choose` takes from the item's pool without its own cluster, as a reply."""
+    def generate(self, requests: Sequence[Request]) -> list[Reply]:
+        """Return one reply a request, in order; without text where no other item is of its kind."""
+        return [self._reply(request) for request in requests]
+
+    def _reply(self, request: Request) -> Reply:
         item = self._by_item.get((request.benchmark, request.item_id))
         if item is None:
             raise UsageError(
@@ -108,24 +116,20 @@ class CountedItems:
         trained = item.kind._replace(benchmark=ANYWHERE)
         kind = trained if trained in self._by_kind else item.kind
         pool = self._pool(kind, item.options)
-        text = choose(request, pool, item.cluster)
+        text = self._choose(request, pool, item.cluster)
         if text is None:
             return Reply(None, error=f"no other {item.kind.answer_type} question to count")
         if kind.benchmark != ANYWHERE:
             # Where an item's own cluster is left out, its gold answer makes its own share smaller:
             # such shares, put in bins, are wrong by construction and say nothing of calibration.
             return Reply(text)
-        poles = [polarity(candidate) for candidate in request.candidates]
         # Yes and no are counted in English, whatever language they are asked in.
-        return Reply(
-            text,
-            pool.shares(
-                [
-                    candidate if pole is None or kind.form != YES_OR_NO else ANSWERS[pole]
-                    for candidate, pole in zip(request.candidates, poles, strict=True)
-                ]
-            ),
-        )
+        in_english = kind.form == YES_OR_NO
+        candidates = [
+            ANSWERS[pole] if in_english and (pole := polarity(said)) is not None else said
+            for said in request.candidates
+        ]
+        return Reply(text, pool.shares(candidates))
 
     def _make_pool(self, kind: Kind, options: int) -> Pool:
         """Return the pool of a kind; of letters those that an item with so many options has."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
 from random import Random
 from typing import ClassVar, Final, Literal
 
@@ -13,13 +12,14 @@ from pydantic import Field
 from evaluation.benchmarks.manifest import ManifestSplit
 from evaluation.generators.answer_counts import (
     ANYWHERE,
+    Baseline,
+    Choose,
     CountedAnswer,
-    CountedItems,
     Pool,
     count_answer,
     count_items,
 )
-from evaluation.generators.generator import Generator, GeneratorConfig, Reply, Request
+from evaluation.generators.generator import Generator, GeneratorConfig, Request
 from medsift import records
 from medsift.storage.local_paths import LocalPath
 
@@ -51,10 +51,10 @@ class BaselineConfig(GeneratorConfig):
         settings = self.model_dump(mode="json", exclude={"label", "train"})
         return records.fingerprint([COUNTS_VERSION, settings, sorted(counts.items())])
 
-    def counted(self, items: pa.Table) -> CountedItems:
+    def counted(self, items: pa.Table, choose: Choose) -> Generator:
         """Count the answers to these items (``ITEMS``), or those of the training split."""
         by_item = count_items(items)
-        return CountedItems(by_item, self._trained_on() if self.train else by_item.values())
+        return Baseline(by_item, self._trained_on() if self.train else by_item.values(), choose)
 
     def _trained_on(self) -> list[CountedAnswer]:
         if self.train is None:
@@ -62,6 +62,7 @@ class BaselineConfig(GeneratorConfig):
         return [
             count_answer(ANYWHERE, ANYWHERE, entry.answer_type, entry.options, entry.gold)
             for entry in ManifestSplit(path=str(self.train), split="train").questions()
+            if entry.gold is not None
         ]
 
 
@@ -84,7 +85,7 @@ class MajorityGenerator(BaselineConfig):
 
     def build(self, items: pa.Table) -> Generator:
         """Count. Raises InputError for unsound golds and, of `train`, as `fingerprint` does."""
-        return Baseline(self.counted(items), lambda _, pool, own: pool.commonest(without=own))
+        return self.counted(items, lambda _, pool, own: pool.commonest(without=own))
 
 
 class PriorGenerator(BaselineConfig):
@@ -106,17 +107,4 @@ class PriorGenerator(BaselineConfig):
             identity = (str(self.seed), request.benchmark, request.item_id, request.variant)
             return pool.draw(own, Random(records.digest("prior", *identity)).randrange)
 
-        return Baseline(self.counted(items), draw)
-
-
-class Baseline:
-    """Replies with what a function takes from the answers that may be counted for an item."""
-
-    def __init__(
-        self, counted: CountedItems, choose: Callable[[Request, Pool, str], str | None]
-    ) -> None:
-        self.counted, self.choose = counted, choose
-
-    def generate(self, requests: Sequence[Request]) -> list[Reply]:
-        """Return one reply a request, in order; without text where no other item is of its kind."""
-        return [self.counted.reply(request, self.choose) for request in requests]
+        return self.counted(items, draw)

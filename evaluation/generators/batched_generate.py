@@ -96,7 +96,17 @@ class Continuation:
         self.context = int(getattr(text, "max_position_embeddings", None) or UNBOUNDED)
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.inputs = inspect.signature(base.forward).parameters
-        base.generation_config = self._settings(base.generation_config)
+        from transformers import GenerationConfig as Settings
+
+        own, pad = base.generation_config, asking.tokenizer.pad_token_id
+        base.generation_config = Settings(
+            max_new_tokens=config.max_new_tokens,
+            do_sample=False,
+            eos_token_id=self.ends or None,
+            pad_token_id=pad if pad is not None else next(iter(self.ends), 0),
+            bos_token_id=own.bos_token_id,
+            suppress_tokens=own.suppress_tokens,
+        )
 
     def generate(self, requests: Sequence[Request]) -> list[Reply]:
         """Return one reply a request, in order."""
@@ -122,19 +132,6 @@ class Continuation:
                 replies[number] = reply
         return replies
 
-    def _settings(self, own: Any) -> Any:
-        from transformers import GenerationConfig as Settings
-
-        pad = self.asking.tokenizer.pad_token_id
-        return Settings(
-            max_new_tokens=self.config.max_new_tokens,
-            do_sample=False,
-            eos_token_id=self.ends or None,
-            pad_token_id=pad if pad is not None else next(iter(self.ends), 0),
-            bos_token_id=own.bos_token_id,
-            suppress_tokens=own.suppress_tokens,
-        )
-
     def _batch(self, prompts: Sequence[Prompt]) -> list[Reply]:
         """Reply to a batch; where one of its prompts cannot be asked, each is asked alone."""
         try:
@@ -143,7 +140,21 @@ class Continuation:
             if len(prompts) > 1:
                 return [self._batch([prompt])[0] for prompt in prompts]
             return [Reply(None, error=" ".join(str(error).split()))]
-        return self._continue(prompts, inputs)
+        import torch
+
+        first = FirstLogits()
+        steps: list[Any] = [first]
+        if self.config.temperature:
+            seeds = [request_seed(prompt.request, self.config.seed) for prompt in prompts]
+            steps.append(Sampling(seeds, self.config.temperature))
+        with torch.inference_mode():
+            ids = self.model.generate(**inputs, logits_processor=steps)
+        width = inputs["input_ids"].shape[1]
+        rows = zip(prompts, first.logits, ids[:, width:].tolist(), strict=True)
+        return [
+            self._reply(new, self.candidates.weigh(logits, prompt.request.candidates))
+            for prompt, logits, new in rows
+        ]
 
     def _inputs(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
         """Return inputs that the model takes. Raises InputError or ValueError."""
@@ -160,23 +171,6 @@ class Continuation:
                 context=self.context,
             )
         return inputs
-
-    def _continue(self, prompts: Sequence[Prompt], inputs: dict[str, Any]) -> list[Reply]:
-        import torch
-
-        first = FirstLogits()
-        steps: list[Any] = [first]
-        if self.config.temperature:
-            seeds = [request_seed(prompt.request, self.config.seed) for prompt in prompts]
-            steps.append(Sampling(seeds, self.config.temperature))
-        with torch.inference_mode():
-            ids = self.model.generate(**inputs, logits_processor=steps)
-        width = inputs["input_ids"].shape[1]
-        rows = zip(prompts, first.logits, ids[:, width:].tolist(), strict=True)
-        return [
-            self._reply(new, self.candidates.weigh(logits, prompt.request.candidates))
-            for prompt, logits, new in rows
-        ]
 
     def _reply(self, new: Sequence[int], weights: tuple[float, ...] | None) -> Reply:
         """Return a reply of new tokens, of which those after the end of the turn are padding."""

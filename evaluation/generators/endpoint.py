@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from random import Random
 from threading import Event
 from typing import Any, Final, Literal
@@ -176,8 +177,7 @@ class Endpoint:
         body = self._body(request)
         # The request's own seed: pauses differ between requests and repeat between runs.
         random = Random(records.digest(request.benchmark, request.item_id, request.variant))
-        attempt = 0
-        while True:
+        for attempt in count():
             answer = self.poster.post(body)
             if not isinstance(answer, Problem):
                 result = read_reply(answer, request.candidates)
@@ -187,9 +187,17 @@ class Endpoint:
             problem = replace(answer, words=self.poster.key.hide(answer.words))
             last = attempt == self.config.retries or not problem.again
             if last or stop.wait(self._pause(problem, attempt, random)):
-                return self._give_up(problem)
+                break
             logger.info("%s: %s; asked again", self.config.name, problem.words)
-            attempt += 1
+        if not problem.reached:
+            raise ModelError(
+                f"{self.config.url} cannot be reached: {problem.words}; start the endpoint or "
+                "correct `url`, then run the same command again",
+                code="endpoint_failed",
+                url=self.config.url,
+                reached=False,
+            )
+        return Reply(None, error=problem.words)
 
     def _pause(self, problem: Problem, attempt: int, random: Random) -> float:
         """Return the seconds before the next attempt. Raises ModelError where they are too many."""
@@ -205,24 +213,12 @@ class Endpoint:
         # Jitter keeps requests that failed together from coming back together.
         return max(problem.wait_s, backoff * random.uniform(0.5, 1.0))
 
-    def _give_up(self, problem: Problem) -> Reply:
-        if not problem.reached:
-            raise ModelError(
-                f"{self.config.url} cannot be reached: {problem.words}; start the endpoint or "
-                "correct `url`, then run the same command again",
-                code="endpoint_failed",
-                url=self.config.url,
-                reached=False,
-            )
-        return Reply(None, error=problem.words)
-
     def _body(self, request: Request) -> dict[str, Any]:
         config, how = self.config, self.config.generation
+        pictures, kind = request.pictures, config.image_format
         sent: dict[str, Any] = {
             "model": config.model,
-            "messages": to_messages(
-                request.turns, request.pictures, config.image_format, config.max_pixels
-            ),
+            "messages": to_messages(request.turns, pictures, kind, config.max_pixels),
             "max_tokens": how.max_new_tokens,
             "temperature": how.temperature,
         }

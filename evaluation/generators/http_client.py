@@ -107,11 +107,7 @@ class Poster:
         try:
             # A redirect is not followed: pictures go to no other place than the one named.
             with self._session.post(
-                self.address,
-                json=body,
-                timeout=self.timeout_s,
-                stream=True,
-                allow_redirects=False,
+                self.address, json=body, timeout=self.timeout_s, stream=True, allow_redirects=False
             ) as response:
                 content = self._read(response, until)
         except (requests.RequestException, HTTPError, OSError) as error:

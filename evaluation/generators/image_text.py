@@ -57,20 +57,19 @@ class AskWithPictures:
 
     def prompts(self, requests: Sequence[Request]) -> list[Prompt | None]:
         """Return prompts as text and RGB pictures, None where the template refuses one."""
-        return [self._prompt(request) for request in requests]
+        prompts: list[Prompt | None] = []
+        for request in requests:
+            words = self.asking.prompt(request.turns)
+            shown = (picture.convert("RGB") for picture in request.pictures)
+            pictures = tuple(scaled(picture, self.max_pixels) for picture in shown)
+            prompts.append(None if words is None else Prompt(request, words, pictures))
+        return prompts
 
     def inputs(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
         """Return the processor's inputs, or the tokenizer's for prompts without pictures."""
         shown = [prompt.pictures for prompt in prompts] if prompts[0].pictures else None
         inputs = self.asking.inputs([prompt.words for prompt in prompts], shown)
         return self.asking.on_device(inputs)
-
-    def _prompt(self, request: Request) -> Prompt | None:
-        words = self.asking.prompt(request.turns)
-        if words is None:
-            return None
-        shown = (picture.convert("RGB") for picture in request.pictures)
-        return Prompt(request, words, tuple(scaled(picture, self.max_pixels) for picture in shown))
 
 
 def scaled(picture: Image, max_pixels: int | None) -> Image:

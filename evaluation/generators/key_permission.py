@@ -50,12 +50,8 @@ def check_permitted(variable: str, url: str) -> None:
 
 
 def _permitted(variable: str, host: str, url: str) -> bool:
-    named = {
-        (name, address.lower())
-        for name, _, address in (
-            pair.partition("@") for pair in re.split(r"[\s,]+", os.environ.get(PERMITTED, ""))
-        )
-    }
+    pairs = (pair.partition("@") for pair in re.split(r"[\s,]+", os.environ.get(PERMITTED, "")))
+    named = {(name, address.lower()) for name, _, address in pairs}
     by_custom = (variable, host) in BY_CUSTOM and url.lower().startswith("https://")
     local = OWN.fullmatch(variable) is not None and _on_this_machine(host)
     return (variable, host) in named or by_custom or local

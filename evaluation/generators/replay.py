@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 
 from evaluation.generators.generator import Generator, GeneratorConfig, Reply, Request
 from evaluation.perturb.apply import find_variant
-from evaluation.records import ORIGINAL
-from evaluation.scoring.coverage import check_coverage, check_once
+from evaluation.scoring.coverage import check_coverage, check_once, with_variant
 from medsift.errors import InputError, UsageError
 from medsift.storage.local_paths import LocalPath
 from medsift.text import SURROGATE
@@ -57,11 +56,8 @@ class RecordedGenerator(GeneratorConfig):
             with self.path.open("rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
-            raise InputError(
-                f"cannot read {self.path}: {error.strerror}; name a file",
-                code="replies_unreadable",
-                path=str(self.path),
-            ) from error
+            words = f"cannot be read: {error.strerror}; name a file"
+            raise _unreadable(self.path, words) from error
 
     def build(self, items: pa.Table) -> Generator:
         """Read the file.
@@ -128,8 +124,7 @@ def read_replies(path: Path) -> pa.Table:
             )
     if not table.num_rows:
         raise _unreadable(path, "has no reply; record one for each item", records=0)
-    named = pc.fill_null(table["variant"], ORIGINAL)
-    return table.set_column(table.column_names.index("variant"), "variant", named)
+    return with_variant(table)
 
 
 def _read_parquet(path: Path) -> pa.Table:

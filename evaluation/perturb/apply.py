@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from curation.matching.same_pictures import find_same
 from evaluation.perturb import FAMILIES
+from evaluation.perturb.image_controls import SwappedImage
 from evaluation.perturb.image_swaps import Donors
 from evaluation.perturb.item import ItemRow
 from evaluation.perturb.perturbation import Picture, Skip, Variant
-from evaluation.perturb.swapped_image import SwappedImage
 from evaluation.records import ITEMS
 from medsift.errors import UsageError
 
@@ -23,10 +23,8 @@ PART: Final = 1_000
 VARIED: Final = pa.schema([*ITEMS, pa.field("variant", pa.string(), nullable=False)])
 SKIPPED: Final = pa.schema(
     [
-        pa.field("benchmark", pa.string(), nullable=False),
-        pa.field("item_id", pa.string(), nullable=False),
-        pa.field("variant", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
+        pa.field(name, pa.string(), nullable=False)
+        for name in ("benchmark", "item_id", "variant", "reason")
     ]
 )
 
@@ -103,7 +101,8 @@ def _vary(
         for variant in variants:
             changed = variant.change(item, seed, donors)
             if isinstance(changed, Skip):
-                skipped.append(_line(item, variant) | {"reason": changed.reason})
+                named = {"benchmark": item["benchmark"], "item_id": item["item_id"]}
+                skipped.append({**named, "variant": variant.name, "reason": changed.reason})
             else:
                 made.append({**changed, "variant": variant.name})
     return Varied(
@@ -117,16 +116,5 @@ def show(item: ItemRow, pictures: Sequence[Picture], seed: int) -> list[Picture]
     `pictures` are those of its `images`, decoded; modes other than L and RGB become RGB.
     """
     variant = find_variant(item["variant"])
-    return [variant.picture(_plain(picture), item, seed) for picture in pictures]
-
-
-def _plain(picture: Picture) -> Picture:
-    return picture if picture.mode in ("L", "RGB") else picture.convert("RGB")
-
-
-def _line(item: ItemRow, variant: Variant) -> dict[str, str]:
-    return {
-        "benchmark": item["benchmark"],
-        "item_id": item["item_id"],
-        "variant": variant.name,
-    }
+    plain = (one if one.mode in ("L", "RGB") else one.convert("RGB") for one in pictures)
+    return [variant.picture(picture, item, seed) for picture in plain]

@@ -52,14 +52,8 @@ class Donors:
         group = self.groups.get(_key(item), ())
         state = digest("donor", str(seed), item["benchmark"], item["item_id"])
         start = int(state[:16], 16) % max(len(group), 1)
-        return next(
-            (
-                donor
-                for donor in (*group[start:], *group[:start])
-                if self._may_stand_in(donor, item)
-            ),
-            None,
-        )
+        others = (*group[start:], *group[:start])
+        return next((donor for donor in others if self._may_stand_in(donor, item)), None)
 
     def _may_stand_in(self, donor: Donor, item: ItemRow) -> bool:
         same_patient = donor.patient_id is not None and donor.patient_id == item["patient_id"]

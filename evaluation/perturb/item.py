@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
-from string import ascii_uppercase as LETTERS
 from typing import Any, Final
 
 from medsift.text import is_cjk
@@ -31,9 +30,3 @@ def extra_of(item: ItemRow) -> dict[str, Any]:
 def with_extra(item: ItemRow, **more: Any) -> ItemRow:
     """The item with more in its `extra`."""
     return {**item, "extra": json.dumps(extra_of(item) | more, sort_keys=True, ensure_ascii=False)}
-
-
-def gold_place(item: ItemRow) -> int | None:
-    """Place of the gold letter among the options, None where the gold is no such letter."""
-    gold, options = item["gold"].strip(), item["options"] or []
-    return LETTERS.index(gold) if len(gold) == 1 and gold in LETTERS[: len(options)] else None

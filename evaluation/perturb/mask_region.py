@@ -8,7 +8,6 @@ height. Both variants are made of the same items.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import numpy as np
@@ -24,12 +23,12 @@ STEPS: Final = 64
 """Places along each side at which a hidden region may begin."""
 
 
-@dataclass(frozen=True, slots=True)
 class MaskRegion(Variant):
     """The item's boxes filled with the picture's mean colour."""
 
     family: ClassVar[str] = "mask_region"
     role: ClassVar[Role] = "control"
+    elsewhere: ClassVar[bool] = False
 
     def change(self, item: ItemRow, seed: int, donors: Donors) -> ItemRow | Skip:
         """The item with the boxes to hide as `masked` in `extra`."""
@@ -41,11 +40,7 @@ class MaskRegion(Variant):
         elsewhere = _elsewhere(boxes, item, seed)
         if elsewhere is None:
             return Skip("its region leaves no room for another of its size")
-        return with_extra(item, masked=[list(box) for box in self.masked(boxes, elsewhere)])
-
-    def masked(self, boxes: Sequence[Box], elsewhere: Sequence[Box]) -> Sequence[Box]:
-        """Which of the two sets of boxes is hidden."""
-        return boxes
+        return with_extra(item, masked=elsewhere if self.elsewhere else boxes)
 
     def picture(self, picture: Picture, item: ItemRow, seed: int) -> Picture:
         """The picture with the boxes of `masked` filled."""
@@ -58,15 +53,11 @@ class MaskRegion(Variant):
         return hidden
 
 
-@dataclass(frozen=True, slots=True)
 class MaskElsewhere(MaskRegion):
     """Boxes of the same sizes, at random places that touch none of the item's, filled."""
 
     family: ClassVar[str] = "mask_elsewhere"
-
-    def masked(self, boxes: Sequence[Box], elsewhere: Sequence[Box]) -> Sequence[Box]:
-        """The boxes elsewhere."""
-        return elsewhere
+    elsewhere: ClassVar[bool] = True
 
 
 def _elsewhere(boxes: Sequence[Box], item: ItemRow, seed: int) -> list[Box] | None:

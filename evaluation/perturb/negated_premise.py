@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from evaluation.perturb.image_swaps import Donors
 from evaluation.perturb.item import ItemRow, language_of
 from evaluation.perturb.perturbation import Skip, Variant
 from medsift.text import protected_tokens
-
-Rules = tuple[tuple[re.Pattern[str], str], ...]
 
 OPPOSITE: Final[Mapping[str, Mapping[str, str]]] = {
     "en": {"yes": "no", "no": "yes"},
@@ -25,40 +22,34 @@ OPPOSITE: Final[Mapping[str, Mapping[str, str]]] = {
 _NOUN: Final = r"(?:(?:an?|any) )?(?P<rest>\S.*?)[\s?.]*$"
 _SHOWN: Final = r"(?P<what>(?:this|the) (?:image|picture|scan|x-?ray|patient))"
 _VERB: Final = "(?P<verb>show|have|contain)"
-RULES: Final[Mapping[str, Rules]] = {
+RULES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "en": (
-        (re.compile(rf"^is there {_NOUN}", re.I), r"Is it true that there is no \g<rest>?"),
-        (re.compile(rf"^are there {_NOUN}", re.I), r"Is it true that there are no \g<rest>?"),
+        (rf"^is there {_NOUN}", r"Is it true that there is no \g<rest>?"),
+        (rf"^are there {_NOUN}", r"Is it true that there are no \g<rest>?"),
         (
-            re.compile(
-                rf"^does {_SHOWN} (?P<verb>show|have|contain) (?P<rest>\S.*?)[\s?.]*$", re.I
-            ),
+            rf"^does {_SHOWN} {_VERB} (?P<rest>\S.*?)[\s?.]*$",
             r"Is it true that \g<what> does not \g<verb> \g<rest>?",
         ),
         (
-            re.compile(r"^is this (?P<rest>an? \S.*?|the \S.*?)[\s?.]*$", re.I),
+            r"^is this (?P<rest>an? \S.*?|the \S.*?)[\s?.]*$",
             r"Is it true that this is not \g<rest>?",
         ),
     ),
     "zh": (
         (
-            re.compile(
-                "^(?P<head>[^是否，。]*)是否(?P<verb>存在|包含|包括)(?P<rest>[^？?，]+)[？?]?$"
-            ),
+            "^(?P<head>[^是否，。]*)是否(?P<verb>存在|包含|包括)(?P<rest>[^？?，]+)[？?]?$",
             r"“\g<head>不\g<verb>\g<rest>”，这种说法是否正确？",
         ),
         (
-            re.compile("^(?P<head>[^是否，。]*)是否有(?P<rest>[^？?，]+)[？?]?$"),
+            "^(?P<head>[^是否，。]*)是否有(?P<rest>[^？?，]+)[？?]?$",
             r"“\g<head>没有\g<rest>”，这种说法是否正确？",
         ),
         (
-            re.compile(
-                "^(?P<head>[^是否有，。]*)(?P<verb>存在|包含|包括)(?P<rest>[^？?，]+)吗[？?]?$"
-            ),
+            "^(?P<head>[^是否有，。]*)(?P<verb>存在|包含|包括)(?P<rest>[^？?，]+)吗[？?]?$",
             r"“\g<head>不\g<verb>\g<rest>”，这种说法是否正确？",
         ),
         (
-            re.compile("^(?P<head>[^是否有，。]*)有(?P<rest>[^？?，]+)吗[？?]?$"),
+            "^(?P<head>[^是否有，。]*)有(?P<rest>[^？?，]+)吗[？?]?$",
             r"“\g<head>没有\g<rest>”，这种说法是否正确？",
         ),
     ),
@@ -72,7 +63,6 @@ UNSURE: Final = re.compile(
 """Words with which the negated sentence would not be the opposite, or not plain."""
 
 
-@dataclass(frozen=True, slots=True)
 class NegatedPremise(Variant):
     """A yes/no question of a known form, asked the other way round with the other gold."""
 
@@ -86,19 +76,12 @@ class NegatedPremise(Variant):
         gold = OPPOSITE[language].get(item["gold"].strip().casefold())
         if gold is None:
             return Skip("its gold is neither yes nor no")
-        question = _negated(" ".join(item["question"].split()), RULES[language])
-        if question is None:
+        question = " ".join(item["question"].split())
+        unsure = UNSURE.search(question) or protected_tokens(question.replace("是否", ""))["not"]
+        matches = ((re.match(form, question, re.I), turned) for form, turned in RULES[language])
+        negated = next((found.expand(turned) for found, turned in matches if found), None)
+        if unsure or negated is None:
             return Skip("no form that can be negated")
-        return {**item, "question": question, "gold": _like(item["gold"].strip(), gold)}
-
-
-def _negated(question: str, rules: Rules) -> str | None:
-    if UNSURE.search(question) or protected_tokens(question.replace("是否", ""))["not"]:
-        return None
-    matches = ((pattern.match(question), turned) for pattern, turned in rules)
-    return next((found.expand(turned) for found, turned in matches if found), None)
-
-
-def _like(given: str, word: str) -> str:
-    """The word in the capitals of what was given."""
-    return word.capitalize() if given[:1].isupper() else word
+        # The new gold has the capitals of the one given.
+        gold = gold.capitalize() if item["gold"].strip()[:1].isupper() else gold
+        return {**item, "question": negated, "gold": gold}

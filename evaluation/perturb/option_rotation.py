@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from string import ascii_uppercase as LETTERS
 from typing import ClassVar, Final, Self
 
 from evaluation.perturb.image_swaps import Donors
-from evaluation.perturb.item import ItemRow, gold_place
+from evaluation.perturb.item import ItemRow
 from evaluation.perturb.perturbation import Skip, Variant
 
 BY_PLACE: Final = re.compile(
@@ -20,7 +19,6 @@ BY_PLACE: Final = re.compile(
 """Options that speak of others by their place or letter."""
 
 
-@dataclass(frozen=True, slots=True)
 class OptionRotation(Variant):
     """``rotation@k`` moves the first k options behind the others; the letters stay in order."""
 
@@ -44,17 +42,13 @@ class OptionRotation(Variant):
 
     def change(self, item: ItemRow, seed: int, donors: Donors) -> ItemRow | Skip:
         """The item with rotated options and the gold's new letter."""
-        options = list(item["options"] or ())
-        place = gold_place(item)
+        options, gold = list(item["options"] or ()), item["gold"].strip()
         if self.level >= len(options):
             return Skip(f"it has {len(options)} options")
-        if place is None:
+        if len(gold) != 1 or gold not in LETTERS[: len(options)]:
             return Skip("its gold is no letter of an option")
         if any(BY_PLACE.search(option) for option in options):
             return Skip("an option speaks of others by their place")
         turned = [*options[self.level :], *options[: self.level]]
-        return {
-            **item,
-            "options": turned,
-            "gold": LETTERS[(place - self.level) % len(options)],
-        }
+        place = (LETTERS.index(gold) - self.level) % len(options)
+        return {**item, "options": turned, "gold": LETTERS[place]}

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from evaluation.perturb.image_swaps import Donors
 from evaluation.perturb.item import ItemRow, language_of
 from evaluation.perturb.perturbation import Skip, Variant
-
-Openings = tuple[tuple[re.Pattern[str], str], ...]
 
 FRAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "en": (
@@ -27,34 +24,24 @@ FRAMES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What may stand around any question without touching a word of it."""
 REWORDED: Final = 4
-OPENINGS: Final[Mapping[str, Openings]] = {
+OPENINGS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "en": (
-        (re.compile(r"^(?:is|are) there\b", re.IGNORECASE), "Do you see"),
-        (
-            re.compile(r"^do(?:es)? (?:this|the) (?:image|picture) (?:show|contain)\b", re.I),
-            "Do you see",
-        ),
-        (re.compile(r"^can you see\b", re.IGNORECASE), "Do you see"),
-        (re.compile(r"^where (is|are)\b", re.IGNORECASE), r"In what location \1"),
-        (re.compile(r"^how many\b", re.IGNORECASE), "What number of"),
-        (
-            re.compile(
-                r"^what (?=(?:\w+ )?(?:modality|plane|organ|side|type|kind|color|lobe|view)\b)",
-                re.IGNORECASE,
-            ),
-            "Which ",
-        ),
+        (r"^(?:is|are) there\b", "Do you see"),
+        (r"^do(?:es)? (?:this|the) (?:image|picture) (?:show|contain)\b", "Do you see"),
+        (r"^can you see\b", "Do you see"),
+        (r"^where (is|are)\b", r"In what location \1"),
+        (r"^how many\b", "What number of"),
+        (r"^what (?=(?:\w+ )?(?:modality|plane|organ|side|type|kind|color|lobe|view)\b)", "Which "),
     ),
     "zh": (
-        (re.compile("是否存在"), "是否有"),
-        (re.compile("是否有"), "是否存在"),
-        (re.compile("什么(?=器官|部位|模态|平面|方式|颜色)"), "哪种"),
+        ("是否存在", "是否有"),
+        ("是否有", "是否存在"),
+        ("什么(?=器官|部位|模态|平面|方式|颜色)", "哪种"),
     ),
 }
 """Wordings that are exchanged for others of the same meaning; the first that fits is."""
 
 
-@dataclass(frozen=True, slots=True)
 class Paraphrase(Variant):
     """``paraphrase@1`` to ``@3`` put the question in a frame, ``@4`` rewords how it opens."""
 
@@ -69,13 +56,9 @@ class Paraphrase(Variant):
         if self.level != REWORDED:
             frame = FRAMES[language][self.level - 1]
             return {**item, "question": frame.format(question=item["question"].strip())}
-        reworded = _reword(item["question"].strip(), OPENINGS[language])
-        return Skip("no known opening") if reworded is None else {**item, "question": reworded}
-
-
-def _reword(question: str, openings: Openings) -> str | None:
-    for pattern, other in openings:
-        reworded, count = pattern.subn(other, question, count=1)
-        if count:
-            return reworded
-    return None
+        for pattern, other in OPENINGS[language]:
+            question = item["question"].strip()
+            reworded, count = re.subn(pattern, other, question, count=1, flags=re.IGNORECASE)
+            if count:
+                return {**item, "question": reworded}
+        return Skip("no known opening")

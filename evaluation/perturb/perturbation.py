@@ -63,8 +63,8 @@ class Variant:
         return ", ".join(cls(level).name for level in cls.levels)
 
     def change(self, item: ItemRow, seed: int, donors: Donors) -> ItemRow | Skip:
-        """The changed item, or why there is none."""
-        raise NotImplementedError
+        """The changed item, or why there is none; by default pixels alone change."""
+        return item if item["images"] else Skip("the item has no image")
 
     def picture(self, picture: Picture, item: ItemRow, seed: int) -> Picture:
         """One picture of the changed item as the model is to see it: mode L or RGB, as it came."""
@@ -76,7 +76,6 @@ class Variant:
         return np.random.default_rng(int(state[:32], 16))
 
 
-@dataclass(frozen=True, slots=True)
 class Original(Variant):
     """The item as it is."""
 
@@ -86,12 +85,3 @@ class Original(Variant):
     def change(self, item: ItemRow, seed: int, donors: Donors) -> ItemRow | Skip:
         """The item itself."""
         return item
-
-
-@dataclass(frozen=True, slots=True)
-class PictureVariant(Variant):
-    """A variant that changes pixels and nothing else."""
-
-    def change(self, item: ItemRow, seed: int, donors: Donors) -> ItemRow | Skip:
-        """The item itself where it has a picture."""
-        return item if item["images"] else Skip("the item has no image")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import numpy as np
@@ -26,7 +25,6 @@ MEANINGFUL: Final = re.compile(
 """Prefixes that a slip could turn into another, or that negate."""
 
 
-@dataclass(frozen=True, slots=True)
 class Typos(Variant):
     """Two letters exchanged, one left out or one doubled, in a quarter of the plain words.
 
@@ -39,32 +37,29 @@ class Typos(Variant):
     def change(self, item: ItemRow, seed: int, donors: Donors) -> ItemRow | Skip:
         """The item with its question misspelt."""
         question = item["question"]
-        spans = [found.span() for found in WORD.finditer(question) if _is_plain(found.group())]
+        # In no list of protected words, and no abbreviation.
+        spans = [
+            word.span()
+            for word in WORD.finditer(question)
+            if word[0][1:].islower()
+            and not MEANINGFUL.match(word[0])
+            and word[0].casefold() not in PROTECTED
+        ]
         if not spans:
             return Skip("no word that may be misspelt")
         random = self.random(item, seed)
         chosen = random.permutation(len(spans))[: -(-len(spans) // SHARE)]
         for place in sorted(chosen.tolist(), reverse=True):
-            question = _misspelt(question, spans[place], random)
+            start, stop = spans[place]
+            for _ in range(TRIES):
+                slip = _slip(question[start:stop], random)
+                tried = question[:start] + slip + question[stop:]
+                if protected_tokens(tried) == protected_tokens(question):
+                    question = tried
+                    break
         if question == item["question"]:
             return Skip("every slip tried made a protected word")
         return {**item, "question": question}
-
-
-def _misspelt(question: str, span: tuple[int, int], random: np.random.Generator) -> str:
-    """The question with a slip in one word, unless every one tried makes a protected word."""
-    start, stop = span
-    for _ in range(TRIES):
-        tried = question[:start] + _slip(question[start:stop], random) + question[stop:]
-        if protected_tokens(tried) == protected_tokens(question):
-            return tried
-    return question
-
-
-def _is_plain(word: str) -> bool:
-    """Whether a word may be misspelt: in no list of protected words, no abbreviation."""
-    lower = word[1:].islower() and not MEANINGFUL.match(word)
-    return lower and word.casefold() not in PROTECTED
 
 
 def _slip(word: str, random: np.random.Generator) -> str:

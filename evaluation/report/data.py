@@ -126,10 +126,8 @@ def read_page_data(
         name = str(row["model"] if alone else row["evaluation_id"])
         one = Evaluation(name, row, metrics.get(_key(row), ()), bins.get(_key(row), ()))
         by_benchmark[str(row["benchmark"])].append(one)
-    return EvaluationPageData(
-        run_id,
-        [BenchmarkResults(name, sorted(some, key=_rank)) for name, some in by_benchmark.items()],
-    )
+    ranked = {name: sorted(some, key=_rank) for name, some in by_benchmark.items()}
+    return EvaluationPageData(run_id, [BenchmarkResults(*pair) for pair in ranked.items()])
 
 
 def _rank(one: Evaluation) -> tuple[float, str]:

@@ -19,8 +19,10 @@ class Excerpt(NamedTuple):
     length: int | None
 
 
-def excerpt(text: str, limit: int) -> Excerpt:
-    """Return at most `limit` characters of a text."""
+def excerpt(text: str | None, limit: int) -> Excerpt | None:
+    """Return at most `limit` characters of a text, None where there is none."""
+    if text is None:
+        return None
     return Excerpt(text, None) if len(text) <= limit else Excerpt(text[:limit], len(text))
 
 

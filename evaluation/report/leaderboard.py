@@ -81,7 +81,10 @@ def verdict(evaluations: Sequence[Evaluation]) -> str | None:
     if reasons:
         return f"No best is named: {listed(reasons)}."
     first, *others = scored
-    near = [one.name for one in others if _meet(first.figure(), one.figure())]
+    low = (first.figure() or {}).get("low")
+    highs = [(one.name, (one.figure() or {}).get("high")) for one in others]
+    # An interval that is not known may meet every other.
+    near = [name for name, high in highs if low is None or high is None or low <= high]
     if not near:
         return f"{first.name} is ahead: its interval lies above those of all others."
     return (
@@ -93,9 +96,3 @@ def verdict(evaluations: Sequence[Evaluation]) -> str | None:
 
 def _scored(line: Line | None) -> bool:
     return line is not None and line["value"] is not None
-
-
-def _meet(upper: Line | None, lower: Line | None) -> bool:
-    """Return whether two intervals meet, or one of them is not known."""
-    low, high = (upper or {}).get("low"), (lower or {}).get("high")
-    return low is None or high is None or bool(low <= high)

@@ -8,7 +8,7 @@ from typing import Final
 from evaluation.perturb.apply import BY_NAME
 from evaluation.records import ORIGINAL
 from evaluation.report.data import ACCURACY, Evaluation
-from evaluation.robustness import FOUR_WAY
+from evaluation.robustness import FOUR_WAY, variant_order
 from evaluation.statistics.breakdown import ALL
 from medsift.manifest.any_version import Line
 
@@ -71,7 +71,7 @@ class Profile:
 def profile(evaluation: Evaluation) -> Profile | None:
     """Return the robustness of a model, None where nothing but the originals was asked."""
     scored = {str(row["variant"]) for row in evaluation.metrics if row["metric"] == ACCURACY}
-    asked = [ORIGINAL, *sorted(scored - {ORIGINAL}, key=_order)]
+    asked = [ORIGINAL, *sorted(scored - {ORIGINAL}, key=variant_order)]
     if len(asked) < 2:
         return None
     groups: dict[str, list[Step]] = {title: [] for title in ROLES.values()}
@@ -91,10 +91,3 @@ def profile(evaluation: Evaluation) -> Profile | None:
         sums=sums,
         four_way={name: row for name, row in cells.items() if row is not None},
     )
-
-
-def _order(variant: str) -> tuple[int, int, str]:
-    """Order variants by family and level; families of other versions come last."""
-    family, _, level = variant.partition("@")
-    place = list(BY_NAME).index(family) if family in BY_NAME else len(BY_NAME)
-    return (place, int(level) if level.isdecimal() else 0, variant)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from evaluation.report.data import BenchmarkResults, Evaluation
 from medsift.manifest.any_version import Line
@@ -40,22 +40,7 @@ def reliability(benchmark: BenchmarkResults) -> Reliability | None:
     stated = [one for one in benchmark.evaluations if filled(one)]
     if not stated:
         return None
-    traces = [_diagonal()]
-    whiskers = len(stated) <= WHISKERED
-    traces += [_curve(one, colour, whiskers) for one, colour in zip(stated, COLOURS, strict=False)]
-    axis = {"range": [-0.02, 1.02], "tickformat": ".0%", "dtick": 0.2}
-    x = {**axis, "title": axis_title("mean confidence of the bin")}
-    y = {**axis, "title": axis_title("share that was right")}
-    return Reliability(benchmark.name, stated, (traces, layout(440, x, y, hovermode="closest")))
-
-
-def filled(evaluation: Evaluation) -> list[Line]:
-    """Return the bins that have replies."""
-    return [one for one in evaluation.bins if one["n"] and one["confidence"] is not None]
-
-
-def _diagonal() -> Line:
-    return {
+    diagonal = {
         "type": "scatter",
         "mode": "lines",
         "name": "as promised",
@@ -64,6 +49,18 @@ def _diagonal() -> Line:
         "line": {"color": GONE, "dash": "dot", "width": 1.5},
         "hoverinfo": "skip",
     }
+    whiskers = len(stated) <= WHISKERED
+    curves = [_curve(one, colour, whiskers) for one, colour in zip(stated, COLOURS, strict=False)]
+    axis = {"range": [-0.02, 1.02], "tickformat": ".0%", "dtick": 0.2}
+    x = {**axis, "title": axis_title("mean confidence of the bin")}
+    y = {**axis, "title": axis_title("share that was right")}
+    figure = [diagonal, *curves], layout(440, x, y, hovermode="closest")
+    return Reliability(benchmark.name, stated, figure)
+
+
+def filled(evaluation: Evaluation) -> list[Line]:
+    """Return the bins that have replies."""
+    return [one for one in evaluation.bins if one["n"] and one["confidence"] is not None]
 
 
 def _curve(one: Evaluation, colour: str, whiskers: bool) -> Line:
@@ -74,15 +71,7 @@ def _curve(one: Evaluation, colour: str, whiskers: bool) -> Line:
         "name": plain(one.name),
         "x": [line["confidence"] for line in bins],
         "y": [line["accuracy"] for line in bins],
-        "error_y": {
-            "type": "data",
-            "visible": whiskers,
-            "symmetric": False,
-            "array": _arms(bins, "high"),
-            "arrayminus": _arms(bins, "low"),
-            "thickness": 1.2,
-            "width": 3,
-        },
+        "error_y": error_bars(bins, "accuracy", visible=whiskers, thickness=1.2, width=3),
         "customdata": [line["n"] for line in bins],
         "line": {"color": colour, "width": 1.6},
         "marker": {"color": colour, "size": 7},
@@ -91,6 +80,10 @@ def _curve(one: Evaluation, colour: str, whiskers: bool) -> Line:
     }
 
 
-def _arms(bins: Sequence[Line], end: str) -> list[float]:
-    """Return how far intervals reach from the share that was right; 0 where it is not known."""
-    return [0.0 if line[end] is None else abs(line[end] - line["accuracy"]) for line in bins]
+def error_bars(lines: Sequence[Line], centre: str, **style: Any) -> Line:
+    """Return how far intervals reach from their centres; 0 where it is not known."""
+    high, low = (
+        [0.0 if line[end] is None else abs(line[end] - line[centre]) for line in lines]
+        for end in ("high", "low")
+    )
+    return {"type": "data", "symmetric": False, "array": high, "arrayminus": low, **style}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,11 +48,9 @@ def heat_map(evaluation: Evaluation) -> HeatMap | None:
     cells = {_split(name, *whole): line for name, line in given.items() if name is not None}
     if not cells:
         return None
-    sides = [
-        _largest_first({pair[at] for pair in cells}, {name: lines.get(name) for name in lines})
-        for at, lines in enumerate(whole)
-    ]
-    rows, columns = sides
+    rows, columns = (
+        _largest_first({pair[at] for pair in cells}, lines) for at, lines in enumerate(whole)
+    )
     table = [[cells.get((row, column)) for column, _ in columns] for row, _ in rows]
     return HeatMap(rows, columns, table, given.get(None))
 
@@ -81,7 +79,7 @@ def _size(line: Line | None) -> tuple[bool, int]:
 
 
 def _largest_first(
-    names: Collection[str], lines: dict[str, Line | None]
+    names: Collection[str], lines: Mapping[str, Line]
 ) -> list[tuple[str, Line | None]]:
     return [
         (name, lines.get(name))

@@ -48,9 +48,9 @@ class WorstItem:
 
     item_id: str
     tags: list[str]
-    question: Excerpt
+    question: Excerpt | None
     options: list[Option]
-    gold: Excerpt
+    gold: Excerpt | None
     reply: Excerpt | None
     error: Excerpt | None
     parsed: Excerpt | None
@@ -102,13 +102,13 @@ def _item(row: Line, read_thumbnail: Callable[[str], tuple[str | None, str | Non
         tags=[row[name] for name in ("modality", "task_type", "answer_type") if row[name]],
         question=excerpt(row["question"] or "", TEXT),
         options=[
-            Option(letter, excerpt(text, OPTION).text, place == right, letter == row["parsed"])
+            Option(letter, text[:OPTION], place == right, letter == row["parsed"])
             for place, (letter, text) in enumerate(zip(LETTERS, row["options"] or (), strict=False))
         ],
         gold=excerpt(row["gold"], TEXT),
-        reply=_excerpt(row["reply"], REPLY),
-        error=_excerpt(row["error"], TEXT),
-        parsed=_excerpt(row["parsed"], TEXT),
+        reply=excerpt(row["reply"], REPLY),
+        error=excerpt(row["error"], TEXT),
+        parsed=excerpt(row["parsed"], TEXT),
         status=status,
         fault=row["fault"],
         rule=f"{explanation['rule']} ({explanation['where']})" if explanation else None,
@@ -119,7 +119,3 @@ def _item(row: Line, read_thumbnail: Callable[[str], tuple[str | None, str | Non
         missing=missing,
         pictures=len(refs),
     )
-
-
-def _excerpt(text: str | None, limit: int) -> Excerpt | None:
-    return None if text is None else excerpt(text, limit)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from evaluation.scoring.claims import Claims, read_claims
+from evaluation.scoring.claims import read_claims
 from evaluation.scoring.closed import REFUSAL, polarity, read_yes_no
 from evaluation.scoring.mentions import LETTERS, mark_letters, mark_mentions, mentioned_by_text
 from evaluation.scoring.scored import Reading
@@ -80,7 +80,7 @@ def _letter_with_text(text: str, options: tuple[str, ...]) -> Reading | None:
     letter = LETTER_BEFORE_TEXT.match(text)
     if letter is None:
         return None
-    index = _index(letter[1] or letter[2])
+    index = ord(letter[1] or letter[2]) - ord("a")
     owners = _with_text(text[letter.end() :], options)
     if index >= len(options) or not owners:
         return None
@@ -100,7 +100,7 @@ def _letter_or_text_alone(span: Span, options: tuple[str, ...]) -> Reading | Non
     letter = BARE_LETTER.fullmatch(span.text)
     if letter is None:
         return by_text
-    index = _index(letter[1])
+    index = ord(letter[1]) - ord("a")
     if index < len(options):
         # An option may itself be a letter: "B" as the text of option A leaves open what is meant.
         if owners and index not in owners:
@@ -138,27 +138,21 @@ def _claimed_option(text: str, options: tuple[str, ...]) -> Reading:
         return Reading(None, "several options are named")
     if claims.asserted:
         return Reading(None, "an option is named and denied")
-    left = _only_option_left(claims, text, options)
-    if left is not None:
-        return Reading(LETTERS[left], "the only option left")
+    left = (claims.affirmed | claims.listed) - claims.denied
+    # A letter alone in prose may mean something else: it counts where other options are denied.
+    if (
+        not claims.disowned
+        and len(left) == 1
+        and left <= claims.affirmed
+        and not REFUSAL.search(text)
+        and (claims.denied or left <= mentioned_by_text(text, options))
+    ):
+        return Reading(LETTERS[next(iter(left))], "the only option left")
     if claims.denied:
         return Reading(None, "options are only denied", settled=False)
     if claims.listed:
         return Reading(None, "options are only listed", settled=False)
     return Reading(None, "no option is named", settled=False)
-
-
-def _only_option_left(claims: Claims, text: str, options: tuple[str, ...]) -> int | None:
-    """Return the one option that is spoken of and not denied, where no other is asserted."""
-    left = (claims.affirmed | claims.listed) - claims.denied
-    if claims.disowned or len(left) != 1 or not left <= claims.affirmed or REFUSAL.search(text):
-        return None
-    # A letter alone in prose may mean something else: it counts where other options are denied.
-    return next(iter(left)) if claims.denied or left <= mentioned_by_text(text, options) else None
-
-
-def _index(letter: str) -> int:
-    return ord(letter) - ord("a")
 
 
 def _with_text(text: str, options: tuple[str, ...]) -> list[int]:

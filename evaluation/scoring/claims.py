@@ -125,9 +125,8 @@ def _clauses(text: str) -> list[str]:
     clauses: list[str] = []
     for number, paragraph in enumerate(re.split(r"\n\s*\n", text)):
         clauses += [phrases.PARAGRAPH] if number else []
-        clauses += [
-            clause for clause in phrases.SPLIT.split(paragraph) if clause and clause.strip()
-        ]
+        parts = phrases.SPLIT.split(paragraph)
+        clauses += [part for part in parts if part and part.strip()]
     return clauses
 
 

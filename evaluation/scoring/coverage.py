@@ -31,7 +31,7 @@ def check_once(predictions: pa.Table) -> None:
 
     Tables without `evaluation_id` or `variant` are one evaluation of the original items.
     """
-    keys = _with_variant(predictions)
+    keys = with_variant(predictions)
     names = ["evaluation_id", *ITEM_KEY, "variant"]
     _refuse_twice(keys, [name for name in names if name in keys.column_names], "predictions")
 
@@ -39,7 +39,7 @@ def check_once(predictions: pa.Table) -> None:
 def check_coverage(predictions: pa.Table, items: pa.Table) -> None:
     """Raise UsageError where predictions are about unknown items, or original items have none."""
     _refuse_twice(items, ITEM_KEY, "items")
-    wanted, keys = items.select(ITEM_KEY), _with_variant(predictions)
+    wanted, keys = items.select(ITEM_KEY), with_variant(predictions)
     faults: list[str] = []
     values: dict[str, Any] = {}
     unknown = keys.select(ITEM_KEY).join(wanted, ITEM_KEY, join_type="left anti")
@@ -76,7 +76,7 @@ def first_of(rows: pa.Table, names: Sequence[str] = tuple(ITEM_KEY)) -> str:
     return " ".join(str(value) for value in least.to_pylist()[0].values() if value is not None)
 
 
-def _with_variant(predictions: pa.Table) -> pa.Table:
+def with_variant(predictions: pa.Table) -> pa.Table:
     """Return predictions with their variant named; null is the original."""
     if "variant" not in predictions.column_names:
         return predictions

@@ -12,15 +12,7 @@ from difflib import SequenceMatcher
 from typing import Final
 
 from evaluation.scoring.choice import LETTERS
-from evaluation.scoring.scored import (
-    PARSED,
-    UNPARSED,
-    AnswerKey,
-    Scored,
-    explain,
-    stands_apart,
-    verdict,
-)
+from evaluation.scoring.scored import AnswerKey, Scored, explain, stands_apart, verdict
 from evaluation.scoring.text_overlap import bleu_1
 
 ANSWER_PHRASES: Final = (
@@ -37,18 +29,25 @@ def score(item: AnswerKey, reply: str) -> Scored:
         return _score_choice(item, reply.lower())
     text = _boxed(reply) or (_between_tags(reply) if "<answer>" in reply else reply)
     gold = item.gold
-    if not by_answer_type(item.benchmark):
+    # The kit believes the answer types of SLAKE alone; elsewhere closed means a yes or no.
+    closed = item.answer_type == "closed"
+    if not item.benchmark.lower().startswith("slake"):
         text, gold = text.strip(), gold.lower().strip()
+        closed = gold in ("yes", "no")
     text, lost = _parsed(text.lower())
-    if not is_closed(item):
+    flat = text.replace("\n", "").replace(".", "")
+    if not closed:
         scored, rule = _score_open(text, gold.lower(), lost), "words"
     elif gold in ("yes", "no"):
-        scored, rule = _score_substrings(_flat(text), gold, lost), "yes and no as substrings"
+        rule = "yes and no as substrings"
+        yes, no = "yes" in flat, "no" in flat
+        said = ("no", "yes")[yes] if yes != no else None
+        as_words = stands_apart("yes", flat) == yes and stands_apart("no", flat) == no
+        scored = verdict(said, said == gold, lost or (None if as_words else "substring"))
     else:
-        flat = _flat(text)
+        rule = "whole string"
         right = flat == gold.lower()
         scored = verdict(flat.strip() or None, right, lost or (None if right else "whole_string"))
-        rule = "whole string"
     return scored._replace(explanation=explain(rule, text, _where(reply)))
 
 
@@ -60,25 +59,6 @@ def _where(reply: str) -> str:
     if "<answer>" in lower:
         return "tag"
     return "marker" if any(phrase in lower for phrase in ANSWER_PHRASES) else "whole reply"
-
-
-def is_closed(item: AnswerKey) -> bool:
-    """Return whether the kit counts an item as closed: by type in SLAKE, else by a yes or no."""
-    if by_answer_type(item.benchmark):
-        return item.answer_type == "closed"
-    return item.gold.lower().strip() in ("yes", "no")
-
-
-def by_answer_type(benchmark: str) -> bool:
-    """Return whether this is SLAKE, whose answer types the kit believes."""
-    return benchmark.lower().startswith("slake")
-
-
-def _score_substrings(text: str, gold: str, lost: str | None) -> Scored:
-    yes, no = "yes" in text, "no" in text
-    said = ("no", "yes")[yes] if yes != no else None
-    as_words = stands_apart("yes", text) == yes and stands_apart("no", text) == no
-    return verdict(said, said == gold, lost or (None if as_words else "substring"))
 
 
 def _score_choice(item: AnswerKey, reply: str) -> Scored:
@@ -111,13 +91,15 @@ def _score_open(text: str, gold: str, lost: str | None) -> Scored:
     exact = float(text == gold)
     said, asked = set(text.lower().split()), set(gold.split())
     if not said or not asked:
-        return Scored(None, UNPARSED, exact, "empty_reply", exact)
+        return verdict(None, text == gold, "empty_reply")._replace(exact_match=exact)
     shared = len(said & asked)
     precision, recall = shared / len(said), shared / len(asked)
     f1 = 2 * shared / (len(said) + len(asked))
     fault = lost or (None if precision == recall else "swapped_columns")
-    bleu = bleu_1(_bleu_tokens(text), _bleu_tokens(gold))
-    return Scored(text.strip(), PARSED, exact, fault, exact, f1, precision, recall, bleu)
+    bleu = bleu_1(*(side.lower().replace(".", " .").split(" ") for side in (text, gold)))
+    read = verdict(text.strip(), text == gold, fault)
+    read = read._replace(token_precision=f1, token_recall=precision, token_f1=recall)
+    return read._replace(exact_match=exact, bleu_1=bleu)
 
 
 def _parsed(text: str) -> tuple[str, str | None]:
@@ -151,11 +133,3 @@ def _between_tags(text: str) -> str:
     # Up to the last closing tag every opening one is closed, which keeps the search linear.
     closed = text[: text.rfind("</answer>") + len("</answer>")] if "</answer>" in text else ""
     return " ".join(TAGGED.findall(closed)).strip() or text
-
-
-def _flat(text: str) -> str:
-    return text.replace("\n", "").replace(".", "")
-
-
-def _bleu_tokens(text: str) -> list[str]:
-    return text.lower().replace(".", " .").split(" ")

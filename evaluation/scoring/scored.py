@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -95,13 +96,7 @@ def explain(rule: str, span: str, where: str) -> str:
 
 def stands_apart(words: str, text: str) -> bool:
     """Return whether some occurrence of the words touches no letter or digit."""
-    at = text.find(words)
-    while at >= 0:
-        end = at + len(words)
-        if not (text[max(at - 1, 0) : at].isalnum() or text[end : end + 1].isalnum()):
-            return True
-        at = text.find(words, at + 1)
-    return False
+    return re.search(rf"(?<![^\W_]){re.escape(words)}(?![^\W_])", text) is not None
 
 
 @dataclass(frozen=True, slots=True)

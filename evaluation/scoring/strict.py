@@ -10,15 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from evaluation.scoring.choice import LETTERS, read_choice, right_options
 from evaluation.scoring.closed import ANSWERS, polarity, read_yes_no
-from evaluation.scoring.scored import (
-    PARSED,
-    UNPARSED,
-    AnswerKey,
-    Reading,
-    Scored,
-    explain,
-    verdict,
-)
+from evaluation.scoring.scored import AnswerKey, Reading, Scored, explain, verdict
 from evaluation.scoring.spans import Span, spans
 from evaluation.scoring.text_overlap import NOTHING, best_overlap, gold_words, words
 from evaluation.scoring.unstated import declines
@@ -85,6 +77,6 @@ def _score_open(reply: str, item: AnswerKey) -> Scored:
     # "Unknown" may be the right answer, so a refusal is one only where it is not.
     if not shares.exact and declines(span.text):
         reading, shares = Reading(None, "declined"), NOTHING
-    status = UNPARSED if reading.answer is None else PARSED
     explanation = explain(reading.rule, span.text, span.where)
-    return Scored(reading.answer, status, shares.exact, None, *shares, explanation=explanation)
+    read = verdict(reading.answer, bool(shares.exact))
+    return Scored(*read[:4], *shares, explanation=explanation)

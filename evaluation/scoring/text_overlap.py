@@ -94,14 +94,8 @@ def overlap(reply: Sequence[str], gold: Sequence[str]) -> Overlap:
     numbers = {word: number for number, word in enumerate(dict.fromkeys(gold))}
     known = [numbers[word] for word in reply if word in numbers]
     common = int(LCSseq.similarity(known, [numbers[word] for word in gold]))
-    return Overlap(
-        exact=0.0,
-        precision=precision,
-        recall=recall,
-        f1=2 * shared / (len(reply) + len(gold)),
-        bleu_1=precision * _brevity(reply, gold),
-        rouge_l=2 * common / (len(reply) + len(gold)),
-    )
+    f1, rouge_l = (2 * count / (len(reply) + len(gold)) for count in (shared, common))
+    return Overlap(0.0, precision, recall, f1, precision * _brevity(reply, gold), rouge_l)
 
 
 def bleu_1(reply: Sequence[str], gold: Sequence[str]) -> float:

@@ -19,8 +19,7 @@ class BlobStore:
         """Store `data` once and return its absolute path. Raises StorageError."""
         name = hashlib.sha256(data).hexdigest()
         target = self.root / name[:2] / name
-        if target.exists():
-            return str(target)
-        with atomic_file(target) as partial:
-            partial.write_bytes(data)
+        if not target.exists():
+            with atomic_file(target) as partial:
+                partial.write_bytes(data)
         return str(target)

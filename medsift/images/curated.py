@@ -25,17 +25,10 @@ def read_picture(ref: str, image_id: str) -> Image.Image:
     try:
         decoded = decode(read_bytes(ref), PurePosixPath(ref).name, ANY_SIZE)
     except FileNotFoundError as error:
-        raise StorageError(
-            f"{ref} is gone; put it back and run the same command again",
-            code="picture_changed",
-            ref=ref,
-        ) from error
+        words = f"{ref} is gone; put it back and run the same command again"
+        raise StorageError(words, code="picture_changed", ref=ref) from error
     if decoded.image_id != image_id:
-        raise StorageError(
-            f"{ref} shows another picture than when it was curated; leave the images unchanged "
-            "and run again into a new --run-dir",
-            code="picture_changed",
-            ref=ref,
-            image_id=image_id,
-        )
+        words = f"{ref} shows another picture than when it was curated; leave the images unchanged"
+        words += " and run again into a new --run-dir"
+        raise StorageError(words, code="picture_changed", ref=ref, image_id=image_id)
     return decoded.image.convert("RGB")

@@ -50,9 +50,8 @@ def foreign_bytes(name: str, kind: str) -> Iterator[None]:
 
 def damaged(name: str, kind: str, error: BaseException) -> ImageError:
     """Return the error of a file that begins as its format does and then does not decode."""
-    return ImageError(
-        "image_truncated", f"{name}: {kind} data ends early or is damaged: {words(error)}"
-    )
+    detail = f"{name}: {kind} data ends early or is damaged: {words(error)}"
+    return ImageError("image_truncated", detail)
 
 
 def words(error: BaseException) -> str:

@@ -52,15 +52,12 @@ class Decoded:
 
 def check_size(width: int, height: int, name: str, config: ImagesConfig) -> None:
     """Refuse sizes outside the limits. Raises ImageError image_too_large, image_too_small."""
+    words = f"{name} is {width} x {height} pixels"
     if width * height > config.max_pixels:
-        raise ImageError(
-            "image_too_large",
-            f"{name} is {width} x {height} pixels, at most {config.max_pixels} are allowed; "
-            "raise images.max_pixels if the file is trusted",
+        words += (
+            f", at most {config.max_pixels} are allowed; raise images.max_pixels if the file is"
         )
+        raise ImageError("image_too_large", f"{words} trusted")
     if min(width, height) < config.min_side:
-        raise ImageError(
-            "image_too_small",
-            f"{name} is {width} x {height} pixels, the shorter side must have at least "
-            f"{config.min_side}; lower images.min_side to keep it",
-        )
+        words += f", the shorter side must have at least {config.min_side}; lower images.min_side"
+        raise ImageError("image_too_small", f"{words} to keep it")

@@ -48,17 +48,13 @@ PLUGINS: Final[dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
     "TIFF": TiffImagePlugin.TiffImageFile,
     "WEBP": WebPImagePlugin.WebPImageFile,
 }
-SIGNATURES: Final = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"GIF87a", "GIF"),
-    (b"GIF89a", "GIF"),
-    (b"II*\x00", "TIFF"),
-    (b"MM\x00*", "TIFF"),
-    (b"II+\x00", "TIFF"),
-    (b"MM\x00+", "TIFF"),
-    (b"BM", "BMP"),
-)
+SIGNATURES: Final = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "GIF": (b"GIF87a", b"GIF89a"),
+    "TIFF": (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"),
+    "BMP": (b"BM",),
+}
 UNREAD_FORMATS: Final = (
     (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
     (b"\xff\x4f\xff\x51", "JPEG 2000"),
@@ -77,9 +73,8 @@ NETPBM: Final = re.compile(rb"P[1-6]\s+[\d#]|P7\nWIDTH")
 TARGA_END: Final = b"TRUEVISION-XFILE.\x00"
 UNREAD_BRANDS: Final = {
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
-    **dict.fromkeys(
-        (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), "HEIF"
-    ),
+    **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx"), "HEIF"),
+    **dict.fromkeys((b"heim", b"heis", b"mif1", b"msf1"), "HEIF"),
 }
 DEEP_MODES: Final = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 WHITE_IS_ZERO: Final = 0
@@ -123,21 +118,19 @@ def sniff(data: bytes, name: str) -> str:
     # First, because a DICOM file may carry a TIFF header in the 128 bytes before its mark.
     if data[128:132] == b"DICM":
         return "DICOM"
-    for signature, kind in SIGNATURES:
-        if data.startswith(signature):
+    for kind, signatures in SIGNATURES.items():
+        if data.startswith(signatures):
             return kind
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
-    foreign = _foreign_kind(data)
-    if foreign is not None:
+    if foreign := _foreign_kind(data):
         raise ImageError("image_unsupported", f"{name} is {foreign}; convert it to PNG")
     # DICOM written without its preamble starts like any binary file, so its name decides.
     if EXTENSIONS.get(_extension(name)) == "DICOM":
         return "DICOM"
     allowed = ", ".join(sorted({*PLUGINS, "DICOM"}))
-    raise ImageError(
-        "not_an_image", f"{name} starts with {data[:12]!r}; allowed are {allowed}; convert it"
-    )
+    words = f"{name} starts with {data[:12]!r}; allowed are {allowed}; convert it"
+    raise ImageError("not_an_image", words)
 
 
 def _foreign_kind(data: bytes) -> str | None:
@@ -194,11 +187,9 @@ def _check_samples(data: bytes, name: str) -> None:
     bits, form = _sample_type(header)
     if bits > 32 or (form == UNSIGNED and bits == 32) or form not in (*READ_FORMS, VOID):
         kinds = {UNSIGNED: "unsigned", SIGNED: "signed", FLOATING: "floating point"}
-        raise ImageError(
-            "image_unsupported",
-            f"{name} is a TIFF of {bits}-bit {kinds.get(form, f'format {form}')} samples; "
-            "convert it to 8 or 16 bits or to 32-bit floating point",
-        )
+        words = f"{name} is a TIFF of {bits}-bit {kinds.get(form, f'format {form}')} samples"
+        fix = "convert it to 8 or 16 bits or to 32-bit floating point"
+        raise ImageError("image_unsupported", f"{words}; {fix}")
 
 
 def _sample_type(tags: Any) -> tuple[int, int]:

@@ -101,10 +101,8 @@ def _stored(dataset: Dataset, index: int, name: str) -> NDArray[np.generic]:
         except RecursionError:
             raise
         except RuntimeError as error:  # pydicom has no decoder that reads the frame
-            raise ImageError(
-                "image_unsupported",
-                f"{name}: {words(error)}; convert it to an uncompressed DICOM or PNG",
-            ) from error
+            detail = f"{name}: {words(error)}; convert it to an uncompressed DICOM or PNG"
+            raise ImageError("image_unsupported", detail) from error
     return values
 
 

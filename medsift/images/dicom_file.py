@@ -49,11 +49,8 @@ class BoundedReads(io.BytesIO):
         """Read like any file; raises ImageError image_too_large past the bound."""
         self.left -= 1
         if self.left < 0:
-            raise ImageError(
-                "image_too_large",
-                f"{self.label}: the DICOM data set has more elements than {MOST_READS} reads "
-                "reach; export the picture alone",
-            )
+            words = f"{self.label}: the DICOM data set has more elements than {MOST_READS} reads"
+            raise ImageError("image_too_large", f"{words} reach; export the picture alone")
         data = super().read(size)
         if size is None or size < 0:
             raise _Deflated(data)
@@ -71,27 +68,21 @@ def read_dataset(data: bytes, name: str, config: ImagesConfig) -> Dataset:
 
     with foreign_bytes(name, KIND):
         try:
-            dataset: Dataset = pydicom.dcmread(
-                BoundedReads(data, name), force=data[128:132] != b"DICM"
-            )
+            bare = data[128:132] != b"DICM"
+            dataset: Dataset = pydicom.dcmread(BoundedReads(data, name), force=bare)
         except _Deflated as signal:
             dataset = _read_deflated(inflate(signal.packed, name, config), name)
         missing = [tag for tag in NEEDED if tag not in dataset]
         float_pixels = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
     if missing and not (missing == ["PixelData"] and float_pixels):
-        raise ImageError(
-            "not_an_image",
-            f"{name} is a DICOM file without {', '.join(missing)}; name a file that holds pixels",
-        )
+        words = f"{name} is a DICOM file without {', '.join(missing)}"
+        raise ImageError("not_an_image", f"{words}; name a file that holds pixels")
     with foreign_bytes(name, KIND):
         sizes = {tag: _raw_length(dataset, tag) for tag in TABLES}
     for tag, size in sizes.items():
         if size > MOST_TABLE_BYTES:
-            raise ImageError(
-                "image_too_large",
-                f"{name}: {tag} has {size} bytes, at most {MOST_TABLE_BYTES} are read; "
-                "export the picture without it",
-            )
+            words = f"{name}: {tag} has {size} bytes, at most {MOST_TABLE_BYTES} are read"
+            raise ImageError("image_too_large", f"{words}; export the picture without it")
     return dataset
 
 
@@ -108,11 +99,9 @@ def inflate(packed: bytes, name: str, config: ImagesConfig) -> bytes:
             packed = machine.unconsumed_tail
             total += len(piece)
             if total > config.max_bytes:
-                raise ImageError(
-                    "image_too_large",
-                    f"{name} inflates to more than {config.max_bytes} bytes; raise "
-                    "images.max_bytes if the file is trusted",
-                )
+                words = f"{name} inflates to more than {config.max_bytes} bytes"
+                fix = "raise images.max_bytes if the file is trusted"
+                raise ImageError("image_too_large", f"{words}; {fix}")
             pieces.append(piece)
             if not piece and not packed:
                 raise EOFError("the deflated data set has no end")
@@ -133,21 +122,16 @@ def check_frame(dataset: Dataset, index: int, name: str, config: ImagesConfig) -
         if not syntax.is_encapsulated:
             return
         offsets = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
-        frame = get_frame(
-            dataset.PixelData,
-            index,
-            extended_offsets=offsets if all(offsets) else None,
-            number_of_frames=int(dataset.get("NumberOfFrames") or 1),
-        )
+        known = offsets if all(offsets) else None
+        count, pixels = int(dataset.get("NumberOfFrames") or 1), dataset.PixelData
+        frame = get_frame(pixels, index, extended_offsets=known, number_of_frames=count)
         samples, bits = int(dataset.SamplesPerPixel), int(dataset.BitsAllocated)
         expected = int(dataset.Rows) * int(dataset.Columns) * samples * bits // 8
         run_lengths = syntax == RLELossless
     if run_lengths and len(frame) > 2 * expected + RLE_SLACK:
-        raise ImageError(
-            "image_too_large",
-            f"{name}: a run-length frame of {len(frame)} bytes for {expected} bytes of pixels; "
-            "convert it to an uncompressed DICOM or PNG",
-        )
+        words = f"{name}: a run-length frame of {len(frame)} bytes for {expected} bytes of pixels"
+        fix = "convert it to an uncompressed DICOM or PNG"
+        raise ImageError("image_too_large", f"{words}; {fix}")
     claimed = None if run_lengths else frame_size(frame)
     if claimed is not None:
         check_size(*claimed, name, config)

@@ -114,11 +114,8 @@ def _opened(ref: str, limit: int | None) -> Iterator[Any]:
 
 def _check_bytes(ref: str, size: int, limit: int | None) -> None:
     if limit is not None and size > limit:
-        raise TooManyBytes(
-            f"{ref} has {size} bytes or more, at most {limit} are read; raise images.max_bytes if "
-            "the file is trusted",
-            code="image_too_large",
-        )
+        words = f"{ref} has {size} bytes or more, at most {limit} are read; raise images.max_bytes"
+        raise TooManyBytes(f"{words} if the file is trusted", code="image_too_large")
 
 
 def stat(refs: Iterable[str]) -> list[tuple[str, int, float]]:
@@ -167,13 +164,9 @@ def _under_folder(ref: str, image_root: str) -> str:
         words = f" leads outside image_root {image_root!r}"
         raise _invalid(ref, words, image_root=image_root)
     target = os.path.realpath(path)
-    raise _invalid(
-        ref,
-        f" is or passes a symbolic link to {target!r}, outside image_root {image_root!r}; set"
-        " image_root to a folder that holds both, or put the files in place of the links",
-        image_root=image_root,
-        link_target=target,
-    )
+    words = f" is or passes a symbolic link to {target!r}, outside image_root {image_root!r}; set"
+    words += " image_root to a folder that holds both, or put the files in place of the links"
+    raise _invalid(ref, words, image_root=image_root, link_target=target)
 
 
 def _inside(root: str, plain: str) -> str | None:

@@ -34,5 +34,4 @@ def opened(path: Path) -> Iterator[DuckDBPyConnection]:
 
 def ask(con: DuckDBPyConnection, sql: str, **bound: Any) -> list[Line]:
     """Return the lines of a query, with values for its $parameters."""
-    lines: list[Line] = con.sql(sql, params=bound).to_arrow_table().to_pylist()
-    return lines
+    return list(con.sql(sql, params=bound).to_arrow_table().to_pylist())

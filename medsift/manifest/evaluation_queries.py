@@ -39,7 +39,7 @@ SELECT DISTINCT split FROM samples WHERE run_id = $run AND split != '' ORDER BY 
 
 PAGE_RUNS: Final = """
 SELECT run_id FROM runs WHERE run_id IN (SELECT run_id FROM evaluations)
-ORDER BY created_at DESC, run_id DESC
+ORDER BY created_at DESC, run_id
 """
 PAGE_KNOWN: Final = """
 SELECT DISTINCT evaluation_id FROM evaluations WHERE run_id = $run ORDER BY evaluation_id
@@ -115,8 +115,7 @@ ORDER BY evaluation_id, benchmark, turn
 def run_ids(manifest: Path) -> list[str]:
     """Return the runs of a manifest, the newest first. Raises ManifestError."""
     sql = "SELECT run_id FROM runs ORDER BY created_at DESC, run_id"
-    ids: list[str] = read(manifest, sql)["run_id"].to_pylist()
-    return ids
+    return list(read(manifest, sql)["run_id"].to_pylist())
 
 
 def known_evaluations(manifest: Path) -> list[dict[str, Any]]:
@@ -124,8 +123,7 @@ def known_evaluations(manifest: Path) -> list[dict[str, Any]]:
 
     Raises ManifestError.
     """
-    rows: list[dict[str, Any]] = read(manifest, KNOWN).to_pylist()
-    return rows
+    return list(read(manifest, KNOWN).to_pylist())
 
 
 def read_evaluation(manifest: Path, run_id: str, evaluation_id: str, table: str) -> pa.Table:

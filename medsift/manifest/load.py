@@ -44,14 +44,11 @@ def register(con: DuckDBPyConnection, tables: Mapping[str, Source]) -> dict[str,
         ManifestError: an unknown table, or one that lacks a required column.
     """
     inputs = {}
+    allowed = [table for table in BY_NAME if table != "runs"]
     for name, source in tables.items():
-        if name not in BY_NAME or name == "runs":
-            allowed = ", ".join(table for table in BY_NAME if table != "runs")
-            raise ManifestError(
-                f"{name!r} is not a table to fill; allowed: {allowed}",
-                code="manifest_table_invalid",
-                table=name,
-            )
+        if name not in allowed:
+            message = f"{name!r} is not a table to fill; allowed: {', '.join(allowed)}"
+            raise ManifestError(message, code="manifest_table_invalid", table=name)
         view = f"given_{name}"
         if isinstance(source, pa.Table):
             con.register(view, source)
@@ -65,9 +62,8 @@ def register(con: DuckDBPyConnection, tables: Mapping[str, Source]) -> dict[str,
             continue
         inputs[name] = describe(con, view)
         types = inputs[name].types
-        columns = BY_NAME[name].columns
-        missing = sorted(part.name for part in columns if part.required and part.name not in types)
-        if missing:
+        required = {column.name for column in BY_NAME[name].columns if column.required}
+        if missing := sorted(required - types.keys()):
             raise ManifestError(
                 f"table {name!r} lacks {', '.join(missing)}; it has {', '.join(types)}",
                 code="manifest_table_invalid",
@@ -129,13 +125,11 @@ def insert(
     table, run = BY_NAME[name], quoted(run_id)
     if name in inputs:
         source = inputs[name]
-        computed, clauses = _COMPUTED.get(name, _nothing)(source, run, inputs, strata)
-        listed = ", ".join(
-            f'{computed[column.name]} AS "{column.name}"'
-            if column.name in computed
-            else source.column(column)
-            for column in table.columns
-        )
+        compute = _COMPUTED.get(name)
+        computed, clauses = compute(source, run, inputs, strata) if compute else ({}, "")
+        own = {column.name: source.column(column) for column in table.columns}
+        own |= {column: f'{sql} AS "{column}"' for column, sql in computed.items()}
+        listed = ", ".join(own.values())
         select = f"SELECT {listed} FROM {source.view} i{clauses}"
     else:
         select = (
@@ -158,10 +152,6 @@ _NUMBERED: Final = "row_number() OVER () + (SELECT coalesce(max(place), -1) FROM
 
 Computed = tuple[Mapping[str, str], str]
 """SQL of the columns that are not copied from the input `i`, and the clauses that it needs."""
-
-
-def _nothing(source: Input, run: str, inputs: Inputs, tags: Sequence[str]) -> Computed:
-    return {}, ""
 
 
 def _rows(source: Input, run: str, inputs: Inputs, tags: Sequence[str]) -> Computed:

@@ -31,10 +31,7 @@ REBUILD: Final = (
     "remove it, and the same `medsift curate` writes it again from the stages that are done"
 )
 _DAMAGE: Final = ("Corrupt database file", "Could not read enough bytes")
-_RELATIONS: Final = (
-    *(table.name for table in TABLES),
-    *(view.name for view in VIEWS),
-)
+_RELATIONS: Final = (*(table.name for table in TABLES), *(view.name for view in VIEWS))
 
 Identity = tuple[str, int, int, int]
 _open_engines: dict[int, OrderedDict[Identity, DuckDBPyConnection]] = {}
@@ -105,13 +102,11 @@ def in_one_line(path: Path) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
+        words = f"{path}: {one_line(error)}"
         if is_damaged(error):
-            raise ManifestError(
-                f"{path}: {one_line(error)}; {REBUILD}", code="manifest_damaged", path=str(path)
-            ) from error
-        raise ManifestError(
-            f"{path}: {one_line(error)}", code="manifest_unreadable", path=str(path)
-        ) from error
+            words += f"; {REBUILD}"
+            raise ManifestError(words, code="manifest_damaged", path=str(path)) from error
+        raise ManifestError(words, code="manifest_unreadable", path=str(path)) from error
 
 
 def read(path: Path, sql: str, bound: Mapping[str, Any] | Sequence[Any] | None = None) -> pa.Table:
@@ -161,9 +156,8 @@ def one_line(error: duckdb.Error) -> str:
     missing = re.search(r"Table with name (\S+) does not exist", message)
     if missing:
         near = difflib.get_close_matches(missing[1], _RELATIONS, n=1)
-        return f"{message}; " + (
-            f"did you mean {near[0]}?" if near else f"there are {', '.join(_RELATIONS)}"
-        )
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_RELATIONS)}"
+        return f"{message}; {hint}"
     hints = [line for line in lines[1:] if line.startswith(("Did you mean", "Candidate"))]
     return "; ".join([message, *hints[:1]])
 
@@ -174,9 +168,8 @@ def _identity(path: Path) -> Identity | None:
         seen = path.stat()
     except OSError:
         return None
-    if seen.st_size > KEPT_BYTES:
-        return None
-    return str(path.absolute()), seen.st_ino, seen.st_mtime_ns, seen.st_size
+    identity = str(path.absolute()), seen.st_ino, seen.st_mtime_ns, seen.st_size
+    return identity if seen.st_size <= KEPT_BYTES else None
 
 
 def _check_version(con: DuckDBPyConnection, path: Path) -> int:

@@ -11,14 +11,13 @@ from typing import Any, BinaryIO, Final
 import pyarrow as pa
 
 from medsift.errors import ManifestError
-from medsift.terminal import escaped as escape
+from medsift.text import escaped as escape
 
-Format = str
 CELL_WIDTH: Final = 60
 _UPPER_CONTROL: Final = re.compile(r"[\x7f-\x9f]")
 
 
-def render(table: pa.Table, format: Format, out: BinaryIO, width: int | None = None) -> None:
+def render(table: pa.Table, format: str, out: BinaryIO, width: int | None = None) -> None:
     """Write `table` to the binary file `out`.
 
     Args:
@@ -31,18 +30,10 @@ def render(table: pa.Table, format: Format, out: BinaryIO, width: int | None = N
     Raises:
         ManifestError: the format is not one of these, or Parquet has no type for a column.
     """
-    if format == "table":
-        _table(table, out, width)
-    elif format == "csv":
-        _csv(table, out, escaped=width is not None)
-    elif format in _WRITERS:
-        _WRITERS[format](table, out)
-    else:
-        raise ManifestError(
-            f"format {format!r} is unknown; allowed: table, csv, json, parquet",
-            code="format_unknown",
-            format=format,
-        )
+    if format not in _WRITERS:
+        message = f"format {format!r} is unknown; allowed: {', '.join(_WRITERS)}"
+        raise ManifestError(message, code="format_unknown", format=format)
+    _WRITERS[format](table, out, width)
 
 
 def _table(table: pa.Table, out: BinaryIO, width: int | None) -> None:
@@ -87,10 +78,9 @@ def _lines(table: pa.Table) -> Iterator[tuple[Any, ...]]:
 def _values(column: pa.ChunkedArray) -> list[Any]:
     """Return a column as Python values; dates outside Python's range become text."""
     try:
-        values: list[Any] = column.to_pylist()
+        return list(column.to_pylist())
     except OverflowError:
-        values = [_value(scalar) for scalar in column]
-    return values
+        return [_value(scalar) for scalar in column]
 
 
 def _value(scalar: pa.Scalar) -> Any:
@@ -104,13 +94,13 @@ def _value(scalar: pa.Scalar) -> Any:
         return scalar.cast(pa.string()).as_py()
 
 
-def _csv(table: pa.Table, out: BinaryIO, escaped: bool) -> None:
+def _csv(table: pa.Table, out: BinaryIO, width: int | None) -> None:
     """Write CSV with a header; lists and structs become JSON text."""
     import csv
 
     text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
     writer = csv.writer(text, lineterminator="\n")
-    change = escape if escaped else str
+    change = str if width is None else escape
     writer.writerow([change(name) for name in table.column_names])
     for line in _lines(table):
         # Numbers stay numbers: csv writes them with all their digits.
@@ -119,7 +109,7 @@ def _csv(table: pa.Table, out: BinaryIO, escaped: bool) -> None:
     text.detach()
 
 
-def _json(table: pa.Table, out: BinaryIO) -> None:
+def _json(table: pa.Table, out: BinaryIO, width: int | None) -> None:
     names = table.column_names
     out.write(b"[")
     for number, line in enumerate(_lines(table)):
@@ -129,7 +119,7 @@ def _json(table: pa.Table, out: BinaryIO) -> None:
     out.write(b"\n]\n" if table.num_rows else b"]\n")
 
 
-def _parquet(table: pa.Table, out: BinaryIO) -> None:
+def _parquet(table: pa.Table, out: BinaryIO, width: int | None) -> None:
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()  # a terminal or pipe cannot seek
@@ -142,7 +132,9 @@ def _parquet(table: pa.Table, out: BinaryIO) -> None:
     out.write(buffer.getvalue())
 
 
-_WRITERS: Final[Mapping[str, Callable[[pa.Table, BinaryIO], None]]] = {
+_WRITERS: Final[Mapping[str, Callable[[pa.Table, BinaryIO, int | None], None]]] = {
+    "table": _table,
+    "csv": _csv,
     "json": _json,
     "parquet": _parquet,
 }

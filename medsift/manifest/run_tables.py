@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from medsift.manifest.table import Table, columns
+from medsift.manifest.table import tables
 from medsift.vocabulary import TAGS
 
 SCHEMA_VERSION: Final = 5
@@ -25,132 +25,98 @@ _TAG_MEANINGS: Final = {
     "study_id": "study, where the source names one",
     "license": "licence of the record",
 }
-_TAGS: Final = tuple(f"{tag} VARCHAR | {_TAG_MEANINGS[tag]}" for tag in TAGS)
-_DECISION: Final = (
-    "sample_id VARCHAR | content id of the sample, null when the row never became one",
-    "stage* VARCHAR | stage that decided",
-    "action* VARCHAR | dropped or failed",
-    "reason* VARCHAR | reason code",
-    "witness VARCHAR | row_id of the kept row that this row is too similar to",
-    "value DOUBLE | measured value",
-    "threshold DOUBLE | limit that the value is compared with",
-    "detail VARCHAR | more about the reason, as text",
-)
+_TAGS: Final = "\n".join(f"{tag} VARCHAR | {_TAG_MEANINGS[tag]}" for tag in TAGS)
 
-RUN_TABLES: Final[tuple[Table, ...]] = (
-    Table(
-        "runs",
-        "one line per run, with everything needed to repeat it",
-        columns(
-            "name VARCHAR | recipe name",
-            f"schema_version INTEGER | version of this layout; now {SCHEMA_VERSION}",
-            "created_at TIMESTAMP | start, UTC",
-            "finished_at TIMESTAMP | end, UTC",
-            "status VARCHAR | balanced, unbalanced or failed",
-            "recipe VARCHAR | the recipe, JSON",
-            "recipe_fingerprint VARCHAR | digest of the recipe",
-            "input_fingerprint VARCHAR | digest of the input files",
-            "code_version VARCHAR | version of MedSift",
-            "packages VARCHAR | package versions, JSON object",
-            "seed BIGINT | seed of every random choice",
-        ),
-    ),
-    Table(
-        "stages",
-        "one line per stage; rows_in = kept + dropped + failed",
-        columns(
-            "ordinal* INTEGER | position of the stage in the run, from 0",
-            "stage* VARCHAR | stage name",
-            "rows_in* BIGINT | rows that entered",
-            "kept* BIGINT | rows passed to the next stage",
-            "dropped* BIGINT | rows removed on purpose",
-            "failed* BIGINT | rows that could not be processed",
-            "seconds DOUBLE | wall time",
-            "reused BOOLEAN | whether an earlier run's output was reused",
-            "fingerprint VARCHAR | digest of settings, version and upstream",
-        ),
-        ("ordinal",),
-    ),
-    Table(
-        "operators",
-        "time inside a stage",
-        columns(
-            "stage* VARCHAR | stage name",
-            "operator* VARCHAR | part of the stage",
-            "seconds* DOUBLE | time spent",
-            "rows BIGINT | rows it handled",
-        ),
-    ),
-    Table(
-        "rows",
-        "what happened to every input row; the view `why` says it in words",
-        columns(
-            "row_id* VARCHAR | source name, file and index",
-            "source* VARCHAR | source name of the recipe",
-            "file* VARCHAR | input file, relative to the source's root",
-            "index* BIGINT | record number in the file, from 0",
-            "notes VARCHAR[] | repairs made while reading",
-            "sample_id VARCHAR | content id of the sample, null when the row never became one",
-            "stage VARCHAR | stage that decided; the run's last stage for a kept row",
-            "action VARCHAR | kept, dropped or failed",
-            "reason VARCHAR | reason code, null when kept",
-            "witness VARCHAR | row_id of the kept row that this row is too similar to",
-            "value DOUBLE | measured value",
-            "threshold DOUBLE | limit that the value is compared with",
-            "detail VARCHAR | more about the reason, as text",
-        ),
-        ("row_id",),
-    ),
-    Table(
-        "images",
-        "one line per distinct picture: its file and measured properties",
-        columns(
-            "image_id* VARCHAR | SHA-256 of the decoded pixels",
-            "byte_hash VARCHAR | SHA-256 of the file",
-            "ref VARCHAR | path or URL of the file",
-            "files BIGINT | files of different bytes with these pixels",
-            "size_bytes BIGINT | file size, bytes",
-            "width INTEGER | width, pixels",
-            "height INTEGER | height, pixels",
-            "mode VARCHAR | colour mode as stored",
-            "bit_depth INTEGER | bits per channel",
-            "format VARCHAR | file format",
-            "phash VARCHAR | perceptual hash, 16 hex digits",
-            "mean FLOAT | mean grey level, 0 to 255",
-            "contrast FLOAT | standard deviation of the grey levels",
-            "entropy FLOAT | Shannon entropy of the grey histogram, bits",
-            "sharpness FLOAT | variance of the Laplacian at a fixed size",
-            "blank_share FLOAT | share of pixels at the commonest grey level",
-            "notes VARCHAR[] | repairs made while decoding",
-            "group_id VARCHAR | group of confirmed copies; its own id when it is alone",
-            "x FLOAT | first coordinate of the vector map",
-            "y FLOAT | second coordinate of the vector map",
-        ),
-        ("image_id",),
-    ),
-    Table(
-        "samples",
-        "every valid row, whether it was kept or dropped later",
-        columns(
-            "sample_id* VARCHAR | hash of images and canonical text",
-            "row_id* VARCHAR | row it came from",
-            "source VARCHAR | source name of the recipe",
-            *_TAGS,
-            "question VARCHAR | first user turn",
-            "answer VARCHAR | last assistant turn",
-            f"messages {MESSAGES_TYPE} | the conversation: list of (role, content)",
-            f"images {IMAGES_TYPE} | its pictures, in order: list of (image_id, ref)",
-            "extra VARCHAR | further columns of the recipe, JSON object",
-            "notes VARCHAR[] | repairs made",
-            "stratum VARCHAR | group to balance; by default modality / task_type / answer_type",
-            "place BIGINT | number of the sample in this file; joins with selections.place",
-        ),
-        ("row_id",),
-    ),
-    Table(
-        "decisions",
-        "the ledger: one line per dropped or failed row",
-        columns("row_id* VARCHAR | row decided on", *_DECISION),
-        ("row_id",),
-    ),
-)
+RUN_TABLES: Final = tables(f"""
+TABLE runs | one line per run, with everything needed to repeat it
+name VARCHAR | recipe name
+schema_version INTEGER | version of this layout; now {SCHEMA_VERSION}
+created_at TIMESTAMP | start, UTC
+finished_at TIMESTAMP | end, UTC
+status VARCHAR | balanced, unbalanced or failed
+recipe VARCHAR | the recipe, JSON
+recipe_fingerprint VARCHAR | digest of the recipe
+input_fingerprint VARCHAR | digest of the input files
+code_version VARCHAR | version of MedSift
+packages VARCHAR | package versions, JSON object
+seed BIGINT | seed of every random choice
+
+TABLE stages ORDER BY ordinal | one line per stage; rows_in = kept + dropped + failed
+ordinal* INTEGER | position of the stage in the run, from 0
+stage* VARCHAR | stage name
+rows_in* BIGINT | rows that entered
+kept* BIGINT | rows passed to the next stage
+dropped* BIGINT | rows removed on purpose
+failed* BIGINT | rows that could not be processed
+seconds DOUBLE | wall time
+reused BOOLEAN | whether an earlier run's output was reused
+fingerprint VARCHAR | digest of settings, version and upstream
+
+TABLE operators | time inside a stage
+stage* VARCHAR | stage name
+operator* VARCHAR | part of the stage
+seconds* DOUBLE | time spent
+rows BIGINT | rows it handled
+
+TABLE rows ORDER BY row_id | what happened to every input row; the view `why` says it in words
+row_id* VARCHAR | source name, file and index
+source* VARCHAR | source name of the recipe
+file* VARCHAR | input file, relative to the source's root
+index* BIGINT | record number in the file, from 0
+notes VARCHAR[] | repairs made while reading
+sample_id VARCHAR | content id of the sample, null when the row never became one
+stage VARCHAR | stage that decided; the run's last stage for a kept row
+action VARCHAR | kept, dropped or failed
+reason VARCHAR | reason code, null when kept
+witness VARCHAR | row_id of the kept row that this row is too similar to
+value DOUBLE | measured value
+threshold DOUBLE | limit that the value is compared with
+detail VARCHAR | more about the reason, as text
+
+TABLE images ORDER BY image_id | one line per distinct picture: its file and measured properties
+image_id* VARCHAR | SHA-256 of the decoded pixels
+byte_hash VARCHAR | SHA-256 of the file
+ref VARCHAR | path or URL of the file
+files BIGINT | files of different bytes with these pixels
+size_bytes BIGINT | file size, bytes
+width INTEGER | width, pixels
+height INTEGER | height, pixels
+mode VARCHAR | colour mode as stored
+bit_depth INTEGER | bits per channel
+format VARCHAR | file format
+phash VARCHAR | perceptual hash, 16 hex digits
+mean FLOAT | mean grey level, 0 to 255
+contrast FLOAT | standard deviation of the grey levels
+entropy FLOAT | Shannon entropy of the grey histogram, bits
+sharpness FLOAT | variance of the Laplacian at a fixed size
+blank_share FLOAT | share of pixels at the commonest grey level
+notes VARCHAR[] | repairs made while decoding
+group_id VARCHAR | group of confirmed copies; its own id when it is alone
+x FLOAT | first coordinate of the vector map
+y FLOAT | second coordinate of the vector map
+
+TABLE samples ORDER BY row_id | every valid row, whether it was kept or dropped later
+sample_id* VARCHAR | hash of images and canonical text
+row_id* VARCHAR | row it came from
+source VARCHAR | source name of the recipe
+{_TAGS}
+question VARCHAR | first user turn
+answer VARCHAR | last assistant turn
+messages {MESSAGES_TYPE} | the conversation: list of (role, content)
+images {IMAGES_TYPE} | its pictures, in order: list of (image_id, ref)
+extra VARCHAR | further columns of the recipe, JSON object
+notes VARCHAR[] | repairs made
+stratum VARCHAR | group to balance; by default modality / task_type / answer_type
+place BIGINT | number of the sample in this file; joins with selections.place
+
+TABLE decisions ORDER BY row_id | the ledger: one line per dropped or failed row
+row_id* VARCHAR | row decided on
+sample_id VARCHAR | content id of the sample, null when the row never became one
+stage* VARCHAR | stage that decided
+action* VARCHAR | dropped or failed
+reason* VARCHAR | reason code
+witness VARCHAR | row_id of the kept row that this row is too similar to
+value DOUBLE | measured value
+threshold DOUBLE | limit that the value is compared with
+detail VARCHAR | more about the reason, as text
+""")

@@ -38,10 +38,7 @@ def selected(path: Path, selection: str | None = None, run_id: str | None = None
 
 
 def selected_batches(
-    path: Path,
-    selection: str | None = None,
-    run_id: str | None = None,
-    rows: int = BATCH_ROWS,
+    path: Path, selection: str | None = None, run_id: str | None = None, rows: int = BATCH_ROWS
 ) -> Generator[pa.Table, None, None]:
     """Yield the samples of a selection in several tables, at least one; memory stays small.
 
@@ -77,7 +74,7 @@ def resolve_run(path: Path, run_id: str | None = None) -> str:
     Raises:
         ManifestError: there is no manifest, or no such run.
     """
-    runs = read(path, "SELECT run_id FROM runs ORDER BY created_at DESC, run_id DESC")
+    runs = read(path, "SELECT run_id FROM runs ORDER BY created_at DESC, run_id")
     known = [str(name) for name in runs["run_id"].to_pylist()]
     if not known:
         raise ManifestError(

@@ -74,10 +74,24 @@ def arrow_type(duckdb_type: str) -> pa.DataType:
     return _PLAIN[duckdb_type]
 
 
-def columns(*lines: str) -> tuple[Column, ...]:
-    """Return columns from lines ``name type | meaning``; a star marks a required column."""
-    split = [line.split(" | ", 1) for line in lines]
-    heads = [(*head.split(" ", 1), meaning) for head, meaning in split]
-    return tuple(
-        Column(name.rstrip("*"), kind, meaning, name.endswith("*")) for name, kind, meaning in heads
-    )
+def tables(text: str) -> tuple[Table, ...]:
+    """Return the tables that a text declares, with a blank line between them.
+
+    A table is ``TABLE name ORDER BY columns REPLACED BY columns | meaning``, where both lists may
+    be absent, and a line ``name type | meaning`` for each column, where a star marks a required
+    one. An indented line continues the line above it.
+    """
+    declared = []
+    for block in re.sub(r"\n +", " ", text).strip().split("\n\n"):
+        (head, meaning), *lines = [line.split(" | ", 1) for line in block.splitlines()]
+        head, _, replaced_by = head.removeprefix("TABLE ").partition(" REPLACED BY ")
+        name, _, order = head.partition(" ORDER BY ")
+        fields = [(*field.split(" ", 1), words) for field, words in lines]
+        columns = [
+            Column(field.rstrip("*"), kind, words, field.endswith("*"))
+            for field, kind, words in fields
+        ]
+        keys = tuple(replaced_by.split(", ")) if replaced_by else None
+        ordered = tuple(order.split(", ")) if order else ()
+        declared.append(Table(name, meaning, tuple(columns), ordered, keys))
+    return tuple(declared)

@@ -69,27 +69,24 @@ def selected_leaks(
     manifest: Path, run_id: str, selection: str, benchmark: str
 ) -> list[dict[str, Any]]:
     """Return `row_id`, `verdict` and `item_id` of selected rows near a benchmark, nearest first."""
-    leaks: list[dict[str, Any]] = read(
-        manifest,
+    sql = (
         "SELECT row_id, verdict, item_id FROM leaks "
         "WHERE run_id = $run AND benchmark = $benchmark AND row_id IN "
         "(SELECT row_id FROM selections WHERE run_id = $run AND selection = $selection) "
-        "ORDER BY similarity DESC NULLS LAST, row_id, item_id",
-        {"run": run_id, "benchmark": benchmark, "selection": selection},
-    ).to_pylist()
-    return leaks
+        "ORDER BY similarity DESC NULLS LAST, row_id, item_id"
+    )
+    bound = {"run": run_id, "benchmark": benchmark, "selection": selection}
+    return list(read(manifest, sql, bound).to_pylist())
 
 
 def newest_accuracies(manifest: Path, training_id: str) -> list[dict[str, Any]]:
     """Return a training's accuracy on each benchmark, from the newest evaluation of each."""
-    accuracies: list[dict[str, Any]] = read(
-        manifest,
+    sql = (
         "SELECT e.benchmark, m.protocol, m.value, m.low, m.high, m.n, m.clusters, m.unparsed_rate "
         "FROM evaluations e JOIN metrics m USING (run_id, evaluation_id, benchmark) "
         "WHERE e.training_id = $1 AND m.variant = 'original' "
         "AND m.facet = 'all' AND m.metric = 'accuracy' "
         "QUALIFY row_number() OVER (PARTITION BY e.benchmark ORDER BY e.created_at DESC) = 1 "
-        "ORDER BY e.benchmark",
-        [training_id],
-    ).to_pylist()
-    return accuracies
+        "ORDER BY e.benchmark"
+    )
+    return list(read(manifest, sql, [training_id]).to_pylist())

@@ -19,14 +19,12 @@ class View:
     columns: Mapping[str, str]
 
 
-_NEWEST: Final = """
-    SELECT run_id, selection
-    FROM (SELECT run_id, selection, max(created_at) AS made FROM selections GROUP BY ALL)
-    QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY made DESC, selection DESC) = 1
-"""
-
-_SELECTED: Final = f"""
-    WITH newest AS ({_NEWEST})
+_SELECTED: Final = """
+    WITH newest AS (
+      SELECT run_id, selection
+      FROM (SELECT run_id, selection, max(created_at) AS made FROM selections GROUP BY ALL)
+      QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY made DESC, selection DESC) = 1
+    )
     SELECT s.run_id, s.selection, s.rank, s.sample_id, s.row_id, s.weight, s.gain, s.stratum,
            p.modality, p.body_part, p.task_type, p.answer_type, p.split, p.question, p.answer,
            p.messages, p.images, p.source, p.language, p.patient_id, p.study_id, p.license

@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from medsift.errors import ManifestError, StorageError
-from medsift.manifest.carry_over import keep_additions
 from medsift.manifest.connections import lock_to, start
 from medsift.manifest.load import Inputs, Source, fill, insert, register, source_files
 from medsift.manifest.reading import REBUILD, attach, is_damaged, newest_version, one_line
 from medsift.manifest.schema import BY_NAME, SCHEMA_VERSION, TABLES, quoted, table_ddl
-from medsift.manifest.upgrade import carry_over, upgrade
+from medsift.manifest.upgrade import carry_over, keep_additions, upgrade
 from medsift.manifest.views import VIEWS, view_ddl
 from medsift.storage.replace import replacing, spill_folder
 from medsift.vocabulary import STRATUM_TAGS
@@ -83,8 +82,7 @@ def write_manifest(path: Path, tables: Mapping[str, Source], run: RunRecord) -> 
         if old:
             newest_version(path)
             attach(con, path, "old")
-        con.execute("USE fresh")
-        con.execute("BEGIN")
+        con.execute("USE fresh; BEGIN")
         if old:
             carry_over(con, "old", run.run_id)
         _insert_run(con, run)
@@ -105,8 +103,9 @@ def _empty() -> bytes:
     with tempfile.TemporaryDirectory(prefix="medsift-") as folder:
         file = Path(folder, "manifest.duckdb")
         with closing(start()) as con:
-            con.execute(f"ATTACH {quoted(str(file))} AS fresh")
-            con.execute(f"USE fresh; BEGIN; {'; '.join(lines)}")
+            con.execute(
+                f"ATTACH {quoted(str(file))} AS fresh; USE fresh; BEGIN; {'; '.join(lines)}"
+            )
             _finish(con)
         return file.read_bytes()
 
@@ -133,9 +132,7 @@ def append_tables(path: Path, run_id: str, tables: Mapping[str, Source]) -> None
     newest_version(path)
     with replacing(path) as partial, _building(path, partial, tables) as (con, inputs):
         shutil.copyfile(path, partial)
-        con.execute(f"ATTACH {quoted(str(partial))} AS fresh")
-        con.execute("USE fresh")
-        con.execute("BEGIN")
+        con.execute(f"ATTACH {quoted(str(partial))} AS fresh; USE fresh; BEGIN")
         upgrade(con)
         known = [line[0] for line in con.execute("SELECT run_id FROM runs ORDER BY 1").fetchall()]
         if run_id not in known:
@@ -183,9 +180,7 @@ def _building(
                 path=str(path),
             ) from error
         raise ManifestError(
-            f"cannot build {path}: {one_line(error)}",
-            code="manifest_table_invalid",
-            path=str(path),
+            f"cannot build {path}: {one_line(error)}", code="manifest_table_invalid", path=str(path)
         ) from error
 
 
@@ -199,10 +194,7 @@ def _is_of_disk(error: duckdb.Error) -> bool:
 
 
 def _finish(con: DuckDBPyConnection) -> None:
-    con.execute("COMMIT")
-    con.execute("CHECKPOINT fresh")
-    con.execute("USE memory")
-    con.execute("DETACH fresh")
+    con.execute("COMMIT; CHECKPOINT fresh; USE memory; DETACH fresh")
 
 
 def _insert_run(con: DuckDBPyConnection, run: RunRecord) -> None:

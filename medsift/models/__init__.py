@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag
 
 from medsift.models.embedded import EmbeddedModelConfig
 from medsift.models.embedded_vlm import EmbeddedImageTextModelConfig
-from medsift.models.language_model import ImageTextModel, LanguageModel, LanguageModelConfig
+from medsift.models.language_model import ImageTextModel, LanguageModel
 from medsift.models.pretrained import ImageTextModelConfig, TransformersModelConfig
 
 AnyLanguageModel = Annotated[
@@ -37,6 +37,5 @@ __all__ = [
     "ImageTextModel",
     "ImageTextModelConfig",
     "LanguageModel",
-    "LanguageModelConfig",
     "TransformersModelConfig",
 ]

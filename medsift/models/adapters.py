@@ -18,10 +18,7 @@ BASE: Final = "base_model_name_or_path"
 
 
 def adapter_fingerprint(folder: Path, base: ModelConfig) -> str:
-    """Return the identity of an adapter, from its files' digests; nothing is loaded.
-
-    Raises ModelError when there is none in the folder, or when it names another model than `base`.
-    """
+    """Return the identity of an adapter by its files' digests. Raises ModelError without one."""
     local = _check_folder(folder, base)
     return records.fingerprint([[part, file_digest(local / part)] for part in PARTS])
 
@@ -51,12 +48,11 @@ def with_adapter(model: Any, folder: Path, base: ModelConfig) -> Any:
         raise _error(f"cannot load adapter {folder}: {words}; {_remedy(base)}", folder) from error
     unmatched = sorted([*report.missing_keys, *report.unexpected_keys])
     if unmatched:
-        raise _error(
+        message = (
             f"{len(unmatched)} tensors of adapter {folder} and of the model do not match, the "
-            f"first is {unmatched[0]}; {_remedy(base)}",
-            folder,
-            tensor=unmatched[0],
+            f"first is {unmatched[0]}; {_remedy(base)}"
         )
+        raise _error(message, folder, tensor=unmatched[0])
     return adapted.eval()
 
 
@@ -65,25 +61,22 @@ def _check_folder(folder: Path, base: ModelConfig) -> Path:
     local = folder.expanduser()
     absent = [part for part in PARTS if not (local / part).is_file()]
     if absent:
-        raise _error(
+        message = (
             f"no adapter at {folder}: it lacks {absent[0]}; name a folder that PEFT's "
-            "save_pretrained wrote, as `medsift train` does",
-            folder,
-            missing=absent[0],
+            "save_pretrained wrote, as `medsift train` does"
         )
+        raise _error(message, folder, missing=absent[0])
     try:
         named = str(json.loads((local / SETTINGS).read_text(encoding="utf-8")).get(BASE) or "")
     except (OSError, ValueError, AttributeError) as error:
-        raise _error(
-            f"cannot read {local / SETTINGS}: {error}; train it again", folder, file=SETTINGS
-        ) from error
+        message = f"cannot read {local / SETTINGS}: {error}; train it again"
+        raise _error(message, folder, file=SETTINGS) from error
     if named and isinstance(base, PretrainedConfig) and _is_other(named, base):
-        raise _error(
+        message = (
             f"adapter {folder} was trained on {named!r}, not on {base.model!r}; {_remedy(base)}, "
-            f"or correct {BASE} in its {SETTINGS} if both are the same",
-            folder,
-            base=named,
+            f"or correct {BASE} in its {SETTINGS} if both are the same"
         )
+        raise _error(message, folder, base=named)
     return local
 
 

@@ -39,18 +39,13 @@ class ChatFormat:
 
     @cached_property
     def opening(self) -> list[int]:
-        """Return the tokens before an answer to no question: the heading of its turn.
-
-        Raises ModelError where the template refuses a question or opens no turn for the answer.
-        """
+        """Return the tokens before an answer to no question. Raises ModelError without any."""
         if not self.chats:
             return self.first + self._encode([ASK])[0]
         example = self.chat([("user", "?")])
         if example is None:
-            raise ModelError(
-                "the model's chat template refuses a question; name a chat model",
-                code="chat_template_unusable",
-            )
+            message = "the model's chat template refuses a question; name a chat model"
+            raise ModelError(message, code="chat_template_unusable")
         heading = example.removeprefix(self.chat([("user", "?")], ask=False) or "")
         ids, begin = self._encode([heading])[0], self.tokenizer.bos_token_id
         if self._encode([example])[0][0] == begin and ids[:1] != [begin]:
@@ -80,23 +75,23 @@ class ChatFormat:
         return self._encode([text if self.chats else f" {text}" for text in texts])
 
     def chat(self, turns: Sequence[Turn], *, ask: bool = True) -> str | None:
-        """Return turns in the model's template, with `ask` also the heading of an answer.
-
-        Returns None where the template refuses them.
-        """
-        from jinja2 import TemplateError
-
-        messages = [{"role": role, "content": content} for role, content in turns]
-        try:
-            text: str = self.tokenizer.apply_chat_template(
-                messages, add_generation_prompt=ask, tokenize=False
-            )
-        except TemplateError:
-            return None
-        return text
+        """Return turns in the template, with `ask` an answer's heading too; None if it refuses."""
+        return in_template(self.tokenizer, turns, ask)
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
             return []
         ids: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         return ids
+
+
+def in_template(chat: Any, turns: Sequence[tuple[str, Any]], ask: bool) -> str | None:
+    """Return turns in the template of a tokenizer or processor; None where it refuses them."""
+    from jinja2 import TemplateError
+
+    messages = [{"role": role, "content": content} for role, content in turns]
+    try:
+        text: str = chat.apply_chat_template(messages, add_generation_prompt=ask, tokenize=False)
+    except TemplateError:
+        return None
+    return text

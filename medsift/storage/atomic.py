@@ -76,11 +76,8 @@ def named_refusals(path: Path, otherwise: str, code: str = "disk_refused") -> It
     try:
         yield
     except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error}; {next_step(error, otherwise)}",
-            code=code,
-            path=str(path),
-        ) from error
+        message = f"cannot write {path}: {error}; {next_step(error, otherwise)}"
+        raise StorageError(message, code=code, path=str(path)) from error
 
 
 def partial_name(path: Path) -> Path:

@@ -51,11 +51,12 @@ class PartFolder:
             partial.write_bytes(data)
 
     def new(self) -> Iterator[Path]:
-        """Yield parts that are new since the last call, sorted.
-
-        Raises StorageError for a folder that cannot be read.
-        """
-        fresh = [part for folder in self._folders() for part in self._changed(folder)]
+        """Yield parts that are new since the last call, sorted. Raises StorageError."""
+        try:
+            fresh = [part for folder in self._folders() for part in self._changed(folder)]
+        except OSError as error:
+            message = f"cannot read the cache {self.root}: {error}"
+            raise StorageError(message, code="cache_unusable") from error
         for part in sorted(fresh):
             self._seen.add(part)
             yield part
@@ -79,29 +80,20 @@ class PartFolder:
                 inner = [Path(entry.path) for entry in entries if entry.is_dir()]
         except FileNotFoundError:
             return []
-        except OSError as error:
-            raise StorageError(
-                f"cannot read the cache {self.root}: {error}", code="cache_unusable"
-            ) from error
         return [self.root, *sorted(inner)]
 
     def _changed(self, folder: Path) -> list[Path]:
         """Return the unseen parts of one folder, which is listed only if it may have some."""
         listed = []
-        try:
-            moved = folder.stat().st_mtime_ns
-            if self._listed.get(folder) == moved:
-                return []
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.name.endswith(PARTIAL):
-                        _remove_if_abandoned(Path(entry.path))
-                    elif entry.name.endswith(SUFFIX) and not entry.name.startswith("."):
-                        listed.append(Path(entry.path))
-        except OSError as error:
-            raise StorageError(
-                f"cannot read the cache {folder}: {error}", code="cache_unusable"
-            ) from error
+        moved = folder.stat().st_mtime_ns
+        if self._listed.get(folder) == moved:
+            return []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(PARTIAL):
+                    _remove_if_abandoned(Path(entry.path))
+                elif entry.name.endswith(SUFFIX) and not entry.name.startswith("."):
+                    listed.append(Path(entry.path))
         if time.time_ns() - moved > SETTLED_NS:
             self._listed[folder] = moved
         return [part for part in listed if part not in self._seen]

@@ -50,10 +50,7 @@ LocalPath = Annotated[Path, BeforeValidator(_on_disk)]
 
 
 def with_local_paths(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `command` so that it refuses a URL among the paths of its arguments in one line.
-
-    It then raises UsageError, which names the argument.
-    """
+    """Return `command` with a UsageError, which names the argument, for a URL among its paths."""
 
     @wraps(command)
     def checked(*args: Any, **options: Any) -> Any:
@@ -62,9 +59,8 @@ def with_local_paths(command: Callable[..., Any]) -> Callable[..., Any]:
                 url = url_of(item) if isinstance(item, Path) else None
                 if url is not None:
                     option = f"--{name.replace('_', '-')}"
-                    raise UsageError(
-                        f"{option}: {_refusal(url)}", code="path_not_local", option=option, path=url
-                    )
+                    message = f"{option}: {_refusal(url)}"
+                    raise UsageError(message, code="path_not_local", option=option, path=url)
         return command(*args, **options)
 
     return checked

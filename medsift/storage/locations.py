@@ -65,12 +65,11 @@ def filesystem(url: str) -> tuple[Any, str]:
 def refuse_secrets(location: str) -> str:
     """Return `location`; raise InputError, without printing it, if it has a user and password."""
     if SECRET.search(location):
-        raise InputError(
+        message = (
             f"{without_secrets(location)!r} contains credentials, which a recipe and its results "
-            "would keep; give them to the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)",
-            code="credentials_in_recipe",
-            location=without_secrets(location),
+            "would keep; give them to the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
         )
+        raise InputError(message, code="credentials_in_recipe", location=without_secrets(location))
     return location
 
 
@@ -104,11 +103,8 @@ def open_input(location: str) -> Any:
         mode = local.stat().st_mode
         for is_special, kind in SPECIAL.items():
             if is_special(mode):
-                raise StorageError(
-                    f"{str(local)!r} is a {kind}, not a file; remove it from the data",
-                    code="not_a_file",
-                    path=str(local),
-                )
+                message = f"{str(local)!r} is a {kind}, not a file; remove it from the data"
+                raise StorageError(message, code="not_a_file", path=str(local))
         return local.open("rb")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError) as error:
         raise FileNotFoundError(f"no file at {location!r}") from error
@@ -139,7 +135,6 @@ def _connect(kind: str, bucket: str, query: str) -> Any:
     try:
         store, _ = fs.FileSystem.from_uri(f"{kind}://{bucket}/{suffix}")
     except (OSError, ValueError) as error:
-        raise StorageError(
-            f"cannot reach {kind}://{bucket}: {error}", code="store_unreachable"
-        ) from error
+        message = f"cannot reach {kind}://{bucket}: {error}"
+        raise StorageError(message, code="store_unreachable") from error
     return store

@@ -72,12 +72,11 @@ def undamaged(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        raise StorageError(
+        message = (
             f"{path} is damaged or gone: {' '.join(str(error).split())}; run the same "
-            "`medsift curate` again, which notices that and runs its stage again",
-            code="stage_damaged",
-            path=str(path),
-        ) from error
+            "`medsift curate` again, which notices that and runs its stage again"
+        )
+        raise StorageError(message, code="stage_damaged", path=str(path)) from error
 
 
 def read_tables(

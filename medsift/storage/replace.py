@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from medsift.storage.atomic import named_refusals
-from medsift.storage.lock_file import open_lock
+from medsift.storage.run_lock import open_lock
 from medsift.storage.seals import sync
 
 

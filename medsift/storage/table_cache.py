@@ -66,10 +66,8 @@ class TableCache:
         try:
             return pa.concat_tables(tables)
         except pa.ArrowInvalid as error:
-            raise StorageError(
-                f"parts of {self.folder} have different columns: {error}; delete the folder",
-                code="cache_unusable",
-            ) from error
+            message = f"parts of {self.folder} have different columns: {error}; delete the folder"
+            raise StorageError(message, code="cache_unusable") from error
 
     def append(self, table: pa.Table) -> None:
         """Add rows as one new part; a table already there is not written again.
@@ -77,11 +75,8 @@ class TableCache:
         Raises UsageError for a table without the key, StorageError when the disk refuses.
         """
         if self.key not in table.column_names:
-            raise UsageError(
-                f"a table of {table.column_names} has no column {self.key!r}; add it first",
-                code="cache_unusable",
-                column=self.key,
-            )
+            message = f"a table of {table.column_names} has no column {self.key!r}; add it first"
+            raise UsageError(message, code="cache_unusable", column=self.key)
         if table.num_rows == 0:
             return
         sink = pa.BufferOutputStream()
@@ -144,10 +139,8 @@ class TableCache:
         try:
             part.unlink(missing_ok=True)
         except OSError as refused:
-            raise StorageError(
-                f"cannot remove the damaged cache part {part}: {refused}; delete that file",
-                code="cache_unusable",
-            ) from refused
+            message = f"cannot remove the damaged cache part {part}: {refused}; delete that file"
+            raise StorageError(message, code="cache_unusable") from refused
 
     def _forget(self, part: Path) -> None:
         self._row_groups = {

@@ -22,21 +22,15 @@ class ContentVectors:
     matrix: Floats
 
     def rows(self, wanted: Sequence[str], what: str) -> Floats:
-        """Return the vectors (len(wanted), d) of contents; `what` names them in the message.
-
-        Raises:
-            UsageError: a content has no vector.
-        """
+        """Return the vectors (len(wanted), d) of contents; UsageError about `what` without one."""
         row_of = {content: row for row, content in enumerate(self.ids)}
         missing = [content for content in wanted if content not in row_of]
         if missing:
-            raise UsageError(
+            message = (
                 f"{len(missing)} of {len(wanted)} {what} have no vector, the first is "
-                f"{missing[0]!r}; embed every one of them first",
-                code="vectors_missing",
-                what=what,
-                missing=len(missing),
+                f"{missing[0]!r}; embed every one of them first"
             )
+            raise UsageError(message, code="vectors_missing", what=what, missing=len(missing))
         picked = np.array([row_of[content] for content in wanted], dtype=np.int64)
         return self.matrix[picked] if len(picked) else np.zeros((0, self.matrix.shape[1]), "f4")
 

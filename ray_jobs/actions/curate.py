@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,16 +33,11 @@ def executor(ray: bool, workers: int | None) -> Iterator[Executor]:
         yield RayExecutor()
 
 
-@contextmanager
-def shared_ray(ray: bool) -> Iterator[None]:
+def shared_ray(ray: bool) -> AbstractContextManager[None]:
     """Keep one Ray for several actions, each of which would otherwise start its own."""
-    if not ray:
-        yield
-        return
     from ray_jobs.cluster import connected
 
-    with connected():
-        yield
+    return connected() if ray else nullcontext()
 
 
 def curate_and_report(recipe: Recipe, run_dir: Path, *, ray: bool, log_json: bool) -> RunResult:

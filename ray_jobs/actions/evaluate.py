@@ -25,14 +25,14 @@ def evaluation_recipe(
 
     Raises UsageError or RecipeError.
     """
-    from evaluation.recipe import EvaluationRecipe, load_evaluation
+    from evaluation.recipe import EvaluationRecipe
     from medsift import recipe_yaml
     from medsift.errors import UsageError
     from ray_jobs.cli_args import recipe_path
 
     settings = _settings(options)
     if named is not None:
-        loaded = load_evaluation(recipe_path(named), overrides)
+        loaded = recipe_yaml.load(EvaluationRecipe, recipe_path(named), overrides)
         return recipe_yaml.validated(EvaluationRecipe, loaded.model_dump(mode="json") | settings)
     if "models" not in settings or "benchmarks" not in settings:
         raise UsageError(

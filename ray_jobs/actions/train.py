@@ -19,29 +19,25 @@ BUILT_IN: Final = ("embedded", "embedded_vlm")
 def training_recipe(
     named: str | None, options: Mapping[str, Any], overrides: Sequence[str]
 ) -> TrainingRecipe:
-    """Return the recipe of a command line: a file, changed by options, or options alone.
-
-    Raises UsageError or RecipeError.
-    """
+    """Return the recipe of a file and options, or of options. Raises UsageError or RecipeError."""
     from medsift import recipe_yaml
     from medsift.errors import UsageError
     from ray_jobs.cli_args import recipe_path
     from training.recipe import TrainingRecipe, load_training
 
+    base = options["base"]
     settings = {
-        "run": options["run"] and str(options["run"]),
+        "run": str(options["run"]),
         "selection": options["selection"],
-        "base": options["base"] and _base(options["base"]),
+        "base": {"kind": base} if base in BUILT_IN else {"kind": "transformers", "model": base},
     }
-    settings = {key: value for key, value in settings.items() if value}
+    settings = {key: value for key, value in settings.items() if options[key]}
     if named is not None:
         loaded = load_training(recipe_path(named), overrides)
         return recipe_yaml.validated(TrainingRecipe, loaded.model_dump(mode="json") | settings)
     if "run" not in settings or "base" not in settings:
-        raise UsageError(
-            "name a RECIPE, or a --run-dir that has a selection and a --base",
-            code="command_invalid",
-        )
+        message = "name a RECIPE, or a --run-dir that has a selection and a --base"
+        raise UsageError(message, code="command_invalid")
     name = f"train-{settings.get('selection', 'newest')}"
     return recipe_yaml.validated(TrainingRecipe, {"name": name} | settings, overrides)
 
@@ -82,8 +78,3 @@ def train_quietly(recipe: TrainingRecipe, ray: bool, listener: Listener) -> Trai
         )
     )
     return trained
-
-
-def _base(named: str) -> dict[str, Any]:
-    """Return the settings of a base model as the command line names it."""
-    return {"kind": named} if named in BUILT_IN else {"kind": "transformers", "model": named}

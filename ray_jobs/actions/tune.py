@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from evaluation.recipe import EvaluationRecipe
     from training.recipe import TrainingRecipe
     from training.run import Trained
-
-BEFORE: Final = "before"
-AFTER: Final = "after"
-MAJORITY: Final = {"kind": "majority"}
 
 
 class TuningRecipe(Config):
@@ -47,11 +43,6 @@ class Tuned:
     trained: Trained
     evaluation: EvaluationRecipe
     result: EvaluationResult
-
-
-def load_tuning(path: Path, overrides: Sequence[str] = ()) -> TuningRecipe:
-    """Load a tuning recipe; see `recipe_yaml.load`. Raises RecipeError."""
-    return recipe_yaml.load(TuningRecipe, path, overrides)
 
 
 def training_of(
@@ -87,9 +78,9 @@ def train_and_compare(
         run=training.run,
         cache=cache.absolute(),
         models=[
-            MAJORITY,
-            generator_settings(BEFORE, training, settings, sees=sees),
-            generator_settings(AFTER, training, settings, sees=sees, result=result),
+            {"kind": "majority"},
+            generator_settings("before", training, settings, sees=sees),
+            generator_settings("after", training, settings, sees=sees, result=result),
         ],
     )
     evaluated = evaluate_and_report(evaluation, ray=ray, log_json=log_json)

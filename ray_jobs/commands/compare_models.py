@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +13,6 @@ from ray_jobs.commands.options import TableOrJson
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from evaluation.compare_models import ComparedModels
 
 
 def compare_models(
@@ -49,14 +47,13 @@ def compare_models(
     from evaluation.compare_models import compare_models as compare
     from ray_jobs.console import ignore_broken_pipe
 
-    comparisons = compare(_predictions(first), _predictions(second), margin, metric, variant)
+    lines = compare(_predictions(first), _predictions(second), margin, metric, variant)
     with ignore_broken_pipe():
         if style is TableOrJson.json:
-            lines = [comparison.line() for comparison in comparisons]
             head = {"first": first, "second": second, "margin": margin, "metric": metric}
             typer.echo(json.dumps(head | {"lines": lines}, indent=2))
         else:
-            _print_table(comparisons)
+            _print_table(lines)
 
 
 def _predictions(named: str) -> pa.Table:
@@ -72,7 +69,7 @@ def _predictions(named: str) -> pa.Table:
     return read_evaluation(manifest, *ids, "predictions")
 
 
-def _print_table(comparisons: list[ComparedModels]) -> None:
+def _print_table(lines: list[dict[str, Any]]) -> None:
     import pyarrow as pa
 
     from medsift.manifest import render
@@ -93,7 +90,7 @@ def _print_table(comparisons: list[ComparedModels]) -> None:
             "B only": line["only_second_right"],
             "p": _number(line["mcnemar_p"]),
         }
-        for line in (comparison.line() for comparison in comparisons)
+        for line in lines
     ]
     render(pa.Table.from_pylist(rows), "table", sys.stdout.buffer)
     sys.stdout.buffer.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ray_jobs.commands.options import LogJson, Overrides, RayOrLocal, RecipeFile, RunDir
-from ray_jobs.interrupt import resumable
+from ray_jobs.console import resumable
 
 
 def curate(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from ray_jobs.commands.options import Drawers, DrawSeed, ImageCount
-from ray_jobs.interrupt import resumable
+from ray_jobs.console import resumable, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,47 +65,41 @@ def demo(
     ] = True,
 ) -> None:
     """Curate phantoms, compare the findings with the truth, fine-tune, and evaluate both models."""
-    from ray_jobs.actions.curate import shared_ray
-
-    with resumable(), shared_ray(ray):
-        _demo(images, out, seed, workers, ray, train)
-
-
-def _demo(images: int, out: Path, seed: int, workers: int, ray: bool, train: bool) -> None:
     import pyarrow.parquet as pq
 
     from curation.phantoms import make_phantoms, rank_noise, scorecard
     from curation.recipe import load_recipe
-    from ray_jobs.actions.curate import curate_and_report
+    from ray_jobs.actions.curate import curate_and_report, shared_ray
     from ray_jobs.cli_args import recipe_path
-    from ray_jobs.console import shown
 
-    name = f"phantoms-{images}-{seed}"
-    data = out / "data" / name
-    sys.stderr.write(f"drawing {images} phantom images in {shown(data)}\n")
-    noise = images // IMAGES_PER_FLAW
-    drawn = make_phantoms(
-        data, images=images, seed=seed, workers=workers, wrong_answers=noise, mismatched=noise
-    )
-    os.environ["MEDSIFT_PHANTOMS"] = str(data.absolute())
-    recipe = load_recipe(recipe_path("phantoms"), [f"runs={out}"])
-    result = curate_and_report(recipe, out / name, ray=ray, log_json=False)
-    truth = pq.read_table(drawn.truth)
-    for title, table in (
-        ("Found against planted", scorecard(truth, _query(result, FATES))),
-        ("Noise against scores", rank_noise(truth, _query(result, SCORES))),
-        ("Selections", _query(result, SELECTIONS)),
-    ):
-        print_table(title, table)
-    typer.echo(f"\nReport: {shown(result.report)}\n")
-    if train:
-        from ray_jobs.actions.tune import load_tuning, train_and_compare, training_of
-        from ray_jobs.commands.evaluate import show_result
+    with resumable(), shared_ray(ray):
+        name = f"phantoms-{images}-{seed}"
+        data = out / "data" / name
+        sys.stderr.write(f"drawing {images} phantom images in {shown(data)}\n")
+        noise = images // IMAGES_PER_FLAW
+        drawn = make_phantoms(
+            data, images=images, seed=seed, workers=workers, wrong_answers=noise, mismatched=noise
+        )
+        os.environ["MEDSIFT_PHANTOMS"] = str(data.absolute())
+        recipe = load_recipe(recipe_path("phantoms"), [f"runs={out}"])
+        result = curate_and_report(recipe, out / name, ray=ray, log_json=False)
+        truth = pq.read_table(drawn.truth)
+        for title, table in (
+            ("Found against planted", scorecard(truth, _query(result, FATES))),
+            ("Noise against scores", rank_noise(truth, _query(result, SCORES))),
+            ("Selections", _query(result, SELECTIONS)),
+        ):
+            print_table(title, table)
+        typer.echo(f"\nReport: {shown(result.report)}\n")
+        if train:
+            from medsift import recipe_yaml
+            from ray_jobs.actions.tune import TuningRecipe, train_and_compare, training_of
+            from ray_jobs.commands.evaluate import show_result
 
-        tuning = load_tuning(recipe_path("tune_phantoms"))
-        training = training_of(tuning, result.run_dir, [f"seed={seed}"])
-        tuned = train_and_compare(tuning, training, recipe.cache_dir, ray=ray, log_json=False)
-        show_result(tuned.evaluation, tuned.result)
+            tuning = recipe_yaml.load(TuningRecipe, recipe_path("tune_phantoms"))
+            training = training_of(tuning, result.run_dir, [f"seed={seed}"])
+            tuned = train_and_compare(tuning, training, recipe.cache_dir, ray=ray, log_json=False)
+            show_result(tuned.evaluation, tuned.result)
 
 
 def _query(result: RunResult, sql: str) -> pa.Table:

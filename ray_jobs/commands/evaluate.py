@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ray_jobs.commands.options import LogJson, Overrides
-from ray_jobs.interrupt import resumable
+from ray_jobs.commands.options import LogJson, Overrides, RayOrLocal
+from ray_jobs.console import ignore_broken_pipe, resumable, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,14 +77,7 @@ def evaluate(
     ] = None,
     overrides: Overrides = None,
     log_json: LogJson = False,
-    ray: Annotated[
-        bool | None,
-        typer.Option(
-            "--ray/--local",
-            help="Run on Ray (that of RAY_ADDRESS, or a local one), or in this process.",
-            show_default="as the recipe says",
-        ),
-    ] = None,
+    ray: RayOrLocal = None,
 ) -> None:
     """Ask models about benchmarks, score the replies, print one table and write a page.
 
@@ -112,7 +105,6 @@ def evaluate(
 def show_result(recipe: EvaluationRecipe, result: EvaluationResult) -> None:
     """Print the tables, and where everything is."""
     from ray_jobs.actions.evaluate import PAGE
-    from ray_jobs.console import ignore_broken_pipe, shown
 
     with ignore_broken_pipe():
         print_tables(result.evaluations, result.metrics)

@@ -17,8 +17,7 @@ def index(
         str | None, typer.Option("--name", help="Name of the benchmark.", show_default="the run's")
     ] = None,
     split: Annotated[
-        str | None,
-        typer.Option("--split", help="Split to index.", show_default="all samples"),
+        str | None, typer.Option("--split", help="Split to index.", show_default="all samples")
     ] = None,
     thumbs: Annotated[
         bool,

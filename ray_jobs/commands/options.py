@@ -8,6 +8,13 @@ from typing import Annotated
 
 import typer
 
+from medsift.errors import UsageError
+
+
+def invalid(option: str, problem: str) -> UsageError:
+    """Return the error of an option whose value is refused."""
+    return UsageError(f"{option} {problem}", code="option_invalid", option=option)
+
 
 class TableOrJson(StrEnum):
     """The formats of an answer for people and for programs."""
@@ -36,10 +43,7 @@ Overrides = Annotated[
 RunDir = Annotated[
     Path | None,
     typer.Option(
-        "--run-dir",
-        metavar="DIR",
-        help="Folder of the run.",
-        show_default="as the recipe says",
+        "--run-dir", metavar="DIR", help="Folder of the run.", show_default="as the recipe says"
     ),
 ]
 RayOrLocal = Annotated[
@@ -57,16 +61,11 @@ DrawSeed = Annotated[
 Drawers = Annotated[int, typer.Option("--workers", min=1, help="Processes that draw.")]
 LogJson = Annotated[
     bool,
-    typer.Option(
-        "--log-json",
-        help="Write one JSON object per event to stdout, and nothing else.",
-    ),
+    typer.Option("--log-json", help="Write one JSON object per event to stdout, and nothing else."),
 ]
 ManifestPath = Annotated[
-    Path,
-    typer.Argument(metavar="MANIFEST", help="A manifest file or a run directory."),
+    Path, typer.Argument(metavar="MANIFEST", help="A manifest file or a run directory.")
 ]
 RunPath = Annotated[
-    Path,
-    typer.Argument(metavar="RUN_DIR", help="A run directory, or its manifest file."),
+    Path, typer.Argument(metavar="RUN_DIR", help="A run directory, or its manifest file.")
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ray_jobs.commands.options import TableOrJson
+from ray_jobs.commands.options import TableOrJson, invalid
 
 
 def power(
@@ -50,14 +50,9 @@ def power(
     import json
 
     from evaluation.statistics import PlannedComparison
-    from medsift.errors import UsageError
 
     if icc and clusters is None:
-        raise UsageError(
-            f"--icc {icc:g} needs --clusters: give the number of images",
-            code="option_invalid",
-            option="--icc",
-        )
+        raise invalid("--icc", f"{icc:g} needs --clusters: give the number of images")
     clusters = n if clusters is None else clusters
     benchmark = PlannedComparison(n=n, clusters=clusters, icc=icc, rho=rho, baseline=baseline)
     smallest = benchmark.smallest_difference

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ray_jobs.commands.options import ManifestPath
+from ray_jobs.commands.options import ManifestPath, invalid
 
 
 class Format(StrEnum):
@@ -27,8 +27,7 @@ def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT statement.")],
     style: Annotated[Format, typer.Option("--format", help="Format of the result.")] = Format.table,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="File to write to.", show_default="stdout"),
+        Path | None, typer.Option("--output", "-o", help="File to write to.", show_default="stdout")
     ] = None,
     seconds: Annotated[
         float,
@@ -47,7 +46,6 @@ def query(
 
     Views: selected_samples, funnel, why, coverage, duplicates, conflicts, leaks, timings.
     """
-    from medsift.errors import UsageError
     from medsift.manifest import query as answer
     from medsift.manifest import render
     from medsift.manifest.locked_query import half_of_memory
@@ -59,11 +57,7 @@ def query(
     path = manifest_path(manifest)
     size = half_of_memory() if memory is None else parse_bytes(memory)
     if size is None:
-        raise UsageError(
-            f"--memory {memory!r} is no size; write a number and KB, MB, GB or TB",
-            code="option_invalid",
-            option="--memory",
-        )
+        raise invalid("--memory", f"{memory!r} is no size; write a number and KB, MB, GB or TB")
     try:
         with memory_ceiling(size):
             table = answer(path, sql, f"{size}B", seconds)

@@ -19,8 +19,7 @@ def report(
         ),
     ] = None,
     run_id: Annotated[
-        str | None,
-        typer.Option("--run-id", help="Run of the manifest.", show_default="the newest"),
+        str | None, typer.Option("--run-id", help="Run of the manifest.", show_default="the newest")
     ] = None,
 ) -> None:
     """Write the report of a run, one HTML file that needs no network, and print its path."""

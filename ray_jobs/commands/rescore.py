@@ -35,19 +35,15 @@ def rescore(
     """
     import pyarrow as pa
 
-    from evaluation.manifest_io import Home, store
     from evaluation.rescore import rescore as score_again
-    from evaluation.rescore import rescore_all
+    from medsift.manifest import append_tables
     from ray_jobs.actions.evaluate import write_page
     from ray_jobs.cli_args import manifest_path
     from ray_jobs.commands.evaluate import print_tables
     from ray_jobs.console import ignore_broken_pipe
 
     manifest = manifest_path(run_dir)
-    if evaluation is None:
-        rescored = rescore_all(manifest, protocol)
-    else:
-        rescored = [score_again(manifest, evaluation, protocol)]
+    rescored = score_again(manifest, evaluation, protocol)
     tables = {
         name: pa.concat_tables(model.tables[name] for model in rescored)
         for name in rescored[0].tables
@@ -55,5 +51,5 @@ def rescore(
     with ignore_broken_pipe():
         print_tables(tables["evaluations"], tables["metrics"])
     if save:
-        store(Home(rescored[0].run_id, manifest.parent, manifest), tables)
+        append_tables(manifest, rescored[0].run_id, tables)
         write_page(manifest, rescored[0].run_id)

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ray_jobs.commands.options import invalid
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from curation.splits import SplitLeak, SplitsConfig
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Directory of a finished run.")]
-
 
 def splits(
-    run_dir: RunFolder,
+    run_dir: Annotated[
+        Path, typer.Argument(metavar="RUN_DIR", help="Directory of a finished run.")
+    ],
     level: Annotated[
         str | None,
         typer.Option(
@@ -53,23 +55,14 @@ def splits(
     from curation.run_dir import open_run
     from curation.splits import check_splits, known_levels
     from curation.stages.split import slice_groups
-    from medsift.errors import UsageError
     from medsift.leakage_groups import LEVELS, components
     from medsift.split_assignment import assign_splits
     from medsift.storage.parts import write_table
 
     if level is not None and level not in LEVELS:
-        raise UsageError(
-            f"--level {level!r} is not one of {', '.join(LEVELS)}",
-            code="option_invalid",
-            option="--level",
-        )
+        raise invalid("--level", f"{level!r} is not one of {', '.join(LEVELS)}")
     if output is not None and level is None:
-        raise UsageError(
-            "--output needs one --level: image, case or patient",
-            code="option_invalid",
-            option="--output",
-        )
+        raise invalid("--output", "needs one --level: image, case or patient")
     run = open_run(run_dir)
     given = read_samples(run.upstream.through("images"))
     kept = read_samples(run.upstream.through("dedup"))
@@ -100,23 +93,14 @@ def _parse_shares(shares: str) -> SplitsConfig:
     from pydantic import ValidationError
 
     from curation.splits import SplitsConfig
-    from medsift.errors import UsageError
 
     try:
         named = dict(part.split("=", 1) for part in shares.split(","))
         return SplitsConfig(shares={name.strip(): float(share) for name, share in named.items()})
     except ValidationError as error:
-        raise UsageError(
-            f"--shares {shares}: {error.errors()[0]['msg']}",
-            code="option_invalid",
-            option="--shares",
-        ) from error
+        raise invalid("--shares", f"{shares}: {error.errors()[0]['msg']}") from error
     except ValueError as error:
-        raise UsageError(
-            f"--shares {shares!r} is not of the form train=0.8,test=0.2",
-            code="option_invalid",
-            option="--shares",
-        ) from error
+        raise invalid("--shares", f"{shares!r} is not of the form train=0.8,test=0.2") from error
 
 
 def _sizes(samples: pa.Table, split: list[str]) -> dict[str, dict[str, int]]:

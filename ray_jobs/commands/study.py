@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ray_jobs.commands.options import LogJson, Overrides, RecipeFile
-from ray_jobs.interrupt import resumable
+from ray_jobs.console import ignore_broken_pipe, resumable, shown
 
 if TYPE_CHECKING:
     from ray_jobs.study.study import StudyResult
@@ -34,14 +34,26 @@ def study(
     checkpoint. Exit codes: 0 done, 2 bad usage or recipe, 3 data or model unavailable, 4 a trial
     failed or a selection may contain a benchmark, 130 interrupted.
     """
-    from ray_jobs.actions.study import study_and_report
+    from medsift import recipe_yaml
+    from medsift.progress import StudyFinished
     from ray_jobs.cli_args import recipe_path
-    from ray_jobs.study.recipe import load_study
-    from ray_jobs.study.study import check_complete
+    from ray_jobs.progress_views import announced
+    from ray_jobs.study.recipe import StudyRecipe
+    from ray_jobs.study.study import check_complete, run_study
 
-    loaded = load_study(recipe_path(recipe), overrides or ())
-    with resumable():
-        result = study_and_report(loaded, ray=ray, log_json=log_json)
+    loaded = recipe_yaml.load(StudyRecipe, recipe_path(recipe), overrides or ())
+    with resumable(), announced(log_json) as listener:
+        result = run_study(loaded, loaded.compute.ray if ray is None else ray, listener)
+        listener(
+            StudyFinished(
+                study_id=result.study_id,
+                run_id=result.run_id,
+                manifest=result.manifest,
+                page=result.page,
+                trials=len(result.trials),
+                failed=len(result.failed),
+            )
+        )
     if not log_json:
         show_study(result)
     check_complete(result)
@@ -51,7 +63,6 @@ def show_study(result: StudyResult) -> None:
     """Print the table, its summary, and where everything is."""
     from evaluation.study_text import study_table, summaries
     from medsift.manifest import render
-    from ray_jobs.console import ignore_broken_pipe, shown
 
     with ignore_broken_pipe():
         render(study_table(result.results), "table", sys.stdout.buffer)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ray_jobs.commands.options import LogJson, Overrides, RecipeFile, RunDir
-from ray_jobs.interrupt import INTERRUPTED
+from ray_jobs.console import INTERRUPTED
 
 if TYPE_CHECKING:
     from ray_jobs.submit import JobServer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ray_jobs.commands.options import LogJson, Overrides
-from ray_jobs.interrupt import resumable
+from ray_jobs.console import ignore_broken_pipe, resumable, shown
 
 if TYPE_CHECKING:
     from training.run import Trained
@@ -74,7 +74,6 @@ def train(
 
 def show_trained(trained: Trained) -> None:
     """Print the outcome, where everything is, and the next command."""
-    from ray_jobs.console import ignore_broken_pipe, shown
     from training.results.lineage import read_lineage
 
     training, lineage = trained.training, read_lineage(trained.training.result)
@@ -111,8 +110,6 @@ def _leaks(lineage: Mapping[str, Any]) -> str:
 
 
 def _next(lineage: Mapping[str, Any], result: Path, manifest: Path) -> str:
-    from ray_jobs.console import shown
-
     base, folder = lineage["base"]["settings"], shlex.quote(shown(result))
     named = shlex.quote(base["model"]) if "model" in base else base["kind"]
     full = lineage["recipe"]["lora"]["full"]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ray_jobs.commands.options import LogJson, Overrides, RecipeFile, RunDir
-from ray_jobs.interrupt import resumable
+from ray_jobs.console import resumable
 
 
 def tune(
@@ -29,13 +29,14 @@ def tune(
     evaluate: 0 done, 2 bad usage or recipe, 3 data or model unavailable, 4 a ledger or a
     contamination check fails, 130 interrupted.
     """
+    from medsift import recipe_yaml
     from ray_jobs.actions.curate import shared_ray
-    from ray_jobs.actions.tune import curate_train_and_compare, load_tuning
+    from ray_jobs.actions.tune import TuningRecipe, curate_train_and_compare
     from ray_jobs.cli_args import recipe_path
     from ray_jobs.commands.evaluate import show_result
     from ray_jobs.commands.train import show_trained
 
-    loaded = load_tuning(recipe_path(recipe), overrides or ())
+    loaded = recipe_yaml.load(TuningRecipe, recipe_path(recipe), overrides or ())
     with resumable(), shared_ray(ray):
         tuned = curate_train_and_compare(loaded, run_dir, ray=ray, log_json=log_json)
     if not log_json:

@@ -6,14 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from evaluation.evaluate import check_answered
 from evaluation.evaluate_model import Evaluated, model_evaluation_id
-from evaluation.manifest_io import Home, store
 from evaluation.study_results import Trial
 from medsift.manifest import append_tables, read
 from medsift.manifest.evaluation_queries import ASKED, read_evaluation
@@ -24,11 +23,6 @@ from training.results.lineage import versions
 from training.results.manifest_io import list_kept, store_failed, store_finished
 from training.results.output_dir import has_result, renew_card
 from training.training_id import CHECKPOINTS, Training
-
-STUDIES: Final = arrow_schema("studies")
-"""The manifest's table `studies`."""
-TRIALS: Final = arrow_schema("study_trials")
-"""The manifest's table `study_trials`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +39,7 @@ def find_finished_trial(plan: StudyPlan, trial: PlannedTrial) -> FinishedTrial |
     if trial.training is not None and not has_result(trial.training):
         return None
     [model] = trial.evaluation.models
-    evaluation = model_evaluation_id(trial.evaluation, model, plan.benchmarks)
+    evaluation = model_evaluation_id(trial.evaluation, model, model.fingerprint(), plan.benchmarks)
     wanted = {"run": plan.run.run_id, "evaluation": evaluation}
     rows = read(plan.run.manifest, ASKED, wanted | {"protocol": trial.evaluation.protocol})
     asked = {benchmark.name: benchmark.varied.num_rows for benchmark in plan.benchmarks}
@@ -65,7 +59,7 @@ def store_trial(plan: StudyPlan, trial: PlannedTrial, evaluated: Evaluated) -> F
     if trial.training is not None:
         store_finished(trial.training, _kept(trial.training))
     with claimed(run.run_dir, wait=True):
-        store(Home(run.run_id, run.run_dir, run.manifest), evaluated.tables)
+        append_tables(run.manifest, run.run_id, evaluated.tables)
     if trial.training is not None:
         renew_card(trial.training)
     check_answered([evaluated], trial.evaluation.failures.tolerance)
@@ -94,23 +88,8 @@ def store_study(
     plan: StudyPlan, trials: Sequence[FinishedTrial], results: pa.Table, started: datetime
 ) -> None:
     """Write the study, its trials and its results. Raises ManifestError or StorageError."""
-    ids = pa.array([plan.study_id] * results.num_rows, pa.string())
-    tables = {
-        "studies": pa.Table.from_pylist([_study_row(plan, trials, started)], schema=STUDIES),
-        "study_trials": pa.Table.from_pylist(
-            [_trial_row(plan, trial) for trial in trials], schema=TRIALS
-        ),
-        "study_results": results.append_column("study_id", ids),
-    }
-    with claimed(plan.run.run_dir, wait=True):
-        append_tables(plan.run.manifest, plan.run.run_id, tables)
-
-
-def _study_row(
-    plan: StudyPlan, trials: Sequence[FinishedTrial], started: datetime
-) -> dict[str, Any]:
     recipe, failed = plan.recipe, sum(trial.error is not None for trial in trials)
-    return {
+    study = {
         "study_id": plan.study_id,
         "name": recipe.name,
         "created_at": started,
@@ -127,6 +106,14 @@ def _study_row(
         "recipe": json.dumps(recipe.resolved(), sort_keys=True, ensure_ascii=False),
         "packages": json.dumps(versions(), sort_keys=True),
     }
+    rows = {"studies": [study], "study_trials": [_trial_row(plan, trial) for trial in trials]}
+    tables = {
+        name: pa.Table.from_pylist(lines, schema=arrow_schema(name)) for name, lines in rows.items()
+    }
+    ids = pa.array([plan.study_id] * results.num_rows, pa.string())
+    tables["study_results"] = results.append_column("study_id", ids)
+    with claimed(plan.run.run_dir, wait=True):
+        append_tables(plan.run.manifest, plan.run.run_id, tables)
 
 
 def _trial_row(plan: StudyPlan, trial: FinishedTrial) -> dict[str, Any]:

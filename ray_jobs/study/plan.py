@@ -10,7 +10,7 @@ from typing import Any, Final
 from curation.add_selection import ensure_selections
 from curation.run_dir import FinishedRun, open_run
 from curation.selection.budget import BudgetConfig
-from curation.selection.config import EVERYTHING, SelectionConfig
+from curation.selection.config import EVERYTHING
 from evaluation.open_benchmarks import OpenBenchmark, open_benchmarks
 from evaluation.recipe import EvaluationRecipe
 from evaluation.study_results import FULL, UNTRAINED
@@ -84,17 +84,37 @@ def make_plan(recipe: StudyRecipe, executor: Executor) -> StudyPlan:
     run = open_run(recipe.run)
     planner = _Planner(recipe, run, takes_images(recipe.training.base))
     benchmarks = open_benchmarks(planner.evaluation({"kind": "majority"}))
-    pool = _pool_size(run)
+    sql = "SELECT selected FROM selection_settings WHERE run_id = $1 AND selection = $2"
+    sizes = read(run.manifest, sql, [run.run_id, EVERYTHING])["selected"].to_pylist()
+    pool = int(sizes[0]) if sizes else 0
     _check_budgets(recipe, pool)
-    samples = ensure_selections(run.run_dir, _selections(recipe), executor)
-    trials = [planner.untrained()]
-    for arm, settings in recipe.all_arms.items():
-        for budget in recipe.budgets:
-            for seed in recipe.seeds:
-                name = selection_name(recipe, arm, settings, budget, seed)
-                trials.append(planner.trained(arm, str(budget), samples[name], seed, name))
+    cells = [
+        (arm, budget, seed, selection_name(recipe, arm, settings, budget, seed))
+        for arm, settings in recipe.all_arms.items()
+        for budget in recipe.budgets
+        for seed in recipe.seeds
+    ]
+    # Arms that are not random have one selection for all seeds.
+    selections = {
+        name: recipe.all_arms[arm].selection(
+            name, budget, seed if recipe.all_arms[arm].is_random else recipe.seed
+        )
+        for arm, budget, seed, name in cells
+    }
+    samples = ensure_selections(run.run_dir, list(selections.values()), executor)
+    untrained = planner.evaluation(planner.generator(f"{recipe.name}.{UNTRAINED}"))
+    trials = [PlannedTrial(UNTRAINED, NO_BUDGET, 0, recipe.seed, None, untrained)]
+    trials += [
+        planner.trained(arm, str(budget), samples[name], seed, name)
+        for arm, budget, seed, name in cells
+    ]
     trials += [planner.trained(FULL, FULL_BUDGET, pool, seed, EVERYTHING) for seed in recipe.seeds]
-    return StudyPlan(_study_id(recipe, run, benchmarks, trials), recipe, run, benchmarks, trials)
+    # The same recipe, samples and benchmarks are the same study.
+    trained = [trial.training.fingerprint for trial in trials if trial.training]
+    asked = [[benchmark.name, benchmark.benchmark.content_hash] for benchmark in benchmarks]
+    fingerprint = records.fingerprint([recipe.decisive(), run.run_id, trained, asked])
+    study_id = f"{recipe.name}-{fingerprint[:ID_DIGITS]}"
+    return StudyPlan(study_id, recipe, run, benchmarks, trials)
 
 
 def selection_name(
@@ -113,12 +133,6 @@ class _Planner:
     run: FinishedRun
     sees: bool
 
-    def untrained(self) -> PlannedTrial:
-        """Return the trial of the model before training."""
-        label = f"{self.recipe.name}.{UNTRAINED}"
-        evaluation = self.evaluation(self.generator(label))
-        return PlannedTrial(UNTRAINED, NO_BUDGET, 0, self.recipe.seed, None, evaluation)
-
     def trained(
         self, arm: str, budget: str, samples: int, seed: int, selection: str
     ) -> PlannedTrial:
@@ -126,11 +140,7 @@ class _Planner:
         of_budget = f".{_slug(budget)}" if arm != FULL else ""
         name = f"{self.recipe.name}.{arm}{of_budget}.s{seed}"
         recipe = self.recipe.training.trial(
-            name=name,
-            seed=seed,
-            run=self.run.run_dir,
-            run_id=self.run.run_id,
-            selection=selection,
+            name=name, seed=seed, run=self.run.run_dir, run_id=self.run.run_id, selection=selection
         )
         training = open_training(training_with_absolute_paths(recipe, Path.cwd()))
         evaluation = self.evaluation(self.generator(name, training))
@@ -157,25 +167,6 @@ class _Planner:
         )
 
 
-def _selections(recipe: StudyRecipe) -> list[SelectionConfig]:
-    """Return every selection of the study once."""
-    selections: dict[str, SelectionConfig] = {}
-    for arm, settings in recipe.all_arms.items():
-        for budget in recipe.budgets:
-            for seed in recipe.seeds:
-                name = selection_name(recipe, arm, settings, budget, seed)
-                own_seed = seed if settings.is_random else recipe.seed
-                selections.setdefault(name, settings.selection(name, budget, own_seed))
-    return list(selections.values())
-
-
-def _pool_size(run: FinishedRun) -> int:
-    """Return the number of samples of full data."""
-    sql = "SELECT selected FROM selection_settings WHERE run_id = $1 AND selection = $2"
-    sizes = read(run.manifest, sql, [run.run_id, EVERYTHING])["selected"].to_pylist()
-    return int(sizes[0]) if sizes else 0
-
-
 def _check_budgets(recipe: StudyRecipe, pool: int) -> None:
     for budget in recipe.budgets:
         size = budget.size(pool)
@@ -187,19 +178,6 @@ def _check_budgets(recipe: StudyRecipe, pool: int) -> None:
                 budget=str(budget),
                 pool=pool,
             )
-
-
-def _study_id(
-    recipe: StudyRecipe,
-    run: FinishedRun,
-    benchmarks: Sequence[OpenBenchmark],
-    trials: Sequence[PlannedTrial],
-) -> str:
-    """Return the study's id: the same recipe, samples and benchmarks are the same study."""
-    trained = [trial.training.fingerprint for trial in trials if trial.training]
-    asked = [[benchmark.name, benchmark.benchmark.content_hash] for benchmark in benchmarks]
-    fingerprint = records.fingerprint([recipe.decisive(), run.run_id, trained, asked])
-    return f"{recipe.name}-{fingerprint[:ID_DIGITS]}"
 
 
 def _slug(budget: str) -> str:

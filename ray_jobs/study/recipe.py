@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from curation.selection import AnyMethod
+from curation.selection.baselines import LongestConfig, RandomConfig, StratifiedRandomConfig
 from curation.selection.budget import BudgetConfig
 from curation.selection.config import SelectionConfig
 from curation.selection.facility_location import FacilityLocationConfig
-from curation.selection.longest import LongestConfig
 from curation.selection.quotas import QuotasConfig
-from curation.selection.random import RandomConfig, StratifiedRandomConfig
 from evaluation.study_results import BASELINES, FULL, UNTRAINED
 from evaluation.study_text import FEW_SEEDS
-from medsift import recipe_yaml
 from medsift.config import Config
 from medsift.storage.local_paths import LocalPath
 from medsift.storage.locations import is_remote
@@ -35,7 +33,9 @@ class StudyArm(Config):
     method: AnyMethod = FacilityLocationConfig()
     quotas: QuotasConfig | None = None
     quality: str | None = None
+    """Scorer whose percentile is quality; when not given, the combined `quality` of the run."""
     image_tokens: int = Field(0, ge=0)
+    """Tokens that one picture adds to the estimated tokens of a sample."""
 
     @property
     def is_random(self) -> bool:
@@ -48,17 +48,10 @@ class StudyArm(Config):
         return SelectionConfig.model_validate(settings)
 
 
-BASELINE_ARMS: Final = dict(
-    zip(
-        BASELINES,
-        (
-            StudyArm(method=RandomConfig()),
-            StudyArm(method=StratifiedRandomConfig()),
-            StudyArm(method=LongestConfig()),
-        ),
-        strict=True,
-    )
-)
+_METHODS = (RandomConfig(), StratifiedRandomConfig(), LongestConfig())
+BASELINE_ARMS: Final = {
+    name: StudyArm(method=method) for name, method in zip(BASELINES, _METHODS, strict=True)
+}
 
 
 class StudyTraining(TrainingRecipe):
@@ -92,13 +85,11 @@ class StudyCompute(Config):
     workers: int | None = Field(None, ge=1)
     """CPUs of a local Ray; all of them when not given."""
     cpus_per_trial: int = Field(1, ge=1)
+    """CPUs of each trial on Ray."""
     gpus_per_trial: float | None = Field(None, ge=0.0)
     """GPUs of each trial; when not given, one where there are any."""
 
-    renamed_keys: ClassVar[Mapping[str, str]] = {
-        "cpus": "cpus_per_trial",
-        "gpus": "gpus_per_trial",
-    }
+    renamed_keys: ClassVar[Mapping[str, str]] = {"cpus": "cpus_per_trial", "gpus": "gpus_per_trial"}
 
 
 class StudyRecipe(Config):
@@ -108,6 +99,7 @@ class StudyRecipe(Config):
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    """Name of the study: letters, digits, `_` and `-`."""
     seed: int = Field(0, ge=0)
     """Seed of variants, and of selections that are not random."""
     run: LocalPath
@@ -129,10 +121,7 @@ class StudyRecipe(Config):
     """What all trainings have in common: `training.steps`, or the passes over their own set."""
     compute: StudyCompute = StudyCompute()
 
-    renamed_keys: ClassVar[Mapping[str, str]] = {
-        "same": "equalise",
-        "few_seeds": "allow_few_seeds",
-    }
+    renamed_keys: ClassVar[Mapping[str, str]] = {"same": "equalise", "few_seeds": "allow_few_seeds"}
 
     @field_validator("arms")
     @classmethod
@@ -193,20 +182,13 @@ class StudyRecipe(Config):
 
     def resolved(self) -> dict[str, Any]:
         """Return the recipe with every default written out, as JSON-able values that load again."""
-        settings = self.model_dump(mode="json", exclude={"training", "evaluation"})
-        parts = {
-            "training": dump_without(self.training, PER_TRIAL_KEYS),
-            "evaluation": dump_without(self.evaluation, OUTER_KEYS),
-        }
-        return settings | parts
+        training = dump_without(self.training, PER_TRIAL_KEYS)
+        evaluation = dump_without(self.evaluation, OUTER_KEYS)
+        settings = dump_without(self, frozenset({"training", "evaluation"}))
+        return settings | {"training": training, "evaluation": evaluation}
 
     def decisive(self) -> dict[str, Any]:
         """Return what decides the result: all settings but places and compute."""
         left_out = {"run", "cache", "compute", "few_seeds"}
         settings = self.with_first_names(self.resolved())
         return {key: value for key, value in settings.items() if key not in left_out}
-
-
-def load_study(path: Path, overrides: Sequence[str] = ()) -> StudyRecipe:
-    """Load the recipe of a study; see `recipe_yaml.load`. Raises RecipeError."""
-    return recipe_yaml.load(StudyRecipe, path, overrides)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -76,12 +77,7 @@ def run_study(recipe: StudyRecipe, ray: bool, listener: Listener) -> StudyResult
         if ray:
             check_nodes([recipe.run])
         plan = make_plan(recipe, engine)
-
-        def on_ray(
-            trials: Sequence[PlannedTrial], benchmarks: Sequence[OpenBenchmark]
-        ) -> Iterator[tuple[PlannedTrial, Outcome]]:
-            return run_trials_on_ray(trials, benchmarks, recipe.compute)
-
+        on_ray: Outcomes = partial(run_trials_on_ray, compute=recipe.compute)
         trials = _try_all(plan, on_ray if ray else run_trials_locally, listener)
         done = [read_trial(plan, trial) for trial in trials if trial.error is None]
         if not done:
@@ -136,15 +132,12 @@ def _try_all(plan: StudyPlan, outcomes: Outcomes, listener: Listener) -> list[Fi
 
 def _store(plan: StudyPlan, trial: PlannedTrial, outcome: Outcome) -> FinishedTrial:
     """Store a trial with its result or its error, and return it."""
-    if isinstance(outcome, MedSiftError):
-        return _store_failure(trial, outcome)
-    try:
-        return store_trial(plan, trial, outcome)
-    except LedgerError as problem:
-        return _store_failure(trial, problem)
-
-
-def _store_failure(trial: PlannedTrial, problem: MedSiftError) -> FinishedTrial:
+    problem = outcome
+    if not isinstance(outcome, MedSiftError):
+        try:
+            return store_trial(plan, trial, outcome)
+        except LedgerError as error:
+            problem = error
     try:
         store_failed_trial(trial, now())
     except MedSiftError as further:

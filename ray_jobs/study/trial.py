@@ -13,6 +13,7 @@ from medsift.errors import MedSiftError, ModelError
 from medsift.execution import LocalExecutor, Resources
 from medsift.progress import silent
 from medsift.storage.run_lock import claimed
+from ray_jobs.executor import call_caught, cluster_resources, worker_share
 from ray_jobs.study.plan import PlannedTrial
 from ray_jobs.study.recipe import StudyCompute
 from training.loop.checkpoint import FolderCheckpointStore
@@ -60,9 +61,14 @@ def run_trials_on_ray(
     import ray
 
     stored = ray.put(list(benchmarks))
-    cpus, gpus = _resources(compute)
-    call: Any = ray.remote(num_cpus=cpus, num_gpus=gpus)(_run_trial_as_task)
-    running: dict[Any, PlannedTrial] = {call.remote(trial, stored): trial for trial in trials}
+    cpus, gpus = float(compute.cpus_per_trial), compute.gpus_per_trial
+    if gpus is None:
+        needs = Resources(cpus=compute.cpus_per_trial, accelerated=True)
+        cpus, gpus = worker_share(needs, cluster_resources())
+    call: Any = ray.remote(num_cpus=cpus, num_gpus=gpus)(call_caught)
+    running: dict[Any, PlannedTrial] = {
+        call.remote(run_trial, trial, stored): trial for trial in trials
+    }
     try:
         while running:
             [done], _ = ray.wait(list(running), num_returns=1)
@@ -82,16 +88,6 @@ def _train(training: Training) -> None:
         run_worker(training, store, SingleProcess(), training.folder, silent, now())
 
 
-def _run_trial_as_task(
-    trial: PlannedTrial, benchmarks: Sequence[OpenBenchmark]
-) -> tuple[Evaluated | None, bytes | None]:
-    """Return the evaluation, or a MedSiftError as a value: Ray keeps only the text of an error."""
-    try:
-        return run_trial(trial, benchmarks), None
-    except MedSiftError as problem:
-        return None, pickle.dumps(problem)
-
-
 def _outcome(task: Any) -> Outcome:
     """Return the outcome of a task. A worker that keeps dying fails only its own trial."""
     import ray
@@ -103,18 +99,7 @@ def _outcome(task: Any) -> Outcome:
         logger.debug("a trial ended unexpectedly", exc_info=error)
         reason = " ".join(str(error).split())[-300:]
         return ModelError(
-            f"its worker ended: {reason}; run the same command to try it again",
-            code="workers_lost",
+            f"its worker ended: {reason}; run the same command to try it again", code="workers_lost"
         )
     outcome: Outcome = evaluated if problem is None else pickle.loads(problem)
     return outcome
-
-
-def _resources(compute: StudyCompute) -> tuple[float, float]:
-    """Return the CPUs and GPUs of a trial."""
-    from ray_jobs.executor import cluster_resources, worker_share
-
-    if compute.gpus_per_trial is not None:
-        return float(compute.cpus_per_trial), compute.gpus_per_trial
-    needs = Resources(cpus=compute.cpus_per_trial, accelerated=True)
-    return worker_share(needs, cluster_resources())

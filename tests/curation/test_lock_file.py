@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from medsift.errors import MedSiftError
-from medsift.storage.lock_file import open_lock
 from medsift.storage.replace import replacing
-from medsift.storage.run_lock import claimed
+from medsift.storage.run_lock import claimed, open_lock
 
 
 def test_a_lock_is_made_where_there_is_none_and_kept_as_it_is(tmp_path: Path) -> None:

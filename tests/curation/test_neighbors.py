@@ -146,7 +146,7 @@ def test_a_runner_may_pickle_the_work_and_answer_in_any_order():
     far = join(vectors, threshold=0.8, k=5, order=order, tile=16, run=run)
     here = join(vectors, threshold=0.8, k=5, order=order)
     assert same(far.pairs, here.pairs)
-    for name in ("neighbours", "similarities", "nearest_earlier", "max_earlier"):
+    for name in ("neighbours", "similarities", "max_earlier"):
         assert np.array_equal(getattr(far, name), getattr(here, name)), name
 
 
@@ -173,11 +173,9 @@ def test_neighbours_and_earlier_rows_are_those_of_brute_force(seed, n, k, tile, 
         assert (found.neighbours[row, len(best) :] == -1).all()
         before = all_rows[rank < rank[row]]
         if not len(before):
-            assert found.nearest_earlier[row] == -1
             assert found.max_earlier[row] == -np.inf
             continue
         nearest = before[np.lexsort((before, -cosine[before]))][0]
-        assert found.nearest_earlier[row] == nearest
         assert found.max_earlier[row] == cosine[nearest]
 
 
@@ -198,7 +196,7 @@ def test_zero_vectors_match_nothing():
     assert zero.isdisjoint(found.pairs.right)
     assert zero.isdisjoint(found.neighbours.ravel())
     assert (found.neighbours[7] == -1).all()
-    assert found.nearest_earlier[29] == -1
+    assert found.max_earlier[29] == -np.inf
     assert same(found.pairs, pairs_above(vectors, -0.9))
     assert len(pairs_above(np.zeros((3, 4), dtype=np.float32), 0.5)) == 0
 

@@ -8,14 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.neighbors import (
+    CellSearch,
+    NeighborsConfig,
     Pairs,
-    approximate_pairs,
-    connected_components,
+    find_pairs,
     greedy_survivors,
     kmeans,
     pairs_above,
 )
-from medsift.errors import UsageError
+from medsift.connected import connected_components
 from tests.expect import raises_code
 
 
@@ -77,7 +78,7 @@ def test_components_are_named_by_their_smallest_row(seed, n, count):
     for _ in range(n):
         for a, b in zip(pairs.left, pairs.right, strict=True):
             label[a] = label[b] = min(label[a], label[b])
-    assert np.array_equal(connected_components(n, pairs), label)
+    assert np.array_equal(connected_components(n, pairs.left, pairs.right), label)
 
 
 def blobs(seed: int, groups: int, each: int, d: int = 24) -> np.ndarray:
@@ -103,8 +104,10 @@ def test_kmeans_repeats_itself_and_assigns_the_nearest_centroid():
 def test_approximate_pairs_are_true_pairs_and_all_of_them_when_every_cell_is_searched():
     vectors = blobs(1, 60, 10)
     exact = pairs_above(vectors, 0.9)
-    found, recall = approximate_pairs(vectors, 0.9, nlist=12, nprobe=12, seed=0, sample=100)
-    assert recall == 1.0
+    config = NeighborsConfig(exact_up_to=0, nlist=12, nprobe=12, recall_sample=100)
+    search = find_pairs(vectors, 0.9, config)
+    found = search.pairs
+    assert search.recall == 1.0
     assert np.array_equal(found.left, exact.left)
     assert np.array_equal(found.right, exact.right)
     assert np.array_equal(found.similarity, exact.similarity)
@@ -115,14 +118,16 @@ def test_the_measured_recall_is_the_true_one_when_every_row_is_sampled():
     vectors = rng.standard_normal((800, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     exact = pairs_above(vectors, 0.8)
-    found, recall = approximate_pairs(vectors, 0.8, nlist=60, nprobe=1, seed=0, sample=800)
-    assert recall == pytest.approx(len(found) / len(exact))
-    assert 0.0 < recall < 1.0
+    config = NeighborsConfig(exact_up_to=0, nlist=60, nprobe=1, recall_sample=800)
+    found = find_pairs(vectors, 0.8, config)
+    assert found.recall == pytest.approx(len(found.pairs) / len(exact))
+    assert 0.0 < found.recall < 1.0
 
 
 def test_approximate_search_of_nothing_finds_nothing():
-    for n in (0, 1):
-        found, recall = approximate_pairs(np.ones((n, 1), dtype=np.float32), 0.9)
-        assert (len(found), recall) == (0, 1.0)
-    with pytest.raises(UsageError):
-        approximate_pairs(blobs(3, 2, 2), 0.9, nprobe=0)
+    cells = CellSearch(np.ones((0, 1), dtype=np.float32), 0.9, NeighborsConfig())
+    assert (list(cells), cells.recall) == ([], 1.0)
+    found = find_pairs(np.ones((1, 1), dtype=np.float32), 0.9, NeighborsConfig(exact_up_to=0))
+    assert (len(found.pairs), found.recall, found.method) == (0, 1.0, "ivf")
+    with raises_code("search_setting_invalid"):
+        find_pairs(blobs(3, 2, 2), 0.0, NeighborsConfig(exact_up_to=0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import yaml
 from curation.ingest import ingest
 from curation.recipe import load_recipe, parse_recipe
 from curation.stages.ingest import check_splits
-from evaluation.recipe import load_evaluation
+from evaluation.recipe import EvaluationRecipe
+from medsift import recipe_yaml
 from medsift.images.blob_store import BlobStore
-from ray_jobs.actions.tune import load_tuning
-from ray_jobs.study.recipe import load_study
+from ray_jobs.actions.tune import TuningRecipe
+from ray_jobs.study.recipe import StudyRecipe
 from tests.expect import raises_code
 from training.recipe import load_training
 
@@ -39,10 +41,10 @@ def refuse(code: str, text: str, *overrides: str) -> dict[str, Any]:
 
 
 LOADERS = {
-    "evaluate": load_evaluation,
+    "evaluate": partial(recipe_yaml.load, EvaluationRecipe),
     "train": load_training,
-    "tune": load_tuning,
-    "study": load_study,
+    "tune": partial(recipe_yaml.load, TuningRecipe),
+    "study": partial(recipe_yaml.load, StudyRecipe),
 }
 
 

@@ -21,10 +21,9 @@ from curation.pool.letters import letter_vectors
 from curation.pool.pool import sample_vectors
 from curation.scoring import ScoringContext
 from curation.scoring.alignment import AlignmentConfig
-from curation.scoring.density import DensityConfig
 from curation.scoring.label_noise import LabelNoiseConfig
+from curation.scoring.neighborhood import DensityConfig, RarityConfig
 from curation.scoring.percentiles import rank_percentiles
-from curation.scoring.rarity import RarityConfig
 from curation.scoring.tables import combine
 from curation.selection.config import SelectionConfig
 from curation.selection.method import Candidates

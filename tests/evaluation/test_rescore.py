@@ -8,14 +8,14 @@ import sys
 import pyarrow.compute as pc
 
 from evaluation.manifest_io import find_evaluation
-from evaluation.rescore import rescore, rescore_all
+from evaluation.rescore import rescore
 from tests.expect import raises_code
 from tests.training.conftest import asked, write_run
 
 
 def test_scoring_again_gives_the_stored_tables(baselines):
     for one in baselines.models:
-        again = rescore(baselines.manifest, one.evaluation_id)
+        [again] = rescore(baselines.manifest, one.evaluation_id)
         assert again.metrics.equals(one.metrics)
         assert again.reliability.equals(one.reliability)
         order = [(name, "ascending") for name in ("benchmark", "item_id", "variant")]
@@ -27,7 +27,7 @@ def test_scoring_again_gives_the_stored_tables(baselines):
 
 
 def test_without_a_name_every_evaluation_is_scored_again(baselines):
-    again = {one.evaluation_id: one.metrics for one in rescore_all(baselines.manifest)}
+    again = {one.evaluation_id: one.metrics for one in rescore(baselines.manifest)}
     assert again.keys() == {one.evaluation_id for one in baselines.models}
     assert all(again[one.evaluation_id].equals(one.metrics) for one in baselines.models)
 
@@ -35,11 +35,11 @@ def test_without_a_name_every_evaluation_is_scored_again(baselines):
 def test_a_run_without_an_evaluation_is_one_line(tmp_path):
     run = write_run(tmp_path / "run", [asked("is it clear?", "yes")])
     with raises_code("evaluation_unknown", known=[]):
-        rescore_all(run / "manifest.duckdb")
+        rescore(run / "manifest.duckdb")
 
 
 def test_another_protocol_is_named_in_every_table(baselines):
-    again = rescore(baselines.manifest, "majority", "medevalkit")
+    [again] = rescore(baselines.manifest, "majority", "medevalkit")
     for table in (again.metrics, again.evaluations, again.predictions):
         assert pc.unique(table["protocol"]).to_pylist() == ["medevalkit"]
 
@@ -59,7 +59,7 @@ def test_a_name_that_means_nothing_or_too_much_is_refused(baselines):
     with raises_code("evaluation_unknown", evaluation="gpt"):
         rescore(baselines.manifest, "gpt")
     with raises_code("evaluation_unknown", evaluation=None) as caught:
-        rescore(baselines.manifest)
+        find_evaluation(baselines.manifest, None)
     assert len(caught.value.values["known"]) == len(baselines.models)
 
 

@@ -18,7 +18,7 @@ import pytest
 from curation.stages import STAGES
 from medsift.manifest import read
 from ray_jobs.cli import run
-from ray_jobs.interrupt import RESUME
+from ray_jobs.console import RESUME
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 NAMES = [stage.name for stage in STAGES if stage.name != "filter"]

@@ -19,8 +19,14 @@ from ray_jobs.streaming import PICTURES_PER_BLOCK, stream_pictures, stream_rows,
 from tests.conftest import cpus_taken
 from tests.expect import raises_code
 from tests.training.conftest import MakeRun, asked, draw, make_run  # noqa: F401 - a fixture
-from training.dataset.rows import read_rows
-from training.dataset.samples import Picture, gather, load_picture, manifest_of, read_selection
+from training.dataset.samples import (
+    Picture,
+    gather,
+    load_picture,
+    manifest_of,
+    read_rows,
+    read_selection,
+)
 
 LIMIT = 40 * 40
 

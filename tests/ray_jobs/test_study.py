@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ import yaml
 
 from curation.add_selection import ensure_selections, parse_selection
 from evaluation.study_results import rivals
+from medsift import recipe_yaml
 from medsift.execution import LocalExecutor
 from medsift.manifest import read
 from ray_jobs.study.plan import make_plan
-from ray_jobs.study.recipe import load_study
+from ray_jobs.study.recipe import StudyRecipe
 from ray_jobs.study.study import run_study
 
 BASELINES = ("random", "stratified_random", "longest")
@@ -27,6 +29,8 @@ ITEMS = 40
 SEEDS = [0, 1]
 TRIALS = 1 + len(SEEDS) * (len(ARMS) + 1)
 Write = Callable[..., Path]
+
+load = partial(recipe_yaml.load, StudyRecipe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +51,9 @@ class Studied:
 def studied(write_study: Write, tmp_path_factory: pytest.TempPathFactory) -> Studied:
     """A whole study."""
     folder = tmp_path_factory.mktemp("studied")
-    first = run_study(load_study(write_study(folder, seeds=[0])), False, lambda event: None)
+    first = run_study(load(write_study(folder, seeds=[0])), False, lambda event: None)
     events: list[Any] = []
-    second = run_study(load_study(write_study(folder)), False, events.append)
+    second = run_study(load(write_study(folder)), False, events.append)
     assert not first.failed
     assert not second.failed
     tried = [one.trial for one in events if getattr(one, "reused", None) is False]
@@ -159,7 +163,7 @@ def test_the_study_says_how_it_was_made_and_the_recipe_makes_it_again(
     assert line["contaminated"] is None
     path = tmp_path / "again.yaml"
     path.write_text(line["recipe"])
-    assert make_plan(load_study(path), LocalExecutor()).study_id == studied.second
+    assert make_plan(load(path), LocalExecutor()).study_id == studied.second
 
 
 def test_the_newest_selection_stays_what_it_was(studied: Studied, planted_run: Path) -> None:
@@ -214,7 +218,7 @@ def test_killed_in_the_middle_it_ends_as_if_it_had_not_been(
     done = {path.parent for path in (run / "trainings").glob("*/result/lineage.json")}
     before = {path: when for path, when in written(run).items() if path.parent in done}
     assert 1 <= len(done) < 4
-    again = run_study(load_study(path), False, lambda event: None)
+    again = run_study(load(path), False, lambda event: None)
     after = written(run)
     assert before == {path: after[path] for path in before}
     assert again.study_id == studied.first

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from medsift import recipe_yaml
 from medsift.execution import LocalExecutor
 from medsift.manifest import read
 from ray_jobs.study.plan import make_plan
-from ray_jobs.study.recipe import load_study
+from ray_jobs.study.recipe import StudyRecipe
 
 ARMS = {"untrained", "full", "facility_location", "random", "stratified_random", "longest"}
 
@@ -22,7 +23,7 @@ def test_a_trial_that_fails_is_one_line_and_the_others_go_on(
     one_worker: None, medsift: Any, write_study: Callable[..., Path], tmp_path: Path
 ) -> None:
     path, run = write_study(tmp_path, seeds=[0]), tmp_path / "run"
-    plan = make_plan(load_study(path), LocalExecutor())
+    plan = make_plan(recipe_yaml.load(StudyRecipe, path), LocalExecutor())
     [broken] = [trial for trial in plan.trials if trial.arm == "longest"]
     assert broken.training is not None
     state = broken.training.folder / "checkpoints" / "step-000001" / "state.json"

@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from curation.selection.budget import BudgetConfig
+from medsift import recipe_yaml
 from ray_jobs.cli_args import shipped
 from ray_jobs.study.plan import selection_name
-from ray_jobs.study.recipe import StudyRecipe, load_study
+from ray_jobs.study.recipe import StudyRecipe
 from tests.expect import raises_code
 
 
@@ -31,7 +32,7 @@ def settings(**changed: Any) -> dict[str, Any]:
 def loaded(tmp_path: Path, **changed: Any) -> StudyRecipe:
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(settings(**changed)), encoding="utf-8")
-    return load_study(path)
+    return recipe_yaml.load(StudyRecipe, path)
 
 
 def test_the_baselines_are_always_there_and_facility_location_by_default(tmp_path: Path) -> None:
@@ -129,5 +130,5 @@ def test_few_seeds_go_on_where_the_recipe_says_so(tmp_path: Path) -> None:
 
 
 def test_the_shipped_study_has_three_seeds_and_two_budgets() -> None:
-    recipe = load_study(shipped()["study_phantoms"])
+    recipe = recipe_yaml.load(StudyRecipe, shipped()["study_phantoms"])
     assert (len(recipe.seeds), len(recipe.budgets)) == (3, 2)

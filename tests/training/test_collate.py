@@ -13,9 +13,8 @@ from tests.expect import raises_code
 from tests.training.conftest import asked, draw, write_run
 from training.dataset.batches import Batch
 from training.dataset.chat_labels import ChatEncoder
-from training.dataset.collate import Collator
+from training.dataset.collate import Collator, prefetch
 from training.dataset.encode_dataset import encode_samples
-from training.dataset.prefetch import prefetch
 from training.dataset.samples import read_selection
 from training.model.base_model import Base
 

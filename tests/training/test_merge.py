@@ -55,7 +55,7 @@ def test_a_merged_model_agrees_and_brings_all_along(result: Path, tmp_path: Path
     model = ImageTextModelConfig(model=str(done.folder))
     assert model.build().model.config.model_type == "qwen2_5_vl"
     lineage = lineage_of(ImageTextGenerator(model=model))
-    assert lineage.training_id == read_lineage(result)["training_id"]
+    assert lineage["training_id"] == read_lineage(result)["training_id"]
 
 
 def test_the_weights_differ_from_the_base_where_the_adapter_was(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from training.dataset.prefetch import prefetch
+from training.dataset.collate import prefetch
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from evaluation.evaluate_model import Lineage, lineage_of
+from evaluation.evaluate_model import lineage_of
 from evaluation.generators import ImageTextGenerator
 from medsift.errors import StorageError
 from medsift.manifest import RunRecord, append_tables, query, write_manifest
@@ -110,7 +110,10 @@ def test_evaluation_loads_the_adapter_and_knows_where_it_is_from(qwen: Path, don
     adapted = with_adapter(model.build().model, done.result, model)
     assert any("lora_" in name for name, _ in adapted.named_parameters())
     generator = ImageTextGenerator(model=model, adapter=done.result)
-    assert lineage_of(generator) == Lineage(done.trained.training.training_id, None)
+    assert lineage_of(generator) == {
+        "training_id": done.trained.training.training_id,
+        "contaminated": None,
+    }
 
 
 def test_the_manifest_has_the_training_its_curve_drops_and_checkpoints(done: Done):

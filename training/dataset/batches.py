@@ -152,10 +152,7 @@ def assign_to_ranks(batches: Sequence[Batch], rank: int, world_size: int) -> tup
 
 
 def systematic_resample(odds: Doubles, draws: int, generator: np.random.Generator) -> Indices:
-    """Return samples (draws,) drawn by `odds` (n,), each as often as expected, to within one.
-
-    One random number, then equal strides (Madow 1949).
-    """
+    """Return samples (draws,) by `odds` (n,), each as often as expected within one (Madow 1949)."""
     stops = np.cumsum(odds) / odds.sum()
     strides = (np.arange(draws) + generator.random()) / draws
     # The last stop may round to just below 1, and a stride beyond it would find no sample.

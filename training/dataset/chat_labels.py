@@ -99,10 +99,7 @@ class ChatEncoder:
         return text
 
     def encode(self, samples: Sequence[Sample]) -> Iterator[Encoded | Refused]:
-        """Yield the tokens of each sample, or why there are none.
-
-        Raises ModelError when the model sees no pictures and samples have some.
-        """
+        """Yield each sample's tokens, or why there are none. Raises ModelError; see `_prefixes`."""
         for start in range(0, len(samples), CHUNK):
             chunk = samples[start : start + CHUNK]
             reserved = self._reserved_tokens(chunk)
@@ -110,7 +107,9 @@ class ChatEncoder:
             texts = [
                 text for part in prefixes if isinstance(part, _Prefixes) for text in part.texts
             ]
-            ids = iter(self._tokens(texts))
+            ids: Iterator[list[int]] = iter(())
+            if texts:
+                ids = iter(self.base.tokenizer(texts, add_special_tokens=False)["input_ids"])
             for sample, part in zip(chunk, prefixes, strict=True):
                 if isinstance(part, Refused):
                     yield part
@@ -118,26 +117,21 @@ class ChatEncoder:
                     yield self._encoded(sample, part, [next(ids) for _ in part.texts])
 
     def labels(self, encoded: Encoded, ids: Ids) -> Ids:
-        """Return labels (m,) of the processor's `ids` (m,): `IGNORED` where nothing is learned.
-
-        Raises ModelError when the tokens to be learned are not where they have to be.
-        """
+        """Return labels (m,) of the processor's `ids` (m,), some `IGNORED`. Raises ModelError."""
         labels = np.full(len(ids), IGNORED, np.int64)
         for span in encoded.spans:
             # After all pictures the shift is what the processor added in all, measured or not.
-            after_all = span.pictures == len(encoded.added)
-            shift = (
-                len(ids) - len(encoded.ids) if after_all else sum(encoded.added[: span.pictures])
-            )
+            shift = sum(encoded.added[: span.pictures])
+            if span.pictures == len(encoded.added):
+                shift = len(ids) - len(encoded.ids)
             tokens = slice(span.start + shift, span.stop + shift)
             if not np.array_equal(ids[tokens], encoded.ids[span.start : span.stop]):
-                raise ModelError(
+                message = (
                     f"the processor of {self.base.name} moves answers among its picture tokens in "
                     "a way that is not understood; train on samples with all pictures before the "
-                    "first answer",
-                    code="model_unsuitable",
-                    model=self.base.name,
+                    "first answer"
                 )
+                raise ModelError(message, code="model_unsuitable", model=self.base.name)
             labels[tokens] = ids[tokens]
         return labels
 
@@ -154,12 +148,6 @@ class ChatEncoder:
             parts += [decode(done, span.start), f"⟦{decode(span.start, span.stop)}⟧"]
             done = span.stop
         return "".join([*parts, decode(done, None)])
-
-    def _tokens(self, texts: list[str]) -> list[list[int]]:
-        if not texts:
-            return []
-        ids: list[list[int]] = self.base.tokenizer(texts, add_special_tokens=False)["input_ids"]
-        return ids
 
     def _reserved_tokens(self, samples: Sequence[Sample]) -> list[str | None]:
         """Return the reserved token that each sample's turns spell, if any.

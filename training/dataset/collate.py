@@ -1,12 +1,14 @@
-"""Make tensors of batches: text, pictures, and the tokens that are learned."""
+"""Make tensors of batches in the background: text, pictures, and the tokens that are learned."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from training.dataset.batches import Batch
 from training.dataset.chat_labels import IGNORED, ChatEncoder, Ids
 from training.dataset.encode_dataset import Encodings
 from training.dataset.packing import Packer
-from training.dataset.samples import Picture, Sample, load_picture
+from training.dataset.samples import Sample, load_picture
 from training.model.base_model import Base
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 CACHED_PICTURES: Final = 32
 """Decoded pictures that are kept: several questions about one picture often share a batch."""
+AHEAD: Final = 3
+"""Batches made ready ahead: they even out slow pictures, and each occupies memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,7 @@ class MicroBatch:
 
 
 class Collator:
-    """Make tensors of batches, for one thread at a time.
-
-    Pictures are decoded by threads of its own, or come from `images`: those of `pictures`, in
-    that order.
-    """
+    """Make tensors of batches, in one thread; `images` are decoded pictures, in order of use."""
 
     def __init__(
         self,
@@ -66,11 +66,10 @@ class Collator:
         encoder: ChatEncoder,
         encodings: Encodings,
         packer: Packer | None = None,
-        threads: int = 2,
         images: Iterator[Image] | None = None,
     ) -> None:
         self.base, self.encoder, self.encodings, self.packer = base, encoder, encodings, packer
-        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self.pool = ThreadPoolExecutor(2, thread_name_prefix="decode")
         self.picture = lru_cache(maxsize=CACHED_PICTURES)(load_picture)
         self.images = images
 
@@ -102,16 +101,6 @@ class Collator:
             weights=torch.from_numpy(weights[rows, positions + 1].astype(np.float32)),
         )
 
-    def pictures(self, batches: Iterable[Batch]) -> Iterator[Picture]:
-        """Yield the pictures of some batches, in the order in which they are used."""
-        for batch in batches:
-            for index in batch.members:
-                yield from self.encodings.samples[index].pictures
-
-    def with_images(self, images: Iterator[Image]) -> Collator:
-        """Return the same collator for pictures that arrive decoded."""
-        return Collator(self.base, self.encoder, self.encodings, self.packer, images=images)
-
     def close(self) -> None:
         """End the threads that decode."""
         self.pool.shutdown(cancel_futures=True)
@@ -137,12 +126,61 @@ class Collator:
         for row, index in enumerate(members):
             length = int(unpadded[row].sum())
             if not unpadded[row, :length].all():
-                raise ModelError(
+                message = (
                     f"the processor of {self.base.name} does not pad on the right; name another "
-                    "model",
-                    code="model_unsuitable",
-                    model=self.base.name,
+                    "model"
                 )
+                raise ModelError(message, code="model_unsuitable", model=self.base.name)
             encoded = self.encodings.encoded[index]
             labels[row, :length] = self.encoder.labels(encoded, ids[row, :length])
         return labels
+
+
+class PrefetchedBatch(NamedTuple):
+    """A batch, and the seconds that training waited for it."""
+
+    micro: MicroBatch
+    waited: float
+
+
+def prefetch(
+    collate: Callable[[Batch], MicroBatch], batches: Iterable[Batch], ahead: int = AHEAD
+) -> Generator[PrefetchedBatch, None, None]:
+    """Yield batches in order while one thread makes the next `ahead`.
+
+    An error of `collate` is raised where its batch would have come.
+    """
+    pending: deque[Future[MicroBatch]] = deque()
+
+    def next_batch() -> PrefetchedBatch:
+        started = time.perf_counter()
+        micro = pending.popleft().result()
+        return PrefetchedBatch(micro, time.perf_counter() - started)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="collate") as worker:
+        _limit_to_one_core(worker)
+        try:
+            for batch in batches:
+                pending.append(worker.submit(collate, batch))
+                if len(pending) > ahead:
+                    yield next_batch()
+            while pending:
+                yield next_batch()
+        finally:
+            worker.shutdown(wait=True, cancel_futures=True)
+
+
+def _limit_to_one_core(worker: ThreadPoolExecutor) -> None:
+    """Have the worker's thread compute without helper threads.
+
+    With a team of threads of its own there would be more threads than cores, and OpenMP would put
+    training's threads to sleep after every small operation: steps took twice as long.
+    """
+    import torch
+
+    ours = torch.get_num_threads()
+    # On its first use a thread adopts the process's number, and would discard an earlier setting.
+    worker.submit(torch.get_num_threads).result()
+    worker.submit(torch.set_num_threads, 1).result()
+    # Setting it in one thread also changes the process's number, so that is put back.
+    torch.set_num_threads(ours)

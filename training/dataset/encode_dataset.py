@@ -83,16 +83,12 @@ def encode_samples(
             kept.append(index)
             encoded.append(outcome)
     if required and not samples:
-        raise InputError(
-            "there are no samples to train on; name another selection",
-            code="selection_untrainable",
-            reasons={},
-        )
+        message = "there are no samples to train on; name another selection"
+        raise InputError(message, code="selection_untrainable", reasons={})
     if required and not kept:
         raise _nothing_trainable(dropped)
-    return Encodings(
-        tuple(samples[index] for index in kept), tuple(encoded), weights[kept], tuple(dropped)
-    )
+    chosen = tuple(samples[index] for index in kept)
+    return Encodings(chosen, tuple(encoded), weights[kept], tuple(dropped))
 
 
 def ledger(dropped: Iterable[Drop]) -> pa.Table:
@@ -106,10 +102,9 @@ def _nothing_trainable(dropped: Sequence[Drop]) -> InputError:
     first = dropped[0]
     tokens = f" ({first.value:g} tokens, {first.threshold:g} allowed)" if first.threshold else ""
     because = f" ({first.detail})" if first.detail else ""
-    return InputError(
+    message = (
         f"none of {len(dropped)} samples can be trained on: {counts}; the first is "
         f"{first.row_id}{tokens}{because}: raise data.max_tokens and batches.max_tokens, or select "
-        "others",
-        code="selection_untrainable",
-        reasons=dict(reasons),
+        "others"
     )
+    return InputError(message, code="selection_untrainable", reasons=dict(reasons))

@@ -31,12 +31,11 @@ class Packer:
     def __init__(self, base: Base) -> None:
         self.kernel = base.model.config.get_text_config()._attn_implementation
         if self.kernel not in MASKED_KERNELS:
-            raise ModelError(
+            message = (
                 f"packing needs a mask, which attention {self.kernel!r} of {base.name} does not "
-                f"take; set base.attention to one of {', '.join(MASKED_KERNELS)}",
-                code="packing_unsupported",
-                attention=self.kernel,
+                f"take; set base.attention to one of {', '.join(MASKED_KERNELS)}"
             )
+            raise ModelError(message, code="packing_unsupported", attention=self.kernel)
         self.dtype = base.model.dtype
         # Models with positions in several dimensions number them with a method of their own.
         modules = (module for module in base.model.modules() if hasattr(module, "get_rope_index"))
@@ -108,10 +107,8 @@ def check_packing(name: str, packed: Floats, alone: Floats, arithmetic: str) -> 
     """
     moved = float(np.abs(packed - alone).mean() / max(float(alone.mean()), 1e-6))
     if not moved <= TOLERANCE[arithmetic]:
-        raise ModelError(
+        message = (
             f"{name} does not keep packed samples apart: their losses move by {moved:.1%} on "
-            "average; set batches.packing: false",
-            code="packing_unsupported",
-            model=name,
-            moved=moved,
+            "average; set batches.packing: false"
         )
+        raise ModelError(message, code="packing_unsupported", model=name, moved=moved)

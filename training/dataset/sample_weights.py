@@ -33,9 +33,8 @@ def sample_weights(samples: Sequence[Sample], config: DataConfig) -> Doubles:
             weight=sample.weight,
         )
     if not weights.any():
-        raise InputError(
-            "every weight of the selection is 0; set data.weights: none", code="weights_invalid"
-        )
+        message = "every weight of the selection is 0; set data.weights: none"
+        raise InputError(message, code="weights_invalid")
     if config.mixture is not None:
         weights = weights * _mixture_factors(samples, weights, config.mixture)
     # Mean 1 keeps the learning rate's meaning, whatever the scale of the selection's weights.
@@ -53,18 +52,13 @@ def _mixture_factors(
         totals[label] += weight
     unknown = sorted(set(mixture.shares) ^ set(totals))
     if unknown:
-        raise RecipeError(
+        message = (
             f"data.mixture.shares and the selection differ in {mixture.tag} {unknown[0]!r}; "
-            f"name a share for exactly {', '.join(map(repr, sorted(totals)))}",
-            code="mixture_unfit",
-            unknown=unknown,
-            allowed=sorted(totals),
+            f"name a share for exactly {', '.join(map(repr, sorted(totals)))}"
         )
+        raise RecipeError(message, code="mixture_unfit", unknown=unknown, allowed=sorted(totals))
     empty = [label for label, total in totals.items() if total == 0.0]
     if empty:
-        raise InputError(
-            f"every sample of {mixture.tag} {empty[0]!r} has weight 0; leave it out",
-            code="mixture_unfit",
-            empty=empty,
-        )
+        message = f"every sample of {mixture.tag} {empty[0]!r} has weight 0; leave it out"
+        raise InputError(message, code="mixture_unfit", empty=empty)
     return np.array([mixture.shares[label] / totals[label] for label in labels])

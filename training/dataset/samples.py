@@ -1,27 +1,50 @@
-"""Turn the manifest's rows into training samples, and load their pictures."""
+"""Read a manifest as tables of rows, turn these into training samples, and load their pictures.
+
+A worker far from the manifest reads the same tables from Parquet.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pyarrow as pa
 
 from medsift.errors import InputError
 from medsift.images.curated import read_picture
 from medsift.images.references import stat
-from medsift.manifest import resolve_selection
+from medsift.manifest import resolve_selection, selected_batches
+from medsift.manifest.training_queries import image_sizes, samples_of_split
 from medsift.models.chat_format import Turn
 from medsift.models.image_text import marked
 from medsift.vocabulary import MANIFEST_NAME
-from training.dataset.rows import read_rows
 from training.recipe import MIXED_BY
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+_IMAGE: Final = pa.struct(
+    [
+        *((name, pa.string()) for name in ("image_id", "ref")),
+        *((name, pa.int64()) for name in ("width", "height")),
+        ("group_id", pa.string()),
+    ]
+)
+ROWS: Final = pa.schema(
+    [
+        ("held_out", pa.bool_()),
+        ("sample_id", pa.string()),
+        ("row_id", pa.string()),
+        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ("images", pa.list_(_IMAGE)),
+        ("weight", pa.float64()),
+        *((tag, pa.string()) for tag in MIXED_BY),
+    ]
+)
+"""`group_id` is the group of confirmed copies that an image is in, or else the image's own id."""
 
 
 class Picture(NamedTuple):
@@ -91,11 +114,39 @@ def read_selection(
     return gather(run_id, selection, read_rows(manifest, run_id, selection, split))
 
 
-def gather(run_id: str, selection: str, tables: Iterable[pa.Table]) -> Selected:
-    """Make the samples of tables of `ROWS`.
+def read_rows(
+    manifest: Path, run_id: str, selection: str, split: str | None = None
+) -> Iterator[pa.Table]:
+    """Yield tables of `ROWS`: a selection in rank order, then the held-out samples of a split.
 
-    Raises InputError: the selection is empty, or pictures have vanished since the run.
+    Args:
+        manifest: the manifest file.
+        run_id: the run of the selection.
+        selection: what is learned from.
+        split: what is held out; None holds nothing out.
+
+    Raises:
+        ManifestError: the manifest cannot be read.
     """
+    # A picture is stored once for all its questions, so its size is looked up, not joined.
+    images = {row["image_id"]: row for row in image_sizes(manifest, run_id).to_pylist()}
+
+    def with_sizes(table: pa.Table, held_out: bool) -> pa.Table:
+        rows: list[dict[str, Any]] = table.to_pylist()
+        for row in rows:
+            row["held_out"] = held_out
+            row["images"] = [image | images[image["image_id"]] for image in row["images"] or ()]
+        return pa.Table.from_pylist(rows, schema=ROWS)
+
+    for table in selected_batches(manifest, selection, run_id):
+        yield with_sizes(table, held_out=False)
+    if split is not None:
+        columns = ("sample_id", "row_id", "messages", "images", *MIXED_BY)
+        yield with_sizes(samples_of_split(manifest, run_id, split, columns), held_out=True)
+
+
+def gather(run_id: str, selection: str, tables: Iterable[pa.Table]) -> Selected:
+    """Make samples of `ROWS` tables. Raises InputError without any, or for vanished pictures."""
     parts: tuple[list[Sample], list[Sample]] = [], []
     groups: dict[str, str] = {}
     for table in tables:
@@ -104,23 +155,18 @@ def gather(run_id: str, selection: str, tables: Iterable[pa.Table]) -> Selected:
             groups |= {image["image_id"]: image["group_id"] for image in row["images"]}
     samples, held_out = map(tuple, parts)
     if not samples:
-        raise InputError(
-            f"selection {selection!r} of run {run_id} is empty; select again",
-            code="selection_untrainable",
-            selection=selection,
-        )
+        message = f"selection {selection!r} of run {run_id} is empty; select again"
+        raise InputError(message, code="selection_untrainable", selection=selection)
     pictures = (picture for sample in samples + held_out for picture in sample.pictures)
     # Looked at before the model is loaded: a missing picture must not end a long training.
     refs = dict.fromkeys(picture.ref for picture in pictures)
     vanished = [ref for ref, size, _ in stat(refs) if size < 0]
     if vanished:
-        raise InputError(
+        message = (
             f"{len(vanished)} of {len(refs)} pictures have vanished since curation, the first is "
-            f"{vanished[0]}; put them back, or curate again without them",
-            code="picture_changed",
-            path=vanished[0],
-            count=len(vanished),
+            f"{vanished[0]}; put them back, or curate again without them"
         )
+        raise InputError(message, code="picture_changed", path=vanished[0], count=len(vanished))
     return Selected(run_id, selection, samples, held_out, groups)
 
 
@@ -142,10 +188,7 @@ def as_table(samples: Sequence[Sample]) -> pa.Table:
 
 
 def load_picture(picture: Picture, max_pixels: int | None) -> Image:
-    """Return a picture in RGB, of at most `max_pixels`.
-
-    Raises StorageError when it is gone or shows other pixels than when it was curated.
-    """
+    """Return a picture in RGB, of at most `max_pixels`. Raises StorageError if gone or changed."""
     from PIL.Image import Resampling
 
     image = read_picture(picture.ref, picture.image_id)

@@ -9,6 +9,7 @@ import pyarrow as pa
 from medsift.arrays import Indices
 from medsift.errors import InputError
 from medsift.leakage_groups import Level, components
+from medsift.records import GROUPS
 from medsift.split_assignment import assign_splits
 from training.dataset.samples import Sample, Selected, as_table
 from training.recipe import HeldOutConfig
@@ -33,12 +34,11 @@ def hold_out(
     elif selected.held_out:
         training, held_out = selected.samples, selected.held_out
     else:
-        raise InputError(
+        message = (
             f"run {selected.run_id} has no sample in split {config.split!r}, so that nothing can "
-            "be held out; name another split, or data.held_out.share",
-            code="held_out_invalid",
-            split=config.split,
+            "be held out; name another split, or data.held_out.share"
         )
+        raise InputError(message, code="held_out_invalid", split=config.split)
     # A cut is checked too: that it stands apart should not rest on the code that made it.
     _check_apart(training, held_out, selected.groups)
     return training, held_out
@@ -62,12 +62,11 @@ def _cut(
     }
     for name, part in parts.items():
         if not part:
-            raise InputError(
+            message = (
                 f"of {len(samples)} samples in whole groups none is left for {name} at "
-                f"data.held_out.share {share:g}; change the share, or select more",
-                code="held_out_invalid",
-                empty=name,
+                f"data.held_out.share {share:g}; change the share, or select more"
             )
+            raise InputError(message, code="held_out_invalid", empty=name)
     return parts[TRAIN], parts[HELD_OUT]
 
 
@@ -96,10 +95,5 @@ def _check_apart(
 
 
 def _leakage_groups(samples: Sequence[Sample], groups: Mapping[str, str], level: Level) -> Indices:
-    copies = pa.table(
-        {
-            "image_id": pa.array(list(groups), pa.string()),
-            "group_id": pa.array(list(groups.values()), pa.string()),
-        }
-    )
+    copies = pa.table([list(groups), list(groups.values())], schema=GROUPS)
     return components(as_table(samples), copies, level)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -89,10 +89,7 @@ class Snapshot:
         return cls(model, weights, moments, state, decisive)
 
     def write(self, folder: Path) -> None:
-        """Write into an existing folder; an adapter also in PEFT's own form.
-
-        The state is written last: a folder without it is incomplete.
-        """
+        """Write into a folder, an adapter in PEFT's form too; the state last, as it marks it."""
         from safetensors.torch import save_file
 
         for name, tensors in ((TRAINED, self.weights), (OPTIMISER, self.moments)):
@@ -120,13 +117,13 @@ class CheckpointStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
 class FolderCheckpointStore:
     """Folders ``step-000123`` of the newest `count` checkpoints and the best; one worker writes."""
 
-    def __init__(self, folder: Path, count: int, *, writes: bool = True) -> None:
-        self.folder = folder
-        self.count = count
-        self.writes = writes
+    folder: Path
+    count: int
+    writes: bool = field(default=True, kw_only=True)
 
     def newest(self) -> Path | None:
         """Return the checkpoint of the largest step."""
@@ -166,10 +163,7 @@ def unwanted(names: Sequence[str], keep: int, best_step: int | None) -> list[str
 
 
 def read_state(checkpoint: Path) -> tuple[State, dict[str, Any]]:
-    """Return the counters of a checkpoint, and the settings that it depends on.
-
-    Raises StorageError.
-    """
+    """Return a checkpoint's counters and the settings it depends on. Raises StorageError."""
     try:
         state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
         decisive = state.pop("decisive")
@@ -231,10 +225,7 @@ def restore(
 
 
 def restore_weights(checkpoint: Path, model: Any) -> None:
-    """Put the trained weights back as they were.
-
-    Raises ModelError when the model has others, StorageError when they cannot be read.
-    """
+    """Put the trained weights back. Raises ModelError for others, StorageError for damage."""
     import torch
 
     saved, trained = _tensors(checkpoint / TRAINED), trained_parameters(model)

@@ -54,10 +54,7 @@ Communicator = SingleProcess | ProcessGroup
 
 
 def sum_gradients(parameters: Iterable[Parameter], communicator: Communicator) -> None:
-    """Replace every gradient by its sum over the workers; one that is missing counts as zero.
-
-    Those of sharded weights are left alone: they were summed as they arrived.
-    """
+    """Replace each gradient by its sum over the workers; one that is missing counts as zero."""
     import torch
 
     bucket: list[Tensor] = []
@@ -71,7 +68,7 @@ def sum_gradients(parameters: Iterable[Parameter], communicator: Communicator) -
 
     for parameter in parameters:
         if sharded(parameter):
-            continue
+            continue  # it was summed as it arrived
         # Workers must send tensors of one shape, also where a batch left a weight unused.
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)

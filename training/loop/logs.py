@@ -34,9 +34,14 @@ class Journal:
         if config.tensorboard:
             self.sinks.append(_tensorboard(folder / "tensorboard", resumed))
         if config.mlflow is not None:
-            self.sinks.append(_mlflow(config.mlflow, name))
+            mlflow = _package("mlflow")
+            mlflow.set_experiment(config.mlflow)
+            mlflow.start_run(run_name=name)
+            self.sinks.append(Tracker(mlflow.log_metrics, mlflow.end_run))
         if config.wandb is not None:
-            self.sinks.append(_wandb(config.wandb, name))
+            # The training's id is the run's, so that a resumed training continues its curve.
+            run = _package("wandb").init(project=config.wandb, name=name, id=name, resume="allow")
+            self.sinks.append(Tracker(run.log, run.finish))
 
     def write(self, line: StepLine) -> None:
         """Write a line everywhere."""
@@ -70,13 +75,13 @@ class JsonLines:
 class Tracker:
     """A tracker of experiments, which takes the known figures of a step by name."""
 
-    log: Callable[[dict[str, float], int], object]
+    log: Callable[..., object]
     close: Callable[[], object]
 
     def write(self, line: StepLine) -> None:
         """Write the figures that the line has."""
         values = {name: getattr(line, name) for name in FIGURES}
-        self.log({name: float(v) for name, v in values.items() if v is not None}, line.step)
+        self.log({name: float(v) for name, v in values.items() if v is not None}, step=line.step)
 
 
 def _tensorboard(folder: Path, resumed: int) -> Tracker:
@@ -92,35 +97,18 @@ def _tensorboard(folder: Path, resumed: int) -> Tracker:
     return Tracker(log, writer.close)
 
 
-def _mlflow(experiment: str, name: str) -> Tracker:
-    mlflow = _package("mlflow")
-    mlflow.set_experiment(experiment)
-    mlflow.start_run(run_name=name)
-    return Tracker(lambda figures, step: mlflow.log_metrics(figures, step=step), mlflow.end_run)
-
-
-def _wandb(project: str, name: str) -> Tracker:
-    # The training's id is the run's, so that a resumed training continues its curve.
-    run = _package("wandb").init(project=project, name=name, id=name, resume="allow")
-    return Tracker(lambda figures, step: run.log(figures, step=step), run.finish)
-
-
 def _package(name: str) -> Any:
     if importlib.util.find_spec(name) is None:
-        raise UsageError(
+        message = (
             f"log.{name} needs the package {name}, which is not installed; pip install {name}, or "
-            "leave the key out",
-            code="package_missing",
-            package=name,
+            "leave the key out"
         )
+        raise UsageError(message, code="package_missing", package=name)
     return importlib.import_module(name)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read the lines of a file of steps; none where there is no file.
-
-    The last line of a killed training may be incomplete, and is left out.
-    """
+    """Read a file of steps, if there is one, without the incomplete line of a killed training."""
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from medsift.progress import StepLine
 from training.dataset.batches import Batch, assign_to_ranks
-from training.dataset.collate import Collator
-from training.dataset.prefetch import prefetch
+from training.dataset.collate import Collator, prefetch
 from training.dataset.samples import Picture
 from training.loop.checkpoint import CheckpointStore, Snapshot, State, restore, restore_weights
 from training.loop.distributed import Communicator, SingleProcess
@@ -118,10 +117,13 @@ class Trainer:
         own = self.prepared.training.collator
         if self.stream is None:
             return own
-        pictures = tuple(own.pictures(self._own_batches()))
+        members = (index for batch in self._own_batches() for index in batch.members)
+        samples = own.encodings.samples
+        pictures = tuple(picture for index in members for picture in samples[index].pictures)
         images = self.stream(pictures, self.recipe.data.max_pixels)
         stack.enter_context(closing(images))
-        return stack.enter_context(closing(own.with_images(images)))
+        decoded = Collator(own.base, own.encoder, own.encodings, own.packer, images)
+        return stack.enter_context(closing(decoded))
 
     def _own_batches(self) -> Iterator[Batch]:
         """Yield this worker's batches of all steps that are left."""
@@ -133,7 +135,7 @@ class Trainer:
         split, state = self.prepared.training, self.state
         members = [index for batch in self.plan.batches(state.step) for index in batch.members]
         # From the plan, not from the tensors: each worker sees only its own part.
-        lengths = split.lengths[members]
+        lengths = split.plan.lengths[members]
         tokens, supervised = int(lengths.sum()), int(split.supervised[members].sum())
         pairs = int((lengths * lengths).sum())
         operations = self.arithmetic.operations(tokens, supervised, pairs)

@@ -5,25 +5,29 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from medsift.errors import ModelError
 from training.dataset.batches import Batch
-from training.dataset.prefetch import PrefetchedBatch
+from training.dataset.collate import PrefetchedBatch
 from training.loop.distributed import Communicator, sum_gradients
-from training.loop.oom import explain_oom
+from training.loop.throughput import MEGABYTE, peak_memory_mb
 from training.model.loss import step_weight
 from training.model.sharding import full_tensor
 from training.model.trainable import check_gradients, parameter_groups, trained_parameters
 from training.prepare import Prepared
-from training.recipe import OptimiserConfig
+from training.recipe import OptimiserConfig, TrainingRecipe
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from training.dataset.collate import MicroBatch
+
+CPU_MESSAGE: Final = "can't allocate memory"
+"""torch raises no type of its own where a CPU runs out of memory."""
 
 
 class StepResult(NamedTuple):
@@ -67,16 +71,13 @@ class Stepper:
         self.gradients_checked = prepared.recipe.lora.full
 
     def take(self, step: int, batches: Iterator[PrefetchedBatch]) -> StepResult:
-        """Take a step, from 0, on the worker's next batches.
-
-        Raises ModelError for a loss or gradient that is not finite, and when memory runs out.
-        """
+        """Take a step, from 0, on the next batches. Raises ModelError; see `train`."""
         import torch
 
         started = time.perf_counter()
-        factor = rate_factor(step, self.prepared.training.plan.steps, self.config)
+        share = rate_factor(step, self.prepared.training.plan.steps, self.config)
         for group in self.optimiser.param_groups:
-            group["lr"] = group["base_lr"] * factor
+            group["lr"] = group["base_lr"] * share
         # None, not zero: `check_gradients` looks for weights that nothing reached.
         self.optimiser.zero_grad(set_to_none=True)
         loss, waited = self._accumulate(step, batches)
@@ -86,9 +87,7 @@ class Stepper:
             raise _not_finite("gradient", step)
         with explain_oom(self.prepared.recipe, self.prepared.base.device, step):
             self.optimiser.step()
-        return StepResult(
-            loss, norm, self.config.lr * factor, time.perf_counter() - started, waited
-        )
+        return StepResult(loss, norm, self.config.lr * share, time.perf_counter() - started, waited)
 
     def _accumulate(self, step: int, prefetched: Iterator[PrefetchedBatch]) -> tuple[float, float]:
         """Add up the step's gradients; return its loss and the seconds that data was waited for."""
@@ -105,28 +104,22 @@ class Stepper:
             place = turn * workers + self.communicator.rank
             entropy = np.random.SeedSequence([self.prepared.recipe.seed, step, place])
             torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
-            parts.append(self._backward(step, micro, weight))
+            device = self.prepared.base.device
+            with explain_oom(self.prepared.recipe, device, step, micro):
+                # Divided here, so that workers only add their gradients.
+                part = self.prepared.objective.total(micro.to(device)) / weight
+                part.backward()  # type: ignore[no-untyped-call]
+            parts.append(part.detach())
             waited += wait
-            self._check_gradients(micro)
+            # Once, after the first batch with pictures where the model sees.
+            shows_all = self.prepared.base.processor is None or "pixel_values" in micro.inputs
+            if shows_all and not self.gradients_checked:
+                self.gradients_checked = True
+                check_gradients(self.prepared.model, self.prepared.recipe.vision)
         loss = self._loss(step, torch.stack(parts).double(), batches)
         if workers > 1:
             sum_gradients(self.parameters, self.communicator)
         return loss, waited
-
-    def _backward(self, step: int, micro: MicroBatch, weight: float) -> Tensor:
-        device = self.prepared.base.device
-        with explain_oom(self.prepared.recipe, device, step, micro):
-            # Divided here, so that workers only add their gradients.
-            part = self.prepared.objective.total(micro.to(device)) / weight
-            part.backward()  # type: ignore[no-untyped-call]
-        return part.detach()
-
-    def _check_gradients(self, micro: MicroBatch) -> None:
-        """Check once, after the first batch with pictures where the model sees."""
-        shows_all = self.prepared.base.processor is None or "pixel_values" in micro.inputs
-        if shows_all and not self.gradients_checked:
-            self.gradients_checked = True
-            check_gradients(self.prepared.model, self.prepared.recipe.vision)
 
     def _loss(self, step: int, parts: Tensor, batches: Sequence[Batch]) -> float:
         """Sum the loss of a step, from this worker's parts (rounds,) of it and all other workers'.
@@ -155,11 +148,55 @@ class Stepper:
 
 def _not_finite(what: str, step: int, rows: Sequence[str] = ()) -> ModelError:
     on = f" on samples {', '.join(rows)}" if rows else ""
-    return ModelError(
+    message = (
         f"the {what} of step {step + 1} is no number{on}; lower optimiser.lr, or look at the "
-        "samples; the newest checkpoint is from before it",
-        code="loss_not_finite",
-        what=what,
-        step=step + 1,
-        rows=list(rows),
+        "samples; the newest checkpoint is from before it"
     )
+    return ModelError(message, code="loss_not_finite", what=what, step=step + 1, rows=list(rows))
+
+
+@contextmanager
+def explain_oom(
+    recipe: TrainingRecipe, device: str, step: int, micro: MicroBatch | None = None
+) -> Iterator[None]:
+    """Turn out of memory into a ModelError with the measured peak and a remedy.
+
+    Args:
+        recipe: the settings that can be changed.
+        device: where memory ran out.
+        step: the step, from 0.
+        micro: the batch that did not fit; None means the optimiser's moments.
+    """
+    import torch
+
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and CPU_MESSAGE not in str(error):
+            raise
+        what, changes = _remedies(recipe, micro)
+        peak = peak_memory_mb(device)
+        total = "" if device == "cpu" else f" of {torch.cuda.mem_get_info()[1] / MEGABYTE:.0f}"
+        message = (
+            f"out of memory in step {step + 1} on {what}: the peak was {peak:.0f} MiB{total}; "
+            f"{', or '.join(changes.values())}"
+        )
+        raise ModelError(
+            message, code="memory_exhausted", step=step + 1, peak_mb=peak, changes=list(changes)
+        ) from error
+
+
+def _remedies(recipe: TrainingRecipe, micro: MicroBatch | None) -> tuple[str, dict[str, str]]:
+    """Return what did not fit, and for each setting that can be changed, how."""
+    if micro is None:
+        full = {"lora.full": "train adapters instead of lora.full"}
+        rank = {"lora.rank": "lower lora.rank"}
+        return "the optimiser's moments", full if recipe.lora.full else rank
+    rows, width = micro.inputs["input_ids"].shape
+    tokens, pixels = recipe.batches.max_tokens, recipe.data.max_pixels or "without limit"
+    changes = {"batches.max_tokens": f"lower batches.max_tokens (now {tokens})"}
+    if "pixel_values" in micro.inputs:
+        changes["data.max_pixels"] = f"lower data.max_pixels (now {pixels})"
+    if not recipe.gradient_checkpointing:
+        changes["gradient_checkpointing"] = "set gradient_checkpointing: true"
+    return f"{rows} x {width} tokens", changes

@@ -28,18 +28,27 @@ class PretrainedBase(PretrainedConfig):
 
     def build(self, quantised: bool = False) -> ImageTextModel | LanguageModel:
         """Load the model, its frozen weights in 4 bits if `quantised`. Raises ModelError."""
+        import torch
         from transformers import (
             AutoModelForCausalLM,
             AutoModelForImageTextToText,
             AutoProcessor,
             AutoTokenizer,
+            BitsAndBytesConfig,
         )
 
         options: dict[str, Any] = {}
         if self.attention != "auto":
             options["attn_implementation"] = self.attention
         if quantised:
-            options |= _four_bits()
+            # The settings of the QLoRA paper.
+            options["quantization_config"] = BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_use_double_quant=True,
+                bnb_4bit_compute_dtype=torch.bfloat16,
+            )
+            options["device_map"] = {"": torch.cuda.current_device()}
         if self.sees():
             model_class = AutoModelForImageTextToText
             model, processor, device = self._load(model_class, AutoProcessor, **options)
@@ -62,10 +71,7 @@ AnyBase = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A loaded model. `processor` is None for a model that sees no pictures.
-
-    `chat` puts turns into the model's template (see `ChatFormat.chat`).
-    """
+    """A loaded model with its chat template; `processor` is None where it sees no pictures."""
 
     name: str
     model: Any
@@ -84,11 +90,8 @@ class Base:
         """Return a question in the model's template, up to its answer. Raises ModelError."""
         text = self.chat.chat([("user", question)])
         if text is None:
-            raise ModelError(
-                f"the chat template of {self.name} refuses a question; name a chat model",
-                code="chat_template_unusable",
-                model=self.name,
-            )
+            message = f"the chat template of {self.name} refuses a question; name a chat model"
+            raise ModelError(message, code="chat_template_unusable", model=self.name)
         return text
 
     def inputs(self, texts: list[str], images: Any, **options: Any) -> dict[str, Any]:
@@ -115,11 +118,8 @@ def load_base(config: AnyBase, precision: Precision, full: bool, quantised: bool
         UsageError: 4 bits are wanted without a GPU.
     """
     if quantised and best_device() == "cpu":
-        raise UsageError(
-            f"lora.quantise: {NO_GPU.format(setting='it')}",
-            code="gpu_missing",
-            setting="lora.quantise",
-        )
+        message = f"lora.quantise: {NO_GPU.format(setting='it')}"
+        raise UsageError(message, code="gpu_missing", setting="lora.quantise")
     # Frozen weights may be bfloat16; those that learn become float32 when they are chosen.
     config = config.model_copy(update={"dtype": "float32" if full else arithmetic(precision)})
     loaded = config.build(quantised) if isinstance(config, PretrainedBase) else config.build()
@@ -130,12 +130,11 @@ def load_base(config: AnyBase, precision: Precision, full: bool, quantised: bool
     else:
         chat, tokenizer, processor = ChatFormat(loaded.tokenizer), loaded.tokenizer, None
     if not chat.chats:
-        raise ModelError(
+        message = (
             f"model {loaded.name!r} has no chat template, so that the ends of its turns are not "
-            "known; name a chat model, or save its template as chat_template.jinja in its folder",
-            code="chat_template_unusable",
-            model=loaded.name,
+            "known; name a chat model, or save its template as chat_template.jinja in its folder"
         )
+        raise ModelError(message, code="chat_template_unusable", model=loaded.name)
     if tokenizer.pad_token is None:
         # Padding is masked everywhere, so that any token will do.
         tokenizer.pad_token = tokenizer.eos_token
@@ -150,17 +149,3 @@ def arithmetic(precision: Precision) -> Literal["float32", "bfloat16"]:
         return precision
     has_bfloat16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     return "bfloat16" if has_bfloat16 else "float32"
-
-
-def _four_bits() -> dict[str, Any]:
-    import torch
-    from transformers import BitsAndBytesConfig
-
-    # The settings of the QLoRA paper.
-    settings = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
-    )
-    return {"quantization_config": settings, "device_map": {"": torch.cuda.current_device()}}

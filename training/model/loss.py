@@ -22,15 +22,10 @@ if TYPE_CHECKING:
 
 
 class Objective:
-    """Losses under a model; logits are computed at the positions of learned tokens alone.
-
-    Forward passes run in `dtype` arithmetic (autocast) when it is bfloat16.
-    """
+    """Losses of learned tokens, whose logits alone are computed; `dtype` bfloat16 is autocast."""
 
     def __init__(self, model: Any, device: str, dtype: str) -> None:
-        self.model = model
-        self.device = device
-        self.dtype = dtype
+        self.model, self.device, self.dtype = model, device, dtype
         self.head = AnswerHead(model)
 
     def total(self, micro: MicroBatch) -> Tensor:

@@ -27,12 +27,11 @@ def shard(model: Any) -> None:
     inner = without_adapters(model)
     layers = getattr(inner.get_decoder(), "layers", None)
     if layers is None:
-        raise ModelError(
+        message = (
             f"the layers of {type(inner).__name__} are not where decoders keep them; set "
-            "workers.strategy: ddp",
-            code="model_unsuitable",
-            model=type(inner).__name__,
+            "workers.strategy: ddp"
         )
+        raise ModelError(message, code="model_unsuitable", model=type(inner).__name__)
     for layer in layers:
         fully_shard(layer)
     fully_shard(model)
@@ -62,10 +61,7 @@ def full_tensor(tensor: Any) -> Tensor:
 
 
 def reshard_like(tensor: Tensor, parameter: Any) -> Tensor:
-    """Return a full tensor on the device of a parameter, in parts if the parameter is sharded.
-
-    Every worker must have the full tensor.
-    """
+    """Return a full tensor, which each worker has, on a parameter's device and sharded like it."""
     moved = tensor.to(parameter.device)
     if not sharded(parameter):
         return moved

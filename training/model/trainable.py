@@ -56,11 +56,8 @@ def prepare_model(base: Base, recipe: TrainingRecipe) -> Any:
             )
     if recipe.gradient_checkpointing:
         if not base.model.supports_gradient_checkpointing:
-            raise ModelError(
-                f"{base.name} cannot recompute activations; set gradient_checkpointing: false",
-                code="weights_without_gradient",
-                model=base.name,
-            )
+            message = f"{base.name} cannot recompute activations; set gradient_checkpointing: false"
+            raise ModelError(message, code="weights_without_gradient", model=base.name)
         # Re-entrant checkpointing passes no gradient on after embeddings that are frozen.
         base.model.activation_checkpointing_enable({"use_reentrant": False})
     set_training(model, recipe.vision)
@@ -108,10 +105,7 @@ def vision_tower(model: Any) -> Module | None:
 
 
 def check_gradients(model: Any, vision: str) -> None:
-    """Raise ModelError unless a step with pictures gave gradients to what should learn.
-
-    In the vision tower one gradient is enough: models do not use all of its layers.
-    """
+    """Raise ModelError unless a step with pictures gave gradients, one at least in the tower."""
     tower = vision_tower(model)
     inside = set() if tower is None else {id(weight) for weight in tower.parameters()}
     trained = trained_parameters(model)
@@ -119,22 +113,18 @@ def check_gradients(model: Any, vision: str) -> None:
         name for name, weight in trained.items() if weight.grad is None and id(weight) not in inside
     ]
     if without:
-        raise ModelError(
+        message = (
             f"{len(without)} of the trained weights got no gradient, the first is {without[0]}; "
-            "narrow lora.targets and lora.modules_to_save to what the model uses",
-            code="weights_without_gradient",
-            weights=without,
+            "narrow lora.targets and lora.modules_to_save to what the model uses"
         )
+        raise ModelError(message, code="weights_without_gradient", weights=without)
     grads = [weight.grad for weight in trained.values() if id(weight) in inside]
     # Sharded gradients are gathered by all workers, in the same order.
     if vision == "trained" and not any(
         grad is not None and bool(full_tensor(grad).any()) for grad in grads
     ):
-        raise ModelError(
-            "vision: trained, but no gradient reaches the vision tower; set vision: frozen",
-            code="weights_without_gradient",
-            vision=vision,
-        )
+        message = "vision: trained, but no gradient reaches the vision tower; set vision: frozen"
+        raise ModelError(message, code="weights_without_gradient", vision=vision)
 
 
 def _with_adapters(base: Base, recipe: TrainingRecipe, tower: Module | None) -> Any:
@@ -184,10 +174,7 @@ def _with_adapters(base: Base, recipe: TrainingRecipe, tower: Module | None) -> 
 
 
 def _linear_pattern(model: Module, part: Module) -> str:
-    """Return a regular expression that fits the names of all linear layers in a part of a model.
-
-    Numbers fit any number, so that the expression is as long as one layer's names.
-    """
+    """Return a pattern of the names of a part's linear layers; a number in it fits any number."""
     import torch
 
     prefix = next(name for name, module in model.named_modules() if module is part)

@@ -85,10 +85,7 @@ def lineage_of(
 
 
 def notes_of(verdict: Verdict, prepared: Prepared) -> list[str]:
-    """Return the sentences that a reader of a result needs next to its figures.
-
-    They are in its lineage and model card, and are printed at the start of the training.
-    """
+    """Return the notes that a reader needs next to a result's figures: in log, lineage and card."""
     notes = []
     if verdict.contaminated is None:
         notes.append(

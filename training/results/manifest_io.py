@@ -14,18 +14,13 @@ import pyarrow.parquet as pq
 from medsift.errors import ManifestError, StorageError
 from medsift.manifest import append_tables
 from medsift.manifest.schema import arrow_schema
-from medsift.storage.parts import write_table
 from medsift.storage.run_lock import claimed
-from training.dataset.encode_dataset import Drop, ledger
 from training.loop.checkpoint import checkpoints, read_state
 from training.loop.logs import STEPS, read_lines
 from training.results.lineage import read_lineage
 from training.training_id import CHECKPOINTS, Training
 
 DROPS: Final = "drops.parquet"
-NOT_STORED: Final = "data_wait"
-TRAININGS: Final = arrow_schema("trainings")
-"""The manifest's table `trainings`."""
 
 
 class KeptCheckpoint(NamedTuple):
@@ -37,27 +32,17 @@ class KeptCheckpoint(NamedTuple):
     held_out_loss: float | None
 
 
-def write_drops(dropped: Sequence[Drop], folder: Path) -> None:
-    """Write the ledger of samples that are left out next to the curves. Raises StorageError."""
-    write_table(ledger(dropped), folder / DROPS)
-
-
 def list_kept(folder: Path) -> list[KeptCheckpoint]:
     """Return the checkpoints of a folder on this machine, by step."""
-    kept = []
-    for path in checkpoints(folder):
-        state, _ = read_state(path)
-        kept.append(
-            KeptCheckpoint(state.step, str(path.absolute()), state.loss, state.held_out_loss)
-        )
-    return kept
+    states = [(path, read_state(path)[0]) for path in checkpoints(folder)]
+    return [
+        KeptCheckpoint(state.step, str(path.absolute()), state.loss, state.held_out_loss)
+        for path, state in states
+    ]
 
 
 def store_finished(training: Training, kept: Sequence[KeptCheckpoint] | None) -> None:
-    """Write a training with a result into its manifest; None leaves its checkpoints as they are.
-
-    Raises ManifestError or StorageError.
-    """
+    """Write a finished training, and `kept` unless None. Raises ManifestError or StorageError."""
     lineage = read_lineage(training.result)
     state = lineage["state"]
     row = {
@@ -113,11 +98,11 @@ def _store(
         "contaminated": training.verdict.contaminated,
         **row,
     }
-    tables = {"trainings": pa.Table.from_pylist([row], schema=TRAININGS)}
+    tables = {"trainings": pa.Table.from_pylist([row], schema=arrow_schema("trainings"))}
     steps = read_lines(training.folder / STEPS)
     for step in steps:
         # A figure of the machine, which the manifest's curves leave out.
-        step.pop(NOT_STORED, None)
+        step.pop("data_wait", None)
     if steps:
         tables["training_steps"] = pa.Table.from_pylist([training_id | step for step in steps])
     if kept:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import Final
 
+from evaluation.report.reliability import error_bars
 from evaluation.report.study.data import Group, StudyBenchmark, StudyPageData
 from evaluation.study_results import FULL, UNTRAINED
 from medsift.manifest.any_version import Line
@@ -149,14 +150,7 @@ def _arm(
         "legendgroup": plain(own[0].arm),
         "x": [axis.at(line["samples"], place) for line in lines],
         "y": [line["value"] for line in lines],
-        "error_y": {
-            "type": "data",
-            "symmetric": False,
-            "array": [_reach(line, "high") for line in lines],
-            "arrayminus": [_reach(line, "low") for line in lines],
-            "thickness": 1.4,
-            "width": 4,
-        },
+        "error_y": error_bars(lines, "value", thickness=1.4, width=4),
         "customdata": [[line["budget"], line["samples"], line["seeds"]] for line in lines],
         "line": {"color": colour, "width": 2 if own[0].studied else 1.3},
         "marker": {"color": colour, "size": 9},
@@ -179,7 +173,3 @@ def _seeds(benchmark: StudyBenchmark, arm: str, colour: str, axis: _Axis, place:
         "marker": {"color": colour, "size": 5, "opacity": 0.55, "symbol": "circle-open"},
         "hovertemplate": f"%{{y:.1%}}, seed %{{customdata}}<extra>{plain(arm)}</extra>",
     }
-
-
-def _reach(line: Line, end: str) -> float:
-    return 0.0 if line[end] is None else abs(line[end] - line["value"])

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from evaluation.report.format import FEW, ends, few, signed_ends
-from evaluation.report.page import TEMPLATES, heat
+from evaluation.report import page
+from evaluation.report.format import FEW, signed_ends
+from evaluation.report.page import TEMPLATES
 from evaluation.report.study.data import Group, StudyPageData, choose, read_page_data
 from evaluation.report.study.figures import score_against_budget, training_curves
 from evaluation.study_results import FULL, RANDOM, UNTRAINED
@@ -16,7 +17,6 @@ from evaluation.study_text import FEW_SEEDS, sentence, signed, summary
 from medsift.manifest.any_version import Line, opened
 from medsift.pages.chart_style import as_json
 from medsift.pages.html_page import render, write_page
-from medsift.pages.number_format import indented, listed, percent, versions
 
 GOOD: Final = ("non-inferior", "superior")
 BAD: Final = ("inferior", "worse")
@@ -112,11 +112,9 @@ def difference_ends(line: Line | None) -> str:
 
 def apart(line: Line | None) -> bool:
     """Return whether the interval of a comparison leaves out 0."""
-    return (
-        line is not None
-        and line["diff_low"] is not None
-        and line["diff_low"] * line["diff_high"] > 0
-    )
+    if line is None or line["diff_low"] is None:
+        return False
+    return bool(line["diff_low"] * line["diff_high"] > 0)
 
 
 def same(study: Line) -> str:
@@ -133,20 +131,12 @@ def _mean(trials: Sequence[Line], name: str) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-FILTERS: Final[dict[str, Any]] = {
-    "percent": percent,
+FILTERS: Final[dict[str, Any]] = page.FILTERS | {
     "signed": signed,
-    "ends": ends,
-    "signed_ends": signed_ends,
     "difference_ends": difference_ends,
     "apart": apart,
-    "few": few,
-    "heat": heat,
     "badge": badge,
     "same": same,
     "sentence": sentence,
     "summary": summary,
-    "listed": listed,
-    "indented": indented,
-    "versions": versions,
 }

@@ -52,7 +52,7 @@ class Noisy:
     mismatched: np.ndarray
 
     def stage(self, name: str) -> Path:
-        return next(stage.folder for stage in self.run.stages if stage.stage == name)
+        return next(stage.outputs.folder for stage in self.run.stages if stage.stage == name)
 
     def table(self, name: str) -> pa.Table:
         return pq.read_table(self.stage("score") / name)

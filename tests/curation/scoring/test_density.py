@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from curation.pool import KnnGraph
-from curation.scoring.density import mean_similarity
-from curation.scoring.rarity import farthest_distance
+from curation.scoring.neighborhood import farthest_distance, mean_similarity
 from curation.scoring.tag_rarity import surprise
 
 GRAPH = KnnGraph(

@@ -16,9 +16,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from curation.scoring.ifd import IfdConfig, difficulty
+from curation.scoring.answer_losses import IfdConfig, PerplexityConfig, difficulty
 from curation.scoring.language import AnswerLosses
-from curation.scoring.perplexity import PerplexityConfig
 from medsift.arrays import Doubles
 from medsift.models import TransformersModelConfig
 from tests.curation.scoring.conftest import ContextMaker, PoolMaker

@@ -16,14 +16,13 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from curation.scoring.ifd import IfdConfig
+from curation.scoring.answer_losses import IfdConfig, PerplexityConfig
 from curation.scoring.language import (
     AnswerLosses,
     cut_into_items,
     read_exchange,
     round_to_digits,
 )
-from curation.scoring.perplexity import PerplexityConfig
 from curation.scoring.scorer import ScoringContext
 from medsift.models import EmbeddedModelConfig, TransformersModelConfig
 from medsift.models.chat_format import ChatFormat, Tokens

@@ -108,7 +108,7 @@ def scored_bytes(folder: Path) -> list[bytes]:
 
 
 def folder_of(run: Any, name: str) -> Path:
-    return next(stage.folder for stage in run.stages if stage.stage == name)
+    return next(stage.outputs.folder for stage in run.stages if stage.stage == name)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from curation.selection import AnyMethod, SelectionContext
+from curation.selection.baselines import RandomConfig, TopScoreConfig
 from curation.selection.cluster_temperature import Kernel, greedy_mmd, pick_in_clusters
 from curation.selection.config import SelectionConfig
 from curation.selection.deita import DeitaConfig
@@ -20,10 +21,8 @@ from curation.selection.prototype_pruning import PrototypePruningConfig
 from curation.selection.quality import Scores
 from curation.selection.quantized_vectors import quantize
 from curation.selection.quotas import Groups
-from curation.selection.random import RandomConfig
 from curation.selection.select import select
 from curation.selection.target import TargetConfig
-from curation.selection.top_score import TopScoreConfig
 from curation.selection.turns import Rankings, take_turns
 from tests.curation.selection.conftest import AsWorkers, planted_vectors, unit
 from tests.expect import raises_code

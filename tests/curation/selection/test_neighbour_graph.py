@@ -26,7 +26,7 @@ def shared(found, exact):
 
 
 def test_when_every_cell_is_searched_the_neighbours_are_exact(vectors):
-    found = approximate_nearest(vectors, 12, nlist=20, nprobe=20)
+    found = approximate_nearest(vectors, 12, NeighborsConfig(nlist=20, nprobe=20))
     exact = join(vectors, k=12)
     assert found.recall == 1.0
     there = np.isfinite(exact.similarities)
@@ -36,7 +36,8 @@ def test_when_every_cell_is_searched_the_neighbours_are_exact(vectors):
 
 
 def test_recall_is_the_share_of_true_neighbours(vectors):
-    found = approximate_nearest(vectors, 12, nlist=100, nprobe=2, sample=1500)
+    config = NeighborsConfig(nlist=100, nprobe=2, recall_sample=1500)
+    found = approximate_nearest(vectors, 12, config)
     exact = join(vectors, k=12)
     rows = np.flatnonzero(vectors.any(axis=1))
     assert found.recall < 0.99
@@ -46,7 +47,7 @@ def test_recall_is_the_share_of_true_neighbours(vectors):
 
 
 def test_nobody_is_its_own_neighbour_and_a_zero_vector_is_nobodys(vectors):
-    found = approximate_nearest(vectors, 12, nlist=50, nprobe=3)
+    found = approximate_nearest(vectors, 12, NeighborsConfig(nlist=50, nprobe=3))
     assert (found.index != np.arange(1500)[:, None]).all()
     assert (found.index[5] == -1).all()
     assert not (found.index == 5).any()
@@ -56,18 +57,18 @@ def test_nobody_is_its_own_neighbour_and_a_zero_vector_is_nobodys(vectors):
 
 @pytest.mark.parametrize("n", [0, 1, 3])
 def test_fewer_samples_than_neighbours_leave_places_empty(n):
-    found = approximate_nearest(planted_vectors(max(n, 1), 0)[:n], 4)
+    found = approximate_nearest(planted_vectors(max(n, 1), 0)[:n], 4, NeighborsConfig())
     assert ((found.index >= 0).sum(axis=1) == max(0, n - 1)).all()
     assert found.recall == 1.0
 
 
 def test_settings_out_of_range_and_broken_vectors_are_refused(vectors):
     with raises_code("search_setting_invalid"):
-        approximate_nearest(vectors, 0)
+        approximate_nearest(vectors, 0, NeighborsConfig())
     broken = vectors.copy()
     broken[3, 0] = np.inf
     with raises_code("vectors_invalid", row=3, rows=1):
-        approximate_nearest(broken, 4)
+        approximate_nearest(broken, 4, NeighborsConfig())
 
 
 def test_a_pool_above_the_limit_is_searched_by_cells_and_says_so(candidates):

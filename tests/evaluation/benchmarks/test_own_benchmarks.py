@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.phantoms import make_phantoms
-from evaluation.benchmarks.choices import gold_letter
+from evaluation.benchmarks.published_values import gold_letter
 from medsift import records
 from medsift.manifest import RunRecord, write_manifest
 from medsift.options import split_options

@@ -1,4 +1,4 @@
-"""Score how crowded a sample's neighbourhood is."""
+"""Score a sample by its neighbours: how crowded it is among them, and how far from them."""
 
 from __future__ import annotations
 
@@ -28,3 +28,23 @@ def mean_similarity(graph: KnnGraph) -> Doubles:
     count = known.sum(axis=1)
     mean: Doubles = np.divide(total, count, out=np.full(len(graph), np.nan), where=count > 0)
     return mean
+
+
+class RarityConfig(ScorerConfig):
+    """Settings of `rarity`; the recipe's `graph` says which samples are neighbours."""
+
+    kind: Literal["rarity"]
+
+    def score(self, context: ScoringContext) -> Doubles:
+        """Return the distance (n,) to the last neighbour, NaN where a text cannot be read."""
+        return np.where(context.pool.vectors.unread, np.nan, farthest_distance(context.graph))
+
+
+def farthest_distance(graph: KnnGraph) -> Doubles:
+    """Return 1 - cosine (n,) with the k-th neighbour, or the last there is; NaN without any.
+
+    The k-NN distance as a measure of an outlier: Ramaswamy, Rastogi and Shim 2000, "Efficient
+    Algorithms for Mining Outliers from Large Data Sets".
+    """
+    least = np.where(graph.index >= 0, graph.similarity, np.inf).min(axis=1, initial=np.inf)
+    return np.where(np.isfinite(least), 1.0 - least.astype(np.float64), np.nan)

@@ -1,8 +1,8 @@
-"""Score instruction-following difficulty: how hard an answer stays given its question."""
+"""Score an answer by a language model's losses: with its question, and against those without."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -38,3 +38,18 @@ def difficulty(losses: AnswerLosses) -> Doubles:
     none = np.full(len(losses.direct), np.nan)
     ratio = np.divide(losses.conditioned, losses.direct, out=none, where=losses.direct > 0)
     return np.asarray(ratio, np.float64)
+
+
+class PerplexityConfig(LanguageScorerConfig):
+    """Settings of `perplexity`.
+
+    Garbled and mismatched answers are surprising, and so are rare true ones; `quality` takes the
+    less surprising for the better.
+    """
+
+    higher_is_better: ClassVar[bool] = False
+    kind: Literal["perplexity"] = "perplexity"
+
+    def score(self, context: ScoringContext) -> Doubles:
+        """Return exp (n,) of an answer's mean loss given its question; NaN without either."""
+        return np.asarray(np.exp(self.losses(context).conditioned), np.float64)
