@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from evaluation.records import PREDICTIONS
 from evaluation.scoring.predictions import score_predictions
-from evaluation.statistics import FACETS, breakdown
+from medsift.statistics import FACETS, breakdown
 
 BENCHMARKS = ("open_vqa", "closed_vqa", "exam", "mixed")
 VARIANTS = ("original", "noise", "blank", "swapped_image", "paraphrase")

@@ -9,13 +9,16 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from medsift.statistics.breakdown import ALL, Facet
 
 from evaluation.recipe import split_facet
 from evaluation.records import ORIGINAL
 from evaluation.robustness import robustness
 from evaluation.scoring.choice import right_options
 from evaluation.scoring.closed import polarity
-from evaluation.statistics import (
+from medsift.errors import UsageError
+from medsift.manifest.schema import arrow_schema
+from medsift.statistics import (
     METRICS,
     Calibration,
     Resampling,
@@ -24,9 +27,6 @@ from evaluation.statistics import (
     cluster_ids,
     option_confidence,
 )
-from evaluation.statistics.breakdown import ALL, Facet
-from medsift.errors import UsageError
-from medsift.manifest.schema import arrow_schema
 
 ACCURACY: Final = {"accuracy": "score"}
 OPEN_METRICS: Final = (

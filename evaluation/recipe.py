@@ -14,8 +14,8 @@ from evaluation.perturb.apply import BY_NAME
 from evaluation.prompts import PromptConfig
 from evaluation.records import ORIGINAL
 from evaluation.scoring import PROTOCOLS
-from evaluation.statistics import FACETS, Resampling
 from medsift.config import Config
+from medsift.statistics import FACETS, Resampling
 from medsift.storage.local_paths import LocalPath
 
 JOINT: Final = " / "

@@ -15,9 +15,9 @@ from evaluation.manifest_io import EvaluationTables, find_evaluation
 from evaluation.metrics_table import summarise
 from evaluation.records import SCORES
 from evaluation.scoring.predictions import score_predictions
-from evaluation.statistics import FACETS, Resampling
 from medsift.errors import ManifestError
 from medsift.manifest.evaluation_queries import known_evaluations, read_evaluation
+from medsift.statistics import FACETS, Resampling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,16 +22,16 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from medsift.statistics.breakdown import ALL
 from numpy.typing import NDArray
 
 from evaluation.perturb.apply import BY_NAME, find_variant
 from evaluation.records import ORIGINAL
 from evaluation.scoring.closed import polarity
 from evaluation.scoring.coverage import check_once
-from evaluation.statistics import METRICS, Estimate, Resampling, cluster_ids, intervals
-from evaluation.statistics.breakdown import ALL
 from medsift.arrays import Doubles
 from medsift.errors import UsageError
+from medsift.statistics import METRICS, Estimate, Resampling, cluster_ids, intervals
 from medsift.text import normalise_answer
 
 Codes = NDArray[np.int64]

@@ -14,12 +14,19 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from medsift.statistics.breakdown import ALL, Facet
+from medsift.statistics.matching import match_items
+from medsift.statistics.paired import check_margin
+from medsift.statistics.power import shown_by
 from numpy.typing import NDArray
 
 from evaluation.metrics_table import with_facets
 from evaluation.recipe import split_facet
 from evaluation.records import ORIGINAL
-from evaluation.statistics import (
+from medsift.arrays import Doubles, Indices
+from medsift.errors import UsageError
+from medsift.manifest.schema import arrow_schema
+from medsift.statistics import (
     FACETS,
     Difference,
     Resampling,
@@ -29,13 +36,6 @@ from evaluation.statistics import (
     seeded_interval,
     superiority,
 )
-from evaluation.statistics.breakdown import ALL, Facet
-from evaluation.statistics.matching import match_items
-from evaluation.statistics.paired import check_margin
-from evaluation.statistics.power import shown_by
-from medsift.arrays import Doubles, Indices
-from medsift.errors import UsageError
-from medsift.manifest.schema import arrow_schema
 
 FULL: Final = "full"
 UNTRAINED: Final = "untrained"

@@ -7,10 +7,9 @@ from math import ceil
 from typing import Any, Final
 
 import pyarrow as pa
+from medsift.statistics.breakdown import ALL
 
 from evaluation.records import ORIGINAL
-from evaluation.statistics import remark
-from evaluation.statistics.breakdown import ALL
 from evaluation.study_results import (
     BASELINES,
     FULL,
@@ -20,6 +19,7 @@ from evaluation.study_results import (
     UNTRAINED,
 )
 from medsift.pages.number_format import NO_VALUE, listed, with_interval
+from medsift.statistics import remark
 
 FEW_SEEDS: Final = 3
 """With fewer, the spread over seeds is a guess."""

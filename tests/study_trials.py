@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evaluation.statistics import Resampling
 from evaluation.study_results import Trial, study_results
 from medsift.manifest import RunRecord, append_tables, write_manifest
+from medsift.statistics import Resampling
 
 START = datetime(2026, 1, 1)
 BY = ("modality", "modality / task_type", "view")

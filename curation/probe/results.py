@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from curation.probe.efficiency import Efficiency, data_efficiency
 from curation.probe.settings import FULL, RANDOM
-from evaluation.statistics import difference, non_inferiority, seeded_interval
 from medsift.arrays import Doubles, Indices
+from medsift.statistics import difference, non_inferiority, seeded_interval
 
 ALL: Final = "all"
 FACETS: Final = ("modality", "task_type", "answer_type")

@@ -9,11 +9,11 @@ from string import ascii_uppercase as LETTERS
 from typing import Final, NamedTuple
 
 import pyarrow as pa
+from medsift.statistics.clusters import cluster_ids
 
 from evaluation.generators.generator import Reply, Request
 from evaluation.scoring.choice import right_options
 from evaluation.scoring.closed import ANSWERS, polarity
-from evaluation.statistics.clusters import cluster_ids
 from medsift import records
 from medsift.errors import UsageError
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from medsift.statistics.breakdown import ALL
+
 from evaluation.records import ORIGINAL
-from evaluation.statistics.breakdown import ALL
 from medsift.errors import ManifestError
 from medsift.manifest import evaluation_queries as queries
 from medsift.manifest.any_version import Line, ask

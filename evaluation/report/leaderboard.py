@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from medsift.statistics.breakdown import ALL
+from medsift.statistics.interval import remark
+
 from evaluation.records import ORIGINAL
 from evaluation.report.data import ACCURACY, Evaluation
-from evaluation.statistics.breakdown import ALL
-from evaluation.statistics.interval import remark
 from medsift.manifest.any_version import Line
 from medsift.pages.number_format import listed
 

@@ -49,7 +49,7 @@ def power(
     """
     import json
 
-    from evaluation.statistics import PlannedComparison
+    from medsift.statistics import PlannedComparison
 
     if icc and clusters is None:
         raise invalid("--icc", f"{icc:g} needs --clusters: give the number of images")

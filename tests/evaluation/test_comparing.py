@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 from evaluation.compare_models import compare_models
-from evaluation.statistics import Resampling
+from medsift.statistics import Resampling
 from tests.expect import raises_code
 
 FEW = Resampling(draws=199)

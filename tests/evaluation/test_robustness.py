@@ -16,7 +16,7 @@ from evaluation.perturb.apply import find_variants, vary
 from evaluation.records import ITEMS
 from evaluation.robustness import FOUR_WAY, robustness
 from evaluation.scoring.predictions import score_predictions
-from evaluation.statistics import METRICS, Resampling
+from medsift.statistics import METRICS, Resampling
 from tests.expect import raises_code
 
 QUICK = Resampling(draws=199)

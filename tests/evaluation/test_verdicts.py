@@ -5,9 +5,9 @@ from __future__ import annotations
 import pyarrow.compute as pc
 import pytest
 
-from evaluation.statistics import Resampling
 from evaluation.study_results import study_results
 from evaluation.study_text import sentence, study_table, summary
+from medsift.statistics import Resampling
 from tests.study_trials import GAINS, trials_of
 
 

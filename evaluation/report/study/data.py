@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from medsift.statistics.breakdown import ALL
+
 from evaluation.records import ORIGINAL
-from evaluation.statistics.breakdown import ALL
 from evaluation.study_results import BASELINES, FULL, UNTRAINED
 from evaluation.study_text import is_whole
 from medsift.errors import ManifestError

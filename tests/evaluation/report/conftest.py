@@ -18,8 +18,8 @@ from evaluation.metrics_table import summarise
 from evaluation.perturb.apply import find_variants, vary
 from evaluation.records import ITEMS, PREDICTIONS
 from evaluation.scoring.predictions import score_predictions
-from evaluation.statistics import FACETS, Resampling
 from medsift.manifest import RunRecord, append_tables, write_manifest
+from medsift.statistics import FACETS, Resampling
 
 BREAKOUT = "</script><script>document.documentElement.dataset.broken='yes'</script>"
 HOSTILE = f"<b onclick=x>\"quoted\" & 'single'</b>{BREAKOUT}{{{{ 7 * 7 }}}}"

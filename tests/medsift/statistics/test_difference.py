@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.statistics import Resampling, difference, interval
+from medsift.statistics import Resampling, difference, interval
 from tests.expect import raises_code
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.statistics import Resampling, difference, interval, seeded_interval
+from medsift.statistics import Resampling, difference, interval, seeded_interval
 from tests.expect import raises_code
 
 QUICK = Resampling(draws=499)

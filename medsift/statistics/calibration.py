@@ -9,11 +9,11 @@ from typing import Final, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evaluation.statistics.bootstrap import Resampling
-from evaluation.statistics.clusters import number_clusters, sum_clusters
-from evaluation.statistics.interval import SHARE, Estimate, Ids, check_scores, estimate
 from medsift.arrays import Doubles, Flags, Indices
 from medsift.errors import UsageError
+from medsift.statistics.bootstrap import Resampling
+from medsift.statistics.clusters import number_clusters, sum_clusters
+from medsift.statistics.interval import SHARE, Estimate, Ids, check_scores, estimate
 
 Binning = Literal["equal_mass", "equal_width"]
 BINS: Final = 10

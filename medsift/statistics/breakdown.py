@@ -11,18 +11,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evaluation.scoring.coverage import check_columns
-from evaluation.statistics.bootstrap import Resampling
-from evaluation.statistics.clusters import (
+from medsift.arrays import Doubles, Indices
+from medsift.errors import UsageError
+from medsift.manifest.schema import arrow_schema
+from medsift.statistics.bootstrap import Resampling
+from medsift.statistics.clusters import (
     ClusterSums,
     cluster_ids,
     number_clusters,
     score_column,
     sum_places,
 )
-from evaluation.statistics.interval import SHARE, check_scores, estimates
-from medsift.arrays import Doubles, Indices
-from medsift.errors import UsageError
-from medsift.manifest.schema import arrow_schema
+from medsift.statistics.interval import SHARE, check_scores, estimates
 
 ALL: Final = "all"
 FACETS: Final = ("modality", "body_part", "task_type", "answer_type", "language")

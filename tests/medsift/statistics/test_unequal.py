@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from evaluation.statistics.cluster_variance import fit_clusters, steadied_variance
-from evaluation.statistics.clusters import ClusterSums
-from evaluation.statistics.score_interval import FEW_CLUSTERS, too_few
+from medsift.statistics.cluster_variance import fit_clusters, steadied_variance
+from medsift.statistics.clusters import ClusterSums
+from medsift.statistics.score_interval import FEW_CLUSTERS, too_few
 
 
 def fitted(sizes, seed=0, icc=0.4):

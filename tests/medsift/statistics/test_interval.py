@@ -10,10 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, norm
-
-from evaluation.statistics import Resampling, cluster_ids, interval, intervals
-from evaluation.statistics.bootstrap import (
+from medsift.statistics.bootstrap import (
     GROUPS,
     STEADYING,
     pool_clusters,
@@ -21,10 +18,13 @@ from evaluation.statistics.bootstrap import (
     resampled_variance,
     studentized_ends,
 )
-from evaluation.statistics.cluster_variance import fit_clusters, steadied_variance
-from evaluation.statistics.clusters import ClusterSums, number_clusters, sum_clusters
-from evaluation.statistics.interval import SHARE, estimate, estimates
-from evaluation.statistics.score_interval import score_interval, t_quantile
+from medsift.statistics.cluster_variance import fit_clusters, steadied_variance
+from medsift.statistics.clusters import ClusterSums, number_clusters, sum_clusters
+from medsift.statistics.interval import SHARE, estimate, estimates
+from medsift.statistics.score_interval import score_interval, t_quantile
+from scipy.stats import binomtest, norm
+
+from medsift.statistics import Resampling, cluster_ids, interval, intervals
 from tests.expect import raises_code
 
 

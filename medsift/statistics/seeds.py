@@ -9,10 +9,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evaluation.statistics.bootstrap import Resampling, pool_clusters, resampled_variance
-from evaluation.statistics.cluster_variance import ClusterFit, fit_clusters, steadied_variance
-from evaluation.statistics.clusters import ClusterSums, number_clusters, sum_clusters
-from evaluation.statistics.interval import (
+from medsift.errors import UsageError
+from medsift.statistics.bootstrap import Resampling, pool_clusters, resampled_variance
+from medsift.statistics.cluster_variance import ClusterFit, fit_clusters, steadied_variance
+from medsift.statistics.clusters import ClusterSums, number_clusters, sum_clusters
+from medsift.statistics.interval import (
     DIGITS,
     LEVEL,
     SHARE,
@@ -21,8 +22,7 @@ from evaluation.statistics.interval import (
     check_scores,
     estimate,
 )
-from evaluation.statistics.score_interval import Bounds, t_quantile, uneven
-from medsift.errors import UsageError
+from medsift.statistics.score_interval import Bounds, t_quantile, uneven
 
 FEW_FOR_STUDENT: Final = 50
 

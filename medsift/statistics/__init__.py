@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from evaluation.statistics.bootstrap import Resampling
-from evaluation.statistics.breakdown import FACETS, METRICS, breakdown
-from evaluation.statistics.calibration import (
+from medsift.statistics.bootstrap import Resampling
+from medsift.statistics.breakdown import FACETS, METRICS, breakdown
+from medsift.statistics.calibration import (
     Bin,
     Calibration,
     calibration,
     option_confidence,
 )
-from evaluation.statistics.clusters import cluster_ids
-from evaluation.statistics.difference import Difference, difference
-from evaluation.statistics.interval import Estimate, interval, intervals, remark
-from evaluation.statistics.paired import (
+from medsift.statistics.clusters import cluster_ids
+from medsift.statistics.difference import Difference, difference
+from medsift.statistics.interval import Estimate, interval, intervals, remark
+from medsift.statistics.paired import (
     Comparison,
     McNemar,
     mcnemar,
@@ -21,8 +21,8 @@ from evaluation.statistics.paired import (
     paired,
     superiority,
 )
-from evaluation.statistics.power import PlannedComparison
-from evaluation.statistics.seeds import seeded_interval
+from medsift.statistics.power import PlannedComparison
+from medsift.statistics.seeds import seeded_interval
 
 __all__ = [
     "FACETS",

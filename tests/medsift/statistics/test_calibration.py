@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.statistics import calibration, interval, option_confidence
+from medsift.statistics import calibration, interval, option_confidence
 from tests.expect import raises_code
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evaluation.statistics.bootstrap import Resampling, pool_clusters
-from evaluation.statistics.cluster_variance import fit_clusters
-from evaluation.statistics.clusters import ClusterSums, number_clusters, sum_clusters
-from evaluation.statistics.interval import DIGITS, LEVEL, SHARE, Ids, check_scores, remark
-from evaluation.statistics.score_interval import unvaried_interval
-from evaluation.statistics.seeds import averaged, cluster_part, half_width, seed_part
 from medsift.errors import UsageError
+from medsift.statistics.bootstrap import Resampling, pool_clusters
+from medsift.statistics.cluster_variance import fit_clusters
+from medsift.statistics.clusters import ClusterSums, number_clusters, sum_clusters
+from medsift.statistics.interval import DIGITS, LEVEL, SHARE, Ids, check_scores, remark
+from medsift.statistics.score_interval import unvaried_interval
+from medsift.statistics.seeds import averaged, cluster_part, half_width, seed_part
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from evaluation.statistics import PlannedComparison
+from medsift.statistics import PlannedComparison
 from ray_jobs.cli import run
 from tests.expect import raises_code
 

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.statistics.clusters import ClusterSums
 from medsift.arrays import Doubles
+from medsift.statistics.clusters import ClusterSums
 
 # Differences below these are rounding: of scores up to 1, and of quotients of their squares.
 SAME_SCORE: Final = 1e-9

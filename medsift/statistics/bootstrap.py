@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from evaluation.statistics.cluster_variance import ClusterFit, join_fits
-from evaluation.statistics.clusters import ClusterSums
 from medsift.arrays import Doubles
 from medsift.config import Config
 from medsift.errors import UsageError
+from medsift.statistics.cluster_variance import ClusterFit, join_fits
+from medsift.statistics.clusters import ClusterSums
 
 Ends = tuple[Doubles, Doubles]
 

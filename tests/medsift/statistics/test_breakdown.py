@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from evaluation.statistics import METRICS, breakdown, cluster_ids, interval
 from medsift.manifest.schema import BY_NAME
+from medsift.statistics import METRICS, breakdown, cluster_ids, interval
 from tests.expect import raises_code
 
 FACETS = ("modality", "task_type", "answer_type")

@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from evaluation.statistics.cluster_variance import ClusterFit, steadied_variance
 from medsift.arrays import Doubles
+from medsift.statistics.cluster_variance import ClusterFit, steadied_variance
 
 Bounds = tuple[float, float]
 Ends = tuple[Doubles, Doubles]

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike
 
-from evaluation.statistics.bootstrap import Resampling
-from evaluation.statistics.clusters import cluster_ids, score_column
-from evaluation.statistics.difference import Difference, difference
-from evaluation.statistics.matching import match_items
 from medsift.errors import UsageError
+from medsift.statistics.bootstrap import Resampling
+from medsift.statistics.clusters import cluster_ids, score_column
+from medsift.statistics.difference import Difference, difference
+from medsift.statistics.matching import match_items
 
 NonInferiority = Literal["non-inferior", "inferior", "inconclusive"]
 Superiority = Literal["superior", "worse", "inconclusive"]

@@ -20,10 +20,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.statistics.bootstrap import Resampling, all_studentized_ends, pool_clusters
-from evaluation.statistics.cluster_variance import fit_clusters
-from evaluation.statistics.clusters import ClusterSums, number_clusters, sum_clusters
-from evaluation.statistics.score_interval import (
+from medsift.arrays import Doubles
+from medsift.errors import UsageError
+from medsift.statistics.bootstrap import Resampling, all_studentized_ends, pool_clusters
+from medsift.statistics.cluster_variance import fit_clusters
+from medsift.statistics.clusters import ClusterSums, number_clusters, sum_clusters
+from medsift.statistics.score_interval import (
     FEW_CLUSTERS,
     Bounds,
     Ends,
@@ -31,8 +33,6 @@ from evaluation.statistics.score_interval import (
     too_few,
     unvaried_interval,
 )
-from medsift.arrays import Doubles
-from medsift.errors import UsageError
 
 LEVEL: Final = 0.95
 FEW_ITEMS: Final = 30
