@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -12,18 +12,6 @@ from evaluation.records import ORIGINAL
 from medsift.errors import UsageError
 
 ITEM_KEY: Final = ["benchmark", "item_id"]
-
-
-def check_columns(predictions: pa.Table, names: Iterable[str]) -> None:
-    """Raise UsageError where predictions lack one of these columns."""
-    missing = [name for name in names if name not in predictions.column_names]
-    if missing:
-        raise UsageError(
-            f"predictions lack {', '.join(missing)}; they have "
-            f"{', '.join(predictions.column_names)}",
-            code="predictions_incomplete",
-            missing=missing,
-        )
 
 
 def check_once(predictions: pa.Table) -> None:

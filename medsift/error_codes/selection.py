@@ -28,6 +28,4 @@ probe_nothing_to_ask: No answer is given by enough groups of pictures or patient
   Do: Lower min_groups, or judge the pool by fine-tuning with `medsift study`.
 probe_folds_invalid: The samples that a probe can ask about are of fewer groups than folds.
   Do: Lower folds to the number of groups at most.
-probe_invalid: The settings of a probe are not valid.
-  Do: Correct the setting that the message names; docs/probe.md lists them.
 """)

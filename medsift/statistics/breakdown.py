@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evaluation.scoring.coverage import check_columns
 from medsift.arrays import Doubles, Indices
 from medsift.errors import UsageError
 from medsift.manifest.schema import arrow_schema
 from medsift.statistics.bootstrap import Resampling
 from medsift.statistics.clusters import (
     ClusterSums,
+    check_columns,
     cluster_ids,
     number_clusters,
     score_column,

@@ -6,7 +6,7 @@ worth of evidence. Rows are summed by cluster once; everything else works on tho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,6 +29,18 @@ class ClusterSums:
 
     sums: Doubles
     counts: Doubles
+
+
+def check_columns(predictions: pa.Table, names: Iterable[str]) -> None:
+    """Raise UsageError where predictions lack one of these columns."""
+    missing = [name for name in names if name not in predictions.column_names]
+    if missing:
+        raise UsageError(
+            f"predictions lack {', '.join(missing)}; they have "
+            f"{', '.join(predictions.column_names)}",
+            code="predictions_incomplete",
+            missing=missing,
+        )
 
 
 def cluster_ids(table: pa.Table) -> pa.ChunkedArray:
