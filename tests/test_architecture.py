@@ -156,7 +156,7 @@ def test_the_product_keeps_the_rules_of_the_house(rule):
 PLANTED = [
     (room_violations, {"evaluation/a.py": "from curation.recipe import Recipe\n"}),
     (room_violations, {"medsift/a.py": "def f():\n    import curation.pipeline\n"}),
-    (room_violations, {"training/a.py": "from medsift.statistics import interval\n"}),
+    (room_violations, {"training/a.py": "from evaluation.judge import judge\n"}),
     (
         import_cycle,
         {
