@@ -69,7 +69,7 @@ def evaluate_model(
         config: One of its models.
         benchmarks: Its benchmarks, as `open_benchmarks` reads them.
         executor: Runs the batches of requests.
-        listener: Is told of every batch.
+        listener: Called after every batch.
 
     Raises MedSiftError as `evaluate` does.
     """

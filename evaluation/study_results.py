@@ -14,10 +14,6 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from medsift.statistics.breakdown import ALL, Facet
-from medsift.statistics.matching import match_items
-from medsift.statistics.paired import check_margin
-from medsift.statistics.power import shown_by
 from numpy.typing import NDArray
 
 from evaluation.metrics_table import with_facets
@@ -36,6 +32,10 @@ from medsift.statistics import (
     seeded_interval,
     superiority,
 )
+from medsift.statistics.breakdown import ALL, Facet
+from medsift.statistics.matching import match_items
+from medsift.statistics.paired import check_margin
+from medsift.statistics.power import shown_by
 
 FULL: Final = "full"
 UNTRAINED: Final = "untrained"
@@ -239,9 +239,9 @@ class _Bench:
             values = pc.binary_join_element_wise(*columns, " / ").to_pylist()
             if not any(values):
                 continue
-            told = np.array(values, object)
+            tags = np.array(values, object)
             for value in sorted(set(values), key=lambda one: (one is None, one or "")):
-                yield " / ".join(names), value, places[told == value]
+                yield " / ".join(names), value, places[tags == value]
 
     def _clusters(self, places: Places) -> pa.ChunkedArray:
         return self.clusters.take(pa.array(places))

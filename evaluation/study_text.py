@@ -7,7 +7,6 @@ from math import ceil
 from typing import Any, Final
 
 import pyarrow as pa
-from medsift.statistics.breakdown import ALL
 
 from evaluation.records import ORIGINAL
 from evaluation.study_results import (
@@ -20,6 +19,7 @@ from evaluation.study_results import (
 )
 from medsift.pages.number_format import NO_VALUE, listed, with_interval
 from medsift.statistics import remark
+from medsift.statistics.breakdown import ALL
 
 FEW_SEEDS: Final = 3
 """With fewer, the spread over seeds is a guess."""
@@ -189,14 +189,14 @@ def _could(line: Line) -> str:
         return ""
     of = f"So wide an interval ({line['n']:,} items on {line['clusters']:,} images) shows"
     if margin is None:
-        told = f"{of} a gain of {_points(able)} points 8 times in 10"
+        power = f"{of} a gain of {_points(able)} points 8 times in 10"
         steadier = by_items < STEADIER * able
-        return f"{told}, with many seeds one of {_points(by_items)}." if steadier else f"{told}."
-    told = f"{of} that two equal models are within {_points(able)} points 8 times in 10"
+        return f"{power}, with many seeds one of {_points(by_items)}." if steadier else f"{power}."
+    power = f"{of} that two equal models are within {_points(able)} points 8 times in 10"
     if by_items <= margin:
-        return f"{told}; with more seeds these items could show {_points(margin)}."
+        return f"{power}; with more seeds these items could show {_points(margin)}."
     needed = ceil(line["n"] * (by_items / margin) ** 2)
-    return f"{told}; {_points(margin)} take some {needed:,} such items, whatever the seeds."
+    return f"{power}; {_points(margin)} take some {needed:,} such items, whatever the seeds."
 
 
 def is_whole(line: Line) -> bool:

@@ -55,8 +55,8 @@ def answer_classes(samples: pa.Table, group: Indices, least: int) -> Answers:
     """Number the answers of samples (n) that at least `least` groups (n,) of samples give.
 
     An answer is compared in normal form: the option for its letter, "yes" or "no" for a closed
-    answer that goes on after that word. One that a single picture or patient gives, however often,
-    could never be asked about on another: so groups are counted, not samples.
+    answer that continues after that word. One that a single picture or patient gives, however
+    often, could never be asked about on another: so groups are counted, not samples.
     """
     questions = [text or "" for text in samples["question"].to_pylist()]
     answers = [text or "" for text in samples["answer"].to_pylist()]

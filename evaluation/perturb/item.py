@@ -16,7 +16,7 @@ IMAGE_MARKER: Final = re.compile(r"\s*<image(?:[ _]?(\d+))?>\s*", re.IGNORECASE)
 
 
 def language_of(item: ItemRow, known: Collection[str]) -> str | None:
-    """The item's language if it is one of `known`; told by the script where it is not said."""
+    """The item's language if it is one of `known`; by its script where it names none."""
     said = item["language"] or ("zh" if is_cjk(item["question"]) else "en")
     return said if said in known else None
 

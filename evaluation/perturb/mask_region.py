@@ -71,8 +71,8 @@ def _elsewhere(boxes: Sequence[Box], item: ItemRow, seed: int) -> list[Box] | No
         top = np.linspace(0.0, 1.0 - height, STEPS)[None, :]
         free = np.ones((STEPS, STEPS), dtype=bool)
         for taken in (*boxes, *placed):
-            beside = (left + width <= taken[0]) | (left >= taken[2])
-            free &= beside | (top + height <= taken[1]) | (top >= taken[3])
+            apart = (left + width <= taken[0]) | (left >= taken[2])
+            free &= apart | (top + height <= taken[1]) | (top >= taken[3])
         places = np.flatnonzero(free)
         if not places.size:
             return None
