@@ -60,7 +60,7 @@ def open_run(run_dir: Path, run_id: str | None = None) -> FinishedRun:
     """
     run_dir = run_dir.absolute()
     manifest = run_dir / MANIFEST_NAME
-    runs = read(manifest, "SELECT run_id, recipe FROM runs ORDER BY created_at DESC, run_id")
+    runs = read(manifest, "SELECT run_id, recipe FROM runs ORDER BY created_at DESC, run_id DESC")
     recipes = {run["run_id"]: run["recipe"] for run in runs.to_pylist()}
     wanted = run_id if run_id is not None else next(iter(recipes), None)
     if wanted not in recipes:

@@ -39,7 +39,7 @@ SELECT DISTINCT split FROM samples WHERE run_id = $run AND split != '' ORDER BY 
 
 PAGE_RUNS: Final = """
 SELECT run_id FROM runs WHERE run_id IN (SELECT run_id FROM evaluations)
-ORDER BY created_at DESC, run_id
+ORDER BY created_at DESC, run_id DESC
 """
 PAGE_KNOWN: Final = """
 SELECT DISTINCT evaluation_id FROM evaluations WHERE run_id = $run ORDER BY evaluation_id
@@ -114,7 +114,7 @@ ORDER BY evaluation_id, benchmark, turn
 
 def run_ids(manifest: Path) -> list[str]:
     """Return the runs of a manifest, the newest first. Raises ManifestError."""
-    sql = "SELECT run_id FROM runs ORDER BY created_at DESC, run_id"
+    sql = "SELECT run_id FROM runs ORDER BY created_at DESC, run_id DESC"
     return list(read(manifest, sql)["run_id"].to_pylist())
 
 

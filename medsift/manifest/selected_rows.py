@@ -74,7 +74,7 @@ def resolve_run(path: Path, run_id: str | None = None) -> str:
     Raises:
         ManifestError: there is no manifest, or no such run.
     """
-    runs = read(path, "SELECT run_id FROM runs ORDER BY created_at DESC, run_id")
+    runs = read(path, "SELECT run_id FROM runs ORDER BY created_at DESC, run_id DESC")
     known = [str(name) for name in runs["run_id"].to_pylist()]
     if not known:
         raise ManifestError(
