@@ -25,7 +25,14 @@ class Balance:
 
 
 def measure(stage: str, rows_in: int, kept: int, decisions: pa.Table) -> Balance:
-    """Return the balance of a stage from the rows it left and its decisions."""
+    """Return the balance of a stage from the rows it left and its decisions.
+
+    Args:
+        stage: Name of the stage.
+        rows_in: Number of rows that entered it.
+        kept: Number of rows that it left.
+        decisions: Its decisions, whose column `action` tells dropped rows from failed ones.
+    """
     count = Counter(decisions["action"].to_pylist())
     return Balance(stage, rows_in, kept, count[records.DROPPED], count[records.FAILED])
 

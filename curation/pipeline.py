@@ -60,6 +60,12 @@ def curate(
 ) -> RunResult:
     """Run every stage that is not already there, then write the manifest and the report.
 
+    Args:
+        recipe: The sources, rules and seed.
+        run_dir: Where the run keeps its files; a directory that another process uses is refused.
+        executor: How the work is spread.
+        listener: Called with every event of the run; by default events are ignored.
+
     Raises:
         ModelError: a scorer's model cannot be loaded; before anything runs.
         UsageError: a benchmark's index cannot be compared; before anything runs.

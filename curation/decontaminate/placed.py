@@ -62,7 +62,14 @@ class _Best:
         self.right_maps = np.zeros((count, most, 2, 3), np.float32)
 
     def take(self, rows: slice, first: int, pool: Described, bench: Described) -> None:
-        """Compare pictures `rows` with a block of the benchmark that starts at `first`."""
+        """Compare some pictures of the pool with a block of the benchmark.
+
+        Args:
+            rows: Where these pictures stand in the whole pool.
+            first: Number of the block's first picture in the whole benchmark.
+            pool: Descriptions of these pictures.
+            bench: Descriptions of the block.
+        """
         most = self.product.shape[1]
         both = np.concatenate([self.product[rows], products(pool, bench)], 1)
         # Stable, so that of equal products the first picture by id stays.

@@ -91,7 +91,14 @@ def draw(keys: Sequence[str], limit: int, seed: int) -> Indices:
 def nearest_earlier(
     vectors: Floats, order: Indices, neighbors: NeighborsConfig, run: TileRunner | None
 ) -> Doubles:
-    """Return each row's largest cosine (n,) to a row before it in `order` (n,), -inf for none."""
+    """Return each row's largest cosine (n,) to an earlier row, -inf for none.
+
+    Args:
+        vectors: Unit or zero vectors (n, d), float32.
+        order: Row numbers (n,), the earliest first.
+        neighbors: How near rows are searched; the search is exact at any size.
+        run: Spreads a large search over workers; None is this process.
+    """
     if not len(vectors):
         return np.empty(0)
     runner = neighbors.runner(len(vectors), run)

@@ -20,8 +20,14 @@ def encode_readable(
 ) -> Vectors:
     """Return unit vectors (n, dimension) of texts, all zero where the reader cannot read one.
 
-    `encode` gives the unit vectors of texts that fit. A longer one has the unit mean of its parts'
-    vectors, each weighted by its length: cut off, it would equal every text that begins alike.
+    A text longer than the tower takes has the unit mean of its parts' vectors, each weighted by its
+    length: cut off, it would equal every text that begins alike.
+
+    Args:
+        texts: Texts (n) of any length.
+        reader: Judges and measures texts for the tower.
+        encode: Returns the unit vectors (m, dimension) of m texts that fit the tower.
+        dimension: Length of a vector.
     """
     vectors = np.zeros((len(texts), dimension), np.float32)
     legible = np.flatnonzero(reader.reads(texts)).tolist()

@@ -52,7 +52,16 @@ class TextReader:
         clean: Callable[[str], str] = str,
         marks: Iterable[str] = (),
     ) -> TextReader:
-        """Return the reader of a vocabulary, given as plain text pieces."""
+        """Return the reader of a vocabulary.
+
+        Args:
+            pieces: The vocabulary as plain text pieces, without special tokens.
+            tokens: Returns the ids of each text, special ones included, uncut.
+            unknown: Id for what the vocabulary lacks; None where there is no such id.
+            limit: Number of ids that the tower takes at once.
+            clean: The tokenizer's own cleaning of a text; by default a text stays as it is.
+            marks: The tower's own tokens, which a text must not spell; none by default.
+        """
         known = list(pieces)
         alphabet = frozenset(character for piece in known for character in piece)
         scripts = scripts_read(known)

@@ -28,7 +28,14 @@ FILE_BYTES: Final = 500_000_000
 
 
 def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage, pictures: Pictures) -> int:
-    """Write data set and README.md; return the number of rows."""
+    """Write data set and README.md; return the number of rows.
+
+    Args:
+        batches: The selection.
+        target: The folder to make.
+        lineage: Facts of the run and the selection, for README.md.
+        pictures: Reader of pictures, whose bytes go into the rows.
+    """
     target.mkdir()
     with _Files(target / "data") as files:
         entries: list[Json] = []

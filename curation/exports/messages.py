@@ -20,7 +20,14 @@ from curation.exports.turns import chat, facts
 
 
 def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage, pictures: Pictures) -> int:
-    """Write one line for each sample; return their number."""
+    """Write one line for each sample; return their number.
+
+    Args:
+        batches: The selection.
+        target: The file to write.
+        lineage: Not used by this format.
+        pictures: Reader of pictures, whose paths go into the lines.
+    """
     rows = 0
     with target.open("w", encoding="utf-8") as file:
         for batch in batches:

@@ -19,7 +19,14 @@ from curation.exports.pictures import Pictures
 
 
 def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage, pictures: Pictures) -> int:
-    """Write a row group for each batch; return the number of rows. Pictures are not read."""
+    """Write a row group for each batch; return the number of rows.
+
+    Args:
+        batches: The selection; at least one batch, which may be empty.
+        target: The file to write.
+        lineage: Not used by this format.
+        pictures: Not used: pictures are not read.
+    """
     import pyarrow.parquet as pq
 
     first = next(batches)

@@ -25,7 +25,14 @@ SAMPLES_A_TAR: Final = 1000
 
 
 def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage, pictures: Pictures) -> int:
-    """Write the folder of tars; return the number of samples."""
+    """Write the folder of tars; return the number of samples.
+
+    Args:
+        batches: The selection.
+        target: The folder to make.
+        lineage: Not used by this format.
+        pictures: Reader of pictures, whose files go into the tars.
+    """
     target.mkdir()
     with ExitStack() as stack:
         layouts: dict[str, _Layout] = {}

@@ -51,7 +51,14 @@ class ImageSet:
         miniatures: Sequence[bytes | None],
         vectors: Floats,
     ) -> ImageSet:
-        """Unpack hexadecimal hashes and miniatures; one that is missing (None) becomes zeros."""
+        """Unpack hashes and miniatures.
+
+        Args:
+            ids: Ids of the pictures (n), sorted.
+            hashes: Perceptual hash of each (n), as hexadecimal text of 64 bits.
+            miniatures: Grey values of each (n), 64 * 64 bytes by rows; None becomes zeros.
+            vectors: Image vectors (n, d): unit, or zero where a picture has none.
+        """
         codes = np.array([int(text, 16) for text in hashes], dtype=">u8")
         bits = np.unpackbits(codes.view(np.uint8).reshape(-1, 8), axis=1).astype(np.float32)
         blank = bytes(THUMB_SIDE * THUMB_SIDE)
@@ -108,6 +115,12 @@ def find_copies(
 
     Re-encoded, resized, brightened, slightly cropped and slightly rotated pictures are copies;
     mirrored ones are not: left and right are findings.
+
+    Args:
+        images: The pictures (n) to compare with each other.
+        config: When two pictures are candidates, and when copies.
+        neighbors: How near vectors and hashes are searched.
+        run: Spreads a large search over workers; None is this process.
     """
     n = len(images.ids)
     candidates = find_candidates(images, config, neighbors, run)

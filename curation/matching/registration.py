@@ -117,11 +117,17 @@ def workers() -> Iterator[ThreadPoolExecutor]:
 
 
 def mirrored(thumbs: Thumbs, left: Indices, right: Indices, detail: Floats) -> Flags:
-    """Return whether a pair (p,) fits better, than its `detail` (p,), with one picture mirrored.
+    """Return whether each pair (p,) fits better with one picture mirrored.
 
     Mirrored, upside down or both: nearly symmetric anatomy correlates with its mirror image, but
     never as well as the true mirror image does. A symmetric picture fits both ways, and which way
     better is chance: only a clear lead counts.
+
+    Args:
+        thumbs: Miniatures (n, 64, 64).
+        left: First picture of each pair (p,).
+        right: Second picture of each pair (p,).
+        detail: Correlation (p,) of their fine structure as they stand, from `agree`.
     """
     better = np.zeros(len(left), bool)
     for flip in ((2,), (1,), (1, 2)):

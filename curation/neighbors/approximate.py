@@ -40,10 +40,16 @@ class PairSearch:
 def find_pairs(
     vectors: Floats, threshold: float, config: NeighborsConfig, run: TileRunner | None = None
 ) -> PairSearch:
-    """Return the pairs of unit vectors (n, d) with cosine >= threshold.
+    """Return the pairs of rows whose cosine reaches a threshold.
 
     Exact, with recall 1.0, up to `config.exact_up_to` rows; past it by FAISS with the recall
     measured.
+
+    Args:
+        vectors: Unit or zero vectors (n, d), float32.
+        threshold: Cosine from which two rows are a pair.
+        config: How pairs are searched, and how many are kept at most.
+        run: Spreads the tiles of an exact search over workers; None is this process.
 
     Raises:
         InputError: vectors that are not float32, two-dimensional, finite and unit (or zero).

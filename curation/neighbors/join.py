@@ -79,8 +79,14 @@ def iter_pairs(
 ) -> Iterator[Pairs]:
     """Yield the pairs of `pairs_above` tile by tile, for when they do not fit in memory.
 
-    `run` may spread the tiles over workers. Each yield is sorted and holds at most `tile` * `tile`
-    pairs; together they are disjoint.
+    Each yield is sorted and holds at most `tile` * `tile` pairs; together they are disjoint.
+
+    Args:
+        vectors: Unit or zero vectors (n, d), float32.
+        threshold: Cosine from which two rows are a pair.
+        tile: Rows of a tile.
+        device: "auto", "cpu" or a torch CUDA device.
+        run: Spreads the tiles over workers; None is this process.
 
     Raises:
         InputError: vectors that are not float32, two-dimensional, finite and unit (or zero).

@@ -71,7 +71,14 @@ def png(pixels: Pixels8 | NDArray[np.uint16]) -> bytes:
 
 
 def png_file(width: int, height: int, depth: int, stream: bytes) -> bytes:
-    """Return a grey PNG file around a finished zlib `stream`; `depth` is bits per pixel."""
+    """Return a grey PNG file around finished pixel data.
+
+    Args:
+        width: In pixels.
+        height: In pixels.
+        depth: Bits per pixel.
+        stream: Zlib stream of the rows, each after the byte that names its filter.
+    """
     header = struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0)
     parts = [b"\x89PNG\r\n\x1a\n"]
     for name, data in ((b"IHDR", header), (b"IDAT", stream), (b"IEND", b"")):

@@ -48,7 +48,14 @@ def soft(inside: Grey, edge: float) -> Grey:
 
 
 def ellipse(u: Grey, v: Grey, box: tuple[float, float, float, float], edge: float) -> Grey:
-    """Return a soft mask of the ellipse (centre u, centre v, half width, half height)."""
+    """Return a soft mask (height, width) of an ellipse, 1 inside it.
+
+    Args:
+        u: First coordinate (height, width) of every pixel.
+        v: Second coordinate (height, width) of every pixel.
+        box: The ellipse's centre u, centre v, half width and half height.
+        edge: Width of the soft border where it is narrowest, in the unit of u and v.
+    """
     centre_u, centre_v, half_u, half_v = box
     radius = np.sqrt(((u - centre_u) / half_u) ** 2 + ((v - centre_v) / half_v) ** 2)
     return soft(1.0 - radius, edge / min(half_u, half_v))

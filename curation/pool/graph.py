@@ -143,9 +143,14 @@ def load_graph(
     neighbors: NeighborsConfig,
     run: TileRunner | None = None,
 ) -> KnnGraph:
-    """Read the graph at `path` (`.npz`), or build it and keep it there.
+    """Read the graph of a pool, or build it and keep it.
 
-    The other arguments are those of `build_graph`.
+    Args:
+        path: File of the graph (`.npz`); the graph is built where there is none.
+        vectors: Vectors of the pool's samples.
+        config: Weights of their parts, and how many neighbours each sample has.
+        neighbors: How neighbours are searched.
+        run: Applies a function to tiles; None is this process.
 
     Raises:
         InputError: vectors that are not finite.

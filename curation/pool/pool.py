@@ -144,7 +144,13 @@ def load_pool(upstream: Upstream, strata: Sequence[str], *, shared_space: bool) 
 def pool_of(
     samples: pa.Table, upstream: Upstream, strata: Sequence[str], *, shared_space: bool
 ) -> Pool:
-    """Return some SAMPLES rows of a run with their pictures, vectors, mass and strata.
+    """Return some rows of a run with their pictures, vectors, mass and strata.
+
+    Args:
+        samples: The rows, of schema ``SAMPLES``.
+        upstream: The finished stages (`images`, `embed`, `dedup` and later ones).
+        strata: Tags whose values together name a sample's stratum.
+        shared_space: Whether image and text vectors may be compared with each other.
 
     Raises:
         UsageError: a stratum tag that none of them has.

@@ -25,7 +25,14 @@ Scorer = Callable[[Indices], Doubles]
 
 
 def train(space: ProbeSpace, answers: Answers, rows: Indices, ridge: float) -> Scorer:
-    """Fit the probe on some samples; return what scores others."""
+    """Fit the probe on some samples; return what scores others.
+
+    Args:
+        space: The vectors of all samples (n).
+        answers: The classes of all samples (n).
+        rows: Numbers (r,) of the samples to fit on.
+        ridge: Regularisation, added to the diagonal of the linear system.
+    """
     return _System(space, answers, rows).solve(ridge)
 
 

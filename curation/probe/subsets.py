@@ -20,7 +20,14 @@ from medsift.split_assignment import assign_splits
 
 
 def cut_folds(pool: Pool, group: Indices, folds: int, seed: int) -> Indices:
-    """Return the fold (n,) of each sample: whole groups, strata spread as evenly as they allow."""
+    """Return the fold (n,) of each sample: whole groups, strata spread as evenly as they allow.
+
+    Args:
+        pool: The samples (n) and their strata.
+        group: Equal for the samples of one group (n,).
+        folds: Number of folds.
+        seed: Of the order of groups of equal size.
+    """
     shares = {str(fold): 1.0 / folds for fold in range(folds)}
     names = assign_splits(pool.sample_ids, group, pool.strata, shares, seed)
     return np.array([int(name) for name in names], np.int64)
@@ -55,7 +62,14 @@ class ArmSelector:
         self._candidates: dict[GraphConfig, Candidates] = {}
 
     def draws(self, arm: ArmConfig, size: int, count: int, seed: int) -> list[Indices]:
-        """Return the subsets of `count` draws; one where the method does not draw at random."""
+        """Return the subset of each draw; one alone where the method does not draw at random.
+
+        Args:
+            arm: The method and its settings.
+            size: Number of samples in a subset.
+            count: Number of draws.
+            seed: Of the first draw; each further draw takes the next number.
+        """
         first = self._select(arm, size, seed)
         subsets = [first]
         for draw in range(1, count):

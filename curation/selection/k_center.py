@@ -40,7 +40,14 @@ class KCenterConfig(MethodConfig):
 
 
 def pick_centers(vectors: QuantizedVectors, code: Indices, counts: Indices, group: int) -> Picked:
-    """Return one group's centers with their distances; `code` (n,) are the groups of all rows."""
+    """Return one group's centers with their distances.
+
+    Args:
+        vectors: The joint vectors (n, d) of all samples.
+        code: Number of each sample's group (n,).
+        counts: How many centers each group (g,) gets.
+        group: Number of the group to pick from.
+    """
     members = np.flatnonzero(code == group)
     order, squares = farthest_first(vectors.take(members), int(counts[group]))
     return Picked(members[order], np.sqrt(squares) / vectors.scale)

@@ -45,10 +45,16 @@ def choose(
     """Put the options of a cell under the question and write the answer in their letters.
 
     The options are listed as ``A. …`` on lines of their own, unless the question lists them with
-    letters. An answer that is an option's label (letter or number) becomes its letter here, one
-    that is an option's text stays. A number next to options without numbers is a place in the list
-    only where the recipe says from where it counts. Anything else stays as it is and is flagged.
-    Raises RowFault for options that cannot be read.
+    letters. An answer that is an option's label (letter or number) or place becomes its letter
+    here, one that is an option's text stays. Anything else stays as it is and is flagged. Raises
+    RowFault for options that cannot be read.
+
+    Args:
+        question: The record's question; nothing is put under one that is missing.
+        answer: The record's answer, in any of these forms.
+        cell: The options, in any form that `read_options` takes.
+        answer_index: Number of the first option, where numbers are places in the list of options;
+            None, the default, takes no number for a place.
     """
     options = read_options(cell)
     texts = [option.text for option in options]

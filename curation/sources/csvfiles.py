@@ -29,10 +29,16 @@ WIDE: Final = ("\udcff\udcfe", "\udcfe\udcff")
 def records(stream: Any, name: str, separator: str | None, most: int) -> Iterator[Record]:
     """Yield (index below the header, cells by column or why not) of each record of a CSV file.
 
-    Without a `separator` it is found in the start of the file. A first line `sep=;` names it, and
-    lines that start with ``#`` before the header are comments. Columns without a name are called
-    `column0` and so on by position. Raises InputError for a bad header, for a line over `most`
-    letters, and for a quote that never closes, which hides what follows.
+    Lines that start with ``#`` before the header are comments. Columns without a name are called
+    `column0` and so on by position. Raises InputError for a bad header, for a line that is too
+    long, and for a quote that never closes, which hides what follows.
+
+    Args:
+        stream: The file, open for reading bytes.
+        name: Its name in errors.
+        separator: What stands between cells; None takes it from a first line `sep=;`, or else
+            finds it in the start of the file.
+        most: Letters of a line, and of a cell, at most.
     """
     # Bytes that are not UTF-8 travel as surrogates, so that one bad cell costs one row.
     text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="")

@@ -74,9 +74,15 @@ def elements(
 ) -> Iterator[tuple[int, bytes | None]]:
     """Yield (index, bytes) of each element of a JSON array, without loading the array.
 
-    The array is the file, or a value of the file's object under `key`. A malformed element is
-    still yielded in full, and None for one over `most` bytes. Raises InputError when the brackets
-    of the file do not close, since the elements after that cannot be separated.
+    A malformed element is still yielded in full, and None for one that is too large. Raises
+    InputError when the brackets of the file do not close, since the elements after that cannot be
+    separated.
+
+    Args:
+        stream: The file, open for reading bytes.
+        shard: The piece to read, always a whole file; errors name its file.
+        most: Bytes of an element at most.
+        key: Where in the file's object the array is; None where the file is the array.
     """
     splitter = ArraySplitter(shard.file, most, key)
     index = 0

@@ -28,7 +28,14 @@ OPENING: Final = (b"{", b"[", b"[{", b"{{")
 
 
 def shape_of(stream: Any, name: str, lines: bool, most: int) -> Shape:
-    """Return a file's shape; `lines`: its name says JSON Lines, `most`: bytes of a line."""
+    """Return the shape of a JSON file, judged by its content.
+
+    Args:
+        stream: The file, open for reading bytes; it must be seekable.
+        name: Its name in errors.
+        lines: Whether its name says JSON Lines.
+        most: Bytes of a line at most.
+    """
     head = stream.read(HEAD_BYTES)
     check_encoding(head, name)
     stream.seek(0)

@@ -120,7 +120,14 @@ def origins(
 def with_origin(
     batch: Batch, filename: str, columns: OriginColumns, wanted: Sequence[str]
 ) -> Batch:
-    """Add the columns of a file's path that are `wanted`, where records lack their own."""
+    """Add the columns that a file's path gives, where records lack their own.
+
+    Args:
+        batch: Records of the file.
+        filename: Its name below the source's root.
+        columns: Names and values that its path adds.
+        wanted: Columns that the source reads; no others are added.
+    """
     rows = batch.table.num_rows
     texts = {FILENAME: filename} | dict(columns)
     offered = {name: string_array([value] * rows) for name, value in texts.items()}

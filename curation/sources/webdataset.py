@@ -179,6 +179,14 @@ def samples(
 
     A key that comes back later, a suffix twice in a run, and a member that is no file or too large
     are faults of that record. Raises InputError when the tar cannot be read to its end.
+
+    Args:
+        uri: Where the tar is.
+        name: Its name in errors.
+        limits: Bytes that its members may have.
+        chosen: Suffixes of the members that are pictures, in lower case without a dot before them;
+            None takes every usual one.
+        store: Keeps the bytes of a picture and returns a reference to them.
     """
     seen: set[str] = set()
     for index, (key, run) in enumerate(groupby(members(uri, name, limits), attrgetter("key"))):
