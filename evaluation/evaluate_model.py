@@ -147,7 +147,14 @@ def model_evaluation_id(
     fingerprint: str,
     benchmarks: Sequence[OpenBenchmark],
 ) -> str:
-    """Return the id of what decides the predictions: the same again is the same evaluation."""
+    """Return the id of what decides the predictions: the same again is the same evaluation.
+
+    Args:
+        recipe: has the prompts and the seed; its other settings do not change the id.
+        config: the generator; its name begins the id.
+        fingerprint: the generator's, of its weights and settings.
+        benchmarks: what is asked, with the variants of its items.
+    """
     asked = [[one.name, one.benchmark.content_hash, *one.variants] for one in benchmarks]
     rows = [one.varied.num_rows for one in benchmarks]
     digest = records.fingerprint([fingerprint, _reply_settings(recipe), asked, rows])

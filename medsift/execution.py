@@ -62,7 +62,15 @@ class Executor(Protocol):
         advance: Callable[[int], None],
         resources: Resources = ...,
     ) -> None:
-        """Run every item that has no marker under `out`; call `advance` with rows done."""
+        """Run every item that has no marker under `out`.
+
+        Args:
+            items: what is spread over the workers; the place of an item names its parts.
+            make: makes a worker, which turns an item into groups of tables.
+            out: folder of the tables and markers.
+            advance: called with the rows of each item that is done, also of one done earlier.
+            resources: those of one worker; one CPU and no GPU by default.
+        """
         ...
 
     def run(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterable[Result]:
@@ -219,7 +227,14 @@ def end_stream(items: Sequence[Any], out: Path) -> None:
 
 
 def run_item(worker: Worker, item: Any, out: Path, ordinal: int) -> int:
-    """Run one item, unless it is finished and undamaged, to parts and marker; return its rows."""
+    """Run one item, unless it is finished and undamaged, to parts and marker; return its rows.
+
+    Args:
+        worker: turns the item into groups of tables.
+        item: what the worker is called with.
+        out: folder of the stream's tables and markers.
+        ordinal: the item's place in the stream, from 0; it names the parts and the marker.
+    """
     writer = PartWriter(out, ordinal)
     rows = writer.finished_rows()
     return writer.write(worker(item)) if rows is None else rows

@@ -34,7 +34,14 @@ def load(model: type[Model], path: Path, overrides: Sequence[str] = ()) -> Model
 def parse(
     model: type[Model], text: str, overrides: Sequence[str] = (), *, origin: str = "recipe"
 ) -> Model:
-    """Return the recipe of YAML text; see `load`. `origin` names the text in errors."""
+    """Return the recipe of YAML text; see `load`.
+
+    Args:
+        model: what kind of recipe it is.
+        text: the YAML.
+        overrides: settings of the form `a.b=c`, applied in their order.
+        origin: what errors call the text.
+    """
     try:
         settings = yaml.load(text, Loader=_NoRepeatsLoader)
     except yaml.YAMLError as error:
@@ -53,7 +60,14 @@ def validated(
     *,
     origin: str = "recipe",
 ) -> Model:
-    """Return the recipe of settings after the overrides have changed them. Raises RecipeError."""
+    """Return the recipe of settings after the overrides have changed them. Raises RecipeError.
+
+    Args:
+        model: what kind of recipe it is.
+        settings: by key; the overrides change them in place.
+        overrides: settings of the form `a.b=c`, applied in their order.
+        origin: what errors call the recipe.
+    """
     for override in overrides:
         _override(settings, override)
     try:

@@ -157,7 +157,19 @@ def decision(
     threshold: float | None = None,
     detail: str | None = None,
 ) -> dict[str, Any]:
-    """Return one ledger entry as a mapping that `decisions` turns into Arrow."""
+    """Return one ledger entry as a mapping that `decisions` turns into Arrow.
+
+    Args:
+        row: id of the row that is decided on.
+        stage: the stage that decides.
+        action: what becomes of the row, for example `DROPPED`.
+        reason: its code, for reports.
+        sample: the sample's id; None where the row became no sample.
+        witness: id of the kept row that this row is too similar to.
+        value: the measure that decided.
+        threshold: the limit of that measure.
+        detail: the reason in words.
+    """
     fate = {"row_id": row, "sample_id": sample, "stage": stage, "action": action, "reason": reason}
     return fate | {"witness": witness, "value": value, "threshold": threshold, "detail": detail}
 

@@ -101,7 +101,14 @@ def pack(recipe: Recipe | TrainingRecipe, folder: Path) -> int:
 def entrypoint(
     python: str, run_dir: Path, *, log_json: bool, command: Sequence[str] = ("curate",)
 ) -> str:
-    """Return the shell line that the cluster's head runs in the packed folder."""
+    """Return the shell line that the cluster's head runs in the packed folder.
+
+    Args:
+        python: the interpreter on the head.
+        run_dir: the run directory, as the head sees it.
+        log_json: whether the job reports progress as JSON lines.
+        command: words of the command line that come before the recipe.
+    """
     words = [python, "-m", "ray_jobs", *command, RECIPE_NAME, "--run-dir", str(run_dir)]
     return shlex.join([*words, *(["--log-json"] if log_json else [])])
 
@@ -215,7 +222,16 @@ def submit_run(
     log_json: bool,
     command: Sequence[str] = ("curate",),
 ) -> str:
-    """Pack a recipe whose paths are absolute, submit `command` on it, and return the job's id."""
+    """Pack a recipe, submit a command on it, and return the job's id.
+
+    Args:
+        server: the job server of the cluster.
+        recipe: its paths are absolute.
+        run_dir: the run directory, as the head sees it.
+        python: the interpreter on the head.
+        log_json: whether the job reports progress as JSON lines.
+        command: words of the command line that come before the recipe.
+    """
     with tempfile.TemporaryDirectory(prefix="medsift-job-") as folder:
         pack(recipe, Path(folder))
         line = entrypoint(python, run_dir, log_json=log_json, command=command)

@@ -73,6 +73,7 @@ def check_contamination(
         # The first objection to a row is the one that is reported.
         for objection in reversed(objections):
             left_out |= objection.rows
+        # A benchmark that was never compared is not cured by leaving rows out.
         objections = [objection for objection in objections if not objection.rows]
     if objections and not recipe.allow_contaminated:
         first = objections[0]
@@ -102,6 +103,7 @@ def _objections(
         match = f"{leak['verdict']} as {leak['item_id']} of {benchmark}"
         # Leaks come nearest first, so the nearest of a row is named.
         (near if leak["verdict"] == NEAR else known).setdefault(leak["row_id"], match)
+    # A row with both verdicts is reported once, by the graver one.
     near = {row: match for row, match in near.items() if row not in known}
     size = training_queries.selection_weights(manifest, run_id, selection).num_rows
     for rows, where, remedy in (

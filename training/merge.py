@@ -62,6 +62,7 @@ def merge(result: Path, output: Path, tolerance: float = TOLERANCE) -> Merged:
 
     lineage = read_lineage(result)
     config = _trained_base(lineage, result)
+    # Before the base is loaded, which takes long.
     if output.exists():
         message = f"{output} is there already; name a new folder"
         raise UsageError(message, code="merge_output_in_the_way", path=str(output))
@@ -83,6 +84,7 @@ def merge(result: Path, output: Path, tolerance: float = TOLERANCE) -> Merged:
             shutil.copyfile(result / name, partial / name)
         # Two large models do not fit into memory together.
         del base, adapted, merged
+        # Compared before the folder gets its name, so that a refusal leaves nothing behind.
         loaded = load_base(PretrainedBase(model=str(partial)), "float32", full=True)
         # The error as a share of the adapter's effect: an absolute one would pass a merge that
         # lost an adapter of small effect.

@@ -116,6 +116,7 @@ def prepare(
     names = {"run_id": selected.run_id, "selection": selected.selection}
     ids = (sample.row_id for sample in training.encodings.samples)
     counts = training.encodings.weights.tolist(), training.plan.lengths.tolist()
+    # With their lengths, so that another tokenizer or processor is noticed on resuming.
     rows = list(zip(ids, *counts, strict=True))
     return Prepared(
         recipe=recipe,
@@ -207,6 +208,7 @@ def _try_packing(base: Base, objective: Objective, split: PreparedSplit) -> None
     """Raise ModelError unless two samples in one row have the losses that each has alone."""
     import torch
 
+    # Dropout would differ between the two.
     objective.model.eval()
     with (
         closing(Collator(base, split.collator.encoder, split.encodings)) as padding,

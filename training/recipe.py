@@ -348,6 +348,7 @@ class TrainingRecipe(Config):
     def decisive(self) -> dict[str, Any]:
         """Return what decides the result, for fingerprints: no paths, logs or machines."""
         left_out = {"run", "log", "checkpoints", "workers", "benchmarks", "leaks"}
+        # What is known of leaks enters the fingerprint by itself; see `open_training`.
         left_out |= {"allow_contaminated"}
         settings = self.with_first_names(self.model_dump(mode="json", exclude=left_out))
         settings["base"] = self.base.fingerprint()

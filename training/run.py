@@ -77,6 +77,7 @@ def train_and_store(
     Raises UsageError when another process runs the same training, or what `fit` does.
     """
     with claimed(training.folder, what="training"):
+        # Asked under the claim, so that no other process is just about to finish it.
         if has_result(training):
             # Checkpoints in an object store were listed when the training ended.
             folder = training.folder / CHECKPOINTS

@@ -68,6 +68,7 @@ def open_training(recipe: TrainingRecipe) -> Training:
     """
     manifest = manifest_of(recipe.run).absolute()
     run_id, selection = resolve_selection(manifest, recipe.selection, recipe.run_id)
+    # Fixed now: the id and every worker mean these, whatever is curated meanwhile.
     recipe = recipe.model_copy(update={"run_id": run_id, "selection": selection})
     verdict = check_contamination(manifest, run_id, selection, recipe)
     rows = [

@@ -51,7 +51,17 @@ class Decoded:
 
 
 def check_size(width: int, height: int, name: str, config: ImagesConfig) -> None:
-    """Refuse sizes outside the limits. Raises ImageError image_too_large, image_too_small."""
+    """Refuse sizes outside the limits.
+
+    Args:
+        width: in pixels.
+        height: in pixels.
+        name: what errors call the picture.
+        config: has the limits, `max_pixels` on the product and `min_side` on the shorter side.
+
+    Raises:
+        ImageError: image_too_large or image_too_small.
+    """
     words = f"{name} is {width} x {height} pixels"
     if width * height > config.max_pixels:
         words += (

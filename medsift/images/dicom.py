@@ -202,7 +202,14 @@ def whole_numbers(values: NDArray[Any]) -> NDArray[np.int64]:
 def window_shares(
     values: NDArray[np.float64], centre: float, width: float, function: str
 ) -> NDArray[np.float64]:
-    """Return the brightness 0…1 of `values` through a window (DICOM PS3.3 C.11.2.1.2 to .3)."""
+    """Return the brightness from 0 to 1 through a window (DICOM PS3.3 C.11.2.1.2 to .3).
+
+    Args:
+        values: of any shape, in the unit of the window, such as Hounsfield units.
+        centre: the middle of the window.
+        width: the extent of the window.
+        function: `SIGMOID`, `LINEAR_EXACT`, or `LINEAR` as for any other name.
+    """
     # Odd windows overflow to infinite or undefined shares, which are clipped or count as 0.
     with np.errstate(all="ignore"):
         if function == "SIGMOID":

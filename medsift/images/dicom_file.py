@@ -111,6 +111,12 @@ def inflate(packed: bytes, name: str, config: ImagesConfig) -> bytes:
 def check_frame(dataset: Dataset, index: int, name: str, config: ImagesConfig) -> None:
     """Refuse, before decoding, a compressed frame that would unpack to more than the header says.
 
+    Args:
+        dataset: the file, with its pixel data.
+        index: the frame, from 0.
+        name: what errors call the file.
+        config: has the limits of `check_size`, which the frame's own header must keep too.
+
     Raises:
         ImageError: image_too_large, or image_truncated where the frame cannot be found.
     """

@@ -121,7 +121,15 @@ def insert(
     inputs: Inputs,
     strata: Sequence[str] = STRATUM_TAGS,
 ) -> None:
-    """Insert one input into its table, in the table's order; the arguments are those of `fill`."""
+    """Insert one input into its table, in the table's order.
+
+    Args:
+        con: The building connection.
+        run_id: The run.
+        name: The table; `strata` without an input is counted from the kept samples.
+        inputs: Tables by name.
+        strata: As for `fill`.
+    """
     table, run = BY_NAME[name], quoted(run_id)
     if name in inputs:
         source = inputs[name]

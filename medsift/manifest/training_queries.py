@@ -24,7 +24,14 @@ def selection_weights(manifest: Path, run_id: str, selection: str) -> pa.Table:
 
 
 def samples_of_split(manifest: Path, run_id: str, split: str, columns: Sequence[str]) -> pa.Table:
-    """Return columns of the samples of a split that curation kept, by row id."""
+    """Return columns of the samples of a split that curation kept, by row id.
+
+    Args:
+        manifest: the DuckDB file.
+        run_id: the run.
+        split: its name; `validation` also finds the `val` of older runs.
+        columns: of the table `samples`.
+    """
     return read(
         manifest,
         f"SELECT {', '.join(f'p.{name}' for name in columns)} FROM samples p "
@@ -68,7 +75,14 @@ def compared_benchmarks(manifest: Path, run_id: str) -> list[str]:
 def selected_leaks(
     manifest: Path, run_id: str, selection: str, benchmark: str
 ) -> list[dict[str, Any]]:
-    """Return `row_id`, `verdict` and `item_id` of selected rows near a benchmark, nearest first."""
+    """Return `row_id`, `verdict` and `item_id` of selected rows near a benchmark, nearest first.
+
+    Args:
+        manifest: the DuckDB file.
+        run_id: the run.
+        selection: its name in the run.
+        benchmark: its name, or ``split:NAME`` for a split of the run itself.
+    """
     sql = (
         "SELECT row_id, verdict, item_id FROM leaks "
         "WHERE run_id = $run AND benchmark = $benchmark AND row_id IN "

@@ -52,7 +52,16 @@ def layout(height: int, x: Line, y: Line, **more: Any) -> Line:
 
 
 def scatter(mode: str, name: str, x: list[Any], y: list[Any], hover: str, **more: Any) -> Line:
-    """Return a trace of `lines` or `markers`, whose texts are shown as they are."""
+    """Return a scatter trace of a figure.
+
+    Args:
+        mode: `lines` or `markers`.
+        name: its text in the legend, shown as it is.
+        x: n values.
+        y: n values.
+        hover: Plotly's template of the text at a point.
+        **more: other settings of the trace, by the names that Plotly gives them.
+    """
     trace = {"type": "scatter", "mode": mode, "name": plain(name), "x": x, "y": y}
     return {**trace, "hovertemplate": hover, **more}
 

@@ -27,7 +27,14 @@ def percent(value: float | None) -> str:
 def with_interval(
     value: float | None, low: float | None, high: float | None, sign: Literal["", "+"] = ""
 ) -> str:
-    """Return a value with its interval to three decimals, or a dash; `sign` "+" for differences."""
+    """Return a value with its interval to three decimals.
+
+    Args:
+        value: None gives a dash.
+        low: the interval's lower end; None leaves the interval out.
+        high: the interval's upper end; None leaves the interval out.
+        sign: "+" writes a sign before every number, as differences need.
+    """
     if value is None:
         return NO_VALUE
     if low is None or high is None:

@@ -81,7 +81,14 @@ def remark(n: int, clusters: int) -> str | None:
 def interval(
     scores: ArrayLike, clusters: Ids, resampling: Resampling | None = None, bounds: Bounds = SHARE
 ) -> Estimate:
-    """Return the mean of `scores` (n,) with its interval; see `intervals` for the arguments."""
+    """Return the mean of scores with its interval. Raises UsageError as `intervals` does.
+
+    Args:
+        scores: (n,); NaN is no score.
+        clusters: the cluster (n,) of each row.
+        resampling: draws and seed of the bootstrap; None takes the defaults of `Resampling`.
+        bounds: lowest and highest score, 0 and 1 by default.
+    """
     return intervals({"score": scores}, clusters, resampling, bounds)["score"]
 
 

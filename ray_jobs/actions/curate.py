@@ -41,7 +41,14 @@ def shared_ray(ray: bool) -> AbstractContextManager[None]:
 
 
 def curate_and_report(recipe: Recipe, run_dir: Path, *, ray: bool, log_json: bool) -> RunResult:
-    """Curate, and show the progress. Raises MedSiftError as the pipeline does."""
+    """Curate, and show the progress. Raises MedSiftError as the pipeline does.
+
+    Args:
+        recipe: what is curated.
+        run_dir: where the run is written.
+        ray: whether the work runs on Ray instead of in this process.
+        log_json: whether progress is JSON lines on stdout instead of a view on the terminal.
+    """
     with announced(log_json) as listener:
         return curate_quietly(recipe, run_dir, ray, listener)
 
@@ -50,6 +57,12 @@ def curate_quietly(recipe: Recipe, run_dir: Path, ray: bool, listener: Listener)
     """Curate, and report to the listener alone. Raises MedSiftError as the pipeline does.
 
     Relative paths are resolved here: the workers of a cluster stand in another directory.
+
+    Args:
+        recipe: what is curated.
+        run_dir: where the run is written.
+        ray: whether the work runs on Ray instead of in this process.
+        listener: receives the progress, and the finished run last.
     """
     from curation.pipeline import curate
 

@@ -64,7 +64,15 @@ def train_and_compare(
 ) -> Tuned:
     """Fine-tune on a curated run, then evaluate majority baseline, model before and model after.
 
-    Raises MedSiftError as the commands `train` and `evaluate` do.
+    Args:
+        recipe: has the name and the settings of the evaluation.
+        training: what is trained; its `run` is the curated run.
+        cache: folder of replies and pictures that evaluations share.
+        ray: whether the work runs on Ray instead of in this process.
+        log_json: whether progress is JSON lines on stdout instead of a view on the terminal.
+
+    Raises:
+        MedSiftError: as the commands `train` and `evaluate` do.
     """
     from ray_jobs.actions.evaluate import evaluate_and_report
     from ray_jobs.actions.train import train_and_report
@@ -93,6 +101,12 @@ def curate_train_and_compare(
     """Curate, fine-tune on the run, and evaluate before and after; see `train_and_compare`.
 
     A wrong training recipe is refused before anything runs.
+
+    Args:
+        recipe: names the curation recipe and the training recipe.
+        run_dir: where the run is written; the curation recipe's own folder when None.
+        ray: whether the work runs on Ray instead of in this process.
+        log_json: whether progress is JSON lines on stdout instead of a view on the terminal.
     """
     from curation.recipe import load_recipe
     from ray_jobs.actions.curate import curate_and_report

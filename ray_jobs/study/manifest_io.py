@@ -87,7 +87,14 @@ def read_trial(plan: StudyPlan, done: FinishedTrial) -> Trial:
 def store_study(
     plan: StudyPlan, trials: Sequence[FinishedTrial], results: pa.Table, started: datetime
 ) -> None:
-    """Write the study, its trials and its results. Raises ManifestError or StorageError."""
+    """Write the study, its trials and its results. Raises ManifestError or StorageError.
+
+    Args:
+        plan: the study, and the run whose manifest is written.
+        trials: all of them; one with an error makes the study incomplete.
+        results: rows of `study_results`, without the id of the study.
+        started: the study's start, UTC.
+    """
     recipe, failed = plan.recipe, sum(trial.error is not None for trial in trials)
     study = {
         "study_id": plan.study_id,

@@ -120,7 +120,15 @@ def make_plan(recipe: StudyRecipe, executor: Executor) -> StudyPlan:
 def selection_name(
     recipe: StudyRecipe, arm: str, settings: StudyArm, budget: BudgetConfig, seed: int
 ) -> str:
-    """Return the name of a trial's selection; all seeds share one that is not random."""
+    """Return the name of a trial's selection.
+
+    Args:
+        recipe: the study, whose name begins the selection's.
+        arm: the name of the arm.
+        settings: those of the arm; all seeds share a selection that is not random.
+        budget: how much is selected.
+        seed: part of the name of a random selection.
+    """
     shared = f"{recipe.name}.{arm}.{_slug(str(budget))}"
     return f"{shared}.s{seed}" if settings.is_random else shared
 
@@ -136,7 +144,15 @@ class _Planner:
     def trained(
         self, arm: str, budget: str, samples: int, seed: int, selection: str
     ) -> PlannedTrial:
-        """Return the trial of a model trained on a selection. Raises as `open_training` does."""
+        """Return the trial of a model trained on a selection. Raises as `open_training` does.
+
+        Args:
+            arm: the name of the arm, or `FULL` for all data.
+            budget: the budget as the recipe writes it; full data has none in its name.
+            samples: how many are selected.
+            seed: that of the training.
+            selection: the name of the selection, which the run has.
+        """
         of_budget = f".{_slug(budget)}" if arm != FULL else ""
         name = f"{self.recipe.name}.{arm}{of_budget}.s{seed}"
         recipe = self.recipe.training.trial(

@@ -65,6 +65,7 @@ class BatchPlan:
         """Optimiser steps in all."""
         if self.wanted_steps is not None:
             return self.wanted_steps
+        # Rounded up: a last step of fewer batches leaves no sample out.
         return -(-self._batches_of_epochs // self.per_step)
 
     def batches(self, step: int) -> tuple[Batch, ...]:
@@ -92,6 +93,7 @@ class BatchPlan:
         complete = int(self.epochs)
         # 2.1 - 2 is a little more than 0.1: without the margin ten batches would yield two.
         part = math.ceil((self.epochs - complete) * self._size(complete) - 1e-9)
+        # However small the part of an epoch, a training takes a step.
         return max(1, self._start(complete) + part)
 
     def _start(self, epoch: int) -> int:
@@ -110,6 +112,7 @@ class BatchPlan:
         return epoch, index - self._start(epoch)
 
     def _make(self, epoch: int) -> tuple[Batch, ...]:
+        # From seed and epoch alone, so that a resumed training sees the order it would have seen.
         generator = np.random.default_rng([self.seed, epoch])
         n = len(self.lengths)
         chosen = n if self.odds is None else systematic_resample(self.odds, n, generator)
@@ -154,6 +157,7 @@ def assign_to_ranks(batches: Sequence[Batch], rank: int, world_size: int) -> tup
 def systematic_resample(odds: Doubles, draws: int, generator: np.random.Generator) -> Indices:
     """Return samples (draws,) by `odds` (n,), each as often as expected within one (Madow 1949)."""
     stops = np.cumsum(odds) / odds.sum()
+    # One offset for all draws: independent ones would leave samples out by chance.
     strides = (np.arange(draws) + generator.random()) / draws
     # The last stop may round to just below 1, and a stride beyond it would find no sample.
     samples: Indices = np.minimum(np.searchsorted(stops, strides, side="right"), len(odds) - 1)
@@ -176,6 +180,7 @@ def _padded(order: Indices, lengths: Indices, config: BatchesConfig) -> Iterator
         full = len(rows) == config.max_samples or longest * (len(rows) + 1) > config.max_tokens
         if rows and full:
             yield Batch(tuple(rows))
+            # A long sample before must not narrow the batch that this one begins.
             rows, longest = [], length
         rows.append((sample,))
     if rows:
@@ -188,6 +193,7 @@ def _packed(order: Indices, lengths: Indices, config: BatchesConfig) -> Iterator
     room: list[int] = []
     for sample in order.tolist():
         length = int(lengths[sample])
+        # Longest come first, so that short samples fill the gaps that long ones leave.
         fits = (index for index, left in enumerate(room) if left >= length)
         chosen = next((index for index in fits if len(bins[index]) < config.max_samples), None)
         if chosen is None:

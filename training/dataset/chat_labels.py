@@ -125,6 +125,7 @@ class ChatEncoder:
             if span.pictures == len(encoded.added):
                 shift = len(ids) - len(encoded.ids)
             tokens = slice(span.start + shift, span.stop + shift)
+            # Labels off by a token would teach nonsense and raise nothing, so they are compared.
             if not np.array_equal(ids[tokens], encoded.ids[span.start : span.stop]):
                 message = (
                     f"the processor of {self.base.name} moves answers among its picture tokens in "
@@ -211,6 +212,7 @@ class ChatEncoder:
             return Refused("picture_refused", " ".join(str(error).split()))
         if not self.pictures.all_shown(ids[-1], len(sample.pictures)):
             return Refused("template_refused", "the chat template leaves pictures out")
+        # An empty answer is without tokens where the template writes no end of turn.
         learned = tuple(span for span in spans if span.stop > span.start)
         if not learned:
             return Refused("no_answer")
@@ -243,5 +245,6 @@ class ChatEncoder:
 
 
 def _up_to_last_answer(turns: Sequence[Turn]) -> list[Turn]:
+    # Turns after the last answer would be read at a cost and change no label.
     last = max((index for index, (role, _) in enumerate(turns) if role == "assistant"), default=-1)
     return list(turns[: last + 1])

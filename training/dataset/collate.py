@@ -125,6 +125,7 @@ class Collator:
         labels = np.full(ids.shape, IGNORED, np.int64)
         for row, index in enumerate(members):
             length = int(unpadded[row].sum())
+            # Labels are counted from the left: padding there would shift them unnoticed.
             if not unpadded[row, :length].all():
                 message = (
                     f"the processor of {self.base.name} does not pad on the right; name another "
@@ -167,6 +168,7 @@ def prefetch(
             while pending:
                 yield next_batch()
         finally:
+            # Waited for: a caller that ends early then closes the decoding threads it needs.
             worker.shutdown(wait=True, cancel_futures=True)
 
 

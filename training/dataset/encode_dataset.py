@@ -75,6 +75,7 @@ def encode_samples(
         if isinstance(outcome, Refused):
             dropped.append(Drop(*ids, outcome.reason, detail=outcome.detail or None))
         elif outcome.length > limit:
+            # Not cut: the model would learn that answers break off.
             dropped.append(Drop(*ids, "too_long", outcome.length, limit))
         # In a batch it would cost time and teach nothing.
         elif weights[index] == 0.0:

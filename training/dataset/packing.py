@@ -77,6 +77,7 @@ class Packer:
         known = {
             name: inputs[name] for name in ("image_grid_thw", "mm_token_type_ids") if name in inputs
         }
+        # Text alone may come without types, which the method wants; 0 is text.
         known.setdefault("mm_token_type_ids", torch.zeros_like(inputs["input_ids"]))
         positions: Tensor = self.numbering(
             input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], **known
@@ -105,7 +106,9 @@ def check_packing(name: str, packed: Floats, alone: Floats, arithmetic: str) -> 
         alone: the same, each sample in a row of its own.
         arithmetic: a key of `TOLERANCE`.
     """
+    # A mean loss near 0 would make a large share of any rounding.
     moved = float(np.abs(packed - alone).mean() / max(float(alone.mean()), 1e-6))
+    # Asked this way round, so that NaN is refused.
     if not moved <= TOLERANCE[arithmetic]:
         message = (
             f"{name} does not keep packed samples apart: their losses move by {moved:.1%} on "

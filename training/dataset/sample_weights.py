@@ -50,6 +50,7 @@ def _mixture_factors(
     totals: dict[str, float] = defaultdict(float)
     for label, weight in zip(labels, weights.tolist(), strict=True):
         totals[label] += weight
+    # Both ways: a share without samples is out of reach, samples without a share have no factor.
     unknown = sorted(set(mixture.shares) ^ set(totals))
     if unknown:
         message = (
@@ -57,6 +58,7 @@ def _mixture_factors(
             f"name a share for exactly {', '.join(map(repr, sorted(totals)))}"
         )
         raise RecipeError(message, code="mixture_unfit", unknown=unknown, allowed=sorted(totals))
+    # No factor gives a total of 0 its share.
     empty = [label for label, total in totals.items() if total == 0.0]
     if empty:
         message = f"every sample of {mixture.tag} {empty[0]!r} has weight 0; leave it out"

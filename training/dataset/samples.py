@@ -159,6 +159,7 @@ def gather(run_id: str, selection: str, tables: Iterable[pa.Table]) -> Selected:
         raise InputError(message, code="selection_untrainable", selection=selection)
     pictures = (picture for sample in samples + held_out for picture in sample.pictures)
     # Looked at before the model is loaded: a missing picture must not end a long training.
+    # Samples share pictures, so each file is looked at once.
     refs = dict.fromkeys(picture.ref for picture in pictures)
     vanished = [ref for ref, size, _ in stat(refs) if size < 0]
     if vanished:
@@ -201,6 +202,7 @@ def limit_size(width: int, height: int, max_pixels: int | None) -> tuple[int, in
     if max_pixels is None or width * height <= max_pixels:
         return width, height
     scale = math.sqrt(max_pixels / (width * height))
+    # Rounded down: a side that is rounded up could exceed the limit.
     return max(1, int(width * scale)), max(1, int(height * scale))
 
 

@@ -74,6 +74,7 @@ def _check_apart(
     training: Sequence[Sample], held_out: Sequence[Sample], groups: Mapping[str, str]
 ) -> None:
     """Raise InputError, naming a pair, when held-out samples share content with training."""
+    # Pictures and words are the least to keep apart, whatever level a cut was made by.
     labels = _leakage_groups([*training, *held_out], groups, "image").tolist()
     # Equal labels share content, so one dictionary of training's labels finds every pair.
     learned = dict(zip(labels[: len(training)], training, strict=True))

@@ -93,6 +93,7 @@ class Snapshot:
         from safetensors.torch import save_file
 
         for name, tensors in ((TRAINED, self.weights), (OPTIMISER, self.moments)):
+            # safetensors refuses tensors whose numbers are not next to each other.
             plain = {key: value.detach().contiguous().cpu() for key, value in tensors.items()}
             save_file(plain, folder / name)
         if hasattr(self.model, "peft_config"):
@@ -140,6 +141,7 @@ class FolderCheckpointStore:
             return
         with atomic_folder(self.at(snapshot.state.step), OTHER_STORAGE) as partial:
             snapshot.write(partial)
+        # Only now, so that a full disk or a kill never costs an older checkpoint.
         names = [path.name for path in checkpoints(self.folder)]
         for name in unwanted(names, self.count, snapshot.state.best_step):
             shutil.rmtree(self.folder / name)
@@ -147,6 +149,7 @@ class FolderCheckpointStore:
 
 def checkpoints(folder: Path) -> list[Path]:
     """Return the complete checkpoints of a folder, by step."""
+    # The state is written last, so that a folder with one is complete.
     return sorted(path for path in folder.glob(f"{PREFIX}*") if (path / STATE).is_file())
 
 
@@ -198,6 +201,7 @@ def restore(
             path=str(checkpoint),
             key="base",
         )
+    # Sorted: a set may differ in order between workers, and all should name one key.
     for key in sorted({*saved, *decisive}):
         if saved.get(key) != decisive.get(key):
             raise UsageError(
@@ -211,6 +215,7 @@ def restore(
     restore_weights(checkpoint, model)
     moments = _tensors(checkpoint / OPTIMISER)
     for name, weight in trained_parameters(model).items():
+        # Weights that no gradient reached have no moments.
         if f"{name}/step" in moments:
             # The count of steps stays on the CPU and unsharded, as torch has it.
             optimiser.state[weight] = {
@@ -229,6 +234,7 @@ def restore_weights(checkpoint: Path, model: Any) -> None:
     import torch
 
     saved, trained = _tensors(checkpoint / TRAINED), trained_parameters(model)
+    # Before the first is copied, so that a refused checkpoint changes no weight.
     differing = sorted(set(trained) ^ set(saved)) or [
         name for name, weight in trained.items() if weight.shape != saved[name].shape
     ]

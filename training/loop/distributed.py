@@ -61,6 +61,7 @@ def sum_gradients(parameters: Iterable[Parameter], communicator: Communicator) -
     size = 0
 
     def sum_bucket() -> None:
+        # What learns is float32, so that any gradients can share a message.
         total = communicator.reduce_sum(torch.cat([grad.flatten() for grad in bucket]))
         pieces = torch.split(total, [grad.numel() for grad in bucket])
         for grad, piece in zip(bucket, pieces, strict=True):

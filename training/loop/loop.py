@@ -101,6 +101,7 @@ class Trainer:
         with ExitStack() as stack:
             batches = prefetch(self._collator(stack), self._own_batches())
             stack.enter_context(closing(batches))
+            # Asked before the first step too: a training that was stale when killed must not go on.
             while self.state.step < self.plan.steps and not self._stale():
                 result = self.stepper.take(self.state.step, batches)
                 self._count(result)
@@ -148,16 +149,19 @@ class Trainer:
             supervised_tokens=state.supervised_tokens + supervised,
             seconds=self.clock.seconds,
             loss=result.loss,
+            # A measurement belongs to the step that it was made after.
             held_out_loss=None,
         )
 
     def _finish_step(self, result: StepResult) -> None:
         """Measure, log and keep what is due."""
+        # First, as the line and the checkpoint contain the held-out loss.
         measured = self._measure()
         if measured is not None or self._due(self.recipe.log.interval_steps):
             self._log(result, measured)
         new_best = measured is not None and self.state.best_step == self.state.step
         # Without early stopping the last weights are the result, and the best need not be kept.
+        # A stale state is kept, so that a restart ends at once.
         needed = self._stale() or (new_best and self.recipe.early_stopping is not None)
         if needed or self._due(self.recipe.checkpoints.interval_steps):
             decisive, optimiser = self.prepared.decisive, self.stepper.optimiser
@@ -166,6 +170,7 @@ class Trainer:
             self.communicator.barrier()
 
     def _due(self, interval: int | None) -> bool:
+        # The last step is due whatever the interval: its weights may become the result.
         last = self.state.step == self.plan.steps
         return last or (interval is not None and self.state.step % interval == 0)
 
@@ -224,4 +229,5 @@ def held_out_loss(prepared: Prepared, held_out: PreparedSplit, communicator: Com
         for micro, _ in prefetched:
             total += objective.total(micro.to(prepared.base.device)).double()
     set_training(prepared.model, prepared.recipe.vision)
+    # Spare batches have weight 0, so that the tokens of the plan are those in the sum.
     return float(communicator.reduce_sum(total)) / int(held_out.supervised.sum())

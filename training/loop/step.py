@@ -51,6 +51,7 @@ def rate_factor(step: int, steps: int, config: OptimiserConfig) -> float:
     if step < warm_up:
         # The first step already moves: at a rate of 0 it would be lost.
         return (step + 1) / warm_up
+    # Below 1 at the last step too: a step at a rate of 0 would be lost.
     passed = (step - warm_up) / max(1, steps - warm_up)
     left = {"cosine": 0.5 * (1.0 + math.cos(math.pi * passed)), "linear": 1.0 - passed}
     return config.min_lr_ratio + (1.0 - config.min_lr_ratio) * left.get(config.schedule, 1.0)
@@ -81,8 +82,10 @@ class Stepper:
         # None, not zero: `check_gradients` looks for weights that nothing reached.
         self.optimiser.zero_grad(set_to_none=True)
         loss, waited = self._accumulate(step, batches)
+        # An infinite limit clips nothing, and the norm is still measured.
         limit = math.inf if self.config.max_grad_norm is None else self.config.max_grad_norm
         norm = float(full_tensor(torch.nn.utils.clip_grad_norm_(self.parameters, limit)))
+        # Before the update, which would spread NaN to all weights and moments.
         if not math.isfinite(norm):
             raise _not_finite("gradient", step)
         with explain_oom(self.prepared.recipe, self.prepared.base.device, step):
@@ -109,6 +112,7 @@ class Stepper:
                 # Divided here, so that workers only add their gradients.
                 part = self.prepared.objective.total(micro.to(device)) / weight
                 part.backward()  # type: ignore[no-untyped-call]
+            # Left on the device: to read it here would wait for the GPU after every batch.
             parts.append(part.detach())
             waited += wait
             # Once, after the first batch with pictures where the model sees.
@@ -117,6 +121,7 @@ class Stepper:
                 self.gradients_checked = True
                 check_gradients(self.prepared.model, self.prepared.recipe.vision)
         loss = self._loss(step, torch.stack(parts).double(), batches)
+        # Once a step and not once a batch, as messages take longer than additions.
         if workers > 1:
             sum_gradients(self.parameters, self.communicator)
         return loss, waited

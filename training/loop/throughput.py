@@ -58,6 +58,7 @@ class Arithmetic:
             count = weight.numel() * (2 if str(weight.dtype) == "torch.uint8" else 1)
             return float(count * (6 if id(weight) in learning else 4))
 
+        # Biases and the vectors of norms cost too little to count.
         matrices = [weight for weight in inner.get_decoder().parameters() if weight.ndim == 2]
         # Embeddings are looked up, not multiplied.
         embedding = inner.get_input_embeddings().weight

@@ -41,6 +41,7 @@ class Objective:
             torch.autocast(self.device, torch.bfloat16, enabled=self.dtype == "bfloat16"),
             self.head.only(micro.rows, micro.positions),
         ):
+            # A cache serves generation alone, and here would only occupy memory.
             logits = self.model(**micro.inputs, use_cache=False).logits[0]
         # The softmax over the vocabulary loses too many digits in bfloat16.
         return cross_entropy(logits.float(), micro.targets, reduction="none")
@@ -48,5 +49,6 @@ class Objective:
 
 def step_weight(batches: Sequence[Batch], supervised: Indices, weights: Doubles) -> float:
     """Return the summed weight of a step's learned tokens, from their counts and weights (n,)."""
+    # A batch that does not count repeats samples which another batch has counted.
     members = [index for batch in batches if batch.counts for index in batch.members]
     return float((supervised[members] * weights[members]).sum())

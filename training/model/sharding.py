@@ -32,6 +32,7 @@ def shard(model: Any) -> None:
             "workers.strategy: ddp"
         )
         raise ModelError(message, code="model_unsuitable", model=type(inner).__name__)
+    # Layers first: the outermost part then takes only what they leave over.
     for layer in layers:
         fully_shard(layer)
     fully_shard(model)

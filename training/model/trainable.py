@@ -84,6 +84,7 @@ def parameter_groups(
     groups: dict[tuple[float, float], list[Parameter]] = {}
     for name, weight in trained_parameters(model).items():
         rate = config.lr
+        # Dots on both sides, so that `head` does not fit `lm_head`.
         if any(f".{module}." in f".{name}." for module in modules_to_save):
             rate = config.modules_to_save_lr or config.lr
         # Decay is for matrices; biases and norms are left alone, as is usual.
@@ -159,6 +160,7 @@ def _with_adapters(base: Base, recipe: TrainingRecipe, tower: Module | None) -> 
         task_type="CAUSAL_LM",
         revision=getattr(recipe.base, "revision", None),
     )
+    # Every worker draws the adapters itself, and all must begin with the same.
     torch.manual_seed(recipe.seed)
     try:
         with warnings.catch_warnings():
@@ -190,6 +192,7 @@ def _linear_pattern(model: Module, part: Module) -> str:
             "lora.targets, or set vision: frozen",
             "lora.targets",
         )
+    # Sorted, as PEFT saves the pattern with the adapter and a set has no fixed order.
     return "|".join(sorted(patterns))
 
 

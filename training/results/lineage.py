@@ -45,6 +45,7 @@ def lineage_of(
     """
     recipe, base, held_out = training.recipe, prepared.base, prepared.held_out
     state = outcome.state
+    # The loss in the lineage must be that of the weights in the folder.
     is_best = outcome.result_step == state.best_step
     # A model from a hub has the commit that was loaded, whatever branch the recipe names.
     commit = getattr(base.model.config, "_commit_hash", None)

@@ -61,6 +61,7 @@ def store_finished(training: Training, kept: Sequence[KeptCheckpoint] | None) ->
     try:
         _store(training, row, kept)
     except (ManifestError, StorageError) as error:
+        # A long training must not seem lost where only the manifest refused.
         stated = error.reworded(
             f"the training is complete in {training.result}, but not in the manifest: {error}; "
             "then run the same command again"
