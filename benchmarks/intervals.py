@@ -17,11 +17,11 @@ import time
 
 import numpy as np
 import pyarrow as pa
-from medsift.statistics.clusters import ClusterSums
-from medsift.statistics.interval import ends
 from numpy.typing import NDArray
 
 from medsift.statistics import Resampling, breakdown
+from medsift.statistics.clusters import ClusterSums
+from medsift.statistics.interval import ends
 
 FACETS = {
     "modality": 8,

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from medsift.statistics.paired import check_margin
 
 from evaluation.records import ORIGINAL
 from medsift.errors import UsageError
 from medsift.statistics import Comparison, Resampling, paired
+from medsift.statistics.paired import check_margin
 
 ALL: Final = "all"
 ANSWER_TYPE: Final = "answer_type"

@@ -9,7 +9,6 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from medsift.statistics.breakdown import ALL, Facet
 
 from evaluation.recipe import split_facet
 from evaluation.records import ORIGINAL
@@ -27,6 +26,7 @@ from medsift.statistics import (
     cluster_ids,
     option_confidence,
 )
+from medsift.statistics.breakdown import ALL, Facet
 
 ACCURACY: Final = {"accuracy": "score"}
 OPEN_METRICS: Final = (

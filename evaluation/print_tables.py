@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import pyarrow as pa
-from medsift.statistics.breakdown import ALL
 
 from evaluation.records import ORIGINAL
 from evaluation.robustness import FOUR_WAY
 from medsift.pages.number_format import NO_VALUE, percent, with_interval
 from medsift.statistics import remark
+from medsift.statistics.breakdown import ALL
 
 KINDS: Final = ("closed", "choice", "open")
 Figures = Mapping[tuple[str, ...], Mapping[str, Any]]

@@ -22,7 +22,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from medsift.statistics.breakdown import ALL
 from numpy.typing import NDArray
 
 from evaluation.perturb.apply import BY_NAME, find_variant
@@ -32,6 +31,7 @@ from evaluation.scoring.coverage import check_once
 from medsift.arrays import Doubles
 from medsift.errors import UsageError
 from medsift.statistics import METRICS, Estimate, Resampling, cluster_ids, intervals
+from medsift.statistics.breakdown import ALL
 from medsift.text import normalise_answer
 
 Codes = NDArray[np.int64]

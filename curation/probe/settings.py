@@ -31,7 +31,7 @@ USUAL_METHODS: Final = (
 
 
 class ArmConfig(Config):
-    """One way to select that the probe compares with random and with everything."""
+    """Settings of one way to select, compared with random and with everything."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     """Name of the arm in tables and figures."""
@@ -51,16 +51,19 @@ class ArmConfig(Config):
         return {"name": given, "method": {"kind": given}} if isinstance(given, str) else given
 
 
+def usual_arms() -> list[ArmConfig]:
+    """Return the arms of a probe whose settings name none: six methods as they are."""
+    return [ArmConfig.model_validate(kind) for kind in USUAL_METHODS]
+
+
 class ProbeConfig(Config):
     """Settings of a probe. Equal settings on an equal run give equal results."""
 
-    arms: list[ArmConfig] = Field(
-        default=[ArmConfig.model_validate(kind) for kind in USUAL_METHODS],
-        min_length=1,
-    )
+    arms: list[ArmConfig] = Field(default_factory=usual_arms, min_length=1)
     """Methods to compare, each as its settings or by name alone, next to `random` (of all rows that
     are valid, duplicates included), `dedup_random` (of the pool) and `full` (all rows), which every
-    probe has."""
+    probe has. When not given: facility_location, cluster_temperature, k_center,
+    stratified_random, longest and top_score."""
     budgets: list[float] = Field(default=[0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5], min_length=1)
     """Shares of the pool's training part, each above 0 and below 1."""
     draws: int = Field(default=20, ge=2)

@@ -9,13 +9,13 @@ from string import ascii_uppercase as LETTERS
 from typing import Final, NamedTuple
 
 import pyarrow as pa
-from medsift.statistics.clusters import cluster_ids
 
 from evaluation.generators.generator import Reply, Request
 from evaluation.scoring.choice import right_options
 from evaluation.scoring.closed import ANSWERS, polarity
 from medsift import records
 from medsift.errors import UsageError
+from medsift.statistics.clusters import cluster_ids
 
 OPTIONS, YES_OR_NO, WORDS = "options", "yes or no", "words"
 ANYWHERE: Final = ""

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from medsift.statistics.breakdown import ALL
-
 from evaluation.records import ORIGINAL
 from medsift.errors import ManifestError
 from medsift.manifest import evaluation_queries as queries
 from medsift.manifest.any_version import Line, ask
+from medsift.statistics.breakdown import ALL
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

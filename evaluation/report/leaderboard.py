@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from medsift.statistics.breakdown import ALL
-from medsift.statistics.interval import remark
-
 from evaluation.records import ORIGINAL
 from evaluation.report.data import ACCURACY, Evaluation
 from medsift.manifest.any_version import Line
 from medsift.pages.number_format import listed
+from medsift.statistics.breakdown import ALL
+from medsift.statistics.interval import remark
 
 # Metrics that are shown elsewhere on the page.
 ELSEWHERE: Final = (ACCURACY, "unparsed", "ece", "ece_by_chance")

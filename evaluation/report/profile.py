@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from medsift.statistics.breakdown import ALL
-
 from evaluation.perturb.apply import BY_NAME
 from evaluation.records import ORIGINAL
 from evaluation.report.data import ACCURACY, Evaluation
 from evaluation.robustness import FOUR_WAY, variant_order
 from medsift.manifest.any_version import Line
+from medsift.statistics.breakdown import ALL
 
 ROLES: Final = {
     "original": "As published",

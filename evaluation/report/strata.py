@@ -6,11 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from medsift.statistics.breakdown import ALL, FACETS
-
 from evaluation.records import ORIGINAL
 from evaluation.report.data import ACCURACY, Evaluation
 from medsift.manifest.any_version import Line
+from medsift.statistics.breakdown import ALL, FACETS
 
 JOINT: Final = " / "
 SIDES: Final = ("modality", "task_type")

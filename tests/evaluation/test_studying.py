@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from medsift.statistics.power import Z_INTERVAL, Z_POWER
 
 from evaluation.study_results import RESULTS, rivals, study_results
 from medsift.statistics import Resampling, paired
+from medsift.statistics.power import Z_INTERVAL, Z_POWER
 from tests.expect import raises_code
 from tests.study_trials import BY, GAINS, IMAGES, ITEMS, replies, trials_of
 

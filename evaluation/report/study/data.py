@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from medsift.statistics.breakdown import ALL
-
 from evaluation.records import ORIGINAL
 from evaluation.study_results import BASELINES, FULL, UNTRAINED
 from evaluation.study_text import is_whole
 from medsift.errors import ManifestError
 from medsift.manifest import study_queries as queries
 from medsift.manifest.any_version import Line, ask
+from medsift.statistics.breakdown import ALL
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

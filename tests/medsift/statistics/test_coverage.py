@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
+from medsift.statistics import Resampling
 from medsift.statistics.bootstrap import resampled_variance
 from medsift.statistics.cluster_variance import fit_clusters, steadied_variance
 from medsift.statistics.clusters import ClusterSums
 from medsift.statistics.interval import ends
 from medsift.statistics.score_interval import FEW_CLUSTERS, t_quantile
 from medsift.statistics.seeds import cluster_part
-
-from medsift.statistics import Resampling
 
 SETS = {20: 4000, 63: 4000, 64: 4000, 78: 4000, 80: 4000, 203: 2000}
 ICCS = (0.0, 0.2, 0.6)

@@ -10,6 +10,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest, norm
+
+from medsift.statistics import Resampling, cluster_ids, interval, intervals
 from medsift.statistics.bootstrap import (
     GROUPS,
     STEADYING,
@@ -22,9 +25,6 @@ from medsift.statistics.cluster_variance import fit_clusters, steadied_variance
 from medsift.statistics.clusters import ClusterSums, number_clusters, sum_clusters
 from medsift.statistics.interval import SHARE, estimate, estimates
 from medsift.statistics.score_interval import score_interval, t_quantile
-from scipy.stats import binomtest, norm
-
-from medsift.statistics import Resampling, cluster_ids, interval, intervals
 from tests.expect import raises_code
 
 

@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from medsift.statistics.difference import Difference
 from scipy.stats import binomtest
 
 from medsift.statistics import difference, mcnemar, non_inferiority, paired, superiority
+from medsift.statistics.difference import Difference
 from tests.expect import raises_code
 
 

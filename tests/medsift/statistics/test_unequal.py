@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from medsift.statistics.cluster_variance import fit_clusters, steadied_variance
 from medsift.statistics.clusters import ClusterSums
 from medsift.statistics.score_interval import FEW_CLUSTERS, too_few
