@@ -182,8 +182,12 @@ def default(field: FieldInfo) -> str:
         return "null"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if isinstance(value, dict) and any(isinstance(item, BaseModel) for item in value.values()):
+        value = list(value)
     if isinstance(value, (tuple, list)):
-        return "`[" + ", ".join(str(item) for item in value) + "]`"
+        # A group in a list is known by its name or kind.
+        names = [getattr(item, "name", None) or getattr(item, "kind", item) for item in value]
+        return "`[" + ", ".join(str(name) for name in names) + "]`"
     return f"`{value}`"
 
 
