@@ -23,7 +23,6 @@ from curation.selection.quality import Scores
 from medsift.arrays import Doubles, Indices
 from medsift.errors import UsageError
 from medsift.execution import Executor
-from medsift.leakage_groups import components
 
 EVERYTHING = 1.0
 """The budget of `full`."""
@@ -77,17 +76,15 @@ def run_probe(
         UsageError: no answer is common enough to be asked about, or too few groups for the folds.
     """
     heap = inputs.heap
-    group = components(heap.samples.samples, heap.samples.images, "patient")
-    answers = answer_classes(heap.samples.samples, group, config.min_groups)
-    usable = answers.usable
-    _check_usable(usable, group, config)
-    part = Heap(heap.samples.take(usable), heap.in_pool[usable])
+    answers = answer_classes(heap.samples.samples, heap.group, config.min_groups)
+    _check_usable(answers.usable, heap.group, config)
+    part = heap.take(answers.usable)
     left_out = Counter(
         reason for reason, kept in zip(answers.reason, heap.in_pool.tolist(), strict=True) if kept
     )
-    answers = answers.take(usable)
-    trainer = ProbeTrainer(probe_space(part.samples.vectors, seed), answers, group[usable])
-    fold = cut_folds(part.samples, group[usable], config.folds, seed)
+    answers = answers.take(answers.usable)
+    trainer = ProbeTrainer(probe_space(part.samples.vectors, seed), answers, part.group)
+    fold = cut_folds(part.samples, part.group, config.folds, seed)
     trainings = list(_trainings(part, answers, fold, inputs, config, seed, executor))
     results = []
     for done, correct in enumerate(executor.run(trainer, trainings), 1):
@@ -98,7 +95,7 @@ def run_probe(
         answers=ProbeAnswers(
             cells=list(_cells(trainings, results)),
             asked=part.samples.samples.take(pa.array(asked)),
-            cluster=np.unique(group[usable][asked], return_inverse=True)[1].astype(np.int64),
+            cluster=np.unique(part.group[asked], return_inverse=True)[1].astype(np.int64),
         ),
         classes=answers.classes,
         left_out={reason: count for reason, count in sorted(left_out.items()) if reason},

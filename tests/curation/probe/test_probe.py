@@ -106,6 +106,20 @@ def test_no_sample_is_asked_by_a_probe_that_saw_its_picture_or_patient(
     assert len(np.unique(run.answers.cluster)) <= len(np.unique(groups))
 
 
+def test_a_copy_is_of_the_group_of_the_row_that_it_was_dropped_for(
+    inputs: ProbeInputs, run_dir: Path
+) -> None:
+    heap = inputs.heap
+    group = dict(zip(heap.samples.samples["row_id"].to_pylist(), heap.group.tolist(), strict=True))
+    dropped = query(
+        run_dir / "manifest.duckdb",
+        "SELECT row_id, witness FROM decisions WHERE stage = 'dedup' AND witness IS NOT NULL",
+    ).to_pylist()
+    pairs = [(line["row_id"], line["witness"]) for line in dropped if line["row_id"] in group]
+    assert pairs
+    assert all(group[copy] == group[witness] for copy, witness in pairs)
+
+
 def test_only_the_pool_is_asked_about_and_random_draws_from_the_copies_too(
     inputs: ProbeInputs,
 ) -> None:
@@ -147,7 +161,7 @@ def test_a_pool_without_common_answers_is_refused(inputs: ProbeInputs) -> None:
 def test_more_folds_than_groups_are_refused(inputs: ProbeInputs) -> None:
     keep = np.flatnonzero(inputs.heap.in_pool)[:6]
     few = ProbeInputs(
-        type(inputs.heap)(inputs.heap.samples.take(keep), inputs.heap.in_pool[keep]),
+        inputs.heap.take(keep),
         inputs.scores,
         inputs.graph,
         inputs.neighbors,
