@@ -112,6 +112,7 @@ class PartWriter:
                     writer.close()
                     self._partial(name).replace(self._part(name))
         except BaseException:
+            # Whatever ends the item, Ctrl-C included: unfinished parts go, the error passes on.
             for name in self.rows:
                 self._partial(name).unlink(missing_ok=True)
             raise
