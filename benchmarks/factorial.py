@@ -70,9 +70,9 @@ class PoolPlace(NamedTuple):
 
 
 def pool_places(folder: Path, seeds: list[int]) -> list[PoolPlace]:
-    """List every pool of the factorial, by seed."""
-    grid = product(seeds, COPIES, WRONG, IMBALANCE)
-    return [PoolPlace(*shape, folder) for shape in grid]
+    """List every pool of the factorial: the corners of all seeds first, then what is between."""
+    places = [PoolPlace(*shape, folder) for shape in product(seeds, COPIES, WRONG, IMBALANCE)]
+    return sorted(places, key=lambda place: place.copies == COPIES[1] or place.wrong == WRONG[1])
 
 
 @cache

@@ -26,11 +26,12 @@ from medsift.execution import LocalExecutor
 from medsift.leakage_groups import components
 from medsift.reorder import sorted_rows
 
-SHARES: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
+SHARES: Final = (0.05, 0.1, 0.2, 0.4, 0.7)
 """Sizes at which arms select, as shares of the distinct rows."""
 BEYOND: Final = (1.0, 1.5, 2.0, 3.0)
 """Further sizes of `random`, as far as there are rows."""
 DRAWS: Final = 20
+DRAWS_OF_ARMS: Final = 8
 DRAWS_BEYOND: Final = 4
 RARE: Final = 2
 """Patients that must give an answer for it to be a class: rare cells must not drop out."""
@@ -80,7 +81,7 @@ def probe_pool(upstream: Upstream, recipe: Recipe, distinct: int, seed: int) -> 
         size = round(share * distinct)
         for name, rows in (("random", everything), ("dedup_random", kept)):
             cells.append((name, size, _draws(rows, size, DRAWS, seed)))
-        cells += [(arm.name, size, selector.draws(arm, size, DRAWS, seed)) for arm in ARMS]
+        cells += [(arm.name, size, selector.draws(arm, size, DRAWS_OF_ARMS, seed)) for arm in ARMS]
     cells.append(("dedup_random", len(kept), [kept]))
     for share in BEYOND:
         size = round(share * distinct)
