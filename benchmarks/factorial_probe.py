@@ -11,15 +11,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.current_samples import read_samples
+from curation.pool import build_graph
 from curation.pool.pool import pool_of
 from curation.probe.answers import answer_classes
-from curation.probe.heap import load_heap
+from curation.probe.heap import Heap, load_heap
+from curation.probe.pool_figures import pool_figures, read_doubts
 from curation.probe.settings import ArmConfig
 from curation.probe.space import EXACT_UP_TO, probe_space
 from curation.probe.subsets import ArmSelector, draw_random
 from curation.probe.trainings import ProbeTrainer, Trainings
 from curation.recipe import Recipe
 from curation.selection.load_inputs import read_scores
+from curation.selection.method import Candidates
 from curation.stage_outputs import Upstream
 from medsift.arrays import Indices
 from medsift.execution import LocalExecutor
@@ -102,10 +105,27 @@ def probe_pool(upstream: Upstream, recipe: Recipe, distinct: int, seed: int) -> 
     )
     cluster = np.unique(group[asked], return_inverse=True)[1].tolist()
     ids = pool.samples["sample_id"].take(pa.array(asked)).to_pylist()
-    facts: dict[str, Any] = {"all_rows": len(everything), "kept": len(kept)}
+    facts = {"all_rows": len(everything), "kept": len(kept)} | _figures(heap, upstream, recipe)
     return pa.Table.from_pylist(
         [{**row, **facts, "cluster": cluster, "asked": ids} for row in rows]
     )
+
+
+def _figures(heap: Heap, upstream: Upstream, recipe: Recipe) -> dict[str, Any]:
+    """Return the figures by which `medsift probe` diagnoses the pool."""
+    engine = LocalExecutor()
+    pool = heap.samples.take(np.flatnonzero(heap.in_pool))
+    graph = build_graph(pool.vectors, recipe.graph, recipe.neighbors, engine.run)
+    candidates = Candidates(pool, graph, recipe.graph, recipe.neighbors)
+    figures = pool_figures(heap, candidates, read_doubts(upstream, recipe, heap), engine)
+    return {
+        "redundancy": figures.redundancy,
+        "coverage": figures.coverage,
+        "doubts": None if figures.doubts is None else figures.doubts.share,
+        "evenness": figures.evenness,
+        "largest": figures.largest,
+        "smallest": figures.smallest,
+    }
 
 
 def _draws(rows: Indices, size: int, count: int, seed: int) -> list[Indices]:
