@@ -82,6 +82,11 @@ class ProbeConfig(Config):
         """Budgets at which trainings run: the ones asked for, and those of the random curve."""
         return sorted({*self.budgets, *CURVE})
 
+    @property
+    def cells(self) -> int:
+        """Number of trainings that progress counts: one per fold, arm and budget."""
+        return self.folds * (2 * len(self.grid) + len(self.arms) * len(self.budgets) + 1)
+
     @model_validator(mode="after")
     def _arms_and_budgets_are_distinct(self) -> ProbeConfig:
         names = [arm.name for arm in self.arms]

@@ -28,4 +28,14 @@ probe_nothing_to_ask: No answer is given by enough groups of pictures or patient
   Do: Lower min_groups, or judge the pool by fine-tuning with `medsift study`.
 probe_folds_invalid: The samples that a probe can ask about are of fewer groups than folds.
   Do: Lower folds to the number of groups at most.
+auto_budget_not_askable: The budget auto asks a probe, which has no answers to ask about, too few
+    groups, or most of the pool outside what it can ask about.
+  Do: Give the budget as `coverage:0.9` or as a share; a pool of long answers is judged by
+    `medsift study`.
+auto_budget_not_learned: The budget auto asks a probe, which is not shown to answer better from all
+    rows than by always giving the commonest answer, so that it cannot tell what is enough.
+  Do: Give the budget as `coverage:0.9` or as a share; `medsift study` judges by fine-tuning.
+auto_budget_not_shown: At the largest size that the budget auto tries, a probe does not show that
+    the selection loses less than the margin against all rows.
+  Do: Allow a larger margin (`auto:0.05`), or give the budget as `coverage:0.9` or as a share.
 """)
