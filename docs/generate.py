@@ -110,7 +110,7 @@ def group_table(path: str, group: type[BaseModel]) -> list[str]:
             meaning = f"One of the groups {', '.join(f'`{tag(one)}`' for one in below)}."
         elif not meaning and name in TAGS:
             meaning = "The word that chooses this group."
-        cells = [f"`{name}`", type_name(field), default(field), meaning]
+        cells = [f"`{field.alias or name}`", type_name(field), default(field), meaning]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return lines
 
