@@ -113,7 +113,7 @@ def add_selection(
     newest_version(run_dir / MANIFEST_NAME)  # refused before the lock would create the directory
     with claimed(run_dir, wait=True):
         run = open_run(run_dir)
-        _check_selected(run)
+        check_selected(run)
         ordinal = _next_ordinal(run, config.name, replace)
         candidates = read_candidates(run.run_dir, run.upstream, run.recipe, executor.run)
         added = select(candidates, read_scores(run.upstream), config, run.recipe.seed, executor)
@@ -139,7 +139,7 @@ def ensure_selections(
     newest_version(run_dir / MANIFEST_NAME)
     with claimed(run_dir, wait=True):
         run = open_run(run_dir)
-        _check_selected(run)
+        check_selected(run)
         sql = "SELECT * FROM selection_settings WHERE run_id = $1"
         rows = read(run.manifest, sql, [run.run_id]).to_pylist()
         known = {row["selection"]: row for row in rows}
@@ -158,7 +158,8 @@ def ensure_selections(
         return {name: made.get(name) or known[name]["selected"] for name in names}
 
 
-def _check_selected(run: FinishedRun) -> None:
+def check_selected(run: FinishedRun) -> None:
+    """Raise UsageError for a run that stopped before its stage `select`."""
     if "select" not in run.upstream:
         message = (
             f"run {run.run_id} stopped for a person to look at its review list; set "
@@ -179,17 +180,38 @@ def _make_oldest(
     """
     candidates = read_candidates(run.run_dir, run.upstream, run.recipe, executor.run)
     scores = read_scores(run.upstream)
+    made = [
+        (select(candidates, scores, config, run.recipe.seed, executor), candidates)
+        for config in configs
+    ]
+    _append_oldest(run, made, known)
+    return {selection.config.name: len(selection.order) for selection, _ in made}
+
+
+def store_oldest(run: FinishedRun, made: Sequence[tuple[Selection, Candidates]]) -> None:
+    """Add selections as the oldest ones of a run, so that its newest stays the newest.
+
+    One of the same name is replaced. Raises ManifestError or StorageError.
+    """
+    with claimed(run.run_dir, wait=True):
+        sql = "SELECT selection, ordinal, created_at FROM selection_settings WHERE run_id = $1"
+        rows = read(run.manifest, sql, [run.run_id]).to_pylist()
+        _append_oldest(run, made, {row["selection"]: row for row in rows})
+
+
+def _append_oldest(
+    run: FinishedRun,
+    made: Sequence[tuple[Selection, Candidates]],
+    known: Mapping[str, Mapping[str, Any]],
+) -> None:
     first = min(row["ordinal"] or 0 for row in known.values())
     oldest = min(row["created_at"] for row in known.values())
-    parts, samples = [], {}
-    for before, config in zip(range(len(configs), 0, -1), configs, strict=True):
-        selection = select(candidates, scores, config, run.recipe.seed, executor)
-        samples[config.name] = len(selection.order)
-        made = oldest - timedelta(microseconds=before)
-        parts.append(_tables(selection, candidates, first - before, made))
+    parts = [
+        _tables(selection, candidates, first - before, oldest - timedelta(microseconds=before))
+        for before, (selection, candidates) in zip(range(len(made), 0, -1), made, strict=True)
+    ]
     tables = {name: pa.concat_tables([part[name] for part in parts]) for name in parts[0]}
     append_tables(run.manifest, run.run_id, tables)
-    return samples
 
 
 def _next_ordinal(run: FinishedRun, name: str, replace: bool) -> int:

@@ -29,6 +29,7 @@ def recipes() -> dict[str, type[BaseModel]]:
     from curation.recipe import Recipe
     from evaluation.recipe import EvaluationRecipe
     from ray_jobs.actions.tune import TuningRecipe
+    from ray_jobs.improve.recipe import ImproveRecipe
     from ray_jobs.study.recipe import StudyRecipe
     from training.recipe import TrainingRecipe
 
@@ -39,6 +40,7 @@ def recipes() -> dict[str, type[BaseModel]]:
         "evaluate": EvaluationRecipe,
         "tune": TuningRecipe,
         "study": StudyRecipe,
+        "improve": ImproveRecipe,
     }
 
 

@@ -38,7 +38,7 @@ class CurveQuotas:
 
     `counts` and `proportional` (g,) are samples; `curves` has None for a cell that was not asked
     about, which keeps its proportional count. `gain` is the predicted fall of the error against
-    proportional quotas, weighed by importance, with its 95% interval.
+    proportional quotas, weighed by importance: the median of the resamples, with its 95% interval.
     """
 
     counts: Indices
@@ -89,7 +89,7 @@ def curve_quotas(
     key = errors.cluster * width + errors.cell
     counted = np.bincount(key, minlength=groups * width).reshape(groups, width)
     asked: Doubles = counted.astype(np.float64)
-    wrong = np.stack(
+    wrong: Doubles = np.stack(
         [
             np.bincount(key, weights=row, minlength=groups * width).reshape(groups, width)
             for row in errors.wrong
@@ -116,10 +116,8 @@ def curve_quotas(
     pairs = zip(inside, outside, strict=True)
     gains = [gain(divide(chooses), prices) for chooses, prices in pairs]
     counts = divide(curves)
-    low, high = np.quantile(gains, [0.025, 0.975])
-    return CurveQuotas(
-        counts, proportional, tuple(curves), gain(counts, curves), float(low), float(high)
-    )
+    low, middle, high = np.quantile(gains, [0.025, 0.5, 0.975]).tolist()
+    return CurveQuotas(counts, proportional, tuple(curves), middle, low, high)
 
 
 def optimal_counts(

@@ -46,7 +46,8 @@ def test_counts_are_those_of_a_numeric_minimisation(parts) -> None:
     lower, budget = np.minimum(2, have), int((have // 3).sum())
     counts = optimal_counts(curves, importance, lower, have, proportional)
     assert counts.sum() == budget
-    assert (lower <= counts).all() and (counts <= have).all()
+    assert (lower <= counts).all()
+    assert (counts <= have).all()
 
     def total(n) -> float:
         return sum(v * c.error(x) for v, c, x in zip(importance, curves, n, strict=True))
@@ -107,7 +108,7 @@ def test_isotonic_lines_are_divided_as_a_linear_program_divides_them(seed: int) 
 
 
 def planted(laws, *, groups: int, seed: int, per_group: int = 3) -> tuple[CellErrors, np.ndarray]:
-    """Answers of groups of samples whose error follows each cell's law, in a pool of equal cells."""
+    """Answers of groups of samples whose error follows the law of their cell; cells are equal."""
     rng = np.random.default_rng(seed)
     have = np.full(len(laws), 500)
     sizes = np.outer(have, SIZES)

@@ -63,4 +63,5 @@ def test_the_falling_line_falls_ever_slower(errors: list[float]) -> None:
     slopes = np.diff(levels) / np.diff(kept)
     assert (slopes <= 1e-12).all()
     assert (np.diff(slopes) >= -1e-12).all()
-    assert kept[0] == sizes[0] and kept[-1] == sizes[-1]
+    assert kept[0] == sizes[0]
+    assert kept[-1] == sizes[-1]

@@ -1,4 +1,4 @@
-"""Quotas move by shrunk errors: borrowing of small cells, bounds, and the mixture with the prior."""
+"""Quotas move by shrunk errors: small cells borrow, bounds hold, the prior holds back."""
 
 from __future__ import annotations
 
