@@ -127,12 +127,16 @@ def allocate(sizes: Indices, weights: Doubles, budget: int, least: int) -> Indic
     weighted = np.where(weights > 0.0, sizes, 0)
     if weighted.sum() <= budget:
         rest, left = sizes - weighted, budget - weighted.sum()
-        return weighted + _fill(rest, rest.astype(np.float64), np.zeros_like(rest), left)
-    return _fill(weighted, weights, lower, budget)
+        return weighted + fill_between(rest.astype(np.float64), np.zeros_like(rest), rest, left)
+    return fill_between(weights, lower, weighted, budget)
 
 
-def _fill(upper: Indices, weights: Doubles, lower: Indices, budget: int) -> Indices:
-    """Fill groups like vessels of one water level, lower ≤ count ≤ upper, and round."""
+def fill_between(weights: Doubles, lower: Indices, upper: Indices, budget: int) -> Indices:
+    """Fill groups (g,) like vessels of one water level, lower ≤ count ≤ upper, and round.
+
+    Each group gets λ · weight samples within its bounds, with λ such that all sum to the budget,
+    which must be within the bounds' sums.
+    """
     if not budget:
         return np.zeros_like(upper)
     ideal = np.clip(_level(upper, weights, lower, budget) * weights, lower, upper)
