@@ -35,6 +35,7 @@ from ray_jobs.commands.quotas import quotas
 from ray_jobs.commands.report import report
 from ray_jobs.commands.rescore import rescore
 from ray_jobs.commands.select import select
+from ray_jobs.commands.selector import selector
 from ray_jobs.commands.splits import splits
 from ray_jobs.commands.study import study
 from ray_jobs.commands.submit import curate as submit_curate
@@ -110,6 +111,7 @@ EXAMPLES: dict[Callable[..., Any], str] = {
     report: "report medsift-runs/vqa_rad --output report.html",
     export: "export medsift-runs/vqa_rad --format llava --output train.json",
     select: "select medsift-runs/vqa_rad --name small --budget 20%",
+    selector: "selector medsift-runs/vqa_rad --output selector.npz",
     probe: "probe medsift-runs/vqa_rad",
     quotas: "quotas medsift-runs/vqa_rad --budget 20% --cells task_type",
     improve: "improve improve_phantoms --rounds 3",

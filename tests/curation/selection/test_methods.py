@@ -35,6 +35,8 @@ METHODS = [
     {"kind": "cluster_temperature"},
     {"kind": "prototype_pruning"},
     {"kind": "target", "where": "modality = 'xray'"},
+    {"kind": "ofa"},
+    {"kind": "centered_gram"},
     {"kind": "top_score"},
     {"kind": "random"},
     {"kind": "stratified_random"},
@@ -104,6 +106,7 @@ def test_only_chance_depends_on_the_seed(candidates):
             "stratified_random",
             "cluster_temperature",
             "prototype_pruning",
+            "ofa",
         }
         if "partition_above" not in method:
             assert (one != other) == chance, method
