@@ -119,7 +119,7 @@ def probe(
         executor,
         lambda finished: listener(StageAdvanced(STAGE, finished)),
     )
-    rows = list(result_rows(done.answers, config.margin, run.recipe.seed))
+    rows = list(result_rows(done.answers, config.margin, run.recipe.seed, config.versus))
     result = _result(run, config, done, rows, time.perf_counter() - started)
     with claimed(run.run_dir, wait=True):
         append_tables(run.manifest, run.run_id, _tables(result, config, done, run.recipe.seed))
