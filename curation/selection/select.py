@@ -13,7 +13,8 @@ from curation.selection.config import SelectionConfig
 from curation.selection.coverage import Curve, distribute_mass, measure_coverage, measure_curve
 from curation.selection.method import Candidates, Picked, SelectionContext
 from curation.selection.quality import Scores, read_quality
-from curation.selection.quotas import Groups
+from curation.selection.quotas import Groups, QuotasConfig
+from curation.selection.skill_groups import read_skill_groups
 from medsift.arrays import Doubles, Indices
 from medsift.errors import UsageError
 from medsift.execution import Executor
@@ -67,7 +68,7 @@ def select(
     """
     config = resolve(config, seed)
     quotas = config.quotas or config.method.usual_quotas
-    groups = Groups.one(len(candidates)) if quotas.kind == "none" else candidates.strata
+    groups = _groups(candidates, scores, quotas)
     quality = read_quality(candidates.sample_ids, scores, config.quality)
     tokens = estimate_tokens(candidates.pool.samples, config.image_tokens)
     # What the budget and the quotas refuse is refused before the work.
@@ -85,7 +86,7 @@ def select(
     sizes = np.unique(np.linspace(1, len(picked.order), POINTS_OF_CURVE).round()).astype(np.int64)
     return Selection(
         config=config,
-        fingerprint=_fingerprint(candidates, config, quality),
+        fingerprint=_fingerprint(candidates, config, quality, groups),
         order=picked.order,
         gain=picked.gain,
         weight=distribute_mass(candidates, picked.order),
@@ -99,6 +100,15 @@ def resolve(config: SelectionConfig, seed: int) -> SelectionConfig:
     seed = seed if config.seed is None else config.seed
     quotas = config.quotas or config.method.usual_quotas
     return config.model_copy(update={"seed": seed, "quotas": quotas})
+
+
+def _groups(candidates: Candidates, scores: Scores, quotas: QuotasConfig) -> Groups:
+    """Return the groups that the quotas divide the budget among."""
+    if quotas.kind == "none":
+        return Groups.one(len(candidates))
+    if quotas.by == "skill":
+        return read_skill_groups(candidates.sample_ids, scores)
+    return candidates.strata
 
 
 def _search(
@@ -138,8 +148,10 @@ def _first(reached: Callable[[int], bool], most: int) -> int:
     return high
 
 
-def _fingerprint(candidates: Candidates, config: SelectionConfig, quality: Doubles) -> str:
-    """Digest what decides the selection: settings, pool and scores."""
+def _fingerprint(
+    candidates: Candidates, config: SelectionConfig, quality: Doubles, groups: Groups
+) -> str:
+    """Digest what decides the selection: settings, pool, groups of the quotas and scores."""
     graph = candidates.graph
     # The name decides nothing, and the scorer decides by the values that it gave.
     settings = config.model_dump(mode="json", exclude={"name", "quality"})
@@ -150,6 +162,7 @@ def _fingerprint(candidates: Candidates, config: SelectionConfig, quality: Doubl
             "pool": digest(*candidates.sample_ids, candidates.mass.tobytes()),
             "neighbours": digest(graph.index.tobytes(), graph.similarity.tobytes()),
             "strata": digest(*candidates.pool.strata),
+            "groups": digest(*groups.names, groups.code.tobytes()),
             "quality": digest(quality.tobytes()),
         }
     )

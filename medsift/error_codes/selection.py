@@ -22,6 +22,8 @@ scorer_unknown: The run has no score of that name.
   Do: Use one of the scorers that the message lists.
 quota_stratum_unknown: quotas.weights names a stratum that the pool lacks.
   Do: Use one of the pool's strata.
+skills_missing: Quotas are by skill, and the run has no skills.
+  Do: Add `scores: {skills: {}}` to the recipe and curate again, or leave out quotas.by.
 target_invalid: The targets of the method `target` are not samples of the pool, or too many.
   Do: Choose kept samples by `where` or `sample_ids`.
 probe_nothing_to_ask: No answer is given by enough groups of pictures or patients to be asked about.

@@ -1,13 +1,11 @@
 """Read how active the feed-forward neurons of a language model are at some positions.
 
 A neuron is one entry of what a feed-forward layer's second projection, back to the model's width,
-reads: the key of a key-value memory (Geva et al. 2021, arXiv 2012.14913).
+reads: the coefficient of a key-value memory (Geva et al. 2021, arXiv 2012.14913).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +18,7 @@ ATTENTION: Final = ("attn", "attention")
 
 
 class FeedForwardNeurons:
-    """The neurons (w) of one feed-forward layer of a loaded model's text part.
+    """The `width` neurons of one feed-forward layer of a loaded model's text part.
 
     Args:
         model: A transformers model, with a vision part or without.
@@ -33,28 +31,40 @@ class FeedForwardNeurons:
 
     def __init__(self, model: Any, depth: float) -> None:
         layers = decoder_layers(model)
-        self.number = round(depth * (len(layers) - 1))
-        self.projection = second_projection(layers[self.number], type(model).__name__)
+        self.model = model
+        layer = layers[round(depth * (len(layers) - 1))]
+        self.projection, self.width = second_projection(layer, type(model).__name__)
 
-    @contextmanager
-    def read(self, start: int, stop: int) -> Iterator[list[Floats]]:
-        """Append to a list, in each forward pass of one sequence, the mean |activation| (w,).
+    def read(self, inputs: dict[str, Any], start: int, stop: int) -> Floats:
+        """Return the mean |activation| (w,) over positions start to stop of one sequence.
 
-        The mean is over positions from `start` to `stop` of the sequence.
+        Layers after the one that is read are not computed.
         """
+        import torch
+
         readings: list[Floats] = []
 
-        def append(module: Any, arguments: tuple[Any, ...]) -> None:
+        def note(module: Any, arguments: tuple[Any, ...]) -> None:
             # Some models flatten the batch into one row of positions.
-            entries = arguments[0].reshape(-1, arguments[0].shape[-1])[start:stop]
-            mean = entries.detach().float().abs().mean(dim=0)
+            entries = arguments[0].reshape(-1, self.width)[start:stop]
+            mean = entries.float().abs().mean(dim=0)
             readings.append(np.asarray(mean.cpu().numpy(), np.float32))
+            raise _EnoughError
 
-        hook = self.projection.register_forward_pre_hook(append)
+        hook = self.projection.register_forward_pre_hook(note)
         try:
-            yield readings
+            with torch.inference_mode():
+                self.model(**inputs, use_cache=False)
+        except _EnoughError:
+            pass
         finally:
             hook.remove()
+        [reading] = readings
+        return reading
+
+
+class _EnoughError(Exception):
+    """Ends a forward pass: what was to be read has been read."""
 
 
 def decoder_layers(model: Any) -> Any:
@@ -71,8 +81,14 @@ def decoder_layers(model: Any) -> Any:
     return max(lists, key=len)
 
 
-def second_projection(layer: Any, model: str) -> Any:
-    """Return a layer's one projection, outside attention, that narrows its input most.
+def second_projection(layer: Any, model: str) -> tuple[Any, int]:
+    """Return a layer's one projection, outside attention, of the widest input, and that width.
+
+    It narrows its input: the first projection of a feed-forward part widens.
+
+    Args:
+        layer: One of `decoder_layers`.
+        model: Name of the model in an error.
 
     Raises:
         ModelError: there is none, or several as in a mixture of experts.
@@ -85,13 +101,14 @@ def second_projection(layer: Any, model: str) -> Any:
         attends = any(part in name for part in ATTENTION)
         if isinstance(wide, int) and isinstance(narrow, int) and wide > narrow and not attends:
             widths[name] = wide
-    found = [name for name, width in widths.items() if width == max(widths.values())]
+    widest = max(widths.values(), default=0)
+    found = [name for name, width in widths.items() if width == widest]
     if len(found) != 1:
         several = (
             f"{len(found)} feed-forward projections in a layer, such as {', '.join(found[:2])}"
         )
         raise _unsuitable(model, several if found else "no feed-forward projection in its layers")
-    return layer.get_submodule(found[0])
+    return layer.get_submodule(found[0]), widest
 
 
 def _unsuitable(model: str, found: str) -> ModelError:
