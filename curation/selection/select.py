@@ -13,6 +13,7 @@ from curation.selection.config import SelectionConfig
 from curation.selection.coverage import Curve, distribute_mass, measure_coverage, measure_curve
 from curation.selection.method import Candidates, Picked
 from curation.selection.quality import Scores, read_quality
+from curation.selection.quotas import Groups
 from curation.selection.row_picker import RowPicker
 from medsift.arrays import Doubles, Indices
 from medsift.errors import UsageError
@@ -75,7 +76,7 @@ def select(
     if config.budget.tokens is not None:
         check_budget(config.budget.tokens, int(tokens.sum()), "tokens")
     picker = RowPicker(
-        candidates, config.method, config.quotas, quality, config.seed or 0, executor
+        candidates, config.method, config.quotas, quality, config.seed or 0, executor, scores
     )
     picker.counts(size or 0)
     pick = picker.pick
@@ -83,7 +84,7 @@ def select(
     sizes = np.unique(np.linspace(1, len(picked.order), POINTS_OF_CURVE).round()).astype(np.int64)
     return Selection(
         config=config,
-        fingerprint=_fingerprint(candidates, config, quality, enough),
+        fingerprint=_fingerprint(candidates, config, quality, picker.groups, enough),
         order=picked.order,
         gain=picked.gain,
         weight=distribute_mass(candidates, picked.order),
@@ -139,9 +140,21 @@ def _first(reached: Callable[[int], bool], most: int) -> int:
 
 
 def _fingerprint(
-    candidates: Candidates, config: SelectionConfig, quality: Doubles, enough: int | None
+    candidates: Candidates,
+    config: SelectionConfig,
+    quality: Doubles,
+    groups: Groups,
+    enough: int | None,
 ) -> str:
-    """Digest what decides the selection: settings, pool, scores and a size that a probe chose."""
+    """Digest what decides the selection.
+
+    Args:
+        candidates: The pool and its graph.
+        config: The settings.
+        quality: Quality (n,) by the scores.
+        groups: Groups of the quotas.
+        enough: The size that a probe chose, if one did.
+    """
     graph = candidates.graph
     # The name decides nothing, and the scorer decides by the values that it gave.
     settings = config.model_dump(mode="json", exclude={"name", "quality"})
@@ -151,6 +164,7 @@ def _fingerprint(
         "pool": digest(*candidates.sample_ids, candidates.mass.tobytes()),
         "neighbours": digest(graph.index.tobytes(), graph.similarity.tobytes()),
         "strata": digest(*candidates.pool.strata),
+        "groups": digest(*groups.names, groups.code.tobytes()),
         "quality": digest(quality.tobytes()),
     }
     return fingerprint(decisive if enough is None else decisive | {"size": enough})

@@ -22,6 +22,8 @@ scorer_unknown: The run has no score of that name.
   Do: Use one of the scorers that the message lists.
 quota_stratum_unknown: quotas.weights or importance names a stratum that the pool lacks.
   Do: Use one of the pool's strata.
+skills_missing: Quotas are by skill, and the run has no skills.
+  Do: Add `scores: {skills: {}}` to the recipe and curate again, or leave out quotas.by.
 target_invalid: The targets of the method `target` are not samples of the pool, or too many.
   Do: Choose kept samples by `where` or `sample_ids`.
 selector_invalid: The file of a trained selector is none, of another version or other vectors, or was
