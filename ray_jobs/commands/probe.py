@@ -77,10 +77,10 @@ def probe(
         if style is TableOrJson.json:
             typer.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
         else:
-            typer.echo(_table(result, shown(page)))
+            typer.echo(probe_table(result, shown(page)))
 
 
-def _table(result: ProbeResult, page: str) -> str:
+def probe_table(result: ProbeResult, page: str) -> str:
     """Return what each arm taught at each budget, the verdicts, and where everything is."""
     header = ("arm", "budget", "samples", "right", "less random", "efficiency")
     cells = [header]
