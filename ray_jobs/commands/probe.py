@@ -77,10 +77,10 @@ def probe(
         if style is TableOrJson.json:
             typer.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
         else:
-            typer.echo(_table(result, config.versus, shown(page)))
+            typer.echo(probe_table(result, config.versus, shown(page)))
 
 
-def _table(result: ProbeResult, versus: str | None, page: str) -> str:
+def probe_table(result: ProbeResult, versus: str | None, page: str) -> str:
     """Return what each arm taught at each budget, the verdicts, and where everything is."""
     compared = {"random": "less random"} | ({"versus": f"less {versus}"} if versus else {})
     header = ("arm", "budget", "samples", "right", *compared.values(), "efficiency")
