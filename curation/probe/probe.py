@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from curation.probe.heap import load_heap
-from curation.probe.results import ALL, result_rows
+from curation.probe.results import ALL, ProbeAnswers, result_rows
 from curation.probe.run_probe import ProbeInputs, ProbeRun, run_probe
 from curation.probe.settings import ProbeConfig
 from curation.probe.verdict import verdict
@@ -35,7 +35,8 @@ STAGE: Final = "probe"
 class ProbeResult:
     """What a probe shows. Print it to read the verdict; `table` has every figure.
 
-    `verdicts` has a sentence for each arm. `classes` are the answers that were asked about,
+    `verdicts` has a sentence for each arm, `answers` whether each sample was answered rightly.
+    `classes` are the answers that were asked about,
     `left_out` counts the pool's samples that could not be, by reason.
     """
 
@@ -50,6 +51,7 @@ class ProbeResult:
     clusters: int
     pool: int
     seconds: float = field(compare=False)
+    answers: ProbeAnswers = field(compare=False, repr=False)
 
     @property
     def verdict(self) -> str:
@@ -170,6 +172,7 @@ def _result(
         clusters=len(np.unique(done.answers.cluster)),
         pool=done.usable,
         seconds=seconds,
+        answers=done.answers,
     )
 
 
