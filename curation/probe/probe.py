@@ -11,7 +11,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from curation.probe.heap import load_heap
-from curation.probe.results import ALL
+from curation.probe.results import ALL, ProbeAnswers
 from curation.probe.run_probe import ProbeInputs, ProbeRun, run_probe
 from curation.probe.settings import ProbeConfig
 from curation.probe.tables import ProbeTables, probe_tables
@@ -32,7 +32,8 @@ STAGE: Final = "probe"
 class ProbeResult:
     """What a probe shows. Print it to read the verdict; `table` has every figure.
 
-    `verdicts` has a sentence for each arm. `classes` are the answers that were asked about,
+    `verdicts` has a sentence for each arm, `answers` whether each sample was answered rightly.
+    `classes` are the answers that were asked about,
     `left_out` counts the pool's samples that could not be, by reason.
     """
 
@@ -47,6 +48,7 @@ class ProbeResult:
     clusters: int
     pool: int
     seconds: float = field(compare=False)
+    answers: ProbeAnswers = field(compare=False, repr=False)
 
     @property
     def verdict(self) -> str:
@@ -158,5 +160,6 @@ def _result(run: FinishedRun, done: ProbeRun, tables: ProbeTables) -> ProbeResul
         verdicts=dict(tables.verdicts),
         classes=done.classes,
         left_out=done.left_out,
+        answers=done.answers,
         **{name: line[name] for name in ("asked", "clusters", "pool", "seconds")},
     )

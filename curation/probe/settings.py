@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -110,14 +110,25 @@ class ProbeConfig(Config):
 
 
 def load_probe_settings(
-    path: Path | None, methods: Sequence[str] | None = None, overrides: Sequence[str] = ()
+    path: Path | None,
+    methods: Sequence[str] | None = None,
+    overrides: Sequence[str] = (),
+    usual: Mapping[str, Any] | None = None,
 ) -> ProbeConfig:
     """Return the settings of a YAML file, or the usual ones, with some methods and changes.
+
+    Args:
+        path: the YAML file, where there is one.
+        methods: names of methods that are the arms.
+        overrides: changes, as `key=value`.
+        usual: settings that count where neither a file nor `methods` say otherwise.
 
     Raises:
         RecipeError: no such file, a setting that is not valid, or an unknown method.
     """
-    settings: dict[str, Any] = {} if methods is None else {"arms": list(methods)}
+    settings: dict[str, Any] = dict(usual or {})
     if path is not None:
-        settings = recipe_yaml.load(ProbeConfig, path).model_dump(mode="json") | settings
+        settings = recipe_yaml.load(ProbeConfig, path).model_dump(mode="json")
+    if methods is not None:
+        settings["arms"] = list(methods)
     return recipe_yaml.validated(ProbeConfig, settings, overrides, origin="probe")
