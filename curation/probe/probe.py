@@ -24,7 +24,7 @@ from medsift.errors import UsageError
 from medsift.execution import Executor, LocalExecutor
 from medsift.manifest import append_tables
 from medsift.manifest.schema import arrow_schema
-from medsift.progress import Listener, StageAdvanced, StageStarted, silent
+from medsift.progress import Listener, StageAdvanced, StageStarted, StageWarned, silent
 from medsift.records import fingerprint
 from medsift.storage.run_lock import claimed
 
@@ -119,6 +119,8 @@ def probe(
         executor,
         lambda finished: listener(StageAdvanced(STAGE, finished)),
     )
+    for remark in done.remarks:
+        listener(StageWarned(STAGE, remark))
     rows = list(result_rows(done.answers, config.margin, run.recipe.seed))
     result = _result(run, config, done, rows, time.perf_counter() - started)
     with claimed(run.run_dir, wait=True):

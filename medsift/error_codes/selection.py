@@ -22,9 +22,14 @@ scorer_unknown: The run has no score of that name.
   Do: Use one of the scorers that the message lists.
 quota_stratum_unknown: quotas.weights names a stratum that the pool lacks.
   Do: Use one of the pool's strata.
+selection_short: A selection method picked fewer different samples than asked for.
+  Do: Ask for fewer samples, or choose another method.
 target_invalid: The targets of the method `target` are not samples of the pool, or too many.
   Do: Choose kept samples by `where` or `sample_ids`.
-probe_nothing_to_ask: No answer is given by enough groups of pictures or patients to be asked about.
+probe_pool_empty: The run has no sample that may be trained on.
+  Do: Give some samples the split `train`, or none; the view `funnel` says where the others went.
+probe_nothing_to_ask: No two answers are given by enough groups of pictures or patients to be asked
+    about.
   Do: Lower min_groups, or judge the pool by fine-tuning with `medsift study`.
 probe_folds_invalid: The samples that a probe can ask about are of fewer groups than folds.
   Do: Lower folds to the number of groups at most.
