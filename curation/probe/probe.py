@@ -21,7 +21,7 @@ from curation.table_html import html_table
 from medsift.errors import UsageError
 from medsift.execution import Executor, LocalExecutor
 from medsift.manifest import append_tables
-from medsift.progress import Listener, StageAdvanced, StageStarted, silent
+from medsift.progress import Listener, StageAdvanced, StageStarted, StageWarned, silent
 from medsift.records import fingerprint
 from medsift.storage.run_lock import claimed
 
@@ -117,6 +117,8 @@ def probe(
         executor,
         lambda finished: listener(StageAdvanced(STAGE, finished)),
     )
+    for remark in done.remarks:
+        listener(StageWarned(STAGE, remark))
     pool = run.upstream.last_deciding().fingerprint
     settings = [config.model_dump(mode="json"), pool, run.recipe.seed, run.run_id]
     tables = probe_tables(
