@@ -105,6 +105,7 @@ def _table(result: ProbeResult, page: str) -> str:
     ]
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in result.left_out.items())
     lines += ["", *result.verdicts.values(), ""]
+    lines += [*(finding.sentence for finding in result.diagnosis), ""]
     lines.append(
         f"{'asked':<10}{result.asked:,} samples of {result.clusters:,} groups about "
         f"{len(result.classes):,} answers; left out: {left_out or 'none'}"
