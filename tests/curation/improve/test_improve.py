@@ -89,7 +89,8 @@ def test_cells_carry_errors_quotas_and_adjusted_p(result: ImproveResult) -> None
         assert row["samples"] <= row["pool"]
         assert abs(row["excess"]) <= 1.5
         assert (row["error"] is None) == (row["asked"] == 0)
-        assert (row["p"] is None) == (row["arm"] == "proportional" or row["asked"] == 0)
+        assert (row["p"] is None) == (row["arm"] != "loop" or row["asked"] == 0)
+        assert (row["change"] is None) == (row["arm"] == "proportional" or row["asked"] == 0)
         if row["p"] is not None:
             assert row["p"] <= row["p_holm"] <= 1.0
     smallest = min(row["p"] for row in rows if row["p"] is not None)
