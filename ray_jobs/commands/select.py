@@ -27,8 +27,8 @@ def select(
         typer.Option(
             "--method",
             help="Method: facility_location, k_center, deita, cluster_temperature, "
-            "prototype_pruning, ofa, centered_gram, target, top_score, random, stratified_random or "
-            "longest.",
+            "prototype_pruning, ofa, centered_gram, target, top_score, random, stratified_random "
+            "or longest.",
         ),
     ] = "facility_location",
     overrides: Annotated[
