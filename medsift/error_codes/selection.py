@@ -24,8 +24,8 @@ quota_stratum_unknown: quotas.weights names a stratum that the pool lacks.
   Do: Use one of the pool's strata.
 target_invalid: The targets of the method `target` are not samples of the pool, or too many.
   Do: Choose kept samples by `where` or `sample_ids`.
-selector_invalid: The file of a trained selector is none, of another version or other vectors, or was
-    changed; or a selector cannot be trained on so few samples.
+selector_invalid: The file of a trained selector is none, of another version or other vectors, or
+    was changed; or a selector cannot be trained on so few samples.
   Do: Name a file that `medsift selector` wrote for vectors of the same encoder.
 probe_nothing_to_ask: No answer is given by enough groups of pictures or patients to be asked about.
   Do: Lower min_groups, or judge the pool by fine-tuning with `medsift study`.
