@@ -13,7 +13,7 @@ from curation.selection.greedy import greedy
 from curation.selection.method import MethodConfig, Picked, Picker, SelectionContext
 from curation.selection.neighbor_matrix import UNIT, Narrow, Similarities
 from curation.selection.quotas import QuotasConfig
-from medsift.arrays import Indices
+from medsift.arrays import Doubles, Indices
 
 KERNEL_UNIT: Final = 1 << 10
 """Whole number of a kernel value of 1."""
@@ -24,13 +24,13 @@ MOST: Final = 1 << 24
 
 
 class KernelLikelihoodConfig(MethodConfig):
-    """Settings of `kernel_likelihood`: maximise Σ_i mass_i · log(1 + Σ_{j∈S} k_ij / ε).
+    """Settings of `kernel_likelihood`: maximise Σ_i mass_i · log(1 + Σ_{j∈S} q_j k_ij / ε).
 
-    k_ij = max(0, cos_ij)^p between neighbours, 1 with itself: Σ_{j∈S} k_ij is the Parzen estimate
-    of the density at sample i from the selection S alone (Parzen 1962), ε what is added where S has
-    nothing near. The objective is the pool's log-likelihood under that estimate, up to a constant
+    k_ij = max(0, cos_ij)^p between neighbours, 1 with itself: Σ_{j∈S} q_j k_ij is the Parzen
+    estimate of the density at sample i from the selection S alone (Parzen 1962), ε what is added
+    where S has nothing near, and q_j the quality of j, as in `facility_location`. The objective is the pool's log-likelihood under that estimate, up to a constant
     of the size, so that no other selection of the size is nearer to the pool in the sense of
-    Kullback and Leibler. With the greatest k_ij in place of the sum it would be facility location
+    Kullback and Leibler. With the greatest term in place of the sum it would be facility location
     (Wei, Iyer and Bilmes 2015 derive that from the nearest-neighbour classifier).
 
     It adapts to the budget by itself. A first neighbour adds log(1 + k / ε) to a sample, a further
@@ -39,7 +39,6 @@ class KernelLikelihoodConfig(MethodConfig):
     their number, where facility location would go on with what is far from everything. Monotone and
     submodular, since it is concave over sums: greedy reaches at least 1 − 1/e of the best value
     without quotas, 1/2 with them.
-    Quality plays no part.
     """
 
     usual_quotas: ClassVar[QuotasConfig] = QuotasConfig(kind="none")
@@ -50,13 +49,16 @@ class KernelLikelihoodConfig(MethodConfig):
     """p: the higher, the nearer a sample must be to count as covered."""
     background: float = Field(default=0.1, ge=1.0 / KERNEL_UNIT)
     """ε: the lower, the more a first neighbour counts before a second one."""
+    quality_weight: float = Field(default=0.25, ge=0.0, le=1.0)
+    """Influence of quality: q_j = 1 − quality_weight · (1 − quality percentile); 0 ignores it."""
     partition_above: int = Field(default=2_000_000, ge=2)
     """Candidates above which greedy runs in two rounds, over parts of at most this size."""
 
     def picker(self, context: SelectionContext) -> Picker:
         """Maximise over one pool-wide objective; with several groups under their counts."""
         candidates, code = context.candidates, context.groups.code
-        kernel = kernel_of(candidates.similarities, self.power)
+        quality = 1.0 - self.quality_weight * (1.0 - context.quality)
+        kernel = kernel_of(candidates.similarities, self.power, quality)
         objective = LogOfSum.up_to(kernel, self.background)
         parts = -(-len(kernel) // self.partition_above)
 
@@ -75,16 +77,18 @@ class KernelLikelihoodConfig(MethodConfig):
         return pick
 
 
-def kernel_of(similarities: Similarities, power: float) -> Similarities:
-    """Return the kernel cos^power of neighbours (n, n), in units of 1 / KERNEL_UNIT."""
+def kernel_of(similarities: Similarities, power: float, quality: Doubles) -> Similarities:
+    """Return what each candidate gives its neighbours (n, n), in units of 1 / KERNEL_UNIT.
+
+    Row j is quality_j · cos^power.
+    """
     from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
     cosine = similarities.matrix
-    value = np.rint((cosine.data / UNIT) ** power * KERNEL_UNIT).astype(np.int32)
-    kernel = csr_array((value, cosine.indices, cosine.indptr), shape=cosine.shape)
-    # Every row keeps an entry: a sample is at 1 to itself.
-    kernel.eliminate_zeros()
-    return Similarities(kernel)
+    value = (cosine.data / UNIT) ** power * np.repeat(quality, np.diff(cosine.indptr))
+    whole = np.rint(value * KERNEL_UNIT).astype(np.int32)
+    # Entries that round to 0 stay, so that no row is empty.
+    return Similarities(csr_array((whole, cosine.indices, cosine.indptr), shape=cosine.shape))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,13 @@ from curation.selection.quotas import Groups
 from tests.curation.selection.conftest import dense
 
 
+def quality_of(candidates):
+    return np.random.default_rng(1).random(len(candidates))
+
+
 def picked(candidates, count, **settings):
     everyone = Groups.one(len(candidates))
-    context = SelectionContext(candidates, everyone, np.ones(len(candidates)))
+    context = SelectionContext(candidates, everyone, quality_of(candidates))
     return KernelLikelihoodConfig(**settings).picker(context)(np.array([count]))
 
 
@@ -49,7 +53,7 @@ def test_it_is_plain_greedy_to_the_last_unit(make_candidates, seed, grouped, mon
     candidates = make_candidates(n=70, seed=seed, neighbors=9)
     # Rows that are alike tie.
     candidates.pool.vectors.image[10:20] = candidates.pool.vectors.image[5]
-    kernel = kernel_of(candidates.similarities, 4.0)
+    kernel = kernel_of(candidates.similarities, 4.0, quality_of(candidates))
     objective = LogOfSum.up_to(kernel, 0.1)
     groups = candidates.strata if grouped else Groups.one(70)
     counts = groups.sizes // 2
@@ -63,16 +67,17 @@ def test_it_is_plain_greedy_to_the_last_unit(make_candidates, seed, grouped, mon
 @pytest.mark.parametrize("power", [1.0, 4.0])
 @pytest.mark.parametrize("background", [0.01, 0.5])
 def test_its_gains_add_up_to_the_log_likelihood(candidates, power, background):
-    found = picked(candidates, 40, power=power, background=background)
+    found = picked(candidates, 40, power=power, background=background, quality_weight=0.5)
     joint = candidates.joint().astype(np.float64)
     near = dense(candidates.similarities) > 0
     kernel = np.where(near, np.clip(joint @ joint.T, 0.0, 1.0), 0.0) ** power
+    kernel *= (1.0 - 0.5 * (1.0 - quality_of(candidates)))[:, None]
     likelihood = candidates.mass @ np.log1p(kernel[found.order].sum(axis=0) / background)
     assert found.gain.sum() == pytest.approx(likelihood, rel=2e-2 if background < 0.1 else 2e-3)
 
 
 def test_the_steps_of_the_logarithm_never_grow_and_sum_to_it(candidates):
-    objective = LogOfSum.up_to(kernel_of(candidates.similarities, 4.0), 0.1)
+    objective = LogOfSum.up_to(kernel_of(candidates.similarities, 4.0, np.ones(200)), 0.1)
     step = np.diff(objective.table)
     assert (np.diff(step) <= 0).all()
     assert (step > 0).all()
