@@ -38,6 +38,10 @@ class FacilityLocationConfig(MethodConfig):
     partition_above: int = Field(default=2_000_000, ge=2)
     """Candidates above which greedy runs in two rounds, over parts of at most this size."""
 
+    def depends_on_seed(self, samples: int) -> bool:
+        """Return whether a hash of the seed deals the pool to parts."""
+        return samples > self.partition_above
+
     def picker(self, context: SelectionContext) -> Picker:
         """Maximise over one pool-wide objective; with several groups under their counts."""
         candidates, code = context.candidates, context.groups.code

@@ -11,9 +11,9 @@ import numpy as np
 from curation.selection.budget import BudgetConfig, check_budget, estimate_tokens
 from curation.selection.config import SelectionConfig
 from curation.selection.coverage import Curve, distribute_mass, measure_coverage, measure_curve
-from curation.selection.method import Candidates, Picked, SelectionContext
+from curation.selection.method import Candidates, Picked
 from curation.selection.quality import Scores, read_quality
-from curation.selection.quotas import Groups
+from curation.selection.row_picker import RowPicker
 from medsift.arrays import Doubles, Indices
 from medsift.errors import UsageError
 from medsift.execution import Executor
@@ -66,21 +66,17 @@ def select(
         InputError: vectors that are not finite.
     """
     config = resolve(config, seed)
-    quotas = config.quotas or config.method.usual_quotas
-    groups = Groups.one(len(candidates)) if quotas.kind == "none" else candidates.strata
     quality = read_quality(candidates.sample_ids, scores, config.quality)
     tokens = estimate_tokens(candidates.pool.samples, config.image_tokens)
     # What the budget and the quotas refuse is refused before the work.
     size = config.budget.size(len(tokens))
     if config.budget.tokens is not None:
         check_budget(config.budget.tokens, int(tokens.sum()), "tokens")
-    quotas.counts(groups, size or 0)
-    context = SelectionContext(candidates, groups, quality, config.seed or 0, executor)
-    picker = config.method.picker(context)
-
-    def pick(size: int) -> Picked:
-        return picker(quotas.counts(groups, size))
-
+    picker = RowPicker(
+        candidates, config.method, config.quotas, quality, config.seed or 0, executor
+    )
+    picker.counts(size or 0)
+    pick = picker.pick
     picked = pick(size) if size else _search(config.budget, pick, candidates, tokens)
     sizes = np.unique(np.linspace(1, len(picked.order), POINTS_OF_CURVE).round()).astype(np.int64)
     return Selection(

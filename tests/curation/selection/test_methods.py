@@ -118,6 +118,9 @@ def test_only_chance_depends_on_the_seed(candidates):
         }
         if "partition_above" not in method:
             assert (one != other) == chance, method
+        config = SelectionConfig.model_validate({"name": "x", "method": method, "budget": 1})
+        # Parts are dealt by a seeded hash, though the picks may come out alike.
+        assert config.method.depends_on_seed(200) == (chance or "partition_above" in method)
 
 
 # Facility location.
