@@ -90,6 +90,7 @@ class ArmSelector:
                 self._quality_by(arm.quality),
                 seed,
                 self._executor,
+                self._scores,
             )
         return np.sort(self._rows[self._pickers[arm.name, seed].pick(size).order])
 

@@ -15,7 +15,7 @@ from curation.selection.budget import BudgetConfig
 from curation.selection.config import SelectionConfig
 from curation.selection.facility_location import FacilityLocationConfig
 from curation.selection.quotas import QuotasConfig
-from evaluation.study_results import BASELINES, FULL, UNTRAINED
+from evaluation.study_scores import BASELINES, FULL, UNTRAINED
 from evaluation.study_text import FEW_SEEDS
 from medsift.config import Config
 from medsift.storage.local_paths import LocalPath
@@ -142,7 +142,7 @@ class StudyRecipe(Config):
         cls, budgets: tuple[BudgetConfig, ...]
     ) -> tuple[BudgetConfig, ...]:
         for budget in budgets:
-            if budget.tokens is not None or budget.auto is not None:
+            if budget.count is None and budget.fraction is None:
                 raise ValueError(f"{budget} differs between arms; give counts or shares: 500, 10%")
             if budget.fraction == 1.0:
                 raise ValueError("100% is full data, which is always an arm")
