@@ -28,10 +28,11 @@ class KernelLikelihoodConfig(MethodConfig):
 
     k_ij = max(0, cos_ij)^p between neighbours, 1 with itself: Σ_{j∈S} q_j k_ij is the Parzen
     estimate of the density at sample i from the selection S alone (Parzen 1962), ε what is added
-    where S has nothing near, and q_j the quality of j, as in `facility_location`. The objective is the pool's log-likelihood under that estimate, up to a constant
-    of the size, so that no other selection of the size is nearer to the pool in the sense of
-    Kullback and Leibler. With the greatest term in place of the sum it would be facility location
-    (Wei, Iyer and Bilmes 2015 derive that from the nearest-neighbour classifier).
+    where S has nothing near, and q_j the quality of j, as in `facility_location`. The objective is
+    the pool's log-likelihood under that estimate, up to a constant of the size: its maximum is the
+    selection of that size nearest to the pool in the sense of Kullback and Leibler. With the
+    greatest term in place of the sum, and without the logarithm, it is facility location, which
+    Wei, Iyer and Bilmes 2015 derive from the likelihood of a nearest-neighbour classifier.
 
     It adapts to the budget by itself. A first neighbour adds log(1 + k / ε) to a sample, a further
     one about k / d where the density is d already. A small selection so covers every region with a
@@ -53,6 +54,10 @@ class KernelLikelihoodConfig(MethodConfig):
     """Influence of quality: q_j = 1 − quality_weight · (1 − quality percentile); 0 ignores it."""
     partition_above: int = Field(default=2_000_000, ge=2)
     """Candidates above which greedy runs in two rounds, over parts of at most this size."""
+
+    def depends_on_seed(self, samples: int) -> bool:
+        """Return whether the candidates are cut into parts, which is done by chance."""
+        return samples > self.partition_above
 
     def picker(self, context: SelectionContext) -> Picker:
         """Maximise over one pool-wide objective; with several groups under their counts."""
