@@ -17,6 +17,7 @@ from curation.selection.cluster_temperature import ClusterTemperatureConfig
 from curation.selection.deita import DeitaConfig
 from curation.selection.facility_location import FacilityLocationConfig
 from curation.selection.k_center import KCenterConfig
+from curation.selection.kernel_likelihood import KernelLikelihoodConfig
 from curation.selection.method import MethodConfig, SelectionContext
 from curation.selection.ofa import OfaConfig
 from curation.selection.prototype_pruning import PrototypePruningConfig
@@ -24,6 +25,7 @@ from curation.selection.target import TargetConfig
 
 AnyMethod = Annotated[
     FacilityLocationConfig
+    | KernelLikelihoodConfig
     | KCenterConfig
     | DeitaConfig
     | ClusterTemperatureConfig

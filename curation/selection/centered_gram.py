@@ -25,6 +25,10 @@ class CenteredGramConfig(MethodConfig):
 
     kind: Literal["centered_gram"] = "centered_gram"
 
+    def depends_on_seed(self, samples: int) -> bool:
+        """Return False: nothing is left to chance."""
+        return False
+
     def picker(self, context: SelectionContext) -> Picker:
         """Order the pool once."""
         unlike = -mean_cosines(context.candidates.quantized)

@@ -31,6 +31,8 @@ from tests.expect import raises_code
 METHODS = [
     {"kind": "facility_location"},
     {"kind": "facility_location", "partition_above": 60},
+    {"kind": "kernel_likelihood"},
+    {"kind": "kernel_likelihood", "partition_above": 60},
     {"kind": "k_center"},
     {"kind": "deita"},
     {"kind": "cluster_temperature"},
@@ -94,7 +96,13 @@ def test_the_usual_quotas_cover_every_stratum_or_none_are_asked_for(candidates, 
     found = chosen(candidates, method, budget="20%")
     covered = len(set(candidates.strata.code[found.order].tolist()))
     if found.config.method.usual_quotas.kind == "none":
-        assert method["kind"] in {"target", "top_score", "random", "longest"}
+        assert method["kind"] in {
+            "kernel_likelihood",
+            "target",
+            "top_score",
+            "random",
+            "longest",
+        }
     else:
         assert covered == len(candidates.strata.names)
 
