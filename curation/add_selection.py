@@ -145,8 +145,9 @@ def ensure_selections(
         known = {row["selection"]: row for row in rows}
         wanted = [resolve(config, run.recipe.seed) for config in configs]
         for config in wanted:
-            settings = config.model_dump(mode="json")
-            if config.name in known and json.loads(known[config.name]["settings"]) != settings:
+            # A version without some of today's keys stored settings without them.
+            stored = json.loads(known[config.name]["settings"]) if config.name in known else None
+            if stored is not None and SelectionConfig.from_stored(stored) != config:
                 message = (
                     f"run {run.run_id} has another selection {config.name!r} already, with other "
                     "settings; choose another name, or take the change back"

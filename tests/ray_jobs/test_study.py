@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 import yaml
@@ -238,6 +239,11 @@ def test_a_selection_that_is_there_already_is_taken_only_if_it_is_the_same(
     made = ask(tmp_path / "run", "SELECT * FROM selection_settings ORDER BY ALL")
     assert ensure_selections(tmp_path / "run", [config]) == {"tiny.longest.20pct": 5}
     assert ask(tmp_path / "run", "SELECT * FROM selection_settings ORDER BY ALL") == made
+    # An earlier version knew no `by` of quotas.
+    with duckdb.connect(tmp_path / "run" / "manifest.duckdb") as con:
+        older = """replace(settings, '"by":"strata",', '')"""
+        con.execute(f"UPDATE selection_settings SET settings = {older}")
+    assert ensure_selections(tmp_path / "run", [config]) == {"tiny.longest.20pct": 5}
     said = medsift("study", path)
     assert said.code == 2
     assert "another selection 'tiny.longest.20pct' already" in said.error
