@@ -57,10 +57,6 @@ class Algebra(Protocol):
         """Return the ascending eigenvalues (m,) and the vectors (m, m) of a symmetric matrix."""
         ...
 
-    def gram(self, rows: Array) -> Array:
-        """Return X'X (d, d) of single-precision rows (n, d); only the lower half is defined."""
-        ...
-
     def solve(self, matrix: Array, right: Array, ridge: float) -> Array:
         """Return the solution (m, c) of (A + ridge I) w = right; A's lower half is read."""
         ...
@@ -104,13 +100,6 @@ class NumpyAlgebra:
         """Return the ascending eigenvalues (m,) and the vectors (m, m) of a symmetric matrix."""
         values, axes = np.linalg.eigh(matrix)
         return values, axes
-
-    def gram(self, rows: Array) -> Array:
-        """Return X'X (d, d), its lower half alone: the other costs as much again."""
-        from scipy.linalg.blas import ssyrk  # type: ignore[import-untyped]
-
-        # The transpose of C-ordered rows is what BLAS takes without a copy.
-        return ssyrk(1.0, rows.T, lower=1)
 
     def solve(self, matrix: Array, right: Array, ridge: float) -> Array:
         """Return the solution (m, c) by Cholesky's factor."""
@@ -167,10 +156,6 @@ class TorchAlgebra:
 
         values, axes = torch.linalg.eigh(matrix)
         return values, axes
-
-    def gram(self, rows: Array) -> Array:
-        """Return X'X (d, d)."""
-        return rows.T @ rows
 
     def solve(self, matrix: Array, right: Array, ridge: float) -> Array:
         """Return the solution (m, c) by Cholesky's factor."""

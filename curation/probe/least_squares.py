@@ -132,7 +132,7 @@ class _Products:
             part = slice(start, start + _ROWS_AT_A_TIME)
             features = space.features[rows[part]]
             answers = algebra.single(algebra.put(targets[part]))
-            gram += algebra.gram(features)
+            gram += features.T @ features
             along += features.T @ answers
             total += features.sum(0)
         return cls(gram, along, total, targets.sum(axis=0), len(rows))

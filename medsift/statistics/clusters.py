@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -85,11 +86,17 @@ def number_clusters(ids: Sequence[Any] | NDArray[Any] | pa.Array | pa.ChunkedArr
     chunk = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     coded = pc.dictionary_encode(chunk.cast(pa.string()))
     # In the order of a hash of the ids: neither the rows' order nor the names' decide a draw.
-    keys = [digest("cluster", name) for name in coded.dictionary.to_pylist()]
+    keys = [_order_key(name) for name in coded.dictionary.to_pylist()]
     rank = np.empty(len(keys), np.int64)
     rank[np.argsort(np.array(keys, dtype=str))] = np.arange(len(keys))
     codes: Indices = rank[coded.indices.to_numpy()]
     return codes
+
+
+@lru_cache(maxsize=1 << 16)
+def _order_key(name: str) -> str:
+    """Return a cluster's place among others; one table's intervals ask for it again and again."""
+    return digest("cluster", name)
 
 
 def score_column(table: pa.Table, name: str) -> Doubles:

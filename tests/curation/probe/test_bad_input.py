@@ -113,9 +113,12 @@ def test_one_stratum_is_probed_as_any_pool() -> None:
     assert {cell.arm for cell in done.answers.cells} > set(arms)
 
 
-@pytest.mark.parametrize("learner", [{"kind": "kernel"}, {"kind": "network", "steps": 100}])
+@pytest.mark.parametrize(
+    "learner", [{"kind": "kernel"}, {"kind": "network", "steps": 100, "hidden": 8, "seeds": 1}]
+)
 def test_samples_without_pictures_are_probed_by_their_questions(learner: dict[str, Any]) -> None:
-    done = probed(planted(image=np.zeros((N, 16), np.float32)), learner=learner)
+    pictures = np.zeros((N, 16), np.float32)
+    done = probed(planted(image=pictures), learner=learner, draws=2)
     assert done.answers.asked.num_rows == N
 
 
