@@ -17,6 +17,7 @@ from curation.scoring.language import Exchange, read_exchange, read_through
 from curation.scoring.scorer import ScoringContext
 from curation.scoring.skill_buckets import bucket_samples, top_neurons
 from medsift import records
+from medsift.arrays import Floats
 from medsift.config import Config
 from medsift.execution import Resources, Tables
 from medsift.images.curated import read_picture
@@ -87,6 +88,28 @@ class SkillsConfig(Config):
         Raises:
             ModelError: the model cannot be loaded, or has no neurons that every token passes.
         """
+        activations = self.activations(context)
+        known = np.flatnonzero(activations.any(axis=1))
+        n = len(activations)
+        logger.info("%d of %d samples have no skill", n - len(known), n)
+        skill: list[str | None] = [None] * n
+        neurons: list[list[int] | None] = [None] * n
+        if len(known):
+            top = top_neurons(activations[known], self.neurons)
+            wanted = self.buckets or max(1, round(len(known) ** 0.5))
+            buckets = bucket_samples(top, min(wanted, len(known)), context.seed, device)
+            digits = len(str(buckets.max()))
+            for row, bucket, own in zip(known, buckets.tolist(), top.tolist(), strict=True):
+                skill[row], neurons[row] = f"skill_{bucket:0{digits}d}", own
+        ids = context.pool.samples["sample_id"]
+        return pa.table([ids, skill, neurons], schema=SKILLS)
+
+    def activations(self, context: ScoringContext) -> Floats:
+        """Return the neurons' activations (n, w) of each sample, zero where it cannot be read.
+
+        Raises:
+            ModelError: the model cannot be loaded, or has no neurons that every token passes.
+        """
         samples = context.pool.samples
         columns = [samples[name].to_pylist() for name in ("messages", "refs", "images")]
         exchanges = [
@@ -108,21 +131,11 @@ class SkillsConfig(Config):
             Resources(lasting=True, accelerated=True),
         )
         vectors = read_vectors(context.folder / "activations")
-        row_of = {content: row for row, content in enumerate(vectors.ids)}
-        rows = np.array([-1 if e is None else row_of[e.content_id] for e in exchanges], np.int64)
-        known = np.flatnonzero(rows >= 0)
-        known = known[vectors.matrix[rows[known]].any(axis=1)]
-        logger.info("%d of %d samples have no skill", len(rows) - len(known), len(rows))
-        skill: list[str | None] = [None] * len(rows)
-        neurons: list[list[int] | None] = [None] * len(rows)
-        if len(known):
-            top = top_neurons(vectors.matrix[rows[known]], self.neurons)
-            wanted = self.buckets or max(1, round(len(known) ** 0.5))
-            buckets = bucket_samples(top, min(wanted, len(known)), context.seed, device)
-            digits = len(str(buckets.max()))
-            for row, bucket, own in zip(known, buckets.tolist(), top.tolist(), strict=True):
-                skill[row], neurons[row] = f"skill_{bucket:0{digits}d}", own
-        return pa.table([samples["sample_id"], skill, neurons], schema=SKILLS)
+        asked = [row for row, exchange in enumerate(exchanges) if exchange is not None]
+        wanted = [exchange.content_id for exchange in exchanges if exchange is not None]
+        activations = np.zeros((len(exchanges), vectors.matrix.shape[1]), np.float32)
+        activations[asked] = vectors.rows(wanted, "answers")
+        return activations
 
 
 class ReadAnswers:
@@ -153,8 +166,8 @@ class ReadAnswers:
             )
             for exchange in exchanges
         ]
-        found = self._neurons.activations(samples)
-        width = found.shape[1]
-        flat = pa.FixedSizeListArray.from_arrays(pa.array(found.ravel()), width)
+        readings = self._neurons.activations(samples)
+        width = readings.shape[1]
+        flat = pa.FixedSizeListArray.from_arrays(pa.array(readings.ravel()), width)
         ids = pa.array([exchange.content_id for exchange in exchanges], pa.string())
         return pa.table([ids, flat], schema=records.vectors_schema(width))

@@ -102,18 +102,18 @@ def second_projection(layer: Any, model: str) -> tuple[Any, int]:
         if isinstance(wide, int) and isinstance(narrow, int) and wide > narrow and not attends:
             widths[name] = wide
     widest = max(widths.values(), default=0)
-    found = [name for name, width in widths.items() if width == widest]
-    if len(found) != 1:
+    names = [name for name, width in widths.items() if width == widest]
+    if len(names) != 1:
         several = (
-            f"{len(found)} feed-forward projections in a layer, such as {', '.join(found[:2])}"
+            f"{len(names)} feed-forward projections in a layer, such as {', '.join(names[:2])}"
         )
-        raise _unsuitable(model, several if found else "no feed-forward projection in its layers")
-    return layer.get_submodule(found[0]), widest
+        raise _unsuitable(model, several if names else "no feed-forward projection in its layers")
+    return layer.get_submodule(names[0]), widest
 
 
-def _unsuitable(model: str, found: str) -> ModelError:
+def _unsuitable(model: str, parts: str) -> ModelError:
     message = (
-        f"{model} has {found}, so that there are no neurons that every token passes; name a model "
+        f"{model} has {parts}, so that there are no neurons that every token passes; name a model "
         "whose layers each have one feed-forward part"
     )
     return ModelError(message, code="model_unsuitable", model=model)
