@@ -1,6 +1,6 @@
 """When is a small set enough? Phantom pools of 18 shapes, probed by many draws.
 
-    python -m benchmarks.factorial OUT [--seeds 0 1] [--images 200] [--only pools]
+    python -m benchmarks.factorial OUT [--seeds 0 1] [--images 100] [--only pools]
 
 Redundancy (each distinct row 1, 3 or 10 times) x wrong answers (0, 10, 30 %) x imbalance of cells
 (1:1, 1:20): every pool is drawn, curated by the shipped recipe and probed, and what each arm
@@ -72,7 +72,7 @@ class PoolPlace(NamedTuple):
 def pool_places(folder: Path, seeds: list[int]) -> list[PoolPlace]:
     """List every pool of the factorial: the corners of all seeds first, then what is between."""
     places = [PoolPlace(*shape, folder) for shape in product(seeds, COPIES, WRONG, IMBALANCE)]
-    return sorted(places, key=lambda place: place.copies == COPIES[1] or place.wrong == WRONG[1])
+    return sorted(places, key=lambda place: (place.copies == COPIES[1]) + (place.wrong == WRONG[1]))
 
 
 @cache
@@ -106,7 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--only", choices=["pools"])
     options = parser.parse_args()
     for place in pool_places(options.out, options.seeds):

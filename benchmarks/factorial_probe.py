@@ -29,12 +29,12 @@ from medsift.execution import LocalExecutor
 from medsift.leakage_groups import components
 from medsift.reorder import sorted_rows
 
-SHARES: Final = (0.05, 0.1, 0.2, 0.4, 0.7)
+SHARES: Final = (0.05, 0.1, 0.2, 0.5)
 """Sizes at which arms select, as shares of the distinct rows."""
-BEYOND: Final = (1.0, 1.5, 2.0, 3.0)
+BEYOND: Final = (1.0, 2.0)
 """Further sizes of `random`, as far as there are rows."""
-DRAWS: Final = 20
-DRAWS_OF_ARMS: Final = 8
+DRAWS: Final = 16
+DRAWS_OF_ARMS: Final = 6
 DRAWS_BEYOND: Final = 4
 RARE: Final = 2
 """Patients that must give an answer for it to be a class: rare cells must not drop out."""

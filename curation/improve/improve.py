@@ -41,7 +41,7 @@ class ImproveResult:
     """What the rounds of an improvement showed; print it to read the verdict.
 
     `rounds`, `cells` and `curves` are the tables of the manifest; `changes` has a line for each
-    cell that a round changed beyond chance.
+    cell that a round changed beyond chance, `facts` its line in table `improvements`.
     """
 
     run_id: str
@@ -104,7 +104,7 @@ def improve(
     listener(StageStarted(STAGE, config.rounds + 3, "selections"))
     development = cut.material.take(TRAIN, VALIDATION)
     probe = ProbeLearner(development, config.min_groups, config.seed)
-    chooser = _chooser(run, development, config, executor)
+    chooser = choose_from(run, development, config, executor)
     done = 0
 
     def keep(chosen: Chosen) -> None:
@@ -134,13 +134,13 @@ def improve(
         "test": next(iter(figures.values())).accuracy.n,
         "left_out": cut.left_out,
         "verdict": verdict(figures, rounds.curves, config.rounds),
-        "seconds": time.perf_counter() - started,
     }
+    seconds = time.perf_counter() - started
     ids = chooser.candidates.sample_ids
-    tables = improve_tables(facts, rounds, figures, development, ids)
+    tables = improve_tables(facts | {"seconds": seconds}, rounds, figures, development, ids)
     with claimed(run.run_dir, wait=True):
         append_tables(run.manifest, run.run_id, tables)
-    return _result(run, rounds, tables, facts)
+    return _result(run, rounds, tables, facts, seconds)
 
 
 def _identify(name: str, settings: Mapping[str, Any], run: FinishedRun, cut: Cut) -> str:
@@ -149,9 +149,10 @@ def _identify(name: str, settings: Mapping[str, Any], run: FinishedRun, cut: Cut
     return f"{name}-{fingerprint([decisive, run.run_id, pool])[:ID_DIGITS]}"
 
 
-def _chooser(
+def choose_from(
     run: FinishedRun, material: Material, config: ImproveConfig, executor: Executor
 ) -> Chooser:
+    """Return what chooses from the training part of some material of a run."""
     rows = material.rows(TRAIN)
     pool, graph = material.pool.take(rows), config.graph or run.recipe.graph
     knn = build_graph(pool.vectors, graph, run.recipe.neighbors, executor.run)
@@ -161,7 +162,11 @@ def _chooser(
 
 
 def _result(
-    run: FinishedRun, rounds: Rounds, tables: dict[str, pa.Table], facts: dict[str, Any]
+    run: FinishedRun,
+    rounds: Rounds,
+    tables: dict[str, pa.Table],
+    facts: dict[str, Any],
+    seconds: float,
 ) -> ImproveResult:
     changes: Sequence[str] = sure_cells(rounds.rounds, rounds.cells)
     return ImproveResult(
@@ -174,5 +179,5 @@ def _result(
         cells=tables["improve_cells"],
         curves=tables["improve_curves"],
         facts=facts,
-        seconds=facts["seconds"],
+        seconds=seconds,
     )

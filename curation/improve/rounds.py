@@ -35,8 +35,8 @@ class Round:
     `parent` is the selection whose failures and errors led to it. `counts` (g,) are its samples by
     cell, `wrong` (m,) how wrong each validation sample is answered, `errors` and `shrunk` (g,) the
     errors by cell before and after shrinking, `excess` (g,) what moves the next quotas. `change`
-    (g,) is the fall of the error against proportional quotas, `p` (g,) its p and `adjusted` (g,)
-    that after Holm over rounds and cells; NaN where a cell was not asked about.
+    (g,) is the fall of the error against proportional quotas; in the loop `p` (g,) is its p and
+    `adjusted` (g,) that after Holm over rounds and cells. NaN where there is no such figure.
     """
 
     arm: str
@@ -221,22 +221,21 @@ def _curves(
 
 
 def _tested(rounds: list[Round], cell: Indices, group: Indices, cells: int) -> tuple[Round, ...]:
-    """Compare each later selection with the first by cell, adjusted over rounds and cells."""
+    """Compare each selection with the first by cell; the loop's are tested, adjusted together."""
     first, *later = rounds
-    change = np.full((len(later), cells), np.nan)
-    p = np.full((len(later), cells), np.nan)
+    shape = (len(later), cells)
+    change, p, adjusted = (np.full(shape, np.nan) for _ in range(3))
     for row, each in enumerate(later):
         for number in np.unique(cell).tolist():
             own = cell == number
             change[row, number] = first.wrong[own].mean() - each.wrong[own].mean()
-            p[row, number] = paired_p(first.wrong[own], each.wrong[own], group[own].tolist())
-    adjusted = np.full(p.shape, np.nan)
+            # Other arms are judged on the test data alone: more tests would only blunt these.
+            if each.arm == LOOP:
+                p[row, number] = paired_p(first.wrong[own], each.wrong[own], group[own].tolist())
     known = ~np.isnan(p)
     adjusted[known] = holm(p[known])
+    parts = zip(later, change, p, adjusted, strict=True)
     return (
         first,
-        *(
-            replace(each, change=change[row], p=p[row], adjusted=adjusted[row])
-            for row, each in enumerate(later)
-        ),
+        *(replace(each, change=fall, p=own, adjusted=after) for each, fall, own, after in parts),
     )

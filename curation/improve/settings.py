@@ -74,7 +74,7 @@ class ImproveConfig(Config):
     """How samples are picked within quotas, in every arm."""
     graph: GraphConfig | None = None
     """Vectors and neighbours of the method; those of the run when not given."""
-    targeted: float = Field(0.5, ge=0.0, le=1.0)
+    targeted: float = Field(0.2, ge=0.0, le=1.0)
     """Share of each cell's quota in the loop that goes to the samples nearest to its failures."""
     importance: dict[str, float] = Field(default_factory=dict)
     """Weight v of each cell's error by the cell's name; its share of the samples asked about when

@@ -37,8 +37,6 @@ CELLS: Final = tuple(
 TRAIN_QUESTIONS: Final = 3
 TEST_QUESTIONS: Final = 5
 """Rows of one picture on average, in the training and the test split."""
-TEST_SHARE: Final = 1 / 3
-"""Held-out pictures for each training picture."""
 ALTERED_PICTURES: Final = 3
 MOST_COPIES: Final = (1 + ALTERED_PICTURES) * 3
 """Pictures of one case times wordings of one question."""
@@ -79,8 +77,8 @@ class PoolShape:
 def plan_pool(images: int, seed: int, shape: PoolShape) -> PhantomPlan:
     """Plan a pool of `images` training pictures, three rows each on average, without defects.
 
-    A third as many pictures are held out as split `test`: with all cells of one size, right
-    answers and no copies, whatever the shape. So pools of one seed that differ in copies and wrong
+    As many pictures are held out as split `test`: with all cells of one size, right answers and
+    no copies, whatever the shape. So pools of one seed that differ in copies and wrong
     answers have the same distinct rows and the same test, and those that differ in imbalance have
     the same test and as many distinct rows.
 
@@ -89,10 +87,9 @@ def plan_pool(images: int, seed: int, shape: PoolShape) -> PhantomPlan:
     """
     shape.check()
     plan = PhantomPlan(seed)
-    held_out = max(4, round(images * TEST_SHARE))
     for split, pictures, questions, imbalance in (
         ("train", images, TRAIN_QUESTIONS, shape.imbalance),
-        ("test", held_out, TEST_QUESTIONS, 1.0),
+        ("test", images, TEST_QUESTIONS, 1.0),
     ):
         sizes = cell_sizes(pictures * questions, imbalance, seed)
         _add_rows(plan, split, pictures, sizes)

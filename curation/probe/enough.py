@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from curation.probe.answers import answer_classes
+from curation.probe.enough_text import why_enough, why_not_shown
 from curation.probe.run_probe import ProbeInputs, run_probe
 from curation.probe.settings import BASELINES, FULL, ArmConfig, ProbeConfig
 from curation.probe.tables import ProbeTables, probe_tables
@@ -106,8 +107,15 @@ def find_enough(
     curve = [row for row in tables.overall if row["arm"] == arm]
     chosen = smallest_enough(curve)
     if chosen is None:
-        raise _none_is_enough(config, curve, settings.margin)
-    return Enough(chosen["budget"], _explanation(curve, chosen, settings.margin), tables)
+        raise UsageError(
+            f"selection {config.name!r}: {why_not_shown(curve, settings.margin)}; allow more with "
+            f"auto:0.05, or {REMEDY}",
+            code="auto_budget_not_shown",
+            selection=config.name,
+            margin=settings.margin,
+            **{name: max(curve, key=_size)[name] for name in ("budget", "full_low", "full_high")},
+        )
+    return Enough(chosen["budget"], why_enough(curve, chosen, settings.margin), tables)
 
 
 def smallest_enough(curve: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -123,11 +131,15 @@ def smallest_enough(curve: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | N
         curve: The results of one arm, with `budget` and `non_inferiority`, in any order.
     """
     chosen = None
-    for row in sorted(curve, key=lambda row: -row["budget"]):
+    for row in sorted(curve, key=_size, reverse=True):
         if row["non_inferiority"] != "non-inferior":
             break
         chosen = row
     return chosen
+
+
+def _size(row: Mapping[str, Any]) -> float:
+    return float(row["budget"])
 
 
 def _check_asked(inputs: ProbeInputs, config: SelectionConfig, settings: ProbeConfig) -> None:
@@ -162,48 +174,3 @@ def _check_learned(config: SelectionConfig, probe: ProbeTables) -> None:
             low=full["low"],
             majority=majority,
         )
-
-
-def _none_is_enough(
-    config: SelectionConfig, curve: Sequence[Mapping[str, Any]], margin: float
-) -> UsageError:
-    largest = max(curve, key=lambda row: row["budget"])
-    return UsageError(
-        f"selection {config.name!r}: no share of the pool is shown to be enough: {_share(largest)}"
-        f", the largest that is tried, loses {_gap(largest)} points against all rows, which is "
-        f"{largest['non_inferiority']} at a margin of {100 * margin:g} points; allow more with "
-        f"auto:0.05, or {REMEDY}",
-        code="auto_budget_not_shown",
-        selection=config.name,
-        margin=margin,
-        share=largest["budget"],
-        low=largest["full_low"],
-        high=largest["full_high"],
-    )
-
-
-def _explanation(
-    curve: Sequence[Mapping[str, Any]], chosen: Mapping[str, Any], margin: float
-) -> str:
-    smaller = [row for row in curve if row["budget"] < chosen["budget"]]
-    words = (
-        f"{_share(chosen)} of the pool is the smallest of {len(curve)} sizes that, like every "
-        f"larger one, is shown to lose less than {100 * margin:g} points of a probe's accuracy "
-        f"against all rows: it loses {_gap(chosen)} points"
-    )
-    if not smaller:
-        return f"{words}; nothing smaller was tried."
-    failed = max(smaller, key=lambda row: row["budget"])
-    return f"{words}; {_share(failed)} loses {_gap(failed)}, which is {failed['non_inferiority']}."
-
-
-def _share(row: Mapping[str, Any]) -> str:
-    return f"{100 * row['budget']:g} %"
-
-
-def _gap(row: Mapping[str, Any]) -> str:
-    """Return how many points a size loses against all rows, with the interval if it has one."""
-    ends = (row["full_difference"], row["full_high"], row["full_low"])
-    # Adding zero turns a rounded -0.0 into 0.0.
-    loss, least, most = (None if end is None else round(-100 * end, 1) + 0.0 for end in ends)
-    return f"{loss} ({least} to {most})" if least is not None else f"{loss} (without an interval)"

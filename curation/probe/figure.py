@@ -33,7 +33,9 @@ def accuracy_curve(rows: Sequence[Line], arms: Sequence[str]) -> Figure:
     """
     own = [row for row in rows if row["facet"] == ALL]
     shown = [*_bands(own, arms[:1]), *_lines(own, arms), _everything(own)]
-    return shown, _frame(own, 460)
+    frame = _frame(own, 460)
+    frame["yaxis"]["title"] = axis_title("right answers")
+    return shown, frame
 
 
 def facet_curves(rows: Sequence[Line], arms: Sequence[str], facet: str) -> Iterator[Figure]:
@@ -122,9 +124,8 @@ def _frame(rows: Sequence[Line], height: int) -> Line:
     ticks = [step * 10**power for power in range(9) for step in SIZES_SHOWN]
     x = {
         "type": "log",
-        "title": axis_title("training samples (logarithmic)"),
+        "title": axis_title("training samples"),
         "tickvals": [tick for tick in ticks if tick <= largest],
         "tickformat": ",d",
     }
-    y = {"tickformat": ".0%", "title": axis_title("right answers")}
-    return layout(height, x, y, hovermode="closest")
+    return layout(height, x, {"tickformat": ".0%"}, hovermode="closest")

@@ -33,11 +33,11 @@ LEAST_JUDGED: Final = 100
 class Doubts:
     """Given answers that other pictures contradict, among the n about which they are surest.
 
-    `share` with its 95% interval `low` to `high`, by group of pictures or patients; `judged`
-    counts the answers that the scorer could judge at all.
+    `share` with its 95% interval `low` to `high`, by group of pictures or patients; None where
+    too few answers were judged. `judged` counts those that the scorer could judge at all.
     """
 
-    share: float
+    share: float | None
     low: float | None
     high: float | None
     n: int
@@ -48,9 +48,9 @@ class Doubts:
 class PoolFigures:
     """What a pool is like: deduplication left `samples` of `rows`.
 
-    `coverage` is what a tenth of the pool covers of it, picked by facility location. `judged`
-    counts the answers that `label_noise` judged; where they are too few, or the run lacks the
-    score, `doubts` is None. The strata are as uneven as `effective_strata` equal ones would be.
+    `coverage` is what a tenth of the pool covers of it, picked by facility location. `doubts`
+    is None where the run lacks the score `label_noise`. The strata are as uneven as
+    `effective_strata` equal ones would be; `largest` and `smallest` count samples of a stratum.
     """
 
     rows: int
@@ -126,8 +126,8 @@ def read_doubts(upstream: Upstream, recipe: Recipe, heap: Heap) -> Doubts | None
     return measure_doubts(wrong, heap.group[rows], rates[0])
 
 
-def measure_doubts(wrong: Doubles, group: Indices, rate: float) -> Doubts | None:
-    """Return the share of contradicted answers among the surest quarter; None of too few answers.
+def measure_doubts(wrong: Doubles, group: Indices, rate: float) -> Doubts:
+    """Return the share of contradicted answers among the surest quarter.
 
     The odds that an answer is wrong, over the odds before looking, are how strongly other pictures
     speak against it, or for it where they are below 1. Where pictures decide a question, that
@@ -141,7 +141,7 @@ def measure_doubts(wrong: Doubles, group: Indices, rate: float) -> Doubts | None
         rate: Share of wrong answers that the scorer expected before looking.
     """
     if len(wrong) < LEAST_JUDGED:
-        return None
+        return Doubts(None, None, None, 0, len(wrong))
     # Certainty is beyond what a scorer of six decimals can say.
     bounded = np.clip(wrong, 1e-6, 1.0 - 1e-6)
     against = np.log(bounded / (1.0 - bounded)) - np.log(rate / (1.0 - rate))

@@ -9,6 +9,8 @@ from typing import Any, Final
 from pydantic import Field, model_validator
 
 from curation.pool import GraphConfig
+from curation.probe.kernel_learner import KernelConfig
+from curation.probe.learners import AnyLearner
 from curation.selection import AnyMethod
 from curation.selection.quotas import QuotasConfig
 from medsift import recipe_yaml
@@ -77,6 +79,12 @@ class ProbeConfig(Config):
     versus: str | None = None
     """Arm, `random` or `dedup_random` with which every arm is also compared, paired by sample; none
     when not given. For an ablation: the arm of the defaults."""
+    learner: AnyLearner = KernelConfig()
+    """What is trained: `kernel` in closed form, or `network`, which has more capacity and costs a
+    hundred times as much."""
+    spread_above: int = Field(default=2_000, ge=0)
+    """Samples above which trainings are spread over workers, an arm and budget each; changes no
+    result."""
     margin: float = Field(default=0.02, gt=0.0, lt=1.0)
     """Accuracy that a selection may lose against `full` and still count as non-inferior."""
 

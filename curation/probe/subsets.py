@@ -13,6 +13,7 @@ from curation.selection.method import Candidates
 from curation.selection.quality import Scores, read_quality
 from curation.selection.row_picker import RowPicker
 from medsift.arrays import Doubles, Indices
+from medsift.errors import UsageError
 from medsift.execution import Executor
 from medsift.split_assignment import assign_splits
 
@@ -40,7 +41,7 @@ class ArmSelector:
     """Selects subsets of a training part of the pool by the arms' methods.
 
     What no budget changes is made once: neighbour graphs for each setting of vectors and
-    neighbours, quality for each scorer, what a method computes for each arm and seed.
+    neighbours, quality for each scorer, what a method computes for each seed.
     """
 
     def __init__(
@@ -60,39 +61,54 @@ class ArmSelector:
         self._executor = executor
         self._candidates: dict[GraphConfig, Candidates] = {}
         self._quality: dict[str | None, Doubles] = {}
-        self._pickers: dict[tuple[str, int], RowPicker] = {}
 
-    def draws(self, arm: ArmConfig, size: int, count: int, seed: int) -> list[Indices]:
-        """Return the subset of each draw; one alone where the method does not draw at random.
+    def draws(
+        self, arm: ArmConfig, sizes: Sequence[int], count: int, seed: int
+    ) -> dict[int, list[Indices]]:
+        """Return the subset of each draw by size; one alone where the method leaves no chance.
 
         Args:
             arm: The method and its settings.
-            size: Number of samples in a subset.
+            sizes: Numbers of samples in a subset.
             count: Number of draws.
             seed: Of the first draw; each further draw takes the next number.
+
+        Raises:
+            UsageError: the method cannot select from this part of the pool.
         """
-        first = self._select(arm, size, seed)
-        subsets = [first]
+        subsets: dict[int, list[Indices]] = {size: [] for size in sizes}
         seeded = arm.method.depends_on_seed(len(self._rows))
-        for draw in range(1, count if seeded else 1):
-            subset = self._select(arm, size, seed + draw)
-            if draw == 1 and np.array_equal(subset, first):
-                break
-            subsets.append(subset)
+        # The largest first: a method may keep what it picked for the smaller ones.
+        left = sorted(subsets, reverse=True)
+        for draw in range(count if seeded else 1):
+            picker = self._picker(arm, seed + draw)
+            for size in tuple(left):
+                subset = np.sort(self._rows[self._pick(arm, picker, size)])
+                # A second draw that is like the first: at this size chance decides nothing.
+                if draw == 1 and np.array_equal(subset, subsets[size][0]):
+                    left.remove(size)
+                else:
+                    subsets[size].append(subset)
         return subsets
 
-    def _select(self, arm: ArmConfig, size: int, seed: int) -> Indices:
-        if (arm.name, seed) not in self._pickers:
-            self._pickers[arm.name, seed] = RowPicker(
-                self._graph(arm),
-                arm.method,
-                arm.quotas,
-                self._quality_by(arm.quality),
-                seed,
-                self._executor,
-                self._scores,
-            )
-        return np.sort(self._rows[self._pickers[arm.name, seed].pick(size).order])
+    def _pick(self, arm: ArmConfig, picker: RowPicker, size: int) -> Indices:
+        try:
+            return picker.pick(size).order
+        except UsageError as error:
+            where = f"arm {arm.name!r}, selecting {size} of {len(self._rows)} samples of a fold"
+            raise error.reworded(f"{where}: {error}") from error
+
+    def _picker(self, arm: ArmConfig, seed: int) -> RowPicker:
+        candidates = self._graph(arm)
+        return RowPicker(
+            candidates,
+            arm.method.within(candidates.sample_ids),
+            arm.quotas,
+            self._quality_by(arm.quality),
+            seed,
+            self._executor,
+            self._scores,
+        )
 
     def _quality_by(self, scorer: str | None) -> Doubles:
         if scorer not in self._quality:

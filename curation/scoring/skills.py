@@ -40,11 +40,12 @@ SKILLS: Final = arrow_schema("skills")
 class SkillsConfig(Config):
     """Settings of skills: buckets of samples whose answers use the same neurons of a model.
 
-    The idea is the skill neurons of MAGIC (arXiv 2605.26004): the feed-forward neurons that are
-    most active while a model reads an answer show what it computes. The paper makes each set of top
-    neurons a bucket; on a pool of thousands nearly every sample would have one of its own. Here a
-    neuron's activation is its mean size over the answer's tokens, compared with the pool's mean in
-    standard deviations, and spherical k-means groups the sets of top neurons by what they share.
+    The idea is MAGIC's (arXiv 2605.26004): the feed-forward neurons that are most active while a
+    model reads an answer are a signature of what it computes, and each signature has a share of the
+    budget. Signatures that are equal neuron by neuron would leave nearly every sample of a pool of
+    thousands alone, and neurons that are strong in all samples would make the rest equal. So here a
+    neuron's activation, its mean size over the answer's tokens, is compared with the pool's mean in
+    standard deviations, and spherical k-means groups signatures by the neurons that they share.
     """
 
     model: AnyModel = EmbeddedImageTextModelConfig()

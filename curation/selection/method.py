@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 import numpy as np
 
@@ -152,6 +152,10 @@ class MethodConfig(Config):
         """
         return True
 
+    def within(self, sample_ids: Sequence[str]) -> Self:
+        """Return the method for a part of a pool: settings that name samples keep those of it."""
+        return self
+
     def picker(self, context: SelectionContext) -> Picker:
         """Compute what does not depend on the budget, and return the function that picks.
 
@@ -179,6 +183,27 @@ def take_first(order: Indices, groups: Groups, counts: Indices) -> Indices:
     starts = np.searchsorted(code[by_group], code[by_group])
     rank_in_group[by_group] = np.arange(len(order)) - starts
     return order[rank_in_group < counts[code]]
+
+
+class LongestPicks:
+    """Keeps the longest picks of each group, for methods whose picks begin with those for fewer."""
+
+    def __init__(self, groups: int) -> None:
+        self._picks = [Picked(np.empty(0, np.int64), np.zeros(0)) for _ in range(groups)]
+
+    def first(self, counts: Indices, pick: Callable[[list[int]], Sequence[Picked]]) -> list[Picked]:
+        """Return the first `counts` (g,) picks of each group.
+
+        `pick` gives so many picks of each of some groups, and is called for those that lack some.
+        """
+        wanted = counts.tolist()
+        short = [n for n, count in enumerate(wanted) if count > len(self._picks[n].order)]
+        for group, picked in zip(short, pick(short), strict=True):
+            self._picks[group] = picked
+        return [
+            Picked(picked.order[:count], picked.gain[:count])
+            for picked, count in zip(self._picks, wanted, strict=True)
+        ]
 
 
 def interleave(parts: Sequence[Picked]) -> Picked:

@@ -159,10 +159,9 @@ def _level(upper: Indices, weights: Doubles, lower: Indices, budget: int) -> flo
     """Return the λ at which clip(λ · weights, lower, upper) sums to the budget, from below."""
     used = weights > 0.0
     low, high = 0.0, float((upper[used] / weights[used]).max())
-    # A hundred halvings reach the last bit of any double.
-    for _ in range(100):
-        middle = 0.5 * (low + high)
-        if np.clip(middle * weights, lower, upper).sum() <= budget:
+    # Until the last bit: no double is between the two.
+    while low < (middle := 0.5 * (low + high)) < high:
+        if np.minimum(np.maximum(middle * weights, lower), upper).sum() <= budget:
             low = middle
         else:
             high = middle

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from curation.selection.method import Candidates, MethodConfig, Picked, Picker, SelectionContext
 from curation.selection.quality import Scores
 from curation.selection.quotas import Groups, QuotasConfig
 from curation.selection.skill_groups import read_skill_groups
 from medsift.arrays import Doubles, Indices
+from medsift.errors import UsageError
 from medsift.execution import Executor
 
 
@@ -41,10 +44,23 @@ class RowPicker:
         """Pick so many rows.
 
         Raises:
-            UsageError: as `counts`; a target that the pool lacks.
+            UsageError: as `counts`; a target that the pool lacks; a method that gives other rows
+                than so many different ones.
             InputError: vectors that are not finite.
         """
-        return self._picker(self.counts(size))
+        picked = self._picker(self.counts(size))
+        different = len(np.unique(picked.order))
+        if not len(picked.order) == different == size:
+            raise UsageError(
+                f"the method {self.method.kind!r} picked {different} different samples of a pool "
+                f"of {len(self.candidates)} where {size} were asked for; ask for fewer, or choose "
+                "another method",
+                code="selection_short",
+                method=self.method.kind,
+                picked=different,
+                wanted=size,
+            )
+        return picked
 
     @cached_property
     def _quotas(self) -> QuotasConfig:

@@ -24,12 +24,17 @@ quota_stratum_unknown: quotas.weights or importance names a stratum that the poo
   Do: Use one of the pool's strata.
 skills_missing: Quotas are by skill, and the run has no skills.
   Do: Add `scores: {skills: {}}` to the recipe and curate again, or leave out quotas.by.
+selection_short: A selection method picked fewer different samples than asked for.
+  Do: Ask for fewer samples, or choose another method.
 target_invalid: The targets of the method `target` are not samples of the pool, or too many.
   Do: Choose kept samples by `where` or `sample_ids`.
 selector_invalid: The file of a trained selector is none, of another version or other vectors, or
     was changed; or a selector cannot be trained on so few samples.
   Do: Name a file that `medsift selector` wrote for vectors of the same encoder.
-probe_nothing_to_ask: No answer is given by enough groups of pictures or patients to be asked about.
+probe_pool_empty: The run has no sample that may be trained on.
+  Do: Give some samples the split `train`, or none; the view `funnel` says where the others went.
+probe_nothing_to_ask: No two answers are given by enough groups of pictures or patients to be asked
+    about.
   Do: Lower min_groups, or judge the pool by fine-tuning with `medsift study`.
 probe_folds_invalid: The samples that a probe can ask about are of fewer groups than folds.
   Do: Lower folds to the number of groups at most.

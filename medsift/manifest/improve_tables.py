@@ -62,8 +62,8 @@ error DOUBLE | share of wrong answers; null without any asked
 shrunk DOUBLE | the same after empirical Bayes, in which small cells borrow from all
 excess DOUBLE | standard deviations above the mean, cut at 1.5: what moves the next quota
 change DOUBLE | fall of the error against proportional quotas
-p DOUBLE | two-sided p of the change, by group of pictures or patients
-p_holm DOUBLE | the same adjusted over all rounds and cells (Holm 1979)
+p DOUBLE | two-sided p of the change, by group of pictures or patients; in rounds of the loop alone
+p_holm DOUBLE | the same adjusted over all of the loop's rounds and cells (Holm 1979)
 
 TABLE improve_curves ORDER BY improve_id, cell REPLACED BY improve_id | learning curves of cells on
   random subsets, and the quotas that follow

@@ -123,6 +123,7 @@ def probe_table(result: ProbeResult, versus: str | None, page: str) -> str:
     ]
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in result.left_out.items())
     lines += ["", *result.verdicts.values(), ""]
+    lines += [*(finding.sentence for finding in result.diagnosis), ""]
     lines.append(
         f"{'asked':<10}{result.asked:,} samples of {result.clusters:,} groups about "
         f"{len(result.classes):,} answers; left out: {left_out or 'none'}"

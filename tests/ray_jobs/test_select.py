@@ -97,6 +97,8 @@ def test_a_name_that_exists_needs_replace(run_dir, medsift):
     [
         (("--budget", "999999"), "999999 samples, the pool has"),
         (("--budget", "plenty"), "'plenty'"),
+        (("--budget", "auto:0.9"), "coverage: 0.9"),
+        (("--budget", "auto:0.001"), "coverage:0.9"),
         (("--budget", "20%", "--method", "randm"), "'random'"),
         (("--budget", "20%", "--quality", "qualty"), "scorer 'qualty'"),
         (("--budget", "20%", "--set", "no_such=1"), "no_such: unknown key"),

@@ -13,7 +13,9 @@ from curation.add_selection import add_selection, parse_selection
 from curation.neighbors import NeighborsConfig
 from curation.selection.quality import Scores
 from curation.selection.select import select
+from medsift.execution import LocalExecutor
 from ray_jobs.executor import RayExecutor
+from tests.curation.probe.test_enough import enough, planted
 from tests.ray_jobs.test_select import run_dir  # noqa: F401 - fixtures
 
 
@@ -30,3 +32,14 @@ def test_ray_selects_what_this_process_selects(run_dir, ray_session):
         spread = replace(here.candidates, neighbors=NeighborsConfig(spread_above=0))
         there = select(spread, Scores(None), config, 0, RayExecutor())
         assert there.order.tolist() == here.selection.order.tolist()
+
+
+@pytest.mark.ray
+def test_ray_finds_the_size_that_this_process_finds(ray_session):
+    inputs = planted(20, 8)
+    here, there = (
+        enough(inputs, executor, budget="auto:0.1") for executor in (LocalExecutor(), RayExecutor())
+    )
+    assert there.share == here.share
+    assert there.explanation == here.explanation
+    assert there.probe.results.equals(here.probe.results)

@@ -95,9 +95,9 @@ def test_of_four_pictures_of_each_concept_about_one_is_enough() -> None:
 
 
 def test_a_method_that_misses_concepts_at_every_size_has_no_share_that_is_enough() -> None:
-    with raises_code("auto_budget_not_shown", selection="small", share=max(SHARES)) as caught:
+    with raises_code("auto_budget_not_shown", selection="small", budget=max(SHARES)) as caught:
         enough(planted(200, 2), method={"kind": "random"})
-    assert caught.value.values["high"] < -0.02
+    assert caught.value.values["full_high"] < -0.02
 
 
 def test_a_pool_from_which_a_probe_learns_nothing_shows_nothing() -> None:

@@ -14,6 +14,7 @@ from curation.probe.probe import ProbeResult, probe
 from curation.probe.results import result_rows
 from curation.probe.run_probe import ProbeInputs, ProbeRun, run_probe
 from curation.probe.settings import ProbeConfig, load_probe_settings
+from curation.probe.trainings import ProbeTrainer
 from curation.run_dir import open_run
 from curation.selection.load_inputs import read_scores
 from medsift.execution import LocalExecutor
@@ -21,7 +22,7 @@ from medsift.leakage_groups import components
 from medsift.manifest import query
 from tests.expect import raises_code
 
-FEW = {"budgets": [0.2, 0.5], "draws": 4, "folds": 2, "min_groups": 3}
+FEW = {"budgets": [0.2, 0.5], "draws": 4, "folds": 2, "min_groups": 3, "spread_above": 0}
 
 
 def settings(*arms: str, **more) -> ProbeConfig:
@@ -164,6 +165,27 @@ def test_how_trainings_are_spread_changes_nothing(inputs: ProbeInputs) -> None:
     for one, other in zip(first.answers.cells, second.answers.cells, strict=True):
         assert (one.arm, one.budget) == (other.arm, other.budget)
         np.testing.assert_array_equal(one.correct, other.correct)
+
+
+def test_a_pool_of_no_more_than_spread_above_stays_in_this_process(inputs: ProbeInputs) -> None:
+    class Refusing(LocalExecutor):
+        def run(self, function, items):
+            assert not isinstance(function, ProbeTrainer)
+            return super().run(function, items)
+
+    alone = answered(inputs, settings(spread_above=100_000), Refusing())
+    spread = answered(inputs, settings(spread_above=0))
+    for one, other in zip(alone.answers.cells, spread.answers.cells, strict=True):
+        np.testing.assert_array_equal(one.correct, other.correct)
+
+
+def test_the_network_fills_the_same_cells(inputs: ProbeInputs) -> None:
+    learner = {"kind": "network", "steps": 100, "hidden": 16, "seeds": 2}
+    kernel, network = (answered(inputs, settings(**more)) for more in ({}, {"learner": learner}))
+    cells = [(cell.arm, cell.budget, cell.samples) for cell in kernel.answers.cells]
+    assert cells == [(cell.arm, cell.budget, cell.samples) for cell in network.answers.cells]
+    assert len(network.answers.full.correct) == 2
+    assert network.answers.full.correct.mean() > network.majority
 
 
 def test_an_arm_draws_as_often_as_it_is_random(inputs: ProbeInputs) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from curation.selection import AnyMethod, SelectionContext
 from curation.selection.baselines import RandomConfig, TopScoreConfig
-from curation.selection.cluster_temperature import Kernel, greedy_mmd, pick_in_clusters
+from curation.selection.cluster_temperature import Kernel, greedy_mmd, measure_density, share_out
 from curation.selection.config import SelectionConfig
 from curation.selection.deita import DeitaConfig
 from curation.selection.facility_location import FacilityLocationConfig
@@ -262,9 +262,10 @@ def test_cluster_quotas_follow_transferability_over_density():
     kernel = np.exp(-0.5 * ((vectors[:, None] - vectors[None]) ** 2).sum(axis=2))
     density = [kernel[:50, :50].mean(), kernel[50:, 50:].mean()]
     share = np.exp(logit / density)
-    groups, counts = np.zeros(100, np.int64), np.array([40])
-    picked = pick_in_clusters(points, groups, label, logit, counts, 0)
-    taken = np.bincount(label[picked.order])
+    measured = [measure_density(points, np.flatnonzero(label == cluster)) for cluster in (0, 1)]
+    assert measured == pytest.approx(density, rel=1e-9)
+    taken = share_out(np.array([50, 50]), logit / np.array(measured), 40)
+    assert taken.sum() == 40
     assert abs(taken - 40 * share / share.sum()).max() < 1
     assert taken[1] > taken[0]  # the loose cluster gives more, though it transfers less
 
