@@ -8,9 +8,10 @@ from typing import Final
 
 import numpy as np
 
-from curation.selection.greedy import BEST_VALUE, Objective, greedy
+from curation.selection.greedy import greedy
 from curation.selection.method import Picked
 from curation.selection.neighbor_matrix import Similarities
+from curation.selection.objective import BEST_VALUE, Objective
 from medsift.arrays import Indices
 
 LEAST_SHARE: Final = 0.25

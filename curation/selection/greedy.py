@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 
 from curation.selection.method import Picked
 from curation.selection.neighbor_matrix import Narrow, Similarities
+from curation.selection.objective import BEST_VALUE, Objective
 from medsift.arrays import Doubles, Flags, Indices
 
 BLOCKS: Final = 32
@@ -15,37 +16,6 @@ BLOCKS: Final = 32
 LEAST_ROWS: Final = 64
 """Rows of a block at least; smaller ones cost more calls than they save gains."""
 _ROWS_AT_A_TIME: Final = 1 << 18
-
-
-class Objective(Protocol):
-    """What a sample is worth by the values that the picked rows give it; the worth only rises.
-
-    It is a whole number, and adds the less the better the sample is served already: the sum over
-    samples is then monotone and submodular, which `greedy` relies on to the last unit.
-    """
-
-    def worth(self, served: Narrow, value: Narrow) -> Narrow | Indices:
-        """Return what values (e,) would add to samples that are served at `served` (e,)."""
-        ...
-
-    def serve(self, served: Narrow, value: Narrow) -> Narrow:
-        """Return how samples are served (e,) once they have these values too."""
-        ...
-
-
-class BestValue:
-    """The worth of a sample is the greatest value: facility location."""
-
-    def worth(self, served: Narrow, value: Narrow) -> Narrow:
-        """Return by how much each value is above what serves its sample already."""
-        return np.maximum(value - served, 0)
-
-    def serve(self, served: Narrow, value: Narrow) -> Narrow:
-        """Return the greater value of the two."""
-        return np.maximum(served, value)
-
-
-BEST_VALUE: Final = BestValue()
 
 
 def greedy(

@@ -121,4 +121,4 @@ class LogOfSum:
 
     def serve(self, served: Narrow, value: Narrow) -> Narrow:
         """Return the new sums (e,)."""
-        return np.minimum(served + value, len(self.table) - 1).astype(np.int32, copy=False)
+        return np.asarray(np.minimum(served + value, len(self.table) - 1), np.int32)

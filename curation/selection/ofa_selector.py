@@ -12,18 +12,13 @@ import numpy as np
 from curation.neighbors import kmeans
 from curation.pool import GraphConfig, SampleVectors
 from curation.pool.pool import ZERO, unit_rows
-from medsift.arrays import Doubles, Floats, Indices
+from curation.selection.softmax import fit_softmax, softmax
+from medsift.arrays import Doubles, Floats
 from medsift.errors import UsageError
 from medsift.storage.atomic import atomic_file
 
 VERSION: Final = 1
 PARTS: Final = ("image", "question", "answer")
-BETA: Final = 0.999
-"""β of the class-balanced weights: clusters far smaller than 1 / (1 − β) weigh 1 / size."""
-RIDGE: Final = 1e-4
-"""Weight of half the squared coefficients in the loss."""
-ITERATIONS: Final = 100
-"""Steps of L-BFGS at most."""
 DECIMALS: Final = 6
 """Of the score: below, sums differ with the number of threads, and ties would go by chance."""
 _ROWS_AT_A_TIME: Final = 1 << 13
@@ -69,7 +64,7 @@ class OfaSelector:
 
     def probabilities(self, features: Floats) -> Doubles:
         """Return the probability (n, k) of each cluster."""
-        return _softmax(features.astype(np.float64) @ self.coefficients + self.intercepts)
+        return softmax(features.astype(np.float64) @ self.coefficients + self.intercepts)
 
     def score(self, vectors: SampleVectors) -> Doubles:
         """Return (1 − margin) · rarity (n,) of samples, to `DECIMALS` places.
@@ -90,7 +85,7 @@ class OfaSelector:
 
     def save(self, path: Path) -> None:
         """Write the selector to a file (`.npz`). Raises StorageError."""
-        means = {f"mean_{name}": mean for name, mean in zip(PARTS, self.means, strict=True)}
+        image, question, answer = self.means
         with atomic_file(path, "name another file") as partial, partial.open("wb") as file:
             np.savez(
                 file,
@@ -99,7 +94,9 @@ class OfaSelector:
                 coefficients=self.coefficients,
                 intercepts=self.intercepts,
                 share=self.share,
-                **means,
+                mean_image=image,
+                mean_question=question,
+                mean_answer=answer,
             )
 
     @classmethod
@@ -158,60 +155,12 @@ def train_selector(
     return OfaSelector(untrained.weights, untrained.means, coefficients, intercepts, share)
 
 
-def class_balanced_weights(size: Indices) -> Doubles:
-    """Return the weight (k,) of a sample of each class: (1 − β) / (1 − β^size).
-
-    The inverse of the effective number of samples (Cui et al. 2019, "Class-balanced loss based on
-    effective number of samples", arXiv 1901.05555, equation 2).
-    """
-    return np.asarray((1.0 - BETA) / (1.0 - BETA ** size.astype(np.float64)), np.float64)
-
-
-def fit_softmax(features: Doubles, label: Indices) -> tuple[Doubles, Doubles]:
-    """Return coefficients (d, k) and intercepts (k,) of least class-balanced cross-entropy.
-
-    Σ_i w_{y_i} (−log p_i(y_i)) / Σ_i w_{y_i} + RIDGE / 2 · |coefficients|², from zero by L-BFGS:
-    convex, so that no seed decides. Two samples that are one cluster each are the least.
-
-    Args:
-        features: Unit vectors (n, d).
-        label: Class (n,), numbered from 0 without gaps.
-    """
-    from scipy.optimize import minimize  # type: ignore[import-untyped]
-
-    n, d = features.shape
-    size = np.bincount(label)
-    weight = class_balanced_weights(size)[label]
-    weight /= weight.sum()
-    rows = np.arange(n)
-
-    def loss(flat: Doubles) -> tuple[float, Doubles]:
-        coefficients, intercepts = flat[: d * len(size)].reshape(d, -1), flat[d * len(size) :]
-        found = _softmax(features @ coefficients + intercepts)
-        # A probability that rounds to 0 has a loss of about 700, and not an infinite one.
-        likely = np.log(np.maximum(found[rows, label], np.finfo(np.float64).tiny))
-        value = -float(weight @ likely) + 0.5 * RIDGE * float((coefficients**2).sum())
-        found[rows, label] -= 1.0
-        found *= weight[:, None]
-        slope = features.T @ found + RIDGE * coefficients
-        return value, np.concatenate([slope.ravel(), found.sum(axis=0)])
-
-    start = np.zeros((d + 1) * len(size))
-    flat = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS}).x
-    return flat[: d * len(size)].reshape(d, -1), flat[d * len(size) :]
-
-
-def _softmax(logits: Doubles) -> Doubles:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float64)
-
-
 def _mean(part: Floats) -> Floats:
     known = part[np.linalg.norm(part, axis=1) > ZERO]
     # A single vector less itself would vanish: it keeps its direction.
     if len(known) < 2:
         return np.zeros(part.shape[1], np.float32)
-    return known.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return np.asarray(known.mean(axis=0, dtype=np.float64), np.float32)
 
 
 def _centred(part: Floats, mean: Floats) -> Floats:

@@ -8,14 +8,9 @@ import pytest
 from curation.pool import GraphConfig, SampleVectors
 from curation.selection.method import SelectionContext
 from curation.selection.ofa import OfaConfig, train_on_candidates
-from curation.selection.ofa_selector import (
-    RIDGE,
-    OfaSelector,
-    class_balanced_weights,
-    fit_softmax,
-    train_selector,
-)
+from curation.selection.ofa_selector import OfaSelector, train_selector
 from curation.selection.quotas import Groups
+from curation.selection.softmax import RIDGE, class_balanced_weights, fit_softmax
 from tests.curation.selection.conftest import planted_vectors
 from tests.expect import raises_code
 
