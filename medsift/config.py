@@ -17,10 +17,14 @@ class Config(BaseModel):
 
     renamed_keys: ClassVar[Mapping[str, str]] = {}
     """Keys of earlier versions and their names today: an old key is refused with the new name."""
+    unnamed_meant: ClassVar[Mapping[str, Any]] = {}
+    """Keys that settings stored by an earlier version lack, and the value that acts as it did."""
 
     @classmethod
     def from_stored(cls, settings: Mapping[str, Any]) -> Self:
-        """Return settings that an earlier version may have stored, with its old keys renamed.
+        """Return settings that an earlier version may have stored, with the meaning they had then.
+
+        Its keys are renamed, and a key that it did not know has the value that acts as it did.
 
         A recipe that a person writes is refused instead, because it will be read again later.
         Raises pydantic's ValidationError.
@@ -45,10 +49,12 @@ class Config(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _rename_stored_keys(cls, settings: Any, info: ValidationInfo) -> Any:
+    def _read_as_stored(cls, settings: Any, info: ValidationInfo) -> Any:
         if info.context != _STORED or not isinstance(settings, Mapping):
             return settings
-        return {cls.renamed_keys.get(key, key): value for key, value in settings.items()}
+        named = {cls.renamed_keys.get(key, key): value for key, value in settings.items()}
+        # Settings are stored whole, so a key that is missing was not known.
+        return {**cls.unnamed_meant, **named}
 
 
 def _with_first_names(value: Any, dumped: Any) -> Any:

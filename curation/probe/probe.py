@@ -109,20 +109,21 @@ def probe(
     """
     started = time.perf_counter()
     run = open_run(run_dir, run_id)
+    seed = run.recipe.seed if config.seed is None else config.seed
     inputs = _inputs(run)
     compared = 2 * len(config.grid) + len(config.arms) * len(config.budgets) + 1
     listener(StageStarted(STAGE, config.folds * compared, "trainings"))
     done = run_probe(
         inputs,
         config,
-        run.recipe.seed,
+        seed,
         executor,
         lambda finished: listener(StageAdvanced(STAGE, finished)),
     )
-    rows = list(result_rows(done.answers, config.margin, run.recipe.seed, config.versus))
-    result = _result(run, config, done, rows, time.perf_counter() - started)
+    rows = list(result_rows(done.answers, config.margin, seed, config.versus))
+    result = _result(run, config, seed, done, rows, time.perf_counter() - started)
     with claimed(run.run_dir, wait=True):
-        append_tables(run.manifest, run.run_id, _tables(result, config, done, run.recipe.seed))
+        append_tables(run.manifest, run.run_id, _tables(result, config, done, seed))
     return result
 
 
@@ -146,13 +147,14 @@ def _inputs(run: FinishedRun) -> ProbeInputs:
 def _result(
     run: FinishedRun,
     config: ProbeConfig,
+    seed: int,
     done: ProbeRun,
     rows: list[dict[str, Any]],
     seconds: float,
 ) -> ProbeResult:
     overall = [row for row in rows if row["facet"] == ALL]
     pool = run.upstream.last_deciding().fingerprint
-    settings = [config.model_dump(mode="json"), pool, run.recipe.seed, run.run_id]
+    settings = [config.model_dump(mode="json", exclude={"seed"}), pool, seed, run.run_id]
     probe_id = fingerprint(["probe", *settings])[:12]
     # Null where a row has no such figure: `random` has no difference to itself.
     table = pa.Table.from_pylist(
