@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import zipfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -72,6 +72,10 @@ class KnnGraph:
     def __len__(self) -> int:
         """Count the samples."""
         return len(self.index)
+
+    def nearest(self, k: int) -> KnnGraph:
+        """Return the graph of each sample's k nearest others; all of them where it has fewer."""
+        return replace(self, index=self.index[:, :k], similarity=self.similarity[:, :k])
 
 
 def joint_vectors(vectors: SampleVectors, config: GraphConfig) -> Floats:

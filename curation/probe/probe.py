@@ -117,12 +117,13 @@ def probe(
     """
     started = time.perf_counter()
     run = open_run(run_dir, run_id)
+    seed = run.recipe.seed if config.seed is None else config.seed
     inputs = _inputs(run)
     listener(StageStarted(STAGE, config.cells, "trainings"))
     done = run_probe(
         inputs,
         config,
-        run.recipe.seed,
+        seed,
         executor,
         lambda finished: listener(StageAdvanced(STAGE, finished)),
     )
@@ -130,12 +131,12 @@ def probe(
         listener(StageWarned(STAGE, remark))
     diagnosis = diagnose(_figures(run, inputs.heap, executor))
     pool = run.upstream.last_deciding().fingerprint
-    settings = [config.model_dump(mode="json"), pool, run.recipe.seed, run.run_id]
+    settings = [config.model_dump(mode="json", exclude={"seed"}), pool, seed, run.run_id]
     tables = probe_tables(
         done,
         config,
         probe_id=fingerprint(["probe", *settings])[:12],
-        seed=run.recipe.seed,
+        seed=seed,
         seconds=time.perf_counter() - started,
         created_at=datetime.now(UTC).replace(tzinfo=None),
     )

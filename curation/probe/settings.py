@@ -74,6 +74,9 @@ class ProbeConfig(Config):
     folds: int = Field(default=4, ge=2, le=20)
     """Parts of the pool; each is asked about once by probes trained on the others. No picture,
     copy, case or patient is in two parts."""
+    seed: int | None = Field(default=None, ge=0)
+    """Seed of folds and draws; the recipe's seed when not given. Another cut of folds shows how far
+    the figures hang on one."""
     min_groups: int = Field(default=5, ge=2)
     """Groups of pictures (or patients) that must give an answer for it to be a class."""
     versus: str | None = None

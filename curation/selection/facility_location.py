@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -10,7 +11,7 @@ from pydantic import Field
 from curation.selection.greedi import two_rounds
 from curation.selection.greedy import greedy
 from curation.selection.method import MethodConfig, Picked, Picker, SelectionContext
-from curation.selection.neighbor_matrix import UNIT
+from curation.selection.neighbor_matrix import UNIT, make_symmetric
 from medsift.arrays import Indices
 
 _QUALITY_UNIT = 1 << 10
@@ -20,10 +21,11 @@ _MASS_UNIT = 1 << 6
 class FacilityLocationConfig(MethodConfig):
     """Settings of `facility_location`: maximise f(S) = Σ_i mass_i · max_{j∈S} q_j · sim(i, j).
 
-    The similarities are those of the pool's neighbour graph. Lazy greedy, exact (see `greedy`): at
-    least 1 − 1/e of the best value without quotas, at least 1/2 with them (Nemhauser, Wolsey and
-    Fisher 1978; Fisher, Nemhauser and Wolsey 1978). For subset selection: Wei, Iyer and Bilmes
-    2015; DELIFT, arXiv 2411.04425.
+    sim(i, j) is the similarity in the pool's neighbour graph where i is one of the `neighbors`
+    nearest others of j or j one of those of i, 1 where i is j, and 0 elsewhere. Lazy greedy, exact
+    (see `greedy`): at least 1 − 1/e of the best value without quotas, at least 1/2 with them
+    (Nemhauser, Wolsey and Fisher 1978; Fisher, Nemhauser and Wolsey 1978). For subset selection:
+    Wei, Iyer and Bilmes 2015; DELIFT, arXiv 2411.04425.
 
     Quality weighs on the candidate: a poor sample q_j < 1 serves its neighbours less, so a better
     neighbour represents them all, while a region where all are poor is still served. On the client
@@ -32,8 +34,12 @@ class FacilityLocationConfig(MethodConfig):
     """
 
     additive: ClassVar[bool] = True
+    unnamed_meant: ClassVar[Mapping[str, Any]] = {"neighbors": None}
 
     kind: Literal["facility_location"] = "facility_location"
+    neighbors: int | None = Field(default=2, ge=1)
+    """Nearest others of each sample that count; null is all of the graph's. With few, what is
+    typical of a dense region comes first; with many, what is a little like everything."""
     quality_weight: float = Field(default=0.25, ge=0.0, le=1.0)
     """Influence of quality: q_j = 1 − quality_weight · (1 − quality percentile); 0 ignores it."""
     mass_power: float = Field(default=1.0, ge=0.0, le=1.0)
@@ -49,7 +55,8 @@ class FacilityLocationConfig(MethodConfig):
     def picker(self, context: SelectionContext) -> Picker:
         """Maximise over one pool-wide objective; with several groups under their counts."""
         candidates, code = context.candidates, context.groups.code
-        values = candidates.similarities
+        graph = candidates.graph
+        values = make_symmetric(graph if self.neighbors is None else graph.nearest(self.neighbors))
         # Whole numbers again, so that gains stay exact and equal gains stay ties.
         factor = np.rint((1.0 - self.quality_weight * (1.0 - context.quality)) * _QUALITY_UNIT)
         if (factor != _QUALITY_UNIT).any():

@@ -35,9 +35,12 @@ def probe(
         ),
     ] = None,
     settings: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            "--settings", help="YAML file with the settings of the probe.", show_default=False
+            "--settings",
+            help="YAML file with the settings of the probe, or the name of a shipped one "
+            "(probe_ablation).",
+            show_default=False,
         ),
     ] = None,
     against: Annotated[
@@ -71,17 +74,18 @@ def probe(
     from curation.probe.probe import probe as probe_run
     from curation.probe.settings import load_probe_settings
     from ray_jobs.actions.curate import executor
-    from ray_jobs.cli_args import manifest_path
+    from ray_jobs.cli_args import manifest_path, recipe_path
     from ray_jobs.console import ignore_broken_pipe, shown
     from ray_jobs.progress_views import announced
     from ray_jobs.study.agreement import compare_with_study, read_study
     from ray_jobs.study.agreement_text import agreement_text
 
     arms = None if methods is None else [name.strip() for name in methods.split(",")]
+    file = None if settings is None else recipe_path(settings)
     folder = manifest_path(run_dir).parent
     study = None if against is None else read_study(manifest_path(run_dir), against)
     usual = None if study is None else study.probe_settings
-    config = load_probe_settings(settings, arms, overrides or (), usual)
+    config = load_probe_settings(file, arms, overrides or (), usual)
     with announced(log_json) as listener, executor(ray, None) as engine:
         result = probe_run(folder, config, executor=engine, listener=listener)
     page = write_probe_page(result, config, output or folder / "probe.html")

@@ -101,6 +101,21 @@ def test_a_probe_with_equal_settings_replaces_the_earlier_one(
     assert query(result.manifest, "FROM probe_runs").num_rows == 1
 
 
+def test_the_seed_of_a_probe_is_the_recipes_unless_it_names_one(
+    run_dir: Path, result: ProbeResult
+) -> None:
+    named = probe(run_dir, settings("facility_location", "stratified_random", seed=0))
+    assert named.probe_id == result.probe_id
+    assert named.table.equals(result.table)
+    other = probe(run_dir, settings("facility_location", "stratified_random", seed=1))
+    assert other.probe_id != result.probe_id
+    stored = query(result.manifest, "SELECT probe_id, seed FROM probe_runs").to_pylist()
+    assert {line["probe_id"]: line["seed"] for line in stored} == {
+        result.probe_id: 0,
+        other.probe_id: 1,
+    }
+
+
 def test_no_sample_is_asked_by_a_probe_that_saw_its_picture_or_patient(
     inputs: ProbeInputs,
 ) -> None:

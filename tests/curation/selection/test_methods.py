@@ -17,7 +17,6 @@ from curation.selection.deita import DeitaConfig
 from curation.selection.facility_location import FacilityLocationConfig
 from curation.selection.k_center import KCenterConfig, farthest_first
 from curation.selection.method import take_first
-from curation.selection.neighbor_matrix import UNIT
 from curation.selection.prototype_pruning import PrototypePruningConfig
 from curation.selection.quality import Scores
 from curation.selection.quantized_vectors import quantize
@@ -25,7 +24,7 @@ from curation.selection.quotas import Groups
 from curation.selection.select import select
 from curation.selection.target import TargetConfig
 from curation.selection.turns import Rankings, take_turns
-from tests.curation.selection.conftest import AsWorkers, dense, planted_vectors, unit
+from tests.curation.selection.conftest import AsWorkers, planted_vectors, unit
 from tests.expect import raises_code
 
 METHODS = [
@@ -138,7 +137,7 @@ def test_a_better_twin_represents_a_poor_sample_too(make_candidates):
 
 def _order(candidates, quality, weight):
     made = SelectionContext(candidates, one_group(candidates), quality)
-    config = FacilityLocationConfig(quality_weight=weight)
+    config = FacilityLocationConfig(neighbors=None, quality_weight=weight)
     return config.picker(made)(np.array([5])).order.tolist()
 
 
@@ -149,8 +148,16 @@ def test_a_pool_of_poor_samples_is_still_covered(candidates):
 
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
-def test_copies_count_by_a_power_of_their_rows(candidates, power):
-    value = dense(candidates.similarities) / UNIT
+@pytest.mark.parametrize("neighbors", [1, 3, None])
+def test_facility_location_is_plain_greedy_on_its_neighbours_and_masses(
+    candidates, neighbors, power
+):
+    index, cosine = candidates.graph.index, candidates.graph.similarity
+    value = np.eye(len(candidates))
+    for row in range(len(candidates)):
+        for place in range(index.shape[1] if neighbors is None else neighbors):
+            other, near = index[row, place], max(0.0, float(cosine[row, place]))
+            value[row, other] = value[other, row] = near
     mass = candidates.pool.mass**power
     assert len(set(mass.tolist())) == (4 if power else 1)
     served, order, gains = np.zeros(len(candidates)), [], []
@@ -161,11 +168,12 @@ def test_copies_count_by_a_power_of_their_rows(candidates, power):
         gains.append(gain.max())
         served = np.maximum(served, value[order[-1]])
     made = SelectionContext(candidates, one_group(candidates), np.ones(len(candidates)))
-    config = FacilityLocationConfig(quality_weight=0.0, mass_power=power)
+    config = FacilityLocationConfig(neighbors=neighbors, quality_weight=0.0, mass_power=power)
     picked = config.picker(made)(np.array([12]))
-    # Masses are kept in 1/64: a sum of 200 of them is off by less than two.
-    np.testing.assert_allclose(picked.gain, gains, atol=2.0 if 0 < power < 1 else 1e-3)
-    if power in (0.0, 1.0):
+    # A mass that is no whole number is rounded to 1/64.
+    exact = power in (0.0, 1.0)
+    np.testing.assert_allclose(picked.gain, gains, rtol=1e-4 if exact else 2e-2)
+    if exact:
         assert picked.order.tolist() == order
 
 
@@ -174,6 +182,11 @@ def test_facility_location_covers_more_than_every_other_method(candidates):
         method["kind"]: chosen(candidates, method, budget=30, quotas="none").curve.coverage[-1]
         for method in METHODS
     }
+    # Coverage is over all neighbours, and so is the objective where it counts them all.
+    whole = {"kind": "facility_location", "neighbors": None}
+    covered["facility_location"] = chosen(
+        candidates, whole, budget=30, quotas="none"
+    ).curve.coverage[-1]
     assert max(covered, key=covered.__getitem__) == "facility_location"
 
 
