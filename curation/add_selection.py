@@ -14,7 +14,7 @@ import pyarrow as pa
 import yaml
 from pydantic import ValidationError
 
-from curation.make_selection import make_selection
+from curation.make_selection import MadeSelection, make_selection
 from curation.probe.enough import Enough, probe_of
 from curation.run_dir import FinishedRun, open_run
 from curation.selection.config import EVERYTHING, SelectionConfig
@@ -118,7 +118,7 @@ def add_selection(
     newest_version(run_dir / MANIFEST_NAME)  # refused before the lock would create the directory
     with claimed(run_dir, wait=True):
         run = open_run(run_dir)
-        _check_selected(run)
+        check_selected(run)
         ordinal = _next_ordinal(run, config.name, replace)
         candidates = read_candidates(run.run_dir, run.upstream, run.recipe, executor.run)
         if config.budget.auto is not None:
@@ -154,7 +154,7 @@ def ensure_selections(
     newest_version(run_dir / MANIFEST_NAME)
     with claimed(run_dir, wait=True):
         run = open_run(run_dir)
-        _check_selected(run)
+        check_selected(run)
         sql = "SELECT * FROM selection_settings WHERE run_id = $1"
         rows = read(run.manifest, sql, [run.run_id]).to_pylist()
         known = {row["selection"]: row for row in rows}
@@ -180,7 +180,8 @@ def _stored(line: Mapping[str, Any]) -> SelectionConfig | None:
         return None
 
 
-def _check_selected(run: FinishedRun) -> None:
+def check_selected(run: FinishedRun) -> None:
+    """Raise UsageError for a run that stopped before its stage `select`."""
     if "select" not in run.upstream:
         message = (
             f"run {run.run_id} stopped for a person to look at its review list; set "
@@ -201,20 +202,45 @@ def _make_oldest(
     """
     candidates = read_candidates(run.run_dir, run.upstream, run.recipe, executor.run)
     scores = read_scores(run.upstream)
+    made = [
+        (
+            make_selection(run.upstream, run.recipe, candidates, scores, config, executor),
+            candidates,
+        )
+        for config in configs
+    ]
+    _append_oldest(run, made, known)
+    return {one.selection.config.name: len(one.selection.order) for one, _ in made}
+
+
+def store_oldest(run: FinishedRun, made: Sequence[tuple[Selection, Candidates]]) -> None:
+    """Add selections as the oldest ones of a run, so that its newest stays the newest.
+
+    One of the same name is replaced. Raises ManifestError or StorageError.
+    """
+    with claimed(run.run_dir, wait=True):
+        sql = "SELECT selection, ordinal, created_at FROM selection_settings WHERE run_id = $1"
+        rows = read(run.manifest, sql, [run.run_id]).to_pylist()
+        complete = [(MadeSelection(selection, None), candidates) for selection, candidates in made]
+        _append_oldest(run, complete, {row["selection"]: row for row in rows})
+
+
+def _append_oldest(
+    run: FinishedRun,
+    made: Sequence[tuple[MadeSelection, Candidates]],
+    known: Mapping[str, Mapping[str, Any]],
+) -> None:
     first = min(row["ordinal"] or 0 for row in known.values())
     oldest = min(row["created_at"] for row in known.values())
-    parts, samples = [], {}
-    for before, config in zip(range(len(configs), 0, -1), configs, strict=True):
-        made = make_selection(run.upstream, run.recipe, candidates, scores, config, executor)
-        samples[config.name] = len(made.selection.order)
-        moment = oldest - timedelta(microseconds=before)
-        parts.append(made.tables(candidates, first - before, moment))
+    parts = [
+        one.tables(candidates, first - before, oldest - timedelta(microseconds=before))
+        for before, (one, candidates) in zip(range(len(made), 0, -1), made, strict=True)
+    ]
     names = dict.fromkeys(name for part in parts for name in part)
     tables = {
         name: pa.concat_tables([part[name] for part in parts if name in part]) for name in names
     }
     append_tables(run.manifest, run.run_id, tables)
-    return samples
 
 
 def _next_ordinal(run: FinishedRun, name: str, replace: bool) -> int:

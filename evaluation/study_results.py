@@ -6,7 +6,6 @@ the model trained on everything (`full`) and the one that was not trained at all
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -19,8 +18,8 @@ from numpy.typing import NDArray
 from evaluation.metrics_table import with_facets
 from evaluation.recipe import split_facet
 from evaluation.records import ORIGINAL
+from evaluation.study_scores import BASELINES, FULL, RANDOM, UNTRAINED, Trial, TrialGroup, line_up
 from medsift.arrays import Doubles, Indices
-from medsift.errors import UsageError
 from medsift.manifest.schema import arrow_schema
 from medsift.statistics import (
     FACETS,
@@ -33,14 +32,9 @@ from medsift.statistics import (
     superiority,
 )
 from medsift.statistics.breakdown import ALL, Facet
-from medsift.statistics.matching import match_items
 from medsift.statistics.paired import check_margin
 from medsift.statistics.power import shown_by
 
-FULL: Final = "full"
-UNTRAINED: Final = "untrained"
-RANDOM: Final = "random"
-BASELINES: Final = (RANDOM, "stratified_random", "longest")
 NON_INFERIORITY: Final = "non-inferiority"
 SUPERIORITY: Final = "superiority"
 SIGNED: Final = (-1.0, 1.0)
@@ -50,30 +44,6 @@ RESULTS: Final = arrow_schema("study_results", without=("study_id",))
 
 Line = dict[str, Any]
 Places = Indices | NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One model of the study on all benchmarks: how it came about, and its scored predictions.
-
-    `budget` is as the recipe writes it; the untrained model has no samples and one seed.
-    """
-
-    arm: str
-    budget: str
-    samples: int
-    seed: int
-    predictions: pa.Table
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """The trials of one arm at one budget: rows (s,) of the score matrix, by seed."""
-
-    arm: str
-    budget: str
-    samples: int
-    rows: Indices
 
 
 def study_results(
@@ -100,24 +70,15 @@ def study_results(
             a score for; a margin outside (0, 1); an unknown facet.
     """
     check_margin(margin)
-    ordered = sorted(trials, key=_order)
-    _check_once(ordered)
-    tables = [one.predictions for one in ordered]
-    matched = match_items([tables, tables[:1]], "score")[0]
+    lined = line_up(trials)
     wanted = [split_facet(facet) for facet in facets]
-    items = with_facets(matched[0], wanted)
-    columns = [pc.fill_null(table["score"].cast(pa.float64()), np.nan) for table in matched]
-    scores: Doubles = np.stack([column.to_numpy() for column in columns])
-    statuses = [pc.equal(table["parse_status"], "unparsed") for table in matched]
-    unread = np.stack([column.to_numpy() for column in statuses]).astype(np.float64)
-    known = _known(items, scores)
-    groups, draws = _groups(ordered), resampling or Resampling()
+    items = with_facets(lined.items, wanted)
+    draws = resampling or Resampling()
     lines: list[Line] = []
-    for name in sorted(pc.unique(items["benchmark"]).to_pylist()):
-        at = np.flatnonzero(known & pc.equal(items["benchmark"], name).to_numpy())
+    for name, at in lined.benchmarks():
         own = items.take(at)
-        part = (own, cluster_ids(own), scores[:, at], unread[:, at])
-        lines += _Bench(name, *part, groups, wanted, margin, draws).lines()
+        part = (own, cluster_ids(own), lined.scores[:, at], lined.unread[:, at])
+        lines += _Bench(name, *part, lined.groups, wanted, margin, draws).lines()
     return pa.Table.from_pylist(lines, schema=RESULTS)
 
 
@@ -130,7 +91,7 @@ class _Bench:
     clusters: pa.ChunkedArray
     scores: Doubles
     unread: Doubles
-    groups: Sequence[_Group]
+    groups: Sequence[TrialGroup]
     facets: Sequence[Facet]
     margin: float
     resampling: Resampling
@@ -155,7 +116,7 @@ class _Bench:
 
     def _score(
         self,
-        group: _Group,
+        group: TrialGroup,
         places: Places,
         facet: str = ALL,
         value: str | None = ALL,
@@ -168,7 +129,7 @@ class _Bench:
         head = self._head(group, variant, facet, value)
         return head | {"metric": "accuracy", "unparsed_rate": rate} | asdict(found)
 
-    def _drop(self, group: _Group, variant: str, places: Indices, original: Indices) -> Line:
+    def _drop(self, group: TrialGroup, variant: str, places: Indices, original: Indices) -> Line:
         """What a variant takes away from the score of the items it can be made of."""
         ids = self.items["item_id"].to_pylist()
         as_published = {ids[at]: at for at in original.tolist()}
@@ -179,7 +140,7 @@ class _Bench:
         return self._head(group, variant) | {"metric": "drop"} | asdict(found)
 
     def _comparisons(
-        self, group: _Group, original: Indices, cells: Sequence[tuple[str, str | None, Indices]]
+        self, group: TrialGroup, original: Indices, cells: Sequence[tuple[str, str | None, Indices]]
     ) -> Iterator[Line]:
         for versus, test in rivals(group.arm):
             # Full data and the untrained model have one budget; a baseline is met at the same.
@@ -197,8 +158,8 @@ class _Bench:
 
     def _comparison(
         self,
-        group: _Group,
-        other: _Group,
+        group: TrialGroup,
+        other: TrialGroup,
         places: Indices,
         facet: str = ALL,
         value: str | None = ALL,
@@ -246,7 +207,9 @@ class _Bench:
     def _clusters(self, places: Places) -> pa.ChunkedArray:
         return self.clusters.take(pa.array(places))
 
-    def _head(self, group: _Group, variant: str, facet: str = ALL, value: str | None = ALL) -> Line:
+    def _head(
+        self, group: TrialGroup, variant: str, facet: str = ALL, value: str | None = ALL
+    ) -> Line:
         return {
             "arm": group.arm,
             "budget": group.budget,
@@ -268,53 +231,6 @@ def rivals(arm: str) -> list[tuple[str, str]]:
     others = (RANDOM,) if arm in BASELINES else BASELINES
     beaten = [(other, SUPERIORITY) for other in others if other != arm]
     return [(FULL, NON_INFERIORITY), *beaten]
-
-
-def _order(trial: Trial) -> tuple[Any, ...]:
-    """By size; studied arms before baselines."""
-    baseline = trial.arm in BASELINES
-    place = BASELINES.index(trial.arm) if baseline else 0
-    return trial.samples, baseline, place, trial.arm, trial.budget, trial.seed
-
-
-def _groups(trials: Sequence[Trial]) -> list[_Group]:
-    held: dict[tuple[str, str, int], list[int]] = {}
-    for row, one in enumerate(trials):
-        held.setdefault((one.arm, one.budget, one.samples), []).append(row)
-    return [_Group(*key, np.array(rows, np.int64)) for key, rows in held.items()]
-
-
-def _check_once(trials: Sequence[Trial]) -> None:
-    if not trials:
-        raise UsageError(
-            "a study needs trials; none has finished", code="study_trials_unfit", trials=0
-        )
-    counts = Counter((one.arm, one.budget, one.seed) for one in trials)
-    twice = [key for key, count in counts.items() if count > 1]
-    if twice:
-        arm, budget, seed = twice[0]
-        raise UsageError(
-            f"trial {arm} at {budget} with seed {seed} is given twice; pass it once",
-            code="study_trials_unfit",
-            twice=[arm, budget, seed],
-        )
-
-
-def _known(items: pa.Table, scores: Doubles) -> NDArray[np.bool_]:
-    """Which items (n,) trials have scores (trials, n) for. Raises UsageError where some have."""
-    unknown = np.isnan(scores)
-    known = np.asarray(~unknown.all(0))
-    some = np.flatnonzero(unknown.any(0) & known)
-    if len(some):
-        item = items["item_id"][int(some[0])].as_py()
-        raise UsageError(
-            f"{len(some):,} items have a score in some trials alone, first {item}: the protocol "
-            "leaves out replies that it cannot read; use strict",
-            code="study_trials_unfit",
-            items=len(some),
-            first=item,
-        )
-    return known
 
 
 def _detectable(found: Difference) -> float | None:

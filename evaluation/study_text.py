@@ -9,14 +9,8 @@ from typing import Any, Final
 import pyarrow as pa
 
 from evaluation.records import ORIGINAL
-from evaluation.study_results import (
-    BASELINES,
-    FULL,
-    NON_INFERIORITY,
-    RANDOM,
-    SUPERIORITY,
-    UNTRAINED,
-)
+from evaluation.study_results import NON_INFERIORITY, SUPERIORITY
+from evaluation.study_scores import BASELINES, FULL, RANDOM, UNTRAINED
 from medsift.pages.number_format import NO_VALUE, listed, with_interval
 from medsift.statistics import remark
 from medsift.statistics.breakdown import ALL

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evaluation.study_results import Trial, study_results
+from evaluation.study_results import study_results
+from evaluation.study_scores import Trial
 from medsift.manifest import RunRecord, append_tables, write_manifest
 from medsift.statistics import Resampling
 

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 
-from curation.probe.heap import load_heap
-from curation.probe.results import ALL
+from curation.pool import graph_path, load_graph
+from curation.probe.diagnosis import Finding, diagnose, diagnosis_table
+from curation.probe.heap import Heap, load_heap
+from curation.probe.pool_figures import PoolFigures, pool_figures, read_doubts
+from curation.probe.results import ALL, ProbeAnswers
 from curation.probe.run_probe import ProbeInputs, ProbeRun, run_probe
 from curation.probe.settings import ProbeConfig
 from curation.probe.tables import ProbeTables, probe_tables
 from curation.run_dir import FinishedRun, open_run
 from curation.selection.load_inputs import read_scores
+from curation.selection.method import Candidates
 from curation.table_html import html_table
 from medsift.errors import UsageError
 from medsift.execution import Executor, LocalExecutor
 from medsift.manifest import append_tables
-from medsift.progress import Listener, StageAdvanced, StageStarted, silent
+from medsift.progress import Listener, StageAdvanced, StageStarted, StageWarned, silent
 from medsift.records import fingerprint
 from medsift.storage.run_lock import claimed
 
@@ -32,8 +37,10 @@ STAGE: Final = "probe"
 class ProbeResult:
     """What a probe shows. Print it to read the verdict; `table` has every figure.
 
-    `verdicts` has a sentence for each arm. `classes` are the answers that were asked about,
-    `left_out` counts the pool's samples that could not be, by reason.
+    `verdicts` has a sentence for each arm, `answers` whether each sample was answered rightly.
+    `classes` are the answers that were asked about, `left_out` counts the pool's samples that could
+    not be, by reason. `diagnosis` says whether the pool is redundant, noisy or imbalanced, and what
+    that calls for.
     """
 
     run_id: str
@@ -43,10 +50,12 @@ class ProbeResult:
     verdicts: dict[str, str]
     classes: list[str]
     left_out: dict[str, int]
+    diagnosis: list[Finding]
     asked: int
     clusters: int
     pool: int
     seconds: float = field(compare=False)
+    answers: ProbeAnswers = field(compare=False, repr=False)
 
     @property
     def verdict(self) -> str:
@@ -66,7 +75,9 @@ class ProbeResult:
             {name: value for name, value in row.items() if name != "probe_id"}
             for row in self.table.to_pylist()
         ]
-        return {name: getattr(self, name) for name in names} | {"results": rows}
+        found = [asdict(finding) for finding in self.diagnosis]
+        figures = {name: getattr(self, name) for name in names}
+        return figures | {"diagnosis": found, "results": rows}
 
     def __str__(self) -> str:
         return self.verdict
@@ -115,6 +126,9 @@ def probe(
         executor,
         lambda finished: listener(StageAdvanced(STAGE, finished)),
     )
+    for remark in done.remarks:
+        listener(StageWarned(STAGE, remark))
+    diagnosis = diagnose(_figures(run, inputs.heap, executor))
     pool = run.upstream.last_deciding().fingerprint
     settings = [config.model_dump(mode="json"), pool, run.recipe.seed, run.run_id]
     tables = probe_tables(
@@ -127,8 +141,9 @@ def probe(
     )
     with claimed(run.run_dir, wait=True):
         added = {"probe_runs": tables.runs, "probe_results": tables.results}
+        added["probe_diagnosis"] = diagnosis_table(diagnosis, tables.probe_id)
         append_tables(run.manifest, run.run_id, added)
-    return _result(run, done, tables)
+    return _result(run, done, tables, diagnosis)
 
 
 def _inputs(run: FinishedRun) -> ProbeInputs:
@@ -148,7 +163,18 @@ def _inputs(run: FinishedRun) -> ProbeInputs:
     )
 
 
-def _result(run: FinishedRun, done: ProbeRun, tables: ProbeTables) -> ProbeResult:
+def _figures(run: FinishedRun, heap: Heap, executor: Executor) -> PoolFigures:
+    """Measure the run's pool, with the neighbour graph that its selections used."""
+    recipe, pool = run.recipe, heap.samples.take(np.flatnonzero(heap.in_pool))
+    path = graph_path(run.run_dir, run.upstream.last_deciding().fingerprint, recipe.graph)
+    graph = load_graph(path, pool.vectors, recipe.graph, recipe.neighbors, executor.run)
+    candidates = Candidates(pool, graph, recipe.graph, recipe.neighbors)
+    return pool_figures(heap, candidates, read_doubts(run.upstream, recipe, heap), executor)
+
+
+def _result(
+    run: FinishedRun, done: ProbeRun, tables: ProbeTables, diagnosis: list[Finding]
+) -> ProbeResult:
     [line] = tables.runs.to_pylist()
     return ProbeResult(
         run_id=run.run_id,
@@ -158,5 +184,7 @@ def _result(run: FinishedRun, done: ProbeRun, tables: ProbeTables) -> ProbeResul
         verdicts=dict(tables.verdicts),
         classes=done.classes,
         left_out=done.left_out,
+        answers=done.answers,
+        diagnosis=diagnosis,
         **{name: line[name] for name in ("asked", "clusters", "pool", "seconds")},
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import Field, model_validator
 
 from curation.pool import GraphConfig
+from curation.probe.kernel_learner import KernelConfig
+from curation.probe.learners import AnyLearner
 from curation.selection import AnyMethod
 from curation.selection.quotas import QuotasConfig
 from medsift import recipe_yaml
@@ -74,6 +76,15 @@ class ProbeConfig(Config):
     copy, case or patient is in two parts."""
     min_groups: int = Field(default=5, ge=2)
     """Groups of pictures (or patients) that must give an answer for it to be a class."""
+    versus: str | None = None
+    """Arm, `random` or `dedup_random` with which every arm is also compared, paired by sample; none
+    when not given. For an ablation: the arm of the defaults."""
+    learner: AnyLearner = KernelConfig()
+    """What is trained: `kernel` in closed form, or `network`, which has more capacity and costs a
+    hundred times as much."""
+    spread_above: int = Field(default=2_000, ge=0)
+    """Samples above which trainings are spread over workers, an arm and budget each; changes no
+    result."""
     margin: float = Field(default=0.02, gt=0.0, lt=1.0)
     """Accuracy that a selection may lose against `full` and still count as non-inferior."""
 
@@ -95,6 +106,9 @@ class ProbeConfig(Config):
                 raise ValueError(f"{name!r} is an arm of every probe; choose another name")
             if names.count(name) > 1:
                 raise ValueError(f"two arms are named {name!r}; give each its own name")
+        compared = [*names, RANDOM, DEDUP_RANDOM]
+        if self.versus is not None and self.versus not in compared:
+            raise ValueError(f"versus names {self.versus!r}; the arms are {', '.join(compared)}")
         wrong = [budget for budget in self.budgets if not 0.0 < budget < 1.0]
         if wrong:
             raise ValueError(f"the budget {wrong[0]:g} is no share; give shares as 0.1 or 0.3")
@@ -104,14 +118,25 @@ class ProbeConfig(Config):
 
 
 def load_probe_settings(
-    path: Path | None, methods: Sequence[str] | None = None, overrides: Sequence[str] = ()
+    path: Path | None,
+    methods: Sequence[str] | None = None,
+    overrides: Sequence[str] = (),
+    usual: Mapping[str, Any] | None = None,
 ) -> ProbeConfig:
     """Return the settings of a YAML file, or the usual ones, with some methods and changes.
+
+    Args:
+        path: the YAML file, where there is one.
+        methods: names of methods that are the arms.
+        overrides: changes, as `key=value`.
+        usual: settings that count where neither a file nor `methods` say otherwise.
 
     Raises:
         RecipeError: no such file, a setting that is not valid, or an unknown method.
     """
-    settings: dict[str, Any] = {} if methods is None else {"arms": list(methods)}
+    settings: dict[str, Any] = dict(usual or {})
     if path is not None:
-        settings = recipe_yaml.load(ProbeConfig, path).model_dump(mode="json") | settings
+        settings = recipe_yaml.load(ProbeConfig, path).model_dump(mode="json")
+    if methods is not None:
+        settings["arms"] = list(methods)
     return recipe_yaml.validated(ProbeConfig, settings, overrides, origin="probe")

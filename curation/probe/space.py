@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from curation.pool import SampleVectors
+from curation.probe.algebra import Algebra, Array, NumpyAlgebra
 from medsift.arrays import Doubles, Floats, Indices
 
 IMAGE_DIMENSIONS: Final = 192
@@ -24,6 +25,7 @@ QUESTION_ALONE: Final = 0.3
 EXACT_UP_TO: Final = 6000
 """Samples up to which the kernel matrix is kept whole: 288 MB of doubles."""
 LANDMARKS: Final = 2048
+INTERACTIONS: Final = 256
 ZERO: Final = 1e-6
 
 
@@ -34,7 +36,8 @@ class ProbeSpace:
     `image` (n, d_i) are whitened unit vectors, `question` (n, d_q) centred unit vectors; both are
     zero where a sample lacks the part. Up to `exact_up_to` samples the kernel is exact; above,
     it is the Nyström approximation on `landmarks` samples drawn by `seed` (Williams and Seeger
-    2001, "Using the Nyström method to speed up kernel machines").
+    2001, "Using the Nyström method to speed up kernel machines"). `algebra` computes it, and its
+    arrays are of that kind.
     """
 
     image: Doubles
@@ -42,6 +45,7 @@ class ProbeSpace:
     seed: int = 0
     exact_up_to: int = EXACT_UP_TO
     landmarks: int = LANDMARKS
+    algebra: Algebra = NumpyAlgebra()  # noqa: RUF009 - frozen
 
     def __len__(self) -> int:
         """Count the samples."""
@@ -53,39 +57,70 @@ class ProbeSpace:
         return len(self) <= self.exact_up_to
 
     @cached_property
-    def matrix(self) -> Doubles:
+    def matrix(self) -> Array:
         """The kernel (n, n) between all samples; only where it is exact."""
         everyone = np.arange(len(self))
         return self._kernel(everyone, everyone)
 
     @cached_property
-    def features(self) -> Floats:
-        """Features (n, m) whose products approximate the kernel; only where it is not exact."""
+    def features(self) -> Array:
+        """Features (n, m) in single precision, whose products are near the kernel.
+
+        Only where it is not exact.
+        """
         drawn = np.random.default_rng(self.seed).permutation(len(self))[: self.landmarks]
         chosen = np.sort(drawn)
-        values, axes = np.linalg.eigh(self._kernel(chosen, chosen))
-        # Directions below float32's resolution are noise that the division would blow up.
+        values, axes = self.algebra.eigh(self._kernel(chosen, chosen))
+        # Directions below single precision are noise that the division would blow up.
         kept = values > values[-1] * 1e-6
-        root = axes[:, kept] / np.sqrt(values[kept])
+        root = axes[:, kept] / values[kept] ** 0.5
         blocks = np.array_split(np.arange(len(self)), max(1, len(self) // 8192))
-        return np.concatenate(
-            [(self._kernel(block, chosen) @ root).astype(np.float32) for block in blocks]
+        return self.algebra.stack(
+            [self.algebra.single(self._kernel(block, chosen) @ root) for block in blocks]
         )
 
-    def kernel(self, rows: Indices, columns: Indices) -> Doubles:
+    def kernel(self, rows: Indices, columns: Indices) -> Array:
         """Return the kernel (r, c) between two sets of samples."""
         if self.exact:
-            return self.matrix[np.ix_(rows, columns)]
-        return (self.features[rows] @ self.features[columns].T).astype(np.float64)
+            return self.algebra.cut(self.matrix, rows, columns)
+        return self.algebra.double(self.features[rows] @ self.features[columns].T)
 
-    def _kernel(self, rows: Indices, columns: Indices) -> Doubles:
-        question = self.question[rows] @ self.question[columns].T
-        image = self.image[rows] @ self.image[columns].T
-        pictures = QUESTION_ALONE + np.exp(image - 1.0)
-        return np.asarray(np.exp(QUESTION_SHARPNESS * (question - 1.0)) * pictures, np.float64)
+    @cached_property
+    def inputs(self) -> Floats:
+        """What a network sees (n, f): picture, question and their interaction.
+
+        The interaction is 256 products of a random direction of the picture with one of the
+        question: over two samples, their scalar product is near that of the pictures times that of
+        the questions (Kar and Karnick 2012, "Random feature maps for dot product kernels"). Every
+        number has a variance near one.
+        """
+        rng = np.random.default_rng(self.seed)
+        image, question = self.image, self.question
+        looked, asked = (
+            rng.standard_normal((part.shape[1], INTERACTIONS)) for part in (image, question)
+        )
+        parts = (
+            image * image.shape[1] ** 0.5,
+            question * question.shape[1] ** 0.5,
+            (image @ looked) * (question @ asked),
+        )
+        return np.concatenate(parts, axis=1).astype(np.float32)
+
+    def prepare_kernel(self) -> None:
+        """Compute the matrix or the features, if that has not been done."""
+        _ = self.matrix if self.exact else self.features
+
+    def _kernel(self, rows: Indices, columns: Indices) -> Array:
+        put, exp = self.algebra.put, self.algebra.exp
+        question = put(self.question[rows]) @ put(self.question[columns]).T
+        image = put(self.image[rows]) @ put(self.image[columns]).T
+        pictures = QUESTION_ALONE + exp(image - 1.0)
+        return exp(QUESTION_SHARPNESS * (question - 1.0)) * pictures
 
 
-def probe_space(vectors: SampleVectors, seed: int = 0) -> ProbeSpace:
+def probe_space(
+    vectors: SampleVectors, seed: int = 0, algebra: Algebra | None = None
+) -> ProbeSpace:
     """Return the probe's view of samples from the vectors of their pictures and questions.
 
     Centring and whitening use all samples, also those that are asked about later, but no answer.
@@ -94,7 +129,8 @@ def probe_space(vectors: SampleVectors, seed: int = 0) -> ProbeSpace:
     question = _centred_unit(vectors.question)
     if vectors.question_letters is not None:
         question = np.concatenate([question, _centred_unit(vectors.question_letters)], axis=1)
-    return ProbeSpace(_whitened_unit(vectors.image), question, seed)
+    image = _whitened_unit(vectors.image)
+    return ProbeSpace(image, question, seed, algebra=algebra or NumpyAlgebra())
 
 
 def _present(vectors: Floats | Doubles) -> Indices:

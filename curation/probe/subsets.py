@@ -9,12 +9,11 @@ import numpy as np
 from curation.neighbors import NeighborsConfig
 from curation.pool import GraphConfig, Pool, build_graph
 from curation.probe.settings import ArmConfig
-from curation.selection.budget import BudgetConfig
-from curation.selection.config import SelectionConfig
 from curation.selection.method import Candidates
-from curation.selection.quality import Scores
-from curation.selection.select import select
-from medsift.arrays import Indices
+from curation.selection.quality import Scores, read_quality
+from curation.selection.row_picker import RowPicker
+from medsift.arrays import Doubles, Indices
+from medsift.errors import UsageError
 from medsift.execution import Executor
 from medsift.split_assignment import assign_splits
 
@@ -41,7 +40,8 @@ def draw_random(rows: Indices, size: int, seed: Sequence[int]) -> Indices:
 class ArmSelector:
     """Selects subsets of a training part of the pool by the arms' methods.
 
-    Neighbour graphs are made once for each setting of vectors and neighbours.
+    What no budget changes is made once: neighbour graphs for each setting of vectors and
+    neighbours, quality for each scorer, what a method computes for each seed.
     """
 
     def __init__(
@@ -60,36 +60,60 @@ class ArmSelector:
         self._scores = scores
         self._executor = executor
         self._candidates: dict[GraphConfig, Candidates] = {}
+        self._quality: dict[str | None, Doubles] = {}
 
-    def draws(self, arm: ArmConfig, size: int, count: int, seed: int) -> list[Indices]:
-        """Return the subset of each draw; one alone where the method does not draw at random.
+    def draws(
+        self, arm: ArmConfig, sizes: Sequence[int], count: int, seed: int
+    ) -> dict[int, list[Indices]]:
+        """Return the subset of each draw by size; one alone where the method leaves no chance.
 
         Args:
             arm: The method and its settings.
-            size: Number of samples in a subset.
+            sizes: Numbers of samples in a subset.
             count: Number of draws.
             seed: Of the first draw; each further draw takes the next number.
+
+        Raises:
+            UsageError: the method cannot select from this part of the pool.
         """
-        first = self._select(arm, size, seed)
-        subsets = [first]
-        for draw in range(1, count):
-            subset = self._select(arm, size, seed + draw)
-            if draw == 1 and np.array_equal(subset, first):
-                break
-            subsets.append(subset)
+        subsets: dict[int, list[Indices]] = {size: [] for size in sizes}
+        seeded = arm.method.depends_on_seed(len(self._rows))
+        # The largest first: a method may keep what it picked for the smaller ones.
+        left = sorted(subsets, reverse=True)
+        for draw in range(count if seeded else 1):
+            picker = self._picker(arm, seed + draw)
+            for size in tuple(left):
+                subset = np.sort(self._rows[self._pick(arm, picker, size)])
+                # A second draw that is like the first: at this size chance decides nothing.
+                if draw == 1 and np.array_equal(subset, subsets[size][0]):
+                    left.remove(size)
+                else:
+                    subsets[size].append(subset)
         return subsets
 
-    def _select(self, arm: ArmConfig, size: int, seed: int) -> Indices:
-        config = SelectionConfig(
-            name="probe",
-            method=arm.method,
-            budget=BudgetConfig(count=size),
-            quotas=arm.quotas,
-            quality=arm.quality,
-            seed=seed,
+    def _pick(self, arm: ArmConfig, picker: RowPicker, size: int) -> Indices:
+        try:
+            return picker.pick(size).order
+        except UsageError as error:
+            where = f"arm {arm.name!r}, selecting {size} of {len(self._rows)} samples of a fold"
+            raise error.reworded(f"{where}: {error}") from error
+
+    def _picker(self, arm: ArmConfig, seed: int) -> RowPicker:
+        candidates = self._graph(arm)
+        return RowPicker(
+            candidates,
+            arm.method.within(candidates.sample_ids),
+            arm.quotas,
+            self._quality_by(arm.quality),
+            seed,
+            self._executor,
+            self._scores,
         )
-        chosen = select(self._graph(arm), self._scores, config, seed, self._executor)
-        return np.sort(self._rows[chosen.order])
+
+    def _quality_by(self, scorer: str | None) -> Doubles:
+        if scorer not in self._quality:
+            self._quality[scorer] = read_quality(self._pool.sample_ids, self._scores, scorer)
+        return self._quality[scorer]
 
     def _graph(self, arm: ArmConfig) -> Candidates:
         config = arm.graph or self._usual_graph

@@ -57,7 +57,7 @@ def probe_tables(
         seconds: Time that it took.
         created_at: When it was made, in UTC without a zone; None is the run's start.
     """
-    rows = list(result_rows(done.answers, config.margin, seed))
+    rows = list(result_rows(done.answers, config.margin, seed, config.versus))
     # Null where a row has no such figure: `random` has no difference to itself.
     results = pa.Table.from_pylist(
         [{"probe_id": probe_id, **row} for row in rows], schema=arrow_schema("probe_results")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from curation.probe.answers import Answers
-from curation.probe.learner import choose_ridge, train
+from curation.probe.kernel_learner import KernelConfig
+from curation.probe.learners import AnyLearner
 from curation.probe.space import ProbeSpace
 from medsift.arrays import Doubles, Indices
 
@@ -34,21 +33,10 @@ class ProbeTrainer:
     space: ProbeSpace
     answers: Answers
     group: Indices
+    learner: AnyLearner = KernelConfig()  # noqa: RUF009 - frozen
 
     def __call__(self, trainings: Trainings) -> Doubles:
-        """Return for each draw whether each asked sample is answered rightly (draws, m).
-
-        The regularisation is chosen inside the first subset and serves all draws of the cell:
-        they have one size and one way of selecting, which is what the best value depends on.
-        """
-        first = trainings.subsets[0]
-        ridge = choose_ridge(self.space, self.answers, first, self.group)
-        return np.stack(
-            [
-                self.answers.correct(
-                    trainings.asked,
-                    train(self.space, self.answers, rows, ridge)(trainings.asked),
-                )
-                for rows in trainings.subsets
-            ]
+        """Return for each training whether each asked sample is answered rightly (t, m)."""
+        return self.learner.answer(
+            self.space, self.answers, self.group, trainings.subsets, trainings.asked
         )

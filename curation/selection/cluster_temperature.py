@@ -8,7 +8,14 @@ from typing import Final, Literal
 import numpy as np
 from pydantic import Field
 
-from curation.selection.method import MethodConfig, Picked, Picker, SelectionContext, interleave
+from curation.selection.method import (
+    LongestPicks,
+    MethodConfig,
+    Picked,
+    Picker,
+    SelectionContext,
+    interleave,
+)
 from curation.selection.quantized_vectors import QuantizedVectors
 from curation.selection.quotas import allocate
 from medsift.arrays import Doubles, Floats, Indices
@@ -37,57 +44,65 @@ class ClusterTemperatureConfig(MethodConfig):
     """Clusters of the pool; the square root of its size when not given."""
 
     def picker(self, context: SelectionContext) -> Picker:
-        """Cluster the pool once; then each group is a task where the pool is large."""
+        """Cluster the pool and measure densities once; each cluster is a task in a large pool."""
         centroids, label = context.cluster(self.clusters)
         logit = measure_transferability(centroids) / self.temperature
-        vectors, code = context.candidates.quantized, context.groups.code
+        vectors, groups = context.candidates.quantized, context.groups
+        # A cluster cut by group is a part; parts are numbered by group, then by cluster.
+        part_names, part = np.unique(groups.code * len(centroids) + label, return_inverse=True)
+        group, cluster = np.divmod(part_names, len(centroids))
+        members = np.split(np.argsort(part, kind="stable"), np.cumsum(np.bincount(part))[:-1])
+        density = context.spread(partial(measure_density, vectors), members)
+        exponent = logit[cluster] / np.array(density)
+        sizes = np.array([len(rows) for rows in members], np.int64)
+        longest = LongestPicks(len(members))
 
         def pick(counts: Indices) -> Picked:
-            task = partial(pick_in_clusters, vectors, code, label, logit, counts)
-            return interleave(context.spread(task, range(len(counts))))
+            quotas = np.zeros(len(members), np.int64)
+            for number, wanted in enumerate(counts.tolist()):
+                own = group == number
+                if wanted:
+                    quotas[own] = share_out(sizes[own], exponent[own], wanted)
+            task = partial(pick_typical, vectors, members, quotas)
+            picks = longest.first(quotas, lambda parts: context.spread(task, parts))
+            return interleave(
+                [
+                    interleave([picks[place] for place in np.flatnonzero(group == number)])
+                    for number in range(len(counts))
+                ]
+            )
 
         return pick
 
 
-def pick_in_clusters(
-    vectors: QuantizedVectors,
-    code: Indices,
-    label: Indices,
-    logit: Doubles,
-    counts: Indices,
-    group: int,
-) -> Picked:
-    """Return one group's picks, its clusters interleaved.
+def measure_density(vectors: QuantizedVectors, members: Indices) -> float:
+    """Return the mean of the Gaussian kernel over all pairs of some samples."""
+    sums = Kernel(vectors.take(members)).sums
+    return float(sums.mean() / len(sums))
 
-    Args:
-        vectors: The joint vectors of all samples.
-        code: Group (n,) of each sample.
-        label: Cluster (n,) of each sample.
-        logit: S / τ of each cluster (k,).
-        counts: Samples (g,) to pick of each group.
-        group: The group's number.
-    """
-    members = np.flatnonzero(code == group)
-    wanted = int(counts[group])
-    if not wanted:
-        return Picked(np.empty(0, np.int64), np.zeros(0))
-    present = np.unique(label[members])
-    clusters = [members[label[members] == cluster] for cluster in present]
-    sizes = np.array([len(cluster) for cluster in clusters], np.int64)
-    # One cluster's kernel at a time: all of them together may not fit into memory.
-    sums = [Kernel(vectors.take(cluster)).sums for cluster in clusters]
-    density = np.array([row_sums.mean() / len(row_sums) for row_sums in sums])
-    exponent = logit[present] / density
+
+def share_out(sizes: Indices, exponent: Doubles, wanted: int) -> Indices:
+    """Return the quotas (k,) of one group's clusters, in proportion to exp(exponent)."""
     # Less the greatest exponent: the ratios are the same, and nothing overflows. A share that
     # rounds to 0 becomes the least number, since a weight of 0 would put its cluster last.
     share = np.maximum(np.exp(exponent - exponent.max()), np.finfo(np.float64).tiny)
-    quotas = allocate(sizes, share, wanted, least=0)
-    picks = [
-        cluster[greedy_mmd(Kernel(vectors.take(cluster)), quota)]
-        for cluster, quota in zip(clusters, quotas.tolist(), strict=True)
-        if quota
-    ]
-    return interleave([Picked(order, np.full(len(order), np.nan)) for order in picks])
+    return allocate(sizes, share, wanted, least=0)
+
+
+def pick_typical(
+    vectors: QuantizedVectors, members: list[Indices], quotas: Indices, number: int
+) -> Picked:
+    """Return the picks of one of some clusters, by greedy MMD.
+
+    Args:
+        vectors: The joint vectors of all samples.
+        members: The rows of each cluster.
+        quotas: Samples to pick of each cluster.
+        number: The cluster.
+    """
+    rows, quota = members[number], int(quotas[number])
+    order = rows[greedy_mmd(Kernel(vectors.take(rows)), quota)]
+    return Picked(order, np.full(quota, np.nan))
 
 
 class Kernel:

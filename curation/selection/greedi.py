@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from curation.selection.greedy import greedy
+from curation.selection.greedy import BEST_VALUE, Objective, greedy
 from curation.selection.method import Picked
 from curation.selection.neighbor_matrix import Similarities
 from medsift.arrays import Indices
@@ -28,6 +28,7 @@ def two_rounds(
     counts: Indices,
     part: Indices,
     spread: Spread,
+    objective: Objective = BEST_VALUE,
 ) -> Picked:
     """Pick as `greedy` does, by GreeDi (Mirzasoleiman, Karbasi, Sarkar and Krause 2013, alg. 2).
 
@@ -47,14 +48,15 @@ def two_rounds(
         counts: Rows (g,) to pick of each group.
         part: Number (n,) of each candidate's part.
         spread: Applies a function to items, one task each.
+        objective: As of `greedy`.
     """
     parts = int(part.max(initial=0)) + 1
-    task = partial(_pick_in_part, values, mass, group, counts, part, parts)
+    task = partial(_pick_in_part, values, mass, group, counts, part, parts, objective)
     kept = np.unique(np.concatenate(spread(task, range(parts))))
     # Parts are uneven: a group of which they picked fewer than it needs takes part as a whole.
     short = np.bincount(group[kept], minlength=len(counts)) < counts
     candidates = np.union1d(kept, np.flatnonzero(short[group]))
-    return greedy(values, mass, group, counts, candidates)
+    return greedy(values, mass, group, counts, candidates, objective)
 
 
 def _pick_in_part(
@@ -64,6 +66,7 @@ def _pick_in_part(
     counts: Indices,
     part: Indices,
     parts: int,
+    objective: Objective,
     number: int,
 ) -> Indices:
     """Pick among the candidates of one part as many rows of each group as `two_rounds` says."""
@@ -71,4 +74,4 @@ def _pick_in_part(
     available = np.bincount(group[members], minlength=len(counts))
     wanted = np.ceil(np.maximum(LEAST_SHARE * available, SLACK * counts / parts))
     part_counts = np.where(counts > 0, np.minimum(wanted, available), 0).astype(np.int64)
-    return greedy(values, mass, group, part_counts, members).order
+    return greedy(values, mass, group, part_counts, members, objective).order

@@ -1,8 +1,8 @@
-"""Maximise a facility-location objective greedily: exact, in vectorised blocks."""
+"""Maximise a submodular objective on the neighbour graph greedily: exact, in vectorised blocks."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -17,14 +17,46 @@ LEAST_ROWS: Final = 64
 _ROWS_AT_A_TIME: Final = 1 << 18
 
 
+class Objective(Protocol):
+    """What a sample is worth by the values that the picked rows give it; the worth only rises.
+
+    It is a whole number, and adds the less the better the sample is served already: the sum over
+    samples is then monotone and submodular, which `greedy` relies on to the last unit.
+    """
+
+    def worth(self, served: Narrow, value: Narrow) -> Narrow | Indices:
+        """Return what values (e,) would add to samples that are served at `served` (e,)."""
+        ...
+
+    def serve(self, served: Narrow, value: Narrow) -> Narrow:
+        """Return how samples are served (e,) once they have these values too."""
+        ...
+
+
+class BestValue:
+    """The worth of a sample is the greatest value: facility location."""
+
+    def worth(self, served: Narrow, value: Narrow) -> Narrow:
+        """Return by how much each value is above what serves its sample already."""
+        return np.maximum(value - served, 0)
+
+    def serve(self, served: Narrow, value: Narrow) -> Narrow:
+        """Return the greater value of the two."""
+        return np.maximum(served, value)
+
+
+BEST_VALUE: Final = BestValue()
+
+
 def greedy(
     values: Similarities,
     mass: Indices,
     group: Indices,
     counts: Indices,
     candidates: Indices | None = None,
+    objective: Objective = BEST_VALUE,
 ) -> Picked:
-    """Pick rows of each group so that f(S) = Σ_i mass_i · max_{j∈S} value_ji grows the most.
+    """Pick rows of each group so that f(S) = Σ_i mass_i · worth_i(value_ji, j ∈ S) grows the most.
 
     The result is that of plain greedy, which takes the row of the greatest gain, of equals the
     first, among groups that still want one (Nemhauser, Wolsey and Fisher 1978: at least 1 − 1/e of
@@ -42,8 +74,9 @@ def greedy(
         group: Group (n,) of each row.
         counts: Rows (g,) to pick of each group.
         candidates: Rows (m,) that may be picked; None is all.
+        objective: What the values are worth together; the greatest one when not given.
     """
-    state = _State(values, mass, group, counts, candidates)
+    state = _State(values, mass, group, counts, candidates, objective)
     while state.missing.any():
         state.take_block()
     order = np.concatenate([np.empty(0, np.int64), *state.taken])
@@ -56,7 +89,7 @@ class _State:
     """What has been taken, how well each sample is served, and what a row can add at most.
 
     `rows` (m,) are the candidates that can still be taken, ascending, `bound` (m,) what each adds
-    at most; `served` (n,) is the value at which each sample is served.
+    at most; `served` (n,) is how well each sample is served, as the objective counts it.
     """
 
     def __init__(
@@ -66,8 +99,10 @@ class _State:
         group: Indices,
         counts: Indices,
         candidates: Indices | None,
+        objective: Objective,
     ) -> None:
         n = len(values)
+        self.objective = objective
         self.values, self.group, self.missing = values, group, counts.copy()
         self.mass = None if (mass == 1).all() else mass
         self.served = np.zeros(n, np.int32)
@@ -85,7 +120,7 @@ class _State:
 
     def worth(self, other: Narrow, value: Narrow) -> Narrow | Indices:
         """Compute what each entry (e,) would add to its sample, times the sample's mass."""
-        raised: Narrow = np.maximum(value - self.served[other], 0)
+        raised = self.objective.worth(self.served[other], value)
         return raised if self.mass is None else np.multiply(raised, self.mass[other])
 
     def gains(self, rows: Indices) -> Doubles:
@@ -117,7 +152,8 @@ class _State:
             taken = block.first_of_their_samples(gains) & self._within_quota(rows, gains)
             entries = np.flatnonzero(taken[block.owner])
             # No two rows that are taken together serve one sample: nothing is written twice.
-            self.served[block.other[entries]] = block.value[entries]
+            other, value = block.other[entries], block.value[entries]
+            self.served[other] = self.objective.serve(self.served[other], value)
             self.bound[block.position[taken]] = -1.0
             self.missing -= np.bincount(self.group[rows[taken]], minlength=len(self.missing))
             self.taken.append(rows[taken])

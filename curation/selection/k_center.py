@@ -7,7 +7,14 @@ from typing import Final, Literal
 
 import numpy as np
 
-from curation.selection.method import MethodConfig, Picked, Picker, SelectionContext, interleave
+from curation.selection.method import (
+    LongestPicks,
+    MethodConfig,
+    Picked,
+    Picker,
+    SelectionContext,
+    interleave,
+)
 from curation.selection.quantized_vectors import QuantizedVectors
 from medsift.arrays import Doubles, Indices
 
@@ -28,13 +35,18 @@ class KCenterConfig(MethodConfig):
 
     kind: Literal["k_center"] = "k_center"
 
+    def depends_on_seed(self, samples: int) -> bool:
+        """Return False: nothing is left to chance."""
+        return False
+
     def picker(self, context: SelectionContext) -> Picker:
         """Traverse each group on its own, as tasks where the pool is large."""
         code, vectors = context.groups.code, context.candidates.quantized
+        longest = LongestPicks(len(context.groups.names))
 
         def pick(counts: Indices) -> Picked:
             task = partial(pick_centers, vectors, code, counts)
-            return interleave(context.spread(task, range(len(counts))))
+            return interleave(longest.first(counts, lambda groups: context.spread(task, groups)))
 
         return pick
 

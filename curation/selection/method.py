@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 import numpy as np
 
@@ -63,6 +63,18 @@ class Candidates:
         """The joint vectors (n, d), rounded so that their products are exact."""
         return quantize(self.joint())
 
+    def cluster(self, k: int, seed: int) -> tuple[Floats, Indices]:
+        """Return unit centroids (k, d) and each sample's cluster (n,), computed once."""
+        if (k, seed) not in self._clusters:
+            # FAISS takes seeds of 31 bits.
+            device, bits = self.neighbors.device, seed % (1 << 31)
+            self._clusters[k, seed] = kmeans(self.joint(), k, bits, device=device)
+        return self._clusters[k, seed]
+
+    @cached_property
+    def _clusters(self) -> dict[tuple[int, int], tuple[Floats, Indices]]:
+        return {}
+
     def joint(self) -> Floats:
         """Return the graph's joint vectors (n, d): unit, or zero for a sample without any part."""
         return joint_vectors(self.pool.vectors, self.config)
@@ -101,9 +113,7 @@ class SelectionContext:
         """
         n = len(self.candidates)
         k = min(n, max(1, round(n**0.5) if clusters is None else clusters))
-        # FAISS takes seeds of 31 bits.
-        seed = self.seed % (1 << 31)
-        return kmeans(self.candidates.joint(), k, seed, device=self.candidates.neighbors.device)
+        return self.candidates.cluster(k, self.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +145,17 @@ class MethodConfig(Config):
     kind: str
     """Name of the method."""
 
+    def depends_on_seed(self, samples: int) -> bool:
+        """Return whether another seed may pick other samples of a pool of so many.
+
+        A method that says False is selected once where others are drawn several times.
+        """
+        return True
+
+    def within(self, sample_ids: Sequence[str]) -> Self:
+        """Return the method for a part of a pool: settings that name samples keep those of it."""
+        return self
+
     def picker(self, context: SelectionContext) -> Picker:
         """Compute what does not depend on the budget, and return the function that picks.
 
@@ -162,6 +183,27 @@ def take_first(order: Indices, groups: Groups, counts: Indices) -> Indices:
     starts = np.searchsorted(code[by_group], code[by_group])
     rank_in_group[by_group] = np.arange(len(order)) - starts
     return order[rank_in_group < counts[code]]
+
+
+class LongestPicks:
+    """Keeps the longest picks of each group, for methods whose picks begin with those for fewer."""
+
+    def __init__(self, groups: int) -> None:
+        self._picks = [Picked(np.empty(0, np.int64), np.zeros(0)) for _ in range(groups)]
+
+    def first(self, counts: Indices, pick: Callable[[list[int]], Sequence[Picked]]) -> list[Picked]:
+        """Return the first `counts` (g,) picks of each group.
+
+        `pick` gives so many picks of each of some groups, and is called for those that lack some.
+        """
+        wanted = counts.tolist()
+        short = [n for n, count in enumerate(wanted) if count > len(self._picks[n].order)]
+        for group, picked in zip(short, pick(short), strict=True):
+            self._picks[group] = picked
+        return [
+            Picked(picked.order[:count], picked.gain[:count])
+            for picked, count in zip(self._picks, wanted, strict=True)
+        ]
 
 
 def interleave(parts: Sequence[Picked]) -> Picked:

@@ -11,9 +11,10 @@ import numpy as np
 from curation.selection.budget import BudgetConfig, check_budget, estimate_tokens
 from curation.selection.config import SelectionConfig
 from curation.selection.coverage import Curve, distribute_mass, measure_coverage, measure_curve
-from curation.selection.method import Candidates, Picked, SelectionContext
+from curation.selection.method import Candidates, Picked
 from curation.selection.quality import Scores, read_quality
 from curation.selection.quotas import Groups
+from curation.selection.row_picker import RowPicker
 from medsift.arrays import Doubles, Indices
 from medsift.errors import UsageError
 from medsift.execution import Executor
@@ -68,26 +69,22 @@ def select(
         InputError: vectors that are not finite.
     """
     config = resolve(config, seed)
-    quotas = config.quotas or config.method.usual_quotas
-    groups = Groups.one(len(candidates)) if quotas.kind == "none" else candidates.strata
     quality = read_quality(candidates.sample_ids, scores, config.quality)
     tokens = estimate_tokens(candidates.pool.samples, config.image_tokens)
     # What the budget and the quotas refuse is refused before the work.
     size = config.budget.size(len(tokens)) or enough
     if config.budget.tokens is not None:
         check_budget(config.budget.tokens, int(tokens.sum()), "tokens")
-    quotas.counts(groups, size or 0)
-    context = SelectionContext(candidates, groups, quality, config.seed or 0, executor)
-    picker = config.method.picker(context)
-
-    def pick(size: int) -> Picked:
-        return picker(quotas.counts(groups, size))
-
+    picker = RowPicker(
+        candidates, config.method, config.quotas, quality, config.seed or 0, executor, scores
+    )
+    picker.counts(size or 0)
+    pick = picker.pick
     picked = pick(size) if size else _search(config.budget, pick, candidates, tokens)
     sizes = np.unique(np.linspace(1, len(picked.order), POINTS_OF_CURVE).round()).astype(np.int64)
     return Selection(
         config=config,
-        fingerprint=_fingerprint(candidates, config, quality, enough),
+        fingerprint=_fingerprint(candidates, config, quality, picker.groups, enough),
         order=picked.order,
         gain=picked.gain,
         weight=distribute_mass(candidates, picked.order),
@@ -143,9 +140,21 @@ def _first(reached: Callable[[int], bool], most: int) -> int:
 
 
 def _fingerprint(
-    candidates: Candidates, config: SelectionConfig, quality: Doubles, enough: int | None
+    candidates: Candidates,
+    config: SelectionConfig,
+    quality: Doubles,
+    groups: Groups,
+    enough: int | None,
 ) -> str:
-    """Digest what decides the selection: settings, pool, scores and a size that a probe chose."""
+    """Digest what decides the selection.
+
+    Args:
+        candidates: The pool and its graph.
+        config: The settings.
+        quality: Quality (n,) by the scores.
+        groups: Groups of the quotas.
+        enough: The size that a probe chose, if one did.
+    """
     graph = candidates.graph
     # The name decides nothing, and the scorer decides by the values that it gave.
     settings = config.model_dump(mode="json", exclude={"name", "quality"})
@@ -155,6 +164,7 @@ def _fingerprint(
         "pool": digest(*candidates.sample_ids, candidates.mass.tobytes()),
         "neighbours": digest(graph.index.tobytes(), graph.similarity.tobytes()),
         "strata": digest(*candidates.pool.strata),
+        "groups": digest(*groups.names, groups.code.tobytes()),
         "quality": digest(quality.tobytes()),
     }
     return fingerprint(decisive if enough is None else decisive | {"size": enough})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -42,6 +42,16 @@ class TargetConfig(MethodConfig):
         if (self.where is None) == (not self.sample_ids):
             raise ValueError("give either `where` or `sample_ids`, to say what the targets are")
         return self
+
+    def depends_on_seed(self, samples: int) -> bool:
+        """Return False: nothing is left to chance."""
+        return False
+
+    def within(self, sample_ids: Sequence[str]) -> Self:
+        """Return the method with those targets alone that are in a part of a pool."""
+        known = set(sample_ids)
+        named = tuple(sample for sample in self.sample_ids if sample in known)
+        return self.model_copy(update={"sample_ids": named})
 
     def picker(self, context: SelectionContext) -> Picker:
         """List each target's nearest samples once."""

@@ -45,9 +45,24 @@ full_low DOUBLE | lower end of its 95% interval, paired by sample
 full_high DOUBLE | upper end
 non_inferiority VARCHAR | non-inferior, inferior or inconclusive against all rows, at the margin of
   the settings
+versus_difference DOUBLE | accuracy less that of the arm `versus` of the settings at the same size
+versus_low DOUBLE | lower end of its 95% interval, paired by sample
+versus_high DOUBLE | upper end
 efficiency DOUBLE | random samples that one selected sample replaces
 efficiency_low DOUBLE | lower end of its 95% interval
 efficiency_high DOUBLE | upper end
 efficiency_beyond VARCHAR | above or below where the accuracy is outside the random curve: the
   efficiency is then at least, or at most, so much
+
+TABLE probe_diagnosis REPLACED BY probe_id | whether a probe's pool is redundant, noisy or
+  imbalanced, and what that calls for
+probe_id* VARCHAR | probe
+figure* VARCHAR | redundancy (rows for each sample left after deduplication), noise (share of
+  contradicted answers among those that label_noise judges most surely), or imbalance (equal strata
+  that would be as uneven, over strata: 1 is balanced)
+value DOUBLE | the figure
+low DOUBLE | lower end of its 95% interval, of noise alone
+high DOUBLE | upper end
+level* VARCHAR | low, medium, high or unknown
+sentence* VARCHAR | what it shows and calls for, in words
 """)

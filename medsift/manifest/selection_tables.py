@@ -46,7 +46,7 @@ sample_id* VARCHAR | sample
 row_id* VARCHAR | its row
 weight DOUBLE | training weight
 gain DOUBLE | marginal gain of the objective
-stratum VARCHAR | stratum that it counts for
+stratum VARCHAR | its stratum, by the recipe's tags
 place BIGINT | number of the sample in this file; joins with samples.place
 
 TABLE exports REPLACED BY path | files exported from a selection

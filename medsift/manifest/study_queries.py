@@ -7,6 +7,13 @@ from typing import Final
 CURVE_POINTS: Final = 60
 """Points of a training curve; the steps between them are averaged."""
 
+KNOWN: Final = """
+SELECT run_id, study_id, name, recipe FROM studies ORDER BY created_at DESC, study_id
+"""
+FINISHED: Final = """
+SELECT arm, budget, samples, seed, evaluation_id FROM study_trials
+WHERE run_id = $run AND study_id = $study AND status = 'done' ORDER BY ALL
+"""
 PAGE_KNOWN: Final = """
 SELECT run_id, study_id, name FROM studies WHERE $run IS NULL OR run_id = $run
 ORDER BY created_at DESC, study_id

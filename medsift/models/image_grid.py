@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers.modeling_outputs import BaseModelOutput
 
 from medsift.models.efficientnet import fold_normalisation
+from medsift.models.kept_grids import FrozenTower, kept_grid
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,19 +54,30 @@ class ImageGridModel(PreTrainedModel):  # type: ignore[misc]
         self.network = timm.create_model(config.architecture, pretrained=False, num_classes=0)
         self.network.eval()
         fold_normalisation(self.network)
+        self.tower = FrozenTower(self.network)
         self.post_init()
 
     def forward(self, pixel_values: Tensor, **kwargs: Any) -> BaseModelOutput:
         """Return the cells (n, side², channels + side²), row by row, of pictures (n, 3, h, w)."""
         side = self.config.side
-        # Convolutions on a CPU take half the time with channels last.
-        pixels = pixel_values.contiguous(memory_format=torch.channels_last)
-        grid = self.network.forward_features(pixels)
-        cells = adaptive_avg_pool2d(grid, side).flatten(2).transpose(1, 2)
+        frozen = self.tower.identity() if pixel_values.device.type == "cpu" else None
+        if frozen is None:
+            cells = self.cells(pixel_values)
+        else:
+            # One by one, so that no picture's cells depend on those it shares a batch with.
+            pictures = pixel_values.split(1)
+            cells = torch.cat([kept_grid(frozen, one, side, self.cells) for one in pictures])
         features = layer_norm(cells, cells.shape[-1:])
         places = torch.eye(side * side, dtype=cells.dtype, device=cells.device)
         output = torch.cat([features, places.expand(len(cells), -1, -1)], dim=-1)
         return BaseModelOutput(last_hidden_state=output, hidden_states=(output,))
+
+    def cells(self, pixel_values: Tensor) -> Tensor:
+        """Return the pooled features (n, side², channels) of pictures (n, 3, h, w)."""
+        # Convolutions on a CPU take half the time with channels last.
+        pixels = pixel_values.contiguous(memory_format=torch.channels_last)
+        grid = self.network.forward_features(pixels)
+        return adaptive_avg_pool2d(grid, self.config.side).flatten(2).transpose(1, 2)
 
 
 def register() -> None:

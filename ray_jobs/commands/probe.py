@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -40,6 +40,16 @@ def probe(
             "--settings", help="YAML file with the settings of the probe.", show_default=False
         ),
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="STUDY",
+            help="Study of this run, by name or id: probe its arms at its budgets, and show "
+            "whether probe and fine-tuning put them in the same order.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", help="Page to write.", show_default="probe.html in the run"),
@@ -64,28 +74,36 @@ def probe(
     from ray_jobs.cli_args import manifest_path
     from ray_jobs.console import ignore_broken_pipe, shown
     from ray_jobs.progress_views import announced
+    from ray_jobs.study.agreement import compare_with_study, read_study
+    from ray_jobs.study.agreement_text import agreement_text
 
     arms = None if methods is None else [name.strip() for name in methods.split(",")]
-    config = load_probe_settings(settings, arms, overrides or ())
     folder = manifest_path(run_dir).parent
+    study = None if against is None else read_study(manifest_path(run_dir), against)
+    usual = None if study is None else study.probe_settings
+    config = load_probe_settings(settings, arms, overrides or (), usual)
     with announced(log_json) as listener, executor(ray, None) as engine:
         result = probe_run(folder, config, executor=engine, listener=listener)
     page = write_probe_page(result, config, output or folder / "probe.html")
     if log_json:
         return
+    agreements = [] if study is None else compare_with_study(result, study)
     with ignore_broken_pipe():
         if style is TableOrJson.json:
-            typer.echo(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
+            compared = {"against": [one.to_dict() for one in agreements]} if agreements else {}
+            typer.echo(json.dumps(result.to_dict() | compared, indent=2, ensure_ascii=False))
         else:
-            typer.echo(_table(result, shown(page)))
+            typer.echo(probe_table(result, config.versus, shown(page)))
+            for agreement in agreements:
+                typer.echo("\n" + agreement_text(agreement))
 
 
-def _table(result: ProbeResult, page: str) -> str:
+def probe_table(result: ProbeResult, versus: str | None, page: str) -> str:
     """Return what each arm taught at each budget, the verdicts, and where everything is."""
-    header = ("arm", "budget", "samples", "right", "less random", "efficiency")
+    compared = {"random": "less random"} | ({"versus": f"less {versus}"} if versus else {})
+    header = ("arm", "budget", "samples", "right", *compared.values(), "efficiency")
     cells = [header]
     for row in result.overall:
-        gap, low, high = (row[f"random_{name}"] for name in ("difference", "low", "high"))
         share = row["efficiency"]
         cells.append(
             (
@@ -93,7 +111,7 @@ def _table(result: ProbeResult, page: str) -> str:
                 f"{100 * row['budget']:g} %",
                 f"{row['samples']:,.0f}",
                 f"{100 * row['accuracy']:.1f} %",
-                "" if low is None else f"{100 * gap:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
+                *(_gap(row, name) for name in compared),
                 "" if share is None else f"{share:.2f}",
             )
         )
@@ -105,8 +123,15 @@ def _table(result: ProbeResult, page: str) -> str:
     ]
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in result.left_out.items())
     lines += ["", *result.verdicts.values(), ""]
+    lines += [*(finding.sentence for finding in result.diagnosis), ""]
     lines.append(
         f"{'asked':<10}{result.asked:,} samples of {result.clusters:,} groups about "
         f"{len(result.classes):,} answers; left out: {left_out or 'none'}"
     )
     return "\n".join([*lines, f"{'probe':<10}{result.probe_id}", f"{'page':<10}{page}"])
+
+
+def _gap(row: dict[str, Any], name: str) -> str:
+    """Return a difference and its interval in points, or nothing where there is none."""
+    gap, low, high = (row[f"{name}_{end}"] for end in ("difference", "low", "high"))
+    return "" if low is None else f"{100 * gap:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"

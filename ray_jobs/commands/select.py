@@ -26,8 +26,9 @@ def select(
         str,
         typer.Option(
             "--method",
-            help="Method: facility_location, k_center, deita, cluster_temperature, "
-            "prototype_pruning, target, top_score, random, stratified_random or longest.",
+            help="Method: facility_location, kernel_likelihood, k_center, deita, "
+            "cluster_temperature, prototype_pruning, ofa, centered_gram, target, top_score, "
+            "random, stratified_random or longest.",
         ),
     ] = "facility_location",
     overrides: Annotated[

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from evaluation.evaluate import check_answered
 from evaluation.evaluate_model import Evaluated, model_evaluation_id
-from evaluation.study_results import Trial
+from evaluation.study_scores import Trial
 from medsift.manifest import append_tables, read
 from medsift.manifest.evaluation_queries import ASKED, read_evaluation
 from medsift.manifest.schema import arrow_schema

@@ -13,7 +13,7 @@ from curation.selection.budget import BudgetConfig
 from curation.selection.config import EVERYTHING
 from evaluation.open_benchmarks import OpenBenchmark, open_benchmarks
 from evaluation.recipe import EvaluationRecipe
-from evaluation.study_results import FULL, UNTRAINED
+from evaluation.study_scores import FULL, UNTRAINED
 from medsift import records
 from medsift.errors import UsageError
 from medsift.execution import Executor

@@ -15,7 +15,7 @@ from curation.selection.budget import BudgetConfig
 from curation.selection.config import SelectionConfig
 from curation.selection.facility_location import FacilityLocationConfig
 from curation.selection.quotas import QuotasConfig
-from evaluation.study_results import BASELINES, FULL, UNTRAINED
+from evaluation.study_scores import BASELINES, FULL, UNTRAINED
 from evaluation.study_text import FEW_SEEDS
 from medsift.config import Config
 from medsift.storage.local_paths import LocalPath

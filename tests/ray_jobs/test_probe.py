@@ -59,8 +59,7 @@ def test_what_cannot_be_probed_is_refused_in_one_line(medsift, run_dir, words, c
 
 @pytest.mark.ray
 def test_ray_gives_what_this_process_gives(run_dir, ray_session):
-    config = ProbeConfig.model_validate(
-        {"arms": ["cluster_temperature"], "budgets": [0.3], "draws": 4, "folds": 2, "min_groups": 3}
-    )
+    settings = {"arms": ["cluster_temperature"], "budgets": [0.3], "draws": 4, "folds": 2}
+    config = ProbeConfig.model_validate({**settings, "min_groups": 3, "spread_above": 0})
     here, there = probe(run_dir, config), probe(run_dir, config, executor=RayExecutor())
     assert here.table.equals(there.table)

@@ -145,3 +145,19 @@ def test_killed_while_writing_the_manifest_is_as_it_was(run_dir, monkeypatch, pl
     assert ask(run_dir, "SELECT count(*) AS n FROM selections WHERE selection = 'small'") == [
         {"n": 5}
     ]
+
+
+def test_a_selector_that_is_trained_once_selects_as_one_that_is_trained_on_the_pool(
+    run_dir, tmp_path, medsift
+):
+    file = tmp_path / "selector.npz"
+    said = medsift("selector", run_dir, "--output", file)
+    assert said.code == 0, said.err
+    assert said.out.strip().endswith("selector.npz")
+    for name, more in (("own", ()), ("by_file", ("--set", f"selector={file}"))):
+        said = medsift(
+            "select", run_dir, "--name", name, "--budget", "20", "--method", "ofa", *more
+        )
+        assert said.code == 0, said.err
+    rows = "SELECT rank, sample_id, gain FROM selections WHERE selection = '{}' ORDER BY rank"
+    assert ask(run_dir, rows.format("own")) == ask(run_dir, rows.format("by_file"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 import yaml
@@ -238,6 +240,14 @@ def test_a_selection_that_is_there_already_is_taken_only_if_it_is_the_same(
     made = ask(tmp_path / "run", "SELECT * FROM selection_settings ORDER BY ALL")
     assert ensure_selections(tmp_path / "run", [config]) == {"tiny.longest.20pct": 5}
     assert ask(tmp_path / "run", "SELECT * FROM selection_settings ORDER BY ALL") == made
+    # An earlier version knew no `by` of quotas.
+    manifest = tmp_path / "run" / "manifest.duckdb"
+    older = shutil.copy(manifest, tmp_path / "older.duckdb")
+    with duckdb.connect(older) as con:
+        settings = """replace(settings, '"by":"strata",', '')"""
+        con.execute(f"UPDATE selection_settings SET settings = {settings}")
+    older.replace(manifest)
+    assert ensure_selections(tmp_path / "run", [config]) == {"tiny.longest.20pct": 5}
     said = medsift("study", path)
     assert said.code == 2
     assert "another selection 'tiny.longest.20pct' already" in said.error

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evaluation.records import ORIGINAL
-from evaluation.study_results import BASELINES, FULL, UNTRAINED
+from evaluation.study_scores import BASELINES, FULL, UNTRAINED
 from evaluation.study_text import is_whole
 from medsift.errors import ManifestError
 from medsift.manifest import study_queries as queries

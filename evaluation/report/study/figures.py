@@ -8,7 +8,7 @@ from typing import Final
 
 from evaluation.report.reliability import error_bars
 from evaluation.report.study.data import Group, StudyBenchmark, StudyPageData
-from evaluation.study_results import FULL, UNTRAINED
+from evaluation.study_scores import FULL, UNTRAINED
 from medsift.manifest.any_version import Line
 from medsift.pages.chart_style import COLOURS, GONE, REST, Figure, axis_title, layout, plain
 

@@ -12,7 +12,7 @@ from evaluation.report.format import FEW, signed_ends
 from evaluation.report.page import TEMPLATES
 from evaluation.report.study.data import Group, StudyPageData, choose, read_page_data
 from evaluation.report.study.figures import score_against_budget, training_curves
-from evaluation.study_results import FULL, RANDOM, UNTRAINED
+from evaluation.study_scores import FULL, RANDOM, UNTRAINED
 from evaluation.study_text import FEW_SEEDS, sentence, signed, summary
 from medsift.manifest.any_version import Line, opened
 from medsift.pages.chart_style import as_json

@@ -347,3 +347,31 @@ def test_altered_or_missing_weights_are_refused(
     for call in (EmbeddedImageTextModelConfig().fingerprint, EmbeddedImageTextModelConfig().build):
         with raises_code("weights_damaged", path=str(damaged)):
             call()
+
+
+def test_fewer_layers_are_the_first_of_the_whole_model(made: ImageTextModel) -> None:
+    config = EmbeddedImageTextModelConfig(side=3, layers=2)
+    cut = config.build()
+    blocks = cut.model.model.language_model.layers
+    assert len(blocks) == cut.model.config.text_config.num_hidden_layers == 2
+    assert config.fingerprint() != EmbeddedImageTextModelConfig(side=3).fingerprint()
+    found = inputs(cut.processor, QUESTIONS[:1])
+    with torch.inference_mode():
+        # What the third block of the whole model would take is what the cut one ends with.
+        whole = made.model(**found, output_hidden_states=True).hidden_states[2]
+        last = cut.model(**found, output_hidden_states=True).hidden_states[2]
+    norm = made.model.model.language_model.norm
+    assert torch.allclose(norm(whole), last, atol=1e-4)
+
+
+def test_models_built_one_after_another_share_no_weights() -> None:
+    first, second = (EmbeddedModelConfig(layers=1).build().model for _ in range(2))
+    weight = "model.layers.0.mlp.up_proj.weight"
+    before = second.state_dict()[weight].clone()
+    with torch.no_grad():
+        first.state_dict()[weight].add_(1.0)
+        first.state_dict()["lm_head.weight"].add_(1.0)
+    assert torch.equal(second.state_dict()[weight], before)
+    third = EmbeddedModelConfig(layers=1).build().model
+    assert torch.equal(third.state_dict()[weight], before)
+    assert torch.equal(third.state_dict()["lm_head.weight"], second.state_dict()["lm_head.weight"])

@@ -11,8 +11,10 @@ import pytest
 from curation.probe.heap import load_heap
 from curation.probe.page import write_probe_page
 from curation.probe.probe import ProbeResult, probe
+from curation.probe.results import result_rows
 from curation.probe.run_probe import ProbeInputs, ProbeRun, run_probe
 from curation.probe.settings import ProbeConfig, load_probe_settings
+from curation.probe.trainings import ProbeTrainer
 from curation.run_dir import open_run
 from curation.selection.load_inputs import read_scores
 from medsift.execution import LocalExecutor
@@ -20,7 +22,7 @@ from medsift.leakage_groups import components
 from medsift.manifest import query
 from tests.expect import raises_code
 
-FEW = {"budgets": [0.2, 0.5], "draws": 4, "folds": 2, "min_groups": 3}
+FEW = {"budgets": [0.2, 0.5], "draws": 4, "folds": 2, "min_groups": 3, "spread_above": 0}
 
 
 def settings(*arms: str, **more) -> ProbeConfig:
@@ -70,6 +72,25 @@ def test_the_manifest_has_every_cell_with_its_interval(result: ProbeResult) -> N
     [run] = query(result.manifest, "FROM probe_runs").to_pylist()
     assert run["verdict"] == result.verdict
     assert run["pool"] == result.pool
+
+
+def test_arms_are_compared_with_the_one_that_versus_names(inputs: ProbeInputs) -> None:
+    run = answered(inputs, settings("facility_location", "k_center", versus="k_center"))
+    rows = list(result_rows(run.answers, 0.02, 0, "k_center"))
+    assert {(row["arm"], row["budget"]) for row in rows if "versus_low" in row} == {
+        (arm, budget)
+        for arm in ("facility_location", "random", "dedup_random")
+        for budget in (0.2, 0.5)
+    }
+    # The difference to an arm is the same one from either side.
+    [there] = [row for row in rows if _is(row, "k_center", 0.2)]
+    [back] = [row for row in rows if _is(row, "random", 0.2)]
+    assert back["versus_difference"] == pytest.approx(-there["random_difference"])
+    assert back["versus_low"] == pytest.approx(-there["random_high"])
+
+
+def _is(row: dict, arm: str, budget: float) -> bool:
+    return (row["arm"], row["budget"], row["facet"]) == (arm, budget, "all")
 
 
 def test_a_probe_with_equal_settings_replaces_the_earlier_one(
@@ -146,6 +167,27 @@ def test_how_trainings_are_spread_changes_nothing(inputs: ProbeInputs) -> None:
         np.testing.assert_array_equal(one.correct, other.correct)
 
 
+def test_a_pool_of_no_more_than_spread_above_stays_in_this_process(inputs: ProbeInputs) -> None:
+    class Refusing(LocalExecutor):
+        def run(self, function, items):
+            assert not isinstance(function, ProbeTrainer)
+            return super().run(function, items)
+
+    alone = answered(inputs, settings(spread_above=100_000), Refusing())
+    spread = answered(inputs, settings(spread_above=0))
+    for one, other in zip(alone.answers.cells, spread.answers.cells, strict=True):
+        np.testing.assert_array_equal(one.correct, other.correct)
+
+
+def test_the_network_fills_the_same_cells(inputs: ProbeInputs) -> None:
+    learner = {"kind": "network", "steps": 100, "hidden": 16, "seeds": 2}
+    kernel, network = (answered(inputs, settings(**more)) for more in ({}, {"learner": learner}))
+    cells = [(cell.arm, cell.budget, cell.samples) for cell in kernel.answers.cells]
+    assert cells == [(cell.arm, cell.budget, cell.samples) for cell in network.answers.cells]
+    assert len(network.answers.full.correct) == 2
+    assert network.answers.full.correct.mean() > network.majority
+
+
 def test_an_arm_draws_as_often_as_it_is_random(inputs: ProbeInputs) -> None:
     run = answered(inputs, settings("facility_location", "stratified_random"))
     assert len(run.answers.cell("facility_location", 0.5).correct) == 1
@@ -177,6 +219,8 @@ def test_more_folds_than_groups_are_refused(inputs: ProbeInputs) -> None:
         (["budgets=[0.1,0.1]"], ""),
         (["arms=[facility_location,facility_location]"], ""),
         (["arms=[random]"], ""),
+        (["versus=nobody"], ""),
+        (["versus=full"], ""),
         (["arms=[no_such_method]"], "arms.0.method"),
         (["draws=1"], "draws"),
     ],

@@ -11,12 +11,13 @@ import pytest
 
 from curation.selection import AnyMethod, SelectionContext
 from curation.selection.baselines import RandomConfig, TopScoreConfig
-from curation.selection.cluster_temperature import Kernel, greedy_mmd, pick_in_clusters
+from curation.selection.cluster_temperature import Kernel, greedy_mmd, measure_density, share_out
 from curation.selection.config import SelectionConfig
 from curation.selection.deita import DeitaConfig
 from curation.selection.facility_location import FacilityLocationConfig
 from curation.selection.k_center import KCenterConfig, farthest_first
 from curation.selection.method import take_first
+from curation.selection.neighbor_matrix import UNIT
 from curation.selection.prototype_pruning import PrototypePruningConfig
 from curation.selection.quality import Scores
 from curation.selection.quantized_vectors import quantize
@@ -24,17 +25,21 @@ from curation.selection.quotas import Groups
 from curation.selection.select import select
 from curation.selection.target import TargetConfig
 from curation.selection.turns import Rankings, take_turns
-from tests.curation.selection.conftest import AsWorkers, planted_vectors, unit
+from tests.curation.selection.conftest import AsWorkers, dense, planted_vectors, unit
 from tests.expect import raises_code
 
 METHODS = [
     {"kind": "facility_location"},
     {"kind": "facility_location", "partition_above": 60},
+    {"kind": "kernel_likelihood"},
+    {"kind": "kernel_likelihood", "partition_above": 60},
     {"kind": "k_center"},
     {"kind": "deita"},
     {"kind": "cluster_temperature"},
     {"kind": "prototype_pruning"},
     {"kind": "target", "where": "modality = 'xray'"},
+    {"kind": "ofa"},
+    {"kind": "centered_gram"},
     {"kind": "top_score"},
     {"kind": "random"},
     {"kind": "stratified_random"},
@@ -91,7 +96,13 @@ def test_the_usual_quotas_cover_every_stratum_or_none_are_asked_for(candidates, 
     found = chosen(candidates, method, budget="20%")
     covered = len(set(candidates.strata.code[found.order].tolist()))
     if found.config.method.usual_quotas.kind == "none":
-        assert method["kind"] in {"target", "top_score", "random", "longest"}
+        assert method["kind"] in {
+            "kernel_likelihood",
+            "target",
+            "top_score",
+            "random",
+            "longest",
+        }
     else:
         assert covered == len(candidates.strata.names)
 
@@ -104,9 +115,13 @@ def test_only_chance_depends_on_the_seed(candidates):
             "stratified_random",
             "cluster_temperature",
             "prototype_pruning",
+            "ofa",
         }
         if "partition_above" not in method:
             assert (one != other) == chance, method
+        config = SelectionConfig.model_validate({"name": "x", "method": method, "budget": 1})
+        # Parts are dealt by a seeded hash, though the picks may come out alike.
+        assert config.method.depends_on_seed(200) == (chance or "partition_above" in method)
 
 
 # Facility location.
@@ -131,6 +146,27 @@ def test_a_pool_of_poor_samples_is_still_covered(candidates):
     made = SelectionContext(candidates, one_group(candidates), np.zeros(len(candidates)))
     picked = FacilityLocationConfig(quality_weight=1.0).picker(made)(np.array([20]))
     assert len(set(picked.order.tolist())) == 20
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_copies_count_by_a_power_of_their_rows(candidates, power):
+    value = dense(candidates.similarities) / UNIT
+    mass = candidates.pool.mass**power
+    assert len(set(mass.tolist())) == (4 if power else 1)
+    served, order, gains = np.zeros(len(candidates)), [], []
+    for _ in range(12):
+        gain = (np.maximum(value - served, 0.0) * mass).sum(axis=1)
+        gain[order] = -1.0
+        order.append(int(gain.argmax()))
+        gains.append(gain.max())
+        served = np.maximum(served, value[order[-1]])
+    made = SelectionContext(candidates, one_group(candidates), np.ones(len(candidates)))
+    config = FacilityLocationConfig(quality_weight=0.0, mass_power=power)
+    picked = config.picker(made)(np.array([12]))
+    # Masses are kept in 1/64: a sum of 200 of them is off by less than two.
+    np.testing.assert_allclose(picked.gain, gains, atol=2.0 if 0 < power < 1 else 1e-3)
+    if power in (0.0, 1.0):
+        assert picked.order.tolist() == order
 
 
 def test_facility_location_covers_more_than_every_other_method(candidates):
@@ -226,9 +262,10 @@ def test_cluster_quotas_follow_transferability_over_density():
     kernel = np.exp(-0.5 * ((vectors[:, None] - vectors[None]) ** 2).sum(axis=2))
     density = [kernel[:50, :50].mean(), kernel[50:, 50:].mean()]
     share = np.exp(logit / density)
-    groups, counts = np.zeros(100, np.int64), np.array([40])
-    picked = pick_in_clusters(points, groups, label, logit, counts, 0)
-    taken = np.bincount(label[picked.order])
+    measured = [measure_density(points, np.flatnonzero(label == cluster)) for cluster in (0, 1)]
+    assert measured == pytest.approx(density, rel=1e-9)
+    taken = share_out(np.array([50, 50]), logit / np.array(measured), 40)
+    assert taken.sum() == 40
     assert abs(taken - 40 * share / share.sum()).max() < 1
     assert taken[1] > taken[0]  # the loose cluster gives more, though it transfers less
 

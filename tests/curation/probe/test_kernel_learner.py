@@ -1,4 +1,4 @@
-"""The probe's learner against the same least squares written out, and its two forms."""
+"""The probe's least squares against the same written out, their two forms and both algebras."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curation.probe.algebra import NumpyAlgebra, TorchAlgebra, algebra_on
 from curation.probe.answers import Answers
-from curation.probe.learner import RIDGES, choose_ridge, train
+from curation.probe.kernel_learner import RIDGES, KernelConfig, choose_ridge, deal
+from curation.probe.least_squares import systems_of
 from curation.probe.space import ProbeSpace
+from tests.expect import raises_code
 
 N, CLASSES = 120, 3
 
@@ -28,6 +31,16 @@ def space(seed: int = 0, n: int = N) -> ProbeSpace:
 def labelled(label: np.ndarray, classes: int = CLASSES) -> Answers:
     offered = np.ones((len(label), classes), bool)
     return Answers(label, [str(number) for number in range(classes)], offered, [""] * len(label))
+
+
+def trained(space: ProbeSpace, answers: Answers, rows: np.ndarray, ridge: float, asked: np.ndarray):
+    """Scores of the classes for some samples after a training on others."""
+    [scores] = (
+        systems_of(space, answers, rows, np.zeros(len(rows), int))
+        .without(None)
+        .scores(asked, [ridge])
+    )
+    return scores
 
 
 def written_out(space: ProbeSpace, label: np.ndarray, rows: np.ndarray, ridge: float) -> np.ndarray:
@@ -50,7 +63,7 @@ def test_training_is_kernel_least_squares(seed: int, size: int, ridge: float) ->
     rng = np.random.default_rng(seed)
     label = rng.integers(0, CLASSES, 40)
     rows = rng.permutation(40)[:size]
-    scores = train(probed, labelled(label), rows, ridge)(np.arange(40))
+    scores = trained(probed, labelled(label), rows, ridge, np.arange(40))
     np.testing.assert_allclose(scores, written_out(probed, label, rows, ridge), atol=1e-9)
 
 
@@ -61,7 +74,7 @@ def test_landmarks_of_every_sample_give_the_exact_probe(size: int) -> None:
     label = np.random.default_rng(5).integers(0, CLASSES, N)
     rows = np.random.default_rng(6).permutation(N)[:size]
     first, second = (
-        train(each, labelled(label), rows, 0.1)(np.arange(N)) for each in (exact, approximate)
+        trained(each, labelled(label), rows, 0.1, np.arange(N)) for each in (exact, approximate)
     )
     np.testing.assert_allclose(first, second, atol=2e-3)
 
@@ -71,7 +84,7 @@ def test_both_forms_of_the_approximate_system_agree() -> None:
     probed = replace(space(), exact_up_to=0, landmarks=30)
     label = np.random.default_rng(5).integers(0, CLASSES, N)
     rows = np.arange(60)
-    by_features = train(probed, labelled(label), rows, 0.1)(np.arange(N))
+    by_features = trained(probed, labelled(label), rows, 0.1, np.arange(N))
     features = probed.features.astype(np.float64)
     targets = np.eye(CLASSES)[label[rows]]
     kernel = features[rows] @ features[rows].T + 0.1 * np.eye(len(rows))
@@ -88,7 +101,7 @@ def test_the_probe_learns_what_depends_on_picture_and_question_together() -> Non
     label = picture ^ question  # neither alone says anything
     answers = labelled(label, 2)
     rows, rest = np.arange(300), np.arange(300, 600)
-    scores = train(ProbeSpace(image, asked), answers, rows, 0.03)(rest)
+    scores = trained(ProbeSpace(image, asked), answers, rows, 0.03, rest)
     assert answers.correct(rest, scores).mean() > 0.95
 
 
@@ -112,15 +125,75 @@ def test_the_regularisation_chosen_inside_a_training_set_is_near_the_best_for_ne
     rows, fresh = np.arange(300), np.arange(300, 1000)
     ridges = (1e-6, 0.01, 1.0, 100.0)
     accuracy = {
-        ridge: answers.correct(fresh, train(probed, answers, rows, ridge)(fresh)).mean()
+        ridge: answers.correct(fresh, trained(probed, answers, rows, ridge, fresh)).mean()
         for ridge in ridges
     }
-    chosen = choose_ridge(probed, answers, rows, group, ridges)
+    chosen = chosen_ridge(probed, answers, rows, group, ridges)
     assert accuracy[chosen] >= max(accuracy.values()) - 0.02
     assert min(accuracy.values()) < max(accuracy.values()) - 0.03
-    assert choose_ridge(probed, answers, rng.permutation(rows), group, ridges) == chosen
+    assert chosen_ridge(probed, answers, rng.permutation(rows), group, ridges) == chosen
+
+
+def chosen_ridge(space, answers, rows, group, ridges=RIDGES) -> float:
+    fold = deal(group[rows])
+    return choose_ridge(systems_of(space, answers, rows, fold), answers, rows, fold, ridges)
 
 
 def test_one_group_leaves_nothing_to_choose_by() -> None:
     answers = labelled(np.zeros(20, np.int64))
-    assert choose_ridge(space(n=20), answers, np.arange(20), np.zeros(20)) == RIDGES[1]
+    assert chosen_ridge(space(n=20), answers, np.arange(20), np.zeros(20)) == RIDGES[1]
+
+
+@pytest.mark.parametrize("size", [25, 90])
+@pytest.mark.parametrize("exact_up_to", [N, 0])
+def test_a_fold_left_out_of_a_system_is_the_system_of_the_others(size, exact_up_to) -> None:
+    probed = replace(space(), exact_up_to=exact_up_to, landmarks=30)
+    rng = np.random.default_rng(3)
+    answers, rows = labelled(rng.integers(0, CLASSES, N)), np.sort(rng.permutation(N)[:size])
+    fold = rng.integers(0, 3, size)
+    systems = systems_of(probed, answers, rows, fold)
+    for out in range(3):
+        [part] = systems.without(out).scores(np.arange(N), [0.1])
+        alone = trained(probed, answers, rows[fold != out], 0.1, np.arange(N))
+        np.testing.assert_allclose(part, alone, atol=1e-9 if exact_up_to else 2e-4)
+
+
+def answers_by(algebra, exact_up_to: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Right answers and scores of a learner by one algebra."""
+    probed = replace(space(), exact_up_to=exact_up_to, landmarks=30, algebra=algebra)
+    rng = np.random.default_rng(8)
+    answers, group = labelled(rng.integers(0, CLASSES, N)), np.arange(N) // 3
+    subsets, asked = [rng.permutation(90)[:size] for size in (20, 20, 80)], np.arange(90, N)
+    right = KernelConfig().answer(probed, answers, group, subsets, asked)
+    return right, [trained(probed, answers, rows, 0.1, asked) for rows in subsets]
+
+
+@pytest.mark.parametrize("exact_up_to", [N, 0])
+def test_torch_computes_what_numpy_computes(exact_up_to: int) -> None:
+    ours, theirs = (answers_by(each, exact_up_to) for each in (NumpyAlgebra(), TorchAlgebra("cpu")))
+    np.testing.assert_array_equal(ours[0], theirs[0])
+    for one, other in zip(ours[1], theirs[1], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6 if exact_up_to else 1e-4)
+
+
+@pytest.mark.parametrize("exact_up_to", [N, 0])
+def test_a_gpu_computes_what_numpy_computes(exact_up_to: int) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("torch sees no GPU")
+    ours, theirs = (answers_by(each, exact_up_to) for each in (NumpyAlgebra(), algebra_on("cuda")))
+    for one, other in zip(ours[1], theirs[1], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6 if exact_up_to else 1e-3)
+
+
+def test_the_device_setting_decides_the_algebra() -> None:
+    import torch
+
+    assert algebra_on("cpu") == NumpyAlgebra()
+    if torch.cuda.is_available():
+        assert algebra_on("auto") == TorchAlgebra("cuda")
+    else:
+        assert algebra_on("auto") == NumpyAlgebra()
+        with raises_code("gpu_missing"):
+            algebra_on("cuda")
