@@ -40,7 +40,7 @@ class Scale:
 
 
 REDUNDANCY: Final = Scale(1.5, 3.0, "")
-NOISE: Final = Scale(0.1, 0.2, "phantoms with 5, 15 and 34 % wrong show 5, 14 and 33 %")
+NOISE: Final = Scale(0.1, 0.2, "phantoms with 5, 15 and 34 % wrong show 5, 14 and 25 to 33 %")
 EVENNESS: Final = Scale(0.8, 0.73, "phantoms with cells of 1:1 and 1:20 show 85 and 61 %")
 CALLS: Final = {
     ("redundancy", LOW): "deduplication alone saves little",
@@ -100,7 +100,7 @@ def _redundancy(figures: PoolFigures) -> Finding:
     sentence = (
         f"The pool is {word} redundant: {figures.rows:,} rows are {figures.samples:,} samples "
         f"after deduplication, {value:.1f} rows each, and "
-        f"{100 * SMALL_SHARE:g} % of them cover {100 * figures.coverage:.0f} % of the rest; "
+        f"{100 * SMALL_SHARE:g} % of them cover {100 * figures.coverage:.0f} % of all; "
         f"{CALLS['redundancy', level]}."
     )
     return Finding("redundancy", value, None, None, level, sentence)
