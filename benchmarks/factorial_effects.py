@@ -171,7 +171,7 @@ def effects_table(pools: list[ProbedPool]) -> tuple[list[str], list[list[str]]]:
 
 def level_table(pools: list[ProbedPool], outcome: str, arms: list[str]) -> list[str]:
     """Return each arm's mean outcome at every level; shares as per cent of all rows."""
-    lines = []
+    lines = ["| arm | x1 | x3 | x10 | 0 % | 10 % | 30 % | 1:1 | 1:20 |", "|---" * 9 + "|"]
     for arm in arms:
         values = outcomes(pools, outcome, arm)[:, 0]
         cells = []

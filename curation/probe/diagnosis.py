@@ -1,8 +1,8 @@
 """Say whether a pool is redundant, noisy or imbalanced, and which method that calls for.
 
-The bounds between levels, and the values to compare with, are those of the phantom pools of the
-factorial in docs/study.md, whose redundancy, wrong answers and imbalance are known. A pool of
-pictures from hospitals may differ from them; what a finding calls for is worth a try, and the
+The bounds of noise and imbalance lie between what phantom pools of seed 0 showed at planted levels
+(docs/probe.md says how well other seeds are told by them); those of redundancy are a convention:
+half as many rows again, and three times as many. What a finding calls for is worth a try, and the
 probe's own table is the judge.
 """
 
@@ -24,13 +24,12 @@ LOW, MEDIUM, HIGH, UNKNOWN = "low", "medium", "high", "unknown"
 class Scale:
     """How a figure is read: from `medium` and `high` on it counts as such.
 
-    `planted` names the levels of the phantom pools, and `seen` the mean of the figure in them.
+    `seen` is what phantom pools of known levels showed, in words.
     """
 
     medium: float
     high: float
-    planted: tuple[str, ...]
-    seen: tuple[float, ...]
+    seen: str
 
     def level(self, value: float) -> str:
         """Return the level of a value; a falling scale has its bounds in falling order."""
@@ -40,19 +39,19 @@ class Scale:
         return MEDIUM if sign * value >= sign * self.medium else LOW
 
 
-REDUNDANCY: Final = Scale(1.5, 3.0, ("once", "3 times", "10 times"), (1.0, 2.0, 5.0))
-NOISE: Final = Scale(0.1, 0.2, ("0 %", "10 %", "30 %"), (0.05, 0.15, 0.30))
-EVENNESS: Final = Scale(0.8, 0.7, ("1:1", "1:20"), (0.9, 0.6))
+REDUNDANCY: Final = Scale(1.5, 3.0, "")
+NOISE: Final = Scale(0.1, 0.2, "phantoms with 5, 15 and 34 % wrong show 5, 14 and 25 to 33 %")
+EVENNESS: Final = Scale(0.8, 0.73, "phantoms with cells of 1:1 and 1:20 show 85 and 61 %")
 CALLS: Final = {
     ("redundancy", LOW): "deduplication alone saves little",
-    ("redundancy", MEDIUM): "deduplicate before anything else",
-    ("redundancy", HIGH): "deduplicate before anything else",
-    ("noise", LOW): "quality need not be weighed",
-    ("noise", MEDIUM): "weigh quality by label_noise",
-    ("noise", HIGH): "weigh quality by label_noise",
-    ("imbalance", LOW): "quotas by size do",
-    ("imbalance", MEDIUM): "give strata equal quotas",
-    ("imbalance", HIGH): "give strata equal quotas",
+    ("redundancy", MEDIUM): "compare methods with dedup_random, not with random alone",
+    ("redundancy", HIGH): "compare methods with dedup_random, not with random alone",
+    ("noise", LOW): "quality_weight 0 is worth a try",
+    ("noise", MEDIUM): "try quality label_noise in facility_location",
+    ("noise", HIGH): "try quality label_noise in facility_location or top_score",
+    ("imbalance", LOW): "quotas by size will do",
+    ("imbalance", MEDIUM): "try temperature quotas",
+    ("imbalance", HIGH): "try equal quotas",
 }
 
 
@@ -100,8 +99,8 @@ def _redundancy(figures: PoolFigures) -> Finding:
     word = {LOW: "hardly", MEDIUM: "somewhat", HIGH: "very"}[level]
     sentence = (
         f"The pool is {word} redundant: {figures.rows:,} rows are {figures.samples:,} samples "
-        f"after deduplication, {value:.1f} rows each ({_seen(REDUNDANCY, '{:.1f}')}), and "
-        f"{100 * SMALL_SHARE:g} % of them cover {100 * figures.coverage:.0f} % of the rest; "
+        f"after deduplication, {value:.1f} rows each, and "
+        f"{100 * SMALL_SHARE:g} % of them cover {100 * figures.coverage:.0f} % of all; "
         f"{CALLS['redundancy', level]}."
     )
     return Finding("redundancy", value, None, None, level, sentence)
@@ -128,7 +127,7 @@ def _noise(doubts: Doubts | None) -> Finding:
     sentence = (
         f"The pool has {word}{doubt}: of the {doubts.n:,} answers that other pictures judge most "
         f"surely, {100 * doubts.share:.0f} %{interval} are contradicted "
-        f"({_seen(NOISE, '{:.0%}')}; hard questions look alike, so it is an upper bound); "
+        f"({NOISE.seen}; hard questions look alike, so it is an upper bound); "
         f"{CALLS['noise', level]}."
     )
     return Finding("noise", doubts.share, doubts.low, doubts.high, level, sentence)
@@ -144,15 +143,6 @@ def _imbalance(figures: PoolFigures) -> Finding:
     sentence = (
         f"The pool is {word}: its {figures.strata:,} strata ({figures.smallest:,} to "
         f"{figures.largest:,} samples) are as uneven as {figures.effective_strata:.1f} equal ones, "
-        f"{100 * value:.0f} % ({_seen(EVENNESS, '{:.0%}')}); {CALLS['imbalance', level]}."
+        f"{100 * value:.0f} % ({EVENNESS.seen}); {CALLS['imbalance', level]}."
     )
     return Finding("imbalance", value, None, None, level, sentence)
-
-
-def _seen(scale: Scale, style: str) -> str:
-    """Return what phantom pools of each planted level showed."""
-    parts = [
-        f"{style.format(value)} with {name}"
-        for name, value in zip(scale.planted, scale.seen, strict=True)
-    ]
-    return "phantom pools show " + ", ".join(parts)
