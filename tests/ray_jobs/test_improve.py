@@ -65,6 +65,7 @@ def test_the_command_prints_every_arm_and_the_stored_verdict(medsift, run_dir, r
     }
 
 
+@pytest.mark.slow
 def test_fine_tuning_may_be_the_learner(run_dir: Path):
     result = ms.improve(SETTINGS | {"run": run_dir} | LORA)
     assert result.facts["trainer"] == "lora"
