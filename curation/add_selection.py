@@ -14,15 +14,17 @@ import pyarrow as pa
 import yaml
 from pydantic import ValidationError
 
+from curation.make_selection import MadeSelection, make_selection
+from curation.probe.enough import Enough, probe_of
 from curation.run_dir import FinishedRun, open_run
 from curation.selection.config import EVERYTHING, SelectionConfig
 from curation.selection.load_inputs import read_candidates, read_scores
 from curation.selection.method import Candidates
-from curation.selection.select import Selection, resolve, select
-from curation.selection.tables import curve_table, selection_table, settings_table
+from curation.selection.select import Selection, resolve
 from medsift.errors import UsageError
 from medsift.execution import Executor, LocalExecutor
 from medsift.manifest import append_tables, newest_version, read
+from medsift.progress import Listener, StageAdvanced, StageStarted, silent
 from medsift.storage.run_lock import claimed
 from medsift.validation_errors import explain, invalid_paths
 from medsift.vocabulary import MANIFEST_NAME
@@ -30,11 +32,12 @@ from medsift.vocabulary import MANIFEST_NAME
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A selection that was added to a run."""
+    """A selection that was added to a run, and why it has its size where a probe decided it."""
 
     run_id: str
     selection: Selection
     candidates: Candidates
+    enough: Enough | None
 
     @property
     def strata_covered(self) -> int:
@@ -91,6 +94,7 @@ def add_selection(
     *,
     replace: bool = False,
     executor: Executor = LocalExecutor(),  # noqa: B008 - frozen
+    listener: Listener = silent,
 ) -> Added:
     """Add a selection to the newest run of a run directory, completely or not at all.
 
@@ -102,6 +106,7 @@ def add_selection(
         config: Settings of the selection.
         replace: Replace a selection of the same name.
         executor: How the work is spread.
+        listener: Called with events of the probe that decides the budget `auto`.
 
     Raises:
         UsageError: the name is taken (unless `replace`), or the selection cannot be made from the
@@ -113,13 +118,23 @@ def add_selection(
     newest_version(run_dir / MANIFEST_NAME)  # refused before the lock would create the directory
     with claimed(run_dir, wait=True):
         run = open_run(run_dir)
-        _check_selected(run)
+        check_selected(run)
         ordinal = _next_ordinal(run, config.name, replace)
         candidates = read_candidates(run.run_dir, run.upstream, run.recipe, executor.run)
-        added = select(candidates, read_scores(run.upstream), config, run.recipe.seed, executor)
+        if config.budget.auto is not None:
+            listener(StageStarted("probe", probe_of(config).cells, "trainings"))
+        made = make_selection(
+            run.upstream,
+            run.recipe,
+            candidates,
+            read_scores(run.upstream),
+            config,
+            executor,
+            lambda done: listener(StageAdvanced("probe", done)),
+        )
         now = datetime.now(UTC).replace(tzinfo=None)
-        append_tables(run.manifest, run.run_id, _tables(added, candidates, ordinal, now))
-        return Added(run.run_id, added, candidates)
+        append_tables(run.manifest, run.run_id, made.tables(candidates, ordinal, now))
+        return Added(run.run_id, made.selection, candidates, made.enough)
 
 
 def ensure_selections(
@@ -139,14 +154,13 @@ def ensure_selections(
     newest_version(run_dir / MANIFEST_NAME)
     with claimed(run_dir, wait=True):
         run = open_run(run_dir)
-        _check_selected(run)
+        check_selected(run)
         sql = "SELECT * FROM selection_settings WHERE run_id = $1"
         rows = read(run.manifest, sql, [run.run_id]).to_pylist()
         known = {row["selection"]: row for row in rows}
         wanted = [resolve(config, run.recipe.seed) for config in configs]
         for config in wanted:
-            settings = config.model_dump(mode="json")
-            if config.name in known and json.loads(known[config.name]["settings"]) != settings:
+            if config.name in known and _stored(known[config.name]) != config:
                 message = (
                     f"run {run.run_id} has another selection {config.name!r} already, with other "
                     "settings; choose another name, or take the change back"
@@ -158,7 +172,16 @@ def ensure_selections(
         return {name: made.get(name) or known[name]["selected"] for name in names}
 
 
-def _check_selected(run: FinishedRun) -> None:
+def _stored(line: Mapping[str, Any]) -> SelectionConfig | None:
+    """Return the settings of a line of `selection_settings`; None where they are none of today."""
+    try:
+        return SelectionConfig.from_stored(json.loads(line["settings"] or "{}"))
+    except ValidationError:
+        return None
+
+
+def check_selected(run: FinishedRun) -> None:
+    """Raise UsageError for a run that stopped before its stage `select`."""
     if "select" not in run.upstream:
         message = (
             f"run {run.run_id} stopped for a person to look at its review list; set "
@@ -179,17 +202,45 @@ def _make_oldest(
     """
     candidates = read_candidates(run.run_dir, run.upstream, run.recipe, executor.run)
     scores = read_scores(run.upstream)
+    made = [
+        (
+            make_selection(run.upstream, run.recipe, candidates, scores, config, executor),
+            candidates,
+        )
+        for config in configs
+    ]
+    _append_oldest(run, made, known)
+    return {one.selection.config.name: len(one.selection.order) for one, _ in made}
+
+
+def store_oldest(run: FinishedRun, made: Sequence[tuple[Selection, Candidates]]) -> None:
+    """Add selections as the oldest ones of a run, so that its newest stays the newest.
+
+    One of the same name is replaced. Raises ManifestError or StorageError.
+    """
+    with claimed(run.run_dir, wait=True):
+        sql = "SELECT selection, ordinal, created_at FROM selection_settings WHERE run_id = $1"
+        rows = read(run.manifest, sql, [run.run_id]).to_pylist()
+        complete = [(MadeSelection(selection, None), candidates) for selection, candidates in made]
+        _append_oldest(run, complete, {row["selection"]: row for row in rows})
+
+
+def _append_oldest(
+    run: FinishedRun,
+    made: Sequence[tuple[MadeSelection, Candidates]],
+    known: Mapping[str, Mapping[str, Any]],
+) -> None:
     first = min(row["ordinal"] or 0 for row in known.values())
     oldest = min(row["created_at"] for row in known.values())
-    parts, samples = [], {}
-    for before, config in zip(range(len(configs), 0, -1), configs, strict=True):
-        selection = select(candidates, scores, config, run.recipe.seed, executor)
-        samples[config.name] = len(selection.order)
-        made = oldest - timedelta(microseconds=before)
-        parts.append(_tables(selection, candidates, first - before, made))
-    tables = {name: pa.concat_tables([part[name] for part in parts]) for name in parts[0]}
+    parts = [
+        one.tables(candidates, first - before, oldest - timedelta(microseconds=before))
+        for before, (one, candidates) in zip(range(len(made), 0, -1), made, strict=True)
+    ]
+    names = dict.fromkeys(name for part in parts for name in part)
+    tables = {
+        name: pa.concat_tables([part[name] for part in parts if name in part]) for name in names
+    }
     append_tables(run.manifest, run.run_id, tables)
-    return samples
 
 
 def _next_ordinal(run: FinishedRun, name: str, replace: bool) -> int:
@@ -204,13 +255,3 @@ def _next_ordinal(run: FinishedRun, name: str, replace: bool) -> int:
         )
         raise UsageError(message, code="selection_name_taken", selection=name, taken=names)
     return len({*names, EVERYTHING} - {name})
-
-
-def _tables(
-    selection: Selection, candidates: Candidates, ordinal: int, made: datetime
-) -> dict[str, pa.Table]:
-    return {
-        "selections": selection_table(selection, candidates),
-        "curves": curve_table(selection),
-        "selection_settings": settings_table(selection, len(candidates), ordinal, made),
-    }

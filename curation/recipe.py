@@ -108,6 +108,20 @@ class Recipe(Config):
                 )
         return items
 
+    @field_validator("selections")
+    @classmethod
+    def _skills_are_made(
+        cls, selections: Sequence[SelectionConfig], info: ValidationInfo
+    ) -> Sequence[SelectionConfig]:
+        for one in selections:
+            by_skill = one.quotas is not None and one.quotas.by == "skill"
+            if by_skill and "scores" in info.data and info.data["scores"].skills is None:
+                raise ValueError(
+                    f"{one.name!r} has quotas by skill, and the recipe makes no skills; add "
+                    "`skills: {}` to `scores`, or leave out `quotas.by`"
+                )
+        return selections
+
     @property
     def run_dir(self) -> Path:
         """The run directory when the command line names none."""

@@ -178,8 +178,10 @@ class Run:
 
         Args:
             name: Name of the selection.
-            budget: Samples (500), a share (0.1, "10%"), tokens ("100000tokens"), or "auto:0.9":
-                just enough to cover that share of the pool.
+            budget: Samples (500), a share (0.1, "10%"), tokens ("100000tokens"),
+                "coverage:0.9" (just enough to cover that share of the pool), or "auto" (just enough
+                to teach a probe as much as all rows, within 0.02 of its accuracy, or 0.05 of it
+                with "auto:0.05"; it takes minutes).
             method: One of the methods of docs/selection.md.
             quality: The scorer that says how good a sample is; the combined score when not given.
             seed: The run's when not given.

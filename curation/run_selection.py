@@ -53,6 +53,12 @@ class RunSelection:
         return settings["coverage"][0].as_py() if settings.num_rows else None
 
     @property
+    def explanation(self) -> str | None:
+        """Why the selection has its size, where a probe decided it (budget `auto`)."""
+        settings = self._read("SELECT explanation FROM selection_settings")
+        return settings["explanation"][0].as_py() if settings.num_rows else None
+
+    @property
     def strata(self) -> pa.Table:
         """Candidates, selected samples, weight and share: one line for each stratum of the pool."""
         sql = "SELECT stratum, pool, selected, weight, share FROM coverage"

@@ -54,7 +54,14 @@ class OutputTable:
 
     def write(self, table: pa.Table, ordinal: int = 0) -> None:
         """Write a part of the table. Raises StorageError when the disk refuses."""
-        write_table(table, self.folder / f"part-{ordinal:06d}.parquet")
+        write_table(table, self._part(ordinal))
+
+    def has(self, ordinal: int) -> bool:
+        """Return whether a part is written already, as after an interruption of its stage."""
+        return self._part(ordinal).exists()
+
+    def _part(self, ordinal: int) -> Path:
+        return self.folder / f"part-{ordinal:06d}.parquet"
 
 
 @dataclass(frozen=True, slots=True)

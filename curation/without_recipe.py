@@ -89,8 +89,10 @@ def select(
 
     Args:
         table: As for `deduplicate`.
-        budget: Rows (500), a share of the kept rows (0.1, "10%"), tokens ("100000tokens"), or
-            "auto:0.9": just enough to cover that share of the pool.
+        budget: Rows (500), a share of the kept rows (0.1, "10%"), tokens ("100000tokens"),
+            "coverage:0.9" (just enough to cover that share of the pool), or "auto" (just enough to
+            teach a probe as much as all rows, within 0.02 of its accuracy, or 0.05 of it with
+            "auto:0.05"; it needs answers that repeat, and minutes).
         question: As for `deduplicate`; so are all arguments up to `tags`.
         answer: Column of the answer.
         messages: Column of chat messages.
@@ -103,8 +105,8 @@ def select(
         cache: Folder that keeps vectors between calls.
 
     Raises:
-        UsageError: as `deduplicate`, a table without rows, or a budget that the kept rows cannot
-            fill.
+        UsageError: as `deduplicate`, a table without rows, a budget that the kept rows cannot
+            fill, or `auto` where a probe cannot ask or shows no size to be enough.
         RecipeError, InputError, ModelError, StorageError: as `deduplicate`.
     """
     columns = {"question": question, "answer": answer, "messages": messages, "images": image}

@@ -29,6 +29,7 @@ def recipes() -> dict[str, type[BaseModel]]:
     from curation.recipe import Recipe
     from evaluation.recipe import EvaluationRecipe
     from ray_jobs.actions.tune import TuningRecipe
+    from ray_jobs.improve.recipe import ImproveRecipe
     from ray_jobs.study.recipe import StudyRecipe
     from training.recipe import TrainingRecipe
 
@@ -39,6 +40,7 @@ def recipes() -> dict[str, type[BaseModel]]:
         "evaluate": EvaluationRecipe,
         "tune": TuningRecipe,
         "study": StudyRecipe,
+        "improve": ImproveRecipe,
     }
 
 
@@ -110,7 +112,7 @@ def group_table(path: str, group: type[BaseModel]) -> list[str]:
             meaning = f"One of the groups {', '.join(f'`{tag(one)}`' for one in below)}."
         elif not meaning and name in TAGS:
             meaning = "The word that chooses this group."
-        cells = [f"`{name}`", type_name(field), default(field), meaning]
+        cells = [f"`{field.alias or name}`", type_name(field), default(field), meaning]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return lines
 

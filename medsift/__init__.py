@@ -28,12 +28,12 @@ if TYPE_CHECKING:
         StorageError,
         UsageError,
     )
-    from ray_jobs.python_api import curate, evaluate, train
+    from ray_jobs.python_api import curate, evaluate, improve, train
 
     __version__: str
 
 _MODULE_OF = {
-    **dict.fromkeys(("curate", "train", "evaluate"), "ray_jobs.python_api"),
+    **dict.fromkeys(("curate", "train", "evaluate", "improve"), "ray_jobs.python_api"),
     **dict.fromkeys(("open_run", "probe", "Run"), "curation.run"),
     "Recipe": "curation.recipe",
     **dict.fromkeys(("deduplicate", "select"), "curation.without_recipe"),
@@ -54,6 +54,7 @@ __all__ = [
     "curate",
     "deduplicate",
     "evaluate",
+    "improve",
     "open_run",
     "probe",
     "select",

@@ -16,7 +16,11 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     renamed_keys: ClassVar[Mapping[str, str]] = {}
-    """Keys of earlier versions and their names today: an old key is refused with the new name."""
+    """Keys of earlier versions and their names today: an old key is refused with the new name.
+
+    A name that means something else today is the old key in stored settings without the new name:
+    what is stored is complete.
+    """
 
     @classmethod
     def from_stored(cls, settings: Mapping[str, Any]) -> Self:
@@ -48,7 +52,12 @@ class Config(BaseModel):
     def _rename_stored_keys(cls, settings: Any, info: ValidationInfo) -> Any:
         if info.context != _STORED or not isinstance(settings, Mapping):
             return settings
-        return {cls.renamed_keys.get(key, key): value for key, value in settings.items()}
+        names = {
+            key: today
+            for key, today in cls.renamed_keys.items()
+            if key not in cls.model_fields or today not in settings
+        }
+        return {names.get(key, key): value for key, value in settings.items()}
 
 
 def _with_first_names(value: Any, dumped: Any) -> Any:

@@ -24,15 +24,18 @@ from ray_jobs.commands.demo import demo
 from ray_jobs.commands.doctor import doctor
 from ray_jobs.commands.evaluate import evaluate
 from ray_jobs.commands.export import export
+from ray_jobs.commands.improve import improve
 from ray_jobs.commands.index import index
 from ray_jobs.commands.merge import merge
 from ray_jobs.commands.phantoms import phantoms
 from ray_jobs.commands.power import power
 from ray_jobs.commands.probe import probe
 from ray_jobs.commands.query import query
+from ray_jobs.commands.quotas import quotas
 from ray_jobs.commands.report import report
 from ray_jobs.commands.rescore import rescore
 from ray_jobs.commands.select import select
+from ray_jobs.commands.selector import selector
 from ray_jobs.commands.splits import splits
 from ray_jobs.commands.study import study
 from ray_jobs.commands.submit import curate as submit_curate
@@ -108,7 +111,10 @@ EXAMPLES: dict[Callable[..., Any], str] = {
     report: "report medsift-runs/vqa_rad --output report.html",
     export: "export medsift-runs/vqa_rad --format llava --output train.json",
     select: "select medsift-runs/vqa_rad --name small --budget 20%",
+    selector: "selector medsift-runs/vqa_rad --output selector.npz",
     probe: "probe medsift-runs/vqa_rad",
+    quotas: "quotas medsift-runs/vqa_rad --budget 20% --cells task_type",
+    improve: "improve improve_phantoms --rounds 3",
     compare: "compare medsift-runs/vqa_rad kept small",
     phantoms: "phantoms pool --images 500 --seed 7",
     train: "train train_vqa_rad --set lora.rank=8",

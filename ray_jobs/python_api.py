@@ -1,4 +1,4 @@
-"""Curate, train and evaluate from Python, with the functions that the commands call."""
+"""Curate, train, evaluate and improve from Python, with the functions that the commands call."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from medsift.progress import Listener, silent
 from medsift.recipe_yaml import Model
 
 if TYPE_CHECKING:
+    from curation.improve.improve import ImproveResult
     from curation.recipe import Recipe
     from curation.run import Run
     from evaluation.evaluate import EvaluationResult
     from evaluation.recipe import EvaluationRecipe
+    from ray_jobs.improve.recipe import ImproveRecipe
     from training.recipe import TrainingRecipe
     from training.run import Trained
 
@@ -99,6 +101,33 @@ def evaluate(
 
     loaded = _loaded(EvaluationRecipe, recipe, set)
     return evaluate_quietly(loaded, loaded.compute.ray if ray is None else ray, listener)
+
+
+def improve(
+    recipe: str | Path | Mapping[str, Any] | ImproveRecipe,
+    *,
+    rounds: int | None = None,
+    set: Sequence[str] = (),
+    ray: bool = False,
+    listener: Listener = silent,
+) -> ImproveResult:
+    """Move quotas by what a learner gets wrong, round by round; print the result for its verdict.
+
+    Args:
+        recipe: A YAML file, the name of a shipped recipe, an `ImproveRecipe`, or its settings.
+        rounds: Rounds of the loop; as the recipe says when not given.
+        set: Changes of single settings, each ``"a.b=value"``.
+        ray: Train on Ray, or in this process.
+        listener: Called with every event.
+
+    Raises:
+        MedSiftError: as `medsift improve`.
+    """
+    from ray_jobs.improve.improve import improve as run_improve
+    from ray_jobs.improve.recipe import ImproveRecipe
+
+    changes = [*set, *([] if rounds is None else [f"rounds={rounds}"])]
+    return run_improve(_loaded(ImproveRecipe, recipe, changes), ray, listener)
 
 
 def _loaded(kind: type[Model], recipe: Any, changes: Sequence[str]) -> Model:

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from medsift import records
-from medsift.arrays import Doubles, Indices
+from medsift.arrays import Indices
 from medsift.errors import InputError, UsageError
 from training.dataset.batches import Batch, BatchPlan
 from training.dataset.chat_labels import ChatEncoder
 from training.dataset.collate import Collator
 from training.dataset.encode_dataset import Drop, Encodings, encode_samples, longest_allowed
 from training.dataset.packing import Packer, check_packing
-from training.dataset.sample_weights import sample_weights
+from training.dataset.sample_weights import SampleWeights, describe_mixture, sample_weights
 from training.dataset.samples import Sample, Selected, read_selection
 from training.dataset.validation_split import hold_out
 from training.model.base_model import NO_GPU, Base, arithmetic, load_base
@@ -58,6 +58,8 @@ class Prepared:
     """Samples left out because they are near a benchmark."""
     unmeasured: tuple[Drop, ...] = ()
     """All samples that were to be held out, where none of them can be measured."""
+    mixture: Mapping[str, Any] | None = None
+    """What the mixture made of the samples trained on; None without one."""
 
     @property
     def dropped(self) -> tuple[Drop, ...]:
@@ -129,6 +131,11 @@ def prepare(
         example=example,
         leaks=leaks,
         unmeasured=unmeasured,
+        mixture=describe_mixture(
+            training.encodings.samples,
+            SampleWeights(training.encodings.weights, training.encodings.odds),
+            recipe.data,
+        ),
     )
 
 
@@ -150,22 +157,22 @@ def _without(selected: Selected, left_out: Mapping[str, str]) -> tuple[Selected,
 
 
 def _training_split(
-    recipe: TrainingRecipe, encoder: ChatEncoder, samples: tuple[Sample, ...], weights: Doubles
+    recipe: TrainingRecipe,
+    encoder: ChatEncoder,
+    samples: tuple[Sample, ...],
+    weights: SampleWeights,
 ) -> PreparedSplit:
     limit = longest_allowed(encoder.base, recipe.data.max_tokens, recipe.batches.max_tokens)
-    encodings = encode_samples(encoder, samples, weights, limit)
+    encodings = encode_samples(encoder, samples, weights.loss, limit, odds=weights.odds)
     plan = BatchPlan(
         lengths=_lengths(encodings),
         config=recipe.batches,
         seed=recipe.seed,
         per_step=recipe.batches_per_step,
-        odds=encodings.weights if recipe.data.weights == "sampling" else None,
+        odds=encodings.odds,
         wanted_steps=recipe.steps,
         epochs=recipe.passes,
     )
-    if plan.odds is not None:
-        # A sample that is drawn twice as often must not also count twice.
-        encodings = replace(encodings, weights=np.ones(len(plan.odds)))
     return _split(recipe, encoder, encodings, plan)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from medsift import recipe_yaml, records
 from medsift.config import Config
@@ -68,28 +69,44 @@ class LoraConfig(Config):
 
 
 class MixtureConfig(Config):
-    """Settings of a mixture: how much each value of a tag counts in all, whatever its samples."""
+    """Settings of a mixture: how much each source, stratum or value of a tag counts."""
 
-    tag: str = "source"
-    """Column whose values are mixed: `source`, `stratum` or a tag."""
-    shares: dict[str, float] = Field(min_length=1)
-    """Relative total weight of each value; every value that the selection has must be named."""
+    model_config = ConfigDict(serialize_by_alias=True)
+    renamed_keys: ClassVar[Mapping[str, str]] = {"tag": "by"}
 
-    @field_validator("tag")
+    by: str = "source"
+    """Column whose values are mixed: `source`, `stratum` or a tag such as `body_part`."""
+    weights: dict[str, float] = Field(default_factory=dict)
+    """Weight of each sample of a value, which multiplies its own; 1 for values not named."""
+    shares: dict[str, float] = Field(default_factory=dict)
+    """Instead of `weights`: the relative total weight of each value, however many samples it has;
+    every value that the selection has must be named."""
+    as_: Literal["loss", "sampling"] | None = Field(None, alias="as")
+    """What the weights do: `loss` multiplies the loss by them, `sampling` draws samples in
+    proportion to them. When not given, as `data.weights`, or `loss` where that is `none`."""
+
+    @field_validator("by")
     @classmethod
-    def _tag_is_known(cls, tag: str) -> str:
-        if tag not in MIXED_BY:
-            raise ValueError(f"allowed are {', '.join(MIXED_BY)}")
-        return tag
+    def _by_is_known(cls, by: str) -> str:
+        if by not in MIXED_BY:
+            near = difflib.get_close_matches(by, MIXED_BY, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"{hint}allowed are {', '.join(MIXED_BY)}")
+        return by
 
-    @field_validator("shares")
+    @field_validator("weights", "shares")
     @classmethod
-    def _shares_are_positive(cls, shares: dict[str, float]) -> dict[str, float]:
-        for name, share in shares.items():
-            if not 0.0 < share < float("inf"):
-                message = f"share of {name!r} is {share}; a share must be a finite number above 0"
-                raise ValueError(message)
-        return shares
+    def _numbers_are_positive(cls, given: dict[str, float]) -> dict[str, float]:
+        for name, number in given.items():
+            if not 0.0 < number < float("inf"):
+                raise ValueError(f"that of {name!r} is {number}; give a finite number above 0")
+        return given
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> MixtureConfig:
+        if bool(self.weights) == bool(self.shares):
+            raise ValueError("give either `weights` of samples or `shares` of the total")
+        return self
 
 
 class HeldOutConfig(Config):
@@ -121,7 +138,7 @@ class DataConfig(Config):
     """What selection weights do: `loss` multiplies the loss by them, `sampling` draws samples in
     proportion to them, `none` ignores them."""
     mixture: MixtureConfig | None = None
-    """Total weight of each source, stratum or value of a tag; null leaves weights as selected."""
+    """How much each source, stratum or value of a tag counts; null leaves weights as selected."""
     max_tokens: int | None = Field(None, ge=1)
     """Most tokens of a sample, pictures included; longer ones are dropped, never cut. null allows
     what fits model and batch."""
@@ -130,11 +147,12 @@ class DataConfig(Config):
     held_out: HeldOutConfig | None = None
     """Samples on which the loss is measured during training; null measures none."""
 
-    @model_validator(mode="after")
-    def _mixture_weighs(self) -> DataConfig:
-        if self.mixture is not None and self.weights == "none":
-            raise ValueError("a mixture needs weights: loss or sampling")
-        return self
+    @property
+    def mixed_as(self) -> Literal["loss", "sampling"]:
+        """What the weights of a mixture do."""
+        if self.mixture is not None and self.mixture.as_ is not None:
+            return self.mixture.as_
+        return "loss" if self.weights == "none" else self.weights
 
 
 class OptimiserConfig(Config):

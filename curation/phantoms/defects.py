@@ -136,7 +136,7 @@ def plan_set(images: int, seed: int) -> PhantomPlan:
     plan = PhantomPlan(seed)
     for case in (draw_case(seed, index) for index in range(images)):
         path = plan.picture(case, "original", suffix(case))
-        questions = _questions(case, seed)
+        questions = draw_questions(case, seed)
         used, spare = questions[:BASE_QUESTIONS], questions[BASE_QUESTIONS:]
         rows = tuple(plan.row(case, path, question) for question in used)
         plan.bases.append(BasePicture(case, path, rows, tuple(used), tuple(spare)))
@@ -152,7 +152,8 @@ def _amount(share: float, images: int) -> int:
     return max(2 if images >= SMALL_SET else 1, int(share * images + 0.5))
 
 
-def _questions(case: Case, seed: int) -> list[Question]:
+def draw_questions(case: Case, seed: int) -> list[Question]:
+    """Return every question that a case's picture decides, in the order that the seed draws."""
     return ask(case, np.random.default_rng([seed, case.index, QUESTIONS]))
 
 
@@ -195,7 +196,7 @@ def _plant_mirrored(plan: PhantomPlan, kind: str, base: BasePicture) -> None:
     """Ask the same of the mirrored picture, with the sides in the answers exchanged."""
     case = mirrored(base.case)
     path = plan.picture(base.case, kind, ".png")
-    questions = _questions(case, plan.seed)[: len(base.rows)]
+    questions = draw_questions(case, plan.seed)[: len(base.rows)]
     for original, question in zip(base.rows, questions, strict=True):
         row = plan.row(case, path, question)
         plan.plant(row, kind, KEPT, original, f"mirror of {base.path}")
@@ -252,7 +253,7 @@ def _plant_own(plan: PhantomPlan, kind: str, case: Case) -> None:
     else:
         path = plan.picture(case, kind, ".jpg" if kind == "wrong_extension" else ".png")
     detail = burned_name(case) if kind == "burned_in_name" else ""
-    for question in _questions(case, plan.seed)[: OWN_ROWS.get(kind, 1)]:
+    for question in draw_questions(case, plan.seed)[: OWN_ROWS.get(kind, 1)]:
         row = plan.row(case, path, question)
         plan.plant(row, kind, OWN_EXPECTED.get(kind, FAILED), None, detail)
 

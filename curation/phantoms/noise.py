@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count, islice
 from typing import Final
 
@@ -11,7 +11,7 @@ import numpy as np
 from curation.phantoms.cases import Case, draw_case
 from curation.phantoms.defects import KEPT, PhantomPlan
 from curation.phantoms.images import suffix
-from curation.phantoms.questions import LETTERS, NO, YES, Question, answer_on
+from curation.phantoms.questions import LETTERS, NAMES, NO, YES, Question, answer_on
 from medsift.errors import UsageError
 
 NOISE: Final = 5
@@ -44,9 +44,7 @@ def plant_noise(plan: PhantomPlan, wrong_answers: int, mismatched: int) -> None:
     wrong = [line for line in sound if line[1].answer_type != "open"][:wrong_answers]
     _check(WRONG_ANSWER, wrong_answers, len(wrong))
     for row, question, _ in wrong:
-        known = LETTERS[: len(question.options)] or (YES, NO)
-        others = [answer for answer in known if answer != question.answer]
-        plan.rows[row]["answer"] = others[int(rng.integers(len(others)))]
+        plan.rows[row]["answer"] = other_answer(question, rng)
         plan.plant(row, WRONG_ANSWER, KEPT, None, f"the picture says {question.answer}")
     answered = {row for row, _, _ in wrong}
     # Lazily, because a new case is drawn for each try.
@@ -61,6 +59,15 @@ def plant_noise(plan: PhantomPlan, wrong_answers: int, mismatched: int) -> None:
     for row, base, case in moved:
         plan.rows[row]["image"] = plan.picture(case, "original", suffix(case))
         plan.plant(row, MISMATCHED, KEPT, None, f"the question is about {base.path}")
+
+
+def other_answer(question: Question, rng: np.random.Generator) -> str:
+    """Draw a wrong answer that could have been given: an option, yes or no, a name of its task."""
+    known: Sequence[str] = LETTERS[: len(question.options)]
+    if question.answer_type != "choice":
+        known = (YES, NO) if question.answer_type == "closed" else NAMES[question.task]
+    others = [answer for answer in known if answer != question.answer]
+    return others[int(rng.integers(len(others)))]
 
 
 def _check(kind: str, asked: int, free: int) -> None:

@@ -109,9 +109,9 @@ class Question:
         """Return the letter under which an answer is offered."""
         return LETTERS[self.options.index(answer)]
 
-    def rephrased(self) -> Question:
-        """Return the same question in its next wording."""
-        return replace(self, wording=(self.wording + 1) % len(self.wordings))
+    def rephrased(self, steps: int = 1) -> Question:
+        """Return the same question in the wording that is `steps` further."""
+        return replace(self, wording=(self.wording + steps) % len(self.wordings))
 
 
 def ask(case: Case, rng: np.random.Generator) -> list[Question]:

@@ -6,7 +6,7 @@ import json
 import logging
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from curation.phantoms.alterations import altered
 from curation.phantoms.defects import MIN_IMAGES, TRUTH, Job, PhantomPlan, plan_set
 from curation.phantoms.noise import plant_noise
+from curation.phantoms.pools import PoolShape, plan_pool
 from medsift.errors import UsageError
 from medsift.own_packages import put_first
 from medsift.storage.atomic import atomic_folder
@@ -47,6 +48,7 @@ def make_phantoms(
     workers: int = 1,
     wrong_answers: int = 0,
     mismatched: int = 0,
+    shape: PoolShape | None = None,
 ) -> PhantomSet:
     """Make a phantom set of `images` base pictures under `out`; the same bytes every time.
 
@@ -60,9 +62,12 @@ def make_phantoms(
         workers: Processes; their number changes only the time.
         wrong_answers: Training rows that get a wrong answer (see `plant_noise`).
         mismatched: Training rows that get another patient's picture.
+        shape: Redundancy, wrong answers and imbalance of a pool without the usual defects, of
+            `images` training pictures (see `plan_pool`); the usual set when not given.
 
     Raises:
-        UsageError: a number is out of range, or `out` has anything else.
+        UsageError: a number is out of range, a shape is given with rows to spoil, or `out` has
+            anything else.
         StorageError: the disk refuses.
     """
     for option, value, least in (
@@ -80,10 +85,20 @@ def make_phantoms(
                 least=least,
             )
     noise = {"wrong_answers": wrong_answers, "mismatched": mismatched}
-    order = {"version": VERSION, "images": images, "seed": seed}
+    order: dict[str, float] = {"version": VERSION, "images": images, "seed": seed}
     order |= {kind: rows for kind, rows in noise.items() if rows}
-    plan = plan_set(images, seed)
-    plant_noise(plan, **noise)
+    if shape is None:
+        plan = plan_set(images, seed)
+        plant_noise(plan, **noise)
+    elif any(noise.values()):
+        raise UsageError(
+            "a pool of known redundancy, wrong answers and imbalance has no other defects: give "
+            "wrong_share instead of wrong_answers, and no mismatched",
+            code="phantom_options_clash",
+        )
+    else:
+        order |= asdict(shape)
+        plan = plan_pool(images, seed, shape)
     if _has_set(out, order):
         logger.info("phantoms are already in %s", out)
     else:
@@ -103,7 +118,7 @@ def make_phantoms(
     )
 
 
-def _has_set(out: Path, order: dict[str, int]) -> bool:
+def _has_set(out: Path, order: dict[str, float]) -> bool:
     """Return whether `out` is this very set. Raises UsageError when it has anything else."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False

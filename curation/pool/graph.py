@@ -6,6 +6,7 @@ import logging
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Final, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -27,6 +28,10 @@ from medsift.storage.atomic import atomic_file
 
 logger = logging.getLogger(__name__)
 
+LEAST_OF_A_MODALITY: Final = 30
+"""Pictured samples below which a modality is centred on the pool's mean: the mean of a few vectors
+is mostly their own, and taking it away would take what tells them apart."""
+
 
 class GraphConfig(Config):
     """Settings of the graph: which vectors make two samples neighbours, and how many there are."""
@@ -39,6 +44,9 @@ class GraphConfig(Config):
     """Weight of the question in the joint vector; 0 leaves it out."""
     answer: float = Field(default=0.5, ge=0.0)
     """Weight of the answer in the joint vector; 0 leaves it out."""
+    center: Literal["pool", "modality", "none"] = "pool"
+    """Mean taken from each part: the pool's; for pictures that of their `modality`, where it has at
+    least 30 samples with a picture; or none."""
 
     @model_validator(mode="after")
     def _some_weight(self) -> GraphConfig:
@@ -67,7 +75,7 @@ class KnnGraph:
 
 
 def joint_vectors(vectors: SampleVectors, config: GraphConfig) -> Floats:
-    """Return unit vectors (n, d) of the weighted, mean-centred parts.
+    """Return unit vectors (n, d) of the weighted parts, each centred as `config.center` says.
 
     A part that a sample lacks stays zero; a sample without any part is the zero vector.
 
@@ -80,18 +88,20 @@ def joint_vectors(vectors: SampleVectors, config: GraphConfig) -> Floats:
     """
     for part in (vectors.image, vectors.question, vectors.answer):
         check_vectors(part)
+    everyone = np.zeros(len(vectors.image), np.int64)
+    modality = vectors.modality if config.center == "modality" else None
     weighted = (
-        (config.image, vectors.image),
-        (config.question, vectors.question),
-        (config.question, vectors.question_letters),
-        (config.answer, vectors.answer),
-        (config.answer, vectors.answer_letters),
+        (config.image, vectors.image, everyone if modality is None else modality),
+        (config.question, vectors.question, everyone),
+        (config.question, vectors.question_letters, everyone),
+        (config.answer, vectors.answer, everyone),
+        (config.answer, vectors.answer_letters, everyone),
     )
-    # Each part is centred on its pool mean first: vectors of one encoder share a direction, which
-    # would make everything alike (Mu and Viswanath 2018, "All-but-the-Top", first step).
+    # Vectors of one encoder share a direction, which would make everything alike (Mu and Viswanath
+    # 2018, "All-but-the-Top", first step), and pictures of one modality share another.
     parts = [
-        np.float32(weight) * _centre(part)
-        for weight, part in weighted
+        np.float32(weight) * (part if config.center == "none" else _centre(part, group))
+        for weight, part, group in weighted
         if weight > 0.0 and part is not None
     ]
     return unit_rows(np.concatenate(parts, axis=1))
@@ -174,11 +184,24 @@ def load_graph(
     return graph
 
 
-def _centre(part: Floats) -> Floats:
+def _centre(part: Floats, group: Indices) -> Floats:
+    """Take the mean of its group (n,) from each vector (n, d), and scale the rest to unit length.
+
+    A group of less than `LEAST_OF_A_MODALITY` vectors is centred on the mean of all. Zero vectors,
+    of samples that lack the part, count nowhere and stay zero.
+    """
     known = np.linalg.norm(part, axis=1) > ZERO
     # A single vector less itself would vanish: it keeps its direction.
     if known.sum() < 2:
         return part
     centred = np.zeros_like(part)
-    centred[known] = part[known] - part[known].mean(axis=0, dtype=np.float64).astype(np.float32)
+    centred[known] = part[known] - _mean(part[known])
+    names, sizes = np.unique(group[known], return_counts=True)
+    for name in names[sizes >= LEAST_OF_A_MODALITY] if len(names) > 1 else ():
+        members = known & (group == name)
+        centred[members] = part[members] - _mean(part[members])
     return unit_rows(centred)
+
+
+def _mean(vectors: Floats) -> Floats:
+    return vectors.mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -47,11 +47,13 @@ class SampleVectors:
     """Whether image and text vectors may be compared with each other."""
     question_letters: Floats | None = None
     answer_letters: Floats | None = None
+    modality: Indices | None = None
+    """Number (n,) of each sample's modality, those without one counted as one; None: not known."""
 
     def take(self, rows: Indices) -> SampleVectors:
         """Return the vectors of some samples, given by their places."""
-        letters = (self.question_letters, self.answer_letters)
-        question, answer = (None if part is None else part[rows] for part in letters)
+        optional = (self.question_letters, self.answer_letters, self.modality)
+        question, answer, modality = (None if part is None else part[rows] for part in optional)
         return SampleVectors(
             self.image[rows],
             self.question[rows],
@@ -59,6 +61,7 @@ class SampleVectors:
             self.shared_space,
             question,
             answer,
+            modality,
         )
 
     @property
@@ -232,6 +235,7 @@ def sample_vectors(
         check_vectors(known.matrix)
     questions, answers = samples["question"].to_pylist(), samples["answer"].to_pylist()
     question, answer = _text_vectors(questions, texts), _text_vectors(answers, texts)
+    modality = samples["modality"].fill_null(UNKNOWN).to_pylist()
     return SampleVectors(
         image=_image_means(samples["images"].to_pylist(), images),
         question=question,
@@ -239,6 +243,7 @@ def sample_vectors(
         shared_space=shared_space,
         question_letters=_letters(questions, question),
         answer_letters=_letters(answers, answer),
+        modality=np.unique(np.array(modality, str), return_inverse=True)[1].astype(np.int64),
     )
 
 

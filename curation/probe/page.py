@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from curation.probe.figure import accuracy_curve, arm_colours, facet_curves, facet_values
 from curation.probe.probe import ProbeResult
 from curation.probe.results import ALL
-from curation.probe.settings import FULL, RANDOM, ProbeConfig
+from curation.probe.settings import ProbeConfig
 from medsift.manifest.any_version import Line
-from medsift.pages.chart_style import COLOURS, GONE, Figure, as_json, axis_title, layout, plain
+from medsift.pages.chart_style import ACCENT, SKY, as_json
 from medsift.pages.html_page import render, write_page
 from medsift.pages.number_format import percent, with_interval
 
 TEMPLATE: Final = Path(__file__).parent / "templates" / "probe.html"
-BAND_OPACITY: Final = 0.18
+THEMED: Final = {ACCENT: "var(--accent)", SKY: "var(--sky)"}
+"""Colours that the style sheet changes with the theme."""
 
 
 def write_probe_page(result: ProbeResult, config: ProbeConfig, output: Path) -> Path:
@@ -24,13 +26,19 @@ def write_probe_page(result: ProbeResult, config: ProbeConfig, output: Path) -> 
     Raises:
         StorageError: `output` cannot be written.
     """
-    rows = result.table.to_pylist()
+    rows, arms = result.table.to_pylist(), list(result.verdicts)
+    facets = [name for name in dict.fromkeys(row["facet"] for row in rows) if name != ALL]
+    figures = {"curve": accuracy_curve(rows, arms)}
+    for facet in facets:
+        for place, figure in enumerate(facet_curves(rows, arms, facet)):
+            figures[f"{facet}-{place}"] = figure
     content = {
         "result": result,
         "config": config,
         "rows": result.overall,
-        "facets": _facets(rows),
-        "figures": {"curve": as_json(*_curve(result.overall, list(result.verdicts)))},
+        "legend": [(arm, THEMED.get(colour, colour)) for arm, colour in arm_colours(arms).items()],
+        "facets": {facet: _by_value(rows, facet, arms) for facet in facets},
+        "figures": {name: as_json(*figure) for name, figure in figures.items()},
     }
     filters: Mapping[str, Callable[..., Any]] = {
         "percent": percent,
@@ -41,70 +49,17 @@ def write_probe_page(result: ProbeResult, config: ProbeConfig, output: Path) -> 
     return output
 
 
-def _curve(rows: list[Line], arms: list[str]) -> Figure:
-    """Draw accuracy against training samples; each arm's band is its 95% interval."""
-    traces: list[Line] = []
-    full = next(row for row in rows if row["arm"] == FULL)
-    for number, arm in enumerate([RANDOM, *arms]):
-        own = sorted((row for row in rows if row["arm"] == arm), key=lambda row: row["samples"])
-        colour = GONE if arm == RANDOM else COLOURS[(number - 1) % len(COLOURS)]
-        sizes = [row["samples"] for row in own]
-        if None not in [row["low"] for row in own]:
-            traces.append(
-                {
-                    "type": "scatter",
-                    "x": [*sizes, *reversed(sizes)],
-                    "y": [row["high"] for row in own] + [row["low"] for row in reversed(own)],
-                    "fill": "toself",
-                    "fillcolor": colour,
-                    "opacity": BAND_OPACITY,
-                    "line": {"width": 0},
-                    "hoverinfo": "skip",
-                    "legendgroup": arm,
-                    "showlegend": False,
-                    # One arm's band at a time is readable; the others appear by the legend.
-                    "visible": True if arm in (RANDOM, arms[0]) else "legendonly",
-                }
-            )
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "name": plain(arm),
-                "x": sizes,
-                "y": [row["accuracy"] for row in own],
-                "line": {"color": colour, "dash": "dot" if arm == RANDOM else "solid"},
-                "legendgroup": arm,
-            }
-        )
-    traces.append(
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": "all rows",
-            "x": [min(row["samples"] for row in rows), full["samples"]],
-            "y": [full["accuracy"]] * 2,
-            "line": {"color": COLOURS[-1], "dash": "dash", "width": 1},
-        }
-    )
-    x = {"type": "log", "title": axis_title("training samples (logarithmic)")}
-    y = {"tickformat": ".0%", "title": axis_title("right answers")}
-    return traces, layout(440, x, y)
-
-
-def _facets(rows: list[Line]) -> list[tuple[str, list[Line]]]:
-    """Return the rows of each facet by value, arm and budget."""
-    names = [name for name in dict.fromkeys(row["facet"] for row in rows) if name != ALL]
-    return [
-        (
-            name,
-            sorted(
-                (row for row in rows if row["facet"] == name and row["arm"] != FULL),
-                key=lambda row: (row["facet_value"], row["budget"], row["arm"]),
-            ),
-        )
-        for name in names
-    ]
+def _by_value(
+    rows: Sequence[Line], facet: str, arms: Sequence[str]
+) -> list[tuple[str, int, dict[str, list[Line]]]]:
+    """Return each value of a tag, the samples asked about, and each arm's results by budget."""
+    found = []
+    for value in facet_values(rows, facet):
+        own = [row for row in rows if (row["facet"], row["facet_value"]) == (facet, value)]
+        own.sort(key=lambda row: row["budget"])
+        by_arm = {arm: [row for row in own if row["arm"] == arm] for arm in arms}
+        found.append((value, own[0]["n"], by_arm))
+    return found
 
 
 def _points(row: Line, against: str) -> str:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 
 from curation.probe.heap import load_heap
-from curation.probe.results import ALL, ProbeAnswers, result_rows
+from curation.probe.results import ALL, ProbeAnswers
 from curation.probe.run_probe import ProbeInputs, ProbeRun, run_probe
 from curation.probe.settings import ProbeConfig
-from curation.probe.verdict import verdict
+from curation.probe.tables import ProbeTables, probe_tables
 from curation.run_dir import FinishedRun, open_run
 from curation.selection.load_inputs import read_scores
 from curation.table_html import html_table
 from medsift.errors import UsageError
 from medsift.execution import Executor, LocalExecutor
 from medsift.manifest import append_tables
-from medsift.manifest.schema import arrow_schema
 from medsift.progress import Listener, StageAdvanced, StageStarted, silent
 from medsift.records import fingerprint
 from medsift.storage.run_lock import claimed
@@ -112,8 +109,7 @@ def probe(
     started = time.perf_counter()
     run = open_run(run_dir, run_id)
     inputs = _inputs(run)
-    compared = 2 * len(config.grid) + len(config.arms) * len(config.budgets) + 1
-    listener(StageStarted(STAGE, config.folds * compared, "trainings"))
+    listener(StageStarted(STAGE, config.cells, "trainings"))
     done = run_probe(
         inputs,
         config,
@@ -121,11 +117,20 @@ def probe(
         executor,
         lambda finished: listener(StageAdvanced(STAGE, finished)),
     )
-    rows = list(result_rows(done.answers, config.margin, run.recipe.seed))
-    result = _result(run, config, done, rows, time.perf_counter() - started)
+    pool = run.upstream.last_deciding().fingerprint
+    settings = [config.model_dump(mode="json"), pool, run.recipe.seed, run.run_id]
+    tables = probe_tables(
+        done,
+        config,
+        probe_id=fingerprint(["probe", *settings])[:12],
+        seed=run.recipe.seed,
+        seconds=time.perf_counter() - started,
+        created_at=datetime.now(UTC).replace(tzinfo=None),
+    )
     with claimed(run.run_dir, wait=True):
-        append_tables(run.manifest, run.run_id, _tables(result, config, done, run.recipe.seed))
-    return result
+        added = {"probe_runs": tables.runs, "probe_results": tables.results}
+        append_tables(run.manifest, run.run_id, added)
+    return _result(run, done, tables)
 
 
 def _inputs(run: FinishedRun) -> ProbeInputs:
@@ -145,53 +150,16 @@ def _inputs(run: FinishedRun) -> ProbeInputs:
     )
 
 
-def _result(
-    run: FinishedRun,
-    config: ProbeConfig,
-    done: ProbeRun,
-    rows: list[dict[str, Any]],
-    seconds: float,
-) -> ProbeResult:
-    overall = [row for row in rows if row["facet"] == ALL]
-    pool = run.upstream.last_deciding().fingerprint
-    settings = [config.model_dump(mode="json"), pool, run.recipe.seed, run.run_id]
-    probe_id = fingerprint(["probe", *settings])[:12]
-    # Null where a row has no such figure: `random` has no difference to itself.
-    table = pa.Table.from_pylist(
-        [{"probe_id": probe_id, **row} for row in rows], schema=arrow_schema("probe_results")
-    )
+def _result(run: FinishedRun, done: ProbeRun, tables: ProbeTables) -> ProbeResult:
+    [line] = tables.runs.to_pylist()
     return ProbeResult(
         run_id=run.run_id,
-        probe_id=probe_id,
+        probe_id=tables.probe_id,
         manifest=run.manifest,
-        table=table,
-        verdicts={arm.name: verdict(overall, arm.name, config.margin) for arm in config.arms},
+        table=tables.results,
+        verdicts=dict(tables.verdicts),
         classes=done.classes,
         left_out=done.left_out,
-        asked=done.answers.asked.num_rows,
-        clusters=len(np.unique(done.answers.cluster)),
-        pool=done.usable,
-        seconds=seconds,
         answers=done.answers,
+        **{name: line[name] for name in ("asked", "clusters", "pool", "seconds")},
     )
-
-
-def _tables(
-    result: ProbeResult, config: ProbeConfig, done: ProbeRun, seed: int
-) -> dict[str, pa.Table]:
-    line = {
-        "probe_id": result.probe_id,
-        "created_at": datetime.now(UTC).replace(tzinfo=None),
-        "settings": json.dumps(config.model_dump(mode="json"), sort_keys=True),
-        "seed": seed,
-        "pool": result.pool,
-        "left_out": json.dumps(result.left_out, sort_keys=True),
-        "classes": result.classes,
-        "asked": result.asked,
-        "clusters": result.clusters,
-        "majority": done.majority,
-        "verdict": result.verdict,
-        "seconds": result.seconds,
-    }
-    runs = pa.Table.from_pylist([line], schema=arrow_schema("probe_runs"))
-    return {"probe_runs": runs, "probe_results": result.table}

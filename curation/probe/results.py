@@ -47,10 +47,15 @@ class ProbeAnswers:
 
     def cell(self, arm: str, budget: float) -> Cell:
         """Return the cell of an arm at a budget. Raises KeyError where there is none."""
-        for cell in self.cells:
-            if (cell.arm, cell.budget) == (arm, budget):
-                return cell
-        raise KeyError((arm, budget))
+        found = self.find(arm, budget)
+        if found is None:
+            raise KeyError((arm, budget))
+        return found
+
+    def find(self, arm: str | None, budget: float) -> Cell | None:
+        """Return the cell of an arm at a budget, or None: only random ones have every budget."""
+        cells = (cell for cell in self.cells if (cell.arm, cell.budget) == (arm, budget))
+        return next(cells, None)
 
     @property
     def full(self) -> Cell:
@@ -58,11 +63,19 @@ class ProbeAnswers:
         return next(cell for cell in self.cells if cell.arm == FULL)
 
 
-def result_rows(answers: ProbeAnswers, margin: float, seed: int) -> Iterator[dict[str, Any]]:
+def result_rows(
+    answers: ProbeAnswers, margin: float, seed: int, versus: str | None = None
+) -> Iterator[dict[str, Any]]:
     """Yield a row for each arm and budget, over all asked samples and by each facet's values.
 
     Differences are between answers to the same samples, so that what is hard for both cancels;
     intervals are clustered by group and hold the variance between draws (`difference`).
+
+    Args:
+        answers: what every arm answered.
+        margin: accuracy that an arm may lose against all rows and still be non-inferior.
+        seed: of the efficiency's resampling.
+        versus: an arm with which the others are compared too.
     """
     efficiency = _efficiencies(answers, seed)
     for facet, value, asked in _parts(answers.asked):
@@ -89,6 +102,9 @@ def result_rows(answers: ProbeAnswers, margin: float, seed: int) -> Iterator[dic
                 if cell.arm != RANDOM:
                     random = answers.cell(RANDOM, cell.budget).correct[:, asked]
                     row |= _differences(correct, random, cluster, "random")
+                other = answers.find(versus, cell.budget)
+                if other is not None and cell.arm != versus:
+                    row |= _differences(correct, other.correct[:, asked], cluster, "versus")
             if facet == ALL and (cell.arm, cell.budget) in efficiency:
                 row |= _efficiency_columns(efficiency[cell.arm, cell.budget])
             yield row

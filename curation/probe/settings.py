@@ -74,6 +74,9 @@ class ProbeConfig(Config):
     copy, case or patient is in two parts."""
     min_groups: int = Field(default=5, ge=2)
     """Groups of pictures (or patients) that must give an answer for it to be a class."""
+    versus: str | None = None
+    """Arm, `random` or `dedup_random` with which every arm is also compared, paired by sample; none
+    when not given. For an ablation: the arm of the defaults."""
     margin: float = Field(default=0.02, gt=0.0, lt=1.0)
     """Accuracy that a selection may lose against `full` and still count as non-inferior."""
 
@@ -81,6 +84,11 @@ class ProbeConfig(Config):
     def grid(self) -> list[float]:
         """Budgets at which trainings run: the ones asked for, and those of the random curve."""
         return sorted({*self.budgets, *CURVE})
+
+    @property
+    def cells(self) -> int:
+        """Number of trainings that progress counts: one per fold, arm and budget."""
+        return self.folds * (2 * len(self.grid) + len(self.arms) * len(self.budgets) + 1)
 
     @model_validator(mode="after")
     def _arms_and_budgets_are_distinct(self) -> ProbeConfig:
@@ -90,6 +98,9 @@ class ProbeConfig(Config):
                 raise ValueError(f"{name!r} is an arm of every probe; choose another name")
             if names.count(name) > 1:
                 raise ValueError(f"two arms are named {name!r}; give each its own name")
+        compared = [*names, RANDOM, DEDUP_RANDOM]
+        if self.versus is not None and self.versus not in compared:
+            raise ValueError(f"versus names {self.versus!r}; the arms are {', '.join(compared)}")
         wrong = [budget for budget in self.budgets if not 0.0 < budget < 1.0]
         if wrong:
             raise ValueError(f"the budget {wrong[0]:g} is no share; give shares as 0.1 or 0.3")

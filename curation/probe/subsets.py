@@ -9,12 +9,10 @@ import numpy as np
 from curation.neighbors import NeighborsConfig
 from curation.pool import GraphConfig, Pool, build_graph
 from curation.probe.settings import ArmConfig
-from curation.selection.budget import BudgetConfig
-from curation.selection.config import SelectionConfig
 from curation.selection.method import Candidates
-from curation.selection.quality import Scores
-from curation.selection.select import select
-from medsift.arrays import Indices
+from curation.selection.quality import Scores, read_quality
+from curation.selection.row_picker import RowPicker
+from medsift.arrays import Doubles, Indices
 from medsift.execution import Executor
 from medsift.split_assignment import assign_splits
 
@@ -41,7 +39,8 @@ def draw_random(rows: Indices, size: int, seed: Sequence[int]) -> Indices:
 class ArmSelector:
     """Selects subsets of a training part of the pool by the arms' methods.
 
-    Neighbour graphs are made once for each setting of vectors and neighbours.
+    What no budget changes is made once: neighbour graphs for each setting of vectors and
+    neighbours, quality for each scorer, what a method computes for each arm and seed.
     """
 
     def __init__(
@@ -60,6 +59,8 @@ class ArmSelector:
         self._scores = scores
         self._executor = executor
         self._candidates: dict[GraphConfig, Candidates] = {}
+        self._quality: dict[str | None, Doubles] = {}
+        self._pickers: dict[tuple[str, int], RowPicker] = {}
 
     def draws(self, arm: ArmConfig, size: int, count: int, seed: int) -> list[Indices]:
         """Return the subset of each draw; one alone where the method does not draw at random.
@@ -72,7 +73,8 @@ class ArmSelector:
         """
         first = self._select(arm, size, seed)
         subsets = [first]
-        for draw in range(1, count):
+        seeded = arm.method.depends_on_seed(len(self._rows))
+        for draw in range(1, count if seeded else 1):
             subset = self._select(arm, size, seed + draw)
             if draw == 1 and np.array_equal(subset, first):
                 break
@@ -80,16 +82,22 @@ class ArmSelector:
         return subsets
 
     def _select(self, arm: ArmConfig, size: int, seed: int) -> Indices:
-        config = SelectionConfig(
-            name="probe",
-            method=arm.method,
-            budget=BudgetConfig(count=size),
-            quotas=arm.quotas,
-            quality=arm.quality,
-            seed=seed,
-        )
-        chosen = select(self._graph(arm), self._scores, config, seed, self._executor)
-        return np.sort(self._rows[chosen.order])
+        if (arm.name, seed) not in self._pickers:
+            self._pickers[arm.name, seed] = RowPicker(
+                self._graph(arm),
+                arm.method,
+                arm.quotas,
+                self._quality_by(arm.quality),
+                seed,
+                self._executor,
+                self._scores,
+            )
+        return np.sort(self._rows[self._pickers[arm.name, seed].pick(size).order])
+
+    def _quality_by(self, scorer: str | None) -> Doubles:
+        if scorer not in self._quality:
+            self._quality[scorer] = read_quality(self._pool.sample_ids, self._scores, scorer)
+        return self._quality[scorer]
 
     def _graph(self, arm: ArmConfig) -> Candidates:
         config = arm.graph or self._usual_graph

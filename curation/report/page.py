@@ -12,11 +12,12 @@ from curation.compare.table import number as plain_number
 from curation.report.data import ReportFacts, read_facts
 from curation.report.figures import ALL, QUALITY_TITLES, draw
 from curation.report.gallery import read_gallery
+from curation.report.probe_section import read_decided, read_probe
 from curation.report.review import read_reviews
 from curation.unread import STAGE, census_of
 from medsift.manifest import resolve_run
 from medsift.manifest.any_version import Line, opened
-from medsift.pages.chart_style import ACCENT, COLOURS, SKY
+from medsift.pages.chart_style import ACCENT, COLOURS, SKY, as_json
 from medsift.pages.html_page import render, write_page
 from medsift.pages.number_format import indented, versions
 
@@ -43,7 +44,10 @@ def write_report(manifest: Path, run_id: str | None, output: Path) -> Path:
     with opened(manifest) as con:
         facts = read_facts(con, run)
         pictures = {"gallery": read_gallery(con, run), "reviews": read_reviews(con, run)}
-    content = _content(facts) | pictures | {"facts": facts}
+        probe, decided = read_probe(con, run, output.parent), read_decided(con, run)
+    content = _content(facts) | pictures | {"facts": facts, "probe": probe, "decided": decided}
+    if probe is not None:
+        content["figures"]["probe"] = as_json(*probe.figure)
     write_page(output, render(TEMPLATE, content, {"plain_number": plain_number}))
     return output
 

@@ -12,6 +12,7 @@ from curation.scoring.image_quality import ImageQualityConfig
 from curation.scoring.label_noise import LabelNoiseConfig
 from curation.scoring.multimodal_gain import MultimodalGainConfig
 from curation.scoring.neighborhood import DensityConfig, RarityConfig
+from curation.scoring.question_gain import QuestionGainConfig
 from curation.scoring.scorer import ScorerConfig, ScoringContext
 from curation.scoring.tag_rarity import TagRarityConfig
 from curation.scoring.text_quality import TextQualityConfig
@@ -24,6 +25,7 @@ AnyScorer = Annotated[
     | LabelNoiseConfig
     | MultimodalGainConfig
     | PerplexityConfig
+    | QuestionGainConfig
     | RarityConfig
     | TagRarityConfig
     | TextQualityConfig,

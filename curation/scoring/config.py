@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic import Field, field_validator, model_validator
 
 from curation.scoring import AnyScorer
+from curation.scoring.skills import SkillsConfig
 from medsift.config import Config
 
 QUALITY: Final = "quality"
@@ -22,6 +23,9 @@ class ScoresConfig(Config):
     weights: dict[str, float] = Field(default_factory=dict)
     """Weights of the scorers' percentiles in the combined score `quality`; without weights there is
     no such score."""
+
+    skills: SkillsConfig | None = None
+    """Model whose neurons group the samples into skills, a key of quotas; none when not given."""
 
     @field_validator("scorers")
     @classmethod

@@ -12,11 +12,13 @@ from curation.selection.baselines import (
     StratifiedRandomConfig,
     TopScoreConfig,
 )
+from curation.selection.centered_gram import CenteredGramConfig
 from curation.selection.cluster_temperature import ClusterTemperatureConfig
 from curation.selection.deita import DeitaConfig
 from curation.selection.facility_location import FacilityLocationConfig
 from curation.selection.k_center import KCenterConfig
 from curation.selection.method import MethodConfig, SelectionContext
+from curation.selection.ofa import OfaConfig
 from curation.selection.prototype_pruning import PrototypePruningConfig
 from curation.selection.target import TargetConfig
 
@@ -26,6 +28,8 @@ AnyMethod = Annotated[
     | DeitaConfig
     | ClusterTemperatureConfig
     | PrototypePruningConfig
+    | OfaConfig
+    | CenteredGramConfig
     | TargetConfig
     | TopScoreConfig
     | RandomConfig

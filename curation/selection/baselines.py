@@ -50,6 +50,10 @@ class LongestConfig(MethodConfig):
 
     kind: Literal["longest"] = "longest"
 
+    def depends_on_seed(self, samples: int) -> bool:
+        """Return False: nothing is left to chance."""
+        return False
+
     def picker(self, context: SelectionContext) -> Picker:
         """Order the pool once."""
         answers = context.candidates.pool.samples["answer"]
@@ -67,6 +71,10 @@ class TopScoreConfig(MethodConfig):
     usual_quotas: ClassVar[QuotasConfig] = QuotasConfig(kind="none")
 
     kind: Literal["top_score"] = "top_score"
+
+    def depends_on_seed(self, samples: int) -> bool:
+        """Return False: nothing is left to chance."""
+        return False
 
     def picker(self, context: SelectionContext) -> Picker:
         """Order the pool once."""

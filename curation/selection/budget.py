@@ -1,29 +1,34 @@
-"""Define how large a selection is: samples, a share, estimated tokens, or a coverage."""
+"""Define how large a selection is: samples, a share, estimated tokens, a coverage, or enough."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from medsift.arrays import Indices
 from medsift.config import Config
 from medsift.errors import UsageError
 
 USUAL_COVERAGE: Final = 0.9
+USUAL_MARGIN: Final = 0.02
+LARGEST_MARGIN: Final = 0.2
+"""A set that may lose more accuracy than this is not enough in any sense."""
 BYTES_PER_TOKEN: Final = 4
-_FORM: Final = re.compile(r"(auto)(?::(.+))?|(.+?)\s*(%|tokens)?", re.DOTALL)
-ALLOWED: Final = "500, 20%, 100000tokens, auto or auto:0.9"
+_LEVELS: Final = {"auto": USUAL_MARGIN, "coverage": USUAL_COVERAGE}
+_FORM: Final = re.compile(r"(auto|coverage)(?::(.+))?|(.+?)\s*(%|tokens)?", re.DOTALL)
+ALLOWED: Final = "500, 20%, 100000tokens, coverage:0.9, auto or auto:0.02"
 
 
 class BudgetConfig(Config):
-    """Settings of a selection's size: exactly one of four keys.
+    """Settings of a selection's size: exactly one of five keys.
 
-    As text: `500`, `20%`, `100000tokens`, `auto` or `auto:0.9`.
+    As text: `500`, `20%`, `100000tokens`, `coverage:0.9`, `auto` or `auto:0.02`.
     """
 
     count: int | None = Field(default=None, ge=1)
@@ -32,9 +37,31 @@ class BudgetConfig(Config):
     """Share of the pool's samples, rounded to the nearest number, at least 1."""
     tokens: int | None = Field(default=None, ge=1)
     """A selection whose estimated tokens stay within this, where the next larger one's do not."""
-    auto: float | None = Field(default=None, gt=0.0, le=1.0)
+    auto: float | None = Field(default=None, gt=0.0, le=LARGEST_MARGIN)
+    """Accuracy that a probe may lose: the smallest size at which, and above which, probes of the
+    selection are shown to lose less against all rows. It takes minutes; see `docs/selection.md`."""
+    coverage: float | None = Field(default=None, gt=0.0, le=1.0)
     """A selection that covers this share of the pool's neighbour graph, where one sample fewer does
     not. That is the smallest wherever coverage grows with size; see `docs/selection.md`."""
+
+    renamed_keys: ClassVar[Mapping[str, str]] = {"auto": "coverage"}
+
+    def with_first_names(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a dump in which the coverage has its first name, `auto`, and a margin another."""
+        names = ("count", "fraction", "tokens")
+        first = {name: settings[name] for name in names} | {"auto": settings["coverage"]}
+        return first if self.auto is None else first | {"margin": settings["auto"]}
+
+    @field_validator("auto", mode="before")
+    @classmethod
+    def _is_no_coverage(cls, margin: Any) -> Any:
+        if isinstance(margin, (int, float)) and margin > LARGEST_MARGIN:
+            remedy = f"a share of the pool to cover is now `coverage: {margin:g}`"
+            raise ValueError(
+                "auto is the accuracy that a probe may lose against all rows, at most "
+                f"{LARGEST_MARGIN:g}" + (f"; {remedy}" if margin <= 1.0 else "")
+            )
+        return margin
 
     @model_validator(mode="before")
     @classmethod
@@ -44,10 +71,10 @@ class BudgetConfig(Config):
         if not isinstance(budget, str):
             return budget
         match = _FORM.fullmatch(budget.strip())
-        auto, level, number, unit = match.groups() if match else (None,) * 4
+        key, level, number, unit = match.groups() if match else (None,) * 4
         try:
-            if auto:
-                return {"auto": USUAL_COVERAGE if level is None else float(level)}
+            if key:
+                return {key: _LEVELS[key] if level is None else float(level)}
             value = float(number or "")
         except ValueError:
             raise ValueError(f"a budget is {ALLOWED}, not {budget!r}") from None
@@ -58,9 +85,9 @@ class BudgetConfig(Config):
         return {"tokens" if unit else "count": int(value)}
 
     @model_validator(mode="after")
-    def _one_of_four(self) -> BudgetConfig:
+    def _one_of_five(self) -> BudgetConfig:
         if sum(value is not None for value in self.model_dump().values()) != 1:
-            raise ValueError("give exactly one of count, fraction, tokens and auto")
+            raise ValueError("give exactly one of count, fraction, tokens, coverage and auto")
         return self
 
     def __str__(self) -> str:
@@ -69,10 +96,12 @@ class BudgetConfig(Config):
             return f"{100.0 * self.fraction:.12g}%"
         if self.tokens is not None:
             return f"{self.tokens}tokens"
+        if self.coverage is not None:
+            return f"coverage:{self.coverage:g}"
         return str(self.count) if self.count is not None else f"auto:{self.auto:g}"
 
     def size(self, pool: int) -> int | None:
-        """Return the samples to take of a pool of `pool`; None where tokens or coverage decide.
+        """Return the samples to take of a pool of `pool`; None where a search or probe decides.
 
         Raises:
             UsageError: more samples than there are, or a pool without any.

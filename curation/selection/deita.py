@@ -28,6 +28,10 @@ class DeitaConfig(MethodConfig):
     max_cosine: float = Field(default=0.9, gt=0.0, lt=1.0)
     """A sample whose cosine to a selected one is above this is skipped."""
 
+    def depends_on_seed(self, samples: int) -> bool:
+        """Return False: nothing is left to chance."""
+        return False
+
     def picker(self, context: SelectionContext) -> Picker:
         """Find the pairs above the threshold once; then walk down the scores."""
         candidates, groups = context.candidates, context.groups

@@ -14,6 +14,7 @@ from curation.selection.neighbor_matrix import UNIT
 from medsift.arrays import Indices
 
 _QUALITY_UNIT = 1 << 10
+_MASS_UNIT = 1 << 6
 
 
 class FacilityLocationConfig(MethodConfig):
@@ -35,8 +36,15 @@ class FacilityLocationConfig(MethodConfig):
     kind: Literal["facility_location"] = "facility_location"
     quality_weight: float = Field(default=0.25, ge=0.0, le=1.0)
     """Influence of quality: q_j = 1 − quality_weight · (1 − quality percentile); 0 ignores it."""
+    mass_power: float = Field(default=1.0, ge=0.0, le=1.0)
+    """Influence of copies: mass_i = (input rows that sample i represents)^mass_power; 0 counts each
+    sample once."""
     partition_above: int = Field(default=2_000_000, ge=2)
     """Candidates above which greedy runs in two rounds, over parts of at most this size."""
+
+    def depends_on_seed(self, samples: int) -> bool:
+        """Return whether a hash of the seed deals the pool to parts."""
+        return samples > self.partition_above
 
     def picker(self, context: SelectionContext) -> Picker:
         """Maximise over one pool-wide objective; with several groups under their counts."""
@@ -46,16 +54,19 @@ class FacilityLocationConfig(MethodConfig):
         factor = np.rint((1.0 - self.quality_weight * (1.0 - context.quality)) * _QUALITY_UNIT)
         if (factor != _QUALITY_UNIT).any():
             values = values.scale_rows(factor.astype(np.int64), _QUALITY_UNIT)
+        # Counts are whole numbers as they are; roots of them need a finer unit.
+        unit = 1 if self.mass_power in (0.0, 1.0) else _MASS_UNIT
+        mass = np.rint(candidates.pool.mass**self.mass_power * unit).astype(np.int64)
         parts = -(-len(values) // self.partition_above)
 
         def pick(counts: Indices) -> Picked:
             if parts <= 1:
-                picks = greedy(values, candidates.mass, code, counts)
+                picks = greedy(values, mass, code, counts)
             else:
                 # Dealt out in the order of a hash: parts of equal size, whatever the order of rows.
                 part = np.empty(len(values), np.int64)
                 part[context.shuffle()] = np.arange(len(values)) % parts
-                picks = two_rounds(values, candidates.mass, code, counts, part, context.spread)
-            return Picked(picks.order, picks.gain / UNIT)
+                picks = two_rounds(values, mass, code, counts, part, context.spread)
+            return Picked(picks.order, picks.gain / (UNIT * unit))
 
         return pick

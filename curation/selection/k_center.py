@@ -28,6 +28,10 @@ class KCenterConfig(MethodConfig):
 
     kind: Literal["k_center"] = "k_center"
 
+    def depends_on_seed(self, samples: int) -> bool:
+        """Return False: nothing is left to chance."""
+        return False
+
     def picker(self, context: SelectionContext) -> Picker:
         """Traverse each group on its own, as tasks where the pool is large."""
         code, vectors = context.groups.code, context.candidates.quantized

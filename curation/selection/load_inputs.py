@@ -36,5 +36,7 @@ def read_candidates(
 
 
 def read_scores(upstream: Upstream) -> Scores:
-    """Return the scores of the run; none where it has no stage `score`."""
-    return Scores(upstream.score.scores.folder if "score" in upstream else None)
+    """Return the scores and skills of the run; none where it has no stage `score`."""
+    if "score" not in upstream:
+        return Scores(None)
+    return Scores(upstream.score.scores.folder, upstream.score.skills.folder)

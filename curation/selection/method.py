@@ -63,6 +63,18 @@ class Candidates:
         """The joint vectors (n, d), rounded so that their products are exact."""
         return quantize(self.joint())
 
+    def cluster(self, k: int, seed: int) -> tuple[Floats, Indices]:
+        """Return unit centroids (k, d) and each sample's cluster (n,), computed once."""
+        if (k, seed) not in self._clusters:
+            # FAISS takes seeds of 31 bits.
+            device, bits = self.neighbors.device, seed % (1 << 31)
+            self._clusters[k, seed] = kmeans(self.joint(), k, bits, device=device)
+        return self._clusters[k, seed]
+
+    @cached_property
+    def _clusters(self) -> dict[tuple[int, int], tuple[Floats, Indices]]:
+        return {}
+
     def joint(self) -> Floats:
         """Return the graph's joint vectors (n, d): unit, or zero for a sample without any part."""
         return joint_vectors(self.pool.vectors, self.config)
@@ -101,9 +113,7 @@ class SelectionContext:
         """
         n = len(self.candidates)
         k = min(n, max(1, round(n**0.5) if clusters is None else clusters))
-        # FAISS takes seeds of 31 bits.
-        seed = self.seed % (1 << 31)
-        return kmeans(self.candidates.joint(), k, seed, device=self.candidates.neighbors.device)
+        return self.candidates.cluster(k, self.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +144,13 @@ class MethodConfig(Config):
 
     kind: str
     """Name of the method."""
+
+    def depends_on_seed(self, samples: int) -> bool:
+        """Return whether another seed may pick other samples of a pool of so many.
+
+        A method that says False is selected once where others are drawn several times.
+        """
+        return True
 
     def picker(self, context: SelectionContext) -> Picker:
         """Compute what does not depend on the budget, and return the function that picks.

@@ -25,9 +25,10 @@ UNKNOWN_QUALITY: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The table `scores` of a run: a folder of Parquet parts, or None where nothing was scored."""
+    """The tables `scores` and `skills` of a run: folders of Parquet parts, None without any."""
 
     folder: Path | None
+    skills: Path | None = None
 
     @property
     def parts(self) -> list[Path]:

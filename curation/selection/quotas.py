@@ -47,6 +47,9 @@ class QuotasConfig(Config):
 
     kind: Literal["proportional", "equal", "temperature", "weights", "none"] = "proportional"
     """Shares by size, all alike, by size^(1 / temperature), as given, or no quotas at all."""
+    by: Literal["strata", "skill"] = "strata"
+    """What the shares are of: the recipe's strata, or the run's skills, which `scores.skills` of
+    the recipe makes."""
     temperature: float = Field(default=2.0, gt=0.0)
     """Exponent of kind `temperature`: 1 is proportional; the higher, the nearer to equal."""
     weights: dict[str, float] = Field(default_factory=dict)
@@ -67,6 +70,8 @@ class QuotasConfig(Config):
         for name, weight in self.weights.items():
             if not 0.0 <= weight < np.inf:
                 raise ValueError(f"the weight of {name!r} is {weight}; give 0 or more")
+        if self.kind == "none" and self.by != "strata":
+            raise ValueError(f"kind: none has no shares; leave out by: {self.by}, or the kind")
         if self.weights and not any(self.weights.values()):
             raise ValueError("all weights are 0; give a stratum some weight")
         return self
@@ -127,12 +132,16 @@ def allocate(sizes: Indices, weights: Doubles, budget: int, least: int) -> Indic
     weighted = np.where(weights > 0.0, sizes, 0)
     if weighted.sum() <= budget:
         rest, left = sizes - weighted, budget - weighted.sum()
-        return weighted + _fill(rest, rest.astype(np.float64), np.zeros_like(rest), left)
-    return _fill(weighted, weights, lower, budget)
+        return weighted + fill_between(rest.astype(np.float64), np.zeros_like(rest), rest, left)
+    return fill_between(weights, lower, weighted, budget)
 
 
-def _fill(upper: Indices, weights: Doubles, lower: Indices, budget: int) -> Indices:
-    """Fill groups like vessels of one water level, lower ≤ count ≤ upper, and round."""
+def fill_between(weights: Doubles, lower: Indices, upper: Indices, budget: int) -> Indices:
+    """Fill groups (g,) like vessels of one water level, lower ≤ count ≤ upper, and round.
+
+    Each group gets λ · weight samples within its bounds, with λ such that all sum to the budget,
+    which must be within the bounds' sums.
+    """
     if not budget:
         return np.zeros_like(upper)
     ideal = np.clip(_level(upper, weights, lower, budget) * weights, lower, upper)

@@ -11,9 +11,10 @@ import numpy as np
 from curation.selection.budget import BudgetConfig, check_budget, estimate_tokens
 from curation.selection.config import SelectionConfig
 from curation.selection.coverage import Curve, distribute_mass, measure_coverage, measure_curve
-from curation.selection.method import Candidates, Picked, SelectionContext
+from curation.selection.method import Candidates, Picked
 from curation.selection.quality import Scores, read_quality
 from curation.selection.quotas import Groups
+from curation.selection.row_picker import RowPicker
 from medsift.arrays import Doubles, Indices
 from medsift.errors import UsageError
 from medsift.execution import Executor
@@ -51,8 +52,9 @@ def select(
     config: SelectionConfig,
     seed: int,
     executor: Executor,
+    enough: int | None = None,
 ) -> Selection:
-    """Make one selection. The result depends on pool, graph, scores, settings and seed alone.
+    """Make one selection. The result depends on its arguments but for the executor alone.
 
     Args:
         candidates: The pool with its neighbour graph.
@@ -60,32 +62,29 @@ def select(
         config: What to select.
         seed: The recipe's seed, used where the selection has none of its own.
         executor: Where the method's tasks run when the pool is large.
+        enough: The size that a probe chose, needed where the budget is `auto`.
 
     Raises:
         UsageError: a budget that the pool cannot meet, a scorer, stratum or target that it lacks.
         InputError: vectors that are not finite.
     """
     config = resolve(config, seed)
-    quotas = config.quotas or config.method.usual_quotas
-    groups = Groups.one(len(candidates)) if quotas.kind == "none" else candidates.strata
     quality = read_quality(candidates.sample_ids, scores, config.quality)
     tokens = estimate_tokens(candidates.pool.samples, config.image_tokens)
     # What the budget and the quotas refuse is refused before the work.
-    size = config.budget.size(len(tokens))
+    size = config.budget.size(len(tokens)) or enough
     if config.budget.tokens is not None:
         check_budget(config.budget.tokens, int(tokens.sum()), "tokens")
-    quotas.counts(groups, size or 0)
-    context = SelectionContext(candidates, groups, quality, config.seed or 0, executor)
-    picker = config.method.picker(context)
-
-    def pick(size: int) -> Picked:
-        return picker(quotas.counts(groups, size))
-
+    picker = RowPicker(
+        candidates, config.method, config.quotas, quality, config.seed or 0, executor, scores
+    )
+    picker.counts(size or 0)
+    pick = picker.pick
     picked = pick(size) if size else _search(config.budget, pick, candidates, tokens)
     sizes = np.unique(np.linspace(1, len(picked.order), POINTS_OF_CURVE).round()).astype(np.int64)
     return Selection(
         config=config,
-        fingerprint=_fingerprint(candidates, config, quality),
+        fingerprint=_fingerprint(candidates, config, quality, picker.groups, enough),
         order=picked.order,
         gain=picked.gain,
         weight=distribute_mass(candidates, picked.order),
@@ -122,7 +121,9 @@ def _search(
                 message, code="budget_invalid", budget=most, needed=needed, unit="tokens"
             )
         return pick(size)
-    level, n = budget.auto or 1.0, len(tokens)
+    if budget.coverage is None:
+        raise ValueError(f"the budget {budget} needs the size that a probe chose")
+    level, n = budget.coverage, len(tokens)
     return pick(_first(lambda size: measure_coverage(candidates, pick(size).order) >= level, n))
 
 
@@ -138,18 +139,32 @@ def _first(reached: Callable[[int], bool], most: int) -> int:
     return high
 
 
-def _fingerprint(candidates: Candidates, config: SelectionConfig, quality: Doubles) -> str:
-    """Digest what decides the selection: settings, pool and scores."""
+def _fingerprint(
+    candidates: Candidates,
+    config: SelectionConfig,
+    quality: Doubles,
+    groups: Groups,
+    enough: int | None,
+) -> str:
+    """Digest what decides the selection.
+
+    Args:
+        candidates: The pool and its graph.
+        config: The settings.
+        quality: Quality (n,) by the scores.
+        groups: Groups of the quotas.
+        enough: The size that a probe chose, if one did.
+    """
     graph = candidates.graph
     # The name decides nothing, and the scorer decides by the values that it gave.
     settings = config.model_dump(mode="json", exclude={"name", "quality"})
-    return fingerprint(
-        {
-            "selection": config.with_first_names(settings),
-            "graph": candidates.config.model_dump(mode="json"),
-            "pool": digest(*candidates.sample_ids, candidates.mass.tobytes()),
-            "neighbours": digest(graph.index.tobytes(), graph.similarity.tobytes()),
-            "strata": digest(*candidates.pool.strata),
-            "quality": digest(quality.tobytes()),
-        }
-    )
+    decisive = {
+        "selection": config.with_first_names(settings),
+        "graph": candidates.config.model_dump(mode="json"),
+        "pool": digest(*candidates.sample_ids, candidates.mass.tobytes()),
+        "neighbours": digest(graph.index.tobytes(), graph.similarity.tobytes()),
+        "strata": digest(*candidates.pool.strata),
+        "groups": digest(*groups.names, groups.code.tobytes()),
+        "quality": digest(quality.tobytes()),
+    }
+    return fingerprint(decisive if enough is None else decisive | {"size": enough})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -36,7 +38,11 @@ def selection_table(selection: Selection, candidates: Candidates) -> pa.Table:
 
 
 def settings_table(
-    selection: Selection, pool: int, ordinal: int, created_at: datetime | None = None
+    selection: Selection,
+    pool: int,
+    ordinal: int,
+    created_at: datetime | None = None,
+    reason: Mapping[str, str] = MappingProxyType({}),
 ) -> pa.Table:
     """Return SETTINGS: the one row of a selection.
 
@@ -45,6 +51,7 @@ def settings_table(
         pool: Number of samples that it was made from.
         ordinal: Its place among the run's selections.
         created_at: When it was made, in UTC without a zone; None is the run's start.
+        reason: The columns `probe_id` and `explanation`, where a probe decided the size.
     """
     objective = selection.objective
     row = {
@@ -61,6 +68,7 @@ def settings_table(
         "tokens": int(selection.tokens[selection.order].sum()),
         "objective": None if objective is None else float(objective[-1]),
         "coverage": float(selection.curve.coverage[-1]),
+        **reason,
     }
     return pa.Table.from_pylist([row], schema=SETTINGS)
 

@@ -43,6 +43,10 @@ class TargetConfig(MethodConfig):
             raise ValueError("give either `where` or `sample_ids`, to say what the targets are")
         return self
 
+    def depends_on_seed(self, samples: int) -> bool:
+        """Return False: nothing is left to chance."""
+        return False
+
     def picker(self, context: SelectionContext) -> Picker:
         """List each target's nearest samples once."""
         samples = context.candidates.pool.samples

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar, TypeVar
 
 import pyarrow as pa
 
 from curation.pool import Pool, graph_path, load_graph, load_pool
 from curation.recipe import Recipe
-from curation.scoring import ScorerConfig, ScoringContext
+from curation.scoring import ScoringContext
+from curation.scoring.skills import SKILLS
 from curation.scoring.tables import COMBINATIONS, CORRELATIONS, SCORES, score_tables
 from curation.stage_outputs import Upstream
 from curation.stages.stage import Stage, StageContext
 from medsift.arrays import Doubles
 
+Result = TypeVar("Result")
+
 
 def check_models(recipe: Recipe) -> None:
-    """Make sure, without loading them, that the models of all scorers can be loaded.
+    """Make sure, without loading them, that the models of all scorers and skills can be loaded.
 
     Raises:
         ModelError: one that cannot, with the fix.
     """
     for scorer in recipe.scores.scorers:
         scorer.fingerprint()
+    if recipe.scores.skills is not None:
+        recipe.scores.skills.fingerprint()
 
 
 class ScoreStage(Stage):
-    """Score the samples that may be trained on; drop none. Without scorers there are no tables."""
+    """Score the samples that may be trained on, and name their skills; drop none.
+
+    Tables that the recipe does not ask for are empty.
+    """
 
     name: ClassVar[str] = "score"
     version: ClassVar[int] = 4
@@ -35,6 +44,7 @@ class ScoreStage(Stage):
         "scores": SCORES,
         "combinations": COMBINATIONS,
         "correlations": CORRELATIONS,
+        "skills": SKILLS,
     }
     decides: ClassVar[bool] = False
 
@@ -44,35 +54,45 @@ class ScoreStage(Stage):
         Raises:
             ModelError: a scorer's model cannot be loaded.
         """
-        if not recipe.scores.scorers:
-            return {"scorers": []}
-        return {
-            "scorers": [scorer.fingerprint() for scorer in recipe.scores.scorers],
-            "weights": recipe.scores.weights,
-            "strata": list(recipe.strata),
-            "graph": recipe.graph.model_dump(mode="json"),
-            "neighbors": recipe.neighbors.identity(),
-            "seed": recipe.seed,
-        }
+        scores = recipe.scores
+        settings: dict[str, Any] = {"scorers": [scorer.fingerprint() for scorer in scores.scorers]}
+        if scores.scorers:
+            settings |= {
+                "weights": scores.weights,
+                "strata": list(recipe.strata),
+                "graph": recipe.graph.model_dump(mode="json"),
+                "neighbors": recipe.neighbors.identity(),
+                "seed": recipe.seed,
+            }
+        if scores.skills is not None:
+            settings |= {"skills": scores.skills.fingerprint(), "seed": recipe.seed}
+        return settings
 
     def run(self, context: StageContext) -> None:
-        """Write `scores`, `combinations` and `correlations`, where there are scorers."""
+        """Write `scores`, `combinations` and `correlations` of the scorers, and `skills`."""
         recipe = context.recipe
-        if not recipe.scores.scorers:
+        scorers, skills = recipe.scores.scorers, recipe.scores.skills
+        if not scorers and skills is None:
             return
         pool = load_pool(context.upstream, recipe.strata, shared_space=recipe.encoder.shared_space)
-        scorers = recipe.scores.scorers
-        context.begin(len(pool) * len(scorers), "scores")
-        values: dict[str, Doubles] = {
-            scorer.kind: _values(scorer, pool, context) for scorer in scorers
-        }
-        with context.timed("rank", len(pool)):
-            tables = score_tables(pool, values, recipe.scores)
-        for name, table in tables.items():
-            getattr(context.outputs, name).write(table)
+        context.begin(len(pool) * (len(scorers) + (skills is not None)), "scores")
+        if scorers:
+            values: dict[str, Doubles] = {
+                scorer.kind: _timed(scorer.kind, scorer.score, pool, context) for scorer in scorers
+            }
+            with context.timed("rank", len(pool)):
+                tables = score_tables(pool, values, recipe.scores)
+            for name, table in tables.items():
+                getattr(context.outputs, name).write(table)
+        if skills is not None:
+            assign = partial(skills.assign, device=recipe.neighbors.device)
+            context.outputs.skills.write(_timed("skills", assign, pool, context))
 
 
-def _values(scorer: ScorerConfig, pool: Pool, context: StageContext) -> Doubles:
+def _timed(
+    name: str, compute: Callable[[ScoringContext], Result], pool: Pool, context: StageContext
+) -> Result:
+    """Return what a scorer computes of a pool, and report its time and its samples."""
     left = len(pool)
 
     def advance(samples: int) -> None:
@@ -84,15 +104,15 @@ def _values(scorer: ScorerConfig, pool: Pool, context: StageContext) -> Doubles:
 
     recipe, run = context.recipe, context.executor.run
     path = graph_path(context.run_dir, context.upstream.last_deciding().fingerprint, recipe.graph)
-    with context.timed(scorer.kind, len(pool)):
-        values = scorer.score(
+    with context.timed(name, len(pool)):
+        result = compute(
             ScoringContext(
                 pool=pool,
                 make_graph=lambda: load_graph(
                     path, pool.vectors, recipe.graph, recipe.neighbors, run
                 ),
                 executor=context.executor,
-                folder=context.folder / "scorers" / scorer.kind,
+                folder=context.folder / "scorers" / name,
                 cache=recipe.cache_dir.absolute(),
                 seed=recipe.seed,
                 advance=advance,
@@ -100,4 +120,4 @@ def _values(scorer: ScorerConfig, pool: Pool, context: StageContext) -> Doubles:
         )
     # A scorer need not report its samples itself.
     advance(left)
-    return values
+    return result

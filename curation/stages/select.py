@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,23 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.current_samples import read_samples, training_samples
+from curation.make_selection import make_selection
 from curation.pool import represented_rows, strata_of
+from curation.probe.enough import probe_of
 from curation.recipe import Recipe
 from curation.selection.budget import estimate_tokens
 from curation.selection.config import EVERYTHING
 from curation.selection.load_inputs import read_candidates, read_scores
-from curation.selection.select import select
-from curation.selection.tables import (
-    CURVES,
-    SELECTIONS,
-    SETTINGS,
-    curve_table,
-    selection_table,
-    settings_table,
-)
+from curation.selection.tables import CURVES, SELECTIONS, SETTINGS
 from curation.stage_outputs import Upstream
 from curation.stages.stage import Stage, StageContext
 from medsift import records
+from medsift.manifest.schema import arrow_schema
 
 
 class SelectStage(Stage):
@@ -43,6 +38,8 @@ class SelectStage(Stage):
         "selections": SELECTIONS,
         "selection_settings": SETTINGS,
         "curves": CURVES,
+        "probe_runs": arrow_schema("probe_runs"),
+        "probe_results": arrow_schema("probe_results"),
     }
     decides: ClassVar[bool] = False
 
@@ -61,11 +58,14 @@ class SelectStage(Stage):
         return settings
 
     def run(self, context: StageContext) -> None:
-        """Write `selections`, `selection_settings` and `curves`."""
+        """Write the selections, and the probes that decide the size of some."""
         recipe, outputs = context.recipe, context.outputs
         samples = read_samples(context.upstream)
         decisions = context.upstream.dedup.decisions.read(["witness"])
-        context.begin(samples.num_rows, "samples")
+        probed = sum(
+            probe_of(one).cells for one in recipe.selections if one.budget.auto is not None
+        )
+        context.begin(samples.num_rows + probed, "samples and trainings" if probed else "samples")
         everything = select_everything(samples, decisions, recipe.strata)
         outputs.selections.write(everything)
         outputs.selection_settings.write(_settings(everything, samples, recipe))
@@ -77,13 +77,38 @@ class SelectStage(Stage):
                 watch.rows = len(candidates)
             scores = read_scores(context.upstream)
             for ordinal, config in enumerate(recipe.selections, start=1):
+                if outputs.selection_settings.has(ordinal):
+                    continue  # written before the stage was interrupted
+                if config.budget.auto is not None:
+                    context.warn(
+                        f"the size of selection {config.name} is decided by "
+                        f"{probe_of(config).cells:,} trainings of a probe, which takes minutes"
+                    )
                 with context.timed(f"select {config.name}", len(candidates)):
-                    selection = select(candidates, scores, config, recipe.seed, context.executor)
-                outputs.selections.write(selection_table(selection, candidates), ordinal)
-                outputs.curves.write(curve_table(selection), ordinal)
-                settings = settings_table(selection, len(candidates), ordinal)
-                outputs.selection_settings.write(settings, ordinal)
+                    made = make_selection(
+                        context.upstream,
+                        recipe,
+                        candidates,
+                        scores,
+                        config,
+                        context.executor,
+                        _by_steps(context.advance),
+                    )
+                for name, table in made.tables(candidates, ordinal).items():
+                    getattr(outputs, name).write(table, ordinal)
         context.advance(samples.num_rows)
+
+
+def _by_steps(advance: Callable[[int], None]) -> Callable[[int], None]:
+    """Return a function that takes the number done so far, and advances by what is new."""
+    before = 0
+
+    def advance_to(done: int) -> None:
+        nonlocal before
+        advance(done - before)
+        before = done
+
+    return advance_to
 
 
 def select_everything(

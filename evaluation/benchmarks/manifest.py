@@ -34,10 +34,12 @@ class ManifestSplit(BenchmarkConfig):
     """Split of the run to ask about; samples that curation dropped are left out."""
     run_id: str | None = None
     """Run of the manifest; the newest when not given."""
+    sample_ids: tuple[str, ...] = ()
+    """Ids of the samples to ask about instead of a split."""
 
     def own_name(self) -> str:
-        """``manifest_`` and the split's name."""
-        return f"manifest_{self.split}"
+        """``manifest_`` and the split's name, or ``manifest_samples``."""
+        return f"manifest_{'samples' if self.sample_ids else self.split}"
 
     @property
     def manifest(self) -> Path:
@@ -71,7 +73,7 @@ class ManifestSplit(BenchmarkConfig):
     def _samples(self) -> list[dict[str, Any]]:
         # Other benchmarks need no DuckDB.
         from medsift.manifest import read
-        from medsift.manifest.evaluation_queries import HELD_OUT, SPLITS, run_ids
+        from medsift.manifest.evaluation_queries import HELD_OUT, NAMED, SPLITS, run_ids
 
         known = run_ids(self.manifest)
         run = self.run_id or (known[0] if known else "")
@@ -82,6 +84,10 @@ class ManifestSplit(BenchmarkConfig):
                 run=run,
                 known=known,
             )
+        if self.sample_ids:
+            wanted: dict[str, Any] = {"run": run, "ids": list(self.sample_ids)}
+            named: list[dict[str, Any]] = read(self.manifest, NAMED, wanted).to_pylist()
+            return named
         wanted = {"run": run, "splits": stored_names(self.split)}
         samples: list[dict[str, Any]] = read(self.manifest, HELD_OUT, wanted).to_pylist()
         if not samples:

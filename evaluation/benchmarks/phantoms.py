@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
 
+from pydantic import Field
+
 from evaluation.benchmarks.benchmark import BenchmarkConfig
 from evaluation.benchmarks.dataset_files import Published
 from evaluation.benchmarks.item import Entry
@@ -24,6 +26,11 @@ class Phantoms(BenchmarkConfig):
     kind: Literal["phantoms"] = "phantoms"
     split: str = "test"
     """Split of the phantoms to ask about."""
+    answer_types: tuple[Literal["closed", "choice", "open"], ...] | None = Field(None, min_length=1)
+    """Kinds of answer that are asked for; all when not given."""
+    modality_known: bool = True
+    """Whether items say their modality. Where they do not, as in VQA-RAD, the variant
+    `swapped_image` shows pictures of any modality."""
 
     def own_name(self) -> str:
         """Return ``phantoms``, with the split's name when it is not test."""
@@ -35,11 +42,12 @@ class Phantoms(BenchmarkConfig):
         return find_files(published, QUESTIONS)
 
     def entries(self, published: Published, file: str) -> Iterator[Entry]:
-        """Yield the sound rows of the split."""
+        """Yield the sound rows of the split whose kind of answer is asked for."""
         truth = read_records(published, TRUTH, ("row_index",))
         spoiled = {line["row_index"] for line in truth}
         for index, record in enumerate(read_records(published, file, COLUMNS)):
-            if record["split"] == self.split and index not in spoiled:
+            asked = self.answer_types is None or record["answer_type"] in self.answer_types
+            if asked and record["split"] == self.split and index not in spoiled:
                 yield self.entry(record)
 
     def entry(self, record: Record) -> Entry:
@@ -49,6 +57,8 @@ class Phantoms(BenchmarkConfig):
             question, options = split_options(question)
             gold = gold_letter(gold, options)
         tags: dict[str, Any] = {name: record.get(name) for name in TAGS}
+        if not self.modality_known:
+            tags["modality"] = None
         return Entry(
             item_id=record["id"],
             question=question,

@@ -20,12 +20,35 @@ budget_invalid: The budget is larger than the pool or too small for one sample, 
   Do: Ask for a budget within the pool's size; the view `funnel` says where samples went.
 scorer_unknown: The run has no score of that name.
   Do: Use one of the scorers that the message lists.
-quota_stratum_unknown: quotas.weights names a stratum that the pool lacks.
+quota_stratum_unknown: quotas.weights or importance names a stratum that the pool lacks.
   Do: Use one of the pool's strata.
+skills_missing: Quotas are by skill, and the run has no skills.
+  Do: Add `scores: {skills: {}}` to the recipe and curate again, or leave out quotas.by.
 target_invalid: The targets of the method `target` are not samples of the pool, or too many.
   Do: Choose kept samples by `where` or `sample_ids`.
+selector_invalid: The file of a trained selector is none, of another version or other vectors, or was
+    changed; or a selector cannot be trained on so few samples.
+  Do: Name a file that `medsift selector` wrote for vectors of the same encoder.
 probe_nothing_to_ask: No answer is given by enough groups of pictures or patients to be asked about.
   Do: Lower min_groups, or judge the pool by fine-tuning with `medsift study`.
 probe_folds_invalid: The samples that a probe can ask about are of fewer groups than folds.
   Do: Lower folds to the number of groups at most.
+auto_budget_not_askable: The budget auto asks a probe, which has no answers to ask about, too few
+    groups, or most of the pool outside what it can ask about.
+  Do: Give the budget as `coverage:0.9` or as a share; a pool of long answers is judged by
+    `medsift study`.
+auto_budget_not_learned: The budget auto asks a probe, which is not shown to answer better from all
+    rows than by always giving the commonest answer, so that it cannot tell what is enough.
+  Do: Give the budget as `coverage:0.9` or as a share; `medsift study` judges by fine-tuning.
+auto_budget_not_shown: At the largest size that the budget auto tries, a probe does not show that
+    the selection loses less than the margin against all rows.
+  Do: Allow a larger margin (`auto:0.05`), or give the budget as `coverage:0.9` or as a share.
+test_part_missing: An improvement has no test data.
+  Do: Name a split that the run has as test.split, or a test.share of the training split.
+improve_part_empty: No group of pictures or patients is left to train on or to validate with.
+  Do: Change the shares of validation and test, or curate more samples.
+improve_nothing_to_learn: No selected sample has an answer that the probe knows.
+  Do: Select more, lower min_groups, or train by LoRA.
+test_sample_used: Samples of the test data would be selected or validated with.
+  Do: Report it: parts are cut by whole groups, so that this cannot happen by settings.
 """)

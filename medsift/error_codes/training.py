@@ -23,8 +23,8 @@ memory_exhausted: The device has too little memory for the training's settings.
   Do: Take the change that the message proposes.
 packing_unsupported: The model does not keep packed samples apart.
   Do: Set batches.packing: false.
-mixture_unfit: The shares of a mixture do not fit the selection.
-  Do: Name a share for exactly the values that the message lists.
+mixture_unfit: The weights or shares of a mixture do not fit the selection.
+  Do: Name values that the message lists; for shares, exactly those.
 weights_invalid: Sample weights are negative, not finite or all zero.
   Do: Select again, or set data.weights: none.
 loss_not_finite: The loss or a gradient is no number.

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medsift.manifest import TABLES, in_one_line, open_manifest
+from medsift.manifest.schema import identifier
+from medsift.manifest.upgrade import columns
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -17,18 +19,24 @@ Line = dict[str, Any]
 
 @contextmanager
 def opened(path: Path) -> Iterator[DuckDBPyConnection]:
-    """Open a manifest for reading; a table that its layout lacks is an empty temporary one.
+    """Open a manifest for reading; what its layout lacks is an empty table, or a column of nulls.
 
     Raises:
         ManifestError: as `open_manifest`.
     """
     with closing(open_manifest(path)) as con, in_one_line(path):
-        sql = "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database()"
-        known = {name for (name,) in con.execute(sql).fetchall()}
+        [(database,)] = con.execute("SELECT current_database()").fetchall()
+        known = columns(con)
         for table in TABLES:
-            if table.name not in known:
-                columns = ", ".join(f'"{column.name}" {column.type}' for column in table.columns)
-                con.execute(f"CREATE TEMP TABLE {table.name} (run_id VARCHAR, {columns})")
+            names = known.get(table.name)
+            lacking = [column for column in table.columns if column.name not in (names or ())]
+            if names is None:
+                typed = ", ".join(f'"{column.name}" {column.type}' for column in lacking)
+                con.execute(f"CREATE TEMP TABLE {table.name} (run_id VARCHAR, {typed})")
+            elif lacking:
+                nulls = ", ".join(f'NULL::{column.type} AS "{column.name}"' for column in lacking)
+                own = f"{identifier(database)}.main.{table.name}"
+                con.execute(f"CREATE TEMP VIEW {table.name} AS SELECT *, {nulls} FROM {own}")
         yield con
 
 

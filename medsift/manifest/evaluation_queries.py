@@ -22,17 +22,20 @@ ASKED: Final = """
 SELECT benchmark, asked, unanswered FROM evaluations
 WHERE run_id = $run AND evaluation_id = $evaluation AND protocol = $protocol
 """
-HELD_OUT: Final = """
+_QUESTIONS: Final = """
 SELECT s.row_id, s.sample_id, s.question, s.answer, s.answer_type, s.images, s.extra,
        s.patient_id, s.modality, s.body_part, s.task_type, s.language,
        s.source, s.study_id, s.license,
        len(list_filter(s.messages, lambda turn: turn.role = 'user')) AS turns
 FROM samples s JOIN rows r ON r.run_id = s.run_id AND r.row_id = s.row_id
-WHERE s.run_id = $run AND list_contains($splits, s.split)
+WHERE s.run_id = $run AND list_contains({wanted})
   AND (r.action = 'kept' OR r.stage = 'select')
 ORDER BY s.row_id
 """
+HELD_OUT: Final = _QUESTIONS.format(wanted="$splits, s.split")
 """Samples of a split that curation kept, selected or not."""
+NAMED: Final = _QUESTIONS.format(wanted="$ids, s.sample_id")
+"""Samples of some ids that curation kept, selected or not."""
 SPLITS: Final = """
 SELECT DISTINCT split FROM samples WHERE run_id = $run AND split != '' ORDER BY split
 """

@@ -26,6 +26,12 @@ other* VARCHAR | another scorer, or answer_length (characters)
 rho DOUBLE | Spearman's correlation, null where one of them is constant
 n BIGINT | samples that have both
 
+TABLE skills ORDER BY sample_id | the neurons of a model that each sample's answer uses, and the
+  bucket of samples whose answers use the same ones
+sample_id* VARCHAR | sample
+skill VARCHAR | bucket, numbered from the largest; null where the model could not read the sample
+neurons BIGINT[] | neurons most active against the pool's mean, the most active first
+
 TABLE clusters ORDER BY kind, group_id, member | duplicate groups, one line per member
 kind* VARCHAR | exact, image_copy, sample, text or semantic
 group_id* VARCHAR | group

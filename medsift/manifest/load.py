@@ -237,6 +237,12 @@ def _selection_settings(source: Input, run: str, inputs: Inputs, tags: Sequence[
     return {"created_at": f"CAST({moment} AS TIMESTAMP)"}, ""
 
 
+def _probe_runs(source: Input, run: str, inputs: Inputs, tags: Sequence[str]) -> Computed:
+    """Date the probes of a recipe's selections to the run's start."""
+    made = "i.created_at, " if "created_at" in source.types else ""
+    return {"created_at": f"CAST(coalesce({made}{_started(run)}) AS TIMESTAMP)"}, ""
+
+
 def _started(run: str) -> str:
     return f"(SELECT max(created_at) FROM runs WHERE run_id = {run})"
 
@@ -246,6 +252,7 @@ _COMPUTED: Final[Mapping[str, Callable[[Input, str, Inputs, Sequence[str]], Comp
     "images": _images,
     "samples": _samples,
     "clusters": _clusters,
+    "probe_runs": _probe_runs,
     "selection_settings": _selection_settings,
     "selections": _selections,
 }

@@ -45,6 +45,9 @@ full_low DOUBLE | lower end of its 95% interval, paired by sample
 full_high DOUBLE | upper end
 non_inferiority VARCHAR | non-inferior, inferior or inconclusive against all rows, at the margin of
   the settings
+versus_difference DOUBLE | accuracy less that of the arm `versus` of the settings at the same size
+versus_low DOUBLE | lower end of its 95% interval, paired by sample
+versus_high DOUBLE | upper end
 efficiency DOUBLE | random samples that one selected sample replaces
 efficiency_low DOUBLE | lower end of its 95% interval
 efficiency_high DOUBLE | upper end

@@ -7,7 +7,7 @@ from typing import Final
 from medsift.manifest.table import tables
 from medsift.vocabulary import TAGS
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 OLDEST_VERSION: Final = 1
 """Older layouts lack tables; a file of one is read as it is and upgraded when it is written."""
 

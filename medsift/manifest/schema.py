@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from medsift.manifest.evaluation_tables import EVALUATION_TABLES
 from medsift.manifest.finding_tables import FINDING_TABLES
+from medsift.manifest.improve_tables import IMPROVE_TABLES
 from medsift.manifest.probe_tables import PROBE_TABLES
 from medsift.manifest.run_tables import OLDEST_VERSION, RUN_TABLES, SCHEMA_VERSION
 from medsift.manifest.selection_tables import SELECTION_TABLES
@@ -27,6 +28,7 @@ TABLES: Final[tuple[Table, ...]] = (
     *FINDING_TABLES,
     *SELECTION_TABLES,
     *PROBE_TABLES,
+    *IMPROVE_TABLES,
     *TRAINING_TABLES,
     *EVALUATION_TABLES,
 )

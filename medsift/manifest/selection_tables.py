@@ -27,6 +27,8 @@ selected BIGINT | samples selected
 tokens BIGINT | their estimated tokens
 objective DOUBLE | value of the objective, where the method has one
 coverage DOUBLE | share of the pool's neighbour graph that is covered
+probe_id VARCHAR | probe that decided the size, where the budget is auto
+explanation VARCHAR | why the selection has its size, where a probe decided it
 
 TABLE curves ORDER BY selection, size REPLACED BY selection | coverage against size while a
   selection grows
@@ -44,7 +46,7 @@ sample_id* VARCHAR | sample
 row_id* VARCHAR | its row
 weight DOUBLE | training weight
 gain DOUBLE | marginal gain of the objective
-stratum VARCHAR | stratum that it counts for
+stratum VARCHAR | its stratum, by the recipe's tags
 place BIGINT | number of the sample in this file; joins with samples.place
 
 TABLE exports REPLACED BY path | files exported from a selection

@@ -27,6 +27,8 @@ seconds DOUBLE | wall time
 benchmarks VARCHAR[] | benchmarks that the samples were checked against
 contaminated BOOLEAN | whether training was allowed despite known or unchecked leaks; null where no
   benchmark was named
+mixture VARCHAR | mixture of sources, strata or tags, JSON: what was asked for, and the samples and
+  the share of the total weight that each value had; null without one
 
 TABLE training_steps ORDER BY training_id, step REPLACED BY training_id | the curves of
   fine-tunings, one line per logged step

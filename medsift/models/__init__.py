@@ -9,7 +9,11 @@ from pydantic import Discriminator, Field, Tag
 from medsift.models.embedded import EmbeddedModelConfig
 from medsift.models.embedded_vlm import EmbeddedImageTextModelConfig
 from medsift.models.language_model import ImageTextModel, LanguageModel
-from medsift.models.pretrained import ImageTextModelConfig, TransformersModelConfig
+from medsift.models.pretrained import (
+    AnyPretrainedConfig,
+    ImageTextModelConfig,
+    TransformersModelConfig,
+)
 
 AnyLanguageModel = Annotated[
     EmbeddedModelConfig | TransformersModelConfig, Field(discriminator="kind")
@@ -29,9 +33,16 @@ AnyImageTextModel = Annotated[
     Discriminator(_kind),
 ]
 
+AnyModel = Annotated[
+    EmbeddedImageTextModelConfig | EmbeddedModelConfig | AnyPretrainedConfig,
+    Field(discriminator="kind"),
+]
+"""A model of either sort."""
+
 __all__ = [
     "AnyImageTextModel",
     "AnyLanguageModel",
+    "AnyModel",
     "EmbeddedImageTextModelConfig",
     "EmbeddedModelConfig",
     "ImageTextModel",

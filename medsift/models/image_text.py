@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -34,6 +34,14 @@ class Illustrated(NamedTuple):
     turns: Sequence[Turn]
     answer: str
     pictures: Sequence[Image]
+
+
+class AnswerBatch(NamedTuple):
+    """Model inputs of some samples: their `rows` (b), and where the answer of each is."""
+
+    rows: Sequence[int]
+    inputs: dict[str, Any]
+    spans: Sequence[tuple[int, int]]
 
 
 class ImageTextPrompts:
@@ -125,6 +133,16 @@ class ImageTextLikelihood:
         NaN where the chat template refuses the conversation or the processor its pictures, where
         the answer has no tokens, or where a text spells a reserved token.
         """
+        logprobs = np.full(len(samples), np.nan)
+        for batch in self.batches(samples, with_image):
+            logprobs[batch.rows] = -self.head.losses(batch.inputs, batch.spans)
+        return logprobs
+
+    def batches(self, samples: Sequence[Illustrated], with_image: bool) -> Iterator[AnswerBatch]:
+        """Yield the model inputs of samples with their answers, in batches of similar answers.
+
+        Samples without a log-probability, as `answer_logprob` names them, are in no batch.
+        """
         prompts = [self.asking.prompt(sample.turns, with_image=with_image) for sample in samples]
         answers: list[list[int]] = []
         if samples:
@@ -140,16 +158,14 @@ class ImageTextLikelihood:
         ]
         # Answers of similar length share a batch, which then has little padding.
         order.sort(key=lambda index: len(answers[index]))
-        logprobs = np.full(len(samples), np.nan)
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
-            pictures = [samples[index].pictures for index in batch] if with_image else None
-            logprobs[batch] = self._batch_logprob(
+            yield from self._put_together(
+                batch,
                 [prompts[index] or "" for index in batch],
-                pictures,
+                [samples[index].pictures for index in batch] if with_image else None,
                 [answers[index] for index in batch],
             )
-        return logprobs
 
     def spelled(self, samples: Sequence[Illustrated]) -> list[str | None]:
         """Return the reserved token that each sample's texts spell; None where there is none."""
@@ -161,27 +177,27 @@ class ImageTextLikelihood:
             for sample in samples
         ]
 
-    def _batch_logprob(
+    def _put_together(
         self,
+        rows: Sequence[int],
         prompts: Sequence[str],
         pictures: Sequence[Sequence[Image]] | None,
         answers: Sequence[list[int]],
-    ) -> Doubles:
-        """Return log p (n,); a refused batch is tried one by one, and a refused prompt is NaN."""
+    ) -> Iterator[AnswerBatch]:
+        """Yield a batch; a refused one sample by sample, without the samples that are refused."""
         try:
             inputs = self.asking.inputs(prompts, pictures)
         except ValueError as error:
             if len(prompts) == 1:
                 logger.warning("not scored: %s", " ".join(str(error).split()))
-                return np.array([np.nan])
-            alone = [
-                self._batch_logprob([prompt], pictures and [pictures[index]], [answers[index]])
-                for index, prompt in enumerate(prompts)
-            ]
-            return np.concatenate(alone)
+                return
+            for index, (row, prompt) in enumerate(zip(rows, prompts, strict=True)):
+                alone = pictures and [pictures[index]]
+                yield from self._put_together([row], [prompt], alone, [answers[index]])
+            return
         width = inputs["input_ids"].shape[1]
         spans = [(width, width + len(ids)) for ids in answers]
-        return -self.head.losses(self.asking.on_device(self._append(inputs, answers)), spans)
+        yield AnswerBatch(rows, self.asking.on_device(self._append(inputs, answers)), spans)
 
     def _append(self, inputs: dict[str, Any], answers: Sequence[list[int]]) -> dict[str, Any]:
         """Return inputs with answers after the prompts; every input of a prompt's shape grows."""

@@ -57,6 +57,12 @@ class PretrainedConfig(ModelConfig):
             message = f"cannot read the config of model {self.model!r}: {words}"
             raise ModelError(message, code="model_unloadable", model=self.model) from error
 
+    def sees(self) -> bool:
+        """Return whether transformers lists it under image-text models. Raises ModelError."""
+        from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+        return type(self.architecture()) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
     def _source(self) -> tuple[str, dict[str, Any]]:
         """Register our architecture; return folder or name, and options. Raises ModelError."""
         from medsift.models.image_grid import register
@@ -123,6 +129,15 @@ class ImageTextModelConfig(PretrainedConfig):
 
         model, processor, device = self._load(AutoModelForImageTextToText, AutoProcessor)
         return ImageTextModel(self.model, model, processor, device)
+
+
+class AnyPretrainedConfig(PretrainedConfig):
+    """A transformers model whose own configuration decides whether it sees pictures."""
+
+    def build(self) -> ImageTextModel | LanguageModel:
+        """Load the model. Raises ModelError."""
+        kind = ImageTextModelConfig if self.sees() else TransformersModelConfig
+        return kind(**self.model_dump()).build()
 
 
 def _folder(config: PretrainedConfig) -> Path | None:

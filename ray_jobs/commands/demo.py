@@ -1,4 +1,4 @@
-"""Define `medsift demo`, which curates phantoms and compares the result with the truth."""
+"""Define `medsift demo`, which shows on phantoms what curation, selection and training do."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from ray_jobs.commands.options import Drawers, DrawSeed, ImageCount
+from ray_jobs.commands.probe import probe_table
 from ray_jobs.console import resumable, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from curation.pipeline import RunResult
+    from curation.probe.probe import ProbeResult
 
 # A kept row has a reason where a view or a note mentions it, because planted contradictions, leaks,
 # wrong extensions, control characters and burned-in names have to be reported, not dropped. A
@@ -60,17 +62,32 @@ def demo(
     ray: Annotated[
         bool, typer.Option("--ray/--local", help="Run on Ray, or in this process.")
     ] = True,
+    probe: Annotated[
+        bool,
+        typer.Option("--probe/--no-probe", help="Also compare the selection with random ones."),
+    ] = True,
     train: Annotated[
         bool, typer.Option("--train/--no-train", help="Also fine-tune a model and evaluate it.")
     ] = True,
 ) -> None:
-    """Curate phantoms, compare the findings with the truth, fine-tune, and evaluate both models."""
+    """Curate phantoms, compare with the truth, probe the selection, fine-tune, and evaluate.
+
+    It ends with what it showed, line by line: the planted defects that the run dealt with, whether
+    the selection teaches more than a random one, and whether fine-tuning on it helps the model
+    and makes it look at the picture.
+    """
     import pyarrow.parquet as pq
 
     from curation.phantoms import make_phantoms, rank_noise, scorecard
     from curation.recipe import load_recipe
     from ray_jobs.actions.curate import curate_and_report, shared_ray
     from ray_jobs.cli_args import recipe_path
+    from ray_jobs.demo_findings import (
+        compare_before_and_after,
+        defects_finding,
+        probe_finding,
+        tuning_findings,
+    )
 
     with resumable(), shared_ray(ray):
         name = f"phantoms-{images}-{seed}"
@@ -84,13 +101,19 @@ def demo(
         recipe = load_recipe(recipe_path("phantoms"), [f"runs={out}"])
         result = curate_and_report(recipe, out / name, ray=ray, log_json=False)
         truth = pq.read_table(drawn.truth)
+        scores = scorecard(truth, _query(result, FATES))
         for title, table in (
-            ("Found against planted", scorecard(truth, _query(result, FATES))),
+            ("Found against planted", scores),
             ("Noise against scores", rank_noise(truth, _query(result, SCORES))),
             ("Selections", _query(result, SELECTIONS)),
         ):
             print_table(title, table)
         typer.echo(f"\nReport: {shown(result.report)}\n")
+        findings = [defects_finding(scores)]
+        if probe:
+            probed, page = _probe(result.run_dir)
+            typer.echo(probe_table(probed, None, shown(page)))
+            findings.append(probe_finding(probed))
         if train:
             from medsift import recipe_yaml
             from ray_jobs.actions.tune import TuningRecipe, train_and_compare, training_of
@@ -100,6 +123,24 @@ def demo(
             training = training_of(tuning, result.run_dir, [f"seed={seed}"])
             tuned = train_and_compare(tuning, training, recipe.cache_dir, ray=ray, log_json=False)
             show_result(tuned.evaluation, tuned.result)
+            findings += tuning_findings(*compare_before_and_after(tuned.result))
+        typer.echo("\nWhat this showed")
+        for number, finding in enumerate(findings, 1):
+            typer.echo(f"{number}. {finding}")
+
+
+def _probe(run_dir: Path) -> tuple[ProbeResult, Path]:
+    """Probe the usual selection against random ones, and write the page."""
+    from curation.probe.page import write_probe_page
+    from curation.probe.probe import probe
+    from curation.probe.settings import load_probe_settings
+    from ray_jobs.cli_args import recipe_path
+    from ray_jobs.progress_views import announced
+
+    config = load_probe_settings(recipe_path("probe_demo"))
+    with announced(log_json=False) as listener:
+        probed = probe(run_dir, config, listener=listener)
+    return probed, write_probe_page(probed, config, run_dir / "probe.html")
 
 
 def _query(result: RunResult, sql: str) -> pa.Table:

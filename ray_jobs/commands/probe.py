@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -93,17 +93,17 @@ def probe(
             compared = {"against": [one.to_dict() for one in agreements]} if agreements else {}
             typer.echo(json.dumps(result.to_dict() | compared, indent=2, ensure_ascii=False))
         else:
-            typer.echo(_table(result, shown(page)))
+            typer.echo(probe_table(result, config.versus, shown(page)))
             for agreement in agreements:
                 typer.echo("\n" + agreement_text(agreement))
 
 
-def _table(result: ProbeResult, page: str) -> str:
+def probe_table(result: ProbeResult, versus: str | None, page: str) -> str:
     """Return what each arm taught at each budget, the verdicts, and where everything is."""
-    header = ("arm", "budget", "samples", "right", "less random", "efficiency")
+    compared = {"random": "less random"} | ({"versus": f"less {versus}"} if versus else {})
+    header = ("arm", "budget", "samples", "right", *compared.values(), "efficiency")
     cells = [header]
     for row in result.overall:
-        gap, low, high = (row[f"random_{name}"] for name in ("difference", "low", "high"))
         share = row["efficiency"]
         cells.append(
             (
@@ -111,7 +111,7 @@ def _table(result: ProbeResult, page: str) -> str:
                 f"{100 * row['budget']:g} %",
                 f"{row['samples']:,.0f}",
                 f"{100 * row['accuracy']:.1f} %",
-                "" if low is None else f"{100 * gap:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
+                *(_gap(row, name) for name in compared),
                 "" if share is None else f"{share:.2f}",
             )
         )
@@ -128,3 +128,9 @@ def _table(result: ProbeResult, page: str) -> str:
         f"{len(result.classes):,} answers; left out: {left_out or 'none'}"
     )
     return "\n".join([*lines, f"{'probe':<10}{result.probe_id}", f"{'page':<10}{page}"])
+
+
+def _gap(row: dict[str, Any], name: str) -> str:
+    """Return a difference and its interval in points, or nothing where there is none."""
+    gap, low, high = (row[f"{name}_{end}"] for end in ("difference", "low", "high"))
+    return "" if low is None else f"{100 * gap:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"

@@ -142,7 +142,7 @@ class StudyRecipe(Config):
         cls, budgets: tuple[BudgetConfig, ...]
     ) -> tuple[BudgetConfig, ...]:
         for budget in budgets:
-            if budget.tokens is not None or budget.auto is not None:
+            if budget.count is None and budget.fraction is None:
                 raise ValueError(f"{budget} differs between arms; give counts or shares: 500, 10%")
             if budget.fraction == 1.0:
                 raise ValueError("100% is full data, which is always an arm")

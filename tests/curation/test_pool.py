@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +22,7 @@ from curation.pool import (
     load_pool,
     stratum_names,
 )
+from curation.pool.graph import joint_vectors
 from curation.scoring.image_features import deal
 from curation.stage_outputs import Upstream
 from medsift.manifest import read
@@ -210,6 +213,50 @@ def test_a_part_of_weight_zero_does_not_count() -> None:
     config = GraphConfig(neighbors=3, question=0.0)
     one, two = (build_graph(part, config, NeighborsConfig()) for part in (vectors, other))
     assert one.index.tolist() == two.index.tolist()
+
+
+def test_pictures_are_centred_on_their_modality_where_it_has_enough_of_them(monkeypatch) -> None:
+    monkeypatch.setattr("curation.pool.graph.LEAST_OF_A_MODALITY", 10)
+    vectors = random_vectors(50, 8, without=3)
+    # Modality 0 has pictures of 20 samples, modality 1 of 18, modality 2 of too few.
+    modality = np.repeat([0, 1, 2], [23, 18, 9])
+    vectors = replace(vectors, modality=modality)
+    config = GraphConfig(question=0.0, answer=0.0, center="modality")
+    there = np.arange(50) >= 3
+    expected = np.zeros((50, 8))
+    for row in np.flatnonzero(there):
+        alike = there & (modality == modality[row]) if modality[row] < 2 else there
+        less = vectors.image[row] - vectors.image[alike].astype(float).mean(axis=0)
+        expected[row] = less / np.linalg.norm(less)
+    np.testing.assert_allclose(joint_vectors(vectors, config), expected, atol=1e-5)
+    # Without modalities, and in texts, it is the pool's mean.
+    unknown = replace(vectors, modality=None)
+    for one, other, changes in (
+        (unknown, unknown, {}),
+        (vectors, vectors, {"image": 0.0, "question": 1.0}),
+    ):
+        own = joint_vectors(one, config.model_copy(update=changes))
+        pool = joint_vectors(other, config.model_copy(update={**changes, "center": "pool"}))
+        np.testing.assert_array_equal(own, pool)
+
+
+def test_without_centring_a_single_part_is_as_the_encoder_gave_it() -> None:
+    vectors = random_vectors(12, 9)
+    config = GraphConfig(question=0.0, answer=0.0, center="none")
+    np.testing.assert_allclose(joint_vectors(vectors, config), vectors.image, atol=1e-6)
+
+
+def test_samples_keep_their_modality_when_some_are_taken(pool) -> None:
+    rows = np.arange(0, len(pool), 3)
+    taken = pool.take(rows)
+    of_name: dict[str, set[int]] = {}
+    names = taken.samples["modality"].to_pylist()
+    for name, number in zip(names, taken.vectors.modality.tolist(), strict=True):
+        of_name.setdefault(name, set()).add(number)
+    assert len(of_name) > 1
+    assert sorted(of_name.values(), key=min) == [
+        {n} for n in sorted(set().union(*of_name.values()))
+    ]
 
 
 @pytest.mark.parametrize("part", ["image", "question", "answer"])

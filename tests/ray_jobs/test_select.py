@@ -64,7 +64,7 @@ def test_it_says_the_same_as_a_recipe_with_that_selection(
 
 def test_settings_seed_and_quotas_are_taken_from_the_command_line(run_dir, medsift):
     options = ("--seed", "7", "--set", "quality_weight=0", "--set", "quotas.kind=none")
-    said = medsift("select", run_dir, "--name", "small", "--budget", "auto:0.7", *options)
+    said = medsift("select", run_dir, "--name", "small", "--budget", "coverage:0.7", *options)
     assert said.code == 0, said.err
     [line] = ask(
         run_dir,
@@ -73,7 +73,7 @@ def test_settings_seed_and_quotas_are_taken_from_the_command_line(run_dir, medsi
         "WHERE selection = 'small'",
     )
     assert line["coverage"] >= 0.7
-    assert (line["seed"], line["budget"], line["quotas"]) == (7, "auto:0.7", "none")
+    assert (line["seed"], line["budget"], line["quotas"]) == (7, "coverage:0.7", "none")
     assert float(line["weight"]) == 0.0
 
 

@@ -108,15 +108,15 @@ def test_weights_have_mean_one_and_a_mixture_gives_each_source_its_share(make_ru
         for place in range(12)
     ]
     samples = read_selection(make_run(lines)).samples
-    weights = sample_weights(samples, DataConfig())
+    weights = sample_weights(samples, DataConfig()).loss
     np.testing.assert_allclose(weights, np.array([1, 2, 3] * 4) / 2)
     mixed = sample_weights(
         samples, DataConfig(mixture=MixtureConfig(shares={"big": 1, "small": 3}))
-    )
+    ).loss
     assert mixed.mean() == pytest.approx(1.0)
     assert mixed[9:].sum() / mixed.sum() == pytest.approx(0.75)
     assert mixed[1] / mixed[0] == pytest.approx(2.0)
-    assert (sample_weights(samples, DataConfig(weights="none")) == 1).all()
+    assert (sample_weights(samples, DataConfig(weights="none")).loss == 1).all()
 
 
 def test_weights_and_mixtures_that_do_not_fit_are_refused(make_run: MakeRun):

@@ -33,12 +33,16 @@ class Drop(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Encodings:
-    """n samples with their tokens and weights (n,), in the order of the selection."""
+    """n samples with their tokens and weights (n,), in the order of the selection.
+
+    `odds` (n,) are those of being drawn; None where each sample is seen once in an epoch.
+    """
 
     samples: tuple[Sample, ...]
     encoded: tuple[Encoded, ...]
     weights: Doubles
     dropped: tuple[Drop, ...]
+    odds: Doubles | None = None
 
 
 def longest_allowed(base: Base, max_tokens: int | None, batch_tokens: int) -> int:
@@ -52,6 +56,7 @@ def encode_samples(
     weights: Doubles,
     limit: int,
     *,
+    odds: Doubles | None = None,
     required: bool = True,
 ) -> Encodings:
     """Encode samples; one of more than `limit` tokens is dropped, never cut.
@@ -61,6 +66,7 @@ def encode_samples(
         samples: n samples.
         weights: (n,); a sample of weight 0 is dropped.
         limit: the most tokens of a sample.
+        odds: of being drawn (n,), where samples are; one of odds 0 is dropped.
         required: whether at least one sample must be left.
 
     Raises:
@@ -78,7 +84,7 @@ def encode_samples(
             # Not cut: the model would learn that answers break off.
             dropped.append(Drop(*ids, "too_long", outcome.length, limit))
         # In a batch it would cost time and teach nothing.
-        elif weights[index] == 0.0:
+        elif weights[index] == 0.0 or (odds is not None and odds[index] == 0.0):
             dropped.append(Drop(*ids, "zero_weight", 0.0))
         else:
             kept.append(index)
@@ -89,7 +95,8 @@ def encode_samples(
     if required and not kept:
         raise _nothing_trainable(dropped)
     chosen = tuple(samples[index] for index in kept)
-    return Encodings(chosen, tuple(encoded), weights[kept], tuple(dropped))
+    drawn = None if odds is None else odds[kept]
+    return Encodings(chosen, tuple(encoded), weights[kept], tuple(dropped), drawn)
 
 
 def ledger(dropped: Iterable[Drop]) -> pa.Table:

@@ -56,12 +56,6 @@ class PretrainedBase(PretrainedConfig):
         model, tokenizer, device = self._load(AutoModelForCausalLM, AutoTokenizer, **options)
         return LanguageModel(self.model, model, tokenizer, device)
 
-    def sees(self) -> bool:
-        """Return whether transformers lists it under image-text models. Raises ModelError."""
-        from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-
-        return type(self.architecture()) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-
 
 AnyBase = Annotated[
     EmbeddedModelConfig | EmbeddedImageTextModelConfig | PretrainedBase,

@@ -63,6 +63,7 @@ def lineage_of(
         "trained_on": len(prepared.training.encodings.samples),
         "held_out": len(held_out.encodings.samples) if held_out else 0,
         "dropped": len(prepared.dropped),
+        "mixture": prepared.mixture,
         "base": {
             "name": base.name,
             "revision": commit or getattr(recipe.base, "revision", None),

@@ -57,6 +57,8 @@ def store_finished(training: Training, kept: Sequence[KeptCheckpoint] | None) ->
         "loss": state["loss"],
         "held_out_loss": lineage["held_out_loss"],
         "seconds": state["seconds"],
+        # A result of an earlier version has none.
+        "mixture": json.dumps(lineage["mixture"]) if lineage.get("mixture") else None,
     }
     try:
         _store(training, row, kept)

@@ -11,6 +11,7 @@ import pytest
 from curation.probe.heap import load_heap
 from curation.probe.page import write_probe_page
 from curation.probe.probe import ProbeResult, probe
+from curation.probe.results import result_rows
 from curation.probe.run_probe import ProbeInputs, ProbeRun, run_probe
 from curation.probe.settings import ProbeConfig, load_probe_settings
 from curation.run_dir import open_run
@@ -70,6 +71,25 @@ def test_the_manifest_has_every_cell_with_its_interval(result: ProbeResult) -> N
     [run] = query(result.manifest, "FROM probe_runs").to_pylist()
     assert run["verdict"] == result.verdict
     assert run["pool"] == result.pool
+
+
+def test_arms_are_compared_with_the_one_that_versus_names(inputs: ProbeInputs) -> None:
+    run = answered(inputs, settings("facility_location", "k_center", versus="k_center"))
+    rows = list(result_rows(run.answers, 0.02, 0, "k_center"))
+    assert {(row["arm"], row["budget"]) for row in rows if "versus_low" in row} == {
+        (arm, budget)
+        for arm in ("facility_location", "random", "dedup_random")
+        for budget in (0.2, 0.5)
+    }
+    # The difference to an arm is the same one from either side.
+    [there] = [row for row in rows if _is(row, "k_center", 0.2)]
+    [back] = [row for row in rows if _is(row, "random", 0.2)]
+    assert back["versus_difference"] == pytest.approx(-there["random_difference"])
+    assert back["versus_low"] == pytest.approx(-there["random_high"])
+
+
+def _is(row: dict, arm: str, budget: float) -> bool:
+    return (row["arm"], row["budget"], row["facet"]) == (arm, budget, "all")
 
 
 def test_a_probe_with_equal_settings_replaces_the_earlier_one(
@@ -177,6 +197,8 @@ def test_more_folds_than_groups_are_refused(inputs: ProbeInputs) -> None:
         (["budgets=[0.1,0.1]"], ""),
         (["arms=[facility_location,facility_location]"], ""),
         (["arms=[random]"], ""),
+        (["versus=nobody"], ""),
+        (["versus=full"], ""),
         (["arms=[no_such_method]"], "arms.0.method"),
         (["draws=1"], "draws"),
     ],

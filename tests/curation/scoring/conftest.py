@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from curation.phantoms import make_phantoms
 from curation.phantoms.noise import MISMATCHED, WRONG_ANSWER
@@ -20,6 +21,7 @@ from curation.recipe import parse_recipe
 from curation.scoring import ScoringContext
 from medsift import records
 from medsift.execution import LocalExecutor
+from medsift.images import ImagesConfig, decode
 
 RECIPE = """
 name: noisy
@@ -40,6 +42,8 @@ scores:
 """
 PoolMaker = Callable[..., Pool]
 ContextMaker = Callable[..., ScoringContext]
+Illustrations = Callable[..., ScoringContext]
+COLOURS = {"red": (220, 20, 20), "green": (20, 220, 20), "blue": (20, 20, 220)}
 
 
 @dataclass(frozen=True)
@@ -173,3 +177,36 @@ def make_context(tmp_path: Path) -> ContextMaker:
         return ScoringContext(pool=pool, seed=seed, **(usual | fields))
 
     return make
+
+
+@pytest.fixture
+def context(make_pool: PoolMaker, make_context: ContextMaker, tmp_path: Path) -> Illustrations:
+    """Samples as (picture file or None, question, answer)."""
+
+    def make(
+        lines: Sequence[tuple[Path | None, str, str]], folder: str = "gain", **fields: Any
+    ) -> ScoringContext:
+        pool = make_pool([sample(*line) for line in lines])
+        return make_context(pool, folder=tmp_path / folder, **fields)
+
+    return make
+
+
+def sample(file: Path | None, question: str, answer: str) -> dict[str, Any]:
+    refs = [] if file is None else [str(file)]
+    images = [decode(Path(ref).read_bytes(), ref, ImagesConfig()).image_id for ref in refs]
+    turns = [("user", question), ("assistant", answer)]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    return {"messages": messages, "refs": refs, "images": images}
+
+
+@pytest.fixture
+def coloured(tmp_path: Path) -> list[tuple[Path, str]]:
+    """Pictures of one colour each, and its name."""
+    made = []
+    for place, (name, colour) in enumerate(list(COLOURS.items()) * 2):
+        file = tmp_path / f"{place}.png"
+        noise = np.random.default_rng(place).integers(-15, 16, (16, 16, 3))
+        Image.fromarray((np.array(colour) + noise).clip(0, 255).astype(np.uint8)).save(file)
+        made.append((file, name))
+    return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from curation.scoring.multimodal_gain import MultimodalGainConfig, read_illustrated
-from curation.scoring.scorer import ScoringContext
+from curation.scoring.illustrated import read_illustrated
+from curation.scoring.multimodal_gain import MultimodalGainConfig
 from medsift.images import ImagesConfig, decode
 from medsift.images.curated import read_picture
 from medsift.models import ImageTextModelConfig
 from medsift.models.image_text import Illustrated, ImageTextLikelihood, marked
-from tests.curation.scoring.conftest import ContextMaker, PoolMaker
+from tests.curation.scoring.conftest import Illustrations
 from tests.expect import raises_code
 from tests.tiny_models import Make, idefics, llava, picture, qwen, saved, seeded
 
-COLOURS = {"red": (220, 20, 20), "green": (20, 220, 20), "blue": (20, 20, 220)}
 Pixels = NDArray[np.uint8]
 
 
@@ -119,75 +118,46 @@ def test_a_long_answer_is_judged_by_its_beginning(tmp_path: Path) -> None:
     assert scorer.answer_logprob([long], True)[0] == scorer.answer_logprob([short], True)[0]
 
 
-Context = Callable[..., ScoringContext]
+Lesson = tuple[Path | None, str, str]
+"""A picture or none, a question, and the answer to learn."""
 
 
-@pytest.fixture
-def context(make_pool: PoolMaker, make_context: ContextMaker, tmp_path: Path) -> Context:
-    """Samples as (picture file or None, question, answer)."""
-
-    def make(
-        lines: Sequence[tuple[Path | None, str, str]], folder: str = "gain", **fields: Any
-    ) -> ScoringContext:
-        pool = make_pool([sample(*line) for line in lines])
-        return make_context(pool, folder=tmp_path / folder, **fields)
-
-    return make
-
-
-def sample(file: Path | None, question: str, answer: str) -> dict[str, Any]:
-    refs = [] if file is None else [str(file)]
-    images = [decode(Path(ref).read_bytes(), ref, ImagesConfig()).image_id for ref in refs]
-    turns = [("user", question), ("assistant", answer)]
-    messages = [{"role": role, "content": content} for role, content in turns]
-    return {"messages": messages, "refs": refs, "images": images}
-
-
-@pytest.fixture
-def coloured(tmp_path: Path) -> list[tuple[Path, str]]:
-    """Pictures of one colour each, and its name."""
-    made = []
-    for place, (name, colour) in enumerate(list(COLOURS.items()) * 2):
-        file = tmp_path / f"{place}.png"
-        noise = np.random.default_rng(place).integers(-15, 16, (16, 16, 3))
-        Image.fromarray((np.array(colour) + noise).clip(0, 255).astype(np.uint8)).save(file)
-        made.append((file, name))
-    return made
-
-
-def teach(model: Any, processor: Any, pictures: list[tuple[Path, str]]) -> None:
-    """Some steps on "what colour?", with the picture and without."""
-    scorer_turn = [{"role": "user", "content": [{"type": "text", "text": "what colour?"}]}]
-    blind = processor.apply_chat_template(scorer_turn, add_generation_prompt=True, tokenize=False)
-    seeing = blind.replace("user: ", "user: <image>")
+def teach(model: Any, processor: Any, *batches: Sequence[Lesson]) -> None:
+    """Some steps on answers, the batches in turn; in each all have a picture or none has."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    shown = [Image.open(file).convert("RGB") for file, _ in pictures]
-    for step in range(120):
-        with_image = step % 2 == 0
-        answers = [name for _, name in pictures]
-        inputs = processor(
-            text=[(seeing if with_image else blind) + answer for answer in answers],
-            images=[[one] for one in shown] if with_image else None,
-            padding=True,
-            padding_side="left",
-            return_tensors="pt",
-        )
-        labels = inputs["input_ids"].clone()
-        for row, answer in enumerate(answers):
-            labels[row, : -len(answer)] = -100
-        loss = model(**inputs, labels=labels).loss
+    prepared = [lesson_inputs(processor, batch) for batch in batches]
+    for step in range(60 * len(batches)):
+        inputs = prepared[step % len(batches)]
+        loss = model(**inputs).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
 
+def lesson_inputs(processor: Any, lessons: Sequence[Lesson]) -> dict[str, Any]:
+    texts = []
+    for file, question, answer in lessons:
+        image = [] if file is None else [{"type": "image"}]
+        turn = {"role": "user", "content": [*image, {"type": "text", "text": question}]}
+        prompt = processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False)
+        texts.append(prompt + answer)
+    shown = [[Image.open(file).convert("RGB")] for file, _, _ in lessons if file is not None]
+    options = {"padding": True, "padding_side": "left", "return_tensors": "pt"}
+    inputs = dict(processor(text=texts, images=shown or None, **options))
+    labels = inputs["input_ids"].clone()
+    for row, (_, _, answer) in enumerate(lessons):
+        labels[row, : -len(answer)] = -100
+    return inputs | {"labels": labels}
+
+
 def test_right_pictures_help_a_model_that_has_learned_to_look_and_wrong_ones_harm(
-    coloured: list[tuple[Path, str]], context: Context, tmp_path: Path
+    coloured: list[tuple[Path, str]], context: Illustrations, tmp_path: Path
 ) -> None:
     model, processor = seeded(llava)
-    teach(model.train(), processor, coloured)
-    config = MultimodalGainConfig(model=saved((model, processor), tmp_path / "model"))
     right = [(file, "what colour?", name) for file, name in coloured]
+    blind = [(None, question, name) for _, question, name in right]
+    teach(model.train(), processor, right, blind)
+    config = MultimodalGainConfig(model=saved((model, processor), tmp_path / "model"))
     wrong = [
         (coloured[place - 1][0], "what colour?", name) for place, (_, _, name) in enumerate(right)
     ]
@@ -197,7 +167,7 @@ def test_right_pictures_help_a_model_that_has_learned_to_look_and_wrong_ones_har
 
 
 def test_a_model_that_looks_at_nothing_but_the_last_token_gains_nothing(
-    coloured: list[tuple[Path, str]], context: Context, tmp_path: Path
+    coloured: list[tuple[Path, str]], context: Illustrations, tmp_path: Path
 ) -> None:
     model, processor = seeded(llava)
     with torch.no_grad():
@@ -209,7 +179,7 @@ def test_a_model_that_looks_at_nothing_but_the_last_token_gains_nothing(
 
 
 def test_samples_without_picture_question_or_answer_have_no_gain(
-    coloured: list[tuple[Path, str]], context: Context, tmp_path: Path
+    coloured: list[tuple[Path, str]], context: Illustrations, tmp_path: Path
 ) -> None:
     config = MultimodalGainConfig(model=saved(seeded(llava), tmp_path / "model"))
     file = coloured[0][0]
@@ -218,7 +188,7 @@ def test_samples_without_picture_question_or_answer_have_no_gain(
 
 
 def test_order_batches_and_a_filled_cache_do_not_matter(
-    coloured: list[tuple[Path, str]], context: Context, tmp_path: Path
+    coloured: list[tuple[Path, str]], context: Illustrations, tmp_path: Path
 ) -> None:
     model = saved(seeded(llava), tmp_path / "model")
     lines = [

@@ -17,6 +17,7 @@ from curation.selection.deita import DeitaConfig
 from curation.selection.facility_location import FacilityLocationConfig
 from curation.selection.k_center import KCenterConfig, farthest_first
 from curation.selection.method import take_first
+from curation.selection.neighbor_matrix import UNIT
 from curation.selection.prototype_pruning import PrototypePruningConfig
 from curation.selection.quality import Scores
 from curation.selection.quantized_vectors import quantize
@@ -24,7 +25,7 @@ from curation.selection.quotas import Groups
 from curation.selection.select import select
 from curation.selection.target import TargetConfig
 from curation.selection.turns import Rankings, take_turns
-from tests.curation.selection.conftest import AsWorkers, planted_vectors, unit
+from tests.curation.selection.conftest import AsWorkers, dense, planted_vectors, unit
 from tests.expect import raises_code
 
 METHODS = [
@@ -35,6 +36,8 @@ METHODS = [
     {"kind": "cluster_temperature"},
     {"kind": "prototype_pruning"},
     {"kind": "target", "where": "modality = 'xray'"},
+    {"kind": "ofa"},
+    {"kind": "centered_gram"},
     {"kind": "top_score"},
     {"kind": "random"},
     {"kind": "stratified_random"},
@@ -104,9 +107,13 @@ def test_only_chance_depends_on_the_seed(candidates):
             "stratified_random",
             "cluster_temperature",
             "prototype_pruning",
+            "ofa",
         }
         if "partition_above" not in method:
             assert (one != other) == chance, method
+        config = SelectionConfig.model_validate({"name": "x", "method": method, "budget": 1})
+        # Parts are dealt by a seeded hash, though the picks may come out alike.
+        assert config.method.depends_on_seed(200) == (chance or "partition_above" in method)
 
 
 # Facility location.
@@ -131,6 +138,27 @@ def test_a_pool_of_poor_samples_is_still_covered(candidates):
     made = SelectionContext(candidates, one_group(candidates), np.zeros(len(candidates)))
     picked = FacilityLocationConfig(quality_weight=1.0).picker(made)(np.array([20]))
     assert len(set(picked.order.tolist())) == 20
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_copies_count_by_a_power_of_their_rows(candidates, power):
+    value = dense(candidates.similarities) / UNIT
+    mass = candidates.pool.mass**power
+    assert len(set(mass.tolist())) == (4 if power else 1)
+    served, order, gains = np.zeros(len(candidates)), [], []
+    for _ in range(12):
+        gain = (np.maximum(value - served, 0.0) * mass).sum(axis=1)
+        gain[order] = -1.0
+        order.append(int(gain.argmax()))
+        gains.append(gain.max())
+        served = np.maximum(served, value[order[-1]])
+    made = SelectionContext(candidates, one_group(candidates), np.ones(len(candidates)))
+    config = FacilityLocationConfig(quality_weight=0.0, mass_power=power)
+    picked = config.picker(made)(np.array([12]))
+    # Masses are kept in 1/64: a sum of 200 of them is off by less than two.
+    np.testing.assert_allclose(picked.gain, gains, atol=2.0 if 0 < power < 1 else 1e-3)
+    if power in (0.0, 1.0):
+        assert picked.order.tolist() == order
 
 
 def test_facility_location_covers_more_than_every_other_method(candidates):

@@ -45,9 +45,12 @@ def make(candidates, scores=NO_SCORES, run_seed=0, **settings):
         ("0.2", {"fraction": 0.2}),
         ("100000tokens", {"tokens": 100_000}),
         ("100000 tokens", {"tokens": 100_000}),
-        ("auto", {"auto": 0.9}),
-        ("auto:0.75", {"auto": 0.75}),
-        ({"auto": 0.8}, {"auto": 0.8}),
+        ("coverage", {"coverage": 0.9}),
+        ("coverage:0.75", {"coverage": 0.75}),
+        ({"coverage": 0.8}, {"coverage": 0.8}),
+        ("auto", {"auto": 0.02}),
+        ("auto:0.05", {"auto": 0.05}),
+        ({"auto": 0.2}, {"auto": 0.2}),
     ],
 )
 def test_a_budget_reads_text_and_writes_what_it_reads(text, meant):
@@ -57,11 +60,50 @@ def test_a_budget_reads_text_and_writes_what_it_reads(text, meant):
 
 
 @pytest.mark.parametrize(
-    "wrong", ["", "many", "0", "-3", "120%", "auto:2", "auto:", "5kg", {}, {"count": 1, "auto": 1}]
+    "wrong",
+    ["", "many", "0", "-3", "120%", "coverage:2", "coverage:", "auto:2", "auto:0", "5kg", {}],
 )
 def test_a_budget_that_says_nothing_is_refused(wrong):
     with pytest.raises(ValidationError):
         BudgetConfig.model_validate(wrong)
+
+
+@pytest.mark.parametrize("other", [{"count": 1}, {"coverage": 0.9}, {"fraction": 0.1}])
+def test_a_budget_of_two_sizes_is_refused(other):
+    with pytest.raises(ValidationError):
+        BudgetConfig.model_validate({"auto": 0.1} | other)
+
+
+@pytest.mark.parametrize("auto", [0.9, 0.25, "auto:0.9"])
+def test_the_coverage_that_was_called_auto_is_refused_with_its_name_today(auto):
+    """A margin of accuracy is far below any coverage that anybody asked for."""
+    budget = auto if isinstance(auto, str) else {"auto": auto}
+    with raises_code("selection_invalid", paths=["budget.auto"]) as caught:
+        parse_selection({"name": "a", "budget": budget})
+    level = auto if isinstance(auto, float) else 0.9
+    assert f"coverage: {level}" in str(caught.value)
+
+
+def test_a_stored_auto_of_an_earlier_version_is_a_coverage_and_a_new_one_a_margin():
+    earlier = dict.fromkeys(("count", "fraction", "tokens"))
+    assert BudgetConfig.from_stored(earlier | {"auto": 0.9}) == BudgetConfig(coverage=0.9)
+    assert BudgetConfig.from_stored(earlier | {"auto": 0.1}) == BudgetConfig(coverage=0.1)
+    for today in (BudgetConfig(auto=0.02), BudgetConfig(coverage=0.1), BudgetConfig(count=3)):
+        assert BudgetConfig.from_stored(today.model_dump(mode="json")) == today
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("coverage:0.9", {"auto": 0.9}),
+        ("500", {"count": 500}),
+        ("auto:0.05", {"margin": 0.05}),
+    ],
+)
+def test_a_budget_of_an_earlier_version_is_known_by_the_digest_that_it_had(text, first):
+    budget = BudgetConfig.model_validate(text)
+    names = budget.with_first_names(budget.model_dump(mode="json"))
+    assert names == dict.fromkeys(("count", "fraction", "tokens", "auto")) | first
 
 
 @pytest.mark.parametrize(("fraction", "size"), [(0.001, 1), (0.2, 40), (0.2025, 41), (1.0, 200)])
@@ -95,9 +137,11 @@ def test_a_token_budget_is_kept_and_the_next_size_would_break_it(candidates, kin
 @pytest.mark.parametrize("quotas", ["none", "proportional", "equal"])
 @pytest.mark.parametrize("kind", ["facility_location", "random"])
 @pytest.mark.parametrize("level", [0.3, 0.7, 1.0])
-def test_auto_reaches_the_level_where_one_sample_fewer_does_not(candidates, quotas, kind, level):
+def test_coverage_reaches_the_level_where_one_sample_fewer_does_not(
+    candidates, quotas, kind, level
+):
     settings = {"method": {"kind": kind}, "quotas": quotas}
-    found = make(candidates, budget={"auto": level}, **settings)
+    found = make(candidates, budget={"coverage": level}, **settings)
     assert found.curve.coverage[-1] >= level
     assert found.curve.size[-1] == len(found.order)
     smaller = make(candidates, budget=len(found.order) - 1, **settings)
@@ -106,24 +150,34 @@ def test_auto_reaches_the_level_where_one_sample_fewer_does_not(candidates, quot
 
 @pytest.mark.parametrize("kind", ["random", "facility_location", "k_center", "longest"])
 @pytest.mark.parametrize("level", [0.4, 0.7, 0.9])
-def test_auto_is_the_smallest_size_where_smaller_selections_begin_the_larger(
+def test_coverage_is_the_smallest_size_where_smaller_selections_begin_the_larger(
     candidates, kind, level
 ):
     settings = {"method": {"kind": kind}, "quotas": "none"}
     order = make(candidates, budget={"fraction": 1.0}, **settings).order
     sizes = np.arange(1, len(order) + 1)
     reached = measure_curve(candidates, order, sizes).coverage >= level
-    found = make(candidates, budget={"auto": level}, **settings).order
+    found = make(candidates, budget={"coverage": level}, **settings).order
     assert len(found) == sizes[reached][0]
     assert found.tolist() == order[: len(found)].tolist()
 
 
 def test_facility_location_needs_fewer_for_a_level_than_random(candidates):
     sizes = [
-        len(make(candidates, budget="auto:0.8", method={"kind": kind}, quotas="none").order)
+        len(make(candidates, budget="coverage:0.8", method={"kind": kind}, quotas="none").order)
         for kind in ("facility_location", "random")
     ]
     assert sizes[0] < 0.9 * sizes[1]
+
+
+def test_auto_takes_the_size_that_a_probe_chose_and_has_it_in_its_digest(candidates):
+    config = SelectionConfig.model_validate({"name": "x", "budget": "auto"})
+    found = [
+        select(candidates, NO_SCORES, config, 0, LocalExecutor(), enough=size) for size in (30, 31)
+    ]
+    assert [len(one.order) for one in found] == [30, 31]
+    assert found[0].order.tolist() == make(candidates, budget=30).order.tolist()
+    assert len({one.fingerprint for one in found} | {make(candidates, budget=30).fingerprint}) == 3
 
 
 # Quality.

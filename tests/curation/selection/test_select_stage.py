@@ -26,7 +26,7 @@ KINDS = (
 SELECTIONS = [{"name": kind, "method": {"kind": kind}, "budget": "20%"} for kind in KINDS]
 SELECTIONS += [
     {"name": "rare", "method": {"kind": "top_score"}, "budget": 12, "quality": "rarity"},
-    {"name": "enough", "budget": "auto:0.8"},
+    {"name": "enough", "budget": "coverage:0.8"},
     {"name": "few_tokens", "budget": "300tokens", "quotas": "equal"},
 ]
 # A fifth of this small set is fewer samples than the usual three tags make strata.

@@ -12,6 +12,9 @@ import pytest
 
 from curation.phantoms import make_phantoms
 from evaluation.benchmarks.published_values import gold_letter
+from evaluation.perturb.apply import find_variant
+from evaluation.perturb.image_swaps import Donors
+from evaluation.perturb.perturbation import Skip
 from medsift import records
 from medsift.manifest import RunRecord, write_manifest
 from medsift.options import split_options
@@ -49,6 +52,33 @@ def test_phantoms_ask_every_sound_row_of_the_split_and_no_other(phantoms, load):
         else:
             assert item["question"] == row["question"]
     assert {item["answer_type"] for item in items.values()} == {"closed", "open", "choice"}
+
+
+def test_phantoms_ask_only_for_the_wanted_kinds_of_answer(phantoms, load):
+    every = load(kind="phantoms", path=str(phantoms.root)).items.to_pylist()
+    wanted = load(kind="phantoms", path=str(phantoms.root), answer_types=["open"]).items.to_pylist()
+    assert wanted == [item for item in every if item["answer_type"] == "open"]
+    assert 0 < len(wanted) < len(every)
+
+
+def test_without_the_modality_a_swapped_picture_may_be_of_another_one(phantoms, load):
+    known, hidden = (
+        load(kind="phantoms", path=str(phantoms.root), modality_known=stated).items.to_pylist()
+        for stated in (True, False)
+    )
+    modality = {item["images"][0]: item["modality"] for item in known}
+    assert None not in modality.values()
+    assert {item["modality"] for item in hidden} == {None}
+
+    def crossed(items):
+        donors = Donors.among(items)
+        swapped = [(item, find_variant("swapped_image").change(item, 0, donors)) for item in items]
+        shown = [(old, new) for old, new in swapped if not isinstance(new, Skip)]
+        assert shown
+        return [modality[old["images"][0]] != modality[new["images"][0]] for old, new in shown]
+
+    assert not any(crossed(known))
+    assert any(crossed(hidden))
 
 
 def test_another_split_of_phantoms_has_another_name(phantoms, load):

@@ -1,0 +1,1 @@
+"""Move quotas by what a learner gets wrong, and select again."""
