@@ -12,7 +12,7 @@ SELECT run_id, study_id, name, recipe FROM studies ORDER BY created_at DESC, stu
 """
 FINISHED: Final = """
 SELECT arm, budget, samples, seed, evaluation_id FROM study_trials
-WHERE run_id = $run AND study_id = $study AND status = 'done' ORDER BY ALL
+WHERE run_id = $run AND study_id = $study AND status = 'done' ORDER BY samples, arm, seed
 """
 PAGE_KNOWN: Final = """
 SELECT run_id, study_id, name FROM studies WHERE $run IS NULL OR run_id = $run

@@ -65,7 +65,7 @@ class ImageGridModel(PreTrainedModel):  # type: ignore[misc]
             cells = self.cells(pixel_values)
         else:
             # One by one, so that no picture's cells depend on those it shares a batch with.
-            pictures = pixel_values.split(1)
+            pictures = [pixel_values[place : place + 1] for place in range(len(pixel_values))]
             cells = torch.cat([kept_grid(frozen, one, side, self.cells) for one in pictures])
         features = layer_norm(cells, cells.shape[-1:])
         places = torch.eye(side * side, dtype=cells.dtype, device=cells.device)

@@ -1,7 +1,7 @@
 """Keep what a frozen vision tower makes of a picture, so that each picture passes it once.
 
 A fine-tuning shows its pictures many times, and a study trains and asks dozens of models with one
-tower. Importing this file imports torch.
+tower.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
 
 MOST_BYTES: Final = 1 << 28
 """Memory that is kept: grids of about 5,000 pictures in 3 x 3 cells."""
@@ -22,7 +23,7 @@ _kept: OrderedDict[bytes, Tensor] = OrderedDict()
 class FrozenTower:
     """Recognise a network whose weights are frozen and have not changed since the last picture."""
 
-    def __init__(self, network: torch.nn.Module) -> None:
+    def __init__(self, network: Module) -> None:
         self.network = network
         self.seen: Any = None
         self.digest = b""
@@ -57,7 +58,8 @@ def kept_grid(
         side: cells along an edge of the result.
         compute: makes the result, which nobody may change.
     """
-    pixels = picture.detach().contiguous().view(torch.uint8).numpy()
+    # bfloat16 is exact in float32, which NumPy knows.
+    pixels = picture.detach().float().contiguous().numpy()
     key = hashlib.sha256(tower + bytes([side]) + pixels.tobytes()).digest()
     if key in _kept:
         _kept.move_to_end(key)
