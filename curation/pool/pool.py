@@ -52,8 +52,9 @@ class SampleVectors:
 
     def take(self, rows: Indices) -> SampleVectors:
         """Return the vectors of some samples, given by their places."""
-        optional = (self.question_letters, self.answer_letters, self.modality)
-        question, answer, modality = (None if part is None else part[rows] for part in optional)
+        letters = (self.question_letters, self.answer_letters)
+        question, answer = (None if part is None else part[rows] for part in letters)
+        modality = None if self.modality is None else self.modality[rows]
         return SampleVectors(
             self.image[rows],
             self.question[rows],

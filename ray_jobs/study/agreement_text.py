@@ -35,8 +35,8 @@ def _pairs_text(agreement: Agreement) -> list[str]:
     alike = sum(pair.probe > 0 for pair in pairs)
     clear = [pair for pair in pairs if pair.probe_high < 0]
     lines = [
-        f"pairs of arms at one budget that fine-tuning tells apart: {len(pairs)}; in the same order "
-        f"by the probe: {alike}; clearly in the other: {len(clear)}"
+        f"pairs of arms at one budget that fine-tuning tells apart: {len(pairs)}; in the same "
+        f"order by the probe: {alike}; clearly in the other: {len(clear)}"
     ]
     return lines + [_pair_text(pair) for pair in pairs if pair.probe <= 0]
 
