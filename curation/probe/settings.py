@@ -77,8 +77,8 @@ class ProbeConfig(Config):
     min_groups: int = Field(default=5, ge=2)
     """Groups of pictures (or patients) that must give an answer for it to be a class."""
     learner: AnyLearner = KernelConfig()
-    """What is trained: `kernel` in closed form, or `network`, which has more capacity and costs a
-    hundred times as much."""
+    """What is trained: `kernel` in closed form, or `network`, which has more capacity and costs far
+    more."""
     spread_above: int = Field(default=2_000, ge=0)
     """Samples above which trainings are spread over workers, an arm and budget each; changes no
     result."""
