@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 CPU = "vectors texts sameness selection images embedding ifd generate manifest intervals scoring"
-CPU += " readers train whole_run"
+CPU += " readers probe train whole_run"
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Train the probe as a small network, many at once: one hidden layer on the frozen vectors.
 
-It has more capacity than the closed form, which is what large subsets differ by. It costs a hundred
-times as much, and a seed, a rate and a number of steps have a say.
+It has more capacity than the closed form, which is what large subsets differ by. It costs far more,
+and a seed, a rate and a number of steps have a say.
 """
 
 from __future__ import annotations

@@ -83,8 +83,8 @@ class ProbeConfig(Config):
     """Arm, `random` or `dedup_random` with which every arm is also compared, paired by sample; none
     when not given. For an ablation: the arm of the defaults."""
     learner: AnyLearner = KernelConfig()
-    """What is trained: `kernel` in closed form, or `network`, which has more capacity and costs a
-    hundred times as much."""
+    """What is trained: `kernel` in closed form, or `network`, which has more capacity and costs far
+    more."""
     spread_above: int = Field(default=2_000, ge=0)
     """Samples above which trainings are spread over workers, an arm and budget each; changes no
     result."""
