@@ -28,8 +28,8 @@ def test_every_key_of_every_recipe_is_listed():
     page = (DOCS / "recipe.md").read_text(encoding="utf-8")
     for recipe in generate.recipes().values():
         for _, group in generate.groups(recipe):
-            for key in group.model_fields:
-                assert f"| `{key}` |" in page
+            for key, field in group.model_fields.items():
+                assert f"| `{field.alias or key}` |" in page
 
 
 def test_every_option_of_every_command_has_a_help_text() -> None:
