@@ -200,7 +200,6 @@ def test_the_network_fills_the_same_cells(inputs: ProbeInputs) -> None:
     cells = [(cell.arm, cell.budget, cell.samples) for cell in kernel.answers.cells]
     assert cells == [(cell.arm, cell.budget, cell.samples) for cell in network.answers.cells]
     assert len(network.answers.full.correct) == 2
-    assert network.answers.full.correct.mean() > network.majority
 
 
 def test_an_arm_draws_as_often_as_it_is_random(inputs: ProbeInputs) -> None:
