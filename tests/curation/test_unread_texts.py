@@ -208,6 +208,7 @@ def test_a_missing_score_is_neutral_in_the_combination(pool: Pool) -> None:
 
 METHODS = [
     {"kind": "facility_location"},
+    {"kind": "kernel_likelihood"},
     {"kind": "k_center"},
     {"kind": "cluster_temperature"},
     {"kind": "prototype_pruning"},
