@@ -208,4 +208,5 @@ def _centre(part: Floats, group: Indices) -> Floats:
 
 
 def _mean(vectors: Floats) -> Floats:
-    return vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    mean: Floats = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return mean

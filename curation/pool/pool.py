@@ -52,8 +52,8 @@ class SampleVectors:
 
     def take(self, rows: Indices) -> SampleVectors:
         """Return the vectors of some samples, given by their places."""
-        optional = (self.question_letters, self.answer_letters, self.modality)
-        question, answer, modality = (None if part is None else part[rows] for part in optional)
+        letters = (self.question_letters, self.answer_letters)
+        question, answer = (None if part is None else part[rows] for part in letters)
         return SampleVectors(
             self.image[rows],
             self.question[rows],
@@ -61,7 +61,7 @@ class SampleVectors:
             self.shared_space,
             question,
             answer,
-            modality,
+            None if self.modality is None else self.modality[rows],
         )
 
     @property
