@@ -54,7 +54,6 @@ class SampleVectors:
         """Return the vectors of some samples, given by their places."""
         letters = (self.question_letters, self.answer_letters)
         question, answer = (None if part is None else part[rows] for part in letters)
-        modality = None if self.modality is None else self.modality[rows]
         return SampleVectors(
             self.image[rows],
             self.question[rows],
@@ -62,7 +61,7 @@ class SampleVectors:
             self.shared_space,
             question,
             answer,
-            modality,
+            None if self.modality is None else self.modality[rows],
         )
 
     @property
