@@ -80,11 +80,13 @@ def probe_pool(upstream: Upstream, recipe: Recipe, distinct: int, seed: int) -> 
         pool, kept, recipe.graph, recipe.neighbors, read_scores(upstream), LocalExecutor()
     )
     cells: list[tuple[str, int, list[Indices]]] = []
-    for share in SHARES:
-        size = round(share * distinct)
+    sizes = [round(share * distinct) for share in SHARES]
+    for size in sizes:
         for name, rows in (("random", everything), ("dedup_random", kept)):
             cells.append((name, size, _draws(rows, size, DRAWS, seed)))
-        cells += [(arm.name, size, selector.draws(arm, size, DRAWS_OF_ARMS, seed)) for arm in ARMS]
+    for arm in ARMS:
+        subsets_of = selector.draws(arm, sizes, DRAWS_OF_ARMS, seed)
+        cells += [(arm.name, size, subsets) for size, subsets in subsets_of.items()]
     cells.append(("dedup_random", len(kept), [kept]))
     for share in BEYOND:
         size = round(share * distinct)
