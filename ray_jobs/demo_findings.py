@@ -84,8 +84,10 @@ def tuning_findings(gain: Mapping[str, Any], drop: Mapping[str, Any]) -> list[st
     ]
 
 
-def _points(value: float, low: float, high: float) -> str:
+def _points(value: float, low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return f"{100 * value:+.1f} points, without an interval"
     interval = f"{100 * value:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
     if low > 0.0:
         return f"{interval}, better"
-    return f"{interval}, {'worse' if high < 0.0 else 'not shown, since the interval holds zero'}"
+    return f"{interval}, {'worse' if high < 0.0 else 'not shown, since the interval contains zero'}"

@@ -71,16 +71,16 @@ def curve_quotas(
     """Fit each cell's curve, divide the budget of `proportional`, and predict the gain.
 
     The interval of the gain is the percentile one of a bootstrap over groups. Each resample fits
-    its own curves and divides by them, and the groups that it leaves out say what that is worth:
-    the same errors never both choose and praise a division (Efron and Tibshirani 1997, for the
-    groups left out).
+    its own curves and divides by them, and the groups that it leaves out say what that is worth
+    (Efron and Tibshirani 1997, for the groups left out). A cell none of whose groups are left out
+    is judged by all of them.
 
     Args:
         errors: of random subsets, by cell and size.
         importance: weight (g,) of each cell's error.
         have: samples (g,) that each cell has.
         proportional: counts (g,) of proportional quotas; they sum to the budget.
-        floor: samples that each cell gets at least, as far as it has them.
+        floor: samples that each cell gets at least, or its proportional count if that is less.
         seed: seed of the bootstrap.
         resamples: of the bootstrap.
     """
@@ -113,10 +113,11 @@ def curve_quotas(
             curves, importance, counts
         )
 
-    pairs = zip(inside, outside, strict=True)
-    gains = [gain(divide(chooses), prices) for chooses, prices in pairs]
     counts = divide(curves)
-    low, middle, high = np.quantile(gains, [0.025, 0.5, 0.975]).tolist()
+    pairs = zip(inside, outside, left_out[1:], strict=True)
+    # A resample of all groups leaves none to judge by. With one group alone no gain is sure.
+    gains = [gain(divide(chooses), prices) for chooses, prices, left in pairs if left.any()]
+    low, middle, high = np.quantile(gains or [0.0], [0.025, 0.5, 0.975]).tolist()
     return CurveQuotas(counts, proportional, tuple(curves), middle, low, high)
 
 
@@ -164,7 +165,8 @@ def optimal_counts(
     if ideal.sum() < budget - 0.5:
         # Curves that are flat everywhere leave samples over: these follow the proportional counts.
         room = np.maximum(proportional[cells], 1).astype(np.float64)
-        filled = fill_between(room, np.ceil(ideal - 1e-9).astype(np.int64), have[cells], budget)
+        # Rounded down: points of an isotonic line are means, whose sum rounded up may exceed B.
+        filled = fill_between(room, np.floor(ideal + 1e-9).astype(np.int64), have[cells], budget)
     else:
         filled = fill_between(ideal, lower[cells], have[cells], budget)
     counts[cells] = filled

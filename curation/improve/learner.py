@@ -76,7 +76,8 @@ class ProbeLearner:
             seed: Of the draws.
             executor: Where trainings run.
         """
-        trainings, sizes = [], []
+        trainings, sizes, learned = [], [], []
+        none = np.zeros(len(asked))
         for budget in config.budgets:
             size = max(2, round(budget * len(train)))
             # Everything can be drawn in one way only.
@@ -87,9 +88,14 @@ class ProbeLearner:
             ]
             counts = [np.bincount(cells.code[own], minlength=len(cells.names)) for own in places]
             sizes.append(np.mean(counts, axis=0))
-            trainings.append(self._training("random", [train[own] for own in places], asked))
-        correct = executor.run(self.trainer, trainings)
-        wrong = np.stack([1.0 - right.mean(axis=0) for right in correct])
+            # A small subset may have no answer that the probe knows: then it answers nothing.
+            known = [train[own] for own in places if self.usable[train[own]].any()]
+            learned.append(len(known) / draws)
+            if known:
+                trainings.append(self._training("random", known, asked))
+        correct = iter(executor.run(self.trainer, trainings))
+        right = [share * next(correct).mean(axis=0) if share else none for share in learned]
+        wrong = 1.0 - np.stack(right)
         groups = np.unique(self.trainer.group[asked], return_inverse=True)[1].astype(np.int64)
         return CellErrors(np.maximum(np.stack(sizes, axis=1), 0.5), wrong, asked_cell, groups)
 

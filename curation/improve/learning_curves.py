@@ -113,6 +113,9 @@ def falling_line(sizes: Doubles, errors: Doubles) -> tuple[Doubles, Doubles]:
     """Return the points (p,), (p,) of the convex line under the isotonic falling fit of errors."""
     from scipy.optimize import isotonic_regression  # type: ignore[import-untyped]
 
+    # Sizes of a tiny cell may be equal: their errors are one point.
+    sizes, member = np.unique(sizes, return_inverse=True)
+    errors = np.bincount(member, weights=errors) / np.bincount(member)
     levels = np.asarray(isotonic_regression(errors, increasing=False).x, np.float64)
     kept: list[int] = []
     for point in range(len(sizes)):

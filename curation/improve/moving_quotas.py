@@ -1,4 +1,4 @@
-"""Move quotas towards the cells with the largest errors, by small steps that a prior holds back."""
+"""Move quotas towards the cells with the largest errors, by small steps towards a prior."""
 
 from __future__ import annotations
 
@@ -44,14 +44,16 @@ def shrink_errors(wrong: Doubles, cell: Indices, cells: int) -> tuple[Doubles, D
 def excess(errors: Doubles, importance: Doubles, most: float) -> Doubles:
     """Return how far each cell's error (g,) is above the mean, in standard deviations, |z| ≤ most.
 
-    Mean and deviation are weighed by importance (g,); all are 0 where no cells differ.
+    Mean and deviation are weighed by importance (g,); all are 0 where no cells differ, and so is
+    that of a cell without importance.
     """
     share = importance / importance.sum()
     mean = float(share @ errors)
     deviation = float(np.sqrt(share @ (errors - mean) ** 2))
     if deviation < 1e-12:
         return np.zeros(len(errors))
-    return np.asarray(np.clip((errors - mean) / deviation, -most, most), np.float64)
+    z = np.clip((errors - mean) / deviation, -most, most)
+    return np.where(importance > 0.0, z, 0.0)
 
 
 def move_quotas(quota: Doubles, prior: Doubles, z: Doubles, step: float, keep: float) -> Doubles:
@@ -78,8 +80,9 @@ def bounded_counts(
     no count falls below the proportional one.
     """
     budget = int(proportional.sum())
-    upper = np.minimum(np.ceil(cap * proportional).astype(np.int64), have)
-    lower = np.minimum(int(np.ceil(floor * budget)), upper)
+    # A margin over the error of the product: 0.07 · 100 is a little more than 7.
+    upper = np.minimum(np.ceil(cap * proportional - 1e-9).astype(np.int64), have)
+    lower = np.minimum(int(np.ceil(floor * budget - 1e-9)), upper)
     if lower.sum() > budget:
         lower = np.minimum(lower, proportional)
     return fill_between(quota, lower, upper, budget)

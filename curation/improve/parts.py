@@ -20,6 +20,7 @@ from medsift.errors import LedgerError, UsageError
 from medsift.leakage_groups import components
 from medsift.reorder import sorted_rows
 from medsift.split_assignment import assign_splits
+from medsift.vocabulary import stored_names
 
 TRAIN: Final = "train"
 VALIDATION: Final = "validation"
@@ -73,7 +74,7 @@ def cut_parts(upstream: Upstream, cells: Sequence[str], config: ImproveConfig, s
     split = config.test.split
     tables = [trained]
     if split is not None:
-        tested = samples.filter(pc.fill_null(pc.equal(samples["split"], split), False))
+        tested = samples.filter(_in_split(samples, split))
         if split == "train" or not tested.num_rows:
             known = sorted(set(samples["split"].drop_null().to_pylist()) - {"train"})
             raise UsageError(
@@ -89,7 +90,7 @@ def cut_parts(upstream: Upstream, cells: Sequence[str], config: ImproveConfig, s
     group = components(pool.samples, pool.images.select(["image_id", "group_id"]), "patient")
     outside = np.zeros(len(pool), bool)
     if split is not None:
-        outside = np.asarray(pc.fill_null(pc.equal(rows["split"], split), False), bool)
+        outside = np.asarray(_in_split(rows, split), bool)
     near = np.isin(group, group[outside]) & ~outside
     part = np.where(outside, TEST, "")
     inside = np.flatnonzero(~outside & ~near)
@@ -129,3 +130,8 @@ def refuse_test_data(ids: Iterable[str], test_ids: Iterable[str], purpose: str) 
             samples=seen[:10],
             purpose=purpose,
         )
+
+
+def _in_split(samples: pa.Table, split: str) -> pa.ChunkedArray:
+    """Return whether each sample is in a split, by any name that it was stored under."""
+    return pc.is_in(samples["split"], pa.array(stored_names(split)))

@@ -214,7 +214,7 @@ def _curves(
         chooser.seed,
         chooser.executor,
     )
-    floor = int(np.ceil(config.floor * usual.sum()))
+    floor = int(np.ceil(config.floor * usual.sum() - 1e-9))
     return curve_quotas(
         errors, importance, cells.sizes, usual, floor, chooser.seed, config.curves.resamples
     )

@@ -111,7 +111,8 @@ def run_quotas(
         asked.append(own)
     if not parts:
         raise UsageError(
-            "no sample of the pool has an answer that enough groups give; lower min_groups",
+            "no sample of the pool has an answer that enough groups give; curate more samples, or "
+            "judge by fine-tuning",
             code="probe_nothing_to_ask",
         )
     rows = np.concatenate(asked)
@@ -123,6 +124,6 @@ def run_quotas(
     )
     share = np.bincount(errors.cell, minlength=len(strata.names)) / len(rows)
     usual = QuotasConfig().counts(strata, size)
-    least = int(np.ceil(floor * size))
+    least = int(np.ceil(floor * size - 1e-9))
     made = curve_quotas(errors, share, strata.sizes, usual, least, seed, config.resamples)
     return RunQuotas(strata.names, tags, tuple(strata.sizes.tolist()), len(rows), made)

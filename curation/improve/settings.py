@@ -85,7 +85,8 @@ class ImproveConfig(Config):
     prior: float = Field(0.2, ge=0.0, le=1.0)
     """Share of proportional quotas that every round mixes in."""
     floor: float = Field(0.01, ge=0.0, lt=1.0)
-    """Share of the budget that each cell gets at least, as far as it has it."""
+    """Share of the budget that each cell gets at least, as far as it has it; from learning curves,
+    at least its proportional quota if that is less."""
     cap: float = Field(4.0, ge=1.0)
     """Times its proportional quota that a cell gets at most."""
     min_groups: int = Field(5, ge=2)
@@ -95,7 +96,7 @@ class ImproveConfig(Config):
     @field_validator("budget")
     @classmethod
     def _budget_is_a_count_or_share(cls, budget: BudgetConfig) -> BudgetConfig:
-        if budget.tokens is not None or budget.auto is not None:
+        if budget.count is None and budget.fraction is None:
             raise ValueError(f"{budget} differs between arms; give a number or a share: 500, 10%")
         return budget
 

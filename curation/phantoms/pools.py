@@ -167,6 +167,14 @@ def _add_rows(plan: PhantomPlan, split: str, pictures: int, sizes: dict[Cell, in
                     row for row, asked in enumerate(questions[place]) if asked.task == task
                 )
             ]
+            if len(offered) < own[task]:
+                raise UsageError(
+                    f"{pictures} {split} pictures give {len(offered)} rows of {modality} and "
+                    f"{task}, and {own[task]} are needed; ask for another number of images",
+                    code="phantom_cells_empty",
+                    images=pictures,
+                    cell=f"{modality}, {task}",
+                )
             for _, _, _, place, row in sorted(offered)[: own[task]]:
                 chosen[place].append(row)
         for case, asked, places in zip(cases, questions, chosen, strict=True):

@@ -70,11 +70,15 @@ def answer_classes(samples: pa.Table, group: Indices, least: int) -> Answers:
     common = _common(single, group, least)
     number = {name: place for place, name in enumerate(common)}
     label = np.array([number.get(name, NO_CLASS) for name in single], np.int64)
+    offered = _offered(questions, number)
+    # Every training would answer such a question rightly, whatever it learned.
+    forced = (label != NO_CLASS) & (offered.sum(axis=1) == 1) & (len(common) > 1)
+    label[forced] = NO_CLASS
     reason = [
-        _reason(count, normal) if label[row] == NO_CLASS else ""
+        _reason(count, normal, forced[row]) if label[row] == NO_CLASS else ""
         for row, (count, normal) in enumerate(zip(turns, names, strict=True))
     ]
-    return Answers(label, common, _offered(questions, number), reason)
+    return Answers(label, common, offered, reason)
 
 
 def _normal(question: str, answer: str, kind: str | None) -> str:
@@ -91,9 +95,11 @@ def _common(names: list[str], group: Indices, least: int) -> list[str]:
     return sorted(sorted(enough, key=lambda name: (-groups[name], name))[:MOST_CLASSES])
 
 
-def _reason(turns: int, normal: str) -> str:
+def _reason(turns: int, normal: str, forced: bool) -> str:
     if turns != 1:
         return "several turns"
+    if forced:
+        return "one option alone"
     return "rare answer" if normal else "no answer"
 
 

@@ -15,7 +15,7 @@ from curation.probe.tables import ProbeTables, probe_tables
 from curation.selection.config import SelectionConfig
 from medsift.errors import UsageError
 from medsift.execution import Executor
-from medsift.records import fingerprint
+from medsift.records import digest, fingerprint
 
 SHARES: Final = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 """Sizes tried. They are fixed beforehand, and nothing is tried between them: a size chosen after
@@ -98,11 +98,12 @@ def find_enough(
     tables = probe_tables(
         done,
         settings,
-        probe_id=fingerprint(["auto", settings.model_dump(mode="json"), pool, seed])[:12],
+        probe_id=_probe_id(inputs, settings, pool, seed),
         seed=seed,
         seconds=time.perf_counter() - started,
         created_at=None,
     )
+    _check_share(config, settings, done.answers.asked.num_rows, int(inputs.heap.in_pool.sum()))
     _check_learned(config, tables)
     arm = settings.arms[0].name
     curve = [row for row in tables.overall if row["arm"] == arm]
@@ -139,6 +140,17 @@ def smallest_enough(curve: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | N
     return chosen
 
 
+def _probe_id(inputs: ProbeInputs, settings: ProbeConfig, pool: str, seed: int) -> str:
+    """Return the id of a probe: the digest of all that decides its results."""
+    decisive = [
+        settings.model_dump(mode="json", exclude={"spread_above"}),
+        inputs.graph.model_dump(mode="json"),
+        inputs.neighbors.identity(),
+        digest(*inputs.heap.samples.strata),
+    ]
+    return fingerprint(["auto", *decisive, pool, seed])[:12]
+
+
 def _size(row: Mapping[str, Any]) -> float:
     return float(row["budget"])
 
@@ -147,7 +159,12 @@ def _check_asked(inputs: ProbeInputs, config: SelectionConfig, settings: ProbeCo
     """Refuse a pool most of whose samples the probe would leave out."""
     heap = inputs.heap
     answers = answer_classes(heap.samples.samples, heap.group, settings.min_groups)
-    asked, pool = int(heap.in_pool[answers.usable].sum()), int(heap.in_pool.sum())
+    askable = int(heap.in_pool[answers.usable].sum())
+    _check_share(config, settings, askable, int(heap.in_pool.sum()))
+
+
+def _check_share(config: SelectionConfig, settings: ProbeConfig, asked: int, pool: int) -> None:
+    """Refuse a size that would rest on less than half of the pool's samples."""
     if asked < LEAST_ASKED * pool:
         raise UsageError(
             f"selection {config.name!r}: the budget auto asks a probe, which can ask about "

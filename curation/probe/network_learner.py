@@ -65,8 +65,8 @@ class NetworkConfig(Config):
     ) -> Doubles:
         """Return whether each asked sample is answered rightly after each training (t, a).
 
-        Training i has the subset of number i, counted round, and seed i for its first weights,
-        its steps and its dropout.
+        Training i has the subset of number i, counted round, and seed i for its first weights and
+        its steps; dropout is drawn for all that are trained at once.
 
         Args:
             space: The vectors of all samples (n).

@@ -35,6 +35,7 @@ def write_probe_page(result: ProbeResult, config: ProbeConfig, output: Path) -> 
     content = {
         "result": result,
         "config": config,
+        "budgets": sorted({row["budget"] for row in result.overall if row["arm"] in arms}),
         "rows": result.overall,
         "legend": [(arm, THEMED.get(colour, colour)) for arm, colour in arm_colours(arms).items()],
         "facets": {facet: _by_value(rows, facet, arms) for facet in facets},

@@ -131,7 +131,12 @@ def probe(
         listener(StageWarned(STAGE, remark))
     diagnosis = diagnose(_figures(run, inputs.heap, executor))
     pool = run.upstream.last_deciding().fingerprint
-    settings = [config.model_dump(mode="json", exclude={"seed"}), pool, seed, run.run_id]
+    settings = [
+        config.model_dump(mode="json", exclude={"seed", "spread_above"}),
+        pool,
+        seed,
+        run.run_id,
+    ]
     tables = probe_tables(
         done,
         config,

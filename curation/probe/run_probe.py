@@ -28,9 +28,9 @@ class ProbeRun:
     """What a probe did: its answers, and what it could ask about.
 
     `classes` are the answers it predicts; `left_out` counts the pool's samples without one, by
-    reason. `usable` counts those that took part. `majority` is the share of the commonest answer
-    among the samples asked about: the accuracy of knowing nothing. `remarks` are what the user
-    should know besides.
+    reason. `usable` counts those that took part. `majority` is the share of right answers of
+    always giving the commonest answer that the question offers: the accuracy of knowing nothing.
+    `remarks` are what else the user should know.
     """
 
     answers: ProbeAnswers
@@ -96,6 +96,9 @@ def run_probe(
         results.append(correct)
         advance(done)
     asked = plan.all_asked
+    # What knowing only how common answers are would get right, within the options of a question.
+    counts = np.bincount(answers.label[asked], minlength=len(answers.classes)).astype(np.float64)
+    commonest = answers.correct(asked, np.tile(counts, (len(asked), 1)))
     return ProbeRun(
         answers=ProbeAnswers(
             cells=list(_cells(trainings, results)),
@@ -105,7 +108,7 @@ def run_probe(
         classes=answers.classes,
         left_out=plan.left_out,
         usable=int(part.in_pool.sum()),
-        majority=float(np.bincount(answers.label[asked]).max() / len(asked)),
+        majority=float(commonest.mean()),
         remarks=plan.remarks,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from medsift.arrays import Doubles, Indices
 from medsift.errors import UsageError
 from medsift.execution import Executor
 from medsift.split_assignment import assign_splits
+
+HANDFUL: Final = 10
 
 
 def cut_folds(pool: Pool, group: Indices, folds: int, seed: int) -> Indices:
@@ -84,8 +87,9 @@ class ArmSelector:
             picker = self._picker(arm, seed + draw)
             for size in tuple(left):
                 subset = np.sort(self._rows[self._pick(arm, picker, size)])
-                # A second draw that is like the first: at this size chance decides nothing.
-                if draw == 1 and np.array_equal(subset, subsets[size][0]):
+                # A second draw that is like the first: at this size chance decides nothing. A
+                # handful of rows may be equal by chance.
+                if draw == 1 and size > HANDFUL and np.array_equal(subset, subsets[size][0]):
                     left.remove(size)
                 else:
                     subsets[size].append(subset)

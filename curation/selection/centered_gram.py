@@ -19,7 +19,7 @@ class CenteredGramConfig(MethodConfig):
     score_i = (Σ_j x_i · x_j − x_i · x_i) / (n − 1): the mean of row i of the Gram matrix of the
     joint vectors, its diagonal left out. After PRISM (Bi et al. 2025, arXiv 2502.12119), which
     centres the features of a model's pictures and keeps those that correlate least with the others.
-    Here the vectors are the joint ones, whose parts are centred on their pool means, so that a
+    Here the vectors are the joint ones, which are centred as `graph.center` says, so that a
     pool without pictures has them too. `gain` is −score. Quality plays no part.
     """
 

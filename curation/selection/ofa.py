@@ -53,6 +53,8 @@ class OfaConfig(MethodConfig):
         if settings.get("clusters") is not None:
             raise ValueError("the selector's file says its clusters; give `clusters` without it")
         # Stored settings have the digest, and stay readable when the file is gone.
+        if not isinstance(settings["selector"], str | Path):
+            return settings
         if settings.get("selector_sha256") is None:
             path = Path(settings["selector"])
             if not path.is_file():
@@ -65,6 +67,10 @@ class OfaConfig(MethodConfig):
         if self.selector is None and self.selector_sha256 is not None:
             raise ValueError("selector_sha256 is of the file `selector`, which is not given")
         return self
+
+    def depends_on_seed(self, samples: int) -> bool:
+        """Return whether the selector is trained here, which begins at random centroids."""
+        return self.selector is None
 
     def picker(self, context: SelectionContext) -> Picker:
         """Train or read the selector, and order the pool once."""

@@ -23,6 +23,12 @@ DECIMALS: Final = 6
 """Of the score: below, sums differ with the number of threads, and ties would go by chance."""
 _ROWS_AT_A_TIME: Final = 1 << 13
 
+UNREADABLE: Final = (
+    *(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile),
+    # NumPy reads an array alone where `.npy` data lie under the file's name.
+    *(TypeError, AttributeError),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class OfaSelector:
@@ -77,9 +83,9 @@ class OfaSelector:
         scores = np.empty(len(features))
         for start in range(0, len(features), _ROWS_AT_A_TIME):
             part = slice(start, start + _ROWS_AT_A_TIME)
-            found = self.probabilities(features[part])
-            best = found.argmax(axis=1)
-            second, first = np.partition(found, -2, axis=1)[:, -2:].T
+            probability = self.probabilities(features[part])
+            best = probability.argmax(axis=1)
+            second, first = np.partition(probability, -2, axis=1)[:, -2:].T
             scores[part] = (1.0 - (first - second)) * rarity[best]
         return scores.round(DECIMALS)
 
@@ -115,7 +121,7 @@ class OfaSelector:
                     intercepts=arrays["intercepts"],
                     share=arrays["share"],
                 )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             message = f"{path} is no selector of this version: {error}; run `medsift selector`"
             raise UsageError(message, code="selector_invalid", path=str(path)) from error
 
@@ -133,7 +139,7 @@ def train_selector(
         device: Where clusters are searched.
 
     Raises:
-        UsageError: fewer than two samples, or more clusters than samples.
+        UsageError: fewer than two samples or clusters, or more clusters than samples.
     """
     n = len(vectors.image)
     if not 2 <= clusters <= n:
@@ -150,6 +156,9 @@ def train_selector(
     # FAISS takes seeds of 31 bits.
     _, cluster = kmeans(features, clusters, seed % (1 << 31), device=device)
     _, label, size = np.unique(cluster, return_inverse=True, return_counts=True)
+    if len(size) < 2:
+        message = f"all {n} samples fall into one cluster; use another method"
+        raise UsageError(message, code="selector_invalid", clusters=1, samples=n)
     coefficients, intercepts = fit_softmax(features.astype(np.float64), label)
     share = size / n
     return OfaSelector(untrained.weights, untrained.means, coefficients, intercepts, share)

@@ -147,7 +147,7 @@ def fill_between(weights: Doubles, lower: Indices, upper: Indices, budget: int) 
     ideal = np.clip(_level(upper, weights, lower, budget) * weights, lower, upper)
     # A margin over the error of the bisection: a whole number must not be rounded down by 1.
     count = np.minimum(np.floor(ideal + 1e-9).astype(np.int64), upper)
-    while short := budget - int(count.sum()):
+    while (short := budget - int(count.sum())) > 0:
         with_room = np.flatnonzero(count < upper)
         # A stable sort: of equal remainders the first by name.
         best = with_room[np.argsort(-(ideal - count)[with_room], kind="stable")]

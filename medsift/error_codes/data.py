@@ -70,8 +70,9 @@ phantom_option_invalid: An option of the phantom set is out of its range.
   Do: Give a value in the range that the message names.
 phantom_options_clash: A phantom pool of known shape was asked for with other defects.
   Do: Give the share of wrong answers alone, or leave the shape out.
-phantom_cells_empty: A phantom pool is too small for its imbalance: a cell would have no row.
-  Do: Ask for more images, or for less imbalance.
+phantom_cells_empty: A phantom pool is too small for its imbalance: a cell would have no row, or
+    fewer than it should.
+  Do: Ask for another number of images, or for less imbalance.
 phantom_folder_in_the_way: The folder of a phantom set holds something else.
   Do: Name a new folder, or remove the old one.
 phantom_rows_too_few: A phantom set has too few rows free of other defects for the noise asked for.

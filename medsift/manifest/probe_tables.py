@@ -18,7 +18,7 @@ left_out VARCHAR | the pool's other samples by reason, JSON
 classes VARCHAR[] | answers that the probe predicts
 asked BIGINT | samples asked about, each by probes that never saw its group
 clusters BIGINT | groups of pictures or patients among them
-majority DOUBLE | share of the commonest answer among the samples asked about
+majority DOUBLE | right answers of always giving the commonest answer that the question offers
 verdict VARCHAR | what the probe shows of the first arm, in words
 seconds DOUBLE | time it took
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 1 << 28
 """Memory that is kept: grids of about 5,000 pictures in 3 x 3 cells."""
 _kept: OrderedDict[bytes, Tensor] = OrderedDict()
+_lock = Lock()
 
 
 class FrozenTower:
@@ -33,6 +35,9 @@ class FrozenTower:
         tensors = [*self.network.named_parameters(), *self.network.named_buffers()]
         if any(tensor.requires_grad for _, tensor in tensors) or self.network.training:
             return None
+        # Adapters can be switched off without a change of any weight.
+        if any(hasattr(part, "disable_adapters") for part in self.network.modules()):
+            return None
         # A change in place raises a tensor's version; another tensor has another address.
         state = [
             (name, tensor.data_ptr(), tensor._version, str(tensor.dtype), str(tensor.device))
@@ -41,7 +46,7 @@ class FrozenTower:
         if state != self.seen:
             sha = hashlib.sha256(str(self.network).encode())
             for name, tensor in tensors:
-                sha.update(name.encode())
+                sha.update(f"{name} {tensor.dtype}".encode())
                 sha.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
             self.seen, self.digest = state, sha.digest()
         return self.digest
@@ -58,16 +63,23 @@ def kept_grid(
         side: cells along an edge of the result.
         compute: makes the result, which nobody may change.
     """
+    import torch
+
     # bfloat16 is exact in float32, which NumPy knows.
     pixels = picture.detach().float().contiguous().numpy()
-    key = hashlib.sha256(tower + bytes([side]) + pixels.tobytes()).digest()
-    if key in _kept:
-        _kept.move_to_end(key)
-        return _kept[key]
+    # The last bits of a result depend on the arithmetic and on the number of threads.
+    arithmetic = (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu"))
+    how = (side, tuple(picture.shape), picture.dtype, arithmetic, torch.get_num_threads())
+    key = hashlib.sha256(tower + str(how).encode() + pixels.tobytes()).digest()
+    with _lock:
+        if key in _kept:
+            _kept.move_to_end(key)
+            return _kept[key]
     made = compute(picture)
-    _kept[key] = made
-    while len(_kept) * made.nbytes > MOST_BYTES:
-        _kept.popitem(last=False)
+    with _lock:
+        _kept[key] = made
+        while sum(grid.nbytes for grid in _kept.values()) > MOST_BYTES:
+            _kept.popitem(last=False)
     return made
 
 

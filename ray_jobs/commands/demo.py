@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from medsift.errors import UsageError
 from ray_jobs.commands.options import Drawers, DrawSeed, ImageCount
 from ray_jobs.commands.probe import probe_table
 from ray_jobs.console import resumable, shown
@@ -111,9 +112,14 @@ def demo(
         typer.echo(f"\nReport: {shown(result.report)}\n")
         findings = [defects_finding(scores)]
         if probe:
-            probed, page = _probe(result.run_dir)
-            typer.echo(probe_table(probed, None, shown(page)))
-            findings.append(probe_finding(probed))
+            try:
+                probed, page = _probe(result.run_dir)
+            except UsageError as error:
+                # A few pictures are too few to ask about; the rest of the demo needs no probe.
+                findings.append(f"Selection: not probed, since {error}.")
+            else:
+                typer.echo(probe_table(probed, None, shown(page)))
+                findings.append(probe_finding(probed))
         if train:
             from medsift import recipe_yaml
             from ray_jobs.actions.tune import TuningRecipe, train_and_compare, training_of

@@ -67,7 +67,7 @@ def _table(result: ImproveResult) -> str:
                 row["arm"] + (f" {row['round']}" if row["round"] else ""),
                 f"{row['samples']:,}",
                 f"{row['by_failure']:,}",
-                f"{100 * row['accuracy']:.1f} % [{100 * row['low']:.1f}, {100 * row['high']:.1f}]",
+                _share(row["accuracy"], row["low"], row["high"]),
                 "" if tested is None else f"{100 * tested:.1f} %",
                 "" if low is None else f"{100 * gap:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
             )
@@ -92,3 +92,9 @@ def _table(result: ImproveResult) -> str:
             f"{'manifest':<12}{result.manifest}",
         ]
     )
+
+
+def _share(value: float, low: float | None, high: float | None) -> str:
+    """Return a share in per cent; samples of a single group give it no interval."""
+    interval = "" if low is None or high is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{100 * value:.1f} %{interval}"

@@ -87,7 +87,8 @@ def probe(
     usual = None if study is None else study.probe_settings
     config = load_probe_settings(file, arms, overrides or (), usual)
     with announced(log_json) as listener, executor(ray, None) as engine:
-        result = probe_run(folder, config, executor=engine, listener=listener)
+        run_id = None if study is None else study.run_id
+        result = probe_run(folder, config, run_id=run_id, executor=engine, listener=listener)
     page = write_probe_page(result, config, output or folder / "probe.html")
     if log_json:
         return

@@ -49,7 +49,7 @@ def quotas(
     result = run_quotas(manifest_path(run_dir).parent, size, cells=tags)
     with ignore_broken_pipe():
         if style is TableOrJson.json:
-            answer = {"quotas": result.quotas(), "verdict": result.verdict}
+            answer = {"strata": result.tags, "quotas": result.quotas(), "verdict": result.verdict}
             typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
         else:
             typer.echo(_table(result))
@@ -73,4 +73,6 @@ def _table(result: RunQuotas) -> str:
         for line in lines
     ]
     settings = json.dumps(result.quotas(), ensure_ascii=False)
-    return "\n".join([*table, "", result.verdict, "", f"quotas: {settings}"])
+    strata = json.dumps(result.tags, ensure_ascii=False)
+    copied = [f"strata: {strata}", f"quotas: {settings}"]
+    return "\n".join([*table, "", result.verdict, "", *copied])

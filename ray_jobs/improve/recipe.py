@@ -9,6 +9,7 @@ from pydantic import model_validator
 from curation.improve.settings import ImproveConfig
 from evaluation.benchmarks import AnyBenchmark
 from evaluation.benchmarks.manifest import ManifestSplit
+from evaluation.records import ORIGINAL
 from ray_jobs.evaluation_models import OUTER_KEYS, TrainedEvaluation, dump_without
 from ray_jobs.study.recipe import StudyTraining
 
@@ -20,9 +21,11 @@ class ImproveEvaluation(TrainedEvaluation):
     """The improvement asks about its own samples, so leave this out."""
 
     @model_validator(mode="after")
-    def _refuse_benchmarks(self) -> ImproveEvaluation:
+    def _refuse_other_questions(self) -> ImproveEvaluation:
         if "benchmarks" in self.model_fields_set:
             raise ValueError("the improvement asks about its own samples; leave out benchmarks")
+        if set(self.variants) != {ORIGINAL}:
+            raise ValueError("the improvement asks each sample as it is; leave out variants")
         return self
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from pydantic import ValidationError
 
 from curation.probe.probe import ProbeResult
 from curation.probe.settings import DEDUP_RANDOM, ArmConfig
@@ -20,8 +21,14 @@ from medsift.manifest.evaluation_queries import read_evaluation
 from medsift.manifest.study_queries import FINISHED, KNOWN
 from medsift.statistics import Resampling, difference
 from medsift.statistics.difference import Difference
-from medsift.statistics.rank_agreement import RankAgreement, ScoredCells, rank_agreement
+from medsift.statistics.rank_agreement import (
+    LEAST_CELLS,
+    RankAgreement,
+    ScoredCells,
+    rank_agreement,
+)
 from medsift.statistics.seeds import seeded_interval
+from medsift.validation_errors import explain
 from ray_jobs.study.recipe import StudyRecipe
 
 IN_PROBE: Final = {RANDOM: DEDUP_RANDOM}
@@ -67,7 +74,7 @@ def read_study(manifest: Path, named: str) -> StoredStudy:
 
     Raises:
         ManifestError: there is no such study.
-        RecipeError: its recipe is of another version.
+        UsageError: it has too few finished trials, or its recipe is of another version.
     """
     known = read(manifest, KNOWN).to_pylist()
     found = [line for line in known if named in (line["study_id"], line["name"])]
@@ -81,10 +88,17 @@ def read_study(manifest: Path, named: str) -> StoredStudy:
             known=[line["study_id"] for line in known],
         )
     study_id, run_id = found[0]["study_id"], found[0]["run_id"]
-    recipe = StudyRecipe.model_validate(json.loads(found[0]["recipe"]))
+    recipe = _stored_recipe(study_id, found[0]["recipe"])
     lines = read(manifest, FINISHED, {"run": run_id, "study": study_id}).to_pylist()
-    pool = max((line["samples"] for line in lines), default=0)
+    pool = next((line["samples"] for line in lines if line["arm"] == FULL), 0)
     done = [line for line in lines if line["arm"] not in (FULL, UNTRAINED)]
+    if len({(line["arm"], line["budget"]) for line in done}) < LEAST_CELLS or not pool:
+        raise UsageError(
+            f"study {study_id} has too few finished trials to rank: it needs {LEAST_CELLS} arms at "
+            "budgets and the training on all data; run `medsift study` again, which resumes it",
+            code="study_trials_unfit",
+            study=study_id,
+        )
     cells = {
         (line["arm"], line["budget"]): StudyCell(
             line["arm"],
@@ -105,6 +119,18 @@ def read_study(manifest: Path, named: str) -> StoredStudy:
         for line in done
     ]
     return StoredStudy(study_id, run_id, recipe, list(cells.values()), trials)
+
+
+def _stored_recipe(study_id: str, stored: str) -> StudyRecipe:
+    try:
+        return StudyRecipe.from_stored(json.loads(stored))
+    except ValidationError as error:
+        raise UsageError(
+            f"the recipe of study {study_id} is of another version: {explain(error, StudyRecipe)}; "
+            "run the study again",
+            code="study_trials_unfit",
+            study=study_id,
+        ) from error
 
 
 def _share(recipe: StudyRecipe, written: str, pool: int) -> float:
@@ -148,7 +174,7 @@ class Agreement:
     """Whether a probe and a study on one benchmark put arms and budgets in the same order.
 
     `ranks` has an entry for all cells, one for pairs within a budget alone, and one for each
-    budget. `pairs` are those that fine-tuning tells apart.
+    budget of at least three arms. `pairs` are those that fine-tuning tells apart.
     """
 
     study_id: str
@@ -175,7 +201,8 @@ def compare_with_study(result: ProbeResult, study: StoredStudy) -> list[Agreemen
     if missing:
         raise UsageError(
             f"the probe has no {', '.join(missing)}, which study {study.study_id} has; leave out "
-            "--methods, --settings and budgets, so that they are the study's",
+            "--methods, --settings and budgets, so that they are the study's; budgets that come to "
+            "one size in a small pool cannot be compared",
             code="study_trials_unfit",
             missing=missing,
         )
@@ -197,7 +224,8 @@ def _agreement(
     }
     for budget in dict.fromkeys(budgets):
         at = [place for place, written in enumerate(budgets) if written == budget]
-        ranks[budget] = rank_agreement(_part(probe, at), _part(tuned, at))
+        if len(at) >= LEAST_CELLS:
+            ranks[budget] = rank_agreement(_part(probe, at), _part(tuned, at))
     cells = [
         CellScores(cell.arm, cell.budget, *_scores(probe, place), *_scores(tuned, place))
         for place, cell in enumerate(study.cells)

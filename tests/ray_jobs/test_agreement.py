@@ -61,7 +61,8 @@ def probed(right: Mapping[tuple[str, float], float]) -> ProbeResult:
         for (arm, budget), share in right.items()
     ]
     answers = ProbeAnswers(cells, pa.table({"sample_id": range(ASKED)}), np.arange(ASKED))
-    nothing = {"verdicts": {}, "classes": [], "left_out": {}, "asked": ASKED, "clusters": ASKED}
+    nothing = {"verdicts": {}, "classes": [], "left_out": {}, "diagnosis": []}
+    nothing |= {"asked": ASKED, "clusters": ASKED}
     return ProbeResult(
         "one", "p", Path(), pa.table({}), pool=ASKED, seconds=0.0, answers=answers, **nothing
     )

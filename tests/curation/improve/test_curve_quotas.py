@@ -159,3 +159,16 @@ def test_a_cell_that_was_not_asked_about_keeps_its_count() -> None:
     assert made.counts[2] == 50
     assert made.counts.sum() == 150
     assert have[0] == 500
+
+
+def test_flat_isotonic_lines_whose_points_are_fractions_still_sum_to_the_budget() -> None:
+    curve = CellCurve("isotonic", None, None, None, np.array([0.5, 1.4]), np.array([0.5, 0.4]))
+    have, usual = np.full(3, 20), np.array([2, 2, 1])
+    counts = optimal_counts([curve] * 3, np.ones(3) / 3, np.zeros(3, np.int64), have, usual)
+    assert counts.sum() == usual.sum()
+
+
+def test_equal_sizes_of_a_tiny_cell_are_one_point() -> None:
+    sizes, levels = falling_line(np.array([0.5, 0.5, 2.0]), np.array([0.6, 0.4, 0.3]))
+    assert sizes.tolist() == [0.5, 2.0]
+    assert levels.tolist() == [0.5, 0.3]

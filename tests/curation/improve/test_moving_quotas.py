@@ -87,3 +87,9 @@ def test_counts_stay_within_floor_cap_and_what_a_cell_has(cells, share: float) -
     assert (counts <= np.minimum(have, np.ceil(4 * proportional))).all()
     floors = np.minimum(np.ceil(0.01 * budget), np.minimum(4 * proportional, have))
     assert (counts >= floors).all()
+
+
+def test_a_cell_without_importance_does_not_move() -> None:
+    z = excess(np.array([0.9, 0.1, 0.5]), np.array([0.0, 0.5, 0.5]), 1.5)
+    assert z[0] == 0.0
+    assert z[1] < 0.0 < z[2]

@@ -92,3 +92,25 @@ def test_memory_is_bounded(tower: ImageGridModel, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(kept_grids, "MOST_BYTES", 3 * 4 * 1280 * 4)
     tower(pictures(5))
     assert len(kept_grids.kept()) == 3
+
+
+def test_a_tower_with_adapters_keeps_nothing_since_they_can_be_switched_off(
+    tower: ImageGridModel,
+) -> None:
+    from peft import LoraConfig, inject_adapter_in_model
+
+    names = [name for name, part in tower.network.named_modules() if "conv_pw" in name][:2]
+    inject_adapter_in_model(LoraConfig(target_modules=names), tower.network)
+    tower.requires_grad_(False)
+    tower(pictures(1))
+    assert not kept_grids.kept()
+
+
+def test_other_arithmetic_is_not_answered_from_what_is_kept(tower: ImageGridModel) -> None:
+    shown = pictures(1)
+    exact = tower(shown).last_hidden_state
+    with torch.autocast("cpu", torch.bfloat16):
+        tower(shown)
+    assert len(tower.calls) == 2
+    assert torch.equal(tower(shown).last_hidden_state, exact)
+    assert len(tower.calls) == 2

@@ -41,13 +41,26 @@ def test_closed_answers_count_by_their_first_word_and_letters_by_their_option() 
         ("Mass?", "yes", "closed"),
         ("Which side? (A) left (B) right", "B", "choice"),
         ("Which side? A) right B) left", "(A) right", "choice"),
+        ("On which side?", "left", None),
+        ("Where?", "left", None),
     )
     classes, answers = classes_of(table)
-    assert classes == ["yes", "yes", "right", "right"]
-    right = answers.classes.index("right")
-    # "left" is no class here, so that only "right" is offered among the known ones.
-    assert np.flatnonzero(answers.offered[2]).tolist() == [right]
+    assert classes == ["yes", "yes", "right", "right", "left", "left"]
+    sides = [answers.classes.index("left"), answers.classes.index("right")]
+    assert np.flatnonzero(answers.offered[2]).tolist() == sides
     assert answers.offered[0].all()
+
+
+def test_a_question_with_one_known_option_is_not_asked_since_any_training_would_answer_it() -> None:
+    table = samples(
+        ("Mass?", "yes", "closed"),
+        ("Effusion?", "yes", "closed"),
+        ("Which side? (A) left (B) right", "B", "choice"),
+        ("Which side? A) right B) left", "(A) right", "choice"),
+    )
+    classes, answers = classes_of(table)
+    assert classes == ["yes", "yes", None, None]
+    assert answers.reason == ["", "", "one option alone", "one option alone"]
 
 
 def test_what_cannot_be_asked_about_has_its_reason() -> None:

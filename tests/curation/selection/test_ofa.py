@@ -155,3 +155,10 @@ def test_settings_that_cannot_be_are_refused(settings):
 def test_a_pool_too_small_for_its_clusters_is_refused(make_candidates, samples, clusters):
     with raises_code("selector_invalid", clusters=clusters, samples=samples):
         train_on_candidates(make_candidates(n=samples), clusters, 0)
+
+
+def test_samples_that_are_all_alike_are_refused():
+    part = np.repeat(planted_vectors(1, 1), 4, axis=0)
+    vectors = SampleVectors(part, part, part, shared_space=False)
+    with raises_code("selector_invalid", clusters=1, samples=4):
+        train_selector(vectors, GraphConfig(), 2, seed=0)
