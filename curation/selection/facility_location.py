@@ -37,7 +37,7 @@ class FacilityLocationConfig(MethodConfig):
     unnamed_meant: ClassVar[Mapping[str, Any]] = {"neighbors": None}
 
     kind: Literal["facility_location"] = "facility_location"
-    neighbors: int | None = Field(default=2, ge=1)
+    neighbors: int | None = Field(default=4, ge=1)
     """Nearest others of each sample that count; null is all of the graph's. With few, what is
     typical of a dense region comes first; with many, what is a little like everything."""
     quality_weight: float = Field(default=0.25, ge=0.0, le=1.0)

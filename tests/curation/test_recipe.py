@@ -20,6 +20,7 @@ from evaluation.recipe import EvaluationRecipe
 from medsift import recipe_yaml
 from medsift.images.blob_store import BlobStore
 from ray_jobs.actions.tune import TuningRecipe
+from ray_jobs.improve.recipe import ImproveRecipe
 from ray_jobs.study.recipe import StudyRecipe
 from tests.expect import raises_code
 from training.recipe import load_training
@@ -47,6 +48,7 @@ LOADERS = {
     "tune": partial(recipe_yaml.load, TuningRecipe),
     "study": partial(recipe_yaml.load, StudyRecipe),
     "probe": load_probe_settings,
+    "improve": partial(recipe_yaml.load, ImproveRecipe),
 }
 
 

@@ -410,10 +410,10 @@ def test_an_old_key_is_refused_in_a_recipe_and_read_in_a_stored_one(group, setti
 def test_a_stored_selection_without_a_key_means_what_it_did_then():
     """Facility location had no neighbours of its own: it counted all of the graph's."""
     recipe = parse_recipe(RECIPE + "  [{name: a, budget: 20%}]").resolved()
-    assert Recipe.from_stored(recipe).selections[0].method.neighbors == 2
+    assert Recipe.from_stored(recipe).selections[0].method.neighbors == 4
     del recipe["selections"][0]["method"]["neighbors"]
     assert Recipe.from_stored(recipe).selections[0].method.neighbors is None
-    assert Recipe.model_validate(recipe).selections[0].method.neighbors == 2
+    assert Recipe.model_validate(recipe).selections[0].method.neighbors == 4
 
 
 SETTINGS = {
