@@ -1,7 +1,7 @@
 """Say whether a pool is redundant, noisy or imbalanced, and which method that calls for.
 
 The bounds of noise and imbalance lie between what phantom pools of seed 0 showed at planted levels
-(docs/probe.md says how well other seeds are told by them); those of redundancy are a convention:
+(docs/probe.md says how well they judge other seeds); those of redundancy are a convention:
 half as many rows again, and three times as many. What a finding calls for is worth a try, and the
 probe's own table is the judge.
 """
@@ -135,7 +135,7 @@ def _noise(doubts: Doubts | None) -> Finding:
 
 def _imbalance(figures: PoolFigures) -> Finding:
     if figures.strata == 1:
-        sentence = "Imbalance cannot be told: the pool has a single stratum; name tags in `strata`."
+        sentence = "Imbalance cannot be measured: the pool has a single stratum; name tags in `strata`."
         return Finding("imbalance", None, None, None, UNKNOWN, sentence)
     value = figures.evenness
     level = EVENNESS.level(value)

@@ -20,7 +20,7 @@ KERNEL_UNIT: Final = 1 << 10
 LOG_UNIT: Final = 1 << 24
 """Whole number of a natural logarithm of 1."""
 MOST: Final = 1 << 24
-"""Greatest sum that is told from greater ones: that of 16,384 copies."""
+"""Greatest sum that counts; above it all are alike: that of 16,384 copies."""
 
 
 class KernelLikelihoodConfig(MethodConfig):
