@@ -135,7 +135,9 @@ def _noise(doubts: Doubts | None) -> Finding:
 
 def _imbalance(figures: PoolFigures) -> Finding:
     if figures.strata == 1:
-        sentence = "Imbalance cannot be measured: the pool has a single stratum; name tags in `strata`."
+        sentence = (
+            "Imbalance cannot be measured: the pool has a single stratum; name tags in `strata`."
+        )
         return Finding("imbalance", None, None, None, UNKNOWN, sentence)
     value = figures.evenness
     level = EVENNESS.level(value)
