@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from curation.probe.answers import answer_classes
 from curation.probe.enough_text import why_enough, why_not_shown
+from curation.probe.manifest_tables import ProbeTables, probe_tables
 from curation.probe.run_probe import ProbeInputs, run_probe
 from curation.probe.settings import BASELINES, FULL, ArmConfig, ProbeConfig
-from curation.probe.tables import ProbeTables, probe_tables
 from curation.selection.config import SelectionConfig
 from medsift.errors import UsageError
 from medsift.execution import Executor

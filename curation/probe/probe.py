@@ -14,11 +14,11 @@ import pyarrow as pa
 from curation.pool import graph_path, load_graph
 from curation.probe.diagnosis import Finding, diagnose, diagnosis_table
 from curation.probe.heap import Heap, load_heap
+from curation.probe.manifest_tables import ProbeTables, probe_tables
 from curation.probe.pool_figures import PoolFigures, pool_figures, read_doubts
 from curation.probe.results import ALL, ProbeAnswers
 from curation.probe.run_probe import ProbeInputs, ProbeRun, run_probe
 from curation.probe.settings import ProbeConfig
-from curation.probe.tables import ProbeTables, probe_tables
 from curation.run_dir import FinishedRun, open_run
 from curation.selection.load_inputs import read_scores
 from curation.selection.method import Candidates

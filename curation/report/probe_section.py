@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from curation.probe.figure import accuracy_curve
-from curation.probe.tables import verdicts_of
+from curation.probe.manifest_tables import verdicts_of
 from medsift.manifest.any_version import Line, ask
 from medsift.pages.chart_style import Figure
 
