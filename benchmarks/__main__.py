@@ -1,6 +1,6 @@
 """Run the CPU benchmarks of docs/benchmarks.md, each in its own process: `python -m benchmarks`.
 
-Those that show how one step grows (`one_view`, `offsets`, `replies`) and the fuzzers
+Those that show how one step grows (`increment`, `one_view`, `offsets`, `replies`) and the fuzzers
 (`fuzz_pictures`, `fuzz_rows`) run by name.
 """
 

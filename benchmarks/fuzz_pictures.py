@@ -1,7 +1,8 @@
 """Decode mutated pictures of every format: each must be read or refused with a reason.
 
-Run: python benchmarks/fuzz_pictures.py [--mutants 20000] [--seeds 0 1 2]. Prints the fates by
-format and seed; the exit status is 1 when anything else was raised.
+Run: python -m benchmarks.fuzz_pictures [--mutants 20000] [--seeds 0 1 2]. Prints the fates by
+format and seed, the slowest file and the memory added; the exit status is 1 when anything else was
+raised, or one of both is beyond its bound.
 """
 
 from __future__ import annotations
@@ -9,27 +10,29 @@ from __future__ import annotations
 import argparse
 import io
 import logging
+import resource
 import time
 import traceback
 import warnings
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from curation.image_pass import inspect
+from benchmarks.picture_mutations import mutate
 from medsift.images import ImagesConfig
+from medsift.images.inspect_image import inspect
 
 CONFIG = ImagesConfig(max_pixels=4_000_000, max_bytes=16 << 20)
 LARGEST = 120_000
-HEAD = 512
-PNG_MARK = b"\x89PNG\r\n\x1a\n"
-ODD = (0, 1, 6, 127, 128, 254, 255)
-Bytes = bytearray
-Random = np.random.Generator
+MOST_SECONDS = 10.0
+"""Processor time that one file of these sizes may take."""
+MOST_BYTES = 1 << 30
+"""Memory that all of them may add to the process."""
+JPEG_2000 = "1.2.840.10008.1.2.4.90"
 
 
 def pictures() -> Iterator[tuple[str, bytes]]:
@@ -71,6 +74,31 @@ def pictures() -> Iterator[tuple[str, bytes]]:
     for kind in ("GIF", "WEBP", "TIFF"):
         yield kind, _saved(colour, kind, save_all=True, append_images=[colour.rotate(90)])
     yield from _dicoms()
+    for image in (grey, colour):
+        codestream = _saved(image, "JPEG2000", no_jp2=True)
+        yield "DICOM", _wrapped(codestream, image)
+        yield "JPEG2000", _saved(image, "JPEG2000")
+        yield "JPEG2000", codestream
+
+
+def _wrapped(codestream: bytes, image: Image.Image) -> bytes:
+    """A DICOM file with a JPEG 2000 frame of the picture."""
+    from pydicom import dcmread, dcmwrite
+    from pydicom.data import get_testdata_file
+    from pydicom.encaps import encapsulate
+
+    dataset = dcmread(str(get_testdata_file("CT_small.dcm", download=False)))
+    dataset.file_meta.TransferSyntaxUID = JPEG_2000
+    dataset.Columns, dataset.Rows = image.size
+    dataset.SamplesPerPixel = len(image.getbands())
+    dataset.PhotometricInterpretation = "MONOCHROME2" if image.mode == "L" else "RGB"
+    dataset.PlanarConfiguration = dataset.PixelRepresentation = 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+    dataset.PixelData = encapsulate([codestream])
+    dataset["PixelData"].is_undefined_length = True
+    out = io.BytesIO()
+    dcmwrite(out, dataset)
+    return out.getvalue()
 
 
 def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -89,67 +117,6 @@ def _dicoms() -> Iterator[tuple[str, bytes]]:
             yield "DICOM", path.read_bytes()
 
 
-def mutate(data: bytes, random: Random) -> bytes:
-    """A copy with a change or a few, half of them near the head, where the structure is."""
-    changed = bytearray(data)
-    for _ in range(int(random.geometric(0.5))):
-        if not changed:
-            break
-        end = min(HEAD, len(changed)) if random.random() < 0.5 else len(changed)
-        CHANGES[int(random.integers(len(CHANGES)))](changed, int(random.integers(end)), random)
-    if changed.startswith(PNG_MARK) and random.random() < 0.8:
-        _repair(changed)  # else a checksum keeps nearly every change from the decoder
-    return bytes(changed)
-
-
-def _repair(data: Bytes) -> None:
-    """Put the right checksum behind every chunk of a PNG, as far as its lengths lead."""
-    place = len(PNG_MARK)
-    while place + 12 <= len(data):
-        end = place + 8 + int.from_bytes(data[place : place + 4], "big")
-        if end + 4 > len(data):
-            break
-        data[end : end + 4] = zlib.crc32(data[place + 4 : end]).to_bytes(4, "big")
-        place = end + 4
-
-
-def _set(data: Bytes, place: int, random: Random) -> None:
-    """Flip a bit, or set a byte to an odd or to any value."""
-    values = (data[place] ^ 1 << int(random.integers(8)), random.choice(ODD), random.integers(256))
-    data[place] = int(values[int(random.integers(3))])
-
-
-def _extreme(data: Bytes, place: int, random: Random) -> None:
-    """A length or a count of two or four bytes becomes nothing or all there is."""
-    size = 2 << int(random.integers(2))
-    data[place : place + size] = bytes([0xFF if random.random() < 0.5 else 0] * size)
-
-
-def _cut(data: Bytes, place: int, random: Random) -> None:
-    del data[place : place + int(random.integers(1, 17))]
-
-
-def _insert(data: Bytes, place: int, random: Random) -> None:
-    data[place:place] = random.bytes(int(random.integers(1, 17)))
-
-
-def _copy(data: Bytes, place: int, random: Random) -> None:
-    start = int(random.integers(len(data)))
-    piece = data[start : start + int(random.integers(1, 65))]
-    data[place : place + len(piece)] = piece
-
-
-def _end(data: Bytes, place: int, random: Random) -> None:
-    if random.random() < 0.2:  # rarely, since what is cut short hides every later change
-        del data[place:]
-
-
-CHANGES: tuple[Callable[[Bytes, int, Random], None], ...] = (
-    *(_set, _set, _set),  # the most frequent change
-    *(_extreme, _cut, _insert, _copy, _end),
-)
-
-
 def fate(kind: str, data: bytes) -> str:
     """The reason of one file, "read", or "CRASH" with the type of what came out."""
     try:
@@ -162,38 +129,60 @@ def fate(kind: str, data: bytes) -> str:
     return line["error"] or "read"
 
 
-def fuzz(mutants: int, seed: int) -> dict[str, Counter[str]]:
-    """Fates by format of `mutants` files, the formats in equal shares."""
+class Fuzzed(NamedTuple):
+    """The fates of the files by format, and the most processor time that one of them took."""
+
+    fates: dict[str, Counter[str]]
+    slowest: float
+
+
+def fuzz(mutants: int, seed: int) -> Fuzzed:
+    """Try `mutants` files, the formats in equal shares."""
     random = np.random.default_rng(seed)
     known: dict[str, list[bytes]] = {}
     for kind, data in pictures():
         known.setdefault(kind, []).append(data)
     fates: dict[str, Counter[str]] = {kind: Counter() for kind in known}
+    slowest = 0.0
     for number in range(mutants):
         kind = list(known)[number % len(known)]
         picked = known[kind][int(random.integers(len(known[kind])))]
-        fates[kind][fate(kind, mutate(picked, random))] += 1
-    return fates
+        data = mutate(kind, picked, random)
+        start = time.process_time()
+        fates[kind][fate(kind, data)] += 1
+        slowest = max(slowest, time.process_time() - start)
+    return Fuzzed(fates, slowest)
+
+
+def peak_memory() -> int:
+    """Return the most bytes that this process has had in memory."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main() -> int:
-    """Print the fates of every seed; return 1 where one was a crash."""
+    """Print the fates of every seed; return 1 where one was a crash, or cost too much."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mutants", type=int, default=20_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     asked = parser.parse_args()
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
-    crashes = 0
+    faults = 0
     for seed in asked.seeds:
-        start = time.perf_counter()
-        fates = fuzz(asked.mutants, seed)
+        start, memory = time.perf_counter(), peak_memory()
+        fates, slowest = fuzz(asked.mutants, seed)
         for kind, counts in fates.items():
-            print(f"seed {seed} {kind:<6}{sum(counts.values()):>6}  {dict(counts.most_common())}")
-            crashes += sum(count for name, count in counts.items() if name.startswith("CRASH"))
-        print(f"seed {seed}: {asked.mutants} mutants, {time.perf_counter() - start:.0f} s")
-    print(f"{crashes} crashes")
-    return int(crashes > 0)
+            print(f"seed {seed} {kind:<8}{sum(counts.values()):>6}  {dict(counts.most_common())}")
+            faults += sum(count for name, count in counts.items() if name.startswith("CRASH"))
+        added = peak_memory() - memory
+        faults += (slowest > MOST_SECONDS) + (added > MOST_BYTES)
+        print(
+            f"seed {seed}: {asked.mutants} mutants, {time.perf_counter() - start:.0f} s, the "
+            f"slowest {slowest:.2f} s of processor time, {added >> 20} MiB more memory",
+            flush=True,
+        )
+    print(f"{faults} crashes or costs beyond the bounds")
+    return int(faults > 0)
 
 
 if __name__ == "__main__":

@@ -23,10 +23,10 @@ from pathlib import Path
 from statistics import median
 
 from evaluation.generators import GenerationConfig, Reply, Request
-from evaluation.generators.batched_generate import Continuation, batches
-from evaluation.generators.causal import AskInText
 from evaluation.prompts import PromptConfig, ask, candidates
 from medsift.models import EmbeddedModelConfig, LanguageModel
+from medsift.models.generation.asking import AskInText
+from medsift.models.generation.continuation import Continuation, batches
 
 DATA = os.environ.get("MEDSIFT_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
 VQA_RAD = Path(DATA) / "vqa-rad" / "vqa_rad.jsonl"

@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from curation.image_pass import inspect
 from medsift.images import ImagesConfig
+from medsift.images.inspect_image import inspect
 
 SIDE = 224
 JPEG_QUALITY = 60

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation.joins import joining
 from curation.stages.image_files import FILES
 from curation.stages.image_verdicts import FACTS, verdicts, write_lookups
 from medsift.execution import begin_stream, pack
@@ -82,10 +83,15 @@ def lookups(pictures: int, folder: Path) -> tuple[float, float, float]:
         refs = pa.array([[ref] for ref in table["ref"].slice(start, ROWS).to_pylist()])
         pq.write_table(pa.table({"refs": refs}), part)
         parts.append(part)
+    facts = pa.table(known).select(FACTS)
     start_time = time.perf_counter()
-    found = verdicts(files.select(FILES.names), pa.table(known).select(FACTS), ImagesConfig())
-    made = write_lookups(found, parts, folder / "verdicts")
+    with joining(folder / "join") as db:
+        db.register("files", files.select(FILES.names))
+        db.register("facts", facts)
+        scratch = folder / "join" / "joined"
+        made = write_lookups(db, parts, ImagesConfig(), scratch, folder / "verdicts")
     seconds = time.perf_counter() - start_time
+    found = verdicts(files.select(FILES.names), facts, ImagesConfig())
     whole = len(pickle.dumps({line["ref"]: line for line in found.to_pylist()})) / MIB
     return seconds, max(path.stat().st_size for path in made) / 1024, whole
 

@@ -1,4 +1,4 @@
-"""Write a synthetic manifest of N samples and time a typical query of every view.
+"""Write a synthetic manifest of N samples, add runs to it, and time a query of every view.
 
     python benchmarks/manifest.py --samples 10000000 --folder FOLDER
 
@@ -13,6 +13,7 @@ import shutil
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -89,6 +90,16 @@ def make_parts(folder: Path, samples: int) -> dict[str, Path]:
     return paths
 
 
+def time_further_runs(path: Path, parts: Mapping[str, Path], few: Mapping[str, Path]) -> None:
+    """Print the seconds of a second run of as many samples, of a small one, and of it repeated."""
+    further = (("as large", "second", parts), ("1 %", "small", few), ("1 % again", "small", few))
+    for words, name, tables in further:
+        start = time.perf_counter()
+        write_manifest(path, dict(tables), RunRecord(name, "bench", datetime(2026, 1, 2)))
+        seconds, size = time.perf_counter() - start, path.stat().st_size / 2**30
+        print(f"a further run, {words}: {seconds:.1f} s, then {size:.2f} GiB", flush=True)
+
+
 def time_queries(path: Path, repeats: int) -> None:
     """Print each query's first (cold) and median warm seconds."""
     print(f"{'first s':>8} {'median s':>9}  query")
@@ -107,6 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=10_000_000)
     parser.add_argument("--repeats", type=int, default=4)
+    parser.add_argument("--further", action="store_true", help="add further runs, and time that")
     parser.add_argument("--folder", type=Path, default=None, help="where to work; default: temp")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="manifest-", dir=options.folder))
@@ -118,11 +130,14 @@ def main() -> None:
         path = folder / "manifest.duckdb"
         write_manifest(path, dict(parts), RunRecord("bench", "bench", datetime(2026, 1, 1)))
         wrote = time.perf_counter() - start
-        for part in parts.values():
-            part.unlink()
         size = path.stat().st_size / 2**30
         print(f"{options.samples:,} samples: input {made:.1f} s, manifest {wrote:.1f} s, ", end="")
         print(f"{size:.2f} GiB", flush=True)
+        if options.further:
+            (folder / "few").mkdir()
+            time_further_runs(path, parts, make_parts(folder / "few", options.samples // 100))
+        for part in parts.values():
+            part.unlink()
         time_queries(path, options.repeats)
     finally:
         shutil.rmtree(folder)

@@ -1,6 +1,6 @@
 """`medsift probe` on pools that double: CPU and wall seconds, next to scikit-learn's KernelRidge.
 
-    python benchmarks/probe.py [--samples 1250 2500 5000] [--learner kernel] [--peer-up-to 5000]
+    python benchmarks/probe.py [--samples 1250 2500 5000] [--ray] [--learner kernel|network]
 
 Nine methods, six budgets, twenty draws, on planted samples of pictures that share answers by what
 they show and what is asked, a tenth as many copies, and vectors as wide as the embedded encoder's.
@@ -30,8 +30,9 @@ from curation.neighbors import NeighborsConfig
 from curation.pool import GraphConfig, Pool, SampleVectors, stratum_names
 from curation.probe.heap import Heap
 from curation.probe.kernel_learner import RIDGES, deal
+from curation.probe.least_squares import equal_weights
 from curation.probe.results import result_rows
-from curation.probe.run_probe import ProbeInputs, run_probe
+from curation.probe.run_probe import ProbeInputs, ProbeRun, run_probe
 from curation.probe.settings import ProbeConfig
 from curation.probe.trainings import ProbeTrainer, Trainings
 from curation.selection.quality import Scores
@@ -41,7 +42,9 @@ from medsift.execution import LocalExecutor
 
 METHODS: list[Any] = ["facility_location", "cluster_temperature", "k_center", "stratified_random"]
 METHODS += ["longest", "top_score", "deita", "prototype_pruning"]
-METHODS.append({"name": "target", "method": {"kind": "target", "where": "modality = 'ct'"}})
+# A sixty-fourth of the samples: `target` takes at most 1,000.
+ASKED_ABOUT = "modality = 'ct' AND question = 'question 3?'"
+METHODS.append({"name": "target", "method": {"kind": "target", "where": ASKED_ABOUT}})
 SETTINGS = {"arms": METHODS, "budgets": [0.02, 0.05, 0.1, 0.2, 0.3, 0.5], "draws": 20}
 IMAGE, TEXT, SHOWN, ASKED, ANSWERS = 1280, 384, 12, 16, 60
 VARIED = 24
@@ -133,9 +136,10 @@ def peer(trainer: ProbeTrainer, done: list[tuple[Trainings, Doubles]]) -> tuple[
     hot = np.eye(len(answers.classes))[answers.label]
 
     def right(rows: Indices, asked: Indices, ridge: float) -> Doubles:
-        mean = hot[rows].mean(axis=0)
+        weight = equal_weights(answers.label[rows])
+        mean = weight @ hot[rows] / weight.sum()
         model = KernelRidge(alpha=ridge, kernel="precomputed")
-        model.fit(kernel[np.ix_(rows, rows)], hot[rows] - mean)
+        model.fit(kernel[np.ix_(rows, rows)], hot[rows] - mean, sample_weight=weight)
         return answers.correct(asked, model.predict(kernel[np.ix_(asked, rows)]) + mean)
 
     started, same, asked_in_all = time.process_time(), 0, 0
@@ -148,6 +152,20 @@ def peer(trainer: ProbeTrainer, done: list[tuple[Trainings, Doubles]]) -> tuple[
         theirs = np.stack([right(own, trainings.asked, ridge) for own in trainings.subsets])
         same, asked_in_all = same + int((theirs == ours).sum()), asked_in_all + ours.size
     return time.process_time() - started, same / asked_in_all
+
+
+def measure_on_ray(samples: int, learner: str) -> dict[str, Any]:
+    """Probe one pool by tasks on a local Ray; its start counts."""
+    from ray_jobs.cluster import connected
+    from ray_jobs.executor import RayExecutor
+
+    inputs = planted_inputs(samples)
+    config = ProbeConfig.model_validate({**SETTINGS, "learner": {"kind": learner}})
+    wall = time.perf_counter()
+    with connected():
+        done = run_probe(inputs, config, 0, RayExecutor())
+    list(result_rows(done.answers, config.margin, 0))
+    return {"wall": time.perf_counter() - wall, **_accuracies(done)}
 
 
 def measure(samples: int, learner: str, compared: bool) -> dict[str, Any]:
@@ -165,12 +183,18 @@ def measure(samples: int, learner: str, compared: bool) -> dict[str, Any]:
         "intervals": time.process_time() - cpu - trained,
         "mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB,
         "trainings": sum(len(each.subsets) for each, _ in executor.done),
-        "full": float(done.answers.full.correct.mean()),
-        "random": float(done.answers.cell("random", 0.1).correct.mean()),
+        **_accuracies(done),
     }
     if compared:
         found["peer"], found["same"] = peer(executor.trainer, executor.done)
     return found
+
+
+def _accuracies(done: ProbeRun) -> dict[str, float]:
+    return {
+        "full": float(done.answers.full.correct.mean()),
+        "random": float(done.answers.cell("random", 0.1).correct.mean()),
+    }
 
 
 def main() -> None:
@@ -179,22 +203,29 @@ def main() -> None:
     parser.add_argument("--samples", type=int, nargs="+", default=[1250, 2500, 5000])
     parser.add_argument("--learner", choices=["kernel", "network"], default="kernel")
     parser.add_argument("--peer-up-to", type=int, default=5000)
+    parser.add_argument("--ray", action="store_true", help="spread over the cores by Ray")
     parser.add_argument("--only", action="store_true", help="run one size, in this process")
     chosen = parser.parse_args()
     if chosen.only:
+        if chosen.ray:
+            print(json.dumps(measure_on_ray(chosen.samples[0], chosen.learner)))
+            return
         compared = chosen.learner == "kernel" and chosen.samples[0] <= chosen.peer_up_to
         print(json.dumps(measure(chosen.samples[0], chosen.learner, compared)))
         return
     print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} CPUs", flush=True)
     for samples in chosen.samples:
         options = ["--only", "--samples", str(samples), "--learner", chosen.learner]
-        options += ["--peer-up-to", str(chosen.peer_up_to)]
+        options += ["--peer-up-to", str(chosen.peer_up_to), *(["--ray"] if chosen.ray else [])]
         command = [sys.executable, __file__, *options]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        one = json.loads(done.stdout)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        one = json.loads(done.stdout.splitlines()[-1])
+        process = (
+            f", {one['cpu']:.1f} CPU s of which intervals {one['intervals']:.1f}, "
+            f"{one['mebibytes']:,.0f} MiB, {one['trainings']:,} trainings"
+        )
         print(
-            f"{samples:,} samples: {one['wall']:.1f} s, {one['cpu']:.1f} CPU s of which intervals "
-            f"{one['intervals']:.1f}, {one['mebibytes']:,.0f} MiB, {one['trainings']:,} trainings; "
+            f"{samples:,} samples: {one['wall']:.1f} s{'' if chosen.ray else process}; "
             f"accuracy {one['random']:.3f} (random, 10 %) to {one['full']:.3f} (full)",
             flush=True,
         )

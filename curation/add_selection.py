@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ from curation.make_selection import MadeSelection, make_selection
 from curation.probe.enough import Enough, probe_of
 from curation.run_dir import FinishedRun, open_run
 from curation.selection.config import EVERYTHING, SelectionConfig
+from curation.selection.judged import read_judged
 from curation.selection.load_inputs import read_candidates, read_scores
 from curation.selection.method import Candidates
+from curation.selection.quality import Scores
 from curation.selection.select import Selection, resolve
 from medsift.errors import UsageError
 from medsift.execution import Executor, LocalExecutor
@@ -28,6 +30,7 @@ from medsift.progress import Listener, StageAdvanced, StageStarted, silent
 from medsift.storage.run_lock import claimed
 from medsift.validation_errors import explain, invalid_paths
 from medsift.vocabulary import MANIFEST_NAME
+from medsift.yaml_text import read_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def _override(settings: dict[str, Any], override: str) -> None:
             message = f"--set {override!r}: {key!r} has a value, not keys"
             raise UsageError(message, code="selection_invalid", override=override, key=key)
     try:
-        owner[keys[-1]] = yaml.safe_load(text)
+        owner[keys[-1]] = read_yaml(text)
     except yaml.YAMLError as error:
         message = f"--set {override!r}: the value is not YAML"
         raise UsageError(
@@ -127,7 +130,7 @@ def add_selection(
             run.upstream,
             run.recipe,
             candidates,
-            read_scores(run.upstream),
+            _scores(run),
             config,
             executor,
             lambda done: listener(StageAdvanced("probe", done)),
@@ -135,6 +138,11 @@ def add_selection(
         now = datetime.now(UTC).replace(tzinfo=None)
         append_tables(run.manifest, run.run_id, made.tables(candidates, ordinal, now))
         return Added(run.run_id, made.selection, candidates, made.enough)
+
+
+def _scores(run: FinishedRun) -> Scores:
+    """Return the scores of a run, and the grades that a judge gave its samples since."""
+    return replace(read_scores(run.upstream), added=read_judged(run.manifest, run.run_id))
 
 
 def ensure_selections(
@@ -201,7 +209,7 @@ def _make_oldest(
     `known` are the run's rows of `selection_settings` by name.
     """
     candidates = read_candidates(run.run_dir, run.upstream, run.recipe, executor.run)
-    scores = read_scores(run.upstream)
+    scores = _scores(run)
     made = [
         (
             make_selection(run.upstream, run.recipe, candidates, scores, config, executor),

@@ -1,26 +1,32 @@
-"""Read, decode, measure and encode pictures in one pass; pixels never leave the process."""
+"""Read, decode, measure and encode pictures in one pass."""
 
 from __future__ import annotations
 
-import hashlib
+import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import PurePosixPath
+from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL import Image
 
 from curation.encoders.encoder import EncoderConfig
-from curation.privacy import TextReader
+from curation.privacy.curated_pictures import MASKED, CuratedPictures
+from curation.privacy.picture_header import inspect_with_header
+from curation.privacy.quick_look import burned_in_notes
+from curation.privacy.settings import PrivacyConfig
+from curation.privacy.text_reader import TextReader
 from medsift import records
 from medsift.arrays import Pixels, Vectors
+from medsift.device_clock import WAITED, WORKED
 from medsift.errors import StorageError
-from medsift.images.damage import ImageError
-from medsift.images.decoding import decode
-from medsift.images.facts import facts
-from medsift.images.settings import ImagesConfig
+from medsift.images.blob_store import BlobStore
+from medsift.images.decoder_process import DecoderProcess
+from medsift.images.inspect_image import inspect
+from medsift.images.settings import DECODE_SECONDS, ImagesConfig
 from medsift.models.load_once import load_once
 
 DEFAULT_PIECE: Final = 32
@@ -33,47 +39,54 @@ class Seen(NamedTuple):
     pixels: Pixels | None
 
 
-def inspect(
-    ref: str, data: bytes | None, config: ImagesConfig
-) -> tuple[dict[str, Any], Image.Image | None]:
-    """Return all ``IMAGES`` fields of one file, and the picture as shown (8 bits, L or RGB).
-
-    `data` is None for a file that is missing. A file that cannot be decoded has `error` (a reason
-    code), `detail`, no facts and no picture; a missing file has the byte hash "".
-    """
-    row: dict[str, Any] = dict.fromkeys(records.IMAGES.names)
-    row |= {"ref": ref, "byte_hash": "", "notes": []}
-    if data is None:
-        detail = f"no file at {ref}; add it or remove its row"
-        return row | {"error": "image_missing", "detail": detail}, None
-    row |= {"byte_hash": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
-    try:
-        decoded = decode(data, PurePosixPath(ref).name, config)
-    except ImageError as error:
-        return row | {"error": error.reason, "detail": error.detail}, None
-    return row | facts(decoded), decoded.image
-
-
 class ImagePass:
     """Compute facts and vectors of referenced files; usable as an actor of Ray Data.
 
     A pool of `threads` reads, decodes and measures the next piece while the model encodes the
     present one. A picture's row and vector depend on its bytes alone, never on its neighbours.
+    Each thread decodes in a process of its own, see `DecoderProcess`; `seconds` limits a picture.
 
-    Text burned into a picture becomes notes of its row where the recipe asks for it.
+    Text burned into a picture becomes notes of its row where the recipe asks for it. With
+    `privacy.pictures`, what comes out is the picture after it was masked, which `blobs` stores, and
+    the rows have the columns of `MASKED` as well.
 
     Raises ModelError when the encoder, or the reader of burned-in text, cannot be loaded.
     """
 
-    def __init__(self, images: ImagesConfig, encoder: EncoderConfig, threads: int = 2) -> None:
+    def __init__(
+        self,
+        images: ImagesConfig,
+        encoder: EncoderConfig,
+        threads: int = 2,
+        seconds: float = DECODE_SECONDS,
+        privacy: PrivacyConfig | None = None,
+        blobs: BlobStore | None = None,
+    ) -> None:
         self.images = images
-        self.reader = TextReader() if images.burned_in_text == "flag" else None
+        looks = privacy is not None and privacy.pictures != "off"
+        # First, because they start while this process loads the models.
+        self.decoders: SimpleQueue[DecoderProcess] = SimpleQueue()
+        for _ in range(threads):
+            self.decoders.put(
+                DecoderProcess(images, seconds, inspect_with_header if looks else None)
+            )
+        self.curated: CuratedPictures | None = None
+        if privacy is not None and looks:
+            assert blobs is not None
+            self.curated = CuratedPictures(privacy, blobs)
+        reads = images.burned_in_text == "flag" and self.curated is None
+        self.reader = TextReader() if reads else None
         self.encoder = load_once(encoder)
         self.piece = int(getattr(self.encoder, "batch_size", DEFAULT_PIECE))
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self.spent: dict[str, float] = {}
 
     def __call__(self, refs: pa.Table) -> pa.Table:
-        """Return ``IMAGES`` rows and `vector` (null with an error) of a table of `ref`."""
+        """Return ``IMAGES`` rows and `vector` (null with an error) of a table of `ref`.
+
+        `spent` is then how long the encoder worked, and how long it waited for pixels.
+        """
+        self.spent = dict.fromkeys((WORKED, WAITED), 0.0)
         names: list[str] = refs["ref"].to_pylist()
         pieces = [names[start : start + self.piece] for start in range(0, len(names), self.piece)]
         rows: list[dict[str, Any]] = []
@@ -81,21 +94,30 @@ class ImagePass:
         vectors: list[Vectors] = [np.empty((0, dimension), np.float32)]
         ahead: list[Future[Seen]] = []
         for following in [*pieces, []]:
-            seen = [future.result() for future in ahead]
+            with self._counted(WAITED):
+                seen = [future.result() for future in ahead]
             ahead = [self.pool.submit(self.see, name) for name in following]
             rows += [picture.row for picture in seen]
             pixels = [picture.pixels for picture in seen if picture.pixels is not None]
             of_piece = np.zeros((len(seen), dimension), np.float32)
             if pixels:
                 decoded = [picture.pixels is not None for picture in seen]
-                of_piece[decoded] = self.encoder.encode_images(np.stack(pixels))
+                with self._counted(WORKED):
+                    of_piece[decoded] = self.encoder.encode_images(np.stack(pixels))
             vectors.append(of_piece)
-        table = pa.Table.from_pylist(rows, schema=records.IMAGES)
+        schema = records.IMAGES if self.curated is None else MASKED
+        table = pa.Table.from_pylist(rows, schema=schema)
         flat = pa.array(np.concatenate(vectors).reshape(-1))
         column = pa.FixedSizeListArray.from_arrays(
             flat, dimension, mask=pc.is_valid(table["error"]).combine_chunks()
         )
         return table.append_column(pa.field("vector", pa.list_(pa.float32(), dimension)), column)
+
+    @contextmanager
+    def _counted(self, what: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.spent[what] += time.perf_counter() - start
 
     def see(self, ref: str) -> Seen:
         """Read, decode, measure and prepare one file, and read what is written in its picture."""
@@ -110,9 +132,21 @@ class ImagePass:
             reason = "image_too_large" if too_large else "image_unreadable"
             row, _ = inspect(ref, None, self.images)
             return Seen(row | {"error": reason, "detail": str(error)}, None)
-        row, image = inspect(ref, data, self.images)
+        if data is None:
+            row, image = inspect(ref, None, self.images)
+        else:
+            decoder = self.decoders.get()
+            try:
+                row, image = decoder.inspect(ref, data)
+            finally:
+                self.decoders.put(decoder)
         if image is None:
             return Seen(row, None)
         if self.reader is not None:
-            row["notes"] = [*row["notes"], *self.reader.notes(image)]
+            lines = self.reader.lines(image)
+            row["notes"] = [*row["notes"], *burned_in_notes(line.text for line in lines)]
+        if self.curated is not None:
+            row, image = self.curated.treat(row, image)
+            if image is None:
+                return Seen(row, None)
         return Seen(row, self.encoder.prepare(image))

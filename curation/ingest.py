@@ -11,11 +11,12 @@ from typing import Any, Final
 import pyarrow as pa
 from pydantic import Field
 
-from curation.privacy import TEXT_NOTE, identifiers
+from curation.privacy.quick_look import TEXT_NOTE, identifiers
 from curation.sources.row_faults import FOREIGN, bad_row
 from medsift import records
 from medsift.config import Config
 from medsift.options import split_options
+from medsift.replies.reasoning import answer_after_reasoning
 from medsift.text import clean, normalise_answer
 from medsift.vocabulary import IMAGE_MARK, Split, plain_split
 
@@ -87,7 +88,8 @@ def _sample(row: Mapping[str, Any], config: IngestConfig) -> dict[str, Any]:
     refs = [ref for ref in row["images"] or [] if ref]
     turns = _settle_markers(_cleaned(raw, notes), len(refs), notes)
     _check_contents(raw, turns)
-    answer = turns[-1]["content"]
+    # Duplicates compare whole turns; two trains of thought to one answer are no contradiction.
+    answer = answer_after_reasoning(turns[-1]["content"])
     tags = {tag: _tag(tag, row[tag]) for tag in records.TAGS}
     if (split := tags["split"]) is not None:
         named = {word.casefold(): to for word, to in config.splits.items()}

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from medsift import records
 from medsift.errors import LedgerError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,8 @@ def measure(stage: str, rows_in: int, kept: int, decisions: pa.Table) -> Balance
         kept: Number of rows that it left.
         decisions: Its decisions, whose column `action` tells dropped rows from failed ones.
     """
-    count = Counter(decisions["action"].to_pylist())
+    counted = pc.value_counts(decisions["action"]).to_pylist()
+    count = Counter({line["values"]: line["counts"] for line in counted})
     return Balance(stage, rows_in, kept, count[records.DROPPED], count[records.FAILED])
 
 
@@ -47,19 +52,27 @@ def check_stage(balance: Balance) -> None:
         raise LedgerError(message, code="ledger_unbalanced", stage=balance.stage)
 
 
-def check_rows(rows: pa.Table, kept: pa.Table, decisions: pa.Table) -> None:
-    """Raise LedgerError unless every row id is kept or decided, once and not both."""
-    fates = pa.chunked_array(
-        [*kept["row_id"].chunks, *decisions["row_id"].chunks], type=pa.string()
-    )
-    _refuse_repeats("read", rows["row_id"])
-    _refuse_repeats("decided", fates)
-    missing = rows.filter(pc.invert(pc.is_in(rows["row_id"], fates)))["row_id"]
-    strange = pc.filter(fates, pc.invert(pc.is_in(fates, rows["row_id"].combine_chunks())))
-    for problem, ids in (("have no fate", missing), ("were never read", strange)):
-        if len(ids):
-            message = f"{len(ids)} rows {problem}, the first is {ids[0].as_py()!r}"
-            raise LedgerError(message, code="ledger_unbalanced", row_id=ids[0].as_py())
+def check_rows(db: DuckDBPyConnection, rows: str, kept: str, decisions: str) -> None:
+    """Raise LedgerError unless every row id is kept or decided, once and not both.
+
+    Args:
+        db: An engine for tables larger than memory.
+        rows: SQL of a table with the ids (column `row_id`) of the rows that were read.
+        kept: That of the rows that are left.
+        decisions: That of the rows that were dropped or failed.
+    """
+    fates = f"(SELECT row_id FROM {kept} UNION ALL SELECT row_id FROM {decisions})"
+    _refuse_repeats(db, "read", rows)
+    _refuse_repeats(db, "decided", fates)
+    for problem, some, others in (
+        ("have no fate", rows, fates),
+        ("were never read", fates, rows),
+    ):
+        query = f"SELECT count(*), min(row_id) FROM {some} a ANTI JOIN {others} b USING (row_id)"
+        [(count, first)] = db.execute(query).fetchall()
+        if count:
+            message = f"{count} rows {problem}, the first is {first!r}"
+            raise LedgerError(message, code="ledger_unbalanced", row_id=first)
 
 
 def check_tolerance(balances: Sequence[Balance], rows: int, tolerance: float) -> None:
@@ -73,8 +86,11 @@ def check_tolerance(balances: Sequence[Balance], rows: int, tolerance: float) ->
         raise LedgerError(message, code="failures_above_tolerance", failed=failed, rows=rows)
 
 
-def _refuse_repeats(verb: str, ids: pa.ChunkedArray) -> None:
-    if pc.count_distinct(ids).as_py() != len(ids):
-        worst = max(pc.value_counts(ids).to_pylist(), key=lambda row: row["counts"])
-        message = f"row {worst['values']!r} was {verb} {worst['counts']} times; rows have one fate"
-        raise LedgerError(message, code="ledger_unbalanced", row_id=worst["values"])
+def _refuse_repeats(db: DuckDBPyConnection, verb: str, ids: str) -> None:
+    repeats = db.execute(
+        f"SELECT row_id, count(*) FROM {ids} i GROUP BY row_id HAVING count(*) > 1 "
+        "ORDER BY 2 DESC, 1 LIMIT 1"
+    ).fetchall()
+    for row, count in repeats:
+        message = f"row {row!r} was {verb} {count} times; rows have one fate"
+        raise LedgerError(message, code="ledger_unbalanced", row_id=row)

@@ -10,28 +10,53 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from curation import ledger
-from curation.current_samples import read_samples
+from curation.current_samples import count_samples, current_sql
+from curation.earlier_run import earlier_outputs
+from curation.joins import ids_sql, joining
 from curation.ledger import Balance
-from curation.publish import all_decisions, publish
+from curation.mapped import scratch_folder
+from curation.publish import publish
 from curation.recipe import Recipe
+from curation.retried import times_retried
 from curation.run_dir import open_run
-from curation.stage_outputs import MARKER, StageMarker, StageOutputs, Upstream, read_marker
+from curation.stage_outputs import (
+    MARKER,
+    StageMarker,
+    StageOutputs,
+    Upstream,
+    files_read_later,
+    read_marker,
+)
 from curation.stages import STAGES
 from curation.stages.decontaminate import check_indexes, undecided
 from curation.stages.score import check_models
 from curation.stages.stage import FinishedStage, Operator, Stage, StageContext, StagesDone
 from curation.unread import census_of
+from curation.withdraw.withdrawn import withdrawn_fingerprint
 from medsift import records
 from medsift.errors import LedgerError, StorageError, UsageError
 from medsift.execution import Executor
 from medsift.manifest import newest_version
 from medsift.progress import Listener, StageFinished, StageStarted, StageWarned, count_rows, silent
-from medsift.storage.local_paths import require_local
+from medsift.storage.atomic import RUN_DIR
+from medsift.storage.local_paths import path_of
+from medsift.storage.mirror import (
+    discard,
+    exists,
+    here,
+    is_mirrored,
+    location,
+    publish_missing,
+)
+from medsift.storage.partial_names import remove_abandoned
 from medsift.storage.parts import write_json
-from medsift.storage.run_lock import claimed
-from medsift.storage.seals import broken, make_durable, seals, sync
+from medsift.storage.pointer import refresh
+from medsift.storage.refusals import named_full_disks
+from medsift.storage.run_lock import check_claim, claimed
+from medsift.storage.seals import broken, make_durable, remove_others, seals, sync
 from medsift.vocabulary import MANIFEST_NAME
 
 logger = logging.getLogger(__name__)
@@ -75,6 +100,7 @@ def curate(
     """
     started = datetime.now(UTC)
     with _run_directory(recipe, run_dir) as folder:
+        refresh(folder / MANIFEST_NAME)
         if (folder / MANIFEST_NAME).exists():
             newest_version(folder / MANIFEST_NAME)  # refused now rather than after the work
         done = _run_stages(recipe, folder, executor, listener, None)
@@ -118,13 +144,14 @@ def run_stages(
 @contextmanager
 def _run_directory(recipe: Recipe, run_dir: Path) -> Iterator[Path]:
     """Check what can be refused at once, then lock the run directory for this process."""
-    require_local(run_dir)
     check_models(recipe)
     check_indexes(recipe)
     for row_filter in recipe.filters:
         row_filter.fingerprint()
-    folder = run_dir.absolute()
-    with claimed(folder):
+    folder = here(path_of(run_dir).absolute())
+    with claimed(folder), named_full_disks(folder, RUN_DIR):
+        # Of commands that were killed here. Stages and trainings look after their own.
+        remove_abandoned(folder, but=("stages", "trainings"))
         yield folder
 
 
@@ -159,16 +186,8 @@ def _finish(
 ) -> FinishedStage:
     """Return a stage as an earlier run finished it, or run it."""
     upstream = Upstream([done.outputs for done in finished])
-    fingerprint = records.fingerprint(
-        {
-            "stage": stage.name,
-            "version": stage.version,
-            "settings": stage.settings(recipe, upstream),
-            "upstream": finished[-1].fingerprint if finished else None,
-        }
-    )
-    folder = run_dir / "stages" / f"{stage.name}-{fingerprint[:16]}"
-    outputs = StageOutputs(stage.name, folder, stage.outputs, fingerprint, stage.decides)
+    outputs = planned_outputs(stage, recipe, run_dir, finished)
+    folder = outputs.folder
     reused = _load(outputs)
     if reused is not None:
         return reused
@@ -183,6 +202,7 @@ def _finish(
         advance=count_rows(stage.name, listener),
         warn=lambda message: listener(StageWarned(stage.name, message)),
         open_run=lambda path: open_run(path).upstream,
+        earlier=lambda: earlier_outputs(run_dir, stage.name),
     )
     start = time.perf_counter()
     stage.run(context)
@@ -190,16 +210,35 @@ def _finish(
     for leftover in outputs.folder.rglob(".*.partial"):
         leftover.unlink(missing_ok=True)
     seconds = time.perf_counter() - start
-    left = read_samples(Upstream([*upstream.values(), outputs]), ["row_id"])
+    left = count_samples(Upstream([*upstream.values(), outputs]))
     rows_in = finished[-1].balance.kept if finished else outputs.rows.count()
-    balance = ledger.measure(stage.name, rows_in, left.num_rows, outputs.decisions.read())
+    balance = ledger.measure(stage.name, rows_in, left, outputs.decisions.read(["action"]))
     ledger.check_stage(balance)
-    _mark(outputs, balance, seconds, context.operators)
+    check_claim(run_dir)
+    mark_finished(outputs, balance, seconds, context.operators)
     return FinishedStage(outputs, balance, seconds, False, tuple(context.operators))
 
 
-def _mark(
-    outputs: StageOutputs, balance: Balance, seconds: float, operators: list[Operator]
+def planned_outputs(
+    stage: Stage, recipe: Recipe, run_dir: Path, finished: Sequence[FinishedStage]
+) -> StageOutputs:
+    """Return the tables of a stage where a run of this recipe keeps them, written or not."""
+    upstream = Upstream([done.outputs for done in finished])
+    identity: dict[str, Any] = {
+        "stage": stage.name,
+        "version": stage.version,
+        "settings": stage.settings(recipe, upstream),
+        "upstream": finished[-1].fingerprint if finished else withdrawn_fingerprint(run_dir),
+    }
+    if (tries := times_retried(run_dir).get(stage.name)) is not None:
+        identity["retried"] = tries
+    fingerprint = records.fingerprint(identity)
+    folder = run_dir / "stages" / f"{stage.name}-{fingerprint[:16]}"
+    return StageOutputs(stage.name, folder, stage.outputs, fingerprint, stage.decides)
+
+
+def mark_finished(
+    outputs: StageOutputs, balance: Balance, seconds: float, operators: Sequence[Operator]
 ) -> None:
     """Write the done-marker, after all files that it lists are on the disk."""
     folder = outputs.folder
@@ -216,6 +255,7 @@ def _mark(
     try:
         folder.mkdir(parents=True, exist_ok=True)  # a stage that decided nothing wrote no file
         make_durable(folder)
+        publish_missing(folder / name for name in done.files)
         write_json(done.model_dump(mode="json"), folder / MARKER)
         sync(folder / MARKER)
         sync(folder)
@@ -231,18 +271,20 @@ def _load(outputs: StageOutputs) -> FinishedStage | None:
     """
     folder = outputs.folder
     marker = folder / MARKER
-    if not marker.exists():
+    if not exists(marker):
         return None
     done = read_marker(folder)
-    problem = f"{marker} is damaged or of another version"
+    problem = f"{location(marker)} is damaged or of another version"
     if done is not None and done.fingerprint != outputs.fingerprint:
-        problem = f"{marker} is of another stage, whose fingerprint begins alike"
+        problem = f"{location(marker)} is of another stage, whose fingerprint begins alike"
     elif done is not None:
-        problem = broken(folder, done.files) or ""
+        problem = broken(folder, files_read_later(outputs, done)) or ""
     if done is None or problem:
         logger.warning("%s: stage %s runs again", problem, outputs.stage)
-        shutil.rmtree(folder)
+        discard([marker])
+        shutil.rmtree(folder, ignore_errors=is_mirrored(folder))
         return None
+    remove_others(folder, folder.rglob("*.parquet"), done.files)
     balance = Balance(outputs.stage, done.rows_in, done.kept, done.dropped, done.failed)
     operators = tuple(Operator(*operator) for operator in done.operators)
     return FinishedStage(outputs, balance, done.seconds, True, operators)
@@ -251,12 +293,14 @@ def _load(outputs: StageOutputs) -> FinishedStage | None:
 def _find_problem(recipe: Recipe, stages: Sequence[FinishedStage]) -> LedgerError | None:
     """Return why this run does not count: rows without a fate, or too many that failed."""
     upstream = Upstream([done.outputs for done in stages])
-    rows = stages[0].outputs.rows.read(["row_id"])
-    kept = read_samples(upstream, ["row_id"])
+    rows = stages[0].outputs.rows
+    decisions = [part for done in stages for part in done.outputs.decisions.parts()]
     balances = [stage.balance for stage in stages]
+    kept = f"({current_sql(upstream, ['row_id'])})"
     try:
-        ledger.check_rows(rows, kept, all_decisions(stages))
-        ledger.check_tolerance(balances, rows.num_rows, recipe.failures.tolerance)
+        with joining(scratch_folder(stages[0].outputs) / "ledger") as db:
+            ledger.check_rows(db, ids_sql(rows.parts()), kept, ids_sql(decisions))
+        ledger.check_tolerance(balances, rows.count(), recipe.failures.tolerance)
     except LedgerError as problem:
         return problem
     return None

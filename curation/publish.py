@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -13,7 +15,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curation.current_samples import written_samples
+from curation.current_samples import ROWS_OF_FILE, written_samples
+from curation.joins import files_sql, joining, write_rows
+from curation.mapped import mapped_texts, mapped_vectors
 from curation.recipe import Recipe
 from curation.report import write_report
 from curation.stage_outputs import Upstream
@@ -21,9 +25,15 @@ from curation.stages import STAGES
 from curation.stages.stage import FinishedStage, StagesDone
 from medsift.arrays import Doubles, Floats
 from medsift.manifest import BY_NAME, RunRecord, write_manifest
+from medsift.manifest.load import Sorted
 from medsift.manifest.schema import arrow_schema
+from medsift.manifest.write import VECTOR_ROWS
+from medsift.records import IMAGES
+from medsift.storage.partial_names import partial_name
+from medsift.storage.parts import BATCH_ROWS
 from medsift.vocabulary import MANIFEST_NAME
 
+ROWS_AT_A_TIME: Final = 1 << 16
 REPORT_NAME: Final = "report.html"
 PACKAGES: Final = (
     "medsift",
@@ -72,8 +82,12 @@ def publish(
     )
     upstream = done.upstream
     # Every row that became a sample is listed with its tags, also if a later stage dropped it.
-    with written_samples(upstream, run_dir, left=upstream.through("images")) as samples:
-        write_manifest(manifest, {"samples": samples, **manifest_tables(done.stages)}, run)
+    with (
+        written_samples(upstream, run_dir, left=upstream.through("images")) as samples,
+        written_images(upstream, run_dir) as images,
+    ):
+        filled = {"samples": Sorted(samples), "images": images, **manifest_tables(done.stages)}
+        write_manifest(manifest, filled, run, text_bytes=_longest_texts(upstream))
     write_report(manifest, done.run_id, report)
     return manifest, report
 
@@ -84,7 +98,7 @@ def all_decisions(stages: Sequence[FinishedStage]) -> pa.Table:
 
 
 def manifest_tables(stages: Sequence[FinishedStage]) -> dict[str, Any]:
-    """Return the manifest's tables but `samples`, as Arrow tables or Parquet files.
+    """Return the manifest's tables but `samples` and `images`, as Arrow tables or Parquet files.
 
     A table of a stage fills the manifest's table of the same name; several stages may fill one.
     """
@@ -101,13 +115,12 @@ def manifest_tables(stages: Sequence[FinishedStage]) -> dict[str, Any]:
         for ordinal, stage in enumerate(stages)
     ]
     tables: dict[str, Any] = {
-        "images": _images(upstream),
-        "decisions": all_decisions(stages),
+        "decisions": [part for stage in stages for part in stage.outputs.decisions.parts()],
         "stages": pa.Table.from_pylist(rows),
         "operators": pa.Table.from_pylist(timings, schema=arrow_schema("operators")),
     }
     declared = {name for stage in STAGES for name in stage.outputs}
-    for name in sorted(declared.intersection(BY_NAME).difference(tables, {"samples"})):
+    for name in sorted(declared.intersection(BY_NAME).difference(tables, {"samples", "images"})):
         tables[name] = [
             part
             for outputs in upstream.values()
@@ -117,20 +130,46 @@ def manifest_tables(stages: Sequence[FinishedStage]) -> dict[str, Any]:
     return tables
 
 
-def _images(upstream: Upstream) -> pa.Table:
-    """Return image facts with the copy group and the coordinates on the map of the pool."""
-    facts = upstream.images.images.read().drop_columns(["thumb", "error", "detail"])
-    ids = facts["image_id"].to_pylist()
-    groups = upstream.dedup.groups.read(["image_id", "group_id"])
-    group = dict(zip(groups["image_id"].to_pylist(), groups["group_id"].to_pylist(), strict=True))
-    facts = facts.append_column("group_id", pa.array([group[image] for image in ids], pa.string()))
-    content = upstream.images.vectors.read_vectors()
-    plane = principal_plane(np.asarray(content.matrix))
-    for axis, name in enumerate("xy"):
-        position = dict(zip(content.ids, plane[:, axis].tolist(), strict=True))
-        values = pa.array([position[image] for image in ids], pa.float32())
-        facts = facts.append_column(name, values)
-    return facts
+def _longest_texts(upstream: Upstream) -> int:
+    """Return the bytes of the longest texts that the manifest's engine may have at a time."""
+    texts = mapped_texts(upstream.ingest)
+    sizes = texts.row_bytes(np.arange(len(texts)))
+    if len(sizes) > VECTOR_ROWS:
+        sizes = np.partition(sizes, -VECTOR_ROWS)[-VECTOR_ROWS:]
+    return int(sizes.sum())
+
+
+@contextmanager
+def written_images(upstream: Upstream, folder: Path) -> Iterator[list[Path]]:
+    """Write image facts with copy group and place on the map of the pool to a temporary file."""
+    columns = [name for name in IMAGES.names if name not in ("thumb", "error", "detail")]
+    facts, groups = upstream.images.images.parts(), upstream.dedup.groups.parts()
+    written = partial_name(folder / "images")
+    if not facts or not groups:
+        yield []
+        return
+    content = mapped_vectors(upstream.images).vectors
+    plane = principal_plane(content.matrix)
+    listed = ", ".join(f'i."{name}"' for name in columns)
+    query = (
+        f"SELECT {listed}, g.group_id FROM {files_sql(facts)} i "
+        f"LEFT JOIN {files_sql(groups)} g USING (image_id)"
+    )
+
+    def placed(batch: pa.RecordBatch) -> pa.Table:
+        facts = pa.Table.from_batches([batch])
+        rows = content.find(facts["image_id"].combine_chunks(), "images")
+        for axis, name in enumerate("xy"):
+            facts = facts.append_column(name, pa.array(plane[rows, axis], pa.float32()))
+        return facts
+
+    try:
+        with joining(written / "join") as db:
+            batches = db.sql(query).to_arrow_reader(BATCH_ROWS)
+            files = write_rows(map(placed, batches), written / "placed", ROWS_OF_FILE)
+        yield files
+    finally:
+        shutil.rmtree(written, ignore_errors=True)
 
 
 def principal_plane(vectors: Floats) -> Floats:
@@ -142,17 +181,23 @@ def principal_plane(vectors: Floats) -> Floats:
     count, dimension = vectors.shape
     if count < 2 or dimension < 2:
         return np.zeros((count, 2), dtype=np.float32)
-    centred = vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
     if dimension <= count:
-        plane = _leading(centred.T @ centred)
+        blocks = range(0, count, ROWS_AT_A_TIME)
+        parts = (vectors[start : start + ROWS_AT_A_TIME] - mean for start in blocks)
+        plane = _leading(sum(part.T @ part for part in parts))
     else:
         # Fewer rows than dimensions: the matrix of rows by rows is smaller. Where nothing varies
         # along the second axis, QR completes it by any orthogonal one.
-        wide = centred.astype(np.float64)
+        wide = (vectors - mean).astype(np.float64)
         plane = np.linalg.qr(wide.T @ _leading(wide @ wide.T)).Q
     largest = np.abs(plane).argmax(axis=0)
-    plane = plane * np.sign(plane[largest, [0, 1]])
-    return np.asarray(centred @ plane.astype(np.float32), np.float32)
+    axes = (plane * np.sign(plane[largest, [0, 1]])).astype(np.float32)
+    placed = [
+        (vectors[start : start + ROWS_AT_A_TIME] - mean) @ axes
+        for start in range(0, count, ROWS_AT_A_TIME)
+    ]
+    return np.asarray(np.concatenate(placed), np.float32)
 
 
 def _leading(symmetric: NDArray[np.floating[Any]]) -> Doubles:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from curation.audit.settings import AuditConfig
 from curation.decontaminate.config import DecontaminateConfig
 from curation.dedup.config import DedupConfig
 from curation.encoders import AnyEncoder
@@ -16,6 +17,7 @@ from curation.filters import AnyFilter
 from curation.ingest import IngestConfig
 from curation.neighbors import NeighborsConfig
 from curation.pool import GraphConfig
+from curation.privacy.settings import PrivacyConfig
 from curation.scoring.config import ScoresConfig
 from curation.selection.config import SelectionConfig
 from curation.sources import SourceConfig
@@ -24,8 +26,10 @@ from medsift import recipe_yaml as yaml_recipe
 from medsift import records
 from medsift.config import Config
 from medsift.images import ImagesConfig
+from medsift.images.settings import DECODE_SECONDS
+from medsift.licence_rules import LicencesConfig
 from medsift.records import fingerprint
-from medsift.storage.local_paths import LocalPath
+from medsift.storage.local_paths import AnyPath
 
 
 class FailuresConfig(Config):
@@ -36,7 +40,10 @@ class FailuresConfig(Config):
 
 
 class ComputeConfig(Config):
-    """Settings of where and in which portions the work runs; they never decide what is kept."""
+    """Settings of where and in which portions the work runs; they never decide what is kept.
+
+    The one exception are pictures that are not decoded within `decode_seconds`.
+    """
 
     ray: bool = True
     """Use Ray (a local one if there is no cluster); false runs in this process."""
@@ -44,8 +51,17 @@ class ComputeConfig(Config):
     """CPUs of a local Ray; all of them when not given. A user's own cluster is never resized."""
     rows_per_batch: int = Field(1_000, ge=1)
     """Texts, or samples of a filter, that a worker processes at a time."""
+    rows_per_shard: int = Field(25_000, ge=1)
+    """Rows that one process compares at a time; a pool of more is dealt to shards."""
     images_per_batch: int = Field(64, ge=1)
     """Images that a worker decodes, hashes and encodes at a time."""
+    decode_seconds: int = Field(DECODE_SECONDS, ge=1)
+    """Seconds that the decoding of one picture may take; what takes longer is tried once more, and
+    then its rows fail. Such rows are tried again with `--retry failed:image_decoder_stalled`."""
+    shared_disk: bool = False
+    """Whether all nodes of a cluster have the folders named here under the same paths, as on a
+    network disk. A cluster of several nodes needs that, or the URL of a store for the run; what is
+    said here is proved before anything runs."""
 
 
 class Recipe(Config):
@@ -55,9 +71,9 @@ class Recipe(Config):
     """Name of the run, which is also that of its directory: letters, digits, `_`, `.` and `-`."""
     seed: int = Field(0, ge=0)
     """Seed of everything that is drawn: new splits, random selections, clusterings."""
-    runs: LocalPath = Path("medsift-runs")
-    """Folder of run directories; a run without --run-dir goes to `runs/name`."""
-    cache: LocalPath | None = None
+    runs: AnyPath = Path("medsift-runs")
+    """Folder or URL of run directories; a run without --run-dir goes to `runs/name`."""
+    cache: AnyPath | None = None
     """Folder of vectors that runs share; `runs/cache` when not given."""
     sources: list[SourceConfig] = Field(min_length=1)
     """Data to read, each with a name of its own; `reader` says which layout it has."""
@@ -65,6 +81,8 @@ class Recipe(Config):
     """Rules that a row must meet to become a sample."""
     images: ImagesConfig = ImagesConfig()
     """Limits on pictures; a row whose picture exceeds them is dropped or failed."""
+    privacy: PrivacyConfig = PrivacyConfig()
+    """What is done about names, dates and numbers of patients in texts and pictures."""
     filters: tuple[AnyFilter, ...] = ()
     """Rows to drop by a SQL condition or a Python function, applied in order after pictures."""
     encoder: AnyEncoder
@@ -79,6 +97,10 @@ class Recipe(Config):
     scores: ScoresConfig = ScoresConfig()
     selections: tuple[SelectionConfig, ...] = ()
     """Subsets to select, in order, the last the newest; `kept`, of everything, is always made."""
+    licences: LicencesConfig = LicencesConfig()
+    """What is done where licences of a selection exclude each other."""
+    audit: AuditConfig = AuditConfig()
+    """What `medsift audit` accepts."""
     failures: FailuresConfig = FailuresConfig()
     """How many rows may fail."""
     compute: ComputeConfig = ComputeConfig()
@@ -133,8 +155,12 @@ class Recipe(Config):
         return self.cache if self.cache is not None else self.runs / "cache"
 
     def fingerprint(self) -> str:
-        """Return the digest of what decides the result; folders and compute are left out."""
-        settings = self.model_dump(mode="json", exclude={"runs", "cache", "compute"})
+        """Return the digest of what decides the result.
+
+        Folders, compute, and what only looks at a result are left out.
+        """
+        left_out = {"runs", "cache", "compute", "audit", "licences"}
+        settings = self.model_dump(mode="json", exclude=left_out)
         return fingerprint(self.with_first_names(settings))
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from curation.run_selection import RunSelection
 from curation.table_html import html_table
 from medsift.errors import UsageError
-from medsift.storage.locations import without_secrets
-from medsift.vocabulary import MANIFEST_NAME
+from medsift.extras import names_missing_extra
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from curation.compare.difference import Difference
     from curation.probe.probe import ProbeResult
 
 
@@ -46,26 +46,21 @@ class Fate:
 
 
 def open_run(path: str | Path, run_id: str | None = None) -> Run:
-    """Open a local run directory, or a manifest file; the newest run unless `run_id` names one.
+    """Open a run directory or a manifest file, here or in a store; the newest run without `run_id`.
 
     Raises:
-        UsageError: the path is a URL.
+        UsageError, InputError: the path is a URL of a kind that is not served.
         ManifestError: there is no manifest or no such run.
     """
     from medsift.manifest import resolve_run
+    from medsift.manifest.manifest_file import manifest_file
+    from medsift.storage.local_paths import path_of
 
-    if "://" in str(path):
-        raise UsageError(
-            f"a run is opened from a local folder, not from the URL {without_secrets(str(path))}; "
-            "copy the run directory to this machine, or mount it, and name that folder",
-            code="path_not_local",
-            path=without_secrets(str(path)),
-        )
-    path = Path(path).absolute()
-    manifest = path / MANIFEST_NAME if path.is_dir() else path
+    manifest = manifest_file(path_of(path).absolute())
     return Run(manifest, resolve_run(manifest, run_id))
 
 
+@names_missing_extra
 def probe(run: Run | str | Path, *methods: str, **settings: Any) -> ProbeResult:
     """Compare selections of a run, or of the newest run of a directory; see `Run.probe`.
 
@@ -73,6 +68,37 @@ def probe(run: Run | str | Path, *methods: str, **settings: Any) -> ProbeResult:
         MedSiftError: as `open_run` and `Run.probe`.
     """
     return (run if isinstance(run, Run) else open_run(run)).probe(*methods, **settings)
+
+
+def diff(
+    first: Run | str | Path,
+    second: Run | str | Path | None = None,
+    selection: str | None = None,
+    other_selection: str | None = None,
+) -> Difference:
+    """Return which rows have another fate in another run or selection; print it to read it.
+
+    Args:
+        first: A run, a run directory or a manifest; of the latter two the newest run.
+        second: The one to compare with. When neither it nor a selection is given, the newest run
+            of `first` is compared with the one before.
+        selection: Tells rows of this selection of `first` from other kept rows.
+        other_selection: The same of `second`.
+
+    Raises:
+        UsageError: there is nothing to compare: a single run.
+        ManifestError: no such manifest or selection.
+    """
+    from curation.compare.difference import last_two_runs
+
+    before = first if isinstance(first, Run) else open_run(first)
+    if second is not None:
+        after = second if isinstance(second, Run) else open_run(second)
+    elif selection is None and other_selection is None:
+        before, after = (Run(before.manifest, run) for run in last_two_runs(before.manifest))
+    else:
+        after = before
+    return before.diff(after, selection, other_selection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +111,9 @@ class Run:
     @property
     def report(self) -> Path:
         """The run's HTML report."""
-        return self.manifest.with_name("report.html")
+        from medsift.storage.mirror import fetch
+
+        return fetch(self.manifest.with_name("report.html"))
 
     @property
     def kept(self) -> pa.Table:
@@ -163,6 +191,7 @@ class Run:
         _, selection = resolve_selection(self.manifest, name, self.run_id)
         return RunSelection(self.manifest, self.run_id, selection)
 
+    @names_missing_extra
     def select(
         self,
         name: str,
@@ -208,6 +237,7 @@ class Run:
         add_selection(self.manifest.parent, config, replace=replace)
         return RunSelection(self.manifest, self.run_id, name)
 
+    @names_missing_extra
     def probe(self, *methods: str, **settings: Any) -> ProbeResult:
         """Compare selections with random ones by a small learner on the pool's frozen vectors.
 
@@ -227,29 +257,37 @@ class Run:
         config = validated(ProbeConfig, arms | settings, origin="probe")
         return probe(self.manifest.parent, config, run_id=self.run_id)
 
+    @names_missing_extra
     def to_dataset(self, selection: str | None = None) -> Any:
         """Return a selection, the newest when not named, as a `datasets.Dataset`."""
         return self.selection(selection).to_dataset()
 
+    def diff(
+        self, other: Run, selection: str | None = None, other_selection: str | None = None
+    ) -> Difference:
+        """Return which rows have another fate in another run, and why; print it to read it.
+
+        Args:
+            other: The run to compare with, such as the one after rows were added.
+            selection: Tells rows of this selection of this run from other kept rows.
+            other_selection: The same of the other run.
+
+        Raises:
+            ManifestError: no such selection.
+        """
+        from curation.compare.difference import difference
+        from medsift.manifest.fate_changes import Side
+
+        return difference(
+            Side(self.manifest, self.run_id, selection),
+            Side(other.manifest, other.run_id, other_selection),
+        )
+
     def compare(self, other: Run) -> pa.Table:
         """Return the rows whose fate differs between this run and another, with both fates."""
-        import pyarrow as pa
-
         names = ("action", "stage", "reason", "witness")
-        sql = f"SELECT row_id, {', '.join(names)} FROM why WHERE run_id = $run"
-        own, others = (
-            {fate["row_id"]: fate for fate in run._read(sql, {}).to_pylist()}
-            for run in (self, other)
-        )
-        changes = [
-            {"row_id": row}
-            | {name: own.get(row, {}).get(name) for name in names}
-            | {f"other_{name}": others.get(row, {}).get(name) for name in names}
-            for row in sorted(own.keys() | others.keys())
-            if own.get(row) != others.get(row)
-        ]
-        columns = ("row_id", *names, *(f"other_{name}" for name in names))
-        return pa.Table.from_pylist(changes, pa.schema([(name, pa.string()) for name in columns]))
+        columns = ["row_id", *names, *(f"other_{name}" for name in names)]
+        return self.diff(other).rows.select(columns)
 
     def _rows(self, action: str) -> pa.Table:
         sql = (

@@ -11,11 +11,18 @@ from typing import Final
 from pydantic import ValidationError
 
 from curation.recipe import Recipe
-from curation.stage_outputs import MARKER, StageOutputs, Upstream, read_marker
+from curation.stage_outputs import (
+    MARKER,
+    StageOutputs,
+    Upstream,
+    files_read_later,
+    read_marker,
+)
 from curation.stages import STAGES
 from medsift.errors import InputError, ManifestError, StorageError
 from medsift.manifest import read
-from medsift.storage.seals import broken
+from medsift.storage.mirror import exists, location
+from medsift.storage.seals import broken, remove_others
 from medsift.vocabulary import MANIFEST_NAME
 
 FINGERPRINT: Final = re.compile("[0-9a-f]{16,64}")
@@ -31,7 +38,8 @@ def _require_complete(outputs: StageOutputs) -> None:
     if marker is None or marker.fingerprint != outputs.fingerprint:
         problem: str | None = f"{folder / MARKER} is damaged or of another version"
     else:
-        problem = broken(folder, marker.files)
+        problem = broken(folder, files_read_later(outputs, marker))
+        remove_others(folder, folder.rglob("*.parquet"), marker.files)
     if problem is not None:
         message = f"{problem}; run the same `medsift curate` again, which runs that stage anew"
         raise StorageError(message, code="stage_damaged", stage=outputs.stage)
@@ -95,9 +103,9 @@ def _upstream(run_dir: Path, run_id: str) -> Upstream:
             )
             raise ManifestError(message, code="stage_missing", stage=name)
         folder = run_dir / "stages" / f"{name}-{fingerprint[:16]}"
-        if not (folder / MARKER).exists():
+        if not exists(folder / MARKER):
             message = (
-                f"stage {name} of run {run_id} is gone: there is no {folder}; "
+                f"stage {name} of run {run_id} is gone: there is no {location(folder)}; "
                 "curate again into this run directory"
             )
             raise InputError(message, code="stage_missing", stage=name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,15 @@ from pydantic import ValidationError
 from medsift import records
 from medsift.config import Config
 from medsift.errors import ManifestError
-from medsift.storage.parts import count_rows, parts, read_folder, read_tables, write_table
+from medsift.storage.mirror import is_mirrored, read_current
+from medsift.storage.parts import (
+    count_rows,
+    parts,
+    read_folder,
+    read_tables,
+    write_table,
+    write_tables,
+)
 from medsift.storage.seals import Seal
 from medsift.storage.vectors import ContentVectors, read_vectors
 
@@ -55,6 +63,10 @@ class OutputTable:
     def write(self, table: pa.Table, ordinal: int = 0) -> None:
         """Write a part of the table. Raises StorageError when the disk refuses."""
         write_table(table, self._part(ordinal))
+
+    def write_all(self, tables: Iterable[pa.Table], ordinal: int = 0) -> int:
+        """Write a part of the table from tables that come one by one; return its rows."""
+        return write_tables(tables, self.schema, self._part(ordinal))
 
     def has(self, ordinal: int) -> bool:
         """Return whether a part is written already, as after an interruption of its stage."""
@@ -152,9 +164,21 @@ class StageMarker(Config):
     files: dict[str, Seal]
 
 
+def files_read_later(outputs: StageOutputs, marker: StageMarker) -> dict[str, Seal]:
+    """Return the files of a finished stage that are to be compared with their seals.
+
+    On a disk these are all. Of a store only the stage's tables, which later stages read: what a
+    stage wrote for itself is not downloaded.
+    """
+    if not is_mirrored(outputs.folder):
+        return marker.files
+    tables = {*outputs.schemas, DECISIONS}
+    return {name: seal for name, seal in marker.files.items() if name.split("/")[0] in tables}
+
+
 def read_marker(folder: Path) -> StageMarker | None:
     """Return the marker of a stage; None where it is gone, damaged or of another version."""
     try:
-        return StageMarker.model_validate_json((folder / MARKER).read_bytes())
+        return StageMarker.model_validate_json(read_current(folder / MARKER))
     except (OSError, ValidationError):
         return None

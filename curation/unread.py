@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 
 from curation.encoders.scripts import main_script
 from medsift import records
 from medsift.arrays import Flags
-from medsift.storage.vectors import vector_parts
+from medsift.storage.parts import read_part
 
 STAGE: Final = "embed"
 ALL: Final = "texts"
@@ -70,11 +69,18 @@ def census_of(measures: Sequence[Mapping[str, Any]]) -> Census:
     return Census(value.get(ALL, 0), unread)
 
 
-def encoded_census(texts: Mapping[str, str], vectors: Path) -> Census:
-    """Count texts (content id → text) by the vectors in a folder: one of zeros was not read."""
-    blank: set[str] = set()
-    for ids, matrix in vector_parts(vectors):
-        blank.update(np.asarray(ids, object)[~matrix.any(axis=1)].tolist())
-    ids = sorted(texts)
-    read = np.array([content not in blank for content in ids], dtype=bool)
-    return Census.of([texts[content] for content in ids], read)
+def encoded_census(texts: Iterable[pa.Table], vectors: Iterable[Path]) -> Census:
+    """Count texts by their vectors: one of zeros was not read.
+
+    Args:
+        texts: Tables of `content_id` and `text`, sorted by id.
+        vectors: A file for each of them, with the vectors of its texts in their order.
+    """
+    count, scripts = 0, Counter[str]()
+    for table, path in zip(texts, vectors, strict=True):
+        column = read_part(path, ["vector"])["vector"].combine_chunks()
+        matrix = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
+        census = Census.of(table["text"].to_pylist(), matrix.any(axis=1))
+        count += census.texts
+        scripts.update(census.unread)
+    return Census(count, dict(sorted(scripts.items())))

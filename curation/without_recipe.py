@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from curation.row_fates import RowFates, SelectedRows, read_fates, relations, row_number
 from curation.table_rows import TableRows
 from medsift.errors import UsageError
+from medsift.extras import names_missing_extra
 from medsift.records import STRATUM_TAGS, TAGS
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ RESERVED: Final = frozenset({"name", "runs", "cache", "sources", "encoder", "sel
 """Keys of a recipe that the arguments of `deduplicate` and `select` set."""
 
 
+@names_missing_extra
 def deduplicate(
     table: Any,
     *,
@@ -70,6 +72,7 @@ def deduplicate(
         return RowFates(rows, *read_fates(run_until("dedup"), len(rows)))
 
 
+@names_missing_extra
 def select(
     table: Any,
     budget: int | float | str,

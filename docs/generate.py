@@ -25,23 +25,9 @@ TAGS = ("kind", "reader")
 
 def recipes() -> dict[str, type[BaseModel]]:
     """Return each kind of recipe, by the command that reads it."""
-    from curation.probe.settings import ProbeConfig
-    from curation.recipe import Recipe
-    from evaluation.recipe import EvaluationRecipe
-    from ray_jobs.actions.tune import TuningRecipe
-    from ray_jobs.improve.recipe import ImproveRecipe
-    from ray_jobs.study.recipe import StudyRecipe
-    from training.recipe import TrainingRecipe
+    from ray_jobs.check.recipe_kinds import recipe_kinds
 
-    return {
-        "curate": Recipe,
-        "probe": ProbeConfig,
-        "train": TrainingRecipe,
-        "evaluate": EvaluationRecipe,
-        "tune": TuningRecipe,
-        "study": StudyRecipe,
-        "improve": ImproveRecipe,
-    }
+    return dict(recipe_kinds())
 
 
 def recipe_page() -> str:
@@ -52,7 +38,8 @@ def recipe_page() -> str:
         "",
         "A recipe is a YAML file. Unknown keys, values out of range and keys given twice are",
         "refused with the path, the value and what is allowed. `--set a.b=value` changes one key,",
-        "and `${NAME:default}` takes a value from the environment.",
+        "and `${NAME:default}` takes a value from the environment, never of a variable that by its",
+        "name holds a secret.",
         "",
         "A key without a default is required. A key whose type is *group* has a table of its own.",
         "Where a key takes one of several groups, `kind` or `reader` says which.",

@@ -29,6 +29,8 @@ from medsift.errors import InputError
 from medsift.execution import Executor
 from medsift.manifest.schema import arrow_schema
 from medsift.progress import Listener, StageStarted, count_rows, silent
+from medsift.storage.mirror import is_mirrored
+from medsift.storage.stored_folder import fetch_folder, has_folder
 from medsift.vocabulary import LINEAGE_NAME
 
 EVALUATIONS: Final = arrow_schema("evaluations")
@@ -122,7 +124,10 @@ def lineage_of(config: GeneratorConfig) -> dict[str, Any]:
     """
     model = getattr(config, "model", None)
     trained = getattr(config, "adapter", None) or getattr(model, "model", None)
-    path = Path(trained or ".").expanduser() / LINEAGE_NAME
+    folder = Path(trained or ".").expanduser()
+    path = folder / LINEAGE_NAME
+    if is_mirrored(folder) and has_folder(folder):
+        fetch_folder(folder)
     if trained is None or not path.is_file():
         return dict.fromkeys(LINEAGE)
     try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pyarrow as pa
@@ -18,15 +19,22 @@ from evaluation.perturb.item import ItemRow
 from evaluation.perturb.perturbation import Variant
 from evaluation.prompts import PROMPTS_VERSION, PromptConfig, ask, candidates
 from medsift import records
+from medsift.device_clock import DeviceClock, waiting_share
 from medsift.errors import StorageError
-from medsift.execution import Executor, Tables
+from medsift.execution import Executor, Tables, spent_seconds
 from medsift.images.references import read_bytes
+from medsift.images.settings import DECODE_SECONDS
 from medsift.models.chat_format import Turn
+from medsift.storage.mirror import discard, here, is_mirrored
 from medsift.storage.parts import read_folder
 from medsift.storage.table_cache import TableCache
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from medsift.images.decoder_process import DecoderProcess
+
+logger = logging.getLogger(__name__)
 
 KEPT_PICTURES: Final = 64
 """Decoded pictures that a worker keeps: several questions ask about one picture."""
@@ -95,14 +103,27 @@ class AskModel:
     ) -> None:
         self.config, self.items, self.seed = config, items, seed
         self.cache = reply_cache(cache, fingerprint) if config.lasting else None
-        self.picture = lru_cache(maxsize=KEPT_PICTURES)(read_picture)
+        self.picture = lru_cache(maxsize=KEPT_PICTURES)(PictureReader())
         self.generator: Generator | None = None
+        self.clock = DeviceClock()
+
+    @property
+    def spent(self) -> Mapping[str, float]:
+        """How long the model worked on the last item, and how long it waited."""
+        return self.clock.spent
 
     def __call__(self, item: Sequence[ModelRequest]) -> Iterator[Tables]:
         """Yield `replies` to one batch of requests."""
+        with self.clock.item():
+            yield {"replies": self._replies(item)}
+
+    def _replies(self, item: Sequence[ModelRequest]) -> pa.Table:
         if self.generator is None:
-            self.generator = self.config.build(self.items)
-        replies = self.generator.generate([self._with_pictures(one) for one in item])
+            with self.clock.loading():
+                self.generator = self.config.build(self.items)
+        asked = [self._with_pictures(one) for one in item]
+        with self.clock.working():
+            replies = self.generator.generate(asked)
         rows = [
             {
                 "request_id": request.request_id,
@@ -117,7 +138,7 @@ class AskModel:
         if self.cache is not None:
             # A request without a reply is asked again next time.
             self.cache.append(table.filter(pc.is_null(table["error"])))
-        yield {"replies": table}
+        return table
 
     def _with_pictures(self, request: ModelRequest) -> Request:
         item = request.item
@@ -178,7 +199,13 @@ def collect_replies(
         if leftover != out:
             shutil.rmtree(leftover, ignore_errors=True)
     executor.stream(batches, make, out, advance, config.resources)
+    share = waiting_share(spent_seconds(out))
+    if share is not None and config.resources.accelerated:
+        logger.info("%s waited for requests for %.1f %% of its time", config.name, 100 * share)
     fresh = read_folder(out / "replies", REPLIES)
+    if is_mirrored(out):
+        # They were all brought here, so that this is what the store has.
+        discard([path for path in here(out).rglob("*") if path.is_file()])
     shutil.rmtree(folder, ignore_errors=True)
     return pa.concat_tables([stored, fresh])
 
@@ -188,19 +215,32 @@ def reply_cache(cache: Path, fingerprint: str) -> TableCache:
     return TableCache(cache / "replies", fingerprint, key="request_id")
 
 
-def read_picture(ref: str) -> Image:
-    """Read and decode a benchmark's picture. Raises StorageError when it is gone."""
-    from medsift.images import ImagesConfig, decode
+class PictureReader:
+    """Read a benchmark's pictures; a process apart decodes them, as nobody has checked them yet."""
 
-    any_size = ImagesConfig(max_pixels=1 << 62, max_bytes=1 << 62)
-    try:
-        return decode(read_bytes(ref), PurePosixPath(ref).name, any_size).image
-    except FileNotFoundError as error:
-        raise StorageError(
-            f"{ref} is gone; put it back and run the same command again",
-            code="picture_changed",
-            ref=ref,
-        ) from error
+    def __init__(self) -> None:
+        self.decoder: DecoderProcess | None = None
+
+    def __call__(self, ref: str) -> Image:
+        """Return a picture. Raises StorageError when it is gone, ImageError when it is damaged."""
+        from medsift.images import ImageError, ImagesConfig
+        from medsift.images.decoder_process import DecoderProcess
+
+        try:
+            data = read_bytes(ref)
+        except FileNotFoundError as error:
+            raise StorageError(
+                f"{ref} is gone; put it back and run the same command again",
+                code="picture_changed",
+                ref=ref,
+            ) from error
+        if self.decoder is None:
+            any_size = ImagesConfig(max_pixels=1 << 62, max_bytes=1 << 62)
+            self.decoder = DecoderProcess(any_size, DECODE_SECONDS)
+        row, image = self.decoder.inspect(ref, data)
+        if image is None:
+            raise ImageError(row["error"], row["detail"])
+        return image
 
 
 @lru_cache(maxsize=256)

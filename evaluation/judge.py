@@ -13,13 +13,13 @@ import pyarrow as pa
 from pydantic import field_validator
 
 from evaluation.generators.endpoint import EndpointGenerator
-from evaluation.generators.generator import Request
 from evaluation.prompts import lettered
 from evaluation.records import ORIGINAL
-from evaluation.scoring.reasoning import without_reasoning
 from medsift import records
 from medsift.config import Config
 from medsift.errors import UsageError
+from medsift.models.generation.request import Request
+from medsift.replies.reasoning import without_reasoning
 from medsift.storage.table_cache import TableCache
 
 JUDGE_VERSION: Final = 1

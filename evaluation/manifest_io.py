@@ -15,6 +15,7 @@ from medsift import records
 from medsift.errors import ManifestError
 from medsift.manifest import RunRecord, write_manifest
 from medsift.manifest.evaluation_queries import known_evaluations, run_ids
+from medsift.storage.pointer import refresh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,7 @@ def ensure_run(manifest: Path, name: str) -> str:
 
     Raises ManifestError for a manifest that cannot be read, StorageError when the disk refuses.
     """
+    refresh(manifest)
     if manifest.exists():
         runs = run_ids(manifest)
         if not runs:

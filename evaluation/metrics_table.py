@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 from evaluation.recipe import split_facet
 from evaluation.records import ORIGINAL
 from evaluation.robustness import robustness
-from evaluation.scoring.choice import right_options
-from evaluation.scoring.closed import polarity
 from medsift.errors import UsageError
 from medsift.manifest.schema import arrow_schema
+from medsift.replies.choice import right_options
+from medsift.replies.closed import polarity
 from medsift.statistics import (
     METRICS,
     Calibration,

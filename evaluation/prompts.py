@@ -10,9 +10,9 @@ from typing import Any, Final
 from pydantic import Field
 
 from evaluation.perturb.item import IMAGE_MARKER, ItemRow, language_of
-from evaluation.scoring.closed import polarity
 from medsift.config import Config
 from medsift.models.chat_format import Turn
+from medsift.replies.closed import polarity
 from medsift.vocabulary import IMAGE_MARK
 
 PROMPTS_VERSION: Final = 1

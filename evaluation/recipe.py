@@ -16,7 +16,7 @@ from evaluation.records import ORIGINAL
 from evaluation.scoring import PROTOCOLS
 from medsift.config import Config
 from medsift.statistics import FACETS, Resampling
-from medsift.storage.local_paths import LocalPath
+from medsift.storage.local_paths import AnyPath
 
 JOINT: Final = " / "
 """Joins the columns of a facet that is a combination: ``modality / task_type``."""
@@ -38,6 +38,10 @@ class EvaluationCompute(Config):
     """CPUs of a local Ray; all of them when not given."""
     requests_per_batch: int = Field(32, ge=1)
     """Requests per unit of work; what a killed evaluation may have to ask again."""
+    shared_disk: bool = False
+    """Whether all nodes of a cluster have the folders named here under the same paths, as on a
+    network disk. A cluster of several nodes needs that, or the URL of a store for the run; what is
+    said here is proved before anything runs."""
 
 
 class EvaluationRecipe(Config):
@@ -47,11 +51,11 @@ class EvaluationRecipe(Config):
     """Name of the evaluation: letters, digits, `_`, `.` and `-`."""
     seed: int = Field(0, ge=0)
     """Of the variants: which noise, which other picture."""
-    runs: LocalPath = Path("medsift-runs")
-    """Folder of run directories; without `run`, results go to `runs/name`."""
-    run: LocalPath | None = None
+    runs: AnyPath = Path("medsift-runs")
+    """Folder or URL of run directories; without `run`, results go to `runs/name`."""
+    run: AnyPath | None = None
     """Run directory whose manifest takes predictions and metrics, next to what it curated."""
-    cache: LocalPath | None = None
+    cache: AnyPath | None = None
     """Folder of replies and pictures that evaluations share; `runs/cache` when not given."""
     models: tuple[AnyGenerator, ...] = Field(min_length=1)
     benchmarks: tuple[AnyBenchmark, ...] = Field(min_length=1)

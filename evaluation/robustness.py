@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from evaluation.perturb.apply import BY_NAME, find_variant
 from evaluation.records import ORIGINAL
-from evaluation.scoring.closed import polarity
 from evaluation.scoring.coverage import check_once
 from medsift.arrays import Doubles
 from medsift.errors import UsageError
+from medsift.replies.closed import polarity
 from medsift.statistics import METRICS, Estimate, Resampling, cluster_ids, intervals
 from medsift.statistics.breakdown import ALL
 from medsift.text import normalise_answer

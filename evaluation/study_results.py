@@ -51,6 +51,7 @@ def study_results(
     margin: float,
     facets: Sequence[str] = FACETS,
     resampling: Resampling | None = None,
+    controls: Sequence[str] = (),
 ) -> pa.Table:
     """The results of a study: table RESULTS. The order of trials changes nothing.
 
@@ -64,6 +65,7 @@ def study_results(
         margin: how much worse still counts as no worse, in (0, 1); to be stated beforehand.
         facets: as an evaluation's: columns of predictions, keys of `extra`, or combinations.
         resampling: draws and seed of the bootstrap.
+        controls: arms that other arms are compared with as with baselines.
 
     Raises:
         UsageError: a trial twice, items that do not match, or replies that only some trials have
@@ -78,7 +80,7 @@ def study_results(
     for name, at in lined.benchmarks():
         own = items.take(at)
         part = (own, cluster_ids(own), lined.scores[:, at], lined.unread[:, at])
-        lines += _Bench(name, *part, lined.groups, wanted, margin, draws).lines()
+        lines += _Bench(name, *part, lined.groups, wanted, margin, draws, controls).lines()
     return pa.Table.from_pylist(lines, schema=RESULTS)
 
 
@@ -95,6 +97,7 @@ class _Bench:
     facets: Sequence[Facet]
     margin: float
     resampling: Resampling
+    controls: Sequence[str]
 
     def lines(self) -> list[Line]:
         variants = np.array(pc.fill_null(self.items["variant"], ORIGINAL).to_pylist(), str)
@@ -142,7 +145,7 @@ class _Bench:
     def _comparisons(
         self, group: TrialGroup, original: Indices, cells: Sequence[tuple[str, str | None, Indices]]
     ) -> Iterator[Line]:
-        for versus, test in rivals(group.arm):
+        for versus, test in rivals(group.arm, self.controls):
             # Full data and the untrained model have one budget; a baseline is met at the same.
             anywhere = versus in (FULL, UNTRAINED)
             matching = (
@@ -222,13 +225,13 @@ class _Bench:
         }
 
 
-def rivals(arm: str) -> list[tuple[str, str]]:
-    """The arms that an arm is compared with, and by which test."""
+def rivals(arm: str, controls: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """The arms that an arm is compared with, and by which test; `controls` are among its own."""
     if arm == UNTRAINED:
         return []
     if arm == FULL:
         return [(UNTRAINED, SUPERIORITY)]
-    others = (RANDOM,) if arm in BASELINES else BASELINES
+    others = (RANDOM,) if arm in BASELINES else (*BASELINES, *controls)
     beaten = [(other, SUPERIORITY) for other in others if other != arm]
     return [(FULL, NON_INFERIORITY), *beaten]
 

@@ -73,17 +73,21 @@ def summaries(results: pa.Table) -> dict[str, list[str]]:
 
 
 def study_table(results: pa.Table) -> pa.Table:
-    """One row a benchmark, arm and budget: accuracy, and how it stands to full data and random."""
+    """One row a benchmark, arm and budget: accuracy, and how it stands to full data and a rival.
+
+    The rival is random, or the first control of a study without random selections.
+    """
     whole = [line for line in results.to_pylist() if is_whole(line)]
     compared = {
         (*_key(line), line["versus"], line["test"]): line for line in whole if line["versus"]
     }
+    rival = rival_of(whole)
     rows = []
     for line in whole:
         if line["versus"] is not None:
             continue
         full = compared.get((*_key(line), FULL, NON_INFERIORITY))
-        random = compared.get((*_key(line), RANDOM, SUPERIORITY))
+        other = compared.get((*_key(line), rival, SUPERIORITY))
         rows.append(
             {
                 "benchmark": line["benchmark"],
@@ -96,11 +100,21 @@ def study_table(results: pa.Table) -> pa.Table:
                 "accuracy": with_interval(line["value"], line["low"], line["high"]),
                 "- full": _difference(full),
                 "no worse": full["verdict"] if full else NO_VALUE,
-                "- random": _difference(random),
-                "better": random["verdict"] if random else NO_VALUE,
+                f"- {rival}": _difference(other),
+                "better": other["verdict"] if other else NO_VALUE,
             }
         )
     return pa.Table.from_pylist(rows)
+
+
+def rival_of(lines: Iterable[Line]) -> str:
+    """Return the arm that others are best compared with: random, else the first control."""
+    met = [
+        line["versus"]
+        for line in lines
+        if line["test"] == SUPERIORITY and line["versus"] != UNTRAINED
+    ]
+    return RANDOM if RANDOM in met or not met else str(met[0])
 
 
 def named(line: Line) -> str:
@@ -123,7 +137,7 @@ def _about(arm: str, tested: Sequence[Line]) -> Iterable[str]:
     against_full = [line for line in own if line["versus"] == FULL]
     if against_full:
         yield _enough(arm, against_full)
-    for versus in BASELINES:
+    for versus in dict.fromkeys(line["versus"] for line in own if line["test"] == SUPERIORITY):
         against = [line for line in own if line["versus"] == versus]
         better = [line["budget"] for line in against if line["verdict"] == "superior"]
         worse = [line["budget"] for line in against if line["verdict"] == "worse"]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from curation.recipe import Recipe
-    from curation.run import Run, open_run, probe
+    from curation.run import Run, diff, open_run, probe
     from curation.without_recipe import deduplicate, select
     from medsift.errors import (
         InputError,
@@ -28,13 +28,25 @@ if TYPE_CHECKING:
         StorageError,
         UsageError,
     )
-    from ray_jobs.python_api import curate, evaluate, improve, train
+    from ray_jobs.python_api import (
+        check,
+        construct,
+        curate,
+        evaluate,
+        improve,
+        remove,
+        stages,
+        train,
+    )
 
     __version__: str
 
 _MODULE_OF = {
-    **dict.fromkeys(("curate", "train", "evaluate", "improve"), "ray_jobs.python_api"),
-    **dict.fromkeys(("open_run", "probe", "Run"), "curation.run"),
+    **dict.fromkeys(
+        ("check", "construct", "curate", "remove", "train", "evaluate", "improve", "stages"),
+        "ray_jobs.python_api",
+    ),
+    **dict.fromkeys(("open_run", "probe", "diff", "Run"), "curation.run"),
     "Recipe": "curation.recipe",
     **dict.fromkeys(("deduplicate", "select"), "curation.without_recipe"),
 }
@@ -51,13 +63,18 @@ __all__ = [
     "StorageError",
     "UsageError",
     "__version__",
+    "check",
+    "construct",
     "curate",
     "deduplicate",
+    "diff",
     "evaluate",
     "improve",
     "open_run",
     "probe",
+    "remove",
     "select",
+    "stages",
     "train",
 ]
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
+Narrow = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
 Vectors = NDArray[np.float32]

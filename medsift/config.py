@@ -21,14 +21,10 @@ class Config(BaseModel):
     A name that means something else today is the old key in stored settings without the new name:
     what is stored is complete.
     """
-    unnamed_meant: ClassVar[Mapping[str, Any]] = {}
-    """Keys that settings stored by an earlier version lack, and the value that acts as it did."""
 
     @classmethod
     def from_stored(cls, settings: Mapping[str, Any]) -> Self:
-        """Return settings that an earlier version may have stored, with the meaning they had then.
-
-        Its keys are renamed, and a key that it did not know has the value that acts as it did.
+        """Return settings that an earlier version may have stored under other names.
 
         A recipe that a person writes is refused instead, because it will be read again later.
         Raises pydantic's ValidationError.
@@ -61,9 +57,7 @@ class Config(BaseModel):
             for key, today in cls.renamed_keys.items()
             if key not in cls.model_fields or today not in settings
         }
-        named = {names.get(key, key): value for key, value in settings.items()}
-        # Settings are stored whole, so a key that is missing was not known.
-        return {**cls.unnamed_meant, **named}
+        return {names.get(key, key): value for key, value in settings.items()}
 
 
 def _with_first_names(value: Any, dumped: Any) -> Any:

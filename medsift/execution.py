@@ -12,23 +12,38 @@ import io
 import json
 import logging
 import pickle
+import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from medsift.config import Config
 from medsift.errors import LedgerError
+from medsift.json_logs import shard_of
 from medsift.records import digest
-from medsift.storage.atomic import named_refusals
-from medsift.storage.parts import CHECKED, write_json
-from medsift.storage.seals import Seal, broken, seals
+from medsift.storage.atomic import atomic_file
+from medsift.storage.mirror import (
+    AT_ONCE,
+    discard,
+    fetch,
+    here,
+    is_mirrored,
+    location,
+    publish,
+    read_current,
+)
+from medsift.storage.parts import CHECKED, write_groups, write_json
+from medsift.storage.refusals import named_refusals
+from medsift.storage.seals import Seal, broken, remove_others, seals
 
 logger = logging.getLogger(__name__)
 
@@ -83,13 +98,22 @@ class Marker(Config):
 
     rows: dict[str, int]
     files: dict[str, Seal]
+    seconds: dict[str, float] = Field(default_factory=dict)
+    """Time by what it was spent on, of a worker that counts it."""
+
+
+@runtime_checkable
+class CountsSeconds(Protocol):
+    """A worker that knows what the time of its last item was spent on."""
+
+    spent: Mapping[str, float]
 
 
 class PartWriter:
     """Writes one item's tables as `out/<name>/part-<ordinal>.parquet`, then its marker."""
 
     def __init__(self, out: Path, ordinal: int) -> None:
-        self.out = out
+        self.out = here(out)
         self.stem = f"part-{ordinal:06d}"
         self.attempt = uuid4().hex
         self.writers: dict[str, pq.ParquetWriter] = {}
@@ -100,8 +124,11 @@ class PartWriter:
         """The file whose presence says that the item is finished."""
         return self.out / "finished" / f"{self.stem}.json"
 
-    def write(self, groups: Iterable[Tables]) -> int:
-        """Write all groups; return the number of rows of the widest table. Raises StorageError."""
+    def write(self, groups: Iterable[Tables], worker: object = None) -> int:
+        """Write all groups; return the number of rows of the widest table.
+
+        The marker has the seconds that `worker` counted meanwhile. Raises StorageError.
+        """
         try:
             for tables in groups:
                 with self._disk():
@@ -110,6 +137,7 @@ class PartWriter:
             with self._disk():
                 for name, writer in self.writers.items():
                     writer.close()
+                    publish(self._partial(name), self._part(name))
                     self._partial(name).replace(self._part(name))
         except BaseException:
             # Whatever ends the item, Ctrl-C included: unfinished parts go, the error passes on.
@@ -118,23 +146,30 @@ class PartWriter:
             raise
         files = seals(self.out, [self._part(name) for name in self.rows])
         # The marker comes last: an item without one is repeated.
-        write_json(Marker(rows=self.rows, files=files).model_dump(mode="json"), self.marker)
+        spent = dict(worker.spent) if isinstance(worker, CountsSeconds) else {}
+        done = Marker(rows=self.rows, files=files, seconds=spent)
+        write_json(done.model_dump(mode="json"), self.marker)
         return max(self.rows.values(), default=0)
 
     def finished_rows(self) -> int | None:
         """Return the rows of a finished, undamaged item; None where it has to run."""
-        if not self.marker.exists():
-            return None
+        known = self.finished()
+        return None if known is None else max(known.rows.values(), default=0)
+
+    def finished(self) -> Marker | None:
+        """Return the marker of a finished item whose parts are here; None where it has to run."""
         try:
-            known = Marker.model_validate_json(self.marker.read_bytes())
+            known = Marker.model_validate_json(read_current(self.marker))
+        except FileNotFoundError:
+            return None
         except (OSError, ValidationError):
             problem: str | None = f"{self.marker} is damaged"
         else:
             problem = broken(self.out, known.files)
             if problem is None:
-                return max(known.rows.values(), default=0)
+                return known
         logger.warning("%s: that piece of work is done again", problem)
-        self.marker.unlink(missing_ok=True)
+        discard([self.marker])
         return None
 
     def _disk(self) -> AbstractContextManager[None]:
@@ -147,7 +182,7 @@ class PartWriter:
             partial.parent.mkdir(parents=True, exist_ok=True)
             self.rows[name] = 0
             self.writers[name] = pq.ParquetWriter(partial, table.schema, **CHECKED)
-        self.writers[name].write_table(table)
+        write_groups(self.writers[name], table)
         self.rows[name] += table.num_rows
 
     def _part(self, name: str) -> Path:
@@ -164,29 +199,73 @@ def begin_stream(items: Sequence[Any], out: Path) -> None:
     shards, its parts are removed and all items run again; a stage therefore writes its other
     tables under `out` after its stream.
     """
-    plan = digest(*(_identity(item) for item in items))
-    path = out / "plan.json"
-    if path.exists():
-        try:
-            note = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            note = None  # a damaged note counts as another plan
-        if isinstance(note, dict) and note.get("plan") == plan:
-            return
-        logger.warning("%s was begun with other batches or shards: it starts again", out)
-        for part in [*out.glob("*/part-*.parquet"), *out.glob("finished/*.json")]:
+    plan = digest(*(identity(item) for item in items))
+    path = here(out) / "plan.json"
+    note = _noted(path)
+    if note is not None and note.get("plan") == plan:
+        return
+    if note is not None:
+        logger.warning("%s was begun with other batches or shards: it starts again", location(out))
+        begun = note.get("items")
+        markers = [PartWriter(out, n).marker for n in range(begun if isinstance(begun, int) else 0)]
+        if is_mirrored(out):
+            discard(markers)
+    if note is not None or is_mirrored(out):
+        for part in [*here(out).glob("*/part-*.parquet"), *here(out).glob("finished/*.json")]:
             part.unlink()
         path.unlink(missing_ok=True)
     write_json({"plan": plan, "items": len(items)}, path)
 
 
-def _identity(item: Any) -> str | bytes:
+def adopt_item(out: Path, ordinal: int, earlier: Path, earlier_ordinal: int) -> bool:
+    """Copy a finished item of another stream, so that it need not run; return whether it was there.
+
+    Call `begin_stream` first: it removes the parts of other items.
+
+    Args:
+        out: Folder of the stream's tables and markers.
+        ordinal: The item's place in the stream.
+        earlier: Folder of the other stream.
+        earlier_ordinal: The item's place there.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    if is_mirrored(out):
+        return False  # a copy through an object store costs as much as the work
+    done, before = PartWriter(out, ordinal), PartWriter(earlier, earlier_ordinal)
+    if done.finished() is not None:
+        return True
+    known = before.finished()
+    if known is None:
+        return False
+    for name in known.rows:
+        target = out / name / f"{done.stem}.parquet"
+        with atomic_file(target) as partial:
+            shutil.copyfile(fetch(earlier / name / f"{before.stem}.parquet"), partial)
+    files = seals(out, [out / name / f"{done.stem}.parquet" for name in known.rows])
+    write_json(Marker(rows=known.rows, files=files).model_dump(mode="json"), done.marker)
+    return True
+
+
+def _noted(path: Path) -> dict[str, Any] | None:
+    """Return the note of the plan of a stream that was begun; an empty one where it is damaged."""
+    try:
+        note = json.loads(read_current(path))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def identity(item: Any) -> str | bytes:
     """Return an item as bytes that are equal in every process.
 
     Pickled settings are not, because they contain a set. Only tuples are searched for settings.
     """
     if isinstance(item, tuple):
-        return digest(*(_identity(part) for part in item))
+        return digest(*(identity(part) for part in item))
     if isinstance(item, Config):
         return item.model_dump_json()
     return pack(item)
@@ -218,13 +297,27 @@ def pack(item: Any) -> bytes:
 
 def end_stream(items: Sequence[Any], out: Path) -> None:
     """Raise LedgerError unless every item has its marker."""
-    missing = [n for n in range(len(items)) if not PartWriter(out, n).marker.exists()]
+    writers = [PartWriter(out, ordinal) for ordinal in range(len(items))]
+    if is_mirrored(out):
+        missing = _gather(writers)
+    else:
+        missing = [n for n, writer in enumerate(writers) if not writer.marker.exists()]
     if missing:
         message = (
             f"{len(missing)} of {len(items)} pieces of work under {out} never finished, the first "
             f"is number {missing[0]}; run the same command again"
         )
         raise LedgerError(message, code="work_unfinished", missing=missing)
+
+
+def _gather(writers: Sequence[PartWriter]) -> list[int]:
+    """Bring the parts of all items to this machine; return the items that are not finished."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        markers = list(pool.map(PartWriter.finished, writers))
+    out = writers[0].out
+    names = [name for marker in markers if marker is not None for name in marker.files]
+    remove_others(out, out.glob("*/part-*.parquet"), names)
+    return [ordinal for ordinal, marker in enumerate(markers) if marker is None]
 
 
 def run_item(worker: Worker, item: Any, out: Path, ordinal: int) -> int:
@@ -237,8 +330,17 @@ def run_item(worker: Worker, item: Any, out: Path, ordinal: int) -> int:
         ordinal: the item's place in the stream, from 0; it names the parts and the marker.
     """
     writer = PartWriter(out, ordinal)
-    rows = writer.finished_rows()
-    return writer.write(worker(item)) if rows is None else rows
+    with shard_of(out, ordinal):
+        rows = writer.finished_rows()
+        return writer.write(worker(item), worker) if rows is None else rows
+
+
+def spent_seconds(out: Path) -> dict[str, float]:
+    """Return the seconds that workers counted, by what they were spent on, over all items."""
+    total: Counter[str] = Counter()
+    for path in sorted((here(out) / "finished").glob("part-*.json")):
+        total.update(Marker.model_validate_json(path.read_bytes()).seconds)
+    return dict(total)
 
 
 @dataclass(frozen=True, slots=True)

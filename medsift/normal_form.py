@@ -57,7 +57,7 @@ _NEXT: Final = re.compile(r"\s*(\w)")
 _HYPHENS: Final = re.compile(r"-+")
 # Punctuation that stays anywhere, and punctuation that stays between digits.
 _SIGNS: Final = frozenset("%‰‱&@′″")
-_INSIDE: Final = frozenset(".,/:-")
+_BETWEEN: Final = re.compile("[.,/:-]")
 # Vowel signs of Hebrew to Burmese and others are no word characters, yet are part of words.
 _MARKS: Final = (
     "\u0300-\u036f\u0483-\u0489\u0590-\u109f\u135d-\u135f\u1712-\u1bff\u1cd0-\u1dff\u20d0-\u20ff"
@@ -165,13 +165,31 @@ def _read_hyphen(match: re.Match[str]) -> str:
 
 def _without_punctuation(text: str) -> str:
     """Return text with spaces for control characters and for punctuation that is no sign."""
-    padded = f" {text} "
-    return "".join(
-        char if _stays(char) or (char in _INSIDE and before.isdigit() and after.isdigit()) else " "
-        for before, char, after in zip(padded, text, padded[2:], strict=False)
-    )
+    plain = text.translate(_SPACES)
+    kept = [
+        place
+        for place in (match.start() for match in _BETWEEN.finditer(text))
+        if text[place - 1 : place].isdigit() and text[place + 1 : place + 2].isdigit()
+    ]
+    if not kept:
+        return plain
+    chars = list(plain)
+    for place in kept:
+        chars[place] = text[place]
+    return "".join(chars)
 
 
-@lru_cache(maxsize=8192)
+class _Spaces(dict[int, str]):
+    """Maps each character to itself, or to a space where it says nothing."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        self[code] = char if _stays(char) else " "
+        return self[code]
+
+
+_SPACES: Final = _Spaces()
+
+
 def _stays(char: str) -> bool:
     return char in _SIGNS or unicodedata.category(char)[0] in "LMNS"

@@ -77,17 +77,21 @@ def hiding(folders: Sequence[str]) -> dict[str, str]:
 
 
 def worker_hook() -> Callable[[], None]:
-    """Return a function for `worker_process_setup_hook` that calls `put_first` on a Ray worker."""
+    """Return a function for `worker_process_setup_hook` that calls `put_first` on a Ray worker.
+
+    It also sets up the worker's log, see `medsift.json_logs`.
+    """
 
     # A function inside a function travels by value: where MedSift itself only comes with the
     # driver's folder, which Ray puts on the path after this hook, there is nothing to do, as that
     # folder is then the first.
     def medsift_packages_first() -> None:
         try:
-            from medsift import own_packages
+            from medsift import json_logs, own_packages
         except ImportError:
             return
         own_packages.put_first()
+        json_logs.install_on_worker()
 
     return medsift_packages_first
 

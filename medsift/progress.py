@@ -63,7 +63,10 @@ class RunFinished:
 
 @dataclass(frozen=True, slots=True)
 class TrainingBegun:
-    """A training starts or resumes; `example` is a marked chat, `notes` limit the result."""
+    """A training starts or resumes; `example` is a marked chat, `notes` limit the result.
+
+    `memory` is what it is estimated to need of each worker's device, by part, in MiB.
+    """
 
     training_id: str
     trained_on: int
@@ -73,6 +76,7 @@ class TrainingBegun:
     resumed_step: int
     example: str
     notes: tuple[str, ...] = ()
+    memory: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,49 @@ class StepLine:
     mfu: float | None
     peak_memory_mb: float
     data_wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyLine:
+    """One step of policy optimisation: the columns of `policy_steps`.
+
+    Shares and means are over the replies of the step, of all workers together.
+    """
+
+    step: int
+    reward: float
+    correct: float
+    format: float
+    overlong: float
+    parsed: float
+    cut: float
+    reply_tokens: float
+    contrast: float
+    refills: int
+    refused: int
+    clipped: float
+    blank_prompts: int
+    blank_correct: float | None
+    shown_correct: float | None
+    generate_seconds: float
+    learn_seconds: float
+    generate_memory_mb: float
+    learn_memory_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceLine:
+    """One step of preference optimisation: the columns of `preference_steps`.
+
+    Means are over the pairs of the step, of all workers together.
+    """
+
+    step: int
+    pairs: int
+    margin: float
+    accuracy: float
+    chosen: float
+    rejected: float
 
 
 @dataclass(frozen=True, slots=True)

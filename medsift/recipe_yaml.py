@@ -6,15 +6,21 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from medsift.errors import RecipeError
 from medsift.validation_errors import explain, invalid_paths
+from medsift.yaml_text import read_yaml
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
+SECRET_WORDS: Final = re.compile(
+    r"(?:^|_)(?:(?:api_?)?keys?|secrets?|tokens?|pass|credentials?)(?:_|$)|passw|passphrase",
+    re.IGNORECASE,
+)
+"""Words in the name of a variable that holds a secret, such as AWS_SECRET_ACCESS_KEY."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -43,7 +49,7 @@ def parse(
         origin: what errors call the text.
     """
     try:
-        settings = yaml.load(text, Loader=_NoRepeatsLoader)
+        settings = read_yaml(text)
     except yaml.YAMLError as error:
         message = f"{origin} is not YAML: {' '.join(str(error).split())}"
         raise RecipeError(message, code="recipe_unreadable") from error
@@ -85,7 +91,7 @@ def _override(settings: dict[str, Any], override: str) -> None:
     if not separator or not dotted:
         raise _override_error(override, " is not of the form a.b=value")
     try:
-        value = yaml.safe_load(text)
+        value = read_yaml(text)
     except yaml.YAMLError as error:
         raise _override_error(override, ": the value is not YAML") from error
     *parents, last = dotted.split(".")
@@ -127,6 +133,15 @@ def _fill(value: Any, variables: Mapping[str, str]) -> Any:
 
 def _variable(match: re.Match[str], variables: Mapping[str, str]) -> str:
     name, default = match.group(1), match.group(2)
+    if SECRET_WORDS.search(name):
+        # A recipe may come from anyone, and what it is filled with goes into fingerprints, logs,
+        # manifests, and requests to addresses that the recipe names.
+        message = (
+            f"the recipe asks for the environment variable {name}, which by its name holds a "
+            "secret; secrets are read where they are used and never put into a recipe: name "
+            "another variable"
+        )
+        raise RecipeError(message, code="credentials_in_recipe", name=name)
     if name not in variables and default is None:
         message = (
             f"the recipe needs the environment variable {name}: set it, or give it a default "
@@ -134,18 +149,3 @@ def _variable(match: re.Match[str], variables: Mapping[str, str]) -> str:
         )
         raise RecipeError(message, code="environment_variable_missing", name=name)
     return variables.get(name, default)
-
-
-class _NoRepeatsLoader(yaml.SafeLoader):
-    """Load YAML and refuse a key given twice, of which YAML would keep the last without notice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = str(self.construct_object(key_node, deep=True))
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)

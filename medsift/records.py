@@ -38,8 +38,8 @@ def _columns(kind: pa.DataType, *names: str, nullable: bool = True) -> list[pa.F
 
 # `index` counts the records of a file from 0. `images` are references: absolute paths or URLs.
 # `extra` is a JSON object of the recipe's further columns. `notes` say what was corrected
-# ("answer: integer read as text"). A row that could not be read has `error` (a reason code) and
-# `detail` (words), and null content.
+# ("answer: integer read as text"). `volumes` are the lines of ``VOLUMES`` of a row. A row that
+# could not be read has `error` (a reason code) and `detail` (words), and null content.
 ROWS: Final = pa.schema(
     [
         *_columns(pa.string(), "row_id", "source", "file", nullable=False),
@@ -50,6 +50,7 @@ ROWS: Final = pa.schema(
         pa.field("extra", pa.string()),
         pa.field("notes", _TEXTS),
         *_columns(pa.string(), "error", "detail"),
+        pa.field("volumes", pa.list_(pa.struct(list(arrow_schema("volumes", ("row_id",)))))),
     ]
 )
 
@@ -92,6 +93,8 @@ IMAGES: Final = pa.schema(
 
 DECISIONS: Final = arrow_schema("decisions")
 MEASURES: Final = arrow_schema("measures")
+VOLUMES: Final = arrow_schema("volumes")
+"""One line for each volume that a row shows as slices; ``ROWS`` has them as a list."""
 _CONTENT_ID: Final = pa.field("content_id", pa.string(), nullable=False)
 LEAKS: Final = arrow_schema("leaks_found")
 """Training rows that match a benchmark, or a held-out split of the run itself."""
@@ -109,14 +112,39 @@ VECTORS: Final = vectors_schema(-1)
 """A vector table of any dimension; each of its files has one dimension."""
 
 
+class Digest:
+    """Compute `digest` part by part, and a long part piece by piece."""
+
+    def __init__(self) -> None:
+        self._state = hashlib.sha256()
+
+    def add(self, part: str | bytes) -> None:
+        """Add a part."""
+        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        self.add_pieces(len(data), [data])
+
+    def add_pieces(self, size: int, pieces: Iterable[bytes | memoryview]) -> None:
+        """Add one part of `size` bytes that comes in pieces."""
+        self._state.update(size.to_bytes(8, "little"))
+        for piece in pieces:
+            self._state.update(piece)
+
+    def hexdigest(self) -> str:
+        """Return the digest of the parts so far."""
+        return self._state.hexdigest()
+
+
 def digest(*parts: str | bytes) -> str:
     """Return the SHA-256 over length-prefixed parts, as hex: ("a", "bc") and ("ab", "c") differ."""
-    state = hashlib.sha256()
+    return digest_all(parts)
+
+
+def digest_all(parts: Iterable[str | bytes]) -> str:
+    """Return `digest` of parts that need not be in memory together."""
+    whole = Digest()
     for part in parts:
-        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-        state.update(len(data).to_bytes(8, "little"))
-        state.update(data)
-    return state.hexdigest()
+        whole.add(part)
+    return whole.hexdigest()
 
 
 def fingerprint(value: Any) -> str:

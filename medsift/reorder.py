@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from medsift.arrays import Indices
 
 CHUNK_BYTES: Final = 512 << 20
 Key = tuple[str, str]
@@ -32,6 +35,9 @@ def taken_rows(table: pa.Table, places: Any, chunk_bytes: int = CHUNK_BYTES) -> 
     indices = places if isinstance(places, pa.Array) else pa.array(places, pa.int64())
     if table.nbytes < chunk_bytes and len(indices) <= table.num_rows:
         return table.take(indices).combine_chunks()
+    numbers = indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    if not indices.null_count and (np.diff(numbers) > 0).all():
+        return _in_order(table, numbers)
     # One copy in arrays that can hold it all; every piece is then taken from that at once.
     whole = widened(table).combine_chunks()
     rows = max(1, table.num_rows * chunk_bytes // max(table.nbytes, 1))
@@ -41,6 +47,25 @@ def taken_rows(table: pa.Table, places: Any, chunk_bytes: int = CHUNK_BYTES) -> 
         for piece in _taken(whole, indices.slice(start, rows), chunk_bytes)
     ]
     return pa.concat_tables(pieces) if pieces else table.schema.empty_table()
+
+
+def _in_order(table: pa.Table, places: Indices) -> pa.Table:
+    """Return the rows at ascending places, chunk by chunk: no chunk is copied as a whole."""
+    pieces, start = [table.schema.empty_table()], 0
+    for batch in table.to_batches():
+        first, stop = np.searchsorted(places, [start, start + batch.num_rows])
+        if stop > first:
+            pieces.append(pa.Table.from_batches([batch.take(pa.array(places[first:stop] - start))]))
+        start += batch.num_rows
+    return pa.concat_tables(pieces)
+
+
+def ranked(encoded: pa.DictionaryArray) -> Indices:
+    """Return the place (n,) of each value among the distinct ones in their order."""
+    order = pc.sort_indices(encoded.dictionary).to_numpy()
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return np.asarray(rank[encoded.indices.to_numpy()])
 
 
 def widened(table: pa.Table) -> pa.Table:

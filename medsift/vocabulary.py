@@ -18,6 +18,7 @@ NEAR: Final = "near, unresolved"
 TAGS: Final = (
     *("split", "modality", "body_part", "task_type", "answer_type", "language"),
     *("patient_id", "study_id", "license"),
+    *("series_id", "plane", "laterality", "age_class", "sex"),
 )
 """Facts that a record may state about itself."""
 STRATUM_TAGS: Final = ("modality", "task_type", "answer_type")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from medsift.errors import ManifestError, RecipeError
-from medsift.vocabulary import MANIFEST_NAME
+from medsift.storage.mirror import location
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -36,10 +36,13 @@ def recipe_path(named: str) -> Path:
 
 def manifest_path(named: Path) -> Path:
     """Return the manifest of a run directory, or of its file. Raises ManifestError."""
-    manifest = named / MANIFEST_NAME if named.is_dir() else named
+    from medsift.manifest.manifest_file import manifest_file
+
+    manifest = manifest_file(named)
     if not manifest.is_file():
         raise ManifestError(
-            f"no manifest at {manifest}; name a run directory that `medsift curate` finished",
+            f"no manifest at {location(manifest)}; name a run directory that `medsift curate` "
+            "finished",
             code="manifest_missing",
             path=str(manifest),
         )

@@ -9,14 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from medsift import json_logs
 from medsift.errors import UsageError
 from medsift.own_packages import ROOMS, hidden_error, worker_hook
+from ray_jobs.job_config import job_variables
 from ray_jobs.ray_token import offer_token
 
 ADDRESS = "RAY_ADDRESS"
 SETUP_HOOK = "worker_process_setup_hook"
 REACH_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
+START_ATTEMPTS = 3
 
 
 @contextmanager
@@ -32,7 +35,8 @@ def connected(workers: int | None = None) -> Iterator[None]:
 
     Raises:
         UsageError: the named cluster does not answer or wants another token, or the workers of a
-            Ray that was initialised before load another package in place of one of MedSift's.
+            Ray that was initialised before load another package in place of one of MedSift's; or a
+            local Ray does not start.
     """
     offer_token()
     # Ray's C++ core writes internal notices to the terminal, marked as errors.
@@ -51,16 +55,39 @@ def connected(workers: int | None = None) -> Iterator[None]:
         "log_to_driver": False,
         "configure_logging": False,
     }
+    # Ray refuses a variable that the job sets already, even to the same value.
+    if json_logs.wanted() and json_logs.VARIABLE not in job_variables():
+        options["runtime_env"]["env_vars"] = {json_logs.VARIABLE: "json"}
     address = os.environ.get(ADDRESS)
     if address:
         _join(address, options)
     else:
-        # "local" never joins another user's cluster that happens to run on this machine.
-        ray.init(address="local", num_cpus=workers, include_dashboard=False, **options)
+        _start_here(workers, options)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _start_here(workers: int | None, options: dict[str, Any]) -> None:
+    import ray
+
+    # Ray gives its own processes thirty seconds, and has no setting for more.
+    for left in reversed(range(START_ATTEMPTS)):
+        try:
+            # "local" never joins another user's cluster that happens to run on this machine.
+            ray.init(address="local", num_cpus=workers, include_dashboard=False, **options)
+        except Exception as error:  # Ray raises no narrower one where a process of its own is late
+            ray.shutdown()
+            if left:
+                continue
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise UsageError(
+                f"Ray does not start on this machine: {reason[:300]}; run the same command again "
+                "when the machine is less busy, or work without Ray (--local)",
+                code="ray_not_started",
+            ) from error
+        return
 
 
 def _join(address: str, options: dict[str, Any]) -> None:

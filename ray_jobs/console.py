@@ -12,6 +12,8 @@ from typing import Final
 
 import typer
 
+from medsift import json_logs
+from medsift.storage.mirror import is_mirrored, location, with_urls
 from medsift.text import escaped
 
 INTERRUPTED: Final = 130
@@ -23,15 +25,19 @@ class _LineHandler(logging.Handler):
     """Write each log record as one line on the current stderr, which a progress bar redirects."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        sys.stderr.write(f"{record.levelname.lower()}: {self.format(record)}\n")
+        mark = "" if self.formatter is not None else f"{record.levelname.lower()}: "
+        sys.stderr.write(f"{mark}{with_urls(self.format(record))}\n")
 
 
 def show_logs(debug: bool) -> None:
     """Send the log to stderr: warnings, and with `debug` everything that MedSift logs."""
     root = logging.getLogger()
     if not any(isinstance(handler, _LineHandler) for handler in root.handlers):
-        root.addHandler(_LineHandler())
-    for room in ("medsift", "curation", "training", "evaluation", "ray_jobs"):
+        handler = _LineHandler()
+        if json_logs.wanted():
+            handler.setFormatter(json_logs.JsonFormatter())
+        root.addHandler(handler)
+    for room in json_logs.ROOMS:
         logging.getLogger(room).setLevel(logging.DEBUG if debug else logging.WARNING)
 
 
@@ -47,11 +53,13 @@ def print_error(message: str, code: str = "") -> None:
 
     console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     mark = f"error[{code}]: " if code else "error: "
-    console.print(Text().append(mark, "bold red").append(escaped(message)))
+    console.print(Text().append(mark, "bold red").append(escaped(with_urls(message))))
 
 
 def shown(path: Path) -> str:
-    """Return a path for people: relative where it is below the current directory."""
+    """Return a path for people: a store's URL, or relative where it is below the current folder."""
+    if is_mirrored(path):
+        return location(path)
     absolute, current = path.absolute(), Path.cwd()
     is_below = absolute.is_relative_to(current)
     return str(absolute.relative_to(current)) if is_below else str(absolute)

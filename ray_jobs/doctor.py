@@ -6,20 +6,26 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from medsift.errors import MedSiftError, UsageError
 from medsift.own_packages import ROOMS, hiding
 from ray_jobs.console import one_line
 from ray_jobs.ray_token import find_token
 
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
 Status = Literal["OK", "WARN", "FAIL"]
 GIB = 1024**3
 RAY_SECONDS = 90
+EXTRAS: Final = ("curate", "train", "evaluate", "cluster", "embedded", "privacy", "s3")
+"""The extras for users; the first that brings a package names it."""
 # The program of another process, which prints what Ray it reaches and whether its nodes share a
 # folder, or the error.
 _PROBE = """
@@ -34,7 +40,7 @@ try:
     with connected(1):
         print(describe(), flush=True)
         try:
-            print('shared:', check_nodes([Path(sys.argv[1])]))
+            print('shared:', check_nodes([Path(sys.argv[1])], shared=True))
         except MedSiftError as error:
             print('apart:', error)
 except MedSiftError as error:
@@ -87,10 +93,39 @@ def packages() -> Iterator[Finding]:
             "install it with pip, or work in its checkout's environment",
         )
         return
-    findings = [finding for text in declared if (finding := _package(text)) is not None]
-    fitting = sum(finding.status == "OK" for finding in findings)
-    yield from (finding for finding in findings if finding.status != "OK")
-    yield Finding("OK", "packages", f"{fitting} of {len(findings)} fit the declared bounds")
+    fitting, absent = set(), dict[str, list[str]]()
+    for requirement, extra in _needed(declared):
+        try:
+            installed = version(requirement.name)
+        except PackageNotFoundError:
+            absent.setdefault(extra, []).append(requirement.name)
+            continue
+        if requirement.specifier.contains(installed, prereleases=True):
+            fitting.add(requirement.name)
+            continue
+        wanted = f"{requirement.name}{requirement.specifier}"
+        state = f"{installed} installed, {wanted} needed"
+        yield Finding("FAIL", requirement.name, state, f"pip install '{wanted}'")
+    for extra, names in sorted(absent.items()):
+        detail = f"not installed: {', '.join(sorted(names))}"
+        if extra:
+            yield Finding("WARN", f"extra {extra}", detail, f"pip install 'medsift[{extra}]'")
+        else:
+            yield Finding("FAIL", "packages", detail, "pip install medsift")
+    yield Finding("OK", "packages", f"{len(fitting)} fit the declared bounds")
+
+
+def _needed(declared: Sequence[str]) -> Iterator[tuple[Requirement, str]]:
+    """Yield the requirements of this system, each with the extra of users that brings it or ""."""
+    from packaging.requirements import Requirement
+
+    for text in declared:
+        requirement = Requirement(text)
+        marker = requirement.marker
+        named = [extra for extra in EXTRAS if marker is not None and f'"{extra}"' in str(marker)]
+        extra = named[0] if named else ""
+        if marker is None or marker.evaluate({"extra": extra}):
+            yield requirement, extra
 
 
 def package_names(folder: Path) -> Finding:
@@ -107,30 +142,12 @@ def package_names(folder: Path) -> Finding:
     )
 
 
-def _package(text: str) -> Finding | None:
-    """Return the finding of one requirement; None for one of another system or extra."""
-    from packaging.requirements import Requirement
-
-    requirement = Requirement(text)
-    embedded = requirement.marker is not None and "embedded" in str(requirement.marker)
-    extra = "embedded" if embedded else ""
-    if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
-        return None
-    try:
-        installed = version(requirement.name)
-    except PackageNotFoundError:
-        installed = ""
-    if installed and requirement.specifier.contains(installed, prereleases=True):
-        return Finding("OK", requirement.name, f"{requirement.name} {installed}")
-    wanted = f"{requirement.name}{requirement.specifier}"
-    fix = "pip install 'medsift[embedded]'" if embedded else f"pip install '{wanted}'"
-    state = f"{installed} installed, {wanted} needed" if installed else "not installed"
-    return Finding("WARN" if embedded else "FAIL", requirement.name, state, fix)
-
-
 def devices() -> Finding:
     """Return what torch computes on, and whether torchvision fits to it."""
     pair = "install torch and torchvision of one release (2.15 with 0.29)"
+    if find_spec("torch") is None:
+        detail = "not installed: no run can encode, no model can be loaded"
+        return Finding("WARN", "torch", detail, "pip install 'medsift[curate]'")
     try:
         import torch
         import torchvision
@@ -151,6 +168,9 @@ def devices() -> Finding:
 
 def faiss() -> Finding:
     """Return whether FAISS is installed and can use a GPU."""
+    if find_spec("faiss") is None:
+        detail = "not installed: no run can look for duplicates"
+        return Finding("WARN", "faiss", detail, "pip install 'medsift[curate]'")
     try:
         import faiss as library
     except ImportError as error:

@@ -78,7 +78,7 @@ def generator_settings(
         settings["max_pixels"] = asked.max_pixels or training.data.max_pixels
     if result is None:
         return settings
-    if training.lora.full:
+    if training.complete:
         return settings | {"model": {"kind": "transformers", "model": str(result)}}
     return settings | {"adapter": result}
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from medsift.errors import MedSiftError
 from medsift.execution import Resources, Worker, begin_stream, end_stream, pack, run_item
+from ray_jobs.cluster_room import Request, require_room
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -122,6 +123,7 @@ def _map_items(source: Dataset, runner: ItemRunner, resources: Resources) -> Dat
     import ray
 
     cpus, gpus = worker_share(resources, cluster_resources())
+    require_room(Request("worker(s)", cpus=cpus, gpus=gpus))
     shared: dict[str, Any] = {"batch_size": 1, "num_cpus": cpus, "num_gpus": gpus}
     if not resources.lasting:
         run_batch: Any = runner.__call__

@@ -14,6 +14,8 @@ from importlib import metadata
 MIN_VERSION = (3, 11)
 EXIT_CODE = 2
 CODE = "interpreter_unfit"
+JOB_MARKERS = ("", 'extra == "cluster"', 'extra == "curate"')
+"""Markers of what every job needs: a worker decodes and encodes, whatever the command is."""
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -23,21 +25,25 @@ def complaint() -> str | None:
     if sys.version_info[:2] < MIN_VERSION:
         return with_fix(f"is Python {version}, and {'.'.join(map(str, MIN_VERSION))} is needed")
     try:
-        # A requirement with a marker is not needed on every system.
-        needed = [line for line in metadata.requires("medsift") or [] if ";" not in line]
+        # A requirement with another marker is not needed on every system.
+        needed = [
+            line.partition(";")[0]
+            for line in metadata.requires("medsift") or []
+            if line.partition(";")[2].strip().replace("'", '"') in JOB_MARKERS
+        ]
     except metadata.PackageNotFoundError:
         # A bare folder of code lists no requirements: an import shows what is missing.
         return None
     names = [match.group() for match in map(NAME.match, needed) if match]
-    missing = [name for name in names if not _is_installed(name)]
+    missing = sorted({name for name in names if not _is_installed(name)})
     return with_fix(f"has no {', '.join(missing)}") if missing else None
 
 
 def with_fix(fault: str) -> str:
     """Return a fault of this interpreter in one line, with the fix."""
     return (
-        f"{sys.executable} {fault}; install what is missing there (pip install medsift), or name "
-        "an interpreter that has it (medsift submit … --python)"
+        f"{sys.executable} {fault}; install what is missing there (pip install 'medsift[all]'), or "
+        "name an interpreter that has it (medsift submit … --python)"
     )
 
 

@@ -45,6 +45,7 @@ from medsift.progress import (
     TrainingBegun,
     TrialFinished,
 )
+from medsift.storage.mirror import with_urls
 from medsift.text import escaped
 from ray_jobs.console import INTERRUPTED, one_line, shown
 
@@ -52,6 +53,12 @@ PLAIN_SECONDS = 30.0
 """Seconds between two lines about unfinished work where there is no terminal."""
 HEADER: Final = f"{'stage':<14}{'in':>11}{'kept':>11}{'dropped':>11}{'failed':>9}{'seconds':>10}"
 STEP_FIGURES: Final = "loss {loss:.4f}, rate {learning_rate:.2e}, {tokens_per_second:,.0f} tokens/s"
+
+MEMORY: Final = (
+    "memory, estimated in MiB: {learn:,.0f} to learn, {generate:,.0f} to generate, of {device:,.0f}"
+    " (weights {weights:,.0f}, gradients {gradients:,.0f}, optimiser {optimiser:,.0f}, "
+    "activations {activations:,.0f}, logits {logits:,.0f}, cache {cache:,.0f})"
+)
 
 
 @contextmanager
@@ -217,6 +224,8 @@ class TerminalView:
         if event.resumed_step:
             parts.append(f"resumed at step {event.resumed_step:,}")
         self.console.print(", ".join(parts))
+        if event.memory is not None:
+            self.console.print(MEMORY.format(**event.memory))
         for note in event.notes:
             self.console.print(f"note: {note}")
         self.console.print("one sample, with the learned part between ⟦ and ⟧:")
@@ -248,5 +257,5 @@ class JsonLinesView:
         name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
         moment = datetime.now(UTC).isoformat(timespec="milliseconds")
         fields = {"event": name, "time": moment, **asdict(event)}
-        self.stream.write(json.dumps(fields, default=str) + "\n")
+        self.stream.write(with_urls(json.dumps(fields, default=str)) + "\n")
         self.stream.flush()

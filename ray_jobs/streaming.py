@@ -9,18 +9,20 @@ from __future__ import annotations
 import pickle
 from collections.abc import Generator, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
 from medsift.errors import MedSiftError, StorageError
+from medsift.storage.atomic import atomic_file
+from medsift.storage.mirror import fetch, location
 from ray_jobs.executor import MAX_BLOCKS, silence_ray_data
-from ray_jobs.remote_dir import RemoteDir, explained
 from training.dataset.samples import ROWS, Picture, load_picture
+from training.loop.checkpoint import OTHER_STORAGE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from pyarrow.fs import FileSystem
     from ray.data import DataContext, Dataset
 
 PART: Final = "part-0.parquet"
@@ -29,41 +31,45 @@ PICTURES_PER_BLOCK: Final = 8  # at least: fewer are not worth the overhead of a
 Row = dict[str, Any]
 
 
-def write_rows(tables: Iterable[pa.Table], store: RemoteDir) -> None:
+def write_rows(tables: Iterable[pa.Table], folder: Path) -> None:
     """Write rows as Parquet, replacing what was there. Raises StorageError."""
     from pyarrow.parquet import ParquetWriter
 
-    with explained("write", store.root):
-        store.files.create_dir(store.root)
-        with ParquetWriter(f"{store.root}/{PART}", ROWS, filesystem=store.files) as writer:
-            for table in tables:
-                writer.write_table(table)
+    path = folder / PART
+    with (
+        atomic_file(path, OTHER_STORAGE, "training_storage_failed") as partial,
+        ParquetWriter(partial, ROWS) as writer,
+    ):
+        for table in tables:
+            writer.write_table(table)
 
 
-def stream_rows(store: RemoteDir) -> Generator[pa.Table, None, None]:
+def stream_rows(folder: Path) -> Generator[pa.Table, None, None]:
     """Yield the rows of `write_rows`, in their order, as Ray Data reads them.
 
     Reading needs no CPU, because the workers that wait for rows may occupy them all. The listing
     of files by `ray.data.read_parquet` would need one, and wait for ever.
 
-    Raises StorageError: this machine does not reach the store.
+    Raises StorageError: this machine does not reach the folder or store.
     """
     import ray
     from pyarrow.parquet import ParquetFile
 
     silence_ray_data()
-    path = f"{store.root}/{PART}"
+    path = folder / PART
     try:
-        with ParquetFile(path, filesystem=store.files) as file:
+        with ParquetFile(fetch(path)) as file:
             count = int(file.num_row_groups)
     except OSError as error:
         message = (
-            f"this worker cannot read the training's rows at {path}: {error}; name a "
+            f"this worker cannot read the training's rows at {location(path)}: {error}; name a "
             "checkpoints.storage that every machine reaches"
         )
-        raise StorageError(message, code="training_storage_unreachable", path=path) from error
+        raise StorageError(
+            message, code="training_storage_unreachable", path=location(path)
+        ) from error
     groups = [pa.table({"group": [index]}) for index in range(count)]
-    read = partial(_read_group, path=path, files=store.files)
+    read = partial(_read_group, path=path)
     with ray.data.DataContext.current(_ordered()):
         rows = ray.data.from_blocks(groups).map_batches(
             read, batch_size=1, batch_format="pyarrow", num_cpus=0
@@ -71,10 +77,10 @@ def stream_rows(store: RemoteDir) -> Generator[pa.Table, None, None]:
         yield from rows.iter_batches(batch_size=None, batch_format="pyarrow")
 
 
-def _read_group(index: pa.Table, path: str, files: FileSystem) -> pa.Table:
+def _read_group(index: pa.Table, path: Path) -> pa.Table:
     from pyarrow.parquet import ParquetFile
 
-    with ParquetFile(path, filesystem=files) as file:
+    with ParquetFile(fetch(path)) as file:
         return file.read_row_group(index["group"][0].as_py())
 
 

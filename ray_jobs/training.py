@@ -9,10 +9,9 @@ the worker or by Ray Data (`workers.decoding`), which streams them in the order 
 
 from __future__ import annotations
 
-import logging
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -23,19 +22,21 @@ from medsift.errors import MedSiftError, ModelError, UsageError
 from medsift.execution import Resources
 from medsift.progress import silent
 from medsift.storage.atomic import atomic_folder
-from medsift.storage.locations import without_query
+from medsift.storage.mirror import discard, fetch, here, is_mirrored
+from medsift.storage.stored_folder import copy_folder, fetch_folder
 from ray_jobs.cluster import ADDRESS, connected
+from ray_jobs.cluster_room import Request, require_room
 from ray_jobs.console import one_line
 from ray_jobs.event_queue import EventQueue, listen_while
 from ray_jobs.executor import cluster_resources, worker_share
-from ray_jobs.ray_checkpoints import RayCheckpointStore, remove_ray_notes
-from ray_jobs.remote_dir import RemoteDir
+from ray_jobs.ray_checkpoints import SNAPSHOT, RayCheckpointStore, ray_storage
 from ray_jobs.sharing import check_nodes
 from ray_jobs.streaming import stream_pictures, stream_rows, write_rows
 from training.dataset.samples import read_rows
-from training.loop.checkpoint import OTHER_STORAGE, STATE, read_state
+from training.dataset.shared_tokens import SharedTokens, remove_tokens
+from training.loop.checkpoint import OTHER_STORAGE, FolderCheckpointStore
 from training.loop.distributed import Communicator, ProcessGroup, SingleProcess
-from training.loop.logs import STEPS
+from training.loop.logs import STEPS, publish_curves
 from training.model.base_model import NO_GPU
 from training.model.sharding import shard
 from training.recipe import TrainingRecipe, WorkersConfig
@@ -43,9 +44,8 @@ from training.results.manifest_io import DROPS, KeptCheckpoint, list_kept
 from training.run import Listener, Trained, run_worker, train_and_store
 from training.training_id import CHECKPOINTS, RESULT, Training, open_training
 
-logger = logging.getLogger(__name__)
-
 ROWS: Final = "rows"
+TOKENS: Final = "tokens"
 FASTER_HEALTH_CHECKS: Final = ("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 """A report waits for Ray Train's next check; its default of two seconds exceeds many steps."""
 NO_PREEMPTION_WATCHER: Final = ("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
@@ -56,10 +56,9 @@ MAX_START_ATTEMPTS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class WorkerOrder:
-    """What every worker needs. `home` is the training's folder, on a disk or in a store."""
+    """What every worker needs."""
 
     training: Training
-    home: RemoteDir
     events: Any
     started: datetime
 
@@ -89,25 +88,32 @@ def _fit(training: Training, listener: Listener, started: datetime) -> Sequence[
     from ray.train.torch import TorchTrainer
 
     ray_train: Any = ray.train
-    home = RemoteDir.at(training.storage).child(training.training_id)
-    if not home.remote:
-        check_nodes([training.folder])
-    remove_ray_notes(home.child(CHECKPOINTS))
+    home = training.home
+    check_nodes([home], shared=training.recipe.workers.shared_disk)
+    discard([home / CHECKPOINTS / SNAPSHOT])
     recipe = training.recipe
-    rows = read_rows(training.manifest, training.run_id, training.selection, recipe.held_out_split)
-    write_rows(rows, home.child(ROWS))
+    rows = read_rows(
+        training.manifest,
+        training.run_id,
+        training.selection,
+        recipe.held_out_split,
+        recipe.preferences,
+    )
+    write_rows(rows, home / ROWS)
+    remove_tokens(home / TOKENS)
     events = EventQueue.start()
     os.environ.setdefault(*FASTER_HEALTH_CHECKS)
     if not os.environ.get(ADDRESS):
         os.environ.setdefault(*NO_PREEMPTION_WATCHER)
+    files, root = ray_storage(home)
     trainer = TorchTrainer(
         train_loop_per_worker,
-        train_loop_config={"order": WorkerOrder(training, home, events, started)},
+        train_loop_config={"order": WorkerOrder(training, events, started)},
         scaling_config=scaling(recipe.workers),
         run_config=ray_train.RunConfig(
             name=CHECKPOINTS,
-            storage_path=home.root,
-            storage_filesystem=home.files,
+            storage_path=root,
+            storage_filesystem=files,
             failure_config=ray_train.FailureConfig(
                 max_failures=recipe.workers.restarts, controller_failure_limit=MAX_START_ATTEMPTS
             ),
@@ -116,13 +122,20 @@ def _fit(training: Training, listener: Listener, started: datetime) -> Sequence[
         ),
     )
     listen_while(partial(_fit_explained, trainer.fit), events, listener)
-    if not home.remote:
-        return list_kept(training.folder / CHECKPOINTS)
+    if is_mirrored(home):
+        _bring(home, training)
+    return list_kept(home / CHECKPOINTS)
+
+
+def _bring(home: Path, training: Training) -> None:
+    """Bring what the first worker wrote to this machine, and to the training's folder."""
     for name in (STEPS, DROPS):
-        home.fetch_file(name, training.folder)
-    with atomic_folder(training.result, OTHER_STORAGE) as unfinished:
-        home.child(RESULT).fetch(unfinished)
-    return list(_remote_checkpoints(home, training))
+        brought = fetch(home / name, again=True)
+        if brought != here(training.folder / name):
+            shutil.copyfile(brought, training.folder / name)
+    if fetch_folder(home / RESULT) != here(training.result):
+        with atomic_folder(training.result, OTHER_STORAGE) as unfinished:
+            copy_folder(home / RESULT, unfinished)
 
 
 def train_loop_per_worker(config: dict[str, WorkerOrder]) -> None:
@@ -132,29 +145,29 @@ def train_loop_per_worker(config: dict[str, WorkerOrder]) -> None:
     order, context = config["order"], ray.train.get_context()
     workers = order.training.recipe.workers
     communicator: Communicator = ProcessGroup() if context.get_world_size() > 1 else SingleProcess()
-    with tempfile.TemporaryDirectory(prefix="medsift-") as scratch:
-        curves = Path(tempfile.mkdtemp(dir=scratch)) if order.home.remote else None
-        store = RayCheckpointStore(
-            store=order.home.child(CHECKPOINTS),
-            count=order.training.recipe.checkpoints.keep,
-            first=communicator.rank == 0,
-            scratch=Path(scratch),
-            curves=curves,
-        )
-        folder = curves or order.training.folder
-        run_worker(
-            order.training,
-            store,
-            communicator,
-            folder,
-            order.events.push.remote,
-            order.started,
-            (lambda ready: shard(ready.model)) if workers.strategy == "fsdp" else None,
-            stream_pictures if workers.streams else None,
-            stream_rows(order.home.child(ROWS)),
-        )
-        if curves is not None and communicator.rank == 0:
-            order.home.put(curves)
+    training, first = order.training, communicator.rank == 0
+    home = training.home
+    folder = home if is_mirrored(home) else training.folder
+    files = FolderCheckpointStore(
+        home / CHECKPOINTS,
+        training.recipe.checkpoints.keep,
+        writes=first,
+        curves=folder if first else None,
+    )
+    run_worker(
+        training,
+        RayCheckpointStore(files),
+        communicator,
+        folder,
+        order.events.push.remote,
+        order.started,
+        (lambda ready: shard(ready.model)) if workers.strategy == "fsdp" else None,
+        stream_pictures if workers.streams else None,
+        stream_rows(home / ROWS),
+        SharedTokens(home / TOKENS, communicator),
+    )
+    if first:
+        publish_curves(folder)
 
 
 def scaling(workers: WorkersConfig) -> Any:
@@ -165,7 +178,9 @@ def scaling(workers: WorkersConfig) -> Any:
     gpus = resources.get("GPU", 0.0) >= 1.0 if workers.gpus is None else workers.gpus
     # Ray Data decodes on the CPUs that the workers leave: it needs one at least.
     left = resources | {"CPU": resources.get("CPU", 0.0) - 1.0} if workers.streams else resources
-    _check_enough(workers, "GPU" if gpus else "CPU", left)
+    on_cluster = bool(os.environ.get(ADDRESS))
+    if not on_cluster:
+        _check_enough(workers, "GPU" if gpus else "CPU", left)
     count, min_count = workers.count, workers.min_count or workers.count
     cpus, _ = worker_share(Resources(accelerated=gpus), resources)
     if gpus and workers.streams:
@@ -173,8 +188,10 @@ def scaling(workers: WorkersConfig) -> Any:
         cpus = 0.0
     elif workers.streams:
         count = max(min_count, min(count, int(left["CPU"])))
-    if not gpus and not os.environ.get(ADDRESS):
+    if not gpus and not on_cluster:
         cpus = max(1.0, left["CPU"] // count)
+    if on_cluster:
+        require_room(Request("training worker(s)", min_count, cpus, 1.0 if gpus else 0.0))
     made: Any = ray.train.ScalingConfig
     return made(
         num_workers=count if min_count == count else (min_count, count),
@@ -184,23 +201,20 @@ def scaling(workers: WorkersConfig) -> Any:
 
 
 def _check_enough(workers: WorkersConfig, kind: str, resources: dict[str, float]) -> None:
-    """Refuse more workers than this machine has CPUs or GPUs; a cluster may still grow."""
+    """Refuse more workers than this machine has CPUs or GPUs; see `require_room` for clusters."""
     wanted, available = workers.min_count or workers.count, int(resources.get(kind, 0.0))
     if available >= wanted:
         return
-    if os.environ.get(ADDRESS):
-        logger.warning("the cluster has %d %ss of %d: waiting for more", available, kind, wanted)
-    elif kind == "GPU" and not available:
+    if kind == "GPU" and not available:
         message = f"workers.gpus: {NO_GPU.format(setting='workers.gpus')}"
         raise UsageError(message, code="gpu_missing", setting="workers.gpus")
-    else:
-        further = " besides the one that decodes" if workers.streams and kind == "CPU" else ""
-        message = (
-            f"{wanted} workers need as many {kind}s, and this machine has {available}{further}; "
-            f"lower workers.count (and raise batches.grad_accumulation_steps), or set {ADDRESS} to "
-            "a cluster"
-        )
-        raise UsageError(message, code="workers_too_many", wanted=wanted, available=available)
+    further = " besides the one that decodes" if workers.streams and kind == "CPU" else ""
+    message = (
+        f"{wanted} workers need as many {kind}s, and this machine has {available}{further}; "
+        f"lower workers.count (and raise batches.grad_accumulation_steps), or set {ADDRESS} to "
+        "a cluster"
+    )
+    raise UsageError(message, code="workers_too_many", wanted=wanted, available=available)
 
 
 def stop_at_own_errors() -> Any:
@@ -251,14 +265,3 @@ def _error_to_raise(error: Any) -> Exception:
         "again",
         code="workers_lost",
     )
-
-
-def _remote_checkpoints(home: RemoteDir, training: Training) -> Iterator[KeptCheckpoint]:
-    """Yield the checkpoints of a remote training, by step."""
-    url = f"{without_query(training.storage)}/{training.training_id}/{CHECKPOINTS}"
-    checkpoints = home.child(CHECKPOINTS)
-    for name in checkpoints.checkpoints():
-        with tempfile.TemporaryDirectory(prefix="medsift-") as folder:
-            checkpoints.child(name).fetch_file(STATE, Path(folder))
-            state, _ = read_state(Path(folder))
-        yield KeptCheckpoint(state.step, f"{url}/{name}", state.loss, state.held_out_loss)

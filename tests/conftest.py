@@ -106,12 +106,29 @@ def object_store() -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture
+def bucket_url(object_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a new bucket; this machine mirrors it in the test's own folder."""
+    from tests.stores import new_bucket
+
+    monkeypatch.setenv("MEDSIFT_CACHE_DIR", str(tmp_path / "machine"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{object_store}")
+    return f"s3://{new_bucket(object_store)}"
+
+
 @pytest.fixture(scope="session")
 def ray_session(object_store: str) -> Iterator[None]:
     """One local Ray of two CPUs for the whole test session; its workers reach the object store."""
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    # Never a cluster that another process of this machine has started.
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        configure_logging=False,
+    )
     yield
     ray.shutdown()
 

@@ -15,6 +15,8 @@ from medsift.errors import InputError, ModelError, UsageError
 from medsift.models.adapters import with_adapter
 from medsift.models.language_model import silence_transformers
 from medsift.storage.atomic import atomic_folder
+from medsift.storage.mirror import here
+from medsift.storage.stored_folder import has_folder
 from medsift.vocabulary import IMAGE_MARK, LINEAGE_NAME
 from training.model.base_model import AnyBase, PretrainedBase, load_base
 from training.recipe import TrainingRecipe
@@ -61,9 +63,10 @@ def merge(result: Path, output: Path, tolerance: float = TOLERANCE) -> Merged:
     import torch
 
     lineage = read_lineage(result)
+    result = here(result)
     config = _trained_base(lineage, result)
     # Before the base is loaded, which takes long.
-    if output.exists():
+    if has_folder(output) or output.exists():
         message = f"{output} is there already; name a new folder"
         raise UsageError(message, code="merge_output_in_the_way", path=str(output))
     base = load_base(config, "float32", full=True)
@@ -114,7 +117,7 @@ def _trained_base(lineage: Mapping[str, Any], result: Path) -> AnyBase:
             code="recipe_of_other_version",
             path=str(result / LINEAGE_NAME),
         ) from error
-    if recipe.lora.full:
+    if recipe.complete:
         message = f"{result} is a complete model, with no adapter to merge; use it as it is"
         raise UsageError(message, code="merge_refused", full=True)
     if recipe.base.fingerprint() != lineage["base"]["fingerprint"]:

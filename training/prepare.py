@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,14 @@ from training.dataset.encode_dataset import Drop, Encodings, encode_samples, lon
 from training.dataset.packing import Packer, check_packing
 from training.dataset.sample_weights import SampleWeights, describe_mixture, sample_weights
 from training.dataset.samples import Sample, Selected, read_selection
+from training.dataset.shared_tokens import HELD_OUT, TRAINING, SharedTokens
 from training.dataset.validation_split import hold_out
 from training.model.base_model import NO_GPU, Base, arithmetic, load_base
 from training.model.loss import Objective
 from training.model.trainable import prepare_model, set_training
-from training.recipe import TrainingRecipe
+from training.policy.questions import askable
+from training.preference.pairs import BOTH, PairPlan, both_replies, paired_samples
+from training.recipe import BatchesConfig, TrainingRecipe
 
 logger = logging.getLogger(__name__)
 
@@ -58,14 +62,25 @@ class Prepared:
     """Samples left out because they are near a benchmark."""
     unmeasured: tuple[Drop, ...] = ()
     """All samples that were to be held out, where none of them can be measured."""
+    unasked: tuple[Drop, ...] = ()
+    """Samples that make no question with a reward, or that have no pair of replies, where the
+    objective needs them."""
     mixture: Mapping[str, Any] | None = None
     """What the mixture made of the samples trained on; None without one."""
+
+    @property
+    def trained_on(self) -> int:
+        """Samples that are learned from, or pairs of replies to them."""
+        samples = len(self.training.encodings.samples)
+        return samples // BOTH if self.recipe.objective == "dpo" else samples
 
     @property
     def dropped(self) -> tuple[Drop, ...]:
         """Samples that were selected and are neither trained on nor measured, and why."""
         held_out = self.held_out.encodings.dropped if self.held_out else ()
-        return self.leaks + self.unmeasured + self.training.encodings.dropped + held_out
+        return (
+            self.leaks + self.unasked + self.unmeasured + self.training.encodings.dropped + held_out
+        )
 
     def close(self) -> None:
         """End the threads that decode pictures."""
@@ -78,6 +93,7 @@ def prepare(
     recipe: TrainingRecipe,
     left_out: Mapping[str, str] | None = None,
     selected: Selected | None = None,
+    tokens: SharedTokens | None = None,
 ) -> Prepared:
     """Read the selection, load the model, encode every sample, and plan the order.
 
@@ -85,6 +101,7 @@ def prepare(
         recipe: what is trained on what.
         left_out: rows that are neither trained on nor measured, and why.
         selected: the samples, where they have been read.
+        tokens: where the workers share their tokens; None tokenises in this process.
 
     Raises:
         ManifestError: there is no such selection.
@@ -99,15 +116,22 @@ def prepare(
         raise UsageError(message, code="gpu_missing", setting="workers.gpus")
     if selected is None:
         split = recipe.held_out_split
-        selected = read_selection(recipe.run, recipe.selection, recipe.run_id, split)
+        selected = read_selection(
+            recipe.run, recipe.selection, recipe.run_id, split, recipe.preferences
+        )
     selected, leaks = _without(selected, left_out or {})
     samples, held_out_samples = hold_out(selected, recipe.data.held_out, recipe.seed)
+    unasked: tuple[Drop, ...] = ()
+    if recipe.objective == "grpo":
+        samples, unasked = askable(samples, recipe.policy)
+    elif recipe.objective == "dpo":
+        samples, unasked = paired_samples(samples)
     weights = sample_weights(samples, recipe.data)
     quantised = recipe.lora.quantise is not None
     base = load_base(recipe.base, recipe.precision, recipe.lora.full, quantised)
     encoder = ChatEncoder(base, recipe.data.max_pixels)
-    training = _training_split(recipe, encoder, samples, weights)
-    held_out, unmeasured = _held_out_split(recipe, encoder, held_out_samples)
+    training = _training_split(recipe, encoder, samples, weights, tokens)
+    held_out, unmeasured = _held_out_split(recipe, encoder, held_out_samples, tokens)
     example = encoder.decoded_example(training.encodings.encoded[0])
     logger.info("one training sample, what is learned between ⟦ and ⟧:\n%s", example)
     model = prepare_model(base, recipe)
@@ -131,6 +155,7 @@ def prepare(
         example=example,
         leaks=leaks,
         unmeasured=unmeasured,
+        unasked=unasked,
         mixture=describe_mixture(
             training.encodings.samples,
             SampleWeights(training.encodings.weights, training.encodings.odds),
@@ -161,23 +186,41 @@ def _training_split(
     encoder: ChatEncoder,
     samples: tuple[Sample, ...],
     weights: SampleWeights,
+    tokens: SharedTokens | None,
 ) -> PreparedSplit:
-    limit = longest_allowed(encoder.base, recipe.data.max_tokens, recipe.batches.max_tokens)
-    encodings = encode_samples(encoder, samples, weights.loss, limit, odds=weights.odds)
-    plan = BatchPlan(
+    # The replies of a pair take a row each.
+    together = BOTH if recipe.objective == "dpo" else 1
+    limit = longest_allowed(
+        encoder.base, recipe.data.max_tokens, recipe.batches.max_tokens // together
+    )
+    tokenise = None if tokens is None else partial(tokens.encode, TRAINING)
+    loss, odds = weights.loss, weights.odds
+    if recipe.objective == "dpo":
+        samples, loss = both_replies(samples), np.repeat(loss, BOTH)
+        odds = None if odds is None else np.repeat(odds, BOTH)
+    encodings = encode_samples(
+        encoder, samples, loss, limit, odds=odds, tokenise=tokenise, together=together
+    )
+    alone = BatchesConfig(max_samples=1, max_tokens=recipe.batches.max_tokens, grouped=False)
+    asks = recipe.objective == "grpo"
+    plan = (PairPlan if recipe.objective == "dpo" else BatchPlan)(
         lengths=_lengths(encodings),
-        config=recipe.batches,
+        config=alone if asks else recipe.batches,
         seed=recipe.seed,
-        per_step=recipe.batches_per_step,
+        per_step=recipe.policy.prompts if asks else recipe.batches_per_step,
         odds=encodings.odds,
         wanted_steps=recipe.steps,
         epochs=recipe.passes,
+        wanted_samples=recipe.pairs,
     )
     return _split(recipe, encoder, encodings, plan)
 
 
 def _held_out_split(
-    recipe: TrainingRecipe, encoder: ChatEncoder, samples: tuple[Sample, ...]
+    recipe: TrainingRecipe,
+    encoder: ChatEncoder,
+    samples: tuple[Sample, ...],
+    tokens: SharedTokens | None,
 ) -> tuple[PreparedSplit | None, tuple[Drop, ...]]:
     """Prepare the samples that are measured; every token of theirs counts the same.
 
@@ -190,7 +233,8 @@ def _held_out_split(
     limit = longest_allowed(encoder.base, recipe.data.max_tokens, recipe.batches.max_tokens)
     required = recipe.early_stopping is not None
     ones = np.ones(len(samples))
-    encodings = encode_samples(encoder, samples, ones, limit, required=required)
+    tokenise = None if tokens is None else partial(tokens.encode, HELD_OUT)
+    encodings = encode_samples(encoder, samples, ones, limit, required=required, tokenise=tokenise)
     if not encodings.samples:
         return None, encodings.dropped
     # One fixed order, so that equal weights have equal losses to the bit.

@@ -14,9 +14,11 @@ from medsift import recipe_yaml, records
 from medsift.config import Config
 from medsift.leakage_groups import Level
 from medsift.models.language_model import Precision
-from medsift.storage.local_paths import LocalPath
+from medsift.storage.local_paths import AnyPath
 from medsift.vocabulary import SplitName, plain_split
 from training.model.base_model import AnyBase
+from training.policy.policy_settings import PolicyConfig
+from training.preference.preference_settings import PreferenceConfig
 
 ALL_LINEAR: Final = "all-linear"
 MIXED_BY: Final = ("source", "stratum", *records.TAGS)
@@ -264,6 +266,10 @@ class WorkersConfig(Config):
     """Continue with as few workers as this when some are lost; null needs `count` workers."""
     restarts: int = Field(3, ge=0)
     """How often lost workers are replaced before giving up."""
+    shared_disk: bool = False
+    """Whether all nodes of a cluster have the folders named here under the same paths, as on a
+    network disk. A cluster of several nodes needs that, or the URL of a store for the run; what is
+    said here is proved before anything runs."""
     gpus: bool | None = None
     """Whether each worker has a GPU; null uses GPUs where there are any."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
@@ -291,16 +297,27 @@ class TrainingRecipe(Config):
     """Name of the training; its id begins with it."""
     seed: int = Field(0, ge=0)
     """Seed of the adapters' first weights, the order of samples and dropout."""
-    run: LocalPath
-    """Run directory (or manifest file) that has the selection."""
+    run: AnyPath
+    """Run directory (or manifest file), or its URL, that has the selection."""
     run_id: str | None = None
     """Run within it; the newest that has the selection when not given."""
     selection: str | None = None
     """Selection to train on; the newest one when not given."""
+    objective: Literal["sft", "grpo", "dpo"] = "sft"
+    """`sft` learns the selection's answers; `grpo` asks its questions, and learns from the rewards
+    of the model's own replies; `dpo` learns to prefer stored right replies to wrong ones."""
+    policy: PolicyConfig = PolicyConfig()
+    """How `grpo` draws replies, rewards them and learns."""
+    preference: PreferenceConfig = PreferenceConfig()
+    """Where `dpo` takes its pairs of replies from, and how it learns."""
     base: AnyBase
     """Model that the training starts from."""
     lora: LoraConfig = LoraConfig()
     """Which weights learn: low-rank adapters, or all of them."""
+    trainable: Literal["adapters", "projector"] = "adapters"
+    """`adapters` learn as `lora` says; `projector` is the first stage of a vision-language model:
+    what leads from the vision tower to the language model learns, and nothing else. Its result is a
+    complete model. `lora.modules_to_save` names the projector where it is not known."""
     vision: Literal["frozen", "trained"] = "frozen"
     """Whether the vision tower learns: its own adapters, or its weights with `lora.full`."""
     data: DataConfig = DataConfig()
@@ -312,7 +329,10 @@ class TrainingRecipe(Config):
     steps: int | None = Field(None, ge=1)
     """Optimiser steps in all, instead of `epochs`."""
     epochs: float | None = Field(None, gt=0.0)
-    """Passes over the selection; 1 when neither is given."""
+    """Passes over the selection; 1 when none of `steps`, `epochs` and `pairs` is given."""
+    pairs: int | None = Field(None, ge=1)
+    """Samples seen in all, repeats counted, instead of `epochs`: equal budgets for mixtures of
+    different sizes. The last batch may see a few more."""
     precision: Precision = "auto"
     """Arithmetic; `auto` is bfloat16 on a GPU that has it, float32 elsewhere."""
     gradient_checkpointing: bool = False
@@ -345,21 +365,79 @@ class TrainingRecipe(Config):
 
     @model_validator(mode="after")
     def _parts_agree(self) -> TrainingRecipe:
-        if self.steps is not None and self.epochs is not None:
-            raise ValueError("name either steps or epochs")
+        ends = [name for name in ("steps", "epochs", "pairs") if getattr(self, name) is not None]
+        if len(ends) > 1:
+            raise ValueError(f"name one of {' and '.join(ends)}")
+        if self.trainable == "projector":
+            self._projector_alone()
         if self.early_stopping is not None and self.data.held_out is None:
             raise ValueError("early_stopping needs data.held_out")
+        if self.objective != "sft":
+            self._replies_fit()
         return self
+
+    def _projector_alone(self) -> None:
+        """Raise ValueError for settings of other weights, and for a base that sees nothing."""
+        others = {
+            "lora.full: true": self.lora.full,
+            "lora.quantise": self.lora.quantise is not None,
+            "vision: trained": self.vision == "trained",
+            f"objective: {self.objective}": self.objective != "sft",
+        }
+        if asked := [name for name, given in others.items() if given]:
+            raise ValueError(f"trainable: projector trains nothing else; leave out {asked[0]}")
+        if self.base.kind == "embedded":
+            raise ValueError("trainable: projector needs a base that sees, such as embedded_vlm")
+
+    def _replies_fit(self) -> None:
+        """Raise ValueError for settings that have no meaning where replies are learned from."""
+        if self.pairs is not None:
+            raise ValueError(
+                f"pairs counts samples that are seen, and objective: {self.objective} sees replies;"
+                " name steps or epochs"
+            )
+        if self.batches.packing:
+            raise ValueError(
+                f"objective: {self.objective} learns from replies; set batches.packing: false"
+            )
+        if self.workers.strategy == "fsdp":
+            raise ValueError(
+                f"objective: {self.objective} needs the complete model on each worker; set "
+                "workers.strategy: ddp"
+            )
+        if self.objective == "dpo":
+            if self.lora.full:
+                raise ValueError(
+                    "objective: dpo compares with the model before training, which is the one "
+                    "without adapters; set lora.full: false"
+                )
+            return
+        if self.workers.streams:
+            raise ValueError("objective: grpo decodes pictures; set workers.decoding: threads")
+        if self.data.weights == "loss" and self.data.mixture is not None:
+            raise ValueError(
+                "objective: grpo knows no weights of a loss; set data.weights: sampling"
+            )
+
+    @property
+    def preferences(self) -> PreferenceConfig | None:
+        """Where pairs of replies come from; None for an objective that needs none."""
+        return self.preference if self.objective == "dpo" else None
 
     @property
     def passes(self) -> float | None:
-        """Passes over the selection; None where `steps` decides."""
-        return None if self.steps is not None else self.epochs or 1.0
+        """Passes over the selection; None where `steps` or `pairs` decides."""
+        return self.epochs or 1.0 if self.steps is None and self.pairs is None else None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the result is a complete model, and no adapter."""
+        return self.lora.full or self.trainable == "projector"
 
     @property
     def modules_to_save(self) -> tuple[str, ...]:
         """Complete modules that are trained next to adapters."""
-        if self.lora.modules_to_save is not None or self.lora.full:
+        if self.lora.modules_to_save is not None or self.complete:
             return self.lora.modules_to_save or ()
         return (PROJECTOR,) if self.base.kind == "embedded_vlm" else ()
 
@@ -370,6 +448,15 @@ class TrainingRecipe(Config):
         left_out |= {"allow_contaminated"}
         settings = self.with_first_names(self.model_dump(mode="json", exclude=left_out))
         settings["base"] = self.base.fingerprint()
+        # Trainings from before there were other objectives keep their identity.
+        if self.objective == "sft":
+            del settings["objective"]
+        for name, objective in (("policy", "grpo"), ("preference", "dpo")):
+            if self.objective != objective:
+                del settings[name]
+        for name, usual in (("trainable", "adapters"), ("pairs", None)):
+            if settings[name] == usual:
+                del settings[name]
         # Only the product with the number of workers decides, which is added below.
         del settings["batches"]["accumulation"]
         return settings | {"batches_per_step": self.batches_per_step}

@@ -9,16 +9,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medsift.errors import MedSiftError, UsageError
+from medsift.errors import MedSiftError
 from medsift.progress import TrainingBegun, TrainingEvent, silent
 from medsift.storage.parts import write_table
 from medsift.storage.run_lock import claimed
 from training.dataset.encode_dataset import ledger
 from training.dataset.samples import gather
+from training.dataset.shared_tokens import SharedTokens
 from training.loop.checkpoint import CheckpointStore, FolderCheckpointStore
 from training.loop.distributed import Communicator, SingleProcess
-from training.loop.logs import Journal
+from training.loop.logs import (
+    DETAILS,
+    POLICY,
+    PREFERENCE,
+    STEPS,
+    Journal,
+    fetch_curves,
+    publish_curves,
+    read_lines,
+)
 from training.loop.loop import Stream, train
+from training.loop.memory import check_memory, estimate_memory, measured_memory
+from training.loop.throughput import peak_memory_mb
+from training.policy.verdict import margin_of, verdict_of
 from training.prepare import Prepared, prepare
 from training.recipe import TrainingRecipe
 from training.results import manifest_io
@@ -47,23 +60,17 @@ def train_here(recipe: TrainingRecipe, listener: Listener = silent) -> Trained:
     training continues from its newest checkpoint.
 
     Raises:
-        UsageError: checkpoints would be remote, or another process runs this training.
+        UsageError: the storage cannot be written to, or another process runs this training.
         LedgerError: samples may be in a benchmark; see `check_contamination`.
         MedSiftError: as `prepare` and `train` do.
     """
     training = open_training(recipe)
-    if training.remote:
-        message = (
-            f"checkpoints.storage {training.storage} is a URL, which trainings on Ray alone write "
-            "to; train with --ray, or name a folder"
-        )
-        raise UsageError(message, code="path_not_local", path=training.storage)
+    store = checkpoint_store(training)
 
     def fit(started: datetime) -> Sequence[manifest_io.KeptCheckpoint]:
-        folder = training.folder / CHECKPOINTS
-        store = FolderCheckpointStore(folder, recipe.checkpoints.keep)
         run_worker(training, store, SingleProcess(), training.folder, listener, started)
-        return manifest_io.list_kept(folder)
+        publish_curves(training.folder)
+        return manifest_io.list_kept(store.folder)
 
     return train_and_store(training, fit)
 
@@ -79,10 +86,8 @@ def train_and_store(
     with claimed(training.folder, what="training"):
         # Asked under the claim, so that no other process is just about to finish it.
         if has_result(training):
-            # Checkpoints in an object store were listed when the training ended.
-            folder = training.folder / CHECKPOINTS
-            local = None if training.remote else manifest_io.list_kept(folder)
-            manifest_io.store_finished(training, local)
+            fetch_curves(training.folder)
+            manifest_io.store_finished(training, manifest_io.list_kept(training.home / CHECKPOINTS))
             renew_card(training)
             return Trained(training, reused=True)
         started = now()
@@ -96,6 +101,12 @@ def train_and_store(
         return Trained(training, reused=False)
 
 
+def checkpoint_store(training: Training) -> FolderCheckpointStore:
+    """Return where a training of one process keeps its checkpoints."""
+    folder, curves = training.home / CHECKPOINTS, training.folder
+    return FolderCheckpointStore(folder, training.recipe.checkpoints.keep, curves=curves)
+
+
 def run_worker(
     training: Training,
     store: CheckpointStore,
@@ -106,6 +117,7 @@ def run_worker(
     ready: Callable[[Prepared], None] | None = None,
     stream: Stream | None = None,
     rows: Iterable[pa.Table] | None = None,
+    tokens: SharedTokens | None = None,
 ) -> None:
     """Do one worker's part of a training; the first worker writes curves, drops and result.
 
@@ -119,14 +131,18 @@ def run_worker(
         ready: changes the model before its first step, where given.
         stream: decodes the pictures; None is threads of this process.
         rows: what the training reads of the manifest; None reads the manifest.
+        tokens: where the workers share their tokens; None tokenises in this process.
 
     Raises:
         MedSiftError: as `prepare` and `train` do.
     """
     selected = None if rows is None else gather(training.run_id, training.selection, rows)
-    with closing(prepare(training.recipe, training.verdict.left_out, selected)) as prepared:
+    left_out = training.verdict.left_out
+    with closing(prepare(training.recipe, left_out, selected, tokens)) as prepared:
         if ready is not None:
             ready(prepared)
+        memory, before = estimate_memory(prepared), peak_memory_mb(prepared.base.device)
+        scarce = check_memory(memory)
 
         def open_journal(resumed: int) -> Journal:
             """Open the curves once it is known where the training continues from."""
@@ -135,16 +151,18 @@ def run_worker(
             listener(
                 TrainingBegun(
                     training_id=training.training_id,
-                    trained_on=len(prepared.training.encodings.samples),
+                    trained_on=prepared.trained_on,
                     dropped=len(prepared.dropped),
                     held_out=len(held_out.encodings.samples) if held_out else 0,
                     steps=prepared.training.plan.steps,
                     resumed_step=resumed,
                     example=prepared.example,
-                    notes=tuple(notes_of(training.verdict, prepared)),
+                    notes=(*notes_of(training.verdict, prepared), *([scarce] if scarce else ())),
+                    memory=memory.figures(),
                 )
             )
-            return Journal(folder, prepared.recipe.log, training.training_id, resumed)
+            recipe, name = prepared.recipe, training.training_id
+            return Journal(folder, recipe.log, name, resumed, details=DETAILS.get(recipe.objective))
 
         first = communicator.rank == 0
         journal, watch = (open_journal, listener) if first else (None, None)
@@ -153,6 +171,13 @@ def run_worker(
         if first:
             workers = communicator.world_size
             lineage = lineage_of(training, prepared, outcome, workers, started, now())
+            curves = read_lines(folder / STEPS), read_lines(folder / POLICY)
+            measured = measured_memory(before, *curves)
+            lineage["memory"] = {"estimated": memory.figures(), "measured": measured}
+            if prepared.recipe.objective == "grpo":
+                lineage["policy"] = verdict_of(read_lines(folder / POLICY))
+            elif prepared.recipe.objective == "dpo":
+                lineage["preference"] = margin_of(read_lines(folder / PREFERENCE))
             write_result(prepared, weights, lineage, folder / RESULT)
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator
 
 from medsift.config import Config
-from medsift.storage.local_paths import LocalPath
+from medsift.storage.local_paths import AnyPath
 
 Fate = Literal["drop", "keep"]
 Undecided = Literal["drop", "keep", "stop"]
@@ -19,9 +19,9 @@ class BenchmarkConfig(Config):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     """Name of the benchmark in leaks and reviews."""
-    index: LocalPath
-    """Folder that `medsift index` wrote."""
-    run: LocalPath | None = None
+    index: AnyPath
+    """Folder that `medsift index` wrote, or its URL in a store."""
+    run: AnyPath | None = None
     """Run that the index was made of. The review list then shows its pictures and questions;
     without it, the list shows miniatures alone."""
 

@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from curation.decontaminate.config import DecontaminateConfig
+from curation.decontaminate.earlier_matches import PictureMatches, Registered, nothing_matched
 from curation.decontaminate.index import BenchmarkIndex
-from curation.decontaminate.placed import find_placed
+from curation.decontaminate.placed import Placed, find_placed
 from curation.matching.candidate_pairs import Shortlisted
 from curation.matching.image_copies import HASH_BITS, ImageSet, correlate, is_copy
-from curation.matching.registration import agree, glances, mirrored
+from curation.matching.registration import Agreement, agree, glances, mirrored
 from curation.matching.settings import ImageCopyConfig
 from curation.neighbors import Pairs
 from medsift.arrays import Doubles, Flags, Floats, Indices
@@ -55,6 +56,17 @@ class ImageHits:
 def match_images(
     pool: ImageSet, index: BenchmarkIndex, copies: ImageCopyConfig, config: DecontaminateConfig
 ) -> ImageHits:
+    """Compare every picture of a pool with every picture of a benchmark, as `compare_images`."""
+    return compare_images(pool, index, copies, config)[0]
+
+
+def compare_images(
+    pool: ImageSet,
+    index: BenchmarkIndex,
+    copies: ImageCopyConfig,
+    config: DecontaminateConfig,
+    earlier: PictureMatches | None = None,
+) -> tuple[ImageHits, PictureMatches]:
     """Compare every picture of a pool with every picture of a benchmark.
 
     Candidates are near by hash or cosine; registered pixels confirm, as among the pool's own
@@ -63,10 +75,15 @@ def match_images(
     unresolved, and so is what an embedding and whole miniatures find alike.
 
     Args:
-        pool: Pictures that may be trained on (n).
+        pool: Pictures that may be trained on (n), by id.
         index: The benchmark, of m pictures.
         copies: When two pictures are copies.
         config: When they are near.
+        earlier: A comparison of some of the pictures with the same benchmark by the same rules,
+            which saves work.
+
+    Returns:
+        The pairs that count, and what the comparison leaves for the next one.
     """
     vectors: pa.Array = index.images["vector"].combine_chunks()
     flat = vectors.flatten().to_numpy(zero_copy_only=False)
@@ -81,34 +98,67 @@ def match_images(
     yes, one = np.ones(len(left), bool), np.ones(len(left))
     equal = ImageHits(left, right, yes, yes, one, one, one)
     if not bench.ids or not pool.ids:
-        return equal
+        return equal, nothing_matched()
     left, right = find_candidates_between(pool, bench, copies, glance=index.confirms)
     cosine = _cosine(pool, bench, left, right)
     none = np.zeros(len(left), bool)
     near = cosine >= config.near_cosine
     if not index.confirms:
         unseen = ImageHits(left, right, none, none, cosine, cosine, np.full(len(left), np.nan))
-        return unseen.where(near).beyond(equal)
-    thumbs, right_thumb = np.concatenate([pool.thumbs, bench.thumbs]), right + len(pool.ids)
-    agreement = agree(thumbs, left, right_thumb)
-    confirmed = is_copy(agreement, copies)
-    ends = left[confirmed], right_thumb[confirmed]
-    # A mirror image is another finding, so it must not be called a confirmed copy.
-    flipped = none.copy()
-    flipped[confirmed] = mirrored(thumbs, *ends, agreement.detail[confirmed])
-    near &= ~confirmed & (agreement.correlation >= config.near_correlation)
-    correlation = agreement.correlation.astype(np.float64)
-    similarity = np.where(confirmed, agreement.detail, correlation)
+        return unseen.where(near).beyond(equal), nothing_matched()
+    before, new = (earlier or nothing_matched()).among(pool.ids)
+    seen = _register(pool, bench, left, right, copies, before.registered)
+    confirmed = is_copy(Agreement(seen.correlation, seen.detail), copies)
+    near &= ~confirmed & (seen.correlation >= config.near_correlation)
+    correlation = seen.correlation.astype(np.float64)
+    similarity = np.where(confirmed, seen.detail, correlation)
     compared = ImageHits(left, right, confirmed, none, similarity, cosine, correlation)
-    listed = compared.where((confirmed & ~flipped) | near).beyond(equal)
+    # A mirror image is another finding, so it must not be called a confirmed copy.
+    listed = compared.where((confirmed & ~seen.mirrored) | near).beyond(equal)
 
     # Pictures that show the same in part, turned, mirrored, inverted or among others.
-    placed = find_placed(pool.thumbs, bench.thumbs, config.near_likeness, config.near_candidates)
+    placed = _place(pool, bench, config, before.placed, np.flatnonzero(new))
     none = np.zeros(len(placed.left), bool)
     likeness = placed.likeness.astype(np.float64)
     cosine = _cosine(pool, bench, placed.left, placed.right)
     near_parts = ImageHits(placed.left, placed.right, none, none, likeness, cosine, likeness)
-    return near_parts.beyond(listed)
+    return near_parts.beyond(listed), PictureMatches(pool.ids, seen, placed)
+
+
+def _register(
+    pool: ImageSet,
+    bench: ImageSet,
+    left: Indices,
+    right: Indices,
+    copies: ImageCopyConfig,
+    before: Registered,
+) -> Registered:
+    """Compare the pixels of pairs (p,), sorted; those that were compared before are looked up."""
+    place = before.look_up(left, right, len(bench.ids))
+    known, new = np.flatnonzero(place >= 0), np.flatnonzero(place < 0)
+    correlation, detail = np.empty((2, len(left)), np.float32)
+    flipped = np.zeros(len(left), bool)
+    for column, values in zip((correlation, detail, flipped), before[2:], strict=True):
+        column[known] = values[place[known]]
+    thumbs, right_thumb = np.concatenate([pool.thumbs, bench.thumbs]), right + len(pool.ids)
+    agreement = agree(thumbs, left[new], right_thumb[new])
+    correlation[new], detail[new] = agreement.correlation, agreement.detail
+    same = new[is_copy(agreement, copies)]
+    flipped[same] = mirrored(thumbs, left[same], right_thumb[same], detail[same])
+    return Registered(left, right, correlation, detail, flipped)
+
+
+def _place(
+    pool: ImageSet, bench: ImageSet, config: DecontaminateConfig, before: Placed, new: Indices
+) -> Placed:
+    """Return the pairs that show the same in part, of the pictures `new` and those known before."""
+    most = config.near_likeness, config.near_candidates
+    found = find_placed(pool.thumbs[new], bench.thumbs, *most)
+    left = np.concatenate([before.left, new[found.left]])
+    right = np.concatenate([before.right, found.right])
+    likeness = np.concatenate([before.likeness, found.likeness])
+    order = np.argsort(left, kind="stable")
+    return Placed(left[order], right[order], likeness[order])
 
 
 def _cosine(pool: ImageSet, bench: ImageSet, left: Indices, right: Indices) -> Doubles:

@@ -11,14 +11,14 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from curation.decontaminate.passages import item_passages, turns_of
 from medsift import records
 from medsift.errors import InputError, StorageError, UsageError
 from medsift.records import THUMB_SIDE
 from medsift.reorder import sorted_rows, taken_rows
-from medsift.storage.parts import CHECKED, read_part
+from medsift.storage.mirror import discard, exists, here, is_mirrored, read_current
+from medsift.storage.parts import read_part, write_json, write_table
 from medsift.storage.vectors import ContentVectors
 
 INDEX_VERSION: Final = 3
@@ -138,18 +138,18 @@ def write_index(index: BenchmarkIndex, folder: Path) -> None:
         UsageError: something else is there.
         StorageError: the disk refuses.
     """
-    note = folder / "index.json"
-    if folder.exists() and not note.exists() and any(folder.iterdir()):
+    note, mirror = folder / "index.json", here(folder)
+    if mirror.exists() and not exists(note) and not is_mirrored(folder) and any(mirror.iterdir()):
         raise UsageError(
             f"{folder} has other files in it; name a new folder for the index",
             code="index_folder_in_the_way",
             path=str(folder),
         )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        note.unlink(missing_ok=True)
+        # An older index ends before its files are replaced.
+        discard([note])
         for name in ("items", "passages", "images"):
-            pq.write_table(getattr(index, name), folder / f"{name}.parquet", **CHECKED)
+            write_table(getattr(index, name), folder / f"{name}.parquet")
         content = {
             "version": INDEX_VERSION,
             "name": index.name,
@@ -158,7 +158,7 @@ def write_index(index: BenchmarkIndex, folder: Path) -> None:
             "images": index.images.num_rows,
             "thumb_side": THUMB_SIDE if index.confirms else None,
         }
-        note.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_json(content, note)
     except OSError as error:
         raise StorageError(
             f"cannot write {folder}: {error}; choose another folder", code="disk_refused"
@@ -173,7 +173,7 @@ def check_index(folder: Path, encoder: str) -> Mapping[str, Any]:
         UsageError: it was made with another encoder, so that its vectors cannot be compared.
     """
     try:
-        note: Mapping[str, Any] = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        note: Mapping[str, Any] = json.loads(read_current(folder / "index.json"))
     except (OSError, ValueError) as error:
         raise InputError(
             f"there is no benchmark index at {folder}: {error}; make one with `medsift index`",

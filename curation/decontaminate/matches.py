@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from curation.decontaminate.config import DecontaminateConfig
 from curation.decontaminate.images import ImageHits, match_images
 from curation.decontaminate.index import BenchmarkIndex
 from curation.decontaminate.passages import Passage, question_digests, sample_passages, turns_of
-from curation.decontaminate.review import review_list
+from curation.decontaminate.review import LONG_RUN, review_list
 from curation.matching.image_copies import ImageSet
 from curation.matching.settings import ImageCopyConfig
 from medsift.records import LEAKS
@@ -23,7 +23,6 @@ from medsift.vocabulary import NEAR
 SAME_PAIR: Final = "same image and question"
 SAME_IMAGE: Final = "same image"
 SAME_TEXT: Final = "same text"
-LONG_RUN: Final = "long_run"
 STRENGTH: Final = (SAME_PAIR, SAME_IMAGE, SAME_TEXT, NEAR)
 CONTENT: Final = ["images", "messages", "question", "answer"]
 
@@ -69,7 +68,34 @@ def find_hits(
         jaccard: Share of word shingles from which two texts are near.
     """
     pictures = match_images(images, index, copies, config)
-    matches = list(_match_images(samples, images, index, pictures))
+    shown = [images.ids[picture] for picture in pictures.left.tolist()]
+    leaks, worst = find_leaks(samples, shown, pictures, index, config, jaccard)
+    columns = (samples[name].to_pylist() for name in ("row_id", "images"))
+    undecided = {
+        row: of_row or () for row, of_row in zip(*columns, strict=True) if worst.get(row) == NEAR
+    }
+    return Hits(leaks, worst, review_list(undecided, shown, index, pictures, leaks))
+
+
+def find_leaks(
+    samples: pa.Table,
+    shown: Sequence[str],
+    pictures: ImageHits,
+    index: BenchmarkIndex,
+    config: DecontaminateConfig,
+    jaccard: float,
+) -> tuple[pa.Table, dict[str, str]]:
+    """Return LEAKS of some rows of a pool, sorted, and the worst verdict of each that has one.
+
+    Args:
+        samples: The rows.
+        shown: Image id of the pool's picture of each pair of pictures (p).
+        pictures: Pairs (p,) of pictures that are the same or near.
+        index: The benchmark.
+        config: Which matches count.
+        jaccard: Share of word shingles from which two texts are near.
+    """
+    matches = list(_match_images(samples, shown, index, pictures))
     known = _Passages(index)
     for row, sample in enumerate(samples.select(CONTENT).to_pylist()):
         for passage in sample_passages(turns_of(sample), config.ngram_words):
@@ -77,7 +103,7 @@ def find_hits(
             matches += (match._replace(row=row) for match in repeated)
     # The strongest first; equals go by item id, so that the order of items decides nothing.
     matches.sort(key=lambda match: (STRENGTH.index(match.verdict), -match.similarity, match[1]))
-    rows, ids, shown = (samples[name].to_pylist() for name in ("row_id", "sample_id", "images"))
+    rows, ids = (samples[name].to_pylist() for name in ("row_id", "sample_id"))
     listed: dict[tuple[int, str], _Match] = {}
     worst: dict[str, str] = {}
     for match in matches:
@@ -92,21 +118,12 @@ def find_hits(
         }
         for match in listed.values()
     ]
-    # A person looks only at rows that nothing stronger than `near` decides.
-    undecided = {
-        row: of_row or () for row, of_row in zip(rows, shown, strict=True) if worst.get(row) == NEAR
-    }
-    texts = [line for line in lines if line["kind"] == LONG_RUN and line["row_id"] in undecided]
     leaks = pa.Table.from_pylist(lines, schema=LEAKS)
-    return Hits(
-        leaks.sort_by([(name, "ascending") for name in ("row_id", "kind")]),
-        worst,
-        review_list(undecided, images, index, pictures, texts),
-    )
+    return leaks.sort_by([(name, "ascending") for name in ("row_id", "kind")]), worst
 
 
 def _match_images(
-    samples: pa.Table, images: ImageSet, index: BenchmarkIndex, hits: ImageHits
+    samples: pa.Table, shown: Sequence[str], index: BenchmarkIndex, hits: ImageHits
 ) -> Iterator[_Match]:
     """Yield a match for every sample, benchmark item and pair of their pictures that met."""
     questions_of: dict[int, set[str]] = defaultdict(set)
@@ -119,8 +136,8 @@ def _match_images(
         for image in item["images"] or ():
             items[image].append((item["item_id"], questions_of[number]))
     pairs_of: dict[str, list[int]] = defaultdict(list)
-    for pair, picture in enumerate(hits.left.tolist()):
-        pairs_of[images.ids[picture]].append(pair)
+    for pair, image in enumerate(shown):
+        pairs_of[image].append(pair)
     names = index.images["image_id"].to_pylist()
     for row, sample in enumerate(samples.select(CONTENT).to_pylist()):
         pairs = [pair for image in sample["images"] or () for pair in pairs_of.get(image, ())]

@@ -11,21 +11,21 @@ import pyarrow.compute as pc
 
 from curation.decontaminate.images import ImageHits
 from curation.decontaminate.index import BenchmarkIndex
-from curation.matching.image_copies import ImageSet
 from medsift.errors import UsageError
 from medsift.manifest.schema import arrow_schema
 from medsift.reorder import taken_rows
 from medsift.vocabulary import NEAR
 
+LONG_RUN: Final = "long_run"
 REVIEWS: Final = arrow_schema("reviews")
 
 
 def review_list(
     rows: Mapping[str, Sequence[str]],
-    images: ImageSet,
+    images: Sequence[str],
     index: BenchmarkIndex,
     hits: ImageHits,
-    texts: Sequence[Mapping[str, Any]],
+    leaks: pa.Table,
 ) -> pa.Table:
     """Return REVIEWS: a line for each unresolved pair of pictures and each unresolved text.
 
@@ -33,22 +33,23 @@ def review_list(
 
     Args:
         rows: Undecided rows of the pool with their pictures.
-        images: The pool's pictures.
+        images: Id of the pool's picture of each pair (p).
         index: The benchmark.
-        hits: Pairs of pictures that are the same or near.
-        texts: Lines of LEAKS of undecided rows that are near by their words.
+        hits: Pairs (p,) of pictures that are the same or near.
+        leaks: LEAKS of the benchmark; those of undecided rows that are near by their words count.
     """
     pool = _shown_by(rows)
     items = zip(*(index.items[name].to_pylist() for name in ("item_id", "images")), strict=True)
     bench = _shown_by({item: shown or () for item, shown in items})
+    unsure = np.flatnonzero(~hits.confirmed)
     near = hits.where(~hits.confirmed)
     pictures = taken_rows(index.images.select(["image_id", "thumb"]), near.right).to_pylist()
-    columns = (near.left, near.similarity, near.cosine, near.correlation)
+    columns = (unsure, near.similarity, near.cosine, near.correlation)
     lines: list[dict[str, Any]] = []
-    for picture, left, similarity, cosine, correlation in zip(
+    for picture, pair, similarity, cosine, correlation in zip(
         pictures, *(column.tolist() for column in columns), strict=True
     ):
-        image, item_image = images.ids[left], picture["image_id"]
+        image, item_image = images[pair], picture["image_id"]
         if image in pool and item_image in bench:
             (row, samples), (item, count) = pool[image], bench[item_image]
             lines.append(
@@ -67,7 +68,8 @@ def review_list(
                     "verdict": NEAR,
                 }
             )
-    for text in texts:
+    texts = leaks.filter(pc.equal(leaks["kind"], LONG_RUN)).to_pylist()
+    for text in (text for text in texts if text["row_id"] in rows):
         shared = ("row_id", "item_id", "kind", "similarity", "verdict")
         lines.append({name: text[name] for name in shared} | {"samples": 1, "items": 1})
     lines.sort(key=lambda line: (-line["similarity"], line["row_id"], line["item_id"]))

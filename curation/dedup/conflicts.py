@@ -122,7 +122,10 @@ def _ask_the_same(conversations: Conversations, left: int, right: int) -> bool:
 def _conflict_table(samples: pa.Table, pairs: Pairs) -> pa.Table:
     group = connected_components(samples.num_rows, pairs.left, pairs.right)
     rows = np.unique(np.concatenate([pairs.left, pairs.right]))
-    table = samples.select(["sample_id", "row_id", "question", "answer"]).take(pa.array(rows))
+    among = np.zeros(samples.num_rows, bool)
+    among[rows] = True
+    # Filtered chunk by chunk: the texts of all rows may be more than one array can have.
+    table = samples.select(["sample_id", "row_id", "question", "answer"]).filter(pa.array(among))
     groups = group[rows].tolist()
     members: dict[int, set[str]] = {}
     for label, sample in zip(groups, table["sample_id"].to_pylist(), strict=True):

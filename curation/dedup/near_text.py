@@ -53,7 +53,7 @@ def text_links(
         permutations=config.text.permutations,
         seed=seed,
         copies="all",
-        within=_number_meanings(first, conversations),
+        within=lambda places: _number_meanings(first[places], conversations),
         limit=config.text.max_pairs,
     )
     # Shingles hardly see one changed word in a long text, so every turn is compared in meaning.

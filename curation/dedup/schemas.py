@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from curation.matching.earlier_search import PictureSearch
 from medsift.manifest.schema import arrow_schema
 
 EXACT_COPY: Final = "exact_copy"
@@ -37,7 +38,8 @@ class DedupResult:
 
     `kept` and `decisions` split the input rows. `clusters` are the groups with their survivors,
     `conflicts` and `leaks` samples to look at, `sweep` counts what each cosine threshold would
-    drop, `groups` gives the copy group of every image, named after its smallest image id.
+    drop, `groups` gives the copy group of every image, named after its smallest image id. `search`
+    is what the search among the images leaves for the next one.
     """
 
     kept: pa.Table
@@ -48,3 +50,4 @@ class DedupResult:
     sweep: pa.Table
     groups: pa.Table
     stats: dict[str, Any]
+    search: PictureSearch | None = None

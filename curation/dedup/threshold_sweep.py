@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.dedup.samples import Pictures
 from curation.dedup.schemas import SWEEP
@@ -25,7 +25,7 @@ def sweep_images(
     images: ImageSet,
     copies: Copies,
     pictures: Pictures,
-    modalities: Sequence[str | None],
+    modalities: pa.ChunkedArray,
     neighbors: NeighborsConfig,
     *,
     limit: int,
@@ -58,13 +58,11 @@ def sweep_images(
     confirmed = np.zeros(count, bool)
     confirmed[right[np.isin(left, picked) & np.isin(right, picked)]] = True
     sample = np.repeat(np.arange(len(modalities)), pictures.count)
-    votes: list[Counter[str]] = [Counter() for _ in range(count)]
-    for image, row in zip(pictures.image.tolist(), sample.tolist(), strict=True):
-        votes[image][modalities[row] or UNKNOWN] += 1
-    of_image = [min(of, key=lambda name: (-of[name], name), default=UNKNOWN) for of in votes]
+    names, of_image = _modality_of_images(count, pictures, modalities)
     lines = []
-    for modality in (ALL, *sorted(set(of_image))):
-        in_modality = np.array([modality in (ALL, name) for name in of_image], dtype=bool)
+    everywhere = np.ones(count, bool)
+    for modality in (ALL, *(names[code] for code in np.unique(of_image).tolist())):
+        in_modality = everywhere if modality == ALL else of_image == names.index(modality)
         for threshold in THRESHOLDS:
             near = in_modality & (nearest >= threshold)
             lines.append(
@@ -77,6 +75,25 @@ def sweep_images(
                 }
             )
     return pa.Table.from_pylist(lines, schema=SWEEP)
+
+
+def _modality_of_images(
+    count: int, pictures: Pictures, modalities: pa.ChunkedArray
+) -> tuple[list[str], Indices]:
+    """Return all modalities, sorted, and the place (n,) of each image's commonest among them."""
+    # A name of no character says as little as none.
+    plain = pc.if_else(pc.equal(pc.fill_null(modalities, ""), ""), UNKNOWN, modalities)
+    given = np.unique([UNKNOWN, *pc.unique(plain).to_pylist()])
+    code = pc.index_in(plain, pa.array(given.tolist(), pa.string())).to_numpy().astype(np.int64)
+    unknown, code = int(np.searchsorted(given, UNKNOWN)), np.repeat(code, pictures.count)
+    votes, number = np.unique(pictures.image * len(given) + code, return_counts=True)
+    image, name = votes // len(given), votes % len(given)
+    # The commonest of each image first; of equals the first by name.
+    order = np.lexsort((name, -number, image))
+    first = np.unique(image[order], return_index=True)[1]
+    of_image = np.full(count, unknown, np.int64)
+    of_image[image[order[first]]] = name[order[first]]
+    return given.tolist(), of_image
 
 
 def draw(keys: Sequence[str], limit: int, seed: int) -> Indices:

@@ -8,4 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-FORMATS: Final = ("messages", "sharegpt", "llava", "parquet", "hf", "webdataset")
+FORMATS: Final = (
+    *("messages", "sharegpt", "llava", "qwen_vl", "llama_factory", "ms_swift", "openai"),
+    *("parquet", "hf", "webdataset", "trl_grpo", "verl", "easyr1"),
+)

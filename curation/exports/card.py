@@ -47,16 +47,16 @@ def card(lineage: Lineage) -> str:
         f"# {plain(lineage.run['name'])}: {plain(lineage.selection)}",
         f"{plain(lineage.made())} Curated by MedSift.",
         LOADING,
-        _table("Columns", ("column", "holds"), list(COLUMNS.items())),
+        table("Columns", ("column", "holds"), list(COLUMNS.items())),
         _selection(lineage),
         _sources(lineage),
-        _table("Strata", ("stratum", "pool", "selected", "weight", "share"), strata),
+        table("Strata", ("stratum", "pool", "selected", "weight", "share"), strata),
         *(
-            _table(name.replace("_", " ").capitalize(), (name, "samples"), counts)
+            table(name.replace("_", " ").capitalize(), (name, "samples"), counts)
             for name, counts in lineage.tallies.items()
             if any(value is not None for value, _ in counts)
         ),
-        _table(
+        table(
             "Where rows went",
             ("stage", "in", "kept", "dropped", "failed"),
             [tuple(line.values()) for line in lineage.funnel],
@@ -106,7 +106,7 @@ def _selection(lineage: Lineage) -> str:
         "coverage of the pool's neighbour graph": settings.get("coverage"),
     }
     known = [(key, value) for key, value in facts.items() if value is not None]
-    return _table("Selection", ("fact", "value"), known)
+    return table("Selection", ("fact", "value"), known)
 
 
 def _sources(lineage: Lineage) -> str:
@@ -114,14 +114,14 @@ def _sources(lineage: Lineage) -> str:
         (line["source"], lineage.readers.get(line["source"]), line["license"], line["samples"])
         for line in lineage.sources
     ]
-    table = _table("Sources and licences", ("source", "reader", "licence", "samples"), lines)
+    sources = table("Sources and licences", ("source", "reader", "licence", "samples"), lines)
     missing = sum(line["samples"] for line in lineage.sources if line["license"] is None)
     if not missing:
-        return table
-    return f"{table}\n\n{missing:,} samples name no licence: ask their source before use."
+        return sources
+    return f"{sources}\n\n{missing:,} samples name no licence: ask their source before use."
 
 
-def _table(title: str, head: tuple[str, ...], lines: list[tuple[Any, ...]]) -> str:
+def table(title: str, head: tuple[str, ...], lines: list[tuple[Any, ...]]) -> str:
     """Return a section with one table, or nothing where there are no lines."""
     if not lines:
         return ""

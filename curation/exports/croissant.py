@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mimetypes
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 
+from curation.exports.datasheet import RAI, rai_fields
 from curation.exports.export_format import ExportFormat, Json
 from curation.exports.licences import licence_url
 from curation.exports.lineage import Lineage
@@ -64,14 +66,14 @@ def croissant(
         root: The folder that paths are relative to: that of the Croissant file.
         files: The data files.
         lineage: Where their samples come from.
-        pictures: PNG files that data files name by their paths.
+        pictures: Files that data files name by their paths.
     """
     run = lineage.run
     curator = "MedSift" + (f" {run['code_version']}" if run["code_version"] else "")
     document = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
-        "conformsTo": CONFORMS_TO,
+        "conformsTo": [CONFORMS_TO, RAI],
         "name": f"{run['name']}: {lineage.selection}",
         "description": f"{lineage.made()} Curated by MedSift. Not for clinical use.",
         "citeAs": f"{run['name']}: {lineage.selection}. Curated by {curator}, run {run['run_id']}.",
@@ -81,10 +83,11 @@ def croissant(
         **_known("license", [licence_url(name) for name in lineage.licences if name]),
         **_known("inLanguage", lineage.languages),
         **_moment("datePublished", lineage.counts["created_at"]),
+        **rai_fields(lineage),
         **_provenance(lineage),
         "distribution": [
             *(_file(path, root, export_format.media_type) for path in files),
-            *(_file(path, root, "image/png") for path in pictures),
+            *(_file(path, root, _media_type(path)) for path in pictures),
         ],
     }
     if export_format.fields is not None:
@@ -108,11 +111,15 @@ def croissant(
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
+def _media_type(picture: Path) -> str:
+    return mimetypes.guess_type(picture.name)[0] or "application/octet-stream"
+
+
 def table_fields(path: Path) -> list[Json]:
     """Return the fields of a Parquet file, from its columns.
 
-    Lists of lists, such as chat contents made of parts, are left out: `mlcroissant` reads one
-    level.
+    Structs, and lists of lists such as chat contents made of parts, are left out: `mlcroissant`
+    reads one level.
     """
     import pyarrow.parquet as pq
 
@@ -139,6 +146,8 @@ def array_fields(path: Path) -> list[Json]:
 
 def _table_field(field: pa.Field) -> Json | None:
     column = {"column": field.name}
+    if pa.types.is_struct(field.type):
+        return None
     if not pa.types.is_list(field.type):
         return _leaf(field.name, column, str(field.type))
     inside = field.type.value_type

@@ -30,3 +30,5 @@ class ExportFormat:
     """Glob pattern of the data files in a folder."""
     fields: Callable[[Path], list[Json]] | None = None
     """Returns the Croissant fields of a record; None lists the files without their records."""
+    pictures: str = ""
+    """Glob pattern of the pictures in a folder that data files name by their paths."""

@@ -18,12 +18,9 @@ from curation.exports.croissant import table_fields
 from curation.exports.export_format import ExportFormat, Json
 from curation.exports.lineage import Lineage
 from curation.exports.pictures import Pictures
+from curation.exports.row_groups import GROUP_ROWS, grouped, picture_cells
 from curation.exports.turns import FACTS, NUMBERS, Line, chat, facts
 
-GROUP_ROWS: Final = 100
-"""Most samples in a row group, all of which a reader loads to look at one."""
-GROUP_BYTES: Final = 64_000_000
-"""A row group ends after pictures of this size, because it is built in memory."""
 FILE_BYTES: Final = 500_000_000
 
 
@@ -38,15 +35,8 @@ def write(batches: Iterator[pa.Table], target: Path, lineage: Lineage, pictures:
     """
     target.mkdir()
     with _Files(target / "data") as files:
-        entries: list[Json] = []
-        size = 0
-        for line in (line for batch in batches for line in batch.to_pylist()):
-            entries.append(_entry(line, pictures))
-            size += sum(len(image["bytes"]) for image in entries[-1]["images"])
-            if len(entries) == GROUP_ROWS or size >= GROUP_BYTES:
-                files.add(entries)
-                entries, size = [], 0
-        if entries or not files.rows:
+        lines = (line for batch in batches for line in batch.to_pylist())
+        for entries in grouped(_entry(line, pictures) for line in lines):
             files.add(entries)
     (target / "README.md").write_text(card(lineage), encoding="utf-8")
     return files.rows
@@ -87,12 +77,10 @@ class _Files(ExitStack):
 
 
 def _entry(line: Line, pictures: Pictures) -> Json:
-    references = line["images"] or []
-    files = [pictures.file(reference, line["sample_id"]) for reference in references]
     return {
         "messages": chat(line),
-        "images": [{"bytes": file.data, "path": file.name} for file in files],
-        "image_ids": [reference["image_id"] for reference in references],
+        "images": picture_cells(line, pictures),
+        "image_ids": [reference["image_id"] for reference in line["images"] or ()],
         "question": line["question"],
         "answer": line["answer"],
         **facts(line),

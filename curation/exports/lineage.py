@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from curation.selection.config import EVERYTHING
 from medsift.manifest.any_version import Line, ask, opened
+from medsift.manifest.schema import quoted
 
 TALLIED: Final = ("modality", "body_part", "task_type", "answer_type", "language")
 
@@ -20,17 +22,17 @@ _SETTINGS: Final = "SELECT * FROM selection_settings WHERE run_id = $run AND sel
 _CHOSEN: Final = """
 WITH chosen AS (
     SELECT s.weight, s.stratum AS selected_as, s.created_at, p.* FROM selections s
-    JOIN samples p ON s.place = p.place WHERE s.run_id = $run AND s.selection = $selection
+    JOIN samples p ON s.place = p.place WHERE s.run_id = $run AND s.selection = $selection {only}
 )
 """
-_COUNTS: Final = f"""{_CHOSEN}
+_COUNTS: Final = """
 SELECT count(*) AS samples, coalesce(sum(weight), 0) AS weight, max(created_at) AS created_at,
        count(*) FILTER (len(images) IS NULL OR len(images) = 0) AS text_only,
        (SELECT count(DISTINCT image.image_id) FROM (SELECT unnest(images) AS image FROM chosen))
          AS images
 FROM chosen
 """
-_SOURCES: Final = f"""{_CHOSEN}
+_SOURCES: Final = """
 SELECT source, license, count(*) AS samples FROM chosen GROUP BY ALL
 ORDER BY samples DESC, source, license
 """
@@ -38,6 +40,32 @@ _STRATA: Final = """
 SELECT stratum, pool, selected, weight FROM coverage
 WHERE run_id = $run AND selection = $selection ORDER BY pool DESC, stratum
 """
+_AGES: Final = """
+SELECT coalesce(extra ->> '$.age_class', extra ->> '$.age', extra ->> '$.patient_age') AS value,
+       count(*) AS samples FROM chosen GROUP BY ALL ORDER BY samples DESC, value NULLS LAST LIMIT 40
+"""
+_SEXES: Final = """
+SELECT upper(coalesce(extra ->> '$.sex', extra ->> '$.gender', extra ->> '$.patient_sex')) AS value,
+       count(*) AS samples FROM chosen GROUP BY ALL ORDER BY samples DESC, value NULLS LAST LIMIT 40
+"""
+_PATIENTS: Final = """
+SELECT count(DISTINCT patient_id) AS patients, count(DISTINCT study_id) AS studies,
+       count(*) FILTER (patient_id IS NULL) AS without_patient FROM chosen
+"""
+_REASONS: Final = """
+SELECT stage, action, reason, count(*) AS rows FROM decisions WHERE run_id = $run GROUP BY ALL
+ORDER BY rows DESC, stage, reason
+"""
+_FINDINGS: Final = """
+SELECT kind, action, count(*) FILTER (place <> 'picture') AS texts,
+       count(*) FILTER (place = 'picture') AS pictures
+FROM privacy_findings WHERE run_id = $run GROUP BY ALL ORDER BY kind, action
+"""
+_MASKED: Final = """
+SELECT count(*) AS pictures, avg(painted) AS painted, max(painted) AS most,
+       count(*) FILTER (verdict = 'review') AS for_review FROM masked_images WHERE run_id = $run
+"""
+_WITHDRAWALS: Final = "SELECT created_at, kind, rows, images FROM withdrawals ORDER BY created_at"
 _FUNNEL: Final = """
 SELECT stage, rows_in, kept, dropped, failed FROM funnel WHERE run_id = $run ORDER BY ordinal
 """
@@ -49,6 +77,8 @@ class Lineage:
 
     `sources` are lines (source, license, samples), `strata` (stratum, pool, selected, weight);
     `tallies` count the values of each tag, commonest first; `readers` name each source's reader.
+    `reasons` are lines (stage, action, reason, rows) of all rows that left, `findings` (kind,
+    action, texts, pictures) of identifiers; `withdrawals` (created_at, kind, rows, images).
     """
 
     run: Line
@@ -60,6 +90,11 @@ class Lineage:
     strata: list[Line]
     tallies: dict[str, list[tuple[str | None, int]]]
     funnel: list[Line]
+    patients: Line
+    reasons: list[Line]
+    findings: list[Line]
+    masked: Line
+    withdrawals: list[Line]
 
     @property
     def licences(self) -> list[str | None]:
@@ -94,27 +129,49 @@ class Lineage:
         return f"{count} samples{of}{by}{to}."
 
 
-def read_lineage(manifest: Path, run_id: str, selection: str) -> Lineage:
-    """Read everything that a card or a Croissant file says from the manifest."""
+def read_lineage(
+    manifest: Path, run_id: str, selection: str, licences: Sequence[str | None] | None = None
+) -> Lineage:
+    """Read everything that a card or a Croissant file says from the manifest.
+
+    Args:
+        manifest: The manifest.
+        run_id: The run.
+        selection: The selection.
+        licences: The licences of a part of it; None for all of it. The strata of a part are not
+            known.
+    """
     bound = {"run": run_id, "selection": selection}
+    listed = ", ".join(quoted(name or "") for name in licences or ())
+    chosen = _CHOSEN.format(
+        only="" if licences is None else f"AND coalesce(p.license, '') IN ({listed})"
+    )
     with opened(manifest) as con:
         run = ask(con, _RUN, run=run_id)[0]
         recipe = json.loads(run["recipe"] or "{}")
         settings = ask(con, _SETTINGS, **bound)
         tallies = {}
         for name in TALLIED:
-            sql = f"{_CHOSEN} SELECT {name} AS value, count(*) AS samples FROM chosen GROUP BY ALL"
+            sql = f"{chosen} SELECT {name} AS value, count(*) AS samples FROM chosen GROUP BY ALL"
             lines = ask(con, f"{sql} ORDER BY samples DESC, value NULLS LAST", **bound)
+            tallies[name] = [(line["value"], line["samples"]) for line in lines]
+        for name, more in (("age", _AGES), ("sex", _SEXES)):
+            lines = ask(con, chosen + more, **bound)
             tallies[name] = [(line["value"], line["samples"]) for line in lines]
         return Lineage(
             run=run,
             selection=selection,
-            counts=ask(con, _COUNTS, **bound)[0],
+            counts=ask(con, chosen + _COUNTS, **bound)[0],
             settings=settings[0] if settings else None,
-            sources=ask(con, _SOURCES, **bound),
+            sources=ask(con, chosen + _SOURCES, **bound),
             # Only the readers: a source's path would reveal a machine.
             readers={source["name"]: source["reader"] for source in recipe.get("sources") or []},
-            strata=ask(con, _STRATA, **bound),
+            strata=ask(con, _STRATA, **bound) if licences is None else [],
             tallies=tallies,
             funnel=ask(con, _FUNNEL, run=run_id),
+            patients=ask(con, chosen + _PATIENTS, **bound)[0],
+            reasons=ask(con, _REASONS, run=run_id),
+            findings=ask(con, _FINDINGS, run=run_id),
+            masked=ask(con, _MASKED, run=run_id)[0],
+            withdrawals=ask(con, _WITHDRAWALS),
         )

@@ -27,6 +27,7 @@ from medsift.images import Decoded, ImageError, ImagesConfig, decode
 from medsift.images.damage import foreign_bytes
 from medsift.images.decoding import EXTENSIONS, PLUGINS, sniff
 from medsift.images.references import read_bytes
+from medsift.storage.mirror import location
 
 SUFFIXES: Final = {
     "JPEG": "jpg",
@@ -120,7 +121,7 @@ class Pictures:
             partial = self.staging / f".{written}.{get_ident()}"
             partial.write_bytes(_png(self._decode(picture, data, name, sample_id)))
             partial.rename(self.staging / written)
-        return str(self.folder / written)
+        return location(self.folder / written)
 
     def _read(self, picture: Reference, sample_id: str) -> tuple[bytes, str]:
         """Return the bytes of a picture, no more than the run would read, and its file name."""

@@ -7,14 +7,13 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
 from curation.exports.croissant import array_fields
 from curation.exports.export_format import ExportFormat
 from curation.exports.lineage import Lineage
-from curation.exports.pictures import Pictures
 from curation.exports.turns import Line, facts, marked_turns, spells_other_mark
 
 logger = logging.getLogger(__name__)
@@ -23,12 +22,21 @@ SPEAKERS: Final = {"system": "system", "user": "human", "assistant": "gpt"}
 MAX_LISTED: Final = 10
 
 
+class PicturePaths(Protocol):
+    """Names the pictures of samples; `Pictures` is one."""
+
+    def paths(self, lines: Sequence[Line]) -> list[list[str]]:
+        """Return the paths of the pictures of each sample, in order."""
+        ...
+
+
 def write_array(
     batches: Iterator[pa.Table],
     target: Path,
     lineage: Lineage,
-    pictures: Pictures,
+    pictures: PicturePaths,
     entry: Callable[[Line, Sequence[str]], dict[str, Any]],
+    lines: bool = False,
 ) -> int:
     """Write one JSON array with an element for each sample; return the number of samples.
 
@@ -39,22 +47,24 @@ def write_array(
         batches: The selection.
         target: The file to write.
         lineage: Not used by an array.
-        pictures: Reader of pictures.
+        pictures: Gives the paths of the samples' pictures.
         entry: Returns the element of a sample, from its line and the paths of its pictures.
+        lines: Write JSON Lines instead of an array.
     """
     rows = 0
     left_out: list[str] = []
     with target.open("w", encoding="utf-8") as file:
-        file.write("[")
+        file.write("" if lines else "[")
         for batch in batches:
             samples = batch.to_pylist()
-            lines = [line for line in samples if not spells_other_mark(line)]
+            plain = [line for line in samples if not spells_other_mark(line)]
             left_out += [line["row_id"] for line in samples if spells_other_mark(line)]
-            for line, paths in zip(lines, pictures.paths(lines), strict=True):
-                file.write(",\n" if rows else "\n")
+            for line, paths in zip(plain, pictures.paths(plain), strict=True):
+                file.write("" if lines else ",\n" if rows else "\n")
                 file.write(json.dumps(entry(line, paths), ensure_ascii=False))
+                file.write("\n" if lines else "")
                 rows += 1
-        file.write("\n]\n")
+        file.write("" if lines else "\n]\n")
     if left_out:
         logger.warning(
             "%d samples are left out, since trainers take <video> or <audio> in their text for a"

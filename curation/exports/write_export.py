@@ -11,16 +11,24 @@ from importlib import import_module
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.exports import FORMATS
 from curation.exports.croissant import FILE_NAME, croissant
+from curation.exports.datasheet import FILE_NAME as DATASHEET
+from curation.exports.datasheet import datasheet
 from curation.exports.export_format import ExportFormat
+from curation.exports.licence_mixture import licence_parts
 from curation.exports.lineage import Lineage, read_lineage
 from curation.exports.pictures import FOLDER_SUFFIX, Pictures, run_limits
 from medsift.errors import ManifestError, StorageError, UsageError
+from medsift.licence_rules import licences_config
 from medsift.manifest import append_tables, resolve_selection, selected_batches
-from medsift.storage.atomic import named_refusals, partial_name
-from medsift.vocabulary import MANIFEST_NAME
+from medsift.manifest.manifest_file import manifest_file
+from medsift.storage.mirror import exists, here, is_mirrored, location, publish
+from medsift.storage.partial_names import partial_name
+from medsift.storage.refusals import named_refusals
+from medsift.storage.stored_folder import has_folder, publish_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +52,11 @@ def export(
 ) -> ExportResult:
     """Write a selection to `output`, with Croissant metadata.
 
-    The metadata is ``croissant.json`` inside a folder, and ``NAME.croissant.json`` next to a
-    file NAME, where it replaces an older one. A file that names pictures by path has the folder
-    ``NAME.pictures`` next to it for pictures that trainers would not see as the run did.
+    The metadata is ``croissant.json`` and ``DATASHEET.md`` inside a folder, and
+    ``NAME.croissant.json`` and ``NAME.DATASHEET.md`` next to a file NAME, where they replace older
+    ones. Where the recipe separates licences, every class of them is an export of its own. A file
+    that names pictures by path has the folder ``NAME.pictures`` next to it for pictures that
+    trainers would not see as the run did.
 
     Args:
         manifest: The manifest, or its run directory.
@@ -71,27 +81,73 @@ def export(
             format=format,
             known=list(FORMATS),
         )
+    output = here(output)
     export_format: ExportFormat = import_module(f"curation.exports.{format}").FORMAT
-    manifest = manifest / MANIFEST_NAME if manifest.is_dir() else manifest
+    manifest = manifest_file(manifest)
     _check_output(export_format, output)
     run_id, selection = resolve_selection(manifest, selection, run_id)
     lineage = read_lineage(manifest, run_id, selection)
+    parts = licence_parts(lineage.licences, licences_config(lineage.run["recipe"]))
+    if parts is None:
+        return _export_part(export_format, output, manifest, lineage, None, record)
+    # Nothing is written before every part is known to have its place.
+    places = {name: _part_place(export_format, output, name) for name in parts}
+    for place in places.values():
+        _check_output(export_format, place)
+    done = []
+    for name, licences in parts.items():
+        part = read_lineage(manifest, run_id, selection, licences)
+        done.append(_export_part(export_format, places[name], manifest, part, licences, record))
+    files = [file for one in done for file in one.files]
+    return ExportResult(sum(one.rows for one in done), files, run_id, selection)
+
+
+def _part_place(export_format: ExportFormat, output: Path, part: str) -> Path:
+    """Return where a part of an export goes: into the folder, or next to the file."""
+    if export_format.folder:
+        return output / part
+    return output.with_name(f"{output.stem}.{part}{output.suffix}")
+
+
+def _of_licences(
+    batches: Iterator[pa.Table], licences: Sequence[str | None] | None
+) -> Iterator[pa.Table]:
+    """Yield the samples of some licences; of all when None."""
+    if licences is None:
+        yield from batches
+        return
+    wanted = pa.array([name or "" for name in licences], pa.string())
+    for batch in batches:
+        yield batch.filter(pc.is_in(pc.fill_null(batch["license"], ""), wanted))
+
+
+def _export_part(
+    export_format: ExportFormat,
+    output: Path,
+    manifest: Path,
+    lineage: Lineage,
+    licences: Sequence[str | None] | None,
+    record: bool,
+) -> ExportResult:
+    """Write the samples of some licences to one place, and list it in the manifest."""
+    run_id, selection, format = lineage.run["run_id"], lineage.selection, export_format.name
     with closing(selected_batches(manifest, selection, run_id, rows=1000)) as batches:
-        rows = _write(export_format, output, batches, lineage)
+        rows = _write(export_format, output, _of_licences(batches, licences), lineage)
     if record:
-        line = {"selection": selection, "format": format, "path": str(output.resolve())}
+        line = {"selection": selection, "format": format, "path": _place(output)}
         made = {"rows": rows, "created_at": datetime.now(UTC).replace(tzinfo=None)}
         try:
             append_tables(manifest, run_id, {"exports": pa.Table.from_pylist([line | made])})
         except (ManifestError, StorageError) as error:
             raise error.reworded(
-                f"the export is complete in {output}, but the manifest does not list it: {error}"
+                f"the export is complete in {location(output)}, but the manifest does not list "
+                f"it: {error}"
             ) from error
     if export_format.folder:
         files = sorted(path for path in output.rglob("*") if path.is_file())
     else:
         pictures = sorted(_picture_folder(output).glob("*.png"))
-        files = [output, output.with_name(f"{output.name}.{FILE_NAME}"), *pictures]
+        files = [output, *_described(output), *pictures]
     return ExportResult(rows, files, run_id, selection)
 
 
@@ -99,6 +155,7 @@ def _check_output(export_format: ExportFormat, output: Path) -> None:
     pictures = _picture_folder(output)
     path, problem = output, ""
     filled = any(output.iterdir()) if output.is_dir() else output.exists() and output.stat().st_size
+    filled = filled or (is_mirrored(output) and (exists(output) or has_folder(output)))
     if output.is_dir() and not export_format.folder:
         problem = f"is a folder; format {export_format.name} writes one file"
     elif filled:
@@ -112,6 +169,11 @@ def _check_output(export_format: ExportFormat, output: Path) -> None:
     if problem:
         name = path if path == pictures else f"--output {path}"
         raise UsageError(f"{name} {problem}", code="export_output_in_the_way", path=str(path))
+
+
+def _place(output: Path) -> str:
+    """Return the absolute path, or the URL, of what is written."""
+    return location(output) if is_mirrored(output) else str(output.resolve())
 
 
 def _picture_folder(output: Path) -> Path:
@@ -129,23 +191,32 @@ def _write(
             target = staging / output.name
             folder = _picture_folder(output)
             pictures = Pictures(
-                run_limits(lineage.run["recipe"]), staging / folder.name, folder.resolve()
+                run_limits(lineage.run["recipe"]),
+                staging / folder.name,
+                folder if is_mirrored(folder) else folder.resolve(),
             )
             rows = export_format.write(batches, target, lineage, pictures)
             converted = sorted(pictures.staging.glob("*.png"))
+            if export_format.pictures:
+                converted = sorted(target.glob(export_format.pictures))
             described = _describe(export_format, target, lineage, converted)
             # The pictures and metadata move first: an output that exists is then complete.
             if not export_format.folder:
                 if pictures.staging.is_dir():
+                    publish_folder(pictures.staging, folder)
                     pictures.staging.replace(folder)
                 try:
-                    described.replace(output.with_name(described.name))
+                    for one in described:
+                        publish(one, output.with_name(one.name))
+                        one.replace(output.with_name(one.name))
+                    publish(target, output)
                     target.replace(output)
                 except OSError:
                     if converted:
                         shutil.rmtree(folder, ignore_errors=True)
                     raise
             else:
+                publish_folder(target, output)
                 target.replace(output)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -154,12 +225,19 @@ def _write(
 
 def _describe(
     export_format: ExportFormat, target: Path, lineage: Lineage, pictures: Sequence[Path]
-) -> Path:
-    """Write the Croissant file inside a folder, or next to a file; return its path."""
+) -> list[Path]:
+    """Write Croissant file and datasheet inside a folder, or next to a file; return their paths."""
     if export_format.folder:
-        root, files, path = target, sorted(target.glob(export_format.pattern)), target / FILE_NAME
+        root, files = target, sorted(target.glob(export_format.pattern))
+        paths = [target / FILE_NAME, target / DATASHEET]
     else:
-        root, files = target.parent, [target]
-        path = target.with_name(f"{target.name}.{FILE_NAME}")
-    path.write_text(croissant(export_format, root, files, lineage, pictures), encoding="utf-8")
-    return path
+        root, files, paths = target.parent, [target], _described(target)
+    texts = croissant(export_format, root, files, lineage, pictures), datasheet(lineage)
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text, encoding="utf-8")
+    return paths
+
+
+def _described(file: Path) -> list[Path]:
+    """Return the Croissant file and the datasheet of an export of one file."""
+    return [file.with_name(f"{file.name}.{name}") for name in (FILE_NAME, DATASHEET)]

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from curation.filters.row_filter import COLUMNS, Drop, RowFilter
+from curation.sql_limits import BATCH_MEMORY, within_limits
 from medsift import records
 from medsift.errors import InputError, RecipeError
 
@@ -42,10 +43,12 @@ class SqlCondition(RowFilter):
 
         table = samples.select(COLUMNS)
         table = table.append_column("_row", pa.array(range(table.num_rows), pa.int64()))
-        try:
-            with start() as connection:
-                # A condition cannot guess this name, so that it cannot look at other rows.
-                rows = f"rows_{uuid4().hex}"
+        # A condition cannot guess this name, so that it cannot look at other rows.
+        rows = f"rows_{uuid4().hex}"
+        connection = start(memory_limit=f"{BATCH_MEMORY}B")
+
+        def work() -> pa.Table:
+            with connection:
                 connection.register(rows, table)
                 lock(connection)  # a condition reads its row and no file
                 return connection.sql(
@@ -54,6 +57,9 @@ class SqlCondition(RowFilter):
                     f"FROM {rows} WHERE ({self.drop_where}) "
                     f"AND (({self.value}) IS NULL OR TRUE) ORDER BY _row"
                 ).to_arrow_table()
+
+        try:
+            return within_limits(work, f"filter {self.name!r}")
         except duckdb.Error as error:
             words = f"filter {self.name!r}: {str(error).splitlines()[0]}"
             words += f"; the columns are {', '.join(COLUMNS)}"

@@ -9,7 +9,7 @@ from curation.selection import AnyMethod
 from curation.selection.budget import BudgetConfig
 from curation.selection.facility_location import FacilityLocationConfig
 from medsift.config import Config
-from medsift.storage.local_paths import LocalPath
+from medsift.storage.local_paths import AnyPath
 from medsift.vocabulary import SplitName
 
 
@@ -57,7 +57,7 @@ class ImproveConfig(Config):
     """Name of the improvement, which begins those of its selections."""
     seed: int = Field(0, ge=0)
     """Seed of the cut into parts, of selections and of resamples."""
-    run: LocalPath
+    run: AnyPath
     """Directory of a curated run; selections and results are added to it."""
     budget: BudgetConfig
     """Samples of every selection, as a number or as a share of the training part."""

@@ -29,6 +29,11 @@ class Shortlisted:
         self._parts = [np.empty(0, PAIR)]
         self._prune_at = PRUNE_AT
 
+    def start_from(self, pairs: PairRecords, left_out: int) -> None:
+        """Take the best pairs of an earlier list, and the number that it had left out."""
+        self._parts.append(pairs)
+        self.left_out += left_out
+
     def add(self, pairs: Pairs, glance: Floats) -> None:
         """Take pairs (p,) whose miniatures correlate by `glance` (p,); others are no candidates."""
         seen = np.flatnonzero(glance >= GLANCE)
@@ -42,8 +47,12 @@ class Shortlisted:
 
     def best(self) -> tuple[Indices, Indices]:
         """Return the pairs to compare: left and right pictures (p,), (p,)."""
-        pairs = self._prune()
+        pairs = self.kept()
         return pairs["left"], pairs["right"]
+
+    def kept(self) -> PairRecords:
+        """Return the pairs (p,) to compare, with their similarity and glance."""
+        return self._prune()
 
     def _prune(self) -> PairRecords:
         """Drop pairs that are out of reach, as later ones can only push them further down."""

@@ -8,8 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from curation.matching.candidate_pairs import Bridges, Shortlisted
+from curation.matching.earlier_search import (
+    COPY,
+    MIRRORED,
+    OTHER,
+    BestPairs,
+    PictureSearch,
+    Verdicts,
+)
 from curation.matching.registration import Agreement, Thumbs, agree, glances, mirrored
 from curation.matching.settings import ImageCopyConfig
 from curation.neighbors import (
@@ -31,15 +41,16 @@ from medsift.storage.vectors import ContentVectors
 logger = logging.getLogger(__name__)
 
 HASH_BITS = 64
+Codes = NDArray[np.uint64]
 GLANCES_AT_A_TIME = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """Distinct pictures: `ids` (n) sorted, bits of the hash (n, 64) as ±1/8, thumbs, vectors."""
+    """Distinct pictures: `ids` (n) sorted, hashes of 64 bits (n,), thumbs, vectors."""
 
     ids: list[str]
-    bits: Floats
+    codes: Codes
     thumbs: Thumbs
     vectors: Floats
 
@@ -59,16 +70,29 @@ class ImageSet:
             miniatures: Grey values of each (n), 64 * 64 bytes by rows; None becomes zeros.
             vectors: Image vectors (n, d): unit, or zero where a picture has none.
         """
-        codes = np.array([int(text, 16) for text in hashes], dtype=">u8")
-        bits = np.unpackbits(codes.view(np.uint8).reshape(-1, 8), axis=1).astype(np.float32)
         blank = bytes(THUMB_SIDE * THUMB_SIDE)
         joined = bytearray().join(miniature or blank for miniature in miniatures)
         return cls(
             ids=list(ids),
-            bits=(2.0 * bits - 1.0) / np.float32(np.sqrt(HASH_BITS)),
+            codes=np.array([int(text, 16) for text in hashes], dtype=np.uint64),
             thumbs=np.frombuffer(joined, np.uint8).reshape(-1, THUMB_SIDE, THUMB_SIDE),
             vectors=vectors,
         )
+
+    def only(self, ids: Sequence[str]) -> ImageSet:
+        """Return some of the pictures; `ids` are sorted, and unknown ones are left out."""
+        wanted = pa.array(ids, pa.string())
+        places = np.flatnonzero(pc.is_in(pa.array(self.ids, pa.string()), wanted))
+        if len(places) == len(self.ids):
+            return self
+        chosen = [self.ids[place] for place in places.tolist()]
+        return ImageSet(chosen, self.codes[places], self.thumbs[places], self.vectors[places])
+
+    @property
+    def bits(self) -> Floats:
+        """The bits of the hashes (n, 64) as ±1/8."""
+        bits = np.unpackbits(self.codes.astype(">u8").view(np.uint8).reshape(-1, 8), axis=1)
+        return (2.0 * bits.astype(np.float32) - 1.0) / np.float32(np.sqrt(HASH_BITS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +113,8 @@ class Copies:
     mirrored: int
     recall: float
     method: Method
+    search: PictureSearch | None = None
+    """What the search leaves for the next one; None for copies that were given."""
 
 
 def image_set(images: pa.Table, vectors: ContentVectors) -> ImageSet:
@@ -110,6 +136,7 @@ def find_copies(
     config: ImageCopyConfig,
     neighbors: NeighborsConfig,
     run: TileRunner | None = None,
+    earlier: PictureSearch | None = None,
 ) -> Copies:
     """Find the pairs of pictures that show the same pixels, altered at most.
 
@@ -121,16 +148,21 @@ def find_copies(
         config: When two pictures are candidates, and when copies.
         neighbors: How near vectors and hashes are searched.
         run: Spreads a large search over workers; None is this process.
+        earlier: A search among some of the pictures, by equal settings: only pairs with another
+            picture are then compared. It changes the time taken, never the result.
     """
     n = len(images.ids)
-    candidates = find_candidates(images, config, neighbors, run)
-    pairs, mirrors = _confirm(images.thumbs, candidates, config)
+    known = None if earlier is None else earlier.among(images.ids)
+    candidates = find_candidates(images, config, neighbors, run, known=known)
+    verdicts = _judge(images.thumbs, candidates, config, known)
+    pairs, mirrors = _confirmed(verdicts)
+    search = PictureSearch(images.ids, candidates.by_hash, candidates.by_cosine, verdicts)
     compared = len(candidates.left)
     group = connected_components(n, pairs.left, pairs.right)
     # Only a family of more copies than partners fills the lists of all its own.
     while n and np.bincount(group).max() > config.candidates_per_image:
         across = find_candidates(images, config, neighbors, run, group)
-        more, mirrored_more = _confirm(images.thumbs, across, config)
+        more, mirrored_more = _confirmed(_judge(images.thumbs, across, config))
         compared += len(across.left)
         if not len(more):
             break
@@ -148,20 +180,39 @@ def find_copies(
         mirrored=mirrors,
         recall=candidates.recall,
         method="exact" if n <= neighbors.exact_up_to else "ivf",
+        search=search,
     )
 
 
-def _confirm(
-    thumbs: Thumbs, candidates: ImageCandidates, config: ImageCopyConfig
-) -> tuple[Pairs, int]:
-    """Return the pairs that pixels confirm, and how many fit better mirrored and so do not."""
-    agreement = agree(thumbs, candidates.left, candidates.right)
-    copy = is_copy(agreement, config)
-    left, right = candidates.left[copy], candidates.right[copy]
-    detail = agreement.detail[copy]
-    flipped = mirrored(thumbs, left, right, detail)
-    pairs = Pairs.of(left[~flipped], right[~flipped], detail[~flipped].astype(np.float64))
-    return pairs, int(flipped.sum())
+def _judge(
+    thumbs: Thumbs,
+    candidates: ImageCandidates,
+    config: ImageCopyConfig,
+    known: tuple[PictureSearch, Flags] | None = None,
+) -> Verdicts:
+    """Compare the pixels of candidates; those with a verdict already are not compared again."""
+    left, right = candidates.left, candidates.right
+    detail, verdict = np.zeros(len(left), np.float32), np.full(len(left), OTHER, np.int8)
+    unknown = np.arange(len(left))
+    if known is not None:
+        before = known[0].verdicts
+        place = before.look_up(left, right, max(len(thumbs), 1))
+        seen, unknown = np.flatnonzero(place >= 0), np.flatnonzero(place < 0)
+        detail[seen], verdict[seen] = before.detail[place[seen]], before.verdict[place[seen]]
+    agreement = agree(thumbs, left[unknown], right[unknown])
+    detail[unknown] = agreement.detail
+    same = unknown[is_copy(agreement, config)]
+    flipped = mirrored(thumbs, left[same], right[same], detail[same])
+    verdict[same] = np.where(flipped, MIRRORED, COPY)
+    return Verdicts(left, right, detail, verdict)
+
+
+def _confirmed(verdicts: Verdicts) -> tuple[Pairs, int]:
+    """Return the pairs that are copies, and how many fit better mirrored and so are not."""
+    copy = verdicts.verdict == COPY
+    detail = verdicts.detail[copy].astype(np.float64)
+    pairs = Pairs.of(verdicts.left[copy], verdicts.right[copy], detail)
+    return pairs, int((verdicts.verdict == MIRRORED).sum())
 
 
 def is_copy(agreement: Agreement, config: ImageCopyConfig) -> Flags:
@@ -193,7 +244,8 @@ class ImageCandidates:
     """Pairs (p,) that pixels will decide.
 
     `counted` is their number before the limit of candidates per image, `left_out` that of the
-    pairs beyond it, `recall` the least share of near pairs that a search found.
+    pairs beyond it, `recall` the least share of near pairs that a search found. `by_hash` and
+    `by_cosine` are the best of either search, the latter None where it was approximate.
     """
 
     left: Indices
@@ -201,6 +253,8 @@ class ImageCandidates:
     counted: int
     left_out: int
     recall: float
+    by_hash: BestPairs
+    by_cosine: BestPairs | None
 
 
 def find_candidates(
@@ -209,6 +263,7 @@ def find_candidates(
     neighbors: NeighborsConfig,
     run: TileRunner | None = None,
     group: Indices | None = None,
+    known: tuple[PictureSearch, Flags] | None = None,
 ) -> ImageCandidates:
     """Return pairs near by hash or cosine whose blurred miniatures agree, the best of each picture.
 
@@ -218,30 +273,58 @@ def find_candidates(
         neighbors: How near vectors are searched.
         run: Spreads a large search over workers.
         group: Known groups (n,): then only the best pairs between each group and others.
+        known: A search among some of the pictures, in their numbers here, and which are new (n,).
     """
     n, most = max(len(images.ids), 1), config.candidates_per_image
     glance = glances(images.thumbs)
-    keys, counted, left_out, recall = [], 0, 0, 1.0
-    searches = (
-        _search_hashes(images.bits, config.hash_distance, neighbors, run),
-        _search(images.vectors, config.cosine, neighbors, run),
-    )
-    for search in searches:
+    before, fresh = (None, None) if known is None else known
+    exact = n <= neighbors.exact_up_to
+    of_hash = None if before is None else before.by_hash
+    of_cosine = None if before is None or not exact else before.by_cosine
+    found, recall = [], 1.0
+    for search, start in (
+        (_search_hashes(images, config.hash_distance, neighbors, run, fresh), of_hash),
+        (
+            _search(
+                images.vectors, config.cosine, neighbors, run, None if of_cosine is None else fresh
+            ),
+            of_cosine,
+        ),
+    ):
         best = Shortlisted(most) if group is None else Bridges(most, group)
+        counted = 0
+        if start is not None:
+            best.start_from(start.pairs, start.left_out)
+            counted = start.counted
         for pairs, share in search:
             best.add(pairs, correlate(glance, pairs))
             counted, recall = counted + len(pairs), min(recall, share)
-        left, right = best.best()
-        keys.append(left * n + right)
-        left_out += best.left_out
+        kept = best.kept()
+        found.append(BestPairs(kept, counted, best.left_out))
+    keys = [one.pairs["left"] * n + one.pairs["right"] for one in found]
     distinct = np.unique(np.concatenate(keys))
-    return ImageCandidates(distinct // n, distinct % n, counted, left_out, recall)
+    return ImageCandidates(
+        distinct // n,
+        distinct % n,
+        sum(one.counted for one in found),
+        sum(one.left_out for one in found),
+        recall,
+        found[0],
+        found[1] if exact else None,
+    )
 
 
 def _search(
-    vectors: Floats, threshold: float, neighbors: NeighborsConfig, run: TileRunner | None
+    vectors: Floats,
+    threshold: float,
+    neighbors: NeighborsConfig,
+    run: TileRunner | None,
+    fresh: Flags | None = None,
 ) -> Iterator[tuple[Pairs, float]]:
-    """Yield pairs above a threshold tile by tile, as they may be too many, each with the recall."""
+    """Yield pairs above a threshold tile by tile, as they may be too many, each with the recall.
+
+    With `fresh` (n,) only the pairs that have such a row; a search by cells ignores it.
+    """
     run = neighbors.runner(len(vectors), run)
     if len(vectors) > neighbors.exact_up_to:
         cells = CellSearch(vectors, threshold, neighbors)
@@ -249,23 +332,25 @@ def _search(
             yield pairs, 1.0
         yield Pairs.empty(), cells.recall
     elif len(vectors):
-        for pairs in iter_pairs(
-            vectors, threshold, tile=neighbors.tile, device=neighbors.device, run=run
-        ):
+        tile, device = neighbors.tile, neighbors.device
+        for pairs in iter_pairs(vectors, threshold, tile=tile, device=device, fresh=fresh, run=run):
             yield pairs, 1.0
 
 
 def _search_hashes(
-    bits: Floats, distance: int, neighbors: NeighborsConfig, run: TileRunner | None
+    images: ImageSet,
+    distance: int,
+    neighbors: NeighborsConfig,
+    run: TileRunner | None,
+    fresh: Flags | None,
 ) -> Iterator[tuple[Pairs, float]]:
-    """Yield all pairs near by hash, however many pictures there are."""
-    if len(bits) <= neighbors.exact_up_to:
+    """Yield all pairs near by hash, or those with a `fresh` picture, however many there are."""
+    if len(images.codes) <= neighbors.exact_up_to:
         # The scalar product of ±1/8 vectors is 1 - 2 * distance / 64, exactly.
-        yield from _search(bits, 1.0 - 2.0 * distance / HASH_BITS, neighbors, run)
+        yield from _search(images.bits, 1.0 - 2.0 * distance / HASH_BITS, neighbors, run, fresh)
         return
     # Cells miss pairs; comparing 64-bit codes is cheap enough to miss none.
-    codes = np.packbits(bits > 0, axis=1).view(">u8")[:, 0].astype(np.uint64)
-    for pairs in iter_hamming(codes, distance):
+    for pairs in iter_hamming(images.codes, distance, fresh):
         yield pairs, 1.0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -11,27 +10,32 @@ from curation.matching.image_copies import ImageSet, find_copies
 from curation.matching.settings import ImageCopyConfig
 from curation.neighbors import NeighborsConfig
 from medsift.errors import StorageError
-from medsift.images import ImageError, ImagesConfig, decode
-from medsift.images.facts import miniature, perceptual_hash
+from medsift.images import ImagesConfig
+from medsift.images.decoder_process import DecoderProcess
 from medsift.images.references import read_bytes
+from medsift.images.settings import DECODE_SECONDS
 
 
 def find_same(refs: Iterable[str]) -> dict[str, str]:
     """Map each reference to the name that it shares with its copies, by the rule of deduplication.
 
-    Every picture is read and decoded once. One that cannot be is left out: whoever shows it says
-    why it cannot be shown.
+    Every picture is read and decoded once, in a process apart: nobody has checked it yet. One that
+    cannot be is left out: whoever shows it says why it cannot be shown.
     """
     image_of: dict[str, str] = {}
     facts: dict[str, tuple[str, bytes]] = {}
-    for ref in sorted(set(refs)):
+    wanted = sorted(set(refs))
+    if not wanted:
+        return {}
+    decoder = DecoderProcess(ImagesConfig(min_side=1), DECODE_SECONDS)
+    for ref in wanted:
         try:
-            decoded = decode(read_bytes(ref), PurePosixPath(ref).name, ImagesConfig(min_side=1))
-        except (FileNotFoundError, StorageError, ImageError):
+            row, _ = decoder.inspect(ref, read_bytes(ref))
+        except (FileNotFoundError, StorageError):
             continue
-        grey = decoded.image.convert("L")
-        image_of[ref] = decoded.image_id
-        facts[decoded.image_id] = perceptual_hash(grey), miniature(grey)
+        if row["error"] is None:
+            image_of[ref] = row["image_id"]
+            facts[row["image_id"]] = row["phash"], row["thumb"]
     if not facts:
         return {}
     ids = sorted(facts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
@@ -16,7 +17,7 @@ from curation.meaning import Meaning, alike, read_meaning, recognise
 from curation.neighbors import exact_cosine
 from medsift.arrays import Doubles, Flags, Floats, Indices
 from medsift.records import canonical_text, text_id
-from medsift.storage.vectors import ContentVectors
+from medsift.storage.mapped_vectors import AnyVectors
 from medsift.text import normalise_answer, normalise_question
 
 EXACT_ANSWERS: Final = ("closed", "choice")
@@ -91,7 +92,7 @@ class Likeness:
         return Likeness(*(getattr(self, name)[places] for name in self.__slots__))
 
 
-def read_conversations(samples: pa.Table, vectors: ContentVectors) -> Conversations:
+def read_conversations(samples: pa.Table, vectors: AnyVectors) -> Conversations:
     """Number the turns of SAMPLES rows (n).
 
     Raises:
@@ -114,9 +115,8 @@ def read_conversations(samples: pa.Table, vectors: ContentVectors) -> Conversati
         for turn in messages:
             key = speaker, content = turn["role"], turn["content"]
             if key not in known:
-                normalise = normalise_answer if speaker == "assistant" else normalise_question
                 offered = choices(content) if speaker == "user" else ()
-                form = forms[speaker, normalise(content)]
+                form = forms[words_of_turn(turn)]
                 known[key] = form, texts[canonical_text(content)], offers[offered]
             turns.append(known[key])
     numbers = np.array(turns, dtype=np.int64).reshape(-1, 3)
@@ -134,6 +134,17 @@ def read_conversations(samples: pa.Table, vectors: ContentVectors) -> Conversati
         texts=distinct,
         vectors=vectors.rows([text_id(text) for text in distinct], "texts"),
     )
+
+
+def words_of_turn(turn: Mapping[str, str]) -> tuple[str, str]:
+    """Return the role and the normal form of a turn; turns of equal ones say the same."""
+    normalise = normalise_answer if turn["role"] == "assistant" else normalise_question
+    return turn["role"], normalise(turn["content"])
+
+
+def whole_text(turns: Sequence[Mapping[str, str]]) -> str:
+    """Return all words of a sample, as `Conversations.whole` does."""
+    return "\n".join(canonical_text(turn["content"]) for turn in turns)
 
 
 def compare(

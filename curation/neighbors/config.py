@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
 from curation.neighbors.join import PAIR_LIMIT, PAIR_TILE, choose_device
-from curation.neighbors.tiles import TileRunner
 from medsift.config import Config
 
 Method = Literal["exact", "ivf"]
+Run = TypeVar("Run")
 
 
 class NeighborsConfig(Config):
@@ -42,7 +42,7 @@ class NeighborsConfig(Config):
         """Return the settings that may change a result, for the fingerprint of a stage."""
         return self.with_first_names(self.model_dump(mode="json", exclude={"spread_above"}))
 
-    def runner(self, rows: int, run: TileRunner | None) -> TileRunner | None:
+    def runner(self, rows: int, run: Run | None) -> Run | None:
         """Return `run` for a search over more than `spread_above` rows, else None.
 
         Products on a GPU stay in this process too: a task has no GPU of its own.

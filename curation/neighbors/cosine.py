@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ from medsift.errors import InputError
 
 if TYPE_CHECKING:
     import torch
+
+HAS_TORCH: Final = find_spec("torch") is not None
+"""Whether torch is installed; a light install of MedSift compares vectors by NumPy."""
 
 NORM_TOLERANCE = 1e-3
 # Adding and taking away a number of [2, 4) rounds what is smaller than 1 to a multiple of 2**-51.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,8 @@ from medsift.errors import UsageError
 
 TEXT_LIMIT = 20_000_000
 _TEXTS_AT_A_TIME = 20_000
+_CHARACTERS_AT_A_TIME = 1 << 20
+_MIX = np.uint64(0x9E3779B97F4A7C15)
 _MISSED = 1e-3  # probability with which a pair exactly at the threshold is missed
 
 
@@ -26,7 +28,7 @@ def near_texts(
     permutations: int = 128,
     seed: int = 0,
     copies: Literal["star", "all"] = "star",
-    within: Indices | None = None,
+    within: Callable[[Indices], Indices] | None = None,
     limit: int = TEXT_LIMIT,
 ) -> Pairs:
     """Return pairs of texts whose shingle sets have Jaccard similarity >= threshold.
@@ -49,8 +51,9 @@ def near_texts(
             groups only the first texts are paired: the groups that pairs connect are right, but
             who is first depends on the order of texts. For greedy survivors, collapse equal texts
             before, or ask for "all" pairs (quadratic in the copies of one text).
-        within: Numbers (n,): only texts of equal number are compared. A caller that knows which
-            pairs cannot matter spares them, however alike their texts are.
+        within: Returns a number, 0 or more, for each of some texts (k,): only texts of equal number
+            are compared. A caller that knows which pairs cannot matter spares them, however alike
+            their texts are. It is asked once, about texts that share a band with another.
         limit: Most candidates.
 
     Raises:
@@ -62,18 +65,32 @@ def near_texts(
             "threshold in (0, 1], a shingle of at least 1 and 8 to 4096 permutations",
             code="search_setting_invalid",
         )
-    part = np.zeros(len(texts), np.int64) if within is None else within
-    # Each text's first of equal form and part (n,); -1 for a text without a form.
-    first: dict[tuple[str, int], int] = {}
-    member = np.full(len(texts), -1, dtype=np.int64)
-    for number, (text, inside) in enumerate(zip(texts, part.tolist(), strict=True)):
-        form = canonical(text)
-        if form:
-            member[number] = first.setdefault((form, inside), number)
-    names = np.array(list(first.values()), dtype=np.int64)
-    sets = [shingles_of(text, shingle) for text, _ in first]
     rows = _rows_per_band(threshold, permutations)
-    left, right = _candidates(_digests(sets, permutations, seed), part[names], rows, limit)
+    # Texts of one form are one text; -1 for a text without a form.
+    number: dict[str, int] = {}
+    form_of = np.array(
+        [
+            number.setdefault(form, len(number)) if (form := canonical(text)) else -1
+            for text in texts
+        ],
+        np.int64,
+    )
+    sets = [shingles_of(form, shingle) for form in number]
+    digests = _digests(sets, permutations, seed)
+    part = np.zeros(len(texts), np.int64)
+    if within is not None:
+        # Every text that meets no other is a part by itself.
+        part = -1 - np.arange(len(texts))
+        meet = _meet_another(digests, rows) | (np.bincount(form_of[form_of >= 0]) > 1)
+        asked = np.flatnonzero((form_of >= 0) & np.append(meet, False)[form_of])
+        part[asked] = within(asked)
+    # Each text's first of equal form and part (n,), -1 for a text without a form.
+    keys = np.stack([form_of, part], axis=1)
+    _, first, back = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    member = np.where(form_of >= 0, first[back.reshape(-1)], -1).astype(np.int64)
+    names = np.unique(member[member >= 0])
+    left, right = _candidates(digests[form_of[names]], part[names], rows, limit)
+    sets = [sets[form] for form in form_of[names].tolist()]
     similarity = np.array(
         [jaccard(sets[a], sets[b]) for a, b in zip(left.tolist(), right.tolist(), strict=True)],
         dtype=np.float64,
@@ -84,6 +101,39 @@ def near_texts(
     later = np.flatnonzero((member >= 0) & (member != np.arange(len(member))))
     star = Pairs.of(member[later], later.astype(np.int64), np.ones(len(later)))
     return join_pairs([star, near.renamed(names)])
+
+
+def band_keys(
+    texts: Sequence[str], *, threshold: float, shingle: int, permutations: int, seed: int
+) -> tuple[Indices, npt.NDArray[np.uint64]]:
+    """Return texts (k,) and keys (k,): texts that `near_texts` may pair share a text's key.
+
+    Every text is listed once for each of its bands; one without a visible character is not listed.
+    Two texts of one key need not be near. The key of a text does not depend on other texts.
+
+    Args:
+        texts: As for `near_texts`, like all other arguments.
+        threshold: Jaccard similarity from which two texts are a pair.
+        shingle: Words of a shingle.
+        permutations: MinHash values of a text.
+        seed: Of the hashes.
+    """
+    rows = _rows_per_band(threshold, permutations)
+    digests, seen = [np.empty((0, permutations), np.uint32)], list[int]()
+    sets, characters = list[frozenset[str]](), 0
+    for number, text in enumerate(texts):
+        if not (form := canonical(text)):
+            continue
+        seen.append(number)
+        sets.append(shingles_of(form, shingle))
+        characters += len(form)
+        if characters >= _CHARACTERS_AT_A_TIME:
+            # Shingles take thirty times as much memory as their texts.
+            digests.append(_digests(sets, permutations, seed))
+            sets, characters = [], 0
+    digests.append(_digests(sets, permutations, seed))
+    keys = _mixed_bands(np.concatenate(digests), rows)
+    return np.repeat(np.array(seen, np.int64), keys.shape[1]), keys.ravel()
 
 
 def _every_copy(near: Pairs, member: Indices, names: Indices, limit: int) -> Pairs:
@@ -155,6 +205,28 @@ def _candidates(
             keys = keys[np.append(True, keys[1:] != keys[:-1])]
         check_candidates(len(keys), limit)
     return keys // n, keys % n
+
+
+def _meet_another(digests: npt.NDArray[np.uint32], rows: int) -> npt.NDArray[np.bool_]:
+    """Return which of n texts share a band with another, or may do so."""
+    meets = np.zeros(len(digests), bool)
+    for key in _mixed_bands(digests, rows).T:
+        order = np.argsort(key)
+        same = key[order[1:]] == key[order[:-1]]
+        meets[order[1:][same]] = True
+        meets[order[:-1][same]] = True
+    return meets
+
+
+def _mixed_bands(digests: npt.NDArray[np.uint32], rows: int) -> npt.NDArray[np.uint64]:
+    """Return the values of each band of n texts as one number (n, bands)."""
+    bands = digests.shape[1] // rows
+    values = digests[:, : bands * rows].reshape(-1, bands, rows)
+    keys = np.broadcast_to(np.arange(bands, dtype=np.uint64), values.shape[:2])
+    for place in range(rows):
+        keys = (keys ^ values[:, :, place]) * _MIX
+        keys ^= keys >> np.uint64(29)
+    return keys
 
 
 def _same_band(band: npt.NDArray[np.uint32], part: Indices, limit: int) -> Indices:

@@ -57,16 +57,26 @@ def join_pairs(parts: Iterable[Pairs]) -> Pairs:
     return Pairs.of(*map(np.concatenate, columns))
 
 
-def iter_hamming(codes: NDArray[np.uint64], distance: int) -> Iterator[Pairs]:
+def iter_hamming(
+    codes: NDArray[np.uint64], distance: int, fresh: Flags | None = None
+) -> Iterator[Pairs]:
     """Yield pairs of codes (n,) that differ in `distance` bits or fewer, in no set order of tiles.
+
+    With `fresh` (n,) only pairs that have a fresh code.
 
     `similarity` is 1 - 2 * bits / 64, the cosine of the codes as signs. No pair is missed or comes
     twice. Every pair of codes is looked at, at some 10**9 a second: an index of parts of a code
     would look at a sixth of them for 16 bits of 64, each at a higher price.
     """
     n = len(codes)
-    for top in range(0, n, CODE_ROWS):
+    if fresh is not None:
+        # The fresh ones come first: their tiles meet every code once.
+        order = np.concatenate([np.flatnonzero(fresh), np.flatnonzero(~fresh)])
+        codes = codes[order]
+    for top in range(0, n if fresh is None else int(fresh.sum()), CODE_ROWS):
         rows = codes[top : top + CODE_ROWS, None]
+        if fresh is not None:
+            rows = rows[: int(fresh.sum()) - top]
         for start in range(top, n, CODE_COLUMNS):
             apart = np.bitwise_count(rows ^ codes[start : start + CODE_COLUMNS])
             left, right = np.nonzero(apart <= distance)
@@ -74,7 +84,8 @@ def iter_hamming(codes: NDArray[np.uint64], distance: int) -> Iterator[Pairs]:
             above = left + top < right + start
             left, right = left[above], right[above]
             similarity = 1.0 - 2.0 * apart[left, right] / CODE_BITS
-            yield Pairs(left.astype(np.int64) + top, right.astype(np.int64) + start, similarity)
+            pairs = Pairs(left.astype(np.int64) + top, right.astype(np.int64) + start, similarity)
+            yield pairs if fresh is None else pairs.renamed(order)
 
 
 def greedy_survivors(n: int, pairs: Pairs, order: Indices) -> Indices:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import numpy as np
 
-from curation.neighbors.cosine import exact_cosine, tensor_of
+from curation.neighbors.cosine import HAS_TORCH, exact_cosine, tensor_of
 from curation.neighbors.pairs import Pairs, join_pairs
 from curation.neighbors.prefilter import Prefilter, rounding
 from curation.neighbors.shortlist import Shortlist, shortlist_of
@@ -17,6 +18,12 @@ from medsift.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
+
+
+HALF_UNIT: Final = 2.0**-25
+"""Half the spacing of float32 below 1: a bar that is rounded to float32 rises by less."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,16 @@ class TileResult:
 
 
 TileRunner = Callable[[Callable[[Tile], TileResult], Sequence[Tile]], Iterable[TileResult]]
+
+
+class Runner(Protocol):
+    """Applies a pure, picklable function to items, and returns the results in their order."""
+
+    def __call__(
+        self, function: Callable[[Item], Result], items: Sequence[Item], /
+    ) -> Iterable[Result]:
+        """Apply the function."""
+        ...
 
 
 def plan_tiles(n: int, tile: int) -> list[Tile]:
@@ -85,9 +102,14 @@ class TileJob:
     def __call__(self, tile: Tile) -> TileResult:
         """Return the pairs and shortlists of one tile; depends on nothing but the job and tile.
 
+        NumPy computes it where torch is not installed: the results are the same, as exact
+        cosines decide them.
+
         Raises:
             UsageError: the tile has more pairs than the job's limit.
         """
+        if not HAS_TORCH:
+            return self._by_numpy(tile)
         import torch
 
         before = torch.get_float32_matmul_precision()
@@ -116,6 +138,30 @@ class TileJob:
                 above = torch.ones_like(product, dtype=torch.bool).triu_(1)
                 product.masked_fill_(~above, -torch.inf)
             earlier = shortlist_of(product.T.contiguous(), 1, tile.top)
+        return TileResult(tile, pairs, of_rows, of_columns, earlier)
+
+    def _by_numpy(self, tile: Tile) -> TileResult:
+        rows = self.prefilter.rows
+        product = rows[tile.top : tile.bottom] @ rows[tile.start : tile.stop].T
+        if tile.diagonal:
+            np.fill_diagonal(product, -np.inf)
+        pairs = Pairs.empty()
+        if self.threshold is not None:
+            near = product >= np.float32(self.threshold - self.prefilter.margin - HALF_UNIT)
+            left, right = np.nonzero(np.triu(near) if tile.diagonal else near)
+            left, right = left + tile.top, right + tile.start
+            check_limit(len(left), self.limit, self.threshold)
+            similarity = exact_cosine(self.vectors, left, right)
+            pairs = Pairs(left, right, similarity).where(similarity >= self.threshold)
+        of_rows = of_columns = earlier = None
+        if self.k is not None:
+            of_rows = shortlist_of(product, self.k, tile.start)
+            if not tile.diagonal:
+                of_columns = shortlist_of(product.T, self.k, tile.top)
+        if self.earlier:
+            if tile.diagonal:
+                product[np.tril_indices(len(product))] = -np.inf
+            earlier = shortlist_of(product.T, 1, tile.top)
         return TileResult(tile, pairs, of_rows, of_columns, earlier)
 
     @property
@@ -165,18 +211,19 @@ def _survivors(product: torch.Tensor, bar: float, tile: Tile) -> tuple[Indices, 
 
 
 def merge(
-    results: Iterable[TileResult], job: TileJob
+    results: Iterable[TileResult], job: TileJob, scratch: Path | None = None
 ) -> tuple[Pairs, Shortlist | None, Shortlist | None]:
     """Return the sorted pairs of all tiles, and the nearest and nearest earlier rows of n rows.
 
-    Results are taken in any order, as they arrive.
+    Results are taken in any order, as they arrive. Large shortlists are mapped from files in
+    `scratch`.
 
     Raises:
         UsageError: more pairs than the job's limit.
     """
     n = len(job.vectors)
-    nearest = None if job.k is None else Shortlist.empty(n, job.k)
-    earlier = Shortlist.empty(n, 1) if job.earlier else None
+    nearest = None if job.k is None else Shortlist.empty(n, job.k, scratch)
+    earlier = Shortlist.empty(n, 1, scratch) if job.earlier else None
     parts, count = [], 0
     for result in results:
         parts.append(result.pairs)

@@ -1,10 +1,11 @@
-"""Write a phantom set to a folder: pictures, samples.jsonl, truth.parquet."""
+"""Write a phantom set to a folder: pictures, samples.jsonl, captions.jsonl, truth.parquet."""
 
 from __future__ import annotations
 
 import json
 import logging
 import multiprocessing
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,14 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.phantoms.alterations import altered
+from curation.phantoms.captions import caption_rows
 from curation.phantoms.defects import MIN_IMAGES, TRUTH, Job, PhantomPlan, plan_set
 from curation.phantoms.noise import plant_noise
 from curation.phantoms.pools import PoolShape, plan_pool
 from medsift.errors import UsageError
 from medsift.own_packages import put_first
-from medsift.storage.atomic import atomic_folder
+from medsift.storage.atomic import atomic_file, atomic_folder
 
 MARKER = "phantoms.json"
+CAPTIONS = "captions.jsonl"
 VERSION = 1
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,7 @@ class PhantomSet:
     root: Path
     images: Path
     samples: Path
+    captions: Path
     truth: Path
     base_images: int
     image_files: int
@@ -52,8 +56,9 @@ def make_phantoms(
 ) -> PhantomSet:
     """Make a phantom set of `images` base pictures under `out`; the same bytes every time.
 
-    It writes ``images/**``, ``samples.jsonl``, ``truth.parquet`` and a marker. The folder appears
-    when it is complete; a folder that has the same set already is returned as it is.
+    It writes ``images/**``, ``samples.jsonl``, ``captions.jsonl``, ``truth.parquet`` and a marker.
+    The folder appears when it is complete; a folder that has the same set already is returned as it
+    is, with captions where an earlier version wrote none.
 
     Args:
         out: The folder.
@@ -99,10 +104,14 @@ def make_phantoms(
     else:
         order |= asdict(shape)
         plan = plan_pool(images, seed, shape)
+    elsewhere = "choose a writable folder with room"
+    captions = out / CAPTIONS
     if _has_set(out, order):
         logger.info("phantoms are already in %s", out)
+        if not captions.is_file():
+            with atomic_file(captions.absolute(), elsewhere) as partial:
+                partial.write_bytes(_lines(caption_rows(plan.bases, seed)))
     else:
-        elsewhere = "choose a writable folder with room"
         with atomic_folder(out.absolute(), elsewhere, "output_unwritable") as unfinished:
             _write(unfinished, plan, workers)
             (unfinished / MARKER).write_text(json.dumps(order) + "\n", encoding="utf-8")
@@ -110,6 +119,7 @@ def make_phantoms(
         root=out,
         images=out / "images",
         samples=out / "samples.jsonl",
+        captions=captions,
         truth=out / "truth.parquet",
         base_images=images,
         image_files=len(plan.jobs),
@@ -147,9 +157,13 @@ def _write(root: Path, plan: PhantomPlan, workers: int) -> None:
         with ProcessPoolExecutor(workers, mp_context=context, initializer=put_first) as pool:
             for _ in pool.map(write, plan.jobs, chunksize=size):
                 pass
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in plan.rows)
-    (root / "samples.jsonl").write_bytes(lines.encode())
+    (root / "samples.jsonl").write_bytes(_lines(plan.rows))
+    (root / CAPTIONS).write_bytes(_lines(caption_rows(plan.bases, plan.seed)))
     pq.write_table(pa.Table.from_pylist(plan.truth, schema=TRUTH), root / "truth.parquet")
+
+
+def _lines(rows: Iterable[dict[str, str]]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
 def _write_picture(job: Job, *, root: Path, seed: int) -> None:

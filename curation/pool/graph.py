@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import logging
-import zipfile
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
+from zlib import crc32
 
 import numpy as np
+import pyarrow as pa
 from pydantic import Field, model_validator
 
 from curation.neighbors import (
     Method,
     NeighborsConfig,
-    TileRunner,
+    Runner,
     approximate_nearest,
     check_vectors,
     join,
 )
-from curation.pool.pool import ZERO, SampleVectors, unit_rows
-from medsift.arrays import Floats, Indices
+from curation.pool.pool import ROWS_AT_A_TIME, ZERO, SampleVectors, unit_rows
+from medsift.arrays import Flags, Floats, Indices, Narrow
 from medsift.config import Config
 from medsift.errors import StorageError
-from medsift.records import fingerprint
+from medsift.records import Digest, fingerprint
 from medsift.storage.atomic import atomic_file
+from medsift.storage.mirror import exists, fetch
+from medsift.storage.scratch import scratch_zeros
 
 logger = logging.getLogger(__name__)
 
@@ -61,10 +65,10 @@ class KnnGraph:
 
     `index` (n, k) are rows of the pool, -1 where there are fewer; `similarity` (n, k) their
     cosines in the joint space, -inf there. `recall` is the share of true neighbours among them,
-    1.0 where the search was exact.
+    1.0 where the search was exact. A large graph is mapped from a file.
     """
 
-    index: Indices
+    index: Narrow
     similarity: Floats
     method: Method
     recall: float
@@ -76,6 +80,37 @@ class KnnGraph:
     def nearest(self, k: int) -> KnnGraph:
         """Return the graph of each sample's k nearest others; all of them where it has fewer."""
         return replace(self, index=self.index[:, :k], similarity=self.similarity[:, :k])
+
+    def only(self, rows: Indices) -> KnnGraph:
+        """Return the graph of some samples (m), given by their places: neighbours among them.
+
+        A sample whose neighbours are not among them has fewer.
+        """
+        place = np.full(len(self) + 1, -1, self.index.dtype)
+        # The last place is that of the index -1.
+        place[rows] = np.arange(len(rows))
+        index = place[self.index[rows]]
+        order = np.argsort(index < 0, axis=1, kind="stable")
+        index = np.take_along_axis(index, order, axis=1)
+        similarity = np.take_along_axis(self.similarity[rows], order, axis=1)
+        similarity = np.where(index < 0, np.float32(-np.inf), similarity)
+        return replace(self, index=index, similarity=similarity)
+
+    def blocks(self) -> Iterator[slice]:
+        """Yield the rows, some at a time."""
+        return _blocks(len(self))
+
+    def digest(self) -> str:
+        """Return the digest of the neighbours, as 64-bit numbers, and of their similarities."""
+        whole = Digest()
+        whole.add_pieces(
+            8 * self.index.size,
+            (self.index[rows].astype(np.int64).tobytes() for rows in self.blocks()),
+        )
+        whole.add_pieces(
+            4 * self.similarity.size, (self.similarity[rows].tobytes() for rows in self.blocks())
+        )
+        return whole.hexdigest()
 
 
 def joint_vectors(vectors: SampleVectors, config: GraphConfig) -> Floats:
@@ -104,18 +139,26 @@ def joint_vectors(vectors: SampleVectors, config: GraphConfig) -> Floats:
     # Vectors of one encoder share a direction, which would make everything alike (Mu and Viswanath
     # 2018, "All-but-the-Top", first step), and pictures of one modality share another.
     parts = [
-        np.float32(weight) * (part if config.center == "none" else _centre(part, group))
+        (np.float32(weight), part, None if config.center == "none" else _means(part, group))
         for weight, part, group in weighted
         if weight > 0.0 and part is not None
     ]
-    return unit_rows(np.concatenate(parts, axis=1))
+    width = sum(part.shape[1] for _, part, _ in parts)
+    joint = scratch_zeros((len(everyone), width), np.float32, vectors.scratch)
+    for rows in _blocks(len(everyone)):
+        columns = [
+            weight * (part[rows] if mean is None else mean.taken_from(part, rows))
+            for weight, part, mean in parts
+        ]
+        joint[rows] = unit_rows(np.concatenate(columns, axis=1))
+    return joint
 
 
 def build_graph(
     vectors: SampleVectors,
     config: GraphConfig,
     neighbors: NeighborsConfig,
-    run: TileRunner | None = None,
+    run: Runner | None = None,
 ) -> KnnGraph:
     """Find each sample's nearest others in the joint space.
 
@@ -125,7 +168,7 @@ def build_graph(
         vectors: Vectors of the pool's samples.
         config: Weights of their parts, and how many neighbours each sample has.
         neighbors: How neighbours are searched.
-        run: Applies a function to tiles; None is this process.
+        run: Applies a function to parts of the work; None is this process.
 
     Raises:
         InputError: vectors that are not finite.
@@ -133,13 +176,14 @@ def build_graph(
     joint, k = joint_vectors(vectors, config), config.neighbors
     n = len(joint)
     if not n:
-        return KnnGraph(np.empty((0, k), np.int64), np.empty((0, k), np.float32), "exact", 1.0)
+        return KnnGraph(np.empty((0, k), np.int32), np.empty((0, k), np.float32), "exact", 1.0)
+    runner, scratch = neighbors.runner(n, run), vectors.scratch
     if n <= neighbors.exact_up_to:
-        exact = join(joint, k=k, device=neighbors.device, run=neighbors.runner(n, run))
+        exact = join(joint, k=k, device=neighbors.device, run=runner, scratch=scratch)
         assert exact.neighbours is not None
         assert exact.similarities is not None
         return KnnGraph(exact.neighbours, exact.similarities, "exact", 1.0)
-    found = approximate_nearest(joint, k, neighbors)
+    found = approximate_nearest(joint, k, neighbors, scratch, runner)
     logger.info("neighbours of %d samples searched by cells, recall %.4f", n, found.recall)
     return KnnGraph(found.index, found.similarity, "ivf", found.recall)
 
@@ -147,7 +191,7 @@ def build_graph(
 def graph_path(run_dir: Path, pool: str, config: GraphConfig) -> Path:
     """Return where a run keeps the graph of the pool that the stage of fingerprint `pool` left."""
     name = fingerprint([pool, config.model_dump(mode="json")])
-    return run_dir / "graphs" / f"{name}.npz"
+    return run_dir / "graphs" / f"{name}.arrow"
 
 
 def load_graph(
@@ -155,58 +199,128 @@ def load_graph(
     vectors: SampleVectors,
     config: GraphConfig,
     neighbors: NeighborsConfig,
-    run: TileRunner | None = None,
+    run: Runner | None = None,
 ) -> KnnGraph:
     """Read the graph of a pool, or build it and keep it.
 
     Args:
-        path: File of the graph (`.npz`); the graph is built where there is none.
+        path: File of the graph (`.arrow`); the graph is built where there is none.
         vectors: Vectors of the pool's samples.
         config: Weights of their parts, and how many neighbours each sample has.
         neighbors: How neighbours are searched.
-        run: Applies a function to tiles; None is this process.
+        run: Applies a function to parts of the work; None is this process.
 
     Raises:
         InputError: vectors that are not finite.
         StorageError: the disk refuses, or the file is damaged or of another pool.
     """
-    if not path.exists():
+    if not exists(path):
         graph = build_graph(vectors, config, neighbors, run)
-        with atomic_file(path) as partial, partial.open("wb") as file:
-            np.savez(file, **{one.name: getattr(graph, one.name) for one in fields(graph)})
+        with atomic_file(path) as partial:
+            _write(graph, partial)
         return graph
     try:
-        with np.load(path) as arrays:
-            method: Method = "exact" if str(arrays["method"]) == "exact" else "ivf"
-            index, similarity = arrays["index"], arrays["similarity"]
-            graph = KnnGraph(index, similarity, method, float(arrays["recall"]))
+        graph = _read(fetch(path))
         if len(graph) != len(vectors.image):
             raise ValueError(f"it has {len(graph)} samples, the pool has {len(vectors.image)}")
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         message = f"{path} is damaged: {error}; delete it and run again"
         raise StorageError(message, code="graph_damaged", path=str(path)) from error
     return graph
 
 
-def _centre(part: Floats, group: Indices) -> Floats:
-    """Take the mean of its group (n,) from each vector (n, d), and scale the rest to unit length.
+def _write(graph: KnnGraph, path: Path) -> None:
+    """Write a graph as one batch of an Arrow file, straight from its arrays."""
+    columns = [
+        pa.FixedSizeListArray.from_arrays(
+            pa.array(np.ascontiguousarray(part).reshape(-1)), part.shape[1]
+        )
+        for part in (graph.index, graph.similarity)
+    ]
+    found = {
+        "method": graph.method,
+        "recall": repr(graph.recall),
+        # Arrow's files have no checksum of their own.
+        "checksum": _checksum(graph),
+    }
+    batch = pa.record_batch(columns, names=["index", "similarity"]).replace_schema_metadata(found)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
+        writer.write_batch(batch)
 
-    A group of less than `LEAST_OF_A_MODALITY` vectors is centred on the mean of all. Zero vectors,
-    of samples that lack the part, count nowhere and stay zero.
+
+def _read(path: Path) -> KnnGraph:
+    """Map a graph from its file."""
+    with pa.memory_map(str(path)) as file:
+        batch = pa.ipc.open_file(file).get_batch(0)
+    found = batch.schema.metadata
+    index, similarity = (
+        batch[name].flatten().to_numpy().reshape(len(batch), batch[name].type.list_size)
+        for name in ("index", "similarity")
+    )
+    method: Method = "exact" if found[b"method"] == b"exact" else "ivf"
+    graph = KnnGraph(index, similarity, method, float(found[b"recall"]))
+    if found[b"checksum"].decode() != _checksum(graph):
+        raise ValueError("its checksum is wrong")
+    return graph
+
+
+def _checksum(graph: KnnGraph) -> str:
+    checksum = 0
+    for part in (graph.index, graph.similarity):
+        for rows in graph.blocks():
+            checksum = crc32(part[rows].tobytes(), checksum)
+    return f"{checksum:08x}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """The means (g, d) of groups of vectors, and which of them each vector (n,) is centred on."""
+
+    mean: Floats
+    group: Indices
+
+    def taken_from(self, part: Floats, rows: slice) -> Floats:
+        """Take its group's mean from each of some vectors, and scale the rest to unit length.
+
+        Zero vectors, of samples that lack the part, stay zero.
+        """
+        block = part[rows]
+        known = np.linalg.norm(block, axis=1) > ZERO
+        centred = np.zeros_like(block)
+        centred[known] = block[known] - self.mean[self.group[rows][known]]
+        return unit_rows(centred)
+
+
+def _means(part: Floats, group: Indices) -> _Means | None:
+    """Return the mean of each group (n,) of vectors (n, d), and of all as that of small groups.
+
+    A group of less than `LEAST_OF_A_MODALITY` vectors is centred on the mean of all. Zero vectors
+    count nowhere. None where there is nothing to take away.
     """
-    known = np.linalg.norm(part, axis=1) > ZERO
+    none = np.empty(0, bool)
+    norms = [np.linalg.norm(part[rows], axis=1) > ZERO for rows in _blocks(len(part))]
+    known = np.concatenate([none, *norms])
     # A single vector less itself would vanish: it keeps its direction.
     if known.sum() < 2:
-        return part
-    centred = np.zeros_like(part)
-    centred[known] = part[known] - _mean(part[known])
+        return None
+    means, of_group = [_mean(part, known)], np.zeros(len(part), np.int64)
     names, sizes = np.unique(group[known], return_counts=True)
     for name in names[sizes >= LEAST_OF_A_MODALITY] if len(names) > 1 else ():
-        members = known & (group == name)
-        centred[members] = part[members] - _mean(part[members])
-    return unit_rows(centred)
+        of_group[group == name] = len(means)
+        means.append(_mean(part, known & (group == name)))
+    return _Means(np.stack(means), of_group)
 
 
-def _mean(vectors: Floats) -> Floats:
-    mean: Floats = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+def _mean(vectors: Floats, chosen: Flags) -> Floats:
+    """Return the mean of the chosen vectors, summed one after the other in float64."""
+    total = np.zeros((1, vectors.shape[1]))
+    for rows in _blocks(len(vectors)):
+        block = vectors[rows][chosen[rows]].astype(np.float64)
+        total = np.concatenate([total, block]).sum(axis=0, keepdims=True)
+    mean: Floats = (total[0] / chosen.sum()).astype(np.float32)
     return mean
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    for start in range(0, count, ROWS_AT_A_TIME):
+        yield slice(start, start + ROWS_AT_A_TIME)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
@@ -12,22 +12,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curation.current_samples import read_samples, training_samples
+from curation.mapped import mapped_vectors, scratch_folder
 from curation.neighbors import check_vectors
+from curation.pool.groups import Groups
 from curation.pool.letters import LETTER_DIMENSION, letter_vectors
+from curation.pool.sorted_samples import sorted_training_samples
 from curation.stage_outputs import Upstream
 from medsift import records
 from medsift.arrays import Doubles, Flags, Floats, Indices
 from medsift.errors import UsageError
 from medsift.leakage_groups import components
-from medsift.reorder import sorted_rows
-from medsift.storage.vectors import ContentVectors
+from medsift.reorder import taken_rows
+from medsift.storage.mapped_vectors import AnyVectors
+from medsift.storage.scratch import scratch_zeros
 
 UNKNOWN: Final = "unknown"
+ROWS_AT_A_TIME: Final = 1 << 16
 ZERO: Final = 1e-6
 """Norm up to which a vector counts as zero."""
 Real = TypeVar("Real", np.float32, np.float64)
-FACTS: Final = [name for name in records.IMAGES.names if name not in ("thumb", "error", "detail")]
+FACTS: Final = (
+    "image_id", "width", "height", "contrast", "entropy", "sharpness", "blank_share",
+)  # fmt: skip
+"""What is known of a picture, of ``IMAGES``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,8 @@ class SampleVectors:
     answer_letters: Floats | None = None
     modality: Indices | None = None
     """Number (n,) of each sample's modality, those without one counted as one; None: not known."""
+    scratch: Path | None = None
+    """Folder for arrays that are too large for memory; None: all are in memory."""
 
     def take(self, rows: Indices) -> SampleVectors:
         """Return the vectors of some samples, given by their places."""
@@ -62,6 +71,7 @@ class SampleVectors:
             question,
             answer,
             None if self.modality is None else self.modality[rows],
+            self.scratch,
         )
 
     @property
@@ -70,7 +80,7 @@ class SampleVectors:
         unread = np.zeros(len(self.image), bool)
         for letters in (self.question_letters, self.answer_letters):
             if letters is not None:
-                unread |= letters.any(axis=1)
+                unread |= any_of_row(letters)
         return unread
 
 
@@ -78,35 +88,46 @@ class SampleVectors:
 class Pool:
     """Candidates for training, sorted by sample id, and what is known about them.
 
-    `samples` (n) are SAMPLES rows. `images` are IMAGES facts of distinct pictures, without
-    miniatures, with the copy group as `group_id`. `mass` (n,) counts the input rows that a sample
-    represents, itself included; `strata` (n) name its stratum.
+    `samples` (n) are SAMPLES rows; in a large pool their texts are in a mapped file, to be read in
+    slices. `images` are the `FACTS` of distinct pictures, with the copy group as `group_id`. `mass`
+    (n,) counts the input rows that a sample represents, itself included; `strata` (n) is its
+    stratum.
     """
 
     samples: pa.Table
     images: pa.Table
     vectors: SampleVectors
     mass: Doubles
-    strata: list[str]
+    strata: Groups
 
     def __len__(self) -> int:
         """Count the samples."""
         return int(self.samples.num_rows)
 
     @property
+    def ids(self) -> pa.ChunkedArray:
+        """Sample ids (n), sorted, as a column."""
+        return self.samples["sample_id"]
+
+    def iter_ids(self) -> Iterator[str]:
+        """Iterate over the sample ids (n), sorted."""
+        for start in range(0, len(self), ROWS_AT_A_TIME):
+            yield from self.ids.slice(start, ROWS_AT_A_TIME).to_pylist()
+
+    @property
     def sample_ids(self) -> list[str]:
-        """Sample ids (n), sorted."""
+        """Sample ids (n), sorted, for pools of which a list is no burden."""
         ids: list[str] = self.samples["sample_id"].to_pylist()
         return ids
 
     def take(self, rows: Indices) -> Pool:
         """Return the pool of some of its samples, given by their places in ascending order."""
         return Pool(
-            samples=self.samples.take(pa.array(rows)),
+            samples=taken_rows(self.samples, rows),
             images=self.images,
             vectors=self.vectors.take(rows),
             mass=self.mass[rows],
-            strata=[self.strata[row] for row in rows.tolist()],
+            strata=self.strata.take(rows),
         )
 
     @property
@@ -137,10 +158,7 @@ def load_pool(upstream: Upstream, strata: Sequence[str], *, shared_space: bool) 
         UsageError: a stratum tag that no sample of the pool has.
         InputError: vectors that are not finite.
     """
-    samples = read_samples(upstream)
-    # Held-out splits are left out: nothing that decides what to train on may look at them.
-    samples = training_samples(samples)
-    samples = sorted_rows(samples, ["sample_id", "row_id"])
+    samples = sorted_training_samples(upstream)
     return pool_of(samples, upstream, strata, shared_space=shared_space)
 
 
@@ -159,17 +177,20 @@ def pool_of(
         UsageError: a stratum tag that none of them has.
         InputError: vectors that are not finite.
     """
-    images, texts = upstream.images.vectors.read_vectors(), upstream.embed.vectors.read_vectors()
+    images, texts = (
+        mapped_vectors(outputs).vectors for outputs in (upstream.images, upstream.embed)
+    )
+    scratch = scratch_folder(upstream.images)
     return Pool(
         samples=samples,
         images=_facts(samples, upstream),
-        vectors=sample_vectors(samples, images, texts, shared_space=shared_space),
+        vectors=sample_vectors(samples, images, texts, shared_space=shared_space, scratch=scratch),
         mass=represented_rows(samples, upstream.dedup.decisions.read(["witness"])),
         strata=stratum_names(samples, strata),
     )
 
 
-def stratum_names(samples: pa.Table, tags: Sequence[str]) -> list[str]:
+def stratum_names(samples: pa.Table, tags: Sequence[str]) -> Groups:
     """Name each sample's stratum (n) as `strata_of` does, and refuse tags that say nothing.
 
     Raises:
@@ -186,24 +207,35 @@ def stratum_names(samples: pa.Table, tags: Sequence[str]) -> list[str]:
     return strata_of(samples, tags)
 
 
-def strata_of(samples: pa.Table, tags: Sequence[str]) -> list[str]:
+def strata_of(samples: pa.Table, tags: Sequence[str]) -> Groups:
     """Name each sample's stratum (n): its tags joined by " / ", a missing one as `unknown`."""
-    columns = [samples[tag].fill_null(UNKNOWN).to_pylist() for tag in tags]
-    return [" / ".join(values) for values in zip(*columns, strict=True)] or [""] * samples.num_rows
+    if not tags:
+        return Groups.of([""] * min(samples.num_rows, 1)).take(np.zeros(samples.num_rows, np.int64))
+    return Groups.of_parts(
+        pc.binary_join_element_wise(*(column.fill_null(UNKNOWN) for column in batch.columns), " / ")
+        for batch in samples.select(list(tags)).to_batches()
+    )
 
 
 def _facts(samples: pa.Table, upstream: Upstream) -> pa.Table:
     """Return the facts of every distinct picture that the samples show, by image id."""
-    shown = {image for images in samples["images"].to_pylist() for image in images or ()}
-    facts = upstream.images.images.read(FACTS)
-    facts = facts.filter(pc.is_in(facts["image_id"], pa.array(sorted(shown), pa.string())))
+    shown = [pc.unique(pc.list_flatten(chunk)) for chunk in samples["images"].chunks]
+    distinct = pc.unique(pa.chunked_array(shown, pa.string()))
+    columns = [*FACTS, "ref"]
+    schema = pa.schema([records.IMAGES.field(name) for name in columns])
+    parts = (
+        facts.filter(pc.is_in(facts["image_id"], distinct))
+        for facts in upstream.images.images.read_parts(columns)
+    )
+    facts = pa.concat_tables([schema.empty_table(), *parts])
     # A picture under several references has several rows: the first reference by name stays.
-    facts = facts.sort_by([("image_id", "ascending"), ("ref", "ascending")])
-    ids = np.array(facts["image_id"].to_pylist(), dtype=object).astype(str)
-    facts = facts.take(pa.array(np.unique(ids, return_index=True)[1]))
-    group = _as_dict(upstream.dedup.groups.read().select(["image_id", "group_id"]))
-    groups = [group[image] for image in facts["image_id"].to_pylist()]
-    return facts.append_column("group_id", pa.array(groups, pa.string()))
+    facts = facts.sort_by([("image_id", "ascending"), ("ref", "ascending")]).select(FACTS)
+    ids = facts["image_id"].combine_chunks()
+    first = np.append(True, np.asarray(pc.not_equal(ids[1:], ids[:-1]), bool))[: len(ids)]
+    facts = facts.filter(pa.array(first))
+    groups = upstream.dedup.groups.read()
+    place = pc.index_in(facts["image_id"], groups["image_id"].combine_chunks())
+    return facts.append_column("group_id", groups["group_id"].take(place))
 
 
 def _as_dict(table: pa.Table) -> dict[str, str]:
@@ -212,12 +244,19 @@ def _as_dict(table: pa.Table) -> dict[str, str]:
 
 def represented_rows(samples: pa.Table, decisions: pa.Table) -> Doubles:
     """Count the input rows (n,) that each sample represents: itself, and those dropped for it."""
-    dropped_for = Counter(decisions["witness"].to_pylist())
-    return np.array([1.0 + dropped_for[row] for row in samples["row_id"].to_pylist()], np.float64)
+    counted = pc.value_counts(decisions["witness"].drop_null())
+    place = pc.index_in(samples["row_id"], counted.field("values"))
+    dropped = pc.fill_null(counted.field("counts").take(place.combine_chunks()), 0)
+    return np.asarray(1.0 + dropped.to_numpy(zero_copy_only=False).astype(np.float64))
 
 
 def sample_vectors(
-    samples: pa.Table, images: ContentVectors, texts: ContentVectors, *, shared_space: bool
+    samples: pa.Table,
+    images: AnyVectors,
+    texts: AnyVectors,
+    *,
+    shared_space: bool,
+    scratch: Path | None = None,
 ) -> SampleVectors:
     """Return the vectors of SAMPLES rows from those of their pictures and texts.
 
@@ -226,6 +265,7 @@ def sample_vectors(
         images: Vectors of their pictures.
         texts: Vectors of their texts; zero where the encoder cannot read one.
         shared_space: Whether the two may be compared with each other.
+        scratch: Folder for what is too large for memory.
 
     Raises:
         UsageError: a picture or text has no vector.
@@ -233,43 +273,73 @@ def sample_vectors(
     """
     for known in (images, texts):
         check_vectors(known.matrix)
-    questions, answers = samples["question"].to_pylist(), samples["answer"].to_pylist()
-    question, answer = _text_vectors(questions, texts), _text_vectors(answers, texts)
-    modality = samples["modality"].fill_null(UNKNOWN).to_pylist()
+    n = samples.num_rows
+    image = scratch_zeros((n, images.matrix.shape[1]), np.float32, scratch)
+    question, answer = (
+        scratch_zeros((n, texts.matrix.shape[1]), np.float32, scratch) for _ in range(2)
+    )
+    start = 0
+    # A chunk of a large pool has some 64 MiB of texts, however long they are.
+    for part in samples.select(["images", "question", "answer"]).to_batches(ROWS_AT_A_TIME):
+        rows = slice(start, start + part.num_rows)
+        start += part.num_rows
+        image[rows] = _image_means(part["images"], images)
+        question[rows] = _text_vectors(part["question"].to_pylist(), texts)
+        answer[rows] = _text_vectors(part["answer"].to_pylist(), texts)
     return SampleVectors(
-        image=_image_means(samples["images"].to_pylist(), images),
+        image=image,
         question=question,
         answer=answer,
         shared_space=shared_space,
-        question_letters=_letters(questions, question),
-        answer_letters=_letters(answers, answer),
-        modality=np.unique(np.array(modality, str), return_inverse=True)[1].astype(np.int64),
+        question_letters=_letters(samples["question"], question, scratch),
+        answer_letters=_letters(samples["answer"], answer, scratch),
+        modality=strata_of(samples, ["modality"]).code,
+        scratch=scratch,
     )
 
 
-def _text_vectors(texts: Sequence[str | None], known: ContentVectors) -> Floats:
+def _text_vectors(texts: Sequence[str | None], known: AnyVectors) -> Floats:
     rows = [row for row, text in enumerate(texts) if text]
     vectors = np.zeros((len(texts), known.matrix.shape[1]), np.float32)
     vectors[rows] = known.rows([records.text_id(texts[row] or "") for row in rows], "texts")
     return vectors
 
 
-def _letters(texts: Sequence[str | None], vectors: Floats) -> Floats | None:
+def _letters(texts: pa.ChunkedArray, vectors: Floats, scratch: Path | None) -> Floats | None:
     """Return vectors (n, d) of the characters of texts whose `vectors` are zero, or None."""
-    zero = np.flatnonzero(~vectors.any(axis=1)).tolist()
-    rows = [row for row in zero if (texts[row] or "").strip()]
-    if not rows:
-        return None
-    distinct, number = np.unique(np.array([texts[row] for row in rows]), return_inverse=True)
-    letters = np.zeros((len(texts), LETTER_DIMENSION), np.float32)
-    letters[rows] = letter_vectors(distinct.tolist())[number]
+    zero = ~any_of_row(vectors)
+    letters, start = None, 0
+    for chunk in texts.chunks:
+        rows = np.flatnonzero(zero[start : start + len(chunk)])
+        said = chunk.take(pa.array(rows)).to_pylist()
+        words = {row: text for row, text in zip(rows.tolist(), said, strict=True) if _says(text)}
+        if words and letters is None:
+            letters = scratch_zeros((len(texts), LETTER_DIMENSION), np.float32, scratch)
+        if words and letters is not None:
+            distinct = list(dict.fromkeys(words.values()))
+            number = dict(zip(distinct, range(len(distinct)), strict=True))
+            of_row = letter_vectors(distinct)[[number[text] for text in words.values()]]
+            letters[start + np.array(list(words), np.int64)] = of_row
+        start += len(chunk)
     return letters
 
 
-def _image_means(lists: Sequence[Sequence[str] | None], known: ContentVectors) -> Floats:
+def _says(text: str | None) -> bool:
+    return bool((text or "").strip())
+
+
+def any_of_row(vectors: Floats) -> Flags:
+    """Return which vectors (n, d) are not zero, without a copy of them all."""
+    blocks = range(0, len(vectors), ROWS_AT_A_TIME)
+    parts = [vectors[start : start + ROWS_AT_A_TIME].any(axis=1) for start in blocks]
+    return np.concatenate([np.zeros(0, bool), *parts])
+
+
+def _image_means(lists: pa.Array, known: AnyVectors) -> Floats:
     """Return the unit mean (n, d) of each list of pictures, zero for none."""
-    images = [image for of_sample in lists for image in of_sample or ()]
-    row = np.repeat(np.arange(len(lists)), [len(of_sample or ()) for of_sample in lists])
+    images = pc.list_flatten(lists)
+    count = pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64)
+    row = np.repeat(np.arange(len(lists)), count)
     total = np.zeros((len(lists), known.matrix.shape[1]), np.float32)
     np.add.at(total, row, known.rows(images, "images"))
     return unit_rows(total)

@@ -2,8 +2,8 @@
 
 The bounds of noise and imbalance lie between what phantom pools of seed 0 showed at planted levels
 (docs/probe.md says how well they judge other seeds); those of redundancy are a convention:
-half as many rows again, and three times as many. What a finding calls for is worth a try, and the
-probe's own table is the judge.
+half as many rows again, and three times as many. What a finding calls for is what gained most at
+that level in the factorial (docs/study.md); the probe's own table is the judge.
 """
 
 from __future__ import annotations
@@ -46,12 +46,13 @@ CALLS: Final = {
     ("redundancy", LOW): "deduplication alone saves little",
     ("redundancy", MEDIUM): "compare methods with dedup_random, not with random alone",
     ("redundancy", HIGH): "compare methods with dedup_random, not with random alone",
-    ("noise", LOW): "quality_weight 0 is worth a try",
-    ("noise", MEDIUM): "try quality label_noise in facility_location",
-    ("noise", HIGH): "try quality label_noise in facility_location or top_score",
+    ("noise", LOW): "the usual quality_weight will do",
+    ("noise", MEDIUM): "facility_location with the usual quality_weight gains most at this level",
+    ("noise", HIGH): "facility_location with the usual quality_weight still gains; look through "
+    "the answers with the lowest label_noise",
     ("imbalance", LOW): "quotas by size will do",
-    ("imbalance", MEDIUM): "try temperature quotas",
-    ("imbalance", HIGH): "try equal quotas",
+    ("imbalance", MEDIUM): "facility_location gains more by size than with equal quotas",
+    ("imbalance", HIGH): "facility_location gains more by size than with equal quotas",
 }
 
 

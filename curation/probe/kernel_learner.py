@@ -24,7 +24,10 @@ FOLDS: Final = 3
 
 
 class KernelConfig(Config):
-    """Settings of the learner `kernel`: least squares in closed form, which has none."""
+    """Settings of the learner `kernel`: least squares in closed form, which has none.
+
+    All answers of a training set weigh the same, however often each is given.
+    """
 
     kind: Literal["kernel"] = "kernel"
 

@@ -1,15 +1,21 @@
 """Write trainings of the probe as linear systems, so that those of one subset share their parts.
 
-The mean of the one-hot answers is fitted apart from the kernel, so that a probe that has learned
-nothing gives the commonest answer. Solved over the r samples, (K + ridge I) a = y, or, where the
-kernel is approximate and its m features are fewer, over those: (X'X + ridge I) w = X'y. Both have
-the same solution.
+Every answer of a training set has the same weight in all, however often it is given. Unweighted,
+a sample far from all training samples gets the commonest answer, since the kernel adds little
+there: a larger set with one answer in excess then teaches less than a small even one, which no
+fine-tuning shows (docs/probe.md). The mean of the weighted one-hot answers is fitted apart from the
+kernel.
+
+With the weights' roots on the diagonal of S, solved over the r samples, (S K S + ridge I) a = S y,
+or, where the kernel is approximate and its m features are fewer, over those:
+(X' S S X + ridge I) w = X' S S y. Both have the same solution.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Protocol
 
 import numpy as np
@@ -27,7 +33,8 @@ _ROWS_AT_A_TIME: Final = 8192
 class System:
     """The linear system of one training: `left` (s, s), `right` (s, c), `mean` (c,) of answers.
 
-    `rows` are the samples that it is solved over, None where it is solved over features.
+    `rows` are the samples that it is solved over and `root` (s,) the roots of their weights, None
+    where it is solved over features.
     """
 
     space: ProbeSpace
@@ -35,6 +42,7 @@ class System:
     right: Array
     mean: Array
     rows: Indices | None
+    root: Array | None
 
     def scores(self, asked: Indices, ridges: Sequence[float]) -> Iterator[Doubles]:
         """Yield the scores (a, c) of the classes for some samples at each regularisation."""
@@ -42,7 +50,7 @@ class System:
         if self.rows is None:
             basis = algebra.double(self.space.features[asked])
         else:
-            basis = self.space.kernel(asked, self.rows)
+            basis = self.space.kernel(asked, self.rows) * self.root
         for ridge in ridges:
             weights = algebra.solve(self.left, self.right, ridge)
             yield algebra.get(basis @ weights + self.mean)
@@ -67,72 +75,67 @@ def systems_of(space: ProbeSpace, answers: Answers, rows: Indices, fold: Indices
     """
     by_samples = space.exact or len(rows) <= space.features.shape[1]
     form = _SampleSystems if by_samples else _FeatureSystems
-    return form(space, np.eye(len(answers.classes))[answers.label[rows]], rows, fold)
+    return form(space, answers, rows, fold)
 
 
-class _SampleSystems:
+def equal_weights(label: Indices) -> Doubles:
+    """Return weights (r,) of mean 1 that have the same sum for every label (r,) that occurs."""
+    count = np.bincount(label)
+    return len(label) / np.count_nonzero(count) / count[label]
+
+
+class _FoldedSystems:
+    """What both forms do: choose the samples outside a fold, with their answers and weights."""
+
+    def __init__(self, space: ProbeSpace, answers: Answers, rows: Indices, fold: Indices) -> None:
+        self._space, self._answers = space, answers
+        self._rows, self._fold = rows, fold
+
+    def _kept(self, fold: int | None) -> tuple[Indices, Doubles, Doubles, Doubles]:
+        """Return places in the training set (k,), centred answers (k, c), mean (c,), roots (k,)."""
+        places = np.arange(len(self._rows))
+        kept = places if fold is None else places[self._fold != fold]
+        label = self._answers.label[self._rows[kept]]
+        targets, weight = np.eye(len(self._answers.classes))[label], equal_weights(label)
+        mean = weight @ targets / weight.sum()
+        return kept, targets - mean, mean, np.sqrt(weight)
+
+
+class _SampleSystems(_FoldedSystems):
     """Systems over samples; the kernel is cut once, and a fold's system is a part of it."""
 
-    def __init__(self, space: ProbeSpace, targets: Doubles, rows: Indices, fold: Indices) -> None:
-        self._space, self._targets, self._rows, self._fold = space, targets, rows, fold
-        self._kernel = space.kernel(rows, rows)
+    @cached_property
+    def _kernel(self) -> Array:
+        return self._space.kernel(self._rows, self._rows)
 
     def without(self, fold: int | None) -> System:
         """Return the system of the samples outside a fold, or of all."""
-        everyone = np.arange(len(self._rows))
-        kept = everyone if fold is None else everyone[self._fold != fold]
+        kept, centred, mean, root = self._kept(fold)
         algebra, kernel = self._space.algebra, self._kernel
         left = kernel if fold is None else algebra.cut(kernel, kept, kept)
-        mean = self._targets[kept].mean(axis=0)
-        right = algebra.put(self._targets[kept] - mean)
-        return System(self._space, left, right, algebra.put(mean), self._rows[kept])
+        put, scale = algebra.put, algebra.put(root)
+        return System(
+            space=self._space,
+            left=left * scale * scale[:, None],
+            right=put(centred * root[:, None]),
+            mean=put(mean),
+            rows=self._rows[kept],
+            root=scale,
+        )
 
 
-class _FeatureSystems:
-    """Systems over features; the products of each fold are computed once and summed."""
-
-    def __init__(self, space: ProbeSpace, targets: Doubles, rows: Indices, fold: Indices) -> None:
-        self._space = space
-        self._folds = [
-            _Products.of(space, targets[fold == number], rows[fold == number])
-            for number in range(int(fold.max()) + 1)
-        ]
+class _FeatureSystems(_FoldedSystems):
+    """Systems over features; their products are summed block by block."""
 
     def without(self, fold: int | None) -> System:
         """Return the system of the samples outside a fold, or of all."""
-        parts = [part for number, part in enumerate(self._folds) if number != fold]
-        algebra = self._space.algebra
-        samples = sum(part.samples for part in parts)
-        mean = algebra.put(np.sum([part.answers for part in parts], axis=0) / samples)
-        gram, along, total = (
-            sum(getattr(part, name) for part in parts) for name in ("gram", "along", "total")
-        )
-        # X'(y - mean) = X'y - X'1 mean: the mean is known after the sum alone.
-        return System(self._space, gram, along - total[:, None] * mean, mean, None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Products:
-    """Sums over samples: X'X (m, m), X'y (m, c), X'1 (m,), y'1 (c,) and how many there are."""
-
-    gram: Array
-    along: Array
-    total: Array
-    answers: Doubles
-    samples: int
-
-    @classmethod
-    def of(cls, space: ProbeSpace, targets: Doubles, rows: Indices) -> _Products:
-        algebra, width = space.algebra, space.features.shape[1]
-        gram, along, total = (
-            algebra.put(np.zeros(shape))
-            for shape in ((width, width), (width, targets.shape[1]), width)
-        )
-        for start in range(0, len(rows), _ROWS_AT_A_TIME):
+        kept, centred, mean, root = self._kept(fold)
+        algebra, width = self._space.algebra, self._space.features.shape[1]
+        left, right = (algebra.put(np.zeros((width, size))) for size in (width, len(mean)))
+        for start in range(0, len(kept), _ROWS_AT_A_TIME):
             part = slice(start, start + _ROWS_AT_A_TIME)
-            features = space.features[rows[part]]
-            answers = algebra.single(algebra.put(targets[part]))
-            gram += features.T @ features
-            along += features.T @ answers
-            total += features.sum(0)
-        return cls(gram, along, total, targets.sum(axis=0), len(rows))
+            scale = algebra.single(algebra.put(root[part]))[:, None]
+            features = self._space.features[self._rows[kept[part]]] * scale
+            left += features.T @ features
+            right += features.T @ (algebra.single(algebra.put(centred[part])) * scale)
+        return System(self._space, left, right, algebra.put(mean), None, None)

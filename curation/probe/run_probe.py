@@ -13,6 +13,7 @@ from curation.pool import GraphConfig
 from curation.probe.algebra import algebra_on
 from curation.probe.heap import Heap
 from curation.probe.make_plan import make_plan
+from curation.probe.plan import Plan
 from curation.probe.results import Cell, ProbeAnswers
 from curation.probe.settings import ProbeConfig
 from curation.probe.space import probe_space
@@ -76,23 +77,13 @@ def run_probe(
     space = probe_space(part.samples.vectors, seed, algebra)
     config.learner.prepare(space)
     trainer = ProbeTrainer(space, answers, part.group, config.learner)
-    trainings: list[Trainings] = []
-    for number in range(config.folds):
-        selector = ArmSelector(
-            part.samples,
-            plan.trained_on(number),
-            inputs.graph,
-            inputs.neighbors,
-            inputs.scores,
-            executor,
-        )
-        trainings += plan.trainings(number, selector, seed)
     # A task has no GPU of its own, and a small pool is probed before the workers have started.
     alone = len(part) <= config.spread_above or algebra.device != "cpu"
+    spread: Executor = LocalExecutor() if alone else executor
+    by_fold = spread.run(FoldSelections(plan, inputs, seed), range(config.folds))
+    trainings = [each for fold in by_fold for each in fold]
     results = []
-    for done, correct in enumerate(
-        (LocalExecutor() if alone else executor).run(trainer, trainings), 1
-    ):
+    for done, correct in enumerate(spread.run(trainer, trainings), 1):
         results.append(correct)
         advance(done)
     asked = plan.all_asked
@@ -111,6 +102,27 @@ def run_probe(
         majority=float(commonest.mean()),
         remarks=plan.remarks,
     )
+
+
+@dataclass(frozen=True)
+class FoldSelections:
+    """Selects all that is trained on in a fold; picklable, so that folds can run as tasks."""
+
+    plan: Plan
+    inputs: ProbeInputs
+    seed: int
+
+    def __call__(self, number: int) -> list[Trainings]:
+        """Return the trainings of one fold. Raises UsageError: an arm cannot select from it."""
+        selector = ArmSelector(
+            self.plan.part.samples,
+            self.plan.trained_on(number),
+            self.inputs.graph,
+            self.inputs.neighbors,
+            self.inputs.scores,
+            LocalExecutor(),
+        )
+        return list(self.plan.trainings(number, selector, self.seed))
 
 
 def _cells(trainings: list[Trainings], results: list[Doubles]) -> Iterator[Cell]:

@@ -116,7 +116,7 @@ class ArmSelector:
 
     def _quality_by(self, scorer: str | None) -> Doubles:
         if scorer not in self._quality:
-            self._quality[scorer] = read_quality(self._pool.sample_ids, self._scores, scorer)
+            self._quality[scorer] = read_quality(self._pool.ids, self._scores, scorer)
         return self._quality[scorer]
 
     def _graph(self, arm: ArmConfig) -> Candidates:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from curation.compare.table import PROFILE_LABELS
 from curation.compare.table import number as plain_number
+from curation.report.construct_section import read_constructions
 from curation.report.data import ReportFacts, read_facts
 from curation.report.figures import ALL, QUALITY_TITLES, draw
 from curation.report.gallery import read_gallery
@@ -45,7 +46,10 @@ def write_report(manifest: Path, run_id: str | None, output: Path) -> Path:
         facts = read_facts(con, run)
         pictures = {"gallery": read_gallery(con, run), "reviews": read_reviews(con, run)}
         probe, decided = read_probe(con, run, output.parent), read_decided(con, run)
+        made = read_constructions(con, run)
     content = _content(facts) | pictures | {"facts": facts, "probe": probe, "decided": decided}
+    content["constructions"] = made
+    content["figures"] |= {one.figure: as_json(*one.lengths) for one in made if one.lengths}
     if probe is not None:
         content["figures"]["probe"] = as_json(*probe.figure)
     write_page(output, render(TEMPLATE, content, {"plain_number": plain_number}))

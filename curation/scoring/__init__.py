@@ -8,7 +8,10 @@ from pydantic import Field
 
 from curation.scoring.alignment import AlignmentConfig
 from curation.scoring.answer_losses import IfdConfig, PerplexityConfig
+from curation.scoring.caption_specificity import CaptionSpecificityConfig
+from curation.scoring.compound import CompoundConfig
 from curation.scoring.image_quality import ImageQualityConfig
+from curation.scoring.is_scan import IsScanConfig
 from curation.scoring.label_noise import LabelNoiseConfig
 from curation.scoring.multimodal_gain import MultimodalGainConfig
 from curation.scoring.neighborhood import DensityConfig, RarityConfig
@@ -19,9 +22,12 @@ from curation.scoring.text_quality import TextQualityConfig
 
 AnyScorer = Annotated[
     AlignmentConfig
+    | CaptionSpecificityConfig
+    | CompoundConfig
     | DensityConfig
     | IfdConfig
     | ImageQualityConfig
+    | IsScanConfig
     | LabelNoiseConfig
     | MultimodalGainConfig
     | PerplexityConfig

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from dataclasses import replace
+from typing import ClassVar, Final, Literal
 
 import numpy as np
+import pyarrow.compute as pc
 
 from curation.pool import Pool, SampleVectors
 from curation.pool.pool import unit_rows
@@ -12,6 +14,7 @@ from curation.scoring.cross_fit import CrossFitConfig, held_out
 from curation.scoring.image_features import ImageFeatures
 from curation.scoring.scorer import ScoringContext
 from curation.scoring.vector_ops import ROWS_AT_A_TIME, mean_of, reduce, unit_about
+from curation.sources.caption import CAPTION
 from medsift import records
 from medsift.arrays import Doubles
 
@@ -27,6 +30,8 @@ TEMPERATURES: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
 class AlignmentConfig(CrossFitConfig):
     """Settings of `alignment`; they matter only where the encoder has no shared space."""
 
+    # Cosines of plots, scans and photographs have means of their own.
+    within_modality: ClassVar[bool] = True
     kind: Literal["alignment"]
 
     def score(self, context: ScoringContext) -> Doubles:
@@ -39,7 +44,7 @@ class AlignmentConfig(CrossFitConfig):
         """
         pool = context.pool
         if pool.vectors.shared_space:
-            agreement = centred_cosine(pool.vectors)
+            agreement = centred_cosine(said_vectors(pool))
         else:
             features, odds = self.fit(context)
             agreement = text_gain(pool, features, context.seed)
@@ -47,6 +52,15 @@ class AlignmentConfig(CrossFitConfig):
             agreement += np.nan_to_num(np.log(odds.seen) - np.log(odds.prior), nan=0.0)
         # Rounded, since sums differ in the last digits between machines.
         return np.round(agreement, DECIMALS)
+
+
+def said_vectors(pool: Pool) -> SampleVectors:
+    """Return the pool's vectors, without the fixed requests of captions, which say nothing."""
+    captions = pc.fill_null(pc.equal(pool.samples["task_type"], CAPTION), False).to_numpy()
+    if not captions.any():
+        return pool.vectors
+    question = np.where(captions[:, None], np.float32(0.0), pool.vectors.question)
+    return replace(pool.vectors, question=question)
 
 
 def centred_cosine(vectors: SampleVectors) -> Doubles:
@@ -75,7 +89,7 @@ def text_gain(pool: Pool, features: ImageFeatures, seed: int) -> Doubles:
     over `RIVALS` texts of the pool: the density ratio of InfoNCE (van den Oord, Li and Vinyals
     2018, arXiv 1807.03748, eq. 4), with the temperature t under which the texts are likeliest.
     """
-    text = _texts(pool.vectors)
+    text = _texts(said_vectors(pool))
     legible = np.any(text, axis=1) & ~pool.vectors.unread
     rows = np.flatnonzero((features.number >= 0) & legible)
     gain = np.full(len(pool), np.nan)

@@ -6,7 +6,7 @@ whichever scorers ask and in how many runs: log-probabilities are cached under t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
@@ -20,6 +20,7 @@ from curation.scoring.language import read_through, report_spelled
 from curation.scoring.scorer import ScorerConfig, ScoringContext
 from medsift import records
 from medsift.arrays import Doubles
+from medsift.device_clock import DeviceClock
 from medsift.execution import Resources, Tables
 from medsift.images.curated import read_picture
 from medsift.models import AnyImageTextModel
@@ -122,13 +123,20 @@ class ScoreViews:
             for view in views
         }
         self.picture = lru_cache(maxsize=PICTURES_IN_MEMORY)(read_picture)
+        self.clock = DeviceClock()
+
+    @property
+    def spent(self) -> Mapping[str, float]:
+        """How long the model worked on the last item, and how long it waited."""
+        return self.clock.spent
 
     def __call__(self, item: Sequence[IllustratedExchange]) -> Iterator[Tables]:
         """Yield a table of LOGPROBS by content id for each view, under the view's name."""
-        yield {
-            view: read_through(cache, item, partial(self._score, view))
-            for view, cache in self.caches.items()
-        }
+        with self.clock.item():
+            yield {
+                view: read_through(cache, item, partial(self._score, view))
+                for view, cache in self.caches.items()
+            }
 
     @cached_property
     def _likelihood(self) -> ImageTextLikelihood:
@@ -137,6 +145,8 @@ class ScoreViews:
         return ImageTextLikelihood(loaded, config.max_answer_tokens, config.batch_size)
 
     def _score(self, view: View, exchanges: Sequence[IllustratedExchange]) -> pa.Table:
+        with self.clock.loading():
+            likelihood = self._likelihood
         samples = [
             Illustrated(
                 (("user", IMAGE_MARK * len(exchange.refs)),)
@@ -147,12 +157,13 @@ class ScoreViews:
             )
             for exchange in exchanges
         ]
-        values = self._likelihood.answer_logprob(samples, view != "without_pictures")
+        with self.clock.working():
+            values = likelihood.answer_logprob(samples, view != "without_pictures")
         return pa.table(
             [
                 pa.array([exchange.content_id for exchange in exchanges], pa.string()),
                 pa.array(values, pa.float64(), from_pandas=True),
-                pa.array(self._likelihood.spelled(samples), pa.string()),
+                pa.array(likelihood.spelled(samples), pa.string()),
             ],
             schema=LOGPROBS,
         )

@@ -22,6 +22,7 @@ from pydantic import Field
 from curation.scoring.scorer import ScorerConfig, ScoringContext
 from medsift import records
 from medsift.arrays import Doubles
+from medsift.device_clock import DeviceClock
 from medsift.execution import Resources, Tables
 from medsift.models import AnyLanguageModel, EmbeddedModelConfig
 from medsift.models.chat_format import FRAMING_VERSION, ChatFormat, Tokens, Turn
@@ -170,10 +171,17 @@ class ScoreAnswers:
         self.config = config
         fingerprint = config.losses_fingerprint()
         self.cache = TableCache(cache / "losses", fingerprint, key="content_id")
+        self.clock = DeviceClock()
+
+    @property
+    def spent(self) -> Mapping[str, float]:
+        """How long the model worked on the last item, and how long it waited."""
+        return self.clock.spent
 
     def __call__(self, item: Sequence[Exchange]) -> Iterator[Tables]:
         """Yield `losses` by content id."""
-        yield {"losses": read_through(self.cache, item, self._score)}
+        with self.clock.item():
+            yield {"losses": read_through(self.cache, item, self._score)}
 
     @cached_property
     def _loaded(self) -> tuple[AnswerLikelihood, ChatFormat, ReservedTokens]:
@@ -183,7 +191,8 @@ class ScoreAnswers:
 
     def _score(self, exchanges: Sequence[Exchange]) -> pa.Table:
         """Put each answer to the model twice: after its question, and with nothing asked."""
-        likelihood, framing, reserved = self._loaded
+        with self.clock.loading():
+            likelihood, framing, reserved = self._loaded
         spelled = [
             reserved.first([*(content for _, content in exchange.turns), exchange.answer])
             for exchange in exchanges
@@ -201,7 +210,8 @@ class ScoreAnswers:
             Tokens(start + answer, len(start))
             for start, answer in zip(before, kept + kept, strict=True)
         ]
-        losses = round_to_digits(likelihood.losses(sequences))
+        with self.clock.working():
+            losses = round_to_digits(likelihood.losses(sequences))
         columns = {
             "content_id": [exchange.content_id for exchange in exchanges],
             "conditioned": pa.array(losses[: len(kept)], from_pandas=True),

@@ -23,10 +23,12 @@ class DensityConfig(ScorerConfig):
 
 def mean_similarity(graph: KnnGraph) -> Doubles:
     """Return the mean cosine (n,) of each sample with its neighbours, NaN where it has none."""
-    known = graph.index >= 0
-    total = np.where(known, graph.similarity, 0.0).sum(axis=1, dtype=np.float64)
-    count = known.sum(axis=1)
-    mean: Doubles = np.divide(total, count, out=np.full(len(graph), np.nan), where=count > 0)
+    mean = np.full(len(graph), np.nan)
+    for rows in graph.blocks():
+        known = graph.index[rows] >= 0
+        total = np.where(known, graph.similarity[rows], 0.0).sum(axis=1, dtype=np.float64)
+        count = known.sum(axis=1)
+        np.divide(total, count, out=mean[rows], where=count > 0)
     return mean
 
 
@@ -46,5 +48,9 @@ def farthest_distance(graph: KnnGraph) -> Doubles:
     The k-NN distance as a measure of an outlier: Ramaswamy, Rastogi and Shim 2000, "Efficient
     Algorithms for Mining Outliers from Large Data Sets".
     """
-    least = np.where(graph.index >= 0, graph.similarity, np.inf).min(axis=1, initial=np.inf)
-    return np.where(np.isfinite(least), 1.0 - least.astype(np.float64), np.nan)
+    distance = np.full(len(graph), np.nan)
+    for rows in graph.blocks():
+        cosine = np.where(graph.index[rows] >= 0, graph.similarity[rows], np.inf)
+        least = cosine.min(axis=1, initial=np.inf).astype(np.float64)
+        np.subtract(1.0, least, out=distance[rows], where=np.isfinite(least))
+    return distance

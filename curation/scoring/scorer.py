@@ -46,6 +46,8 @@ class ScorerConfig(Config):
 
     higher_is_better: ClassVar[bool] = True
     """Where it is false, the combined score takes 1 - percentile."""
+    within_modality: ClassVar[bool] = False
+    """Whether percentiles are of one modality, also where the strata do not name it."""
     kind: str
     """Name of the scorer."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from curation.scoring.skill_buckets import bucket_samples, top_neurons
 from medsift import records
 from medsift.arrays import Floats
 from medsift.config import Config
+from medsift.device_clock import DeviceClock
 from medsift.execution import Resources, Tables
 from medsift.images.curated import read_picture
 from medsift.manifest.schema import arrow_schema
@@ -145,10 +146,17 @@ class ReadAnswers:
         self.config = config
         fingerprint = config.activations_fingerprint()
         self.cache = TableCache(cache / "neurons", fingerprint, key="content_id")
+        self.clock = DeviceClock()
+
+    @property
+    def spent(self) -> Mapping[str, float]:
+        """How long the model worked on the last item, and how long it waited."""
+        return self.clock.spent
 
     def __call__(self, item: Sequence[Exchange]) -> Iterator[Tables]:
         """Yield `activations` by content id."""
-        yield {"activations": read_through(self.cache, item, self._read)}
+        with self.clock.item():
+            yield {"activations": read_through(self.cache, item, self._read)}
 
     @cached_property
     def _neurons(self) -> AnswerNeurons:
@@ -156,6 +164,8 @@ class ReadAnswers:
         return AnswerNeurons(load_once(config.model), config.depth, config.max_answer_tokens)
 
     def _read(self, exchanges: Sequence[Exchange]) -> pa.Table:
+        with self.clock.loading():
+            neurons = self._neurons
         samples = [
             Illustrated(
                 exchange.turns,
@@ -166,7 +176,8 @@ class ReadAnswers:
             )
             for exchange in exchanges
         ]
-        readings = self._neurons.activations(samples)
+        with self.clock.working():
+            readings = neurons.activations(samples)
         width = readings.shape[1]
         flat = pa.FixedSizeListArray.from_arrays(pa.array(readings.ravel()), width)
         ids = pa.array([exchange.content_id for exchange in exchanges], pa.string())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
@@ -11,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.pool import Pool
+from curation.pool.groups import ROWS_AT_A_TIME, Groups
+from curation.pool.pool import strata_of
 from curation.scoring.config import QUALITY, ScoresConfig
 from curation.scoring.percentiles import rank_percentiles
 from medsift.arrays import Doubles
@@ -23,9 +26,16 @@ CORRELATIONS: Final = arrow_schema("correlations")
 LENGTH: Final = "answer_length"
 
 
-def score_tables(
-    pool: Pool, values: Mapping[str, Doubles], config: ScoresConfig
-) -> dict[str, pa.Table]:
+@dataclass(frozen=True, slots=True)
+class ScoreTables:
+    """The tables of a pool's scores: `scores` in parts that are made as they are taken."""
+
+    scores: Iterable[pa.Table]
+    combinations: pa.Table
+    correlations: pa.Table
+
+
+def score_tables(pool: Pool, values: Mapping[str, Doubles], config: ScoresConfig) -> ScoreTables:
     """Return the tables `scores`, `combinations` and `correlations` of scorers' values (n,).
 
     With weights, `quality` is one score more: the weighted mean of the percentiles, ranked like
@@ -46,7 +56,12 @@ def score_tables(
                 f"{infinite[0]}; NaN means a missing one"
             )
             raise InputError(message, code="score_invalid", scorer=scorer, infinite=len(infinite))
-    percentiles = {name: rank_percentiles(scores, pool.strata) for name, scores in values.items()}
+    within = {scorer.kind for scorer in config.scorers if scorer.within_modality}
+    modal = _within_modality(pool) if within else pool.strata
+    percentiles = {
+        name: rank_percentiles(scores, modal if name in within else pool.strata)
+        for name, scores in values.items()
+    }
     # A part is negative where a high score is bad.
     sign: dict[str, float] = {
         scorer.kind: 1.0 if scorer.higher_is_better else -1.0 for scorer in config.scorers
@@ -57,30 +72,39 @@ def score_tables(
         values = {**values, QUALITY: quality}
         # A mean of percentiles crowds around the middle: ranked again it is as even as its parts.
         percentiles[QUALITY] = rank_percentiles(quality, pool.strata)
-    strata = pa.array(pool.strata, pa.string())
-    ids = pool.samples["sample_id"].combine_chunks()
-    tables = [
-        pa.table(
-            [
-                ids,
-                pa.repeat(pa.scalar(scorer, pa.string()), n),
-                pa.array(scores, from_pandas=True),
-                pa.array(percentiles[scorer], from_pandas=True),
-                strata,
-            ],
-            schema=SCORES,
-        )
-        for scorer, scores in values.items()
-    ]
     combined = [
         {"scorer": QUALITY, "part": part, "weight": weight} for part, weight in weights.items()
     ]
     length = pc.utf8_length(pool.samples["answer"]).cast(pa.float64())
-    return {
-        "scores": pa.concat_tables(tables) if tables else SCORES.empty_table(),
-        "combinations": pa.Table.from_pylist(combined, schema=COMBINATIONS),
-        "correlations": correlate(values, length.to_numpy(zero_copy_only=False)),
-    }
+    return ScoreTables(
+        _score_parts(pool, values, percentiles),
+        pa.Table.from_pylist(combined, schema=COMBINATIONS),
+        correlate(values, length.to_numpy(zero_copy_only=False)),
+    )
+
+
+def _within_modality(pool: Pool) -> Groups:
+    """Return the strata, cut by modality where they do not name it."""
+    modality = strata_of(pool.samples, ["modality"])
+    code = np.unique(pool.strata.code * len(modality.names) + modality.code, return_inverse=True)[1]
+    return Groups(tuple(map(str, range(int(code.max(initial=-1)) + 1))), code.astype(np.int64))
+
+
+def _score_parts(
+    pool: Pool, values: Mapping[str, Doubles], percentiles: Mapping[str, Doubles]
+) -> Iterator[pa.Table]:
+    """Yield the table `scores`: one scorer after the other, each in the order of the pool."""
+    for scorer, scores in values.items():
+        for start in range(0, len(pool), ROWS_AT_A_TIME):
+            rows = slice(start, min(start + ROWS_AT_A_TIME, len(pool)))
+            columns = [
+                pool.ids.slice(start, ROWS_AT_A_TIME),
+                pa.repeat(pa.scalar(scorer, pa.string()), rows.stop - start),
+                pa.array(scores[rows], from_pandas=True),
+                pa.array(percentiles[scorer][rows], from_pandas=True),
+                pool.strata.column(rows),
+            ]
+            yield pa.table(columns, schema=SCORES)
 
 
 def combine(parts: Mapping[str, Doubles], weights: Mapping[str, float]) -> Doubles:

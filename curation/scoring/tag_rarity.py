@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
+from curation.pool.groups import Groups
 from curation.scoring.scorer import ScorerConfig, ScoringContext
 from medsift.arrays import Doubles
 
@@ -28,6 +28,7 @@ class TagRarityConfig(ScorerConfig):
 
 def surprise(names: Sequence[str]) -> Doubles:
     """Return -log of the share (n,) that each of some names has among them."""
-    count = Counter(names)
-    share = np.array([count[name] for name in names], np.float64) / max(len(names), 1)
-    return -np.log(share)
+    groups = Groups.of(names)
+    share = groups.sizes[groups.code] / max(len(groups), 1)
+    surprises: Doubles = -np.log(share)
+    return surprises

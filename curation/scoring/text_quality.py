@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 from typing import Final, Literal
 
 import numpy as np
+import pyarrow as pa
 
 from curation.matching.lettered_options import choices
 from curation.scoring import text_patterns as patterns
@@ -22,6 +24,7 @@ SHORT: Final = 16
 LONG_WORD: Final = 12
 EXPLANATION: Final = 5
 LONG_ANSWER: Final = 8
+SAMPLES_AT_A_TIME: Final = 16_384
 OPENING: Final = 3
 # Characters in which an assistant comes to speak of itself, and the longest non-answer.
 PREAMBLE, SILENCE = 300, 30
@@ -37,15 +40,24 @@ class TextQualityConfig(ScorerConfig):
 
     def score(self, context: ScoringContext) -> Doubles:
         """Return the quality (n,) of each sample's first question and last answer, from 0 to 1."""
-        names = ("question", "answer", "answer_type", "language")
-        columns = [context.pool.samples[name].to_pylist() for name in names]
-        answered = [
+        shares = opening_shares(one for block in _blocks(context.pool.samples) for one in block)
+        scores, start = np.empty(len(context.pool)), 0
+        for block in _blocks(context.pool.samples):
+            known = {one: quality(one, shares) for one in set(block)}
+            scores[start : start + len(block)] = [known[one] for one in block]
+            start += len(block)
+        return scores
+
+
+def _blocks(samples: pa.Table) -> Iterator[list[AnsweredQuestion]]:
+    """Yield some samples at a time: the words of all would be many times their text."""
+    columns = samples.select(["question", "answer", "answer_type", "language"])
+    for rows in columns.to_batches(SAMPLES_AT_A_TIME):
+        lists = (column.to_pylist() for column in rows.columns)
+        yield [
             AnsweredQuestion(question or "", answer or "", *tags)
-            for question, answer, *tags in zip(*columns, strict=True)
+            for question, answer, *tags in zip(*lists, strict=True)
         ]
-        shares = opening_shares(set(answered))
-        known = {one: quality(one, shares) for one in set(answered)}
-        return np.array([known[one] for one in answered], np.float64)
 
 
 @dataclass(frozen=True)
@@ -129,12 +141,19 @@ def boilerplate(answered: AnsweredQuestion, shares: dict[tuple[str, ...], float]
 def opening_shares(answered: Iterable[AnsweredQuestion]) -> dict[tuple[str, ...], float]:
     """Return the share of the distinct long answers that open alike, for common openings."""
     # An answer counts once, however many questions have it.
-    words_of = {one.answer: one.words for one in answered}
-    long = [tuple(words[:OPENING]) for words in words_of.values() if len(words) >= LONG_ANSWER]
+    seen: set[bytes] = set()
+    openings: Counter[tuple[str, ...]] = Counter()
+    for one in answered:
+        key = blake2b(one.answer.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if key not in seen:
+            seen.add(key)
+            if len(one.words) >= LONG_ANSWER:
+                openings[tuple(one.words[:OPENING])] += 1
+    long = openings.total()
     return {
-        opening: count / len(long)
-        for opening, count in Counter(long).items()
-        if count >= max(TEMPLATE_COUNT, TEMPLATE_SHARE * len(long))
+        opening: count / long
+        for opening, count in openings.items()
+        if count >= max(TEMPLATE_COUNT, TEMPLATE_SHARE * long)
     }
 
 

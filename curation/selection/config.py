@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from curation.selection import AnyMethod
 from curation.selection.budget import BudgetConfig
 from curation.selection.facility_location import FacilityLocationConfig
+from curation.selection.mix import MixConfig
 from curation.selection.quotas import QuotasConfig
 from medsift.config import Config
 
@@ -30,6 +31,9 @@ class SelectionConfig(Config):
     """How many samples are picked."""
     quotas: QuotasConfig | None = None
     """Shares of the strata; the method's usual ones when not given."""
+    mix: MixConfig | None = None
+    """What may be picked, by source, licence and article, and the share of each source; null for
+    every sample of the pool, without shares of sources."""
     quality: str | None = None
     """Scorer whose percentile is quality. When not given, the combined `quality` if the run has
     one, else all samples are equally good."""
@@ -37,6 +41,16 @@ class SelectionConfig(Config):
     """Seed of all that the method leaves to chance; the recipe's seed when not given."""
     image_tokens: int = Field(default=0, ge=0)
     """Tokens that one picture adds to the estimated tokens of a sample."""
+
+    @model_validator(mode="after")
+    def _mix_fits(self) -> SelectionConfig:
+        if self.mix is None:
+            return self
+        if self.budget.auto is not None:
+            raise ValueError("budget: auto judges the whole pool; give a mix a budget in numbers")
+        if self.mix.quotas is not None and self.quotas is not None:
+            raise ValueError("shares of sources are quotas already; leave out quotas, or shares")
+        return self
 
     @field_validator("name")
     @classmethod

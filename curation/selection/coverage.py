@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from curation.selection.method import Candidates
-from curation.selection.neighbor_matrix import UNIT, Narrow, Similarities
-from medsift.arrays import Doubles, Indices
+from curation.selection.neighbor_matrix import UNIT, Similarities
+from medsift.arrays import Doubles, Indices, Narrow
 
 _ROWS_AT_A_TIME = 1 << 16
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -34,12 +33,11 @@ class FacilityLocationConfig(MethodConfig):
     """
 
     additive: ClassVar[bool] = True
-    unnamed_meant: ClassVar[Mapping[str, Any]] = {"neighbors": None}
 
     kind: Literal["facility_location"] = "facility_location"
-    neighbors: int | None = Field(default=4, ge=1)
-    """Nearest others of each sample that count; null is all of the graph's. With few, what is
-    typical of a dense region comes first; with many, what is a little like everything."""
+    neighbors: int | None = Field(default=None, ge=1)
+    """Nearest others of each sample that count; all of the graph's when not given. With few, what
+    is typical of a dense region comes first; with many, what is a little like everything."""
     quality_weight: float = Field(default=0.25, ge=0.0, le=1.0)
     """Influence of quality: q_j = 1 − quality_weight · (1 − quality percentile); 0 ignores it."""
     mass_power: float = Field(default=1.0, ge=0.0, le=1.0)
@@ -55,8 +53,10 @@ class FacilityLocationConfig(MethodConfig):
     def picker(self, context: SelectionContext) -> Picker:
         """Maximise over one pool-wide objective; with several groups under their counts."""
         candidates, code = context.candidates, context.groups.code
-        graph = candidates.graph
-        values = make_symmetric(graph if self.neighbors is None else graph.nearest(self.neighbors))
+        values = candidates.similarities
+        if self.neighbors is not None:
+            nearest = candidates.graph.nearest(self.neighbors)
+            values = make_symmetric(nearest, candidates.pool.vectors.scratch)
         # Whole numbers again, so that gains stay exact and equal gains stay ties.
         factor = np.rint((1.0 - self.quality_weight * (1.0 - context.quality)) * _QUALITY_UNIT)
         if (factor != _QUALITY_UNIT).any():

@@ -7,15 +7,15 @@ from typing import Final
 import numpy as np
 
 from curation.selection.method import Picked
-from curation.selection.neighbor_matrix import Narrow, Similarities
+from curation.selection.neighbor_matrix import Similarities
 from curation.selection.objective import BEST_VALUE, Objective
-from medsift.arrays import Doubles, Flags, Indices
+from medsift.arrays import Doubles, Flags, Indices, Narrow
 
 BLOCKS: Final = 32
 """Share of the candidates in a block: one in so many. Larger blocks recompute more gains."""
 LEAST_ROWS: Final = 64
 """Rows of a block at least; smaller ones cost more calls than they save gains."""
-_ROWS_AT_A_TIME: Final = 1 << 18
+_ROWS_AT_A_TIME: Final = 1 << 16
 
 
 def greedy(

@@ -11,9 +11,9 @@ from pydantic import Field
 from curation.selection.greedi import two_rounds
 from curation.selection.greedy import greedy
 from curation.selection.method import MethodConfig, Picked, Picker, SelectionContext
-from curation.selection.neighbor_matrix import UNIT, Narrow, Similarities
+from curation.selection.neighbor_matrix import UNIT, Similarities
 from curation.selection.quotas import QuotasConfig
-from medsift.arrays import Doubles, Indices
+from medsift.arrays import Doubles, Indices, Narrow
 
 KERNEL_UNIT: Final = 1 << 10
 """Whole number of a kernel value of 1."""
@@ -87,13 +87,14 @@ def kernel_of(similarities: Similarities, power: float, quality: Doubles) -> Sim
 
     Row j is quality_j · cos^power.
     """
-    from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
-    cosine = similarities.matrix
-    value = (cosine.data / UNIT) ** power * np.repeat(quality, np.diff(cosine.indptr))
-    whole = np.rint(value * KERNEL_UNIT).astype(np.int32)
+    def kernel(row: Indices, cosine: Narrow) -> Indices:
+        """Return the values (e,) of some entries."""
+        value = (cosine / UNIT) ** power * quality[row]
+        return np.rint(value * KERNEL_UNIT).astype(np.int64)
+
     # Entries that round to 0 stay, so that no row is empty.
-    return Similarities(csr_array((whole, cosine.indices, cosine.indptr), shape=cosine.shape))
+    return similarities.revalue(kernel)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, Self, TypeVar
+from typing import ClassVar, Final, Self, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from medsift.config import Config
 from medsift.execution import Executor, LocalExecutor
 from medsift.records import digest
 
+KEY_BYTES: Final = 16
+"""Bytes of a hash that order samples: no two of them are equal."""
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -37,20 +39,24 @@ class Candidates:
         """Count the samples."""
         return len(self.pool)
 
-    @cached_property
+    @property
     def sample_ids(self) -> list[str]:
         """Sample ids (n), sorted."""
         return self.pool.sample_ids
 
+    def only(self, rows: Indices) -> Candidates:
+        """Return some of the candidates, given by their places in ascending order."""
+        return replace(self, pool=self.pool.take(rows), graph=self.graph.only(rows))
+
     @cached_property
     def similarities(self) -> Similarities:
         """The symmetric neighbour graph (n, n)."""
-        return make_symmetric(self.graph)
+        return make_symmetric(self.graph, self.pool.vectors.scratch)
 
-    @cached_property
+    @property
     def strata(self) -> Groups:
         """The recipe's strata."""
-        return Groups.of(self.pool.strata)
+        return self.pool.strata
 
     @cached_property
     def mass(self) -> Indices:
@@ -61,7 +67,7 @@ class Candidates:
     @cached_property
     def quantized(self) -> QuantizedVectors:
         """The joint vectors (n, d), rounded so that their products are exact."""
-        return quantize(self.joint())
+        return quantize(self.joint(), self.pool.vectors.scratch)
 
     def cluster(self, k: int, seed: int) -> tuple[Floats, Indices]:
         """Return unit centroids (k, d) and each sample's cluster (n,), computed once."""
@@ -102,8 +108,11 @@ class SelectionContext:
     def shuffle(self) -> Indices:
         """Return rows (n,) in the order of a hash of seed and sample id."""
         # A hash and no generator: another sample or another order of rows moves no one's place.
-        keys = [digest(str(self.seed), sample) for sample in self.candidates.sample_ids]
-        return np.argsort(np.array(keys, dtype=object).astype(str), kind="stable")
+        seed = str(self.seed)
+        keys = np.empty(len(self.candidates), f"S{KEY_BYTES}")
+        for row, sample in enumerate(self.candidates.pool.iter_ids()):
+            keys[row] = bytes.fromhex(digest(seed, sample)[: 2 * KEY_BYTES])
+        return np.argsort(keys, kind="stable")
 
     def cluster(self, clusters: int | None) -> tuple[Floats, Indices]:
         """Return unit centroids (k, d) and each sample's cluster (n,), by spherical k-means.

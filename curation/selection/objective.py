@@ -6,8 +6,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from curation.selection.neighbor_matrix import Narrow
-from medsift.arrays import Indices
+from medsift.arrays import Indices, Narrow
 
 
 class Objective(Protocol):

@@ -19,6 +19,8 @@ from curation.selection.method import (
 )
 from curation.selection.ofa_selector import OfaSelector, train_selector
 from medsift.errors import UsageError
+from medsift.storage.local_paths import AnyPath, path_of
+from medsift.storage.mirror import exists, fetch, is_mirrored, location
 
 
 class OfaConfig(MethodConfig):
@@ -39,9 +41,9 @@ class OfaConfig(MethodConfig):
     kind: Literal["ofa"] = "ofa"
     clusters: int | None = Field(default=None, ge=1)
     """Clusters that are learned; the square root of the pool's size when not given."""
-    selector: Path | None = None
-    """File of a trained selector, as `medsift selector` writes it; trained on the pool itself when
-    not given."""
+    selector: AnyPath | None = None
+    """File of a trained selector, as `medsift selector` writes it, or its URL; trained on the pool
+    itself when not given."""
     selector_sha256: str | None = None
     """SHA-256 of that file, which is filled in: another file under this name is refused."""
 
@@ -56,9 +58,10 @@ class OfaConfig(MethodConfig):
         if not isinstance(settings["selector"], str | Path):
             return settings
         if settings.get("selector_sha256") is None:
-            path = Path(settings["selector"])
-            if not path.is_file():
-                raise ValueError(f"there is no file {path}; make it by `medsift selector`")
+            path = path_of(settings["selector"])
+            if not _is_file(path):
+                message = f"there is no file {location(path)}; make it by `medsift selector`"
+                raise ValueError(message)
             return {**settings, "selector_sha256": _sha256(path)}
         return settings
 
@@ -81,13 +84,13 @@ class OfaConfig(MethodConfig):
     def _selector(self, context: SelectionContext) -> OfaSelector:
         if self.selector is None:
             return train_on_candidates(context.candidates, self.clusters, context.seed)
-        if not self.selector.is_file() or _sha256(self.selector) != self.selector_sha256:
+        if not _is_file(self.selector) or _sha256(self.selector) != self.selector_sha256:
             message = (
                 f"{self.selector} is no longer the selector that these settings were made for; "
                 "restore it, or name the file without selector_sha256"
             )
             raise UsageError(message, code="selector_invalid", path=str(self.selector))
-        return OfaSelector.load(self.selector)
+        return OfaSelector.load(fetch(self.selector))
 
 
 def train_on_candidates(candidates: Candidates, clusters: int | None, seed: int) -> OfaSelector:
@@ -107,5 +110,9 @@ def train_on_candidates(candidates: Candidates, clusters: int | None, seed: int)
     return train_selector(candidates.pool.vectors, candidates.config, count, seed, device)
 
 
+def _is_file(path: Path) -> bool:
+    return exists(path) if is_mirrored(path) else path.is_file()
+
+
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(fetch(path).read_bytes()).hexdigest()

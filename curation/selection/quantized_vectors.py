@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from curation.neighbors import check_vectors
 from medsift.arrays import Doubles, Floats, Indices
+from medsift.storage.scratch import scratch_zeros
 
 # float32 represents every whole number up to here.
 _EXACT = 1 << 24
@@ -56,8 +58,10 @@ class QuantizedVectors:
         return np.asarray(squares[:, None] + squares[rows] - 2.0 * product)
 
 
-def quantize(vectors: Floats) -> QuantizedVectors:
+def quantize(vectors: Floats, scratch: Path | None = None) -> QuantizedVectors:
     """Round unit or zero vectors (n, d) as finely as exact products allow.
+
+    Many are mapped from a file in `scratch`.
 
     Raises:
         InputError: vectors that are not float32, two-dimensional, finite and unit (or zero).
@@ -66,4 +70,8 @@ def quantize(vectors: Floats) -> QuantizedVectors:
     width, longest = vectors.shape[1], float(norms.max(initial=1.0))
     # Rounding lengthens a vector by at most half a unit in each direction.
     scale = np.floor((_EXACT**0.5 - 1.0 - 0.5 * width**0.5) / longest)
-    return QuantizedVectors(np.rint(vectors * np.float32(scale)), float(scale))
+    points = scratch_zeros(vectors.shape, np.float32, scratch)
+    for start in range(0, len(vectors), _ROWS_AT_A_TIME):
+        rows = slice(start, start + _ROWS_AT_A_TIME)
+        np.rint(vectors[rows] * np.float32(scale), out=points[rows])
+    return QuantizedVectors(points, float(scale))

@@ -4,40 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from curation.pool.groups import Groups as Groups
 from curation.selection.budget import check_budget
 from medsift.arrays import Doubles, Indices
 from medsift.config import Config
 from medsift.errors import UsageError
-
-
-@dataclass(frozen=True, slots=True)
-class Groups:
-    """Samples in groups that quotas are for: `names` (g) sorted, each sample's `code` (n,)."""
-
-    names: tuple[str, ...]
-    code: Indices
-
-    @classmethod
-    def of(cls, names: Sequence[str]) -> Groups:
-        """Number the strata (n) of samples."""
-        distinct, code = np.unique(np.array(names, dtype=object).astype(str), return_inverse=True)
-        return cls(tuple(distinct.tolist()), code.astype(np.int64))
-
-    @classmethod
-    def one(cls, n: int) -> Groups:
-        """Put all n samples into a single group."""
-        return cls(("",), np.zeros(n, np.int64))
-
-    @property
-    def sizes(self) -> Indices:
-        """Samples in each group (g,)."""
-        return np.bincount(self.code, minlength=len(self.names)).astype(np.int64)
 
 
 class QuotasConfig(Config):
@@ -47,9 +23,9 @@ class QuotasConfig(Config):
 
     kind: Literal["proportional", "equal", "temperature", "weights", "none"] = "proportional"
     """Shares by size, all alike, by size^(1 / temperature), as given, or no quotas at all."""
-    by: Literal["strata", "skill"] = "strata"
-    """What the shares are of: the recipe's strata, or the run's skills, which `scores.skills` of
-    the recipe makes."""
+    by: Literal["strata", "skill", "source"] = "strata"
+    """What the shares are of: the recipe's strata, the sources, or the run's skills, which
+    `scores.skills` of the recipe makes."""
     temperature: float = Field(default=2.0, gt=0.0)
     """Exponent of kind `temperature`: 1 is proportional; the higher, the nearer to equal."""
     weights: dict[str, float] = Field(default_factory=dict)

@@ -72,7 +72,9 @@ class RowPicker:
         if self._quotas.kind == "none":
             return Groups.one(len(self.candidates))
         if self._quotas.by == "skill":
-            return read_skill_groups(self.candidates.sample_ids, self.scores)
+            return read_skill_groups(self.candidates.pool.ids, self.scores)
+        if self._quotas.by == "source":
+            return Groups.of_parts(self.candidates.pool.samples["source"].chunks)
         return self.candidates.strata
 
     @cached_property

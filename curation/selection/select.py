@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from itertools import chain
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,7 +20,9 @@ from curation.selection.row_picker import RowPicker
 from medsift.arrays import Doubles, Indices
 from medsift.errors import UsageError
 from medsift.execution import Executor
-from medsift.records import digest, fingerprint
+from medsift.records import digest, digest_all, fingerprint
+
+logger = logging.getLogger(__name__)
 
 POINTS_OF_CURVE: Final = 50
 
@@ -69,8 +73,13 @@ def select(
         InputError: vectors that are not finite.
     """
     config = resolve(config, seed)
-    quality = read_quality(candidates.sample_ids, scores, config.quality)
-    tokens = estimate_tokens(candidates.pool.samples, config.image_tokens)
+    quality = read_quality(candidates.pool.ids, scores, config.quality)
+    everyone = estimate_tokens(candidates.pool.samples, config.image_tokens)
+    rows = np.arange(len(candidates))
+    if config.mix is not None:
+        rows = config.mix.candidates(candidates.pool, quality, config.seed or 0, config.name)
+        candidates, quality = candidates.only(rows), quality[rows]
+    tokens = everyone[rows]
     # What the budget and the quotas refuse is refused before the work.
     size = config.budget.size(len(tokens)) or enough
     if config.budget.tokens is not None:
@@ -78,25 +87,38 @@ def select(
     picker = RowPicker(
         candidates, config.method, config.quotas, quality, config.seed or 0, executor, scores
     )
-    picker.counts(size or 0)
+    _warn_of_short_sources(config, picker.groups, picker.counts(size or 0))
     pick = picker.pick
     picked = pick(size) if size else _search(config.budget, pick, candidates, tokens)
     sizes = np.unique(np.linspace(1, len(picked.order), POINTS_OF_CURVE).round()).astype(np.int64)
     return Selection(
         config=config,
         fingerprint=_fingerprint(candidates, config, quality, picker.groups, enough),
-        order=picked.order,
+        order=rows[picked.order],
         gain=picked.gain,
         weight=distribute_mass(candidates, picked.order),
         curve=measure_curve(candidates, picked.order, sizes),
-        tokens=tokens,
+        tokens=everyone,
     )
+
+
+def _warn_of_short_sources(config: SelectionConfig, groups: Groups, counts: Indices) -> None:
+    """Say which sources of a mix have fewer samples than their share of the budget."""
+    shares = {} if config.mix is None else config.mix.shares
+    for source, count in zip(groups.names, counts.tolist(), strict=True):
+        wanted = shares.get(source, 0.0) * counts.sum()
+        if count < np.floor(wanted):
+            logger.warning(
+                "selection %s: source %s has %s samples of the %s of its share; others fill it",
+                *(config.name, source, f"{count:,}", f"{round(wanted):,}"),
+            )
 
 
 def resolve(config: SelectionConfig, seed: int) -> SelectionConfig:
     """Return the settings with seed and quotas filled in."""
     seed = seed if config.seed is None else config.seed
-    quotas = config.quotas or config.method.usual_quotas
+    shares = None if config.mix is None else config.mix.quotas
+    quotas = config.quotas or shares or config.method.usual_quotas
     return config.model_copy(update={"seed": seed, "quotas": quotas})
 
 
@@ -155,16 +177,18 @@ def _fingerprint(
         groups: Groups of the quotas.
         enough: The size that a probe chose, if one did.
     """
-    graph = candidates.graph
     # The name decides nothing, and the scorer decides by the values that it gave.
     settings = config.model_dump(mode="json", exclude={"name", "quality"})
-    decisive = {
+    decisive: dict[str, Any] = {
         "selection": config.with_first_names(settings),
         "graph": candidates.config.model_dump(mode="json"),
-        "pool": digest(*candidates.sample_ids, candidates.mass.tobytes()),
-        "neighbours": digest(graph.index.tobytes(), graph.similarity.tobytes()),
-        "strata": digest(*candidates.pool.strata),
+        "pool": digest_all(chain(candidates.pool.iter_ids(), [candidates.mass.tobytes()])),
+        "neighbours": candidates.graph.digest(),
+        "strata": digest_all(candidates.strata),
         "groups": digest(*groups.names, groups.code.tobytes()),
         "quality": digest(quality.tobytes()),
     }
+    if config.mix is None:
+        # Selections from before there were mixes keep their identity.
+        del decisive["selection"]["mix"]
     return fingerprint(decisive if enough is None else decisive | {"size": enough})

@@ -9,13 +9,13 @@ import pyarrow.compute as pc
 
 from curation.pool.pool import UNKNOWN
 from curation.scoring.skills import SKILLS
-from curation.selection.quality import Scores
+from curation.selection.quality import Scores, id_column
 from curation.selection.quotas import Groups
 from medsift.errors import UsageError
 from medsift.storage.parts import parts, read_folder
 
 
-def read_skill_groups(sample_ids: Sequence[str], scores: Scores) -> Groups:
+def read_skill_groups(sample_ids: Sequence[str] | pa.ChunkedArray, scores: Scores) -> Groups:
     """Return the candidates' skills as groups; samples without a skill are `unknown`.
 
     Raises:
@@ -28,6 +28,6 @@ def read_skill_groups(sample_ids: Sequence[str], scores: Scores) -> Groups:
         )
         raise UsageError(message, code="skills_missing")
     table = read_folder(scores.skills, SKILLS, ["sample_id", "skill"])
-    row = pc.index_in(pa.array(sample_ids, pa.string()), table["sample_id"].combine_chunks())
-    skill = table["skill"].combine_chunks().take(row)
-    return Groups.of(skill.fill_null(UNKNOWN).to_pylist())
+    row = pc.index_in(id_column(sample_ids), table["sample_id"].combine_chunks())
+    skill = table["skill"].combine_chunks()
+    return Groups.of_parts(skill.take(part).fill_null(UNKNOWN) for part in row.chunks)

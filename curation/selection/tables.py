@@ -31,7 +31,7 @@ def selection_table(selection: Selection, candidates: Candidates) -> pa.Table:
             samples["row_id"],
             pa.array(selection.weight),
             pa.array(selection.gain, from_pandas=True),
-            pa.array(candidates.pool.strata, pa.string()).take(rows),
+            candidates.strata.column(selection.order),
         ],
         schema=SELECTIONS,
     )

@@ -11,9 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from curation.selection.neighbor_matrix import Narrow
 from curation.selection.quantized_vectors import QuantizedVectors
-from medsift.arrays import Flags, Floats, Indices
+from medsift.arrays import Flags, Floats, Indices, Narrow
 
 LISTED: Final = 1 << 25
 """Rows in the lists of all targets together: 128 MiB."""

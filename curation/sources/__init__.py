@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from curation.sources.caption import CaptionReader
 from curation.sources.hf import HfReader
 from curation.sources.image_folder import ImageFolderReader
 from curation.sources.llava import LlavaReader
@@ -14,6 +15,12 @@ from curation.sources.table import TableReader
 from curation.sources.webdataset import WebDatasetReader
 
 SourceConfig = Annotated[
-    TableReader | LlavaReader | MessagesReader | HfReader | WebDatasetReader | ImageFolderReader,
+    TableReader
+    | CaptionReader
+    | LlavaReader
+    | MessagesReader
+    | HfReader
+    | WebDatasetReader
+    | ImageFolderReader,
     Field(discriminator="reader"),
 ]

@@ -19,9 +19,11 @@ from curation.sources.pictures import pictures_of, store_image
 from curation.sources.record_batches import Bad, whole_text
 from curation.sources.row_faults import FOREIGN, MALFORMED_IMAGE, RowFault, bad_row, chat_fault
 from curation.sources.side_columns import MEDIA, option_columns
+from curation.sources.volume_slices import VOLUME_NOTES, VolumeSlices, spread_marks
 from medsift import records
 from medsift.errors import InputError
 from medsift.images.blob_store import BlobStore
+from medsift.images.volumes.read import split_series
 from medsift.text import shown
 
 logger = logging.getLogger(__name__)
@@ -29,19 +31,25 @@ logger = logging.getLogger(__name__)
 OPTIONS_UNREAD: Final = "options: not read beside a conversation"
 OWN_PICTURES: Final = "images: the record's own pictures are taken, not what it names"
 OWN_SYSTEM: Final = "messages: the conversation's own system turn is taken, not the column's"
-WARNED: Final = rf"messages: not read|members: \.|{OPTIONS_UNREAD}|{OWN_PICTURES}|{OWN_SYSTEM}"
+WARNED: Final = (
+    rf"messages: not read|members: \.|{OPTIONS_UNREAD}|{OWN_PICTURES}|{OWN_SYSTEM}|{VOLUME_NOTES}"
+)
 """Beginnings of notes that say what was not read of a row; a run reports how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The source and file of rows, where their pictures are, and the number of the first option."""
+    """The source and file of rows, where their pictures are, and the number of the first option.
+
+    `volumes` cuts volumes into slices; None takes every reference for a plain picture.
+    """
 
     source: str
     file: str
     image_root: str | None
     blobs: BlobStore
     answer_index: AnswerIndex = None
+    volumes: VolumeSlices | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +140,20 @@ def _contents(
     # Pictures inside the chat are in their places; the column repeats or completes them.
     inside = chat.pictures or marks.paths
     images, more_notes = _images(place, record, inside or _agreed(columns))
+    tags = {tag: record.values.get(tag) for tag in records.TAGS}
+    volumes = None
+    if place.volumes is not None and images:
+        row = place.volumes.spread(images, tags, record.values)
+        texts = spread_marks([turn["content"] for turn in turns], row.sizes)
+        turns = [{**turn, "content": text} for turn, text in zip(turns, texts, strict=True)]
+        images, tags, volumes = row.refs, row.tags, row.volumes
+        more_notes = [*more_notes, *row.notes]
     more = {name: record.values[name] for name in extra} | ({"options": options} if options else {})
     return {
         "messages": turns,
         "images": images,
-        **{tag: record.values.get(tag) for tag in records.TAGS},
+        "volumes": volumes,
+        **tags,
         "extra": whole_text(json.dumps(more, sort_keys=True, ensure_ascii=False) if more else None),
         "notes": [*notes, *chat.notes, *marks.notes, *more_notes],
     }
@@ -192,13 +209,22 @@ def _images(place: Place, record: Record, named: Sequence[Any]) -> tuple[list[st
     them, and any other name is noted.
     """
     if not record.own:
-        return [store_image(item, place.image_root, place.blobs) for item in named], []
+        return [_stored(item, place) for item in named], []
     if not named:
         return list(record.own), []
     places = [_member(item, record.members) for item in named]
     if None in places:
         return list(record.own), [OWN_PICTURES]
     return [record.own[at] for at in places if at is not None], []
+
+
+def _stored(item: Any, place: Place) -> str:
+    """Return the reference of a picture, or of a volume and the series that is named of it."""
+    if place.volumes is None or not isinstance(item, str):
+        return store_image(item, place.image_root, place.blobs)
+    path, series = split_series(item)
+    ref = store_image(path, place.image_root, place.blobs)
+    return ref if series is None else f"{ref}#{series}"
 
 
 def _agreed(columns: Sequence[list[Any]]) -> list[Any]:

@@ -16,6 +16,7 @@ from curation.sources.expressions import column_names, engine, unrepeatable
 from curation.sources.files import nearest
 from curation.sources.record_batches import Bad, Batch, find_column
 from curation.sources.side_columns import side_columns
+from curation.sql_limits import BATCH_MEMORY, too_costly, within_limits
 from medsift.errors import InputError, RecipeError
 from medsift.records import TAGS
 
@@ -211,7 +212,7 @@ class Mapper:
                 expression = _cast(text, plain=target in PLAIN or target in nested)
                 query = f"SELECT TRY(({expression}\n) IS NULL) IS NULL AS failed FROM batch"
                 try:
-                    failed = self.connection.sql(query).to_arrow_table()["failed"].to_pylist()
+                    failed = self._ask(query, f"columns.{target}")["failed"].to_pylist()
                 except duckdb.Error:
                     continue
                 rows = [row for row, bad in enumerate(failed) if bad]
@@ -226,8 +227,16 @@ class Mapper:
                 for target, text in self.columns.items()
             )
             select = ", ".join(texts) or f"{quoted(_ROW)} AS {quoted(_ROW)}"
-            values: pa.Table = self.connection.sql(f"SELECT {select} FROM batch").to_arrow_table()
-            return values
+            what = f"columns {', '.join(self.columns)}"
+            values = self._ask(f"SELECT {select} FROM batch", what)
+        if values.nbytes > BATCH_MEMORY:
+            raise too_costly(what, f"makes {values.nbytes:,} bytes of {table.nbytes:,}")
+        return values
+
+    def _ask(self, query: str, what: str) -> pa.Table:
+        """Answer a query over `batch`. Raises RecipeError where `what` takes too much."""
+        work = lambda: self.connection.sql(query).to_arrow_table()  # noqa: E731
+        return within_limits(work, what)
 
     @contextmanager
     def _registered(self, table: pa.Table) -> Iterator[None]:
@@ -288,7 +297,7 @@ class Mapper:
         with self._registered(table):
             select = _as_text(target, text, plain=target in PLAIN)
             try:
-                rows = self.connection.sql(f"SELECT {select} FROM batch").fetchall()
+                rows = self._ask(f"SELECT {select} FROM batch", f"columns.{target}").num_rows
             except duckdb.Error as error:
                 raise _invalid(target, f" = {text!r} cannot run: {_line(error)}") from error
         if rows:  # only an aggregate makes a row of none

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final
 
+from curation.sql_limits import BATCH_MEMORY
 from medsift.errors import RecipeError
+from medsift.manifest.connections import lock, start
+from medsift.text import shown
 
 BATCH_CLASSES: Final = {"WINDOW", "SUBQUERY", "STAR"}
-SHUT: Final = (
-    *("enable_external_access", "autoload_known_extensions", "autoinstall_known_extensions"),
-    "python_enable_replacements",
-)
 
 
 @lru_cache(maxsize=1)
 def engine() -> Any:
     """Return this process's in-memory DuckDB on one thread, shut off from files and network."""
-    import duckdb
-
-    connection = duckdb.connect(":memory:", config={"threads": 1, **dict.fromkeys(SHUT, "false")})
-    connection.execute("SET lock_configuration = true")
+    connection = start(memory_limit=f"{BATCH_MEMORY}B")
+    connection.execute("SET threads = 1")
+    lock(connection)
     return connection
 
 
@@ -47,9 +46,12 @@ def _parse(expression: str) -> Any:
     statement = f"SELECT {expression}\n"
     parser = engine().cursor()
     (text,) = parser.execute("SELECT json_serialize_sql(?::VARCHAR)", [statement]).fetchone()
-    tree = json.loads(text)
+    try:
+        tree = json.loads(text)
+    except RecursionError as error:
+        raise _too_deep(expression) from error
     if tree["error"]:
-        words = f"column expression {expression!r}: {tree['error_message']}"
+        words = f"column expression {shown(expression)}: {tree['error_message']}"
         raise RecipeError(words, code="expression_invalid", expression=expression)
     node = tree["statements"][0]["node"]
     selected = node.get("select_list", [])
@@ -57,9 +59,18 @@ def _parse(expression: str) -> Any:
     plain = node.get("from_table", {}).get("type") == "EMPTY"
     single = plain and len(tree["statements"]) == len(selected) == 1
     if not single or any(map(node.get, clauses)):
-        words = f"column expression {expression!r} must be one SQL expression"
+        words = f"column expression {shown(expression)} must be one SQL expression"
         raise RecipeError(words, code="expression_invalid", expression=expression)
+    try:
+        deque(_nodes(selected[0]), maxlen=0)
+    except RecursionError as error:
+        raise _too_deep(expression) from error
     return selected[0]
+
+
+def _too_deep(expression: str) -> RecipeError:
+    words = f"column expression {shown(expression)} is nested too deeply"
+    return RecipeError(words, code="expression_invalid", expression=expression)
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:

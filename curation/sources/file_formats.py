@@ -101,7 +101,7 @@ def load(shard: Shard, reading: Reading, columns: Sequence[str]) -> Iterator[Bat
     """Yield the `columns` of a shard's records in batches of at most 5,000."""
     kind = shard.kind or format_of(shard.file, shard.uri, reading)
     if kind == "parquet":
-        yield from parquetfiles.batches(shard, columns)
+        yield from parquetfiles.batches(shard, columns, reading.line_bytes)
         return
     with opened(shard.uri) as stream:
         yield from in_batches(_records(stream, shard, kind, reading), columns)

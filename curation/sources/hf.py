@@ -12,6 +12,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from curation.sources.files import InputFile, content_hash
+from curation.sources.hub_card import refuse_foreign_files
 from curation.sources.path_columns import SPLIT, OriginColumns, offered_schema
 from curation.sources.reader import Shard
 from curation.sources.record_batches import Batch, find_column, read_columns
@@ -185,6 +186,7 @@ def _load(path: str, config: str | None, split: str | None, revision: str | None
         if local_path(path).is_dir():
             data = datasets.load_from_disk(str(local_path(path)))
         else:
+            refuse_foreign_files(path, revision)
             data = datasets.load_dataset(path, config, revision=revision)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         words = f"dataset {path!r} cannot be loaded: " + str(error).strip().split("\n")[0]
@@ -229,6 +231,7 @@ def _data_files(folder: str, config: str | None) -> dict[str, list[str]]:
     """Return the names below the folder of the data files of each split."""
     import datasets
 
+    refuse_foreign_files(folder)
     try:
         builder = datasets.load_dataset_builder(folder, config)
     except (OSError, ValueError, TypeError, datasets.exceptions.DatasetsError) as error:

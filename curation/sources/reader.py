@@ -16,9 +16,13 @@ from curation.sources.path_columns import with_origin
 from curation.sources.record_batches import Batch
 from curation.sources.unread_columns import Look, unread_columns
 from curation.sources.unread_columns import Unread as Unread
+from curation.sources.volume_slices import VolumeSlices
 from medsift.config import Config
 from medsift.errors import InputError
 from medsift.images.blob_store import BlobStore
+from medsift.images.volumes import VolumesConfig
+from medsift.images.volumes.choose_slices import parse_sampler
+from medsift.images.volumes.read import read_key
 from medsift.storage.locations import refuse_secrets
 
 Columns = dict[str, str]
@@ -62,6 +66,8 @@ class Reader(Config):
     """File, folder, glob or URL of the data; for `hf` also the name of a data set on the hub."""
     columns: Columns = Field(default_factory=dict)
     """SQL expression over one record for each target; a column named like a target maps itself."""
+    volumes: VolumesConfig | None = None
+    """How a volume that a row names as picture becomes slices; null reads plain pictures alone."""
 
     needs: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Groups of targets: of each group the source must have one."""
@@ -103,6 +109,10 @@ class Reader(Config):
         """Return expressions of the reader's own whose columns may be absent."""
         return {}
 
+    def named(self, mapper: Mapper) -> list[str]:
+        """Return the targets that are the recipe's own: all but content and tags go to `extra`."""
+        return list(mapper.named)
+
     def images_under(self) -> str | None:
         """Return the folder or URL that references to pictures are resolved under."""
         return None
@@ -114,10 +124,12 @@ class Reader(Config):
     def read(self, shard: Shard, blobs: BlobStore) -> Iterator[pa.Table]:
         """Yield tables of schema ``ROWS`` for one shard; bad records become rows with `error`."""
         mapper = Mapper(self.expressions(), self.implied())
-        place = Place(self.name, shard.file, self.images_under(), blobs, self.answer_index)
+        slices = None if self.volumes is None else VolumeSlices(self.volumes, blobs)
+        root = self.images_under()
+        place = Place(self.name, shard.file, root, blobs, self.answer_index, slices)
         for batch in self.batches(shard, mapper.needed, blobs):
             complete = with_origin(batch, shard.file, shard.columns, mapper.needed)
-            yield build_rows(place, mapper.map(complete), list(mapper.named))
+            yield build_rows(place, mapper.map(complete), self.named(mapper))
 
     def bind(self, schemas: Iterable[pa.Schema]) -> None:
         """Bind the expressions to the columns of the files.
@@ -127,6 +139,7 @@ class Reader(Config):
         distinct = list(dict.fromkeys(schemas))
         columns = self.expressions()
         Mapper(columns, self.implied()).check(distinct)
+        self._check_volumes(columns)
         present = list(dict.fromkeys(name for schema in distinct for name in schema.names))
         for choice in self.needs:
             if not any(has_target(target, columns, present) for target in choice):
@@ -134,6 +147,18 @@ class Reader(Config):
                 words += f", from one of {', '.join(present) or 'no columns'}"
                 values = {"source": self.name, "targets": list(choice)}
                 raise InputError(words, code="target_missing", **values)
+
+    def _check_volumes(self, columns: Columns) -> None:
+        """Raise InputError where volumes need a target or a key that is not there."""
+        if self.volumes is None:
+            return
+        read_key(self.volumes)
+        column = parse_sampler(self.volumes.slices).column
+        if column is not None and column not in columns:
+            words = f"source {self.name!r}: volumes.slices is {self.volumes.slices!r}, and {column}"
+            words += f" is not mapped; say under columns which slice a row is about, as {column}:"
+            message = f"{words} COLUMN"
+            raise InputError(message, code="target_missing", source=self.name, targets=[column])
 
     def no_records(self) -> InputError:
         """Return the error of a source whose files hold no records."""

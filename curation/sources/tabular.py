@@ -40,7 +40,7 @@ class TabularReader(Reader):
     records: str | None = None
     """Key of a JSON object that holds its list of records; null where the file is the list."""
     line_bytes: int = Field(default=LINE_BYTES, ge=1)
-    """Most bytes of one JSON record or CSV line; a longer JSON record fails alone."""
+    """Most bytes of a record without its pictures; a longer one fails alone, except a CSV line."""
     shard_bytes: int = Field(default=32 << 20, ge=1)
     """Bytes of a file that one worker reads at a time; changes no row."""
 

@@ -7,11 +7,18 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from curation.current_samples import read_samples
+from curation.current_samples import count_samples, read_samples
 from curation.dedup import deduplicate
+from curation.dedup.partition import SHARD_BYTES
 from curation.dedup.schemas import CLUSTERS, CONFLICTS, SWEEP
+from curation.dedup.search_tables import SEARCH_TABLES, write_search
+from curation.dedup.text_keys import KEYS
+from curation.mapped import mapped_texts
 from curation.recipe import Recipe
 from curation.stage_outputs import Upstream
+from curation.stages.dedup_shards import deduplicate_by_shards
+from curation.stages.earlier_copies import earlier_search, search_settings
+from curation.stages.settled_rows import DECIDED
 from curation.stages.stage import Stage, StageContext
 from medsift import records
 from medsift.records import GROUPS, LEAKS
@@ -29,6 +36,9 @@ class DedupStage(Stage):
         "sweep": SWEEP,
         "groups": GROUPS,
         "measures": records.MEASURES,
+        "text_keys": KEYS,
+        "decided": DECIDED,
+        **SEARCH_TABLES,
     }
 
     def settings(self, recipe: Recipe, upstream: Upstream) -> Any:
@@ -41,30 +51,45 @@ class DedupStage(Stage):
 
     def run(self, context: StageContext) -> None:
         """Write `decisions` and every table that `outputs` names."""
-        recipe = context.recipe
-        images, embed = context.upstream.images, context.upstream.embed
-        samples = read_samples(context.upstream)
-        context.begin(samples.num_rows, "samples")
-        with context.timed("deduplicate", samples.num_rows):
-            result = deduplicate(
-                samples,
-                images.images.read(),
-                images.vectors.read_vectors(),
-                embed.vectors.read_vectors(),
-                recipe.dedup,
-                neighbors=recipe.neighbors,
-                seed=recipe.seed,
-                run=context.executor.run,
-            )
-        outputs = context.outputs
-        outputs.decisions.write(result.decisions)
-        outputs.clusters.write(result.clusters)
-        outputs.conflicts_found.write(result.conflicts)
-        outputs.split_leaks.write(result.leaks)
-        outputs.sweep.write(result.sweep)
-        outputs.groups.write(result.groups)
-        outputs.measures.write(measures(result.stats))
-        context.advance(samples.num_rows)
+        recipe, outputs = context.recipe, context.outputs
+        count = count_samples(context.upstream)
+        context.begin(count, "samples")
+        # Redundant samples are sought among all: no shard holds what they may repeat.
+        whole = recipe.dedup.semantic.action == "drop"
+        texts = mapped_texts(context.upstream.ingest)
+        small = count <= recipe.compute.rows_per_shard and texts.nbytes <= SHARD_BYTES
+        if whole or small:
+            with context.timed("deduplicate", count):
+                stats = _deduplicate(context)
+        else:
+            stats = deduplicate_by_shards(context)
+        outputs.measures.write(measures(stats))
+        context.advance(count)
+
+
+def _deduplicate(context: StageContext) -> Mapping[str, Any]:
+    """Write the tables of the stage but `measures`, from all samples at once."""
+    images, embed, outputs = context.upstream.images, context.upstream.embed, context.outputs
+    result = deduplicate(
+        read_samples(context.upstream),
+        images.images.read(),
+        images.vectors.read_vectors(),
+        embed.vectors.read_vectors(),
+        context.recipe.dedup,
+        neighbors=context.recipe.neighbors,
+        seed=context.recipe.seed,
+        run=context.executor.run,
+        earlier=earlier_search(context),
+    )
+    if result.search is not None:
+        write_search(outputs, result.search, search_settings(context.recipe))
+    outputs.decisions.write(result.decisions)
+    outputs.clusters.write(result.clusters)
+    outputs.conflicts_found.write(result.conflicts)
+    outputs.split_leaks.write(result.leaks)
+    outputs.sweep.write(result.sweep)
+    outputs.groups.write(result.groups)
+    return result.stats
 
 
 def measures(stats: Mapping[str, Any]) -> pa.Table:

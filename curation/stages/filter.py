@@ -8,11 +8,14 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from curation.current_samples import read_samples
+from curation.current_samples import PLACE, current_sql, with_texts
 from curation.filters import AnyFilter
+from curation.joins import joining
+from curation.mapped import TEXTS
 from curation.recipe import Recipe
 from curation.stage_outputs import Upstream
 from curation.stages.stage import Stage, StageContext
+from curation.stages.work_files import WorkFile, WorkFolder
 from medsift import records
 from medsift.execution import Tables
 
@@ -22,9 +25,11 @@ class FilterRows:
     """Apply the filters to a batch of samples on a worker."""
 
     filters: Sequence[AnyFilter]
+    work: WorkFolder
 
-    def __call__(self, samples: pa.Table) -> Iterator[Tables]:
+    def __call__(self, item: WorkFile) -> Iterator[Tables]:
         """Yield `decisions`; a row is dropped for the first filter that refuses it."""
+        samples = self.work.read(item)
         ids, sample_ids = samples["row_id"].to_pylist(), samples["sample_id"].to_pylist()
         entries: dict[int, dict[str, Any]] = {}
         for row_filter in self.filters:
@@ -59,12 +64,18 @@ class FilterStage(Stage):
 
     def run(self, context: StageContext) -> None:
         """Write `decisions`."""
-        samples = read_samples(context.upstream)
-        size = context.recipe.compute.rows_per_batch
-        items = [samples.slice(start, size) for start in range(0, samples.num_rows, size)]
-        context.begin(samples.num_rows, "samples")
-        filters = context.recipe.filters
-        with context.timed("filter", samples.num_rows):
+        upstream, filters = context.upstream, context.recipe.filters
+        work = WorkFolder(context.folder / "work" / "samples")
+        short = [name for name in records.SAMPLES.names if name not in TEXTS.names]
+        query = f"SELECT * FROM ({current_sql(upstream, [*short, PLACE])}) ORDER BY {PLACE}"
+        with joining(context.scratch) as db:
+            most = context.recipe.compute.rows_per_batch
+            tables = with_texts(db, upstream, query, records.SAMPLES.names, most)
+            items = work.write(tables, records.SAMPLES)
+        count = sum(item.rows for item in items)
+        context.begin(count, "samples")
+        with context.timed("filter", count):
             context.executor.stream(
-                items, lambda: FilterRows(filters), context.folder, context.advance
+                items, lambda: FilterRows(filters, work), context.folder, context.advance
             )
+        work.remove(items)

@@ -11,6 +11,9 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.joins import files_sql
+from curation.stage_outputs import StageOutputs
+from curation.stages.work_files import WorkFile, WorkFolder
 from medsift.errors import StorageError
 from medsift.execution import Tables
 from medsift.images.references import TooManyBytes, digest_bytes
@@ -20,6 +23,16 @@ FILES: Final = pa.schema(
     [pa.field("ref", pa.string(), nullable=False)]
     + [pa.field(name, pa.string()) for name in ("byte_hash", "content_id", "error", "detail")]
 )
+SEEN: Final = pa.schema(
+    [
+        pa.field("ref", pa.string(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("modified", pa.float64(), nullable=False),
+    ]
+)
+"""Every reference with the size of its file in bytes, -1 for none, and its time of change."""
+HASHED: Final = "hashed.parquet"
+"""The file, in the folder of hashes, with those of every reference."""
 Seen = tuple[str, int]
 """A reference and its size in bytes on the machine that began the run; -1 for no file."""
 
@@ -34,11 +47,20 @@ class HashFiles:
     """
 
     most_bytes: int
+    work: WorkFolder
 
-    def __call__(self, files: Sequence[Seen]) -> Iterator[Tables]:
-        """Yield `files`. Raises StorageError where this node does not see what it should."""
-        lines = [self._hash(ref, size) for ref, size in files]
-        yield {"files": pa.Table.from_pylist(lines, schema=FILES)}
+    def __call__(self, item: WorkFile) -> Iterator[Tables]:
+        """Yield `files` of a file of ``SEEN``. Raises StorageError as `hash_all` does."""
+        seen = self.work.read(item)
+        listed = zip(seen["ref"].to_pylist(), seen["size"].to_pylist(), strict=True)
+        yield {"files": self.hash_all(list(listed))}
+
+    def hash_all(self, files: Sequence[Seen]) -> pa.Table:
+        """Return FILES of files. Raises StorageError where this node does not see what it should.
+
+        `files` are references, each with the size that the machine which began the run saw.
+        """
+        return pa.Table.from_pylist([self._hash(ref, size) for ref, size in files], schema=FILES)
 
     def _hash(self, ref: str, size: int) -> dict[str, Any]:
         line: dict[str, Any] = {"ref": ref}
@@ -60,6 +82,28 @@ class HashFiles:
         # The suffix is part of the identity because a note says when it does not fit the content.
         content = byte_hash + PurePosixPath(ref).suffix
         return line | {"byte_hash": byte_hash, "content_id": content}
+
+
+def hashed_before_sql(earlier: StageOutputs | None, seen: str, most_bytes: int) -> str:
+    """Return the SQL of the FILES that an earlier run hashed and that are now as they were then.
+
+    Size and time of change decide, as they do when the stage itself is reused. What could not be
+    read is tried again.
+
+    Args:
+        earlier: The stage `images` of that run; None without one.
+        seen: The SQL name of ``SEEN`` of the references now.
+        most_bytes: The most bytes of a file.
+    """
+    hashed = None if earlier is None else earlier.folder / "hash" / HASHED
+    before = [] if earlier is None else earlier.seen.parts()
+    if hashed is None or not hashed.exists() or not before:
+        return f"SELECT {', '.join(f'NULL::VARCHAR AS {name}' for name in FILES.names)} LIMIT 0"
+    return (
+        f"SELECT h.* FROM {files_sql([hashed])} h JOIN {files_sql(before)} b USING (ref) "
+        f"JOIN {seen} s USING (ref) WHERE h.content_id IS NOT NULL AND s.size <= {most_bytes} "
+        "AND s.size = b.size AND s.modified = b.modified"
+    )
 
 
 def misplaced(ref: str, what: str) -> StorageError:

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 NOT_READ: Final = "columns not read"
 TEXT_ALONE: Final = "samples without pictures"
+WITHDRAWN: Final = "withdrawn rows skipped"
 
 
 def remark(sources: Sequence[Reader], outputs: StageOutputs) -> dict[str, list[Unread]]:
@@ -38,6 +39,10 @@ def remark(sources: Sequence[Reader], outputs: StageOutputs) -> dict[str, list[U
         for note, count in sorted(noted.get(source.name, Counter()).items()):
             logger.warning("source %r: %s: rows %d", source.name, note, count)
             measures.append({"name": f"{note} ({source.name})", "value": count})
+    skipped = Counter(outputs.skipped.read(["source"])["source"].to_pylist())
+    for source, count in sorted(skipped.items()):
+        logger.warning("source %r still has %d rows that were withdrawn: skipped", source, count)
+        measures.append({"name": f"{WITHDRAWN} ({source})", "value": count})
     rows = [{"stage": "ingest", **measure} for measure in measures]
     outputs.measures.write(pa.Table.from_pylist(rows, schema=records.MEASURES))
     return unread

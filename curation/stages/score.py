@@ -64,6 +64,10 @@ class ScoreStage(Stage):
                 "neighbors": recipe.neighbors.identity(),
                 "seed": recipe.seed,
             }
+            if "modality" not in recipe.strata and any(
+                one.within_modality for one in scores.scorers
+            ):
+                settings["within"] = "modality"
         if scores.skills is not None:
             settings |= {"skills": scores.skills.fingerprint(), "seed": recipe.seed}
         return settings
@@ -82,8 +86,9 @@ class ScoreStage(Stage):
             }
             with context.timed("rank", len(pool)):
                 tables = score_tables(pool, values, recipe.scores)
-            for name, table in tables.items():
-                getattr(context.outputs, name).write(table)
+                context.outputs.scores.write_all(tables.scores)
+            context.outputs.combinations.write(tables.combinations)
+            context.outputs.correlations.write(tables.correlations)
         if skills is not None:
             assign = partial(skills.assign, device=recipe.neighbors.device)
             context.outputs.skills.write(_timed("skills", assign, pool, context))
@@ -118,6 +123,7 @@ def _timed(
                 advance=advance,
             )
         )
+    context.add_device_time(context.folder / "scorers" / name, len(pool), f"{name}: ")
     # A scorer need not report its samples itself.
     advance(left)
     return result

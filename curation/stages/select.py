@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from curation.current_samples import read_samples, training_samples
 from curation.make_selection import make_selection
-from curation.pool import represented_rows, strata_of
+from curation.pool import load_pool
 from curation.probe.enough import probe_of
 from curation.recipe import Recipe
-from curation.selection.budget import estimate_tokens
 from curation.selection.config import EVERYTHING
-from curation.selection.load_inputs import read_candidates, read_scores
+from curation.selection.everything import Everything, everything_of
+from curation.selection.load_inputs import candidates_of, read_scores
 from curation.selection.tables import CURVES, SELECTIONS, SETTINGS
 from curation.stage_outputs import Upstream
 from curation.stages.stage import Stage, StageContext
-from medsift import records
 from medsift.manifest.schema import arrow_schema
 
 
 class SelectStage(Stage):
     """Select every row that may be trained on, and then each selection of the recipe.
 
-    The selection of everything is in the order of sample ids. Rows of a split other than `train`
-    are kept in the manifest but never selected. A row's weight is the number of input rows that it
-    represents: itself and those dropped for it.
+    Rows of a split other than `train` are kept in the manifest but never selected. A row's weight
+    is the number of input rows that it represents: itself and those dropped for it.
     """
 
     name: ClassVar[str] = "select"
@@ -60,22 +55,26 @@ class SelectStage(Stage):
     def run(self, context: StageContext) -> None:
         """Write the selections, and the probes that decide the size of some."""
         recipe, outputs = context.recipe, context.outputs
-        samples = read_samples(context.upstream)
-        decisions = context.upstream.dedup.decisions.read(["witness"])
+        upstream = context.upstream
+        pool = None
+        if recipe.selections:
+            # Only scorers compare pictures with texts.
+            pool = load_pool(upstream, recipe.strata, shared_space=False)
+        everything = (
+            Everything.read(upstream, recipe.strata) if pool is None else everything_of(pool)
+        )
         probed = sum(
             probe_of(one).cells for one in recipe.selections if one.budget.auto is not None
         )
-        context.begin(samples.num_rows + probed, "samples and trainings" if probed else "samples")
-        everything = select_everything(samples, decisions, recipe.strata)
-        outputs.selections.write(everything)
-        outputs.selection_settings.write(_settings(everything, samples, recipe))
-        if recipe.selections:
-            with context.timed("neighbours") as watch:
-                candidates = read_candidates(
-                    context.run_dir, context.upstream, recipe, context.executor.run
+        context.begin(len(everything) + probed, "samples and trainings" if probed else "samples")
+        outputs.selections.write_all(everything.parts())
+        outputs.selection_settings.write(everything.settings(recipe.seed))
+        if pool is not None:
+            with context.timed("neighbours", len(pool)):
+                candidates = candidates_of(
+                    pool, context.run_dir, upstream, recipe, context.executor.run
                 )
-                watch.rows = len(candidates)
-            scores = read_scores(context.upstream)
+            scores = read_scores(upstream)
             for ordinal, config in enumerate(recipe.selections, start=1):
                 if outputs.selection_settings.has(ordinal):
                     continue  # written before the stage was interrupted
@@ -86,7 +85,7 @@ class SelectStage(Stage):
                     )
                 with context.timed(f"select {config.name}", len(candidates)):
                     made = make_selection(
-                        context.upstream,
+                        upstream,
                         recipe,
                         candidates,
                         scores,
@@ -96,7 +95,7 @@ class SelectStage(Stage):
                     )
                 for name, table in made.tables(candidates, ordinal).items():
                     getattr(outputs, name).write(table, ordinal)
-        context.advance(samples.num_rows)
+        context.advance(len(everything))
 
 
 def _by_steps(advance: Callable[[int], None]) -> Callable[[int], None]:
@@ -109,45 +108,3 @@ def _by_steps(advance: Callable[[int], None]) -> Callable[[int], None]:
         before = done
 
     return advance_to
-
-
-def select_everything(
-    samples: pa.Table, decisions: pa.Table, strata: Sequence[str] = records.STRATUM_TAGS
-) -> pa.Table:
-    """Return all training samples as a selection: rank by sample id, weight = rows represented."""
-    samples = training_samples(samples)
-    columns = list(dict.fromkeys(["sample_id", "row_id", *strata]))
-    ordered = samples.select(columns).sort_by([("sample_id", "ascending"), ("row_id", "ascending")])
-    n = ordered.num_rows
-    return pa.Table.from_arrays(
-        [
-            pa.repeat(EVERYTHING, n),
-            pa.array(np.arange(n)),
-            ordered["sample_id"],
-            ordered["row_id"],
-            pa.array(represented_rows(ordered, decisions)),
-            pa.nulls(n, pa.float64()),
-            pa.array(strata_of(ordered, strata), pa.string()),
-        ],
-        schema=SELECTIONS,
-    )
-
-
-def _settings(everything: pa.Table, samples: pa.Table, recipe: Recipe) -> pa.Table:
-    """Return the settings of the selection of everything, which covers the pool completely."""
-    rows = pc.is_in(samples["row_id"], everything["row_id"].combine_chunks())
-    count = everything.num_rows
-    row = {
-        "selection": EVERYTHING,
-        "ordinal": 0,
-        "method": "everything",
-        "budget": "100%",
-        "settings": "{}",
-        "seed": recipe.seed,
-        "fingerprint": records.digest(*everything["sample_id"].to_pylist()),
-        "pool": count,
-        "selected": count,
-        "tokens": int(np.sum(estimate_tokens(samples.filter(rows)))),
-        "coverage": 1.0 if count else None,
-    }
-    return pa.Table.from_pylist([row], schema=SETTINGS)

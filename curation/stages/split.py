@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curation.current_samples import read_samples
-from curation.matching.image_copies import image_set
+from curation.current_samples import PLACE, current_sql, with_texts
+from curation.joins import joining
+from curation.mapped import mapped_images
 from curation.neighbors import TileRunner
 from curation.pool import stratum_names
 from curation.recipe import Recipe
 from curation.splits import find_slices, with_slices
+from curation.splits.group_rows import group_rows
 from curation.stage_outputs import StageOutputs, Upstream
 from curation.stages.stage import Stage, StageContext
 from medsift import records
-from medsift.leakage_groups import components
+from medsift.leakage_groups import SERIES, TAG_OF_LEVEL, words_id
 from medsift.records import LEAKS
 from medsift.split_assignment import assign_splits
+from medsift.storage.parts import BATCH_ROWS
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 logger = logging.getLogger(__name__)
 
@@ -57,27 +62,64 @@ class SplitStage(Stage):
         if recipe.splits.assign is None:
             outputs.leaks_found.write(dedup.split_leaks.read())
             return
-        samples = read_samples(context.upstream)
-        context.begin(samples.num_rows, "samples")
         groups = dedup.groups.read()
-        if recipe.splits.slice_correlation is not None:
-            with context.timed("slices", groups.num_rows):
-                images, run = context.upstream.images, context.executor.run
-                groups, pairs = slice_groups(samples, groups, recipe, images, run)
-            row = {"stage": self.name, "name": "slice_pairs", "value": float(pairs)}
-            outputs.measures.write(pa.Table.from_pylist([row], schema=records.MEASURES))
-        labels = components(samples, groups, recipe.splits.assign)
-        _warn_of_large(labels, min(recipe.splits.shares.values()))
-        splits = assign_splits(
-            samples["sample_id"].to_pylist(),
-            labels,
-            stratum_names(samples, recipe.strata),
-            recipe.splits.shares,
-            recipe.seed,
-        )
-        assigned = [samples["row_id"], pa.array(splits, pa.string())]
-        outputs.updates.write(pa.Table.from_arrays(assigned, schema=ASSIGNED))
-        context.advance(samples.num_rows)
+        with joining(context.scratch) as db:
+            count = _number_rows(context, db)
+            context.begin(count, "samples")
+            if recipe.splits.slice_correlation is not None:
+                shown = db.sql("SELECT images, modality FROM rows ORDER BY row").to_arrow_table()
+                with context.timed("slices", groups.num_rows):
+                    images, run = context.upstream.images, context.executor.run
+                    groups, pairs = slice_groups(shown, groups, recipe, images, run)
+                row = {"stage": self.name, "name": "slice_pairs", "value": float(pairs)}
+                outputs.measures.write(pa.Table.from_pylist([row], schema=records.MEASURES))
+            labels = group_rows(db, groups, recipe.splits.assign)
+            _warn_of_large(labels, min(recipe.splits.shares.values()))
+            names = ", ".join(dict.fromkeys(["sample_id", *recipe.strata]))
+            samples = db.sql(f"SELECT {names} FROM rows ORDER BY row").to_arrow_table()
+            splits = assign_splits(
+                samples["sample_id"].combine_chunks(),
+                labels,
+                stratum_names(samples, recipe.strata),
+                recipe.splits.shares,
+                recipe.seed,
+            )
+            del samples
+            outputs.updates.write_all(_assigned(db, splits))
+        context.advance(count)
+
+
+def _number_rows(context: StageContext, db: DuckDBPyConnection) -> int:
+    """Write the tables `rows` and `words` of `group_rows`; return the number of rows."""
+    tags = dict.fromkeys([*context.recipe.strata, *TAG_OF_LEVEL.values(), SERIES, "modality"])
+    names = dict.fromkeys(["row_id", "sample_id", "source", "images", *tags])
+    samples = current_sql(context.upstream, [*names, PLACE])
+    db.execute(
+        "CREATE TABLE rows AS SELECT row_number() OVER (ORDER BY row_id) - 1 AS row, * "
+        f"FROM ({samples})"
+    )
+    db.execute("CREATE TABLE words (row BIGINT, question VARCHAR)")
+    bare = f"SELECT row, {PLACE} FROM rows WHERE len(coalesce(images, [])) = 0 ORDER BY {PLACE}"
+    # The words are read by another connection, as an answer ends with the next statement.
+    with db.cursor() as reader:
+        reader.execute("USE work")
+        for table in with_texts(reader, context.upstream, bare, ["row", "question", "answer"]):
+            rows, *said = table.columns
+            pairs = zip(*(column.to_pylist() for column in said), strict=True)
+            digested = pa.table([rows, [words_id(*pair) for pair in pairs]], ["row", "question"])
+            db.register("digested", digested)
+            db.execute("INSERT INTO words SELECT * FROM digested")
+            db.unregister("digested")
+    return int(db.execute("SELECT count(*) FROM rows").fetchall()[0][0])
+
+
+def _assigned(db: DuckDBPyConnection, splits: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield ``ASSIGNED`` of the numbered rows, some at a time."""
+    start = 0
+    for batch in db.sql("SELECT row_id FROM rows ORDER BY row").to_arrow_reader(BATCH_ROWS):
+        some = pa.array(splits[start : start + batch.num_rows], pa.string())
+        yield pa.Table.from_arrays([batch.column(0), some], schema=ASSIGNED)
+        start += batch.num_rows
 
 
 def slice_groups(
@@ -90,7 +132,7 @@ def slice_groups(
     """Return copy groups that join neighbouring slices, and the number of pairs that link them.
 
     Args:
-        samples: The samples (n), with studies and pictures.
+        samples: Pictures and modality of the samples (n).
         groups: ``GROUPS`` of copies.
         recipe: Its `splits.slice_correlation` is the threshold; null links nothing.
         seen: The outputs of the stage `images`.
@@ -98,9 +140,8 @@ def slice_groups(
     """
     if recipe.splits.slice_correlation is None or not groups.num_rows:
         return groups, 0
-    facts = seen.images.read()
-    facts = facts.filter(pc.is_in(facts["image_id"], groups["image_id"].combine_chunks()))
-    images = image_set(facts, seen.vectors.read_vectors())
+    facts = seen.images.read(["image_id", "width", "height"])
+    images = mapped_images(seen).only(groups["image_id"].to_pylist())
     threshold, copies = recipe.splits.slice_correlation, recipe.dedup.image
     slices = find_slices(images, facts, samples, threshold, copies, recipe.neighbors, run)
     return with_slices(groups, images.ids, slices), len(slices)

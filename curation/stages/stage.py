@@ -13,10 +13,12 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from curation.ledger import Balance
+from curation.mapped import scratch_folder
 from curation.recipe import Recipe
 from curation.stage_outputs import StageOutputs, Upstream
 from medsift.errors import LedgerError
-from medsift.execution import Executor
+from medsift.execution import Executor, LocalExecutor, spent_seconds
+from medsift.storage.mirror import is_mirrored
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,19 @@ class StageContext:
     """Reports at once what people should know before the stage continues."""
     open_run: Callable[[Path], Upstream]
     """Opens another finished run, such as that of a benchmark."""
+    earlier: Callable[[], StageOutputs | None] = lambda: None
+    """Returns this stage of the run before, whose results may save work; None without one."""
     operators: list[Operator] = field(default_factory=list)
+
+    @property
+    def scratch(self) -> Path:
+        """The folder for what this stage needs and no later one."""
+        return scratch_folder(self.outputs) / self.outputs.stage
+
+    @property
+    def nearby(self) -> Executor:
+        """The executor for work on files of `scratch`: other machines see a shared disk alone."""
+        return LocalExecutor() if is_mirrored(self.run_dir) else self.executor
 
     @contextmanager
     def timed(self, operator: str, rows: int = 0) -> Iterator[Watch]:
@@ -62,6 +76,14 @@ class StageContext:
         start = time.perf_counter()
         yield watch
         self.operators.append(Operator(operator, time.perf_counter() - start, watch.rows))
+
+    def add_device_time(self, out: Path, rows: int, of: str = "") -> None:
+        """Record what workers of a stream under `out` counted, as parts named after `of`.
+
+        It is added up over workers, so that the sum may be more than the time of the stream.
+        """
+        for operator, seconds in sorted(spent_seconds(out).items()):
+            self.operators.append(Operator(f"{of}{operator}", seconds, rows))
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ def _check(
     """Raise InputError for missing pictures, no items, repeated ids, unknown answer types."""
     counted = Counter(row["item_id"] for row in rows)
     repeated = sorted(item for item, count in counted.items() if count > 1)
-    kinds = sorted({row["answer_type"] for row in rows} - set(ANSWER_TYPES))
+    kinds = sorted({str(row["answer_type"]) for row in rows} - set(ANSWER_TYPES))
     code, values = "benchmark_unreadable", dict[str, Any]()
     if missing:
         code, items = "benchmark_incomplete", len(rows) + len(missing)

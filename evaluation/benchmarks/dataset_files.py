@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -14,6 +15,8 @@ from typing import Final, Self
 from medsift.errors import InputError, StorageError
 
 HUB_NAME: Final = re.compile(r"[\w.-]+/[\w.-]+")
+MOST_UNPACKED: Final = 1 << 30
+"""Most bytes of one file in an archive, which is unpacked into memory."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Published:
 
         Raises:
             FileNotFoundError: there is no such file, or the name leads outside the folder.
+            InputError: a file in an archive unpacks to more than memory should hold.
             StorageError: the disk refuses, or the archive is damaged.
         """
         path = self.path(name)
@@ -74,13 +78,29 @@ class Published:
             if path is not None:
                 return path.read_bytes()
             archive, member = self._packed[name]
-            return archive.read(member)
+            size = archive.getinfo(member).file_size
+            self._refuse_bomb(name, size)
+            # Read without a size, a member is unpacked as a whole before it is cut to what the
+            # archive's list says.
+            with archive.open(member) as packed:
+                return packed.read(size)
         except KeyError as error:
             raise FileNotFoundError(f"no {name} in {self.source}") from error
-        except (OSError, zipfile.BadZipFile) as error:
+        # Of another compression, encrypted, or damaged in a way that only the decoder notices.
+        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
             raise StorageError(
                 f"cannot read {name} of {self.source}: {error}", code="benchmark_missing", path=name
             ) from error
+
+    def _refuse_bomb(self, name: str, size: int) -> None:
+        if size > MOST_UNPACKED:
+            raise InputError(
+                f"{name} of {self.source} unpacks to {size:,} bytes, at most {MOST_UNPACKED:,} are "
+                "read out of an archive; unpack the archive if it is trusted",
+                code="benchmark_unreadable",
+                file=name,
+                bytes=size,
+            )
 
     @cached_property
     def _packed(self) -> dict[str, tuple[zipfile.ZipFile, str]]:

@@ -12,8 +12,9 @@ from evaluation.benchmarks.dataset_files import Published
 from evaluation.benchmarks.item import Box, FoundPicture, MissingPicture, PublishedPicture
 from medsift.errors import InputError
 from medsift.images.blob_store import BlobStore
-from medsift.images.damage import ImageError
+from medsift.images.damage import ImageError, foreign_bytes
 from medsift.images.decoding import sniff
+from medsift.storage.locations import open_input
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,10 @@ class PictureFinder:
 def _size(ref: str) -> tuple[int, int]:
     """Return width and height of a picture as shown, from its header."""
     try:
-        with Image.open(ref) as picture:
+        with open_input(ref) as file, foreign_bytes(ref, "picture"), Image.open(file) as picture:
             turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in range(5, 9)
             return picture.size[::-1] if turned else picture.size
-    except OSError as error:
+    except (OSError, ImageError) as error:
         raise InputError(
             f"{ref}: the picture's size cannot be read: {error}",
             code="benchmark_unreadable",

@@ -16,8 +16,10 @@ from evaluation.benchmarks.published_values import gold_letter
 from medsift.errors import InputError
 from medsift.images.blob_store import BlobStore
 from medsift.images.references import stat
+from medsift.manifest.manifest_file import manifest_file
 from medsift.options import split_options
-from medsift.vocabulary import MANIFEST_NAME, SplitName, stored_names
+from medsift.storage.local_paths import path_of
+from medsift.vocabulary import SplitName, stored_names
 
 EXTRA_TAGS: Final = ("source", "study_id", "license")
 """Tags that items have no column for: an evaluation may be broken down by them."""
@@ -44,8 +46,7 @@ class ManifestSplit(BenchmarkConfig):
     @property
     def manifest(self) -> Path:
         """The manifest, whether `path` names it or its run directory."""
-        path = Path(self.path)
-        return path / MANIFEST_NAME if path.is_dir() else path
+        return manifest_file(path_of(self.path))
 
     def load(self, cache: Path) -> Benchmark:
         """Read the split; `cache` is not needed, pictures stay where the run found them.

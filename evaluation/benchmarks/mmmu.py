@@ -83,7 +83,7 @@ def _listed(published: str | None) -> list[str]:
         return [text] if text else []
     try:
         return [str(one) for one in ast.literal_eval(text)]
-    except (ValueError, SyntaxError) as error:
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise InputError(
             f"{text[:60]!r} is no list of texts: {error}", code="benchmark_unreadable"
         ) from error

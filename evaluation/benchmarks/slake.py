@@ -73,7 +73,7 @@ def _regions(published: Published, picture: str, said: str) -> list[Box]:
             for label, (x, y, width, height) in region.items()
             if _words(label) <= words
         ]
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{name} of {published.source!r} holds no boxes: {error}", code="benchmark_unreadable"
         ) from error

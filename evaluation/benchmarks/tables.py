@@ -52,6 +52,9 @@ def read_records(published: Published, name: str, needed: Collection[str]) -> It
                 )
                 raise _unreadable(name, words, missing=absent, found=has)
             yield record
+    except RecursionError as error:
+        words = f" of {published.source!r} cannot be read: nested too deeply"
+        raise _unreadable(name, words) from error
     except (ValueError, csv.Error, pa.ArrowException) as error:
         raise _unreadable(name, f" of {published.source!r} cannot be read: {error}") from error
 

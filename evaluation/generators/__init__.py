@@ -9,15 +9,10 @@ from pydantic import Field
 from evaluation.generators.baselines import MajorityGenerator, PriorGenerator
 from evaluation.generators.causal import CausalGenerator
 from evaluation.generators.endpoint import EndpointGenerator
-from evaluation.generators.generator import (
-    GenerationConfig,
-    Generator,
-    GeneratorConfig,
-    Reply,
-    Request,
-)
+from evaluation.generators.generator import Generator, GeneratorConfig
 from evaluation.generators.image_text import ImageTextGenerator
 from evaluation.generators.replay import RecordedGenerator
+from medsift.models.generation.request import GenerationConfig, Reply, Request
 
 AnyGenerator = Annotated[
     CausalGenerator

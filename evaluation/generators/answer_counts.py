@@ -10,11 +10,11 @@ from typing import Final, NamedTuple
 
 import pyarrow as pa
 
-from evaluation.generators.generator import Reply, Request
-from evaluation.scoring.choice import right_options
-from evaluation.scoring.closed import ANSWERS, polarity
 from medsift import records
 from medsift.errors import UsageError
+from medsift.models.generation.request import Reply, Request
+from medsift.replies.choice import right_options
+from medsift.replies.closed import ANSWERS, polarity
 from medsift.statistics.clusters import cluster_ids
 
 OPTIONS, YES_OR_NO, WORDS = "options", "yes or no", "words"

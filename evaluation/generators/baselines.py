@@ -19,8 +19,9 @@ from evaluation.generators.answer_counts import (
     count_answer,
     count_items,
 )
-from evaluation.generators.generator import Generator, GeneratorConfig, Request
+from evaluation.generators.generator import Generator, GeneratorConfig
 from medsift import records
+from medsift.models.generation.request import Request
 from medsift.storage.local_paths import LocalPath
 
 COUNTS_VERSION: Final = 2

@@ -2,50 +2,34 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
-from itertools import count
-from random import Random
 from threading import Event
 from typing import Any, Final, Literal
 
 import pyarrow as pa
-from pydantic import Field, JsonValue, field_validator
 
-from evaluation.generators.generator import (
-    GenerationConfig,
-    Generator,
-    GeneratorConfig,
-    Reply,
-    Request,
-)
-from evaluation.generators.http_client import Key, Poster, Problem
-from evaluation.generators.key_permission import check_permitted, never_sent
-from evaluation.generators.messages import ImageFormat, read_reply, to_messages
+from evaluation.generators.generator import Generator, GeneratorConfig
+from evaluation.generators.messages import read_reply
 from medsift import records
-from medsift.errors import MedSiftError, ModelError, RecipeError
+from medsift.endpoint.http_client import Poster, Problem
+from medsift.endpoint.messages import to_messages
+from medsift.endpoint.retries import ask_again, body_without_nulls
+from medsift.endpoint.settings import EndpointConfig
+from medsift.errors import MedSiftError
 from medsift.execution import Resources
+from medsift.models.generation.request import GenerationConfig, Reply, Request
 
 ENDPOINT_VERSION: Final = 1
 """Raised when equal requests are put to the endpoint otherwise."""
-PAGE: Final = "chat/completions"
 TOP_TOKENS: Final = 20
 """First tokens whose likelihood is asked for: the most that is commonly allowed."""
-LONGEST_BACKOFF_S: Final = 60.0
-# An endpoint that asks to wait longer ends the evaluation, which continues where it stopped.
-LONGEST_WAIT_S: Final = 600.0
-ADDRESS: Final = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#@]*)?", re.IGNORECASE)
-VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
-OURS: Final = ("model", "messages", "stream", "n")
 NOT_SENT: Final = {"label", "key_variable", "parallel", "timeout_s", "retries", "backoff_s"}
-logger = logging.getLogger(__name__)
 
 
-class EndpointGenerator(GeneratorConfig):
+class EndpointGenerator(EndpointConfig, GeneratorConfig):
     """Settings of a model behind an OpenAI-compatible endpoint.
 
     Its key is read where the requests are sent, and is no part of a recipe, a log, an error, a
@@ -54,71 +38,10 @@ class EndpointGenerator(GeneratorConfig):
 
     kind: Literal["endpoint"] = "endpoint"
     """A model behind an endpoint."""
-    url: str
-    """Base address, mostly ending in /v1; `chat/completions` is added to it."""
-    model: str = Field(min_length=1)
-    """Name of the model at the endpoint."""
-    key_variable: str = "OPENAI_API_KEY"
-    """Environment variable that has the key; no key is sent where it is unset.
-
-    It has to be bound to the address outside of the recipe; see `key_permission`.
-    """
     generation: GenerationConfig = GenerationConfig()
     """How replies are generated."""
-    body: dict[str, JsonValue] = Field(default_factory=dict)
-    """Further fields of a request, such as `top_p`; null leaves out one that is always sent."""
     logprobs: bool = False
     """Whether to ask for probabilities of first tokens: of letters, or of yes and no."""
-    max_pixels: int | None = Field(None, ge=1)
-    """Pixels to which larger pictures are scaled down; by default the endpoint decides."""
-    image_format: ImageFormat = "png"
-    """Format in which pictures are sent; jpeg is smaller and changes pixels."""
-    parallel: int = Field(8, ge=1, le=256)
-    """Number of requests at once."""
-    timeout_s: float = Field(120.0, gt=0.0, allow_inf_nan=False)
-    """Seconds until an attempt is answered; the answer itself may take as long again."""
-    retries: int = Field(5, ge=0)
-    """Number of further attempts after one that failed in a way that may pass."""
-    backoff_s: float = Field(1.0, ge=0.0, allow_inf_nan=False)
-    """Seconds before the first retry; they double before each further one."""
-
-    # A value that may hold a secret is refused without being shown, as pydantic would.
-    @field_validator("url")
-    @classmethod
-    def _no_secrets(cls, url: str) -> str:
-        if not ADDRESS.fullmatch(url):
-            raise RecipeError(
-                "the endpoint's url must be like http://host:8000/v1, without name, password, "
-                "query or fragment; its key is read from the variable that key_variable names",
-                code="endpoint_url_invalid",
-            )
-        return url
-
-    @field_validator("key_variable")
-    @classmethod
-    def _no_key(cls, variable: str) -> str:
-        if not VARIABLE.fullmatch(variable):
-            raise RecipeError(
-                "key_variable must name an environment variable, in capitals, digits and _; "
-                "the key itself stays out of recipes",
-                code="endpoint_key_invalid",
-            )
-        if never_sent(variable):
-            raise RecipeError(
-                f"key_variable names ${variable}, which opens the data or the cluster of a run and "
-                "is never sent to an endpoint; name the variable of the endpoint's own key",
-                code="endpoint_key_invalid",
-                variable=variable,
-            )
-        return variable
-
-    @field_validator("body")
-    @classmethod
-    def _not_ours(cls, body: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        for name in OURS:
-            if name in body:
-                raise ValueError(f"{name!r} cannot be set here; not allowed: {', '.join(OURS)}")
-        return body
 
     @property
     def resources(self) -> Resources:
@@ -139,10 +62,10 @@ class EndpointGenerator(GeneratorConfig):
     def build(self, items: pa.Table) -> Generator:
         """Read the key and ask nothing yet.
 
-        Raises UsageError for what cannot be a key, or where a recipe alone would send it.
+        Raises UsageError for what cannot be a key, or where a recipe alone would send it, and for
+        an address of the machine's own services.
         """
-        check_permitted(self.key_variable, self.url)
-        return Endpoint(self, Poster(self.url, PAGE, Key.of(self.key_variable), self.timeout_s))
+        return Endpoint(self, self.poster())
 
 
 class Endpoint:
@@ -156,7 +79,7 @@ class Endpoint:
         """Return one reply a request, in order; without text where every attempt failed.
 
         Raises ModelError where the endpoint refuses key, account, address or model, cannot be
-        reached at all, or asks to wait longer than `LONGEST_WAIT_S`.
+        reached at all, or asks to wait too long.
         """
         stop = Event()
         try:
@@ -175,43 +98,14 @@ class Endpoint:
     def _ask(self, request: Request, stop: Event) -> Reply:
         """Ask until there is a reply, another attempt cannot help, or there were enough."""
         body = self._body(request)
-        # The request's own seed: pauses differ between requests and repeat between runs.
-        random = Random(records.digest(request.benchmark, request.item_id, request.variant))
-        for attempt in count():
-            answer = self.poster.post(body)
-            if not isinstance(answer, Problem):
-                result = read_reply(answer, request.candidates)
-                if isinstance(result, Reply):
-                    return result
-                answer = result
-            problem = replace(answer, words=self.poster.key.hide(answer.words))
-            last = attempt == self.config.retries or not problem.again
-            if last or stop.wait(self._pause(problem, attempt, random)):
-                break
-            logger.info("%s: %s; asked again", self.config.name, problem.words)
-        if not problem.reached:
-            raise ModelError(
-                f"{self.config.url} cannot be reached: {problem.words}; start the endpoint or "
-                "correct `url`, then run the same command again",
-                code="endpoint_failed",
-                url=self.config.url,
-                reached=False,
-            )
-        return Reply(None, error=problem.words)
 
-    def _pause(self, problem: Problem, attempt: int, random: Random) -> float:
-        """Return the seconds before the next attempt. Raises ModelError where they are too many."""
-        if problem.wait_s > LONGEST_WAIT_S:
-            raise ModelError(
-                f"{self.config.url} answers {problem.words} and asks to wait "
-                f"{problem.wait_s:,.0f} s; run the same command again then",
-                code="endpoint_failed",
-                url=self.config.url,
-                wait_s=problem.wait_s,
-            )
-        backoff = min(self.config.backoff_s * 2.0 ** min(attempt, 60), LONGEST_BACKOFF_S)
-        # Jitter keeps requests that failed together from coming back together.
-        return max(problem.wait_s, backoff * random.uniform(0.5, 1.0))
+        def attempt() -> Reply | Problem:
+            answer = self.poster.post(body)
+            return answer if isinstance(answer, Problem) else read_reply(answer, request.candidates)
+
+        seed = records.digest(request.benchmark, request.item_id, request.variant)
+        result = ask_again(attempt, self.config, self.poster, seed=seed, stop=stop)
+        return Reply(None, error=result.words) if isinstance(result, Problem) else result
 
     def _body(self, request: Request) -> dict[str, Any]:
         config, how = self.config, self.config.generation
@@ -223,7 +117,7 @@ class Endpoint:
             "temperature": how.temperature,
         }
         if how.temperature > 0:
-            sent["seed"] = how.seed
+            sent["seed"] = how.seed + request.draw
         if config.logprobs and request.candidates:
             sent |= {"logprobs": True, "top_logprobs": TOP_TOKENS}
-        return {name: value for name, value in (sent | config.body).items() if value is not None}
+        return body_without_nulls(sent, config)

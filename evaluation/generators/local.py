@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from evaluation.generators.batched_generate import Asking, Continuation
-from evaluation.generators.generator import GenerationConfig, GeneratorConfig
+from evaluation.generators.generator import GeneratorConfig
 from medsift.models.adapters import adapter_fingerprint, with_adapter
+from medsift.models.generation.continuation import Asking, Continuation
+from medsift.models.generation.request import GenerationConfig
 from medsift.models.language_model import ModelConfig
-from medsift.storage.local_paths import LocalPath
+from medsift.storage.local_paths import AnyPath
 
 CONTINUATION_VERSION: Final = 1
 """Raised when equal requests and settings give other replies."""
@@ -22,8 +23,8 @@ class LocalGeneratorConfig(GeneratorConfig):
 
     model: ModelConfig
     """The model that is loaded."""
-    adapter: LocalPath | None = None
-    """Folder of an adapter that PEFT saved, trained on this model; none by default."""
+    adapter: AnyPath | None = None
+    """Folder or URL of an adapter that PEFT saved, trained on this model; none by default."""
     generation: GenerationConfig = GenerationConfig()
     """How replies are generated."""
     batch_size: int | None = Field(None, ge=1)

@@ -1,65 +1,16 @@
-"""Turn requests into the messages of chat completions, and answers into replies."""
+"""Read the answers of chat completions as replies."""
 
 from __future__ import annotations
 
-import base64
-import io
 import math
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Sequence
+from typing import Any, Final
 
-from evaluation.generators.generator import Reply
-from evaluation.generators.http_client import Problem, complaint
-from evaluation.generators.image_text import scaled
-from medsift.errors import UsageError
-from medsift.models.chat_format import Turn
+from medsift.endpoint.http_client import Problem, complaint
+from medsift.models.generation.request import Reply
 from medsift.text import SURROGATE
-from medsift.vocabulary import IMAGE_MARK
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-ImageFormat = Literal["png", "jpeg"]
-JPEG_QUALITY: Final = 95
 MOST_TOKENS: Final = 1 << 62
-
-
-def to_messages(
-    turns: Sequence[Turn],
-    pictures: Sequence[Image],
-    image_format: ImageFormat,
-    max_pixels: int | None = None,
-) -> list[dict[str, Any]]:
-    """Return the turns as messages, with the next picture as a data URL at each mark.
-
-    Args:
-        turns: role and words of each turn, with a mark where a picture belongs.
-        pictures: the pictures (mode L or RGB), in the order of the marks.
-        image_format: how pictures are encoded.
-        max_pixels: pixels to which larger pictures are scaled down.
-
-    Raises:
-        UsageError: there are not as many marks as pictures.
-    """
-    marks = sum(content.count(IMAGE_MARK) for _, content in turns)
-    if marks != len(pictures):
-        raise UsageError(
-            f"a request has {marks} marks for {len(pictures)} pictures; put one {IMAGE_MARK} for"
-            " each picture into its turns",
-            code="samples_inconsistent",
-            marks=marks,
-            pictures=len(pictures),
-        )
-    urls = (data_url(picture, image_format, max_pixels) for picture in pictures)
-    return [{"role": role, "content": _content(content, urls)} for role, content in turns]
-
-
-def data_url(picture: Image, image_format: ImageFormat, max_pixels: int | None = None) -> str:
-    """Return a picture (mode L or RGB) as a data URL, of at most `max_pixels` pixels."""
-    buffer = io.BytesIO()
-    how = {"quality": JPEG_QUALITY} if image_format == "jpeg" else {}
-    scaled(picture, max_pixels).save(buffer, image_format, **how)
-    return f"data:image/{image_format};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 def read_reply(content: dict[str, Any], candidates: Sequence[str]) -> Reply | Problem:
@@ -81,6 +32,7 @@ def read_reply(content: dict[str, Any], candidates: Sequence[str]) -> Reply | Pr
         SURROGATE.sub("\ufffd", text),
         candidate_probabilities(choice.get("logprobs"), candidates),
         tokens,
+        cut={"length": True, "stop": False}.get(str(choice.get("finish_reason"))),
     )
 
 
@@ -102,19 +54,6 @@ def candidate_probabilities(logprobs: Any, candidates: Sequence[str]) -> tuple[f
             mass[spelled[token.strip()]] += math.exp(min(value, 0.0))
     total = math.fsum(mass)
     return tuple(value / total for value in mass) if total > 0 else None
-
-
-def _content(words: str, urls: Iterator[str]) -> str | list[dict[str, Any]]:
-    """Return a turn's content: words alone, or words and pictures in order."""
-    if IMAGE_MARK not in words:
-        return words
-    parts: list[dict[str, Any]] = []
-    for number, text in enumerate(words.split(IMAGE_MARK)):
-        if number:
-            parts.append({"type": "image_url", "image_url": {"url": next(urls)}})
-        if text.strip():
-            parts.append({"type": "text", "text": text.strip()})
-    return parts
 
 
 def _first_tokens(logprobs: Any) -> list[tuple[str, float]]:

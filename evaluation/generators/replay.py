@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from evaluation.generators.generator import Generator, GeneratorConfig, Reply, Request
+from evaluation.generators.generator import Generator, GeneratorConfig
 from evaluation.perturb.apply import find_variant
 from evaluation.scoring.coverage import check_coverage, check_once, with_variant
 from medsift.errors import InputError, UsageError
+from medsift.models.generation.request import Reply, Request
 from medsift.storage.local_paths import LocalPath
 from medsift.text import SURROGATE
 

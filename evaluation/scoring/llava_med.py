@@ -15,7 +15,7 @@ from collections import Counter
 from typing import Final
 
 from evaluation.scoring.scored import PARSED, UNPARSED, AnswerKey, Scored, explain, stands_apart
-from evaluation.scoring.text_overlap import bleu_1
+from medsift.replies.text_overlap import bleu_1
 
 PUNCTUATION: Final = ';/[]"{}()=+\\_-><@`,?!'
 COMMA_NUMBER: Final = re.compile(r"\d,\d")

@@ -11,9 +11,9 @@ import re
 from difflib import SequenceMatcher
 from typing import Final
 
-from evaluation.scoring.choice import LETTERS
 from evaluation.scoring.scored import AnswerKey, Scored, explain, stands_apart, verdict
-from evaluation.scoring.text_overlap import bleu_1
+from medsift.replies.choice import LETTERS
+from medsift.replies.text_overlap import bleu_1
 
 ANSWER_PHRASES: Final = (
     *("**answer**:", "**answer**", "*answer*:", "**answer:**", "answer is", "answer:"),

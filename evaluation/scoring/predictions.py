@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 
 from evaluation.records import SCORES
 from evaluation.scoring import PROTOCOLS
-from evaluation.scoring.choice import LETTERS
 from evaluation.scoring.coverage import ITEM_KEY, check_coverage, check_once, first_of
 from evaluation.scoring.scored import AnswerKey, Protocol, Scored
 from medsift.arrays import Indices
 from medsift.errors import InputError, UsageError
+from medsift.replies.choice import LETTERS
 from medsift.statistics.clusters import check_columns
 
 READ: Final = ("benchmark", "item_id", "answer_type", "options", "gold", "reply")

@@ -38,18 +38,6 @@ class AnswerKey(NamedTuple):
     """Other right answers of an open item."""
 
 
-class Reading(NamedTuple):
-    """An answer read from one span, or None, and the rule that read it or why none was.
-
-    `settled` is False where the span states nothing, so that a less explicit span may be read; a
-    contradiction or a refusal is settled.
-    """
-
-    answer: str | None
-    rule: str
-    settled: bool = True
-
-
 class Scored(NamedTuple):
     """A verdict on one reply; the fields are those of ``records.SCORES`` after `protocol`.
 

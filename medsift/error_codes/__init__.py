@@ -6,6 +6,7 @@ from typing import Final
 
 from medsift.error_codes import (
     cluster,
+    construct,
     data,
     evaluation,
     manifest,
@@ -27,6 +28,7 @@ TOPICS: Final[dict[str, dict[str, ErrorCode]]] = {
     "Duplicates, neighbours, splits and benchmark leaks": matching.CODES,
     "Scores and selections": selection.CODES,
     "Fine-tuning": training.CODES,
+    "Constructions of reasoning": construct.CODES,
     "Benchmarks, replies, statistics and studies": evaluation.CODES,
     "Manifests and SQL": manifest.CODES,
     "Disks, object stores and locks": storage.CODES,

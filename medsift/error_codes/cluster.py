@@ -12,6 +12,8 @@ cluster_unreachable: Nothing listens at the address of the Ray head.
 cluster_join_failed: Ray refuses to join the cluster that RAY_ADDRESS names.
   Do: Check the address, the token and Ray's version, or unset RAY_ADDRESS for a local Ray. A job
     with a worker_process_setup_hook of its own is submitted without that key.
+ray_not_started: Ray does not start on this machine.
+  Do: Run the same command again when the machine is less busy, or work without Ray (--local).
 cluster_token_missing: A file that should have the cluster's token is missing, unreadable or
     empty.
   Do: Name a readable file in RAY_AUTH_TOKEN_PATH, or set RAY_AUTH_TOKEN.
@@ -23,6 +25,19 @@ job_refused: The job server does not accept the job, or was lost while the job r
   Do: Check that the address is the dashboard of a running head, and look at its log.
 job_too_large: MedSift's code and the recipe are larger than a job may carry.
   Do: Remove data files from the packages: data stays where the cluster reads it.
+job_unknown: The cluster knows no job of this id.
+  Do: List its jobs with `medsift jobs`; after a lost head ask `medsift status RUN_DIR`.
+job_already_running: A job with the same command, settings and run directory runs already.
+  Do: Follow it with `medsift attach`, or submit another with --new.
+job_server_lost: The job server does not answer, or has not for long; the job may continue.
+  Do: Follow it with `medsift attach` once the head is back, or ask `medsift status RUN_DIR`.
+job_not_stopped: A job has not ended long after it was asked to stop.
+  Do: Look at its log with `medsift logs`, and at the cluster.
+runtime_env_invalid: The file of --runtime-env cannot be used.
+  Do: Write a YAML mapping of Ray's runtime environment, without working_dir and without
+    worker_process_setup_hook, which MedSift sets.
+heartbeat_missing: No command has left a heartbeat in the run directory.
+  Do: Name the run directory of a command that began to work, or a job with --address.
 package_missing: A package that the command needs is not installed here.
   Do: Install it with pip, and check the machine with `medsift doctor`.
 interpreter_unfit: The Python interpreter is too old, or lacks packages that MedSift needs.
@@ -31,6 +46,15 @@ nodes_share_no_disk: A node of the cluster does not see what this machine writes
     round.
   Do: Put the run directory, the cache and the data on a disk that every node has under the same
     path, or run on one machine with --local.
+run_directory_not_shared: A cluster has several nodes, and the run is in a folder that is not
+    declared to be on a disk that they share.
+  Do: Name a store that every node reaches, such as s3://bucket/run; or set shared_disk: true under
+    compute (in a training: under workers) where every node has the folder under the same path,
+    which is then proved; or run with --local.
+working_folder_removed: The folder in which a job or command runs was removed meanwhile, as Ray does
+    where two nodes of a cluster have one temporary folder.
+  Do: Start each node with a temporary folder of its own (`ray start --temp-dir`), or in a container
+    of its own, and submit again.
 node_silent: A node of the cluster does not answer.
   Do: Restart the node, or take it out of the cluster.
 path_unwritable: A file or folder cannot be written.
@@ -40,6 +64,9 @@ gpu_missing: A setting asks for a GPU, and this machine has none that torch can 
 workers_too_many: The machine has fewer CPUs or GPUs than the training asks for workers.
   Do: Lower workers.count and raise batches.grad_accumulation_steps by the same factor, or set
     RAY_ADDRESS to a larger cluster.
+cluster_too_small: No node, or not enough of them, has the CPUs or GPUs that are asked for.
+  Do: Ask for less, or add nodes. MEDSIFT_SCALE_UP_SECONDS is how long a cluster that grows is
+    waited for.
 workers_not_started: Ray Train could not start the workers of a training.
   Do: Lower workers.count, or check the cluster with `medsift doctor`.
 workers_lost: Worker processes died, more often than the recipe allows.

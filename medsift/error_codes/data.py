@@ -42,6 +42,8 @@ target_misspelled: A target under columns is written in another case.
 expression_invalid: An expression under columns is not one SQL expression over the columns of one
     row.
   Do: Correct the expression; quote a column name with spaces: '"my column"'.
+expression_too_costly: SQL of a recipe takes more memory than it may.
+  Do: Write an expression that makes less of each row.
 split_unclear: The name of a file or folder may mean a held-out split, but not clearly.
   Do: Set columns.split, for example split: "'test'".
 split_unknown: A data set has no split of that name.
@@ -95,10 +97,37 @@ not_an_image: A file is no picture of a known format; the row fails with this re
   Do: Convert it to JPEG, PNG, TIFF, BMP, WebP, GIF or DICOM.
 image_truncated: A picture's file ends too early or is damaged; the row fails with this reason.
   Do: Copy the file again.
+image_decoder_crashed: A picture ended the process that decodes it, twice; the row fails with this
+    reason.
+  Do: Convert the picture with another program, or remove its row.
+image_decoder_stalled: A picture was not decoded in time, twice; the row fails with this reason.
+  Do: Raise `compute.decode_seconds` and curate with `--retry failed:image_decoder_stalled`, or
+    remove its row.
 image_too_large: A picture has more pixels or bytes than allowed; the row fails with this reason.
   Do: Raise `images.max_pixels` or `images.max_bytes` if the file is trusted.
 image_too_small: A picture's shorter side is below the limit; the row fails with this reason.
   Do: Lower `images.min_side` to keep it.
+volume_series_several: A folder has several series, and the row does not say which; the row fails.
+  Do: Name one, as `folder#3` by its SeriesNumber, or set `volumes.series` to largest.
+volume_series_unknown: A folder has no series of that number or identifier; the row fails.
+  Do: Use one that the message lists.
+volume_patients_mixed: Slices of one series name several patients; the row fails with this reason.
+  Do: Separate their files.
+volume_positions_missing: The positions of a volume's slices are not known, and the recipe chooses
+    by millimetres; the row fails with this reason.
+  Do: Choose slices by number: `uniform:8`, `middle` or `around:z`.
+volume_slice_unknown: A row names a slice that its volume does not have; the row fails.
+  Do: Give a number from 1 to the number of slices, or a position such as `-12.5 mm`.
+volume_slices_too_many: A sampler takes more slices than `volumes.max_slices`; the row fails.
+  Do: Choose fewer slices, or raise `volumes.max_slices`.
+volume_not_three_dimensional: A NIfTI file has other than three sides; the row fails.
+  Do: Write one time or one channel of it as a file of its own.
+volume_orientation_missing: A NIfTI file does not say where left and right are; the row fails.
+  Do: Set its sform or qform; guessing would mirror patients.
+patient_key_missing: The file of `volumes.patient_key` cannot be read.
+  Do: Make it, for example by `openssl rand -out FILE 32`, and keep it outside the run.
+patient_key_short: The file of `volumes.patient_key` has too few bytes for a secret.
+  Do: Write 16 random bytes or more, for example by `openssl rand -out FILE 32`.
 image_unsupported: A picture is of a kind that is not read; the row fails with this reason.
   Do: See docs/images.md for what is read.
 """)

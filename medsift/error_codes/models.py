@@ -5,6 +5,8 @@ from __future__ import annotations
 from medsift.error_codes.code import read_codes
 
 CODES = read_codes("""
+decoder_not_started: The process that decodes pictures cannot be started.
+  Do: Read what it wrote before the message; check memory, limits on processes and `medsift doctor`.
 encoder_folder_incomplete: The local folder of an encoder lacks its configuration or its weights.
   Do: Save open_clip_config.json and open_clip_model.safetensors there.
 encoder_unknown: open_clip has no model of that name.
@@ -23,6 +25,8 @@ chat_template_unusable: The model has no chat template that can be used.
   Do: Name a chat model, or save its template next to it.
 model_unsuitable: The model cannot do what is asked, such as see pictures or continue text.
   Do: Name a model of the kind that the message asks for.
+logits_not_finite: The logits of a model are no numbers, so that it cannot reply.
+  Do: Lower the learning rate that it is trained with, or load it in bfloat16 or float32.
 model_unloadable: The model cannot be loaded from its folder or the hub.
   Do: Check the name and the connection, or name a folder with safetensors weights.
 weights_damaged: Packaged weights are missing, unreadable or not the expected ones.

@@ -7,6 +7,8 @@ from medsift.error_codes.code import read_codes
 CODES = read_codes("""
 recipe_invalid: A setting of the recipe is unknown, missing or out of range.
   Do: Change the setting at the path that the message names; docs/recipe.md lists every key.
+recipe_in_the_way: There is a file where `medsift init` would write a recipe.
+  Do: Name another file with --output, or remove the old one.
 recipe_missing: There is no recipe of that name or at that path.
   Do: Name a YAML file, or one of the recipes that `medsift doctor` lists.
 recipe_unreadable: The recipe is not UTF-8 text, not YAML, or not a mapping of keys.

@@ -15,8 +15,16 @@ column_unknown: A named column is not in the table.
   Do: Use one of the columns that the message lists.
 row_unknown: A run or table has no such row.
   Do: Row ids are source:file:index; rows of a table are numbered from 0.
+nothing_failed: Failed rows were to be tried again, and none failed, or none for that reason.
+  Do: Use one of the reasons that the message lists, or leave the retry out.
+nothing_left: Every row of a run was to be withdrawn.
+  Do: Delete the run directory, and its cache where no other run uses it.
+source_unknown: A run has no source of that name.
+  Do: Use one of the names that the message lists.
 run_not_newest: A selection was added to a run that is not the newest of its manifest.
   Do: Open the newest run, or curate again so that this one is the newest.
+runs_too_few: A manifest was compared with itself, and has a single run.
+  Do: Name a second run directory, or selections with --selection-a and --selection-b.
 run_unknown: The manifest has no run of that id.
   Do: Use one of the ids that the message lists; `FROM runs` lists them too.
 table_invalid: What was given is not a table.
@@ -43,4 +51,14 @@ failures_above_tolerance: More rows failed than the recipe tolerates.
   Do: Look at the view `why`, correct the rows, or raise failures.tolerance.
 review_required: Rows are near a benchmark and a person must decide on them.
   Do: Look at the review list, then set decontaminate.unresolved to keep or drop.
+audit_failed: An audit found more than the recipe accepts.
+  Do: Read the table of checks; correct the data, or raise the limits under audit.
+licences_exclude_each_other: Licences of one selection cannot both be met, which the recipe refuses.
+  Do: Select one side by a row filter, or set licences.conflicts to separate.
+licence_not_allowed: Samples have licences, or none, that licences.allow does not list.
+  Do: Leave their rows out by a row filter, or add the licence to licences.allow.
+privacy_key_missing: Patients or studies are to become pseudonyms, and there is no secret for it.
+  Do: Set the environment variable that privacy.key_variable names, outside the run.
+dicom_not_deidentified: Some DICOM files could not be de-identified; they were not written.
+  Do: Read the reasons in the list; convert or leave out those files.
 """)

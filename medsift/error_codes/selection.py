@@ -22,6 +22,8 @@ scorer_unknown: The run has no score of that name.
   Do: Use one of the scorers that the message lists.
 quota_stratum_unknown: quotas.weights or importance names a stratum that the pool lacks.
   Do: Use one of the pool's strata.
+mix_unfit: A mix names a source that the pool lacks, or leaves nothing to pick.
+  Do: Name sources that the message lists, or allow another class of licences.
 skills_missing: Quotas are by skill, and the run has no skills.
   Do: Add `scores: {skills: {}}` to the recipe and curate again, or leave out quotas.by.
 selection_short: A selection method picked fewer different samples than asked for.

@@ -33,6 +33,14 @@ weights_without_gradient: Some of the trained weights got no gradient.
   Do: Narrow the trained modules to what the model uses.
 trainable_parts_invalid: The settings of what is trained do not fit the model.
   Do: Correct the setting that the message names.
+questions_refused: The model refused every question of a step, so that there are no replies.
+  Do: Allow fewer new tokens or smaller pictures, or name another model.
+replies_all_cut: Every reply of a step was cut at the limit, and cut replies are left out.
+  Do: Raise policy.max_new_tokens, or set policy.mask_truncated: false.
+rewards_constant: All replies to each question of the first step earned the same.
+  Do: Raise policy.group or policy.temperature, or choose questions answered now and then.
+pairs_missing: No sample of the selection has a right and a wrong reply to learn from.
+  Do: Draw replies to the same selection, allow more of them, or name another set of replies.
 held_out_invalid: The held-out samples are none, or share content with training.
   Do: Hold out whole groups by data.held_out.share, or let the curation assign splits.
 """)

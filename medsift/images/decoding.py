@@ -31,6 +31,7 @@ from PIL import (
 
 from medsift.images.damage import ImageError, foreign_bytes
 from medsift.images.decoded import Decoded, check_size
+from medsift.images.dicom_file import DICOM_START, encrypted, is_encrypted
 from medsift.images.display import on_white, percentile_window, windowed, without_equal_channels
 from medsift.images.settings import ImagesConfig
 
@@ -70,6 +71,7 @@ UNREAD_FORMATS: Final = (
 )
 # "P6" and its like are words as well, so a size or a comment must follow.
 NETPBM: Final = re.compile(rb"P[1-6]\s+[\d#]|P7\nWIDTH")
+NIFTI: Final = b"n+1\0"
 TARGA_END: Final = b"TRUEVISION-XFILE.\x00"
 UNREAD_BRANDS: Final = {
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
@@ -123,6 +125,11 @@ def sniff(data: bytes, name: str) -> str:
             return kind
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
+    if is_encrypted(data[:DICOM_START]):
+        raise encrypted(name)
+    if data[344:348] == NIFTI or name.lower().endswith((".nii", ".nii.gz")):
+        words = f"{name} is a NIfTI volume; write volumes: {{}} under its source to cut slices"
+        raise ImageError("image_unsupported", words)
     if foreign := _foreign_kind(data):
         raise ImageError("image_unsupported", f"{name} is {foreign}; convert it to PNG")
     # DICOM written without its preamble starts like any binary file, so its name decides.

@@ -19,14 +19,22 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 MOST_BITS: Final = 64
+FRAME_VALUES: Final = {
+    "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept"),
+    "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "VOILUTFunction"),
+}
+"""What a functional group says of the values of its frames."""
+MOST_SPANS: Final = 16
+"""How many times wider than the values of a file's bits a window may be: then 16 greys are left."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
+class Header:
     """The description of a file's pixels: `bits` are stored bits a channel, 0 if not given.
 
-    `window` is centre, width and function of the first usable window; `padding` the stored value
-    outside the picture.
+    `window` is centre, width and function of the first window, None where there is none or no
+    value of the file's bits could be seen through it, which `unusable` then says; `padding` is
+    the stored value outside the picture.
     """
 
     columns: int
@@ -35,6 +43,7 @@ class _Header:
     bits: int
     photometric: str
     window: tuple[float, float, str] | None
+    unusable: str | None
     padding: float | None
     has_table: bool
 
@@ -52,37 +61,82 @@ def decode_dicom(data: bytes, name: str, config: ImagesConfig) -> Decoded:
             installed), image_truncated, image_too_large or image_too_small.
     """
     dataset = read_dataset(data, name, config)
+    index = read_header(dataset, name, config).frames // 2
+    header = read_header(dataset, name, config, index)
+    stored = read_frame(dataset, header, index, name, config)
+    image, notes = show_frame(dataset, header, stored, name)
+    if header.frames > 1:
+        notes.insert(0, f"frame {index + 1} of {header.frames}")
+    return Decoded(image, stored, header.photometric, header.bits, KIND, tuple(notes))
+
+
+def read_header(
+    dataset: Dataset, name: str, config: ImagesConfig, frame: int | None = None
+) -> Header:
+    """Return the description of a file's pixels, those of one frame where one is named.
+
+    What a frame's functional groups say (rescale, window) is written to the dataset itself, where
+    pydicom looks for it.
+
+    Raises:
+        ImageError: image_truncated for values that cannot be read, image_too_large or
+            image_too_small.
+    """
     with foreign_bytes(name, KIND):
+        if frame is not None:
+            _use_functional_groups(dataset, frame)
         header = _header(dataset)
     check_size(header.columns, header.rows, name, config)
-    index = header.frames // 2
+    return header
+
+
+def read_frame(
+    dataset: Dataset, header: Header, index: int, name: str, config: ImagesConfig
+) -> NDArray[np.generic]:
+    """Return the stored values of a frame: (h, w), or (h, w, 3) as RGB.
+
+    Raises:
+        ImageError: image_unsupported, image_truncated or image_too_large.
+    """
     with foreign_bytes(name, KIND):
         if "TransferSyntaxUID" not in getattr(dataset, "file_meta", {}):
             dataset.file_meta.TransferSyntaxUID = _implied_syntax(dataset)
     check_frame(dataset, index, name, config)
     stored = _stored(dataset, index, name)
     _check_values(header, stored, name)
-    image, notes = _shown(dataset, header, stored, name)
-    if header.frames > 1:
-        notes.insert(0, f"frame {index + 1} of {header.frames}")
-    return Decoded(image, stored, header.photometric, header.bits, KIND, tuple(notes))
+    return stored
 
 
-def _header(dataset: Dataset) -> _Header:
+def _use_functional_groups(dataset: Dataset, frame: int) -> None:
+    """Write rescale and window of a frame of an enhanced file to the dataset (PS3.3 C.7.6.16)."""
+    own = list(dataset.get("PerFrameFunctionalGroupsSequence") or ())
+    groups = [*own[frame : frame + 1], *(dataset.get("SharedFunctionalGroupsSequence") or ())]
+    for sequence, names in FRAME_VALUES.items():
+        items: list[Any] = next(
+            (list(one[sequence].value) for one in groups if sequence in one), []
+        )
+        for first in items[:1]:
+            for name in (name for name in names if name in first):
+                setattr(dataset, name, first[name].value)
+
+
+def _header(dataset: Dataset) -> Header:
     """Return the header's values; raises what pydicom does for those that cannot be read."""
-    return _Header(
+    window, unusable = _window(dataset)
+    return Header(
         columns=int(dataset.Columns),
         rows=int(dataset.Rows),
         frames=int(dataset.get("NumberOfFrames") or 1),
         bits=int(dataset.get("BitsStored") or dataset.get("BitsAllocated") or 0),
         photometric=str(dataset.PhotometricInterpretation),
-        window=_window(dataset),
+        window=window,
+        unusable=unusable,
         padding=_first(dataset.get("PixelPaddingValue")),
         has_table=bool(dataset.get("VOILUTSequence")),
     )
 
 
-def _check_values(header: _Header, stored: NDArray[np.generic], name: str) -> None:
+def _check_values(header: Header, stored: NDArray[np.generic], name: str) -> None:
     """Refuse pixels that would be shown wrong. Raises ImageError image_truncated."""
     if stored.ndim not in (2, 3) or (stored.ndim == 3 and stored.shape[2] != 3):
         problem = ValueError(f"pixels of shape {stored.shape} are neither grey nor colour")
@@ -116,9 +170,10 @@ def _implied_syntax(dataset: Dataset) -> str:
     return str(uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian)
 
 
-def _shown(
-    dataset: Dataset, header: _Header, stored: NDArray[np.generic], name: str
+def show_frame(
+    dataset: Dataset, header: Header, stored: NDArray[np.generic], name: str
 ) -> tuple[Image.Image, list[str]]:
+    """Return stored values as a viewer shows them by the file's own header, and notes."""
     if header.photometric == "PALETTE COLOR":
         from pydicom.pixels import apply_color_lut
 
@@ -141,22 +196,36 @@ def _colour(values: NDArray[Any], bits: int) -> tuple[Image.Image, list[str]]:
     return without_equal_channels(image), []
 
 
-def _grey(
-    dataset: Dataset, header: _Header, stored: NDArray[np.generic], name: str
-) -> tuple[NDArray[np.uint8], list[str]]:
+def modality_values(dataset: Dataset, stored: NDArray[np.generic], name: str) -> NDArray[Any]:
+    """Return grey values in the unit of their modality, as Hounsfield units (PS3.3 C.11.1)."""
     from pydicom.pixels import apply_modality_lut
 
     with foreign_bytes(name, KIND):
         values: NDArray[Any] = apply_modality_lut(stored, dataset)
+    return values
+
+
+def _grey(
+    dataset: Dataset, header: Header, stored: NDArray[np.generic], name: str
+) -> tuple[NDArray[np.uint8], list[str]]:
+    values = modality_values(dataset, stored, name)
     if header.has_table:
         return _through_table(dataset, values, name), ["VOI LUT applied"]
     if header.window is not None:
         centre, width, function = header.window
         shares = window_shares(values.astype(np.float64), centre, width, function)
         return to_bytes(shares), [f"window {centre:g}/{width:g} applied"]
-    inside = np.ones(stored.shape, bool) if header.padding is None else stored != header.padding
-    low, high = percentile_window(values[inside] if inside.any() else values)
-    return windowed(values, low, high), [f"no window in the file: {low:g} to {high:g} shown"]
+    low, high = percentile_window(values[without_padding(header, stored)])
+    absent = header.unusable or "no window in the file"
+    return windowed(values, low, high), [f"{absent}: {low:g} to {high:g} shown"]
+
+
+def without_padding(header: Header, stored: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Return where stored values are of the picture (h, w); everywhere if all are padding."""
+    if header.padding is None:
+        return np.ones(stored.shape, bool)
+    inside: NDArray[np.bool_] = np.asarray(stored != header.padding)
+    return inside if inside.any() else np.ones(stored.shape, bool)
 
 
 def _through_table(dataset: Dataset, values: NDArray[Any], name: str) -> NDArray[np.uint8]:
@@ -172,14 +241,34 @@ def _through_table(dataset: Dataset, values: NDArray[Any], name: str) -> NDArray
     return to_bytes(shown / (2**bits - 1))
 
 
-def _window(dataset: Dataset) -> tuple[float, float, str] | None:
-    """Return centre, width and function of the first usable window; None without one."""
+def _window(dataset: Dataset) -> tuple[tuple[float, float, str] | None, str | None]:
+    """Return centre, width and function of the first window; else why it is not usable, if any."""
     centre, width = _first(dataset.get("WindowCenter")), _first(dataset.get("WindowWidth"))
     function = str(dataset.get("VOILUTFunction") or "LINEAR")
+    if centre is None or width is None:
+        return None, None
     least = 1.0 if function == "LINEAR" else 0.0
-    if centre is None or width is None or not np.isfinite(centre) or not width > least:
+    low, high = _span(dataset) or (-np.inf, np.inf)
+    # Comparisons with NaN are false.
+    usable = width > least and width <= MOST_SPANS * (high - low) and np.isfinite([centre, width])
+    if np.all(usable) and centre - width / 2 <= high and centre + width / 2 >= low:
+        return (centre, width, function), None
+    return None, f"window {centre:g}/{width:g} of the file is unusable"
+
+
+def _span(dataset: Dataset) -> tuple[float, float] | None:
+    """Return the lowest and highest value that the file's bits can hold, after its rescale."""
+    bits = int(dataset.get("BitsStored") or 0)
+    if not 0 < bits <= 32 or "PixelData" not in dataset or "ModalityLUTSequence" in dataset:
         return None
-    return centre, width, function
+    signed = bool(dataset.get("PixelRepresentation"))
+    low = -(2 ** (bits - 1)) if signed else 0
+    slope, intercept = _first(dataset.get("RescaleSlope")), _first(dataset.get("RescaleIntercept"))
+    ends = [
+        (1.0 if slope is None else slope) * end + (intercept or 0.0)
+        for end in (low, low + 2**bits - 1)
+    ]
+    return min(ends), max(ends)
 
 
 def _first(value: Any) -> float | None:

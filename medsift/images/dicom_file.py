@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from medsift.images.damage import ImageError, foreign_bytes
 from medsift.images.decoded import check_size
@@ -24,6 +24,11 @@ TABLES: Final = ("VOILUTSequence", "ModalityLUTSequence")
 INFLATE_STEP: Final = 1 << 20
 NEEDED: Final = ("Rows", "Columns", "PhotometricInterpretation", "PixelData")
 RLE_SLACK: Final = 65_536
+DICOM_START: Final = 132
+BARE_SUFFIXES: Final = (".dcm", ".dicom")
+"""Names of files that may be DICOM without its mark."""
+ENVELOPED: Final = bytes.fromhex("06092a864886f70d010703")
+"""The ASN.1 name of enveloped data of the cryptographic message syntax, 1.2.840.113549.1.7.3."""
 
 
 class _Deflated(Exception):
@@ -34,16 +39,17 @@ class _Deflated(Exception):
         self.packed = packed
 
 
-class BoundedReads(io.BytesIO):
-    """Bytes with a limited number of reads: every element of a data set takes one or two.
+class BoundedReads:
+    """A file with a limited number of reads: every element of a data set takes one or two.
 
     pydicom asks for all the rest only where it is about to inflate it, which is prevented.
     """
 
-    def __init__(self, data: bytes, name: str) -> None:
-        super().__init__(data)
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self.file = file
         self.label = name
         self.left = MOST_READS
+        self.seek, self.tell, self.close = file.seek, file.tell, file.close
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read like any file; raises ImageError image_too_large past the bound."""
@@ -51,7 +57,7 @@ class BoundedReads(io.BytesIO):
         if self.left < 0:
             words = f"{self.label}: the DICOM data set has more elements than {MOST_READS} reads"
             raise ImageError("image_too_large", f"{words} reach; export the picture alone")
-        data = super().read(size)
+        data = self.file.read(-1 if size is None else size)
         if size is None or size < 0:
             raise _Deflated(data)
         return data
@@ -69,7 +75,7 @@ def read_dataset(data: bytes, name: str, config: ImagesConfig) -> Dataset:
     with foreign_bytes(name, KIND):
         try:
             bare = data[128:132] != b"DICM"
-            dataset: Dataset = pydicom.dcmread(BoundedReads(data, name), force=bare)
+            dataset: Dataset = pydicom.dcmread(BoundedReads(io.BytesIO(data), name), force=bare)
         except _Deflated as signal:
             dataset = _read_deflated(inflate(signal.packed, name, config), name)
         missing = [tag for tag in NEEDED if tag not in dataset]
@@ -84,6 +90,42 @@ def read_dataset(data: bytes, name: str, config: ImagesConfig) -> Dataset:
             words = f"{name}: {tag} has {size} bytes, at most {MOST_TABLE_BYTES} are read"
             raise ImageError("image_too_large", f"{words}; export the picture without it")
     return dataset
+
+
+def read_head(file: BinaryIO, name: str, config: ImagesConfig) -> Dataset | None:
+    """Return what a DICOM file says before its pixels, which are not read; None for other files.
+
+    Raises:
+        ImageError: image_truncated, image_too_large or, for an encrypted file, image_unsupported.
+    """
+    import pydicom
+
+    start = file.read(DICOM_START)
+    if is_encrypted(start):
+        raise encrypted(name)
+    bare = start[128:132] != b"DICM"
+    if bare and not name.lower().endswith(BARE_SUFFIXES):
+        return None
+    file.seek(0)
+    with foreign_bytes(name, KIND):
+        try:
+            head: Dataset = pydicom.dcmread(
+                BoundedReads(file, name), force=bare, stop_before_pixels=True
+            )
+        except _Deflated as signal:
+            head = _read_deflated(inflate(signal.packed, name, config), name)
+            head.pop("PixelData", None)
+    return head
+
+
+def is_encrypted(start: bytes) -> bool:
+    """Return whether bytes begin as a DICOM file in an encrypted envelope (PS3.15 annex D)."""
+    return start[:1] == b"\x30" and ENVELOPED in start[:32]
+
+
+def encrypted(name: str) -> ImageError:
+    """Return the error of a file in an encrypted envelope."""
+    return ImageError("image_unsupported", f"{name} is an encrypted DICOM file; decrypt it first")
 
 
 def inflate(packed: bytes, name: str, config: ImagesConfig) -> bytes:
@@ -170,7 +212,7 @@ def _read_deflated(data: bytes, name: str) -> Dataset:
     from pydicom import filereader, uid
     from pydicom.dataset import FileDataset, FileMetaDataset
 
-    stream = BoundedReads(data, name)
+    stream = BoundedReads(io.BytesIO(data), name)
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
     content = filereader.read_dataset(stream, is_implicit_VR=False, is_little_endian=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator
 
 from medsift.config import Config
+
+DECODE_SECONDS: Final = 120
+"""Seconds that the decoding of one picture may take, where a recipe says nothing else."""
 
 
 class ImagesConfig(Config):

@@ -21,10 +21,18 @@ if TYPE_CHECKING:
         selected_batches,
     )
     from medsift.manifest.views import VIEWS
-    from medsift.manifest.write import RunRecord, append_tables, write_manifest
+    from medsift.manifest.write import RunRecord, append_tables, keep_only, write_manifest
 
 __all__ = ["BY_NAME", "SCHEMA_VERSION", "TABLES", "VIEWS", "RunRecord", "append_tables"]
-__all__ += ["in_one_line", "newest_version", "open_manifest", "query", "read", "render"]
+__all__ += [
+    "in_one_line",
+    "keep_only",
+    "newest_version",
+    "open_manifest",
+    "query",
+    "read",
+    "render",
+]
 __all__ += ["resolve_run", "resolve_selection", "selected", "selected_batches", "write_manifest"]
 _NAMES = {
     "locked_query": ("query",),
@@ -33,7 +41,7 @@ _NAMES = {
     "schema": ("BY_NAME", "SCHEMA_VERSION", "TABLES"),
     "selected_rows": ("resolve_run", "resolve_selection", "selected", "selected_batches"),
     "views": ("VIEWS",),
-    "write": ("RunRecord", "append_tables", "write_manifest"),
+    "write": ("RunRecord", "append_tables", "keep_only", "write_manifest"),
 }
 
 

@@ -7,9 +7,11 @@ no other file, no network, no extension and no setting.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import duckdb
 
@@ -18,7 +20,11 @@ from medsift.manifest.schema import quoted
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+Result = TypeVar("Result")
 NO_SPILL: Final = ""
+GRACE_SECONDS: Final = 2.0
+"""Time for a statement to end once it was interrupted; most end within milliseconds."""
+_THREAD: Final = "medsift query"
 _SUFFIXES: Final = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
 """The files of one database."""
 
@@ -42,8 +48,55 @@ def start(spill: str = NO_SPILL, memory_limit: str | None = None) -> DuckDBPyCon
     )
     if memory_limit is not None:
         con.execute(f"SET memory_limit = {quoted(memory_limit)}")
+    # It would be drawn between our own lines when a statement takes two seconds.
+    con.execute("SET enable_progress_bar = false")
     con.execute("SET GLOBAL TimeZone = 'UTC'")
     return con
+
+
+def half_of_memory() -> int:
+    """Return half of the machine's memory, in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def run_within(con: DuckDBPyConnection, work: Callable[[], Result], seconds: float) -> Result:
+    """Run `work`, which uses an engine, on a thread of its own, and stop it after `seconds`.
+
+    DuckDB does not stop inside one call of a function (`repeat('x', 3000000000)`): the thread of
+    such a statement is left behind, and ends with the call or the process (`left_behind`).
+
+    Raises:
+        TimeoutError: the work was stopped.
+    """
+    outcome: list[Result] = []
+    problem: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(work())
+        except BaseException as error:  # noqa: BLE001 (raised again by the caller)
+            problem.append(error)
+
+    thread = threading.Thread(target=run, name=_THREAD, daemon=True)
+    thread.start()
+    try:
+        thread.join(seconds)
+        late = thread.is_alive()
+    finally:
+        # Ctrl-C ends the wait in the same way.
+        if thread.is_alive():
+            con.interrupt()
+            thread.join(GRACE_SECONDS)
+    if late:
+        raise TimeoutError(f"ran for {seconds:g} s and was stopped")
+    if problem:
+        raise problem[0]
+    return outcome[0]
+
+
+def left_behind() -> bool:
+    """Return whether a stopped statement of this process is still running."""
+    return any(thread.name == _THREAD for thread in threading.enumerate())
 
 
 def lock(con: DuckDBPyConnection, spills: bool = False) -> None:

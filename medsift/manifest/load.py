@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -18,7 +18,15 @@ from medsift.vocabulary import STRATUM_TAGS
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-Source: TypeAlias = pa.Table | Path | Sequence[Path]
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Parquet files whose rows are in the order of their table already: they are not sorted."""
+
+    files: Sequence[Path]
+
+
+Source: TypeAlias = pa.Table | Path | Sequence[Path] | Sorted
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,8 @@ class Input:
 
     view: str
     types: Mapping[str, str]
+    sorted: bool = False
+    """Whether its rows come in the order of the table."""
 
     def column(self, column: Column) -> str:
         """Return the column cast to its type, or NULL where the input has none."""
@@ -60,7 +70,7 @@ def register(con: DuckDBPyConnection, tables: Mapping[str, Source]) -> dict[str,
             )
         else:
             continue
-        inputs[name] = describe(con, view)
+        inputs[name] = replace(describe(con, view), sorted=isinstance(source, Sorted))
         types = inputs[name].types
         required = {column.name for column in BY_NAME[name].columns if column.required}
         if missing := sorted(required - types.keys()):
@@ -83,6 +93,8 @@ def source_files(source: Source) -> list[str]:
     """Return the Parquet files of files, folders of parts and glob patterns, in order."""
     if isinstance(source, pa.Table):
         return []
+    if isinstance(source, Sorted):
+        return [str(path) for path in source.files]
     files: list[str] = []
     for path in [source] if isinstance(source, Path) else source:
         if path.is_dir():
@@ -146,7 +158,7 @@ def insert(
             "AND (r.action = 'kept' OR r.stage = 'select') "
             "AND coalesce(s.split, 'train') = 'train' GROUP BY ALL"
         )
-    if table.order:
+    if table.order and not (name in inputs and inputs[name].sorted):
         select += " ORDER BY " + ", ".join(f'"{column}"' for column in table.order)
     columns = f"{_NUMBERED}, filled.* EXCLUDE (place)" if name == "samples" else "filled.*"
     con.execute(

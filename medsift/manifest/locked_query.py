@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import threading
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,15 +11,13 @@ import duckdb
 import pyarrow as pa
 
 from medsift.errors import ManifestError
-from medsift.manifest.reading import one_line, open_manifest
+from medsift.manifest.connections import half_of_memory, run_within
+from medsift.manifest.reading import ROWS_AT_A_TIME, one_line, open_manifest
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 QUERY_SECONDS: Final = 600.0
-GRACE_SECONDS: Final = 2.0
-"""Time for a statement to end once it was interrupted; most end within milliseconds."""
-_THREAD: Final = "medsift query"
 _REFUSED: Final = "a manifest is read-only: only SELECT, DESCRIBE, SHOW, SUMMARIZE and EXPLAIN run"
 
 
@@ -47,23 +42,25 @@ def query(
             memory or time, and for a file that is no manifest.
     """
     con = open_manifest(path, memory_limit or f"{half_of_memory()}B")
-    return _within(con, lambda: _answer(con, sql), seconds)
 
+    def work() -> pa.Table:
+        with closing(con):
+            return _answer(con, sql)
 
-def half_of_memory() -> int:
-    """Return half of the machine's memory, in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-
-
-def left_behind() -> bool:
-    """Return whether a stopped statement of this process is still running."""
-    return any(thread.name == _THREAD for thread in threading.enumerate())
+    try:
+        return run_within(con, work, seconds)
+    except TimeoutError as error:
+        raise ManifestError(
+            f"the statement {error}; ask for less, or allow more time (--seconds)",
+            code="query_too_slow",
+            seconds=seconds,
+        ) from error
 
 
 def _answer(con: DuckDBPyConnection, sql: str) -> pa.Table:
     _refuse(con, sql)
     try:
-        return con.sql(sql).to_arrow_table()
+        return con.sql(sql).to_arrow_table(ROWS_AT_A_TIME)
     except duckdb.PermissionException as error:
         raise ManifestError(f"{_REFUSED}, and no file is read", code="query_refused") from error
     except duckdb.InvalidInputException as error:
@@ -77,40 +74,6 @@ def _answer(con: DuckDBPyConnection, sql: str) -> pa.Table:
         ) from error
     except duckdb.Error as error:
         raise ManifestError(one_line(error), code="query_invalid") from error
-
-
-def _within(con: DuckDBPyConnection, work: Callable[[], pa.Table], seconds: float) -> pa.Table:
-    """Run `work` on a thread of its own, which closes `con`, and stop it after `seconds`."""
-    outcome: list[pa.Table | BaseException] = []
-
-    def run() -> None:
-        with closing(con):
-            try:
-                outcome.append(work())
-            except BaseException as error:  # noqa: BLE001 (raised again by the caller)
-                outcome.append(error)
-
-    thread = threading.Thread(target=run, name=_THREAD, daemon=True)
-    thread.start()
-    try:
-        thread.join(seconds)
-        late = thread.is_alive()
-    finally:
-        # Ctrl-C ends the wait in the same way.
-        if thread.is_alive():
-            con.interrupt()
-            thread.join(GRACE_SECONDS)
-    if late:
-        raise ManifestError(
-            f"the statement ran for {seconds:g} s and was stopped; ask for less, or allow more "
-            "time (--seconds)",
-            code="query_too_slow",
-            seconds=seconds,
-        )
-    result = outcome[0]
-    if isinstance(result, BaseException):
-        raise result
-    return result
 
 
 def _refuse(con: DuckDBPyConnection, sql: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import difflib
 import os
 import re
@@ -19,11 +20,15 @@ from medsift.errors import ManifestError
 from medsift.manifest.connections import NO_SPILL, lock, start
 from medsift.manifest.schema import OLDEST_VERSION, SCHEMA_VERSION, TABLES, quoted
 from medsift.manifest.views import VIEWS
+from medsift.storage.mirror import location
+from medsift.storage.pointer import refresh
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 DATABASE: Final = "manifest"
+ROWS_AT_A_TIME: Final = 1 << 14
+"""Rows of a chunk of an answer: texts of a chunk must stay below the 2 GiB of Arrow's offsets."""
 KEPT_ENGINES: Final = 2
 KEPT_BYTES: Final = 1 << 24
 """Engines of larger files are not kept, as they keep their memory: 800 MB per million samples."""
@@ -37,6 +42,8 @@ Identity = tuple[str, int, int, int]
 _open_engines: dict[int, OrderedDict[Identity, DuckDBPyConnection]] = {}
 """By process, because a forked engine cannot be used, then by the file's identity."""
 _guard: Final = Lock()
+# DuckDB's binding complains on stderr about engines that outlive the interpreter.
+atexit.register(_open_engines.clear)
 opened: Final[dict[Path, None]] = {}
 """The manifests that a command read, in order; they are checked when it fails."""
 
@@ -58,6 +65,7 @@ def open_manifest(
     Raises:
         ManifestError: there is no manifest of a known layout at `path`.
     """
+    refresh(path)
     con = start(NO_SPILL if spill is None else str(spill), memory_limit)
     opened[path.absolute()] = None
     try:
@@ -78,6 +86,7 @@ def reading(path: Path) -> Iterator[DuckDBPyConnection]:
     An engine takes 30 ms to start, longer than most queries take, so the engines of the files read
     last are kept. Raises ManifestError as `open_manifest` does.
     """
+    refresh(path)
     opened[path.absolute()] = None
     key = _identity(path)
     with _guard:
@@ -117,7 +126,7 @@ def read(path: Path, sql: str, bound: Mapping[str, Any] | Sequence[Any] | None =
     is asked for.
     """
     with reading(path) as con:
-        return con.sql(sql, params=bound).to_arrow_table()
+        return con.sql(sql, params=bound).to_arrow_table(ROWS_AT_A_TIME)
 
 
 def newest_version(path: Path) -> int:
@@ -130,7 +139,7 @@ def attach(con: DuckDBPyConnection, path: Path, name: str) -> None:
     """Attach the file at `path` read-only. Raises ManifestError when it is not a database."""
     if not path.is_file():
         raise ManifestError(
-            f"there is no manifest at {path}; name the file or its run directory",
+            f"there is no manifest at {location(path)}; name the file or its run directory",
             code="manifest_missing",
             path=str(path),
         )

@@ -7,7 +7,7 @@ from typing import Final
 from medsift.manifest.table import tables
 from medsift.vocabulary import TAGS
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 9
 OLDEST_VERSION: Final = 1
 """Older layouts lack tables; a file of one is read as it is and upgraded when it is written."""
 
@@ -24,6 +24,11 @@ _TAG_MEANINGS: Final = {
     "patient_id": "patient, where the source names one",
     "study_id": "study, where the source names one",
     "license": "licence of the record",
+    "series_id": "series of slices, where the source or a DICOM header names one",
+    "plane": "plane of section: axial, coronal, sagittal or oblique",
+    "laterality": "side shown: left, right or both",
+    "age_class": "age group of the patient: infant, child, adolescent, adult, …",
+    "sex": "sex of the patient: female, male or other",
 }
 _TAGS: Final = "\n".join(f"{tag} VARCHAR | {_TAG_MEANINGS[tag]}" for tag in TAGS)
 
@@ -101,13 +106,30 @@ row_id* VARCHAR | row it came from
 source VARCHAR | source name of the recipe
 {_TAGS}
 question VARCHAR | first user turn
-answer VARCHAR | last assistant turn
+answer VARCHAR | last assistant turn, without reasoning that it begins with
 messages {MESSAGES_TYPE} | the conversation: list of (role, content)
 images {IMAGES_TYPE} | its pictures, in order: list of (image_id, ref)
 extra VARCHAR | further columns of the recipe, JSON object
 notes VARCHAR[] | repairs made
 stratum VARCHAR | group to balance; by default modality / task_type / answer_type
 place BIGINT | number of the sample in this file; joins with selections.place
+
+TABLE volumes ORDER BY row_id, place | one line per volume that a row shows as slices
+row_id* VARCHAR | row that shows it
+place* INTEGER | number among the pictures that the row names, from 0
+ref VARCHAR | path or URL of its file or folder
+kind VARCHAR | dicom, dicom series or nifti
+sampler VARCHAR | how slices were chosen
+slices INTEGER | slices of the volume, after duplicates
+shown INTEGER[] | numbers of the slices that the sample shows, from 1 in the order of position
+plane VARCHAR | plane of the slices: axial, coronal, sagittal or oblique
+spacing_mm DOUBLE | distance of neighbouring slices
+pixel_mm DOUBLE[] | distance of rows and of columns as stored
+window_shown VARCHAR | values from black to white, and where they come from
+orientation VARCHAR | where the left, right, front and back of the body are in each slice
+missing INTEGER | slices that gaps between positions lack
+duplicates INTEGER | slices left out because another one is at their position
+notes VARCHAR[] | what else a person should know
 
 TABLE decisions ORDER BY row_id | the ledger: one line per dropped or failed row
 row_id* VARCHAR | row decided on

@@ -11,14 +11,18 @@ from typing import Final
 
 import pyarrow as pa
 
+from medsift.manifest.construct_tables import CONSTRUCT_TABLES
 from medsift.manifest.evaluation_tables import EVALUATION_TABLES
 from medsift.manifest.finding_tables import FINDING_TABLES
 from medsift.manifest.improve_tables import IMPROVE_TABLES
+from medsift.manifest.privacy_tables import PRIVACY_TABLES
 from medsift.manifest.probe_tables import PROBE_TABLES
+from medsift.manifest.rollout_tables import ROLLOUT_TABLES
 from medsift.manifest.run_tables import OLDEST_VERSION, RUN_TABLES, SCHEMA_VERSION
 from medsift.manifest.selection_tables import SELECTION_TABLES
 from medsift.manifest.table import Table
 from medsift.manifest.training_tables import TRAINING_TABLES
+from medsift.manifest.withdrawal_tables import WITHDRAWAL_TABLES
 
 __all__ = ["BY_NAME", "OLDEST_VERSION", "SCHEMA_VERSION", "TABLES", "arrow_schema", "identifier"]
 __all__ += ["quoted", "table_ddl"]
@@ -26,11 +30,15 @@ __all__ += ["quoted", "table_ddl"]
 TABLES: Final[tuple[Table, ...]] = (
     *RUN_TABLES,
     *FINDING_TABLES,
+    *PRIVACY_TABLES,
     *SELECTION_TABLES,
     *PROBE_TABLES,
     *IMPROVE_TABLES,
+    *CONSTRUCT_TABLES,
     *TRAINING_TABLES,
+    *ROLLOUT_TABLES,
     *EVALUATION_TABLES,
+    *WITHDRAWAL_TABLES,
 )
 
 BY_NAME: Final = {table.name: table for table in TABLES}

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import pyarrow as pa
 
 from medsift.errors import ManifestError
 from medsift.manifest.reading import in_one_line, open_manifest, read, reading
 from medsift.manifest.views import VIEWS
+from medsift.reorder import taken_rows
+from medsift.storage.mapped_rows import scratch_rows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 BATCH_ROWS: Final = 10_000
+READ_ROWS: Final = 1024
+"""Rows that are read at a time: the texts of a column stay below 2 GiB, at 2 MiB each."""
+IN_MEMORY: Final = 256 << 20
+"""Bytes of a selection that are sorted in memory."""
 _OF_SELECTION: Final = frozenset(
     ("run_id", "selection", "rank", "sample_id", "row_id", "weight", "gain", "stratum")
 )
@@ -51,21 +60,58 @@ def selected_batches(
     spill = path.with_name(f"{path.name}.{os.getpid()}.spill")
     with closing(open_manifest(path, spill=spill)) as con, in_one_line(path):
         run, name = _resolve(con, path, selection, run_id)
+        view = next(view for view in VIEWS if view.name == "selected_samples")
         columns = ", ".join(
-            f"s.{column}" if column in _OF_SELECTION else f"p.{column}"
-            for column in next(view for view in VIEWS if view.name == "selected_samples").columns
+            [f"s.{name}" for name in view.columns if name in _OF_SELECTION]
+            + sample_columns(con, [name for name in view.columns if name not in _OF_SELECTION])
         )
+        # An engine that sorts has some 2,048 rows in memory with all their texts, and more than
+        # once: it lists the rows in any order.
         reader = con.sql(
             f"SELECT {columns} FROM selections s JOIN samples p ON s.place = p.place "
-            "WHERE s.run_id = $1 AND s.selection = $2 ORDER BY s.rank",
+            "WHERE s.run_id = $1 AND s.selection = $2",
             params=[run, name],
-        ).to_arrow_reader(rows)
-        empty = True
-        for batch in reader:
-            empty = False
-            yield pa.Table.from_batches([batch])
-        if empty:
-            yield reader.schema.empty_table()
+        ).to_arrow_reader(min(rows, READ_ROWS))
+        yield from _by_rank(
+            (pa.Table.from_batches([one]) for one in reader), reader.schema, rows, spill
+        )
+
+
+def _by_rank(
+    tables: Iterator[pa.Table], schema: pa.Schema, rows: int, folder: Path
+) -> Iterator[pa.Table]:
+    """Yield the rows of tables in the order of `rank`, at least one table of at most `rows` rows.
+
+    More than `IN_MEMORY` bytes lie in files of `folder` meanwhile.
+    """
+    first = [schema.empty_table()]
+    size = 0
+    for table in tables:
+        first.append(table)
+        size += table.nbytes
+        if size > IN_MEMORY:
+            break
+    else:
+        whole = pa.concat_tables(first)
+        ordered = taken_rows(whole, np.argsort(whole["rank"].to_numpy()))
+        yield ordered.slice(0, rows)
+        for start in range(rows, len(ordered), rows):
+            yield ordered.slice(start, rows)
+        return
+    try:
+        mapped = scratch_rows(chain(first, tables), schema, folder)
+        order = np.argsort(mapped.wide["rank"].to_numpy())
+        for piece in mapped.pieces(order):
+            for start in range(piece.start, piece.stop, rows):
+                yield mapped.take(order[start : min(start + rows, piece.stop)])
+    finally:
+        rmtree(folder, ignore_errors=True)
+
+
+def sample_columns(con: DuckDBPyConnection, names: Iterable[str]) -> list[str]:
+    """Return columns of `samples`, which SQL calls p; those that an older layout lacks are null."""
+    known = {line[0] for line in con.execute("DESCRIBE samples").fetchall()}
+    return [f"p.{name}" if name in known else f"NULL::VARCHAR AS {name}" for name in names]
 
 
 def resolve_run(path: Path, run_id: str | None = None) -> str:

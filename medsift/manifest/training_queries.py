@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from medsift.manifest.reading import read
+from medsift.manifest.reading import read, reading
+from medsift.manifest.selected_rows import sample_columns
 from medsift.vocabulary import stored_names
 
 
@@ -23,6 +24,25 @@ def selection_weights(manifest: Path, run_id: str, selection: str) -> pa.Table:
     )
 
 
+def licences_of_selection(manifest: Path, run_id: str, selection: str) -> dict[str | None, int]:
+    """Return how many samples of a selection have each licence, None for none, sorted."""
+    lines = read(
+        manifest,
+        "SELECT p.license, count(*) AS samples "
+        "FROM selections s JOIN samples p ON s.place = p.place "
+        "WHERE s.run_id = $1 AND s.selection = $2 GROUP BY ALL ORDER BY p.license NULLS LAST",
+        [run_id, selection],
+    )
+    return dict(zip(lines["license"].to_pylist(), lines["samples"].to_pylist(), strict=True))
+
+
+def run_recipe(manifest: Path, run_id: str) -> str | None:
+    """Return the recipe of a run, JSON."""
+    sql = "SELECT recipe FROM runs WHERE run_id = $1"
+    [line] = read(manifest, sql, [run_id]).to_pylist()
+    return str(line["recipe"]) if line["recipe"] else None
+
+
 def samples_of_split(manifest: Path, run_id: str, split: str, columns: Sequence[str]) -> pa.Table:
     """Return columns of the samples of a split that curation kept, by row id.
 
@@ -32,14 +52,14 @@ def samples_of_split(manifest: Path, run_id: str, split: str, columns: Sequence[
         split: its name; `validation` also finds the `val` of older runs.
         columns: of the table `samples`.
     """
-    return read(
-        manifest,
-        f"SELECT {', '.join(f'p.{name}' for name in columns)} FROM samples p "
-        "JOIN rows r ON r.run_id = p.run_id AND r.row_id = p.row_id "
-        "WHERE p.run_id = $1 AND list_contains($2, p.split) "
-        "AND r.action = 'kept' ORDER BY p.row_id",
-        [run_id, list(stored_names(split))],
-    )
+    with reading(manifest) as con:
+        return con.sql(
+            f"SELECT {', '.join(sample_columns(con, columns))} FROM samples p "
+            "JOIN rows r ON r.run_id = p.run_id AND r.row_id = p.row_id "
+            "WHERE p.run_id = $1 AND list_contains($2, p.split) "
+            "AND r.action = 'kept' ORDER BY p.row_id",
+            params=[run_id, list(stored_names(split))],
+        ).to_arrow_table()
 
 
 def image_sizes(manifest: Path, run_id: str) -> pa.Table:

@@ -29,6 +29,10 @@ contaminated BOOLEAN | whether training was allowed despite known or unchecked l
   benchmark was named
 mixture VARCHAR | mixture of sources, strata or tags, JSON: what was asked for, and the samples and
   the share of the total weight that each value had; null without one
+parent VARCHAR | training whose result this one started from; null where it started from a base
+  model
+memory VARCHAR | memory by phase, JSON, in MiB: as estimated before the start, and as measured; null
+  for trainings of earlier versions
 
 TABLE training_steps ORDER BY training_id, step REPLACED BY training_id | the curves of
   fine-tunings, one line per logged step
@@ -47,6 +51,39 @@ samples_per_second DOUBLE | rate since the last line
 tokens_per_second DOUBLE | rate since the last line
 mfu DOUBLE | share of the device's peak arithmetic, null where that is unknown
 peak_memory_mb DOUBLE | peak memory so far, of the device, or on a CPU of the process
+
+TABLE policy_steps ORDER BY training_id, step REPLACED BY training_id | what the replies of each
+  step of policy optimisation earned; means and shares are over the replies of the step
+training_id* VARCHAR | training
+step* BIGINT | step, from 1
+reward DOUBLE | mean reward
+correct DOUBLE | share of right replies
+format DOUBLE | share of complete replies that an answer could be read from
+overlong DOUBLE | mean of what long replies lost, 0 or below
+parsed DOUBLE | share of replies that an answer could be read from
+cut DOUBLE | share of replies that were cut at the limit of tokens
+reply_tokens DOUBLE | mean tokens of a reply, the end of the turn included
+contrast DOUBLE | share of prompts with replies of different rewards
+refills BIGINT | other prompts that were tried in place of prompts without contrast
+refused BIGINT | prompts that the model did not take
+clipped DOUBLE | share of the tokens, by weight, where clipping changed the loss
+blank_prompts BIGINT | prompts that were also asked with blank pictures
+blank_correct DOUBLE | share of right replies to these with blank pictures; null without any
+shown_correct DOUBLE | share of right replies to the same prompts with their pictures
+generate_seconds DOUBLE | wall time of drawing replies
+learn_seconds DOUBLE | wall time of learning from them
+generate_memory_mb DOUBLE | peak memory after drawing
+learn_memory_mb DOUBLE | peak memory after learning
+
+TABLE preference_steps ORDER BY training_id, step REPLACED BY training_id | how far each step of
+  preference optimisation set right replies apart from wrong ones; means are over its pairs
+training_id* VARCHAR | training
+step* BIGINT | step, from 1
+pairs BIGINT | pairs of replies
+margin DOUBLE | chosen minus rejected
+accuracy DOUBLE | share of pairs with a margin above 0
+chosen DOUBLE | log-probability of the right reply, minus that under the model before training
+rejected DOUBLE | the same of the wrong reply
 
 TABLE training_drops ORDER BY training_id, row_id REPLACED BY training_id | selected samples that
   were neither trained on nor measured

@@ -19,7 +19,7 @@ def upgrade(con: DuckDBPyConnection) -> None:
 
     Layouts so far differ only by added tables and columns, which appear empty.
     """
-    _rename_splits(con)
+    rename_splits(con)
     newest = con.execute("SELECT max(schema_version) FROM runs").fetchall()[0][0]
     if newest is None or newest == SCHEMA_VERSION:
         return
@@ -56,7 +56,7 @@ def carry_over(con: DuckDBPyConnection, old: str, run_id: str) -> None:
             "WHERE run_id <> ?",
             [run_id],
         )
-    _rename_splits(con)
+    rename_splits(con)
 
 
 def keep_additions(con: DuckDBPyConnection, old: str, run_id: str) -> None:
@@ -92,7 +92,7 @@ def keep_additions(con: DuckDBPyConnection, old: str, run_id: str) -> None:
         )
 
 
-def _rename_splits(con: DuckDBPyConnection) -> None:
+def rename_splits(con: DuckDBPyConnection) -> None:
     """Rename the split `val` of older runs to `validation`, as in every run now."""
     known = columns(con)
     for table in TABLES:

@@ -27,14 +27,15 @@ _SELECTED: Final = """
     )
     SELECT s.run_id, s.selection, s.rank, s.sample_id, s.row_id, s.weight, s.gain, s.stratum,
            p.modality, p.body_part, p.task_type, p.answer_type, p.split, p.question, p.answer,
-           p.messages, p.images, p.source, p.language, p.patient_id, p.study_id, p.license
+           p.messages, p.images, p.source, p.language, p.patient_id, p.study_id, p.license,
+           p.series_id, p.plane, p.laterality, p.age_class, p.sex
     FROM selections s
     JOIN newest n ON s.run_id = n.run_id AND s.selection = n.selection
     JOIN samples p ON s.place = p.place
 """
 
 # With a witness the value is the similarity to it.
-_EXPLANATION: Final = """
+EXPLANATION: Final = """
     CASE action
       WHEN 'kept' THEN 'kept through ' || stage
       ELSE action || ' in ' || stage || ': ' || reason
@@ -76,6 +77,14 @@ _TIMINGS: Final = """
 """
 
 
+_CAPTIONS: Final = """
+    SELECT run_id, sample_id, row_id, source, extra ->> '$.article' AS article,
+           extra ->> '$.figure' AS figure, extra ->> '$.panel' AS panel, license, modality, split,
+           answer AS caption
+    FROM samples WHERE task_type = 'caption'
+"""
+
+
 def _columns(table: str, names: str) -> dict[str, str]:
     """Return the meanings of some columns of a table, in this order."""
     meanings = {column.name: column.meaning for column in BY_NAME[table].columns}
@@ -92,7 +101,8 @@ VIEWS: Final[tuple[View, ...]] = (
         _RUN
         | _columns("selections", "selection rank sample_id row_id weight gain stratum")
         | _columns("samples", "modality body_part task_type answer_type split question answer")
-        | _columns("samples", "messages images source language patient_id study_id license"),
+        | _columns("samples", "messages images source language patient_id study_id license")
+        | _columns("samples", "series_id plane laterality age_class sex"),
     ),
     View(
         "funnel",
@@ -105,7 +115,7 @@ VIEWS: Final[tuple[View, ...]] = (
         "why",
         "what happened to each input row, in words: one line per row",
         "SELECT run_id, row_id, sample_id, stage, action, reason, witness, value, threshold, "
-        f"{_EXPLANATION} AS explanation FROM rows",
+        f"{EXPLANATION} AS explanation FROM rows",
         _RUN
         | _columns("rows", "row_id sample_id stage action reason witness value threshold")
         | {"explanation": "the same in words"},
@@ -143,6 +153,20 @@ VIEWS: Final[tuple[View, ...]] = (
         "FROM leaks_found",
         _RUN
         | _columns("leaks_found", "sample_id benchmark item_id kind similarity verdict row_id"),
+    ),
+    View(
+        "captions",
+        "pairs of picture and caption, with the article and figure that they are from",
+        _CAPTIONS,
+        _RUN
+        | _columns("samples", "sample_id row_id source")
+        | {
+            "article": "article, where the source names one",
+            "figure": "figure of the article",
+            "panel": "panel of the figure",
+        }
+        | _columns("samples", "license modality split")
+        | {"caption": "the caption"},
     ),
     View(
         "timings",

@@ -6,9 +6,8 @@ import errno
 import json
 import logging
 import os
-import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -19,20 +18,28 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from medsift.errors import ManifestError, StorageError
+from medsift.manifest.appending import can_append, read_through, remove_run
 from medsift.manifest.connections import lock_to, start
 from medsift.manifest.load import Inputs, Source, fill, insert, register, source_files
 from medsift.manifest.reading import REBUILD, attach, is_damaged, newest_version, one_line
 from medsift.manifest.schema import BY_NAME, SCHEMA_VERSION, TABLES, quoted, table_ddl
-from medsift.manifest.upgrade import carry_over, keep_additions, upgrade
+from medsift.manifest.upgrade import carry_over, keep_additions, rename_splits, upgrade
 from medsift.manifest.views import VIEWS, view_ddl
+from medsift.manifest.withdraw import copy_and_record
+from medsift.storage.clone_file import clone_file
 from medsift.storage.replace import replacing, spill_folder
 from medsift.vocabulary import STRATUM_TAGS
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
 logger = logging.getLogger(__name__)
 
+MEMORY: Final = 1_000_000_000
+"""The most bytes that building a manifest keeps in memory; what is more goes to a spill folder."""
+VECTOR_ROWS: Final = 2048
+"""Rows that DuckDB has in memory at a time, with all their texts, when it writes a table."""
 _DISK: Final = (
     duckdb.IOException,
     duckdb.OutOfMemoryException,
@@ -59,7 +66,9 @@ class RunRecord:
     seed: int | None = None
 
 
-def write_manifest(path: Path, tables: Mapping[str, Source], run: RunRecord) -> None:
+def write_manifest(
+    path: Path, tables: Mapping[str, Source], run: RunRecord, text_bytes: int = 0
+) -> None:
     """Write `run` into the manifest at `path`, next to the runs that are there already.
 
     Args:
@@ -70,21 +79,22 @@ def write_manifest(path: Path, tables: Mapping[str, Source], run: RunRecord) -> 
             `rows` come from `decisions`; `strata` are counted unless given.
         run: Replaces a run of the same `run_id`. What was added to that since is kept, such as
             selections, exports, trainings and predictions of names that `tables` do not have.
+        text_bytes: Of the `VECTOR_ROWS` samples with the longest texts: what is needed besides
+            `MEMORY`.
 
     Raises:
         StorageError: the disk refuses; the old manifest is untouched.
         ManifestError: a table or column that does not belong, or an old file of another layout.
     """
-    with replacing(path) as partial, _building(path, partial, tables) as (con, inputs):
-        partial.write_bytes(_empty())
-        con.execute(f"ATTACH {quoted(str(partial))} AS fresh")
+    with (
+        replacing(path) as partial,
+        _building(path, partial, tables, text_bytes) as (con, inputs),
+    ):
         old = path.exists()
         if old:
             newest_version(path)
             attach(con, path, "old")
-        con.execute("USE fresh; BEGIN")
-        if old:
-            carry_over(con, "old", run.run_id)
+        _begin(con, path, partial, run.run_id if old else None)
         _insert_run(con, run)
         fill(con, run.run_id, inputs, run.recipe.get("strata", STRATUM_TAGS))
         if old:
@@ -93,6 +103,27 @@ def write_manifest(path: Path, tables: Mapping[str, Source], run: RunRecord) -> 
         if old:
             con.execute("DETACH old")
     logger.info("manifest %s has run %s", path, run.run_id)
+
+
+def _begin(con: DuckDBPyConnection, path: Path, partial: Path, run_id: str | None) -> None:
+    """Begin a transaction in `partial`, with the runs of database `old`, the file at `path`.
+
+    Run `run_id` is not among them. It is None where there is no old file.
+    """
+    partial.write_bytes(_empty())
+    con.execute(f"ATTACH {quoted(str(partial))} AS fresh")
+    if run_id is None:
+        con.execute("USE fresh; BEGIN")
+    elif can_append(con, "old", "fresh", run_id):
+        read_through(con, "old")
+        con.execute("DETACH fresh")
+        clone_file(path, partial)
+        con.execute(f"ATTACH {quoted(str(partial))} AS fresh; USE fresh; BEGIN")
+        rename_splits(con)
+        remove_run(con, run_id)
+    else:
+        con.execute("USE fresh; BEGIN")
+        carry_over(con, "old", run_id)
 
 
 @lru_cache(maxsize=1)
@@ -131,7 +162,7 @@ def append_tables(path: Path, run_id: str, tables: Mapping[str, Source]) -> None
         )
     newest_version(path)
     with replacing(path) as partial, _building(path, partial, tables) as (con, inputs):
-        shutil.copyfile(path, partial)
+        clone_file(path, partial)
         con.execute(f"ATTACH {quoted(str(partial))} AS fresh; USE fresh; BEGIN")
         upgrade(con)
         known = [line[0] for line in con.execute("SELECT run_id FROM runs ORDER BY 1").fetchall()]
@@ -152,9 +183,37 @@ def append_tables(path: Path, run_id: str, tables: Mapping[str, Source]) -> None
         _finish(con)
 
 
+def keep_only(path: Path, run_id: str, withdrawals: pa.Table, gone: Sequence[str]) -> None:
+    """Rewrite a manifest with one run, and record the withdrawals that left it alone.
+
+    What was exported, trained and evaluated is carried over to that run, without lines about the
+    withdrawn rows and their pictures. A new file is built, because lines that are deleted leave
+    their bytes in a file's free blocks.
+
+    Args:
+        path: The manifest, of the newest layout.
+        run_id: The run that stays.
+        withdrawals: New lines of the table `withdrawals`; `images` is counted.
+        gone: Ids of the withdrawn rows, to find what had used them.
+
+    Raises:
+        StorageError: the disk refuses; the manifest is as it was.
+        ManifestError: a table that does not belong.
+    """
+    tables = {"withdrawals": withdrawals}
+    with replacing(path) as partial, _building(path, partial, tables) as (con, inputs):
+        partial.write_bytes(_empty())
+        con.execute(f"ATTACH {quoted(str(partial))} AS fresh")
+        attach(con, path, "old")
+        con.execute("USE fresh; BEGIN")
+        copy_and_record(con, run_id, inputs["withdrawals"].view, gone)
+        _finish(con)
+        con.execute("DETACH old")
+
+
 @contextmanager
 def _building(
-    path: Path, partial: Path, tables: Mapping[str, Source]
+    path: Path, partial: Path, tables: Mapping[str, Source], text_bytes: int = 0
 ) -> Iterator[tuple[DuckDBPyConnection, Inputs]]:
     """Yield an engine to build `partial` with, and its inputs; turn DuckDB's errors into ours.
 
@@ -162,7 +221,10 @@ def _building(
     """
     folders = {Path(file).parent for source in tables.values() for file in source_files(source)}
     try:
-        with closing(start(str(spill_folder(partial)))) as con:
+        with closing(start(str(spill_folder(partial)), f"{MEMORY + text_bytes}B")) as con:
+            if text_bytes > MEMORY // 10:
+                # Every thread has rows of its own.
+                con.execute("SET threads = 1")
             inputs = register(con, tables)
             lock_to(con, [path, partial], sorted(folders))
             yield con, inputs

@@ -12,6 +12,8 @@ from medsift.errors import ModelError
 from medsift.models.language_model import ModelConfig, silence_transformers
 from medsift.models.pretrained import DAMAGE, PretrainedConfig, is_hub_name
 from medsift.models.weight_files import file_digest
+from medsift.storage.mirror import location
+from medsift.storage.stored_folder import fetch_folder
 
 SETTINGS, WEIGHTS = PARTS = ("adapter_config.json", "adapter_model.safetensors")
 BASE: Final = "base_model_name_or_path"
@@ -58,7 +60,10 @@ def with_adapter(model: Any, folder: Path, base: ModelConfig) -> Any:
 
 def _check_folder(folder: Path, base: ModelConfig) -> Path:
     """Return the adapter's folder. Raises ModelError."""
-    local = folder.expanduser()
+    try:
+        local = fetch_folder(folder.expanduser())
+    except FileNotFoundError as error:
+        raise _error(f"no adapter at {location(folder)}: {error}", folder) from error
     absent = [part for part in PARTS if not (local / part).is_file()]
     if absent:
         message = (
@@ -94,4 +99,4 @@ def _remedy(base: ModelConfig) -> str:
 
 
 def _error(message: str, folder: Path, **values: str) -> ModelError:
-    return ModelError(message, code="adapter_unusable", adapter=str(folder), **values)
+    return ModelError(message, code="adapter_unusable", adapter=location(folder), **values)

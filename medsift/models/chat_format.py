@@ -95,3 +95,8 @@ def in_template(chat: Any, turns: Sequence[tuple[str, Any]], ask: bool) -> str |
     except TemplateError:
         return None
     return text
+
+
+def with_reasoning(reasoning: str, answer: str) -> str:
+    """Return the content of a turn that reasons before it answers, as reasoning models write it."""
+    return f"<think>\n{reasoning.strip()}\n</think>\n\n{answer}"

@@ -197,24 +197,34 @@ class ImageTextLikelihood:
             return
         width = inputs["input_ids"].shape[1]
         spans = [(width, width + len(ids)) for ids in answers]
-        yield AnswerBatch(rows, self.asking.on_device(self._append(inputs, answers)), spans)
+        grown = append_answers(inputs, answers, int(self.tokenizer.pad_token_id))
+        yield AnswerBatch(rows, self.asking.on_device(grown), spans)
 
-    def _append(self, inputs: dict[str, Any], answers: Sequence[list[int]]) -> dict[str, Any]:
-        """Return inputs with answers after the prompts; every input of a prompt's shape grows."""
-        import torch
-        from torch.nn.utils.rnn import pad_sequence
 
-        shape, pad = inputs["input_ids"].shape, int(self.tokenizer.pad_token_id)
-        rows = [torch.tensor(ids) for ids in answers]
-        tail = pad_sequence(rows, batch_first=True, padding_value=pad)
-        mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
-        tails = {"input_ids": tail, "attention_mask": mask}
-        return {
-            name: torch.cat([value, tails.get(name, torch.zeros_like(tail)).to(value.dtype)], 1)
-            if value.shape == shape
-            else value
-            for name, value in inputs.items()
-        }
+def append_answers(
+    inputs: dict[str, Any], answers: Sequence[Sequence[int]], pad: int
+) -> dict[str, Any]:
+    """Return inputs with answers after the prompts; every input of a prompt's shape grows.
+
+    Args:
+        inputs: of n prompts, padded on the left.
+        answers: the tokens of each answer; shorter ones are padded on the right.
+        pad: the token that pads.
+    """
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    shape, device = inputs["input_ids"].shape, inputs["input_ids"].device
+    rows = [torch.tensor(ids, dtype=torch.int64, device=device) for ids in answers]
+    tail = pad_sequence(rows, batch_first=True, padding_value=pad)
+    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+    tails = {"input_ids": tail, "attention_mask": mask}
+    return {
+        name: torch.cat([value, tails.get(name, torch.zeros_like(tail)).to(value.dtype)], 1)
+        if value.shape == shape
+        else value
+        for name, value in inputs.items()
+    }
 
 
 def _parts(content: str, with_image: bool) -> list[dict[str, str]]:

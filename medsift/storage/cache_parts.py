@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Final
 
+import pyarrow.parquet as pq
+
 from medsift.errors import StorageError
-from medsift.storage.atomic import PARTIAL, atomic_file
+from medsift.storage.atomic import atomic_file
+from medsift.storage.mirror import discard
+from medsift.storage.partial_names import PARTIAL, writer_is_gone
 
 logger = logging.getLogger(__name__)
 RowGroup = tuple[Path, int]
@@ -37,9 +40,12 @@ class PartFolder:
         self._listed: dict[Path, int] = {}
         self._intact: set[Path] = set()
 
-    def put(self, data: bytes) -> None:
-        """Store a part unless it is there. Raises StorageError when the disk refuses."""
-        name = hashlib.sha256(data).hexdigest()
+    def put(self, data: bytes, key: str) -> None:
+        """Store a part unless it is there; `key` is its column of content ids.
+
+        Raises StorageError when the disk refuses.
+        """
+        name = self.name_of(data)
         target = self.root / name[:2] / f"{name}{SUFFIX}"
         try:
             # Bytes are compared, so that a part which was damaged unnoticed is written again.
@@ -61,6 +67,21 @@ class PartFolder:
             self._seen.add(part)
             yield part
 
+    @staticmethod
+    def name_of(data: bytes) -> str:
+        """Return the name of the part that these bytes are."""
+        return hashlib.sha256(data).hexdigest()
+
+    def keys(self, part: Path, key: str) -> list[list[str]]:
+        """Return the content ids of each row group of a part; vectors are not read."""
+        with pq.ParquetFile(part, page_checksum_verification=True) as file:
+            groups = range(file.num_row_groups)
+            return [file.read_row_group(n, columns=[key])[key].to_pylist() for n in groups]
+
+    def lacks(self, part: Path, ids: Set[str]) -> bool:
+        """Return whether a part is known, without reading it, to have none of some content ids."""
+        return False
+
     def intact(self, part: Path) -> bool:
         """Return whether a part's bytes have the digest of its name; computed once per part."""
         if part.parent != self.root and part not in self._intact:
@@ -69,8 +90,13 @@ class PartFolder:
             self._intact.add(part)
         return True
 
-    def forget(self) -> None:
-        """List every part again at the next call of `new`."""
+    def remove(self, part: Path) -> None:
+        """Remove a part for good. Raises OSError."""
+        discard([part])
+        self.forget(part)
+
+    def forget(self, part: Path) -> None:
+        """List every part again at the next call of `new`, because this one is damaged or gone."""
         self._seen.clear()
         self._listed.clear()
 
@@ -103,21 +129,7 @@ def _remove_if_abandoned(partial: Path) -> None:
     """Remove an unfinished file whose writer no longer runs on this host, or which is old."""
     try:
         age = time.time() - partial.stat().st_mtime
-        if age > ABANDONED_SECONDS or _writer_is_gone(partial.name):
+        if age > ABANDONED_SECONDS or writer_is_gone(partial.name):
             partial.unlink(missing_ok=True)
     except OSError as error:
         logger.debug("cannot remove %s: %s", partial, error)
-
-
-def _writer_is_gone(name: str) -> bool:
-    """Return whether the process in an unfinished file's name ran on this host and has ended."""
-    host, _, process = name.removesuffix(PARTIAL).split(".", 3)[-1].rpartition(".")
-    if host != socket.gethostname() or not process.isdigit():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    return False

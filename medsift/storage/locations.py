@@ -11,10 +11,15 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from medsift.errors import InputError, StorageError
+from medsift.storage.addresses import leads_to_host_services
 
 GOOGLE: Final = ("gs", "gcs")
 GIVEN_UP_AFTER: Final = "20"
 SECRET: Final = re.compile(r"([A-Za-z][\w+.-]*://)[^@\s'\"]*:[^@\s'\"]*@")
+SECRET_SETTING: Final = re.compile(
+    r"([?&][^=&\s]*(?:secret|token|password|signature|credential|_key)[^=&\s]*=)[^&\s'\"]+",
+    re.IGNORECASE,
+)
 REMOTE: Final = ("s3", "gs", "gcs", "hdfs", "abfs", "abfss", "viewfs")
 
 SPECIAL: Final = {
@@ -58,13 +63,13 @@ def filesystem(url: str) -> tuple[Any, str]:
             code="location_unsupported",
         )
     kind = parts.scheme.lower()
-    store = _connect(kind, parts.netloc, _query(kind, parts.query))
+    store = _connect(kind, parts.netloc, urlencode(store_settings(url)))
     return store, (parts.netloc + parts.path).rstrip("/")
 
 
 def refuse_secrets(location: str) -> str:
-    """Return `location`; raise InputError, without printing it, if it has a user and password."""
-    if SECRET.search(location):
+    """Return `location`; raise InputError, without printing it, if it has a password or a key."""
+    if SECRET.search(location) or (is_remote(location) and SECRET_SETTING.search(location)):
         message = (
             f"{without_secrets(location)!r} contains credentials, which a recipe and its results "
             "would keep; give them to the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
@@ -74,8 +79,8 @@ def refuse_secrets(location: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Return `text` with the user and password of every URL in it hidden."""
-    return SECRET.sub(r"\1***@", text)
+    """Return `text` with the passwords and keys of every URL in it hidden."""
+    return SECRET_SETTING.sub(r"\1***", SECRET.sub(r"\1***@", text))
 
 
 def with_query(url: str, like: str) -> str:
@@ -112,19 +117,29 @@ def open_input(location: str) -> Any:
         raise StorageError(f"cannot read {location!r}: {error}", code="file_unreadable") from error
 
 
-def _query(kind: str, query: str) -> str:
-    """Return a URL's query with the defaults of this environment."""
-    settings = dict(parse_qsl(query))
-    if kind in GOOGLE:
+def store_settings(url: str) -> dict[str, str]:
+    """Return the settings in a URL's query, with the defaults of this environment.
+
+    Raises InputError for a server at a link-local address: a URL may come with the data.
+    """
+    settings = dict(parse_qsl(urlsplit(url).query))
+    host = urlsplit(f"//{settings.get('endpoint_override', '').rpartition('//')[2]}").hostname
+    if host and leads_to_host_services(host):
+        message = (
+            f"{without_secrets(url)!r} names {host} as its server, an address of the machine's own "
+            "services; name the server of the store"
+        )
+        raise InputError(message, code="location_unsupported", location=without_secrets(url))
+    if scheme(url) in GOOGLE:
         # Its client would retry an unreachable server for a quarter of an hour.
         settings.setdefault("retry_limit_seconds", GIVEN_UP_AFTER)
-        return urlencode(settings)
+        return settings
     endpoint = os.environ.get("AWS_ENDPOINT_URL")
     if endpoint and "endpoint_override" not in settings:
         parts = urlsplit(endpoint)
         settings["endpoint_override"] = parts.netloc
         settings.setdefault("scheme", parts.scheme)
-    return urlencode(settings)
+    return settings
 
 
 @lru_cache(maxsize=64)

@@ -17,9 +17,13 @@ import pyarrow.parquet as pq
 
 from medsift.errors import StorageError
 from medsift.storage.atomic import atomic_file
+from medsift.storage.mirror import fetch, here, location
 
 CHECKED: Final[dict[str, Any]] = {"compression": "zstd", "write_page_checksum": True}
 """The options of every Parquet file that MedSift writes."""
+BATCH_ROWS: Final = 16_384
+GROUP_BYTES: Final = 64 << 20
+"""The most bytes of a row group, which is what a reader holds at least."""
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -32,9 +36,15 @@ def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> i
     rows = 0
     with atomic_file(path) as partial, pq.ParquetWriter(partial, schema, **CHECKED) as writer:
         for table in tables:
-            writer.write_table(table.cast(schema))
+            write_groups(writer, table.cast(schema))
             rows += table.num_rows
     return rows
+
+
+def write_groups(writer: pq.ParquetWriter, table: pa.Table, group_bytes: int = GROUP_BYTES) -> None:
+    """Append a table to a file, in row groups of at most `group_bytes` or one row."""
+    rows = table.num_rows * group_bytes // max(table.nbytes, 1)
+    writer.write_table(table, row_group_size=max(1, min(rows, 1 << 20)))
 
 
 def write_json(value: Mapping[str, Any], path: Path) -> None:
@@ -45,15 +55,21 @@ def write_json(value: Mapping[str, Any], path: Path) -> None:
 
 def parts(folder: Path) -> list[Path]:
     """Return the Parquet parts of a folder, in order; none where it does not exist."""
-    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
+    files = here(folder).glob("*.parquet")
+    return sorted(path for path in files if not path.name.startswith("."))
 
 
 def count_rows(folder: Path) -> int:
     """Count the rows of a folder's parts from their footers. Raises StorageError for damage."""
-    rows = 0
-    for path in parts(folder):
+    return sum(rows_of_files(parts(folder)))
+
+
+def rows_of_files(files: Iterable[Path]) -> list[int]:
+    """Count the rows of each Parquet file from its footer. Raises StorageError for damage."""
+    rows = []
+    for path in files:
         with undamaged(path):
-            rows += pq.read_metadata(path).num_rows
+            rows.append(pq.read_metadata(fetch(path)).num_rows)
     return rows
 
 
@@ -62,7 +78,7 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     names = None if columns is None else list(columns)
     with undamaged(path):
         return pq.read_table(
-            path, columns=names, partitioning=None, page_checksum_verification=True
+            fetch(path), columns=names, partitioning=None, page_checksum_verification=True
         )
 
 
@@ -73,7 +89,7 @@ def undamaged(path: Path) -> Iterator[None]:
         yield
     except (OSError, pa.ArrowException) as error:
         message = (
-            f"{path} is damaged or gone: {' '.join(str(error).split())}; run the same "
+            f"{location(path)} is damaged or gone: {' '.join(str(error).split())}; run the same "
             "`medsift curate` again, which notices that and runs its stage again"
         )
         raise StorageError(message, code="stage_damaged", path=str(path)) from error
@@ -86,6 +102,25 @@ def read_tables(
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
     for path in parts(folder):
         yield read_part(path, wanted.names).cast(wanted)
+
+
+def read_batches(
+    folder: Path, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS
+) -> Iterator[pa.Table]:
+    """Yield tables of at most `rows` rows, in the order of a folder's parts and their rows.
+
+    A table is of one row group, and so of at most `GROUP_BYTES` or one row.
+    """
+    names = None if columns is None else list(columns)
+    for path in parts(folder):
+        # Without buffers ahead: a whole row group of miniatures would be read at once.
+        with (
+            undamaged(path),
+            pq.ParquetFile(fetch(path), page_checksum_verification=True, pre_buffer=False) as file,
+        ):
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(rows, [group], names, use_threads=False):
+                    yield pa.Table.from_batches([batch])
 
 
 def read_folder(folder: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:

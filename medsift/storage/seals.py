@@ -11,6 +11,7 @@ from typing import Final
 from pydantic import Field
 
 from medsift.config import Config
+from medsift.storage.mirror import compared, fetch, fetch_all, here, is_mirrored, location
 
 PIECE: Final = 1 << 20
 
@@ -38,18 +39,49 @@ def seals(root: Path, paths: Iterable[Path]) -> dict[str, Seal]:
 
 
 def broken(root: Path, expected: Mapping[str, Seal]) -> str | None:
-    """Return which file under `root` is gone or changed, and how; None where none is."""
+    """Return which file under `root` is gone or changed, and how; None where none is.
+
+    Files of a store that this machine lacks, or has otherwise, are downloaded first.
+    """
+    fetch_all(root / name for name in expected)
     for name, known in expected.items():
-        path = root / name
-        try:
-            size = path.stat().st_size
-            if size != known.size:
-                return f"{path} has {size} bytes instead of {known.size}"
-            if seal(path) != known:
-                return f"{path} has other content than was written"
-        except OSError as error:
-            return f"{path} cannot be read ({error.strerror or error})"
+        path = here(root / name)
+        problem = _difference(path, known)
+        if problem is not None and is_mirrored(path):
+            # Another machine may have made the file anew since this one has its copy.
+            try:
+                problem = _difference(fetch(path, again=True), known)
+            except FileNotFoundError as error:
+                problem = str(error)
+        if problem is not None:
+            return problem
+        compared(path)
     return None
+
+
+def _difference(path: Path, known: Seal) -> str | None:
+    """Return in what a file differs from its seal, None where it does not."""
+    try:
+        size = path.stat().st_size
+        if size != known.size:
+            return f"{location(path)} has {size} bytes instead of {known.size}"
+        if seal(path) != known:
+            return f"{location(path)} has other content than was written"
+    except OSError as error:
+        return f"{location(path)} cannot be read ({error.strerror or error})"
+    return None
+
+
+def remove_others(root: Path, files: Iterable[Path], known: Iterable[str]) -> None:
+    """Remove from the mirror `root` those of its files that are not known by name.
+
+    They are of an earlier attempt that another machine replaced.
+    """
+    if is_mirrored(root):
+        names = set(known)
+        for path in files:
+            if str(path.relative_to(here(root))) not in names:
+                path.unlink(missing_ok=True)
 
 
 def make_durable(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,28 +21,24 @@ class ContentVectors:
     ids: Sequence[str]
     matrix: Floats
 
-    def rows(self, wanted: Sequence[str], what: str) -> Floats:
+    def rows(self, wanted: Sequence[str] | pa.Array, what: str) -> Floats:
         """Return the vectors (len(wanted), d) of contents; UsageError about `what` without one."""
+        wanted = wanted.to_pylist() if isinstance(wanted, pa.Array) else wanted
         row_of = {content: row for row, content in enumerate(self.ids)}
         missing = [content for content in wanted if content not in row_of]
         if missing:
-            message = (
-                f"{len(missing)} of {len(wanted)} {what} have no vector, the first is "
-                f"{missing[0]!r}; embed every one of them first"
-            )
-            raise UsageError(message, code="vectors_missing", what=what, missing=len(missing))
+            raise no_vector(len(missing), len(wanted), missing[0], what)
         picked = np.array([row_of[content] for content in wanted], dtype=np.int64)
         return self.matrix[picked] if len(picked) else np.zeros((0, self.matrix.shape[1]), "f4")
 
 
-def vector_parts(folder: Path) -> Iterator[tuple[list[str], Floats]]:
-    """Yield content ids and vectors (m, d) of each non-empty file of a folder."""
-    for path in parts(folder):
-        table = read_part(path)
-        if table.num_rows:
-            column = table["vector"].combine_chunks()
-            flat = column.flatten().to_numpy(zero_copy_only=False)
-            yield table["content_id"].to_pylist(), flat.reshape(table.num_rows, -1)
+def no_vector(missing: int, wanted: int, first: str, what: str) -> UsageError:
+    """Return the error of contents without a vector."""
+    message = (
+        f"{missing} of {wanted} {what} have no vector, the first is {first!r}; embed every one of "
+        "them first"
+    )
+    return UsageError(message, code="vectors_missing", what=what, missing=missing)
 
 
 def read_vectors(folder: Path) -> ContentVectors:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from medsift.progress import Listener
 from ray_jobs.actions.curate import executor
+from ray_jobs.heartbeat import beating
 from ray_jobs.progress_views import announced
 
 if TYPE_CHECKING:
@@ -54,13 +55,17 @@ def evaluate_quietly(recipe: EvaluationRecipe, ray: bool, listener: Listener) ->
     """Evaluate, write the page, and report to the listener alone. Raises as `evaluate` does."""
     from evaluation.evaluate import evaluate
 
-    with executor(ray, recipe.compute.workers) as engine:
+    with (
+        beating(recipe.run_dir, "evaluate", listener) as beats,
+        executor(ray, recipe.compute.workers) as engine,
+    ):
         if ray:
             from ray_jobs.sharing import check_nodes
 
-            check_nodes((recipe.run_dir, recipe.cache_dir))
-        result = evaluate(recipe, engine, listener)
-    write_page(result.manifest, result.run_id)
+            shared = recipe.compute.shared_disk
+            check_nodes((recipe.run_dir, recipe.cache_dir), shared=shared)
+        result = evaluate(recipe, engine, beats)
+        write_page(result.manifest, result.run_id)
     return result
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from medsift.progress import Listener, TrainingFinished
+from ray_jobs.heartbeat import beating
 from ray_jobs.progress_views import announced
 
 if TYPE_CHECKING:
@@ -56,14 +57,15 @@ def train_quietly(recipe: TrainingRecipe, ray: bool, listener: Listener) -> Trai
     from ray_jobs.absolute_paths import training_with_absolute_paths
 
     recipe = training_with_absolute_paths(recipe, Path.cwd())
-    if ray:
-        from ray_jobs.training import train_on_ray
+    with beating(recipe.run, "train", listener) as beats:
+        if ray:
+            from ray_jobs.training import train_on_ray
 
-        trained = train_on_ray(recipe, listener)
-    else:
-        from training.run import train_here
+            trained = train_on_ray(recipe, beats)
+        else:
+            from training.run import train_here
 
-        trained = train_here(recipe, listener)
+            trained = train_here(recipe, beats)
     training = trained.training
     listener(
         TrainingFinished(

@@ -31,7 +31,10 @@ def export(
 ) -> None:
     """Write the selected samples for training, with Croissant metadata, and print how many."""
     from curation.exports.write_export import export as write
+    from medsift.storage.mirror import location
     from ray_jobs.cli_args import manifest_path
 
     exported = write(manifest_path(run_dir), style, output, selection)
-    typer.echo(f"{exported.rows:,} samples of selection {exported.selection!r} in {output}")
+    typer.echo(
+        f"{exported.rows:,} samples of selection {exported.selection!r} in {location(output)}"
+    )

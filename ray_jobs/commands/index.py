@@ -38,6 +38,7 @@ def index(
     from curation.decontaminate import build_index, write_index
     from curation.run_dir import open_run
     from medsift.reorder import sorted_rows
+    from ray_jobs.console import shown
 
     run = open_run(run_dir)
     upstream = run.upstream.through("images")
@@ -54,4 +55,5 @@ def index(
         thumbs=thumbs,
     )
     write_index(built, output)
-    typer.echo(f"{built.items.num_rows:,} items and {built.images.num_rows:,} images in {output}")
+    items, images = built.items.num_rows, built.images.num_rows
+    typer.echo(f"{items:,} items and {images:,} images in {shown(output)}")

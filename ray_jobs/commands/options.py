@@ -46,6 +46,15 @@ RunDir = Annotated[
         "--run-dir", metavar="DIR", help="Folder of the run.", show_default="as the recipe says"
     ),
 ]
+ADDRESS = typer.Option(
+    "--address",
+    metavar="URL",
+    envvar="RAY_API_SERVER_ADDRESS",
+    help="Dashboard of the head, for example http://HOST:8265.",
+    show_default=False,
+)
+Address = Annotated[str, ADDRESS]
+MaybeAddress = Annotated[str | None, ADDRESS]
 RayOrLocal = Annotated[
     bool | None,
     typer.Option(

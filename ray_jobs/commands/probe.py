@@ -76,6 +76,7 @@ def probe(
     from ray_jobs.actions.curate import executor
     from ray_jobs.cli_args import manifest_path, recipe_path
     from ray_jobs.console import ignore_broken_pipe, shown
+    from ray_jobs.heartbeat import beating
     from ray_jobs.progress_views import announced
     from ray_jobs.study.agreement import compare_with_study, read_study
     from ray_jobs.study.agreement_text import agreement_text
@@ -86,7 +87,11 @@ def probe(
     study = None if against is None else read_study(manifest_path(run_dir), against)
     usual = None if study is None else study.probe_settings
     config = load_probe_settings(file, arms, overrides or (), usual)
-    with announced(log_json) as listener, executor(ray, None) as engine:
+    with (
+        announced(log_json) as view,
+        beating(folder, "probe", view) as listener,
+        executor(ray, None) as engine,
+    ):
         run_id = None if study is None else study.run_id
         result = probe_run(folder, config, run_id=run_id, executor=engine, listener=listener)
     page = write_probe_page(result, config, output or folder / "probe.html")

@@ -48,7 +48,7 @@ def query(
     """
     from medsift.manifest import query as answer
     from medsift.manifest import render
-    from medsift.manifest.locked_query import half_of_memory
+    from medsift.manifest.connections import half_of_memory
     from medsift.storage.atomic import atomic_file
     from ray_jobs.cli_args import manifest_path
     from ray_jobs.console import ignore_broken_pipe, print_error

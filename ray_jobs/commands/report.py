@@ -24,8 +24,9 @@ def report(
 ) -> None:
     """Write the report of a run, one HTML file that needs no network, and print its path."""
     from curation.report import write_report
+    from medsift.storage.mirror import location
     from ray_jobs.cli_args import manifest_path
 
     manifest = manifest_path(run_dir)
     target = output if output is not None else manifest.parent / "report.html"
-    typer.echo(write_report(manifest, run_id, target))
+    typer.echo(location(write_report(manifest, run_id, target)))

@@ -68,6 +68,7 @@ def select(
     from medsift.pages.number_format import clock
     from ray_jobs.actions.curate import executor
     from ray_jobs.cli_args import manifest_path
+    from ray_jobs.heartbeat import beating
     from ray_jobs.progress_views import announced
 
     settings = {
@@ -79,7 +80,11 @@ def select(
     }
     config = parse_selection(settings, overrides or ())
     folder = manifest_path(run_dir).parent
-    with announced(False) as listener, executor(ray, None) as engine:
+    with (
+        announced(False) as view,
+        beating(folder, "select", view) as listener,
+        executor(ray, None) as engine,
+    ):
         added = add_selection(folder, config, replace=replace, executor=engine, listener=listener)
     selection, candidates = added.selection, added.candidates
     chosen, pool = len(selection.order), len(candidates)

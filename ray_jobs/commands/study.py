@@ -37,12 +37,17 @@ def study(
     from medsift import recipe_yaml
     from medsift.progress import StudyFinished
     from ray_jobs.cli_args import recipe_path
+    from ray_jobs.heartbeat import beating
     from ray_jobs.progress_views import announced
     from ray_jobs.study.recipe import StudyRecipe
     from ray_jobs.study.study import check_complete, run_study
 
     loaded = recipe_yaml.load(StudyRecipe, recipe_path(recipe), overrides or ())
-    with resumable(), announced(log_json) as listener:
+    with (
+        resumable(),
+        announced(log_json) as view,
+        beating(loaded.run, "study", view) as listener,
+    ):
         result = run_study(loaded, loaded.compute.ray if ray is None else ray, listener)
         listener(
             StudyFinished(

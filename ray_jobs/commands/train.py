@@ -80,7 +80,7 @@ def show_trained(trained: Trained) -> None:
     with ignore_broken_pipe():
         for name, value in (
             ("training", f"{training.training_id}{' (finished before)' if trained.reused else ''}"),
-            ("outcome", _outcome(lineage)),
+            ("outcome", outcome(lineage)),
             ("result", shown(training.result)),
             ("manifest", shown(training.manifest)),
             ("leaks", _leaks(lineage)),
@@ -89,7 +89,8 @@ def show_trained(trained: Trained) -> None:
             typer.echo(f"{name:<10}{value}")
 
 
-def _outcome(lineage: Mapping[str, Any]) -> str:
+def outcome(lineage: Mapping[str, Any]) -> str:
+    """Return in one line how a training ended."""
     state, held_out_loss = lineage["state"], lineage["held_out_loss"]
     parts = [
         f"{lineage['status']} after {lineage['steps']:,} steps, {state['seconds']:.1f} s",
@@ -97,6 +98,8 @@ def _outcome(lineage: Mapping[str, Any]) -> str:
     ]
     if held_out_loss is not None:
         parts.append(f"held-out loss {held_out_loss:.4f} at step {lineage['result_step']:,}")
+    if policy := lineage.get("policy"):
+        parts.append(policy["verdict"])
     return "; ".join(parts)
 
 
@@ -110,9 +113,12 @@ def _leaks(lineage: Mapping[str, Any]) -> str:
 
 
 def _next(lineage: Mapping[str, Any], result: Path, manifest: Path) -> str:
+    from training.results.lineage import has_all_weights
+
     base, folder = lineage["base"]["settings"], shlex.quote(shown(result))
     named = shlex.quote(base["model"]) if "model" in base else base["kind"]
-    full = lineage["recipe"]["lora"]["full"]
-    model = f"--model {folder}" if full else f"--model {named} --adapter {folder}"
+    model = (
+        f"--model {folder}" if has_all_weights(lineage) else f"--model {named} --adapter {folder}"
+    )
     run = shlex.quote(shown(manifest.parent))
     return f"medsift evaluate {model} --benchmark KIND=PATH --run-dir {run}"

@@ -140,4 +140,4 @@ def _trial_row(plan: StudyPlan, trial: FinishedTrial) -> dict[str, Any]:
 
 
 def _kept(training: Training) -> list[Any]:
-    return list(list_kept(training.folder / CHECKPOINTS))
+    return list(list_kept(training.home / CHECKPOINTS))

@@ -24,6 +24,8 @@ from ray_jobs.study.recipe import StudyArm, StudyRecipe
 from training.training_id import ID_DIGITS, Training, open_training
 
 FULL_BUDGET: Final = "100%"
+ALL_BUDGET: Final = "all"
+"""Budget of an arm that is a run of its own."""
 NO_BUDGET: Final = "0"
 
 
@@ -84,13 +86,12 @@ def make_plan(recipe: StudyRecipe, executor: Executor) -> StudyPlan:
     run = open_run(recipe.run)
     planner = _Planner(recipe, run, takes_images(recipe.training.base))
     benchmarks = open_benchmarks(planner.evaluation({"kind": "majority"}))
-    sql = "SELECT selected FROM selection_settings WHERE run_id = $1 AND selection = $2"
-    sizes = read(run.manifest, sql, [run.run_id, EVERYTHING])["selected"].to_pylist()
-    pool = int(sizes[0]) if sizes else 0
+    pool = _pool_size(run)
     _check_budgets(recipe, pool)
     cells = [
         (arm, budget, seed, selection_name(recipe, arm, settings, budget, seed))
         for arm, settings in recipe.all_arms.items()
+        if settings.run is None
         for budget in recipe.budgets
         for seed in recipe.seeds
     ]
@@ -107,6 +108,13 @@ def make_plan(recipe: StudyRecipe, executor: Executor) -> StudyPlan:
     trials += [
         planner.trained(arm, str(budget), samples[name], seed, name)
         for arm, budget, seed, name in cells
+    ]
+    trials += [
+        planner.trained(arm, ALL_BUDGET, _pool_size(other), seed, EVERYTHING, other)
+        for arm, settings in recipe.all_arms.items()
+        if settings.run is not None
+        for other in [open_run(settings.run)]
+        for seed in recipe.seeds
     ]
     trials += [planner.trained(FULL, FULL_BUDGET, pool, seed, EVERYTHING) for seed in recipe.seeds]
     # The same recipe, samples and benchmarks are the same study.
@@ -142,7 +150,13 @@ class _Planner:
     sees: bool
 
     def trained(
-        self, arm: str, budget: str, samples: int, seed: int, selection: str
+        self,
+        arm: str,
+        budget: str,
+        samples: int,
+        seed: int,
+        selection: str,
+        run: FinishedRun | None = None,
     ) -> PlannedTrial:
         """Return the trial of a model trained on a selection. Raises as `open_training` does.
 
@@ -152,11 +166,16 @@ class _Planner:
             samples: how many are selected.
             seed: that of the training.
             selection: the name of the selection, which the run has.
+            run: the run that is trained on; the study's own when not given.
         """
         of_budget = f".{_slug(budget)}" if arm != FULL else ""
         name = f"{self.recipe.name}.{arm}{of_budget}.s{seed}"
         recipe = self.recipe.training.trial(
-            name=name, seed=seed, run=self.run.run_dir, run_id=self.run.run_id, selection=selection
+            name=name,
+            seed=seed,
+            run=(run or self.run).run_dir,
+            run_id=(run or self.run).run_id,
+            selection=selection,
         )
         training = open_training(training_with_absolute_paths(recipe, Path.cwd()))
         evaluation = self.evaluation(self.generator(name, training))
@@ -181,6 +200,12 @@ class _Planner:
             sees=self.sees,
             result=training.result if training else None,
         )
+
+
+def _pool_size(run: FinishedRun) -> int:
+    sql = "SELECT selected FROM selection_settings WHERE run_id = $1 AND selection = $2"
+    sizes = read(run.manifest, sql, [run.run_id, EVERYTHING])["selected"].to_pylist()
+    return int(sizes[0]) if sizes else 0
 
 
 def _check_budgets(recipe: StudyRecipe, pool: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from curation.selection import AnyMethod
 from curation.selection.baselines import LongestConfig, RandomConfig, StratifiedRandomConfig
@@ -18,7 +18,7 @@ from curation.selection.quotas import QuotasConfig
 from evaluation.study_scores import BASELINES, FULL, UNTRAINED
 from evaluation.study_text import FEW_SEEDS
 from medsift.config import Config
-from medsift.storage.local_paths import LocalPath
+from medsift.storage.local_paths import AnyPath
 from medsift.storage.locations import is_remote
 from ray_jobs.evaluation_models import OUTER_KEYS, TrainedEvaluation, dump_without, refuse_keys
 from training.recipe import TrainingRecipe
@@ -36,6 +36,9 @@ class StudyArm(Config):
     """Scorer whose percentile is quality; when not given, the combined `quality` of the run."""
     image_tokens: int = Field(0, ge=0)
     """Tokens that one picture adds to the estimated tokens of a sample."""
+    run: AnyPath | None = None
+    """Directory of another curated run, such as one of constructed samples: the arm is trained on
+    everything in its pool, and selects nothing."""
 
     @property
     def is_random(self) -> bool:
@@ -44,8 +47,8 @@ class StudyArm(Config):
 
     def selection(self, name: str, budget: BudgetConfig, seed: int) -> SelectionConfig:
         """Return the arm's selection at a budget."""
-        settings = self.model_dump() | {"name": name, "budget": budget.model_dump(), "seed": seed}
-        return SelectionConfig.model_validate(settings)
+        given = {"name": name, "budget": budget.model_dump(), "seed": seed}
+        return SelectionConfig.model_validate(self.model_dump(exclude={"run"}) | given)
 
 
 _METHODS = (RandomConfig(), StratifiedRandomConfig(), LongestConfig())
@@ -58,7 +61,7 @@ class StudyTraining(TrainingRecipe):
     """Settings of every training: a training recipe without what differs between trials."""
 
     name: str = "trial"
-    run: LocalPath = Path()
+    run: AnyPath = Path()
 
     @model_validator(mode="after")
     def _refuse_per_trial_keys(self) -> StudyTraining:
@@ -88,6 +91,10 @@ class StudyCompute(Config):
     """CPUs of each trial on Ray."""
     gpus_per_trial: float | None = Field(None, ge=0.0)
     """GPUs of each trial; when not given, one where there are any."""
+    shared_disk: bool = False
+    """Whether all nodes of a cluster have the folders named here under the same paths, as on a
+    network disk. A cluster of several nodes needs that, or the URL of a store for the run; what is
+    said here is proved before anything runs."""
 
     renamed_keys: ClassVar[Mapping[str, str]] = {"cpus": "cpus_per_trial", "gpus": "gpus_per_trial"}
 
@@ -95,22 +102,25 @@ class StudyCompute(Config):
 class StudyRecipe(Config):
     """Settings of a study. Every arm is trained at every budget, and full data once, per seed.
 
-    The baselines `random`, `stratified_random` and `longest` are always among the arms.
+    The baselines `random`, `stratified_random` and `longest` are always among the arms, unless
+    every arm is a run of its own.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     """Name of the study: letters, digits, `_` and `-`."""
     seed: int = Field(0, ge=0)
     """Seed of variants, and of selections that are not random."""
-    run: LocalPath
+    run: AnyPath
     """Directory of a curated run; selections, trainings and results are added to it."""
-    cache: LocalPath | None = None
+    cache: AnyPath | None = None
     """Folder of replies and pictures that evaluations share; next to the run when not given."""
     training: StudyTraining
     evaluation: TrainedEvaluation
     arms: dict[str, StudyArm] = Field(default_factory=lambda: {"facility_location": StudyArm()})
-    budgets: tuple[BudgetConfig, ...] = Field(min_length=1)
-    """Sizes of the small sets, as counts or shares of the pool."""
+    budgets: tuple[BudgetConfig, ...] = Field((), validate_default=True)
+    """Sizes of the small sets, as counts or shares of the pool; none where every arm is a run."""
+    controls: tuple[str, ...] = ()
+    """Arms that the others are compared with, as with the baselines: shuffled reasoning, say."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of trainings and of random selections: one trial each."""
     allow_few_seeds: bool = False
@@ -139,8 +149,13 @@ class StudyRecipe(Config):
     @field_validator("budgets")
     @classmethod
     def _budgets_are_counts_or_shares(
-        cls, budgets: tuple[BudgetConfig, ...]
+        cls, budgets: tuple[BudgetConfig, ...], info: ValidationInfo
     ) -> tuple[BudgetConfig, ...]:
+        selects = any(arm.run is None for arm in info.data.get("arms", {}).values())
+        if selects and not budgets:
+            raise ValueError("arms that select need budgets, such as 5%")
+        if budgets and info.data.get("arms") and not selects:
+            raise ValueError("every arm is a run, and takes all of it; leave out budgets")
         for budget in budgets:
             if budget.count is None and budget.fraction is None:
                 raise ValueError(f"{budget} differs between arms; give counts or shares: 500, 10%")
@@ -164,6 +179,9 @@ class StudyRecipe(Config):
                 f"{len(self.seeds)} seeds say little about another seed; give three or more, or "
                 "allow_few_seeds: true, and the result says so"
             )
+        if unknown := [name for name in self.controls if name not in self.arms]:
+            known = ", ".join(self.arms)
+            raise ValueError(f"control {unknown[0]!r} is no arm; name one of {known}")
         if (self.equalise == "steps") != (self.training.steps is not None):
             raise ValueError(
                 "equalise: steps needs training.steps, and equalise: epochs needs training.epochs"
@@ -172,8 +190,18 @@ class StudyRecipe(Config):
 
     @property
     def all_arms(self) -> dict[str, StudyArm]:
-        """All arms: those of the recipe, then the baselines."""
-        return {**self.arms, **BASELINE_ARMS}
+        """All arms: those of the recipe, then the baselines where any of them selects."""
+        return {**self.arms, **(BASELINE_ARMS if self.selects else {})}
+
+    @property
+    def selects(self) -> bool:
+        """Whether any arm selects from the study's own run."""
+        return any(arm.run is None for arm in self.arms.values())
+
+    @property
+    def other_runs(self) -> list[Path]:
+        """Runs that arms are trained on in place of the study's own."""
+        return [arm.run for arm in self.arms.values() if arm.run is not None]
 
     @property
     def cache_dir(self) -> Path:
@@ -191,4 +219,9 @@ class StudyRecipe(Config):
         """Return what decides the result: all settings but places and compute."""
         left_out = {"run", "cache", "compute", "few_seeds"}
         settings = self.with_first_names(self.resolved())
+        for arm in settings["arms"].values():
+            # Where a run lies decides nothing; its samples are in the trainings' fingerprints.
+            arm.pop("run")
+        # Studies from before there were controls keep their identity.
+        left_out |= set() if self.controls else {"controls"}
         return {key: value for key, value in settings.items() if key not in left_out}

@@ -75,7 +75,7 @@ def run_study(recipe: StudyRecipe, ray: bool, listener: Listener) -> StudyResult
         executor(ray, recipe.compute.workers) as engine,
     ):
         if ray:
-            check_nodes([recipe.run])
+            check_nodes([recipe.run, *recipe.other_runs], shared=recipe.compute.shared_disk)
         plan = make_plan(recipe, engine)
         on_ray: Outcomes = partial(run_trials_on_ray, compute=recipe.compute)
         trials = _try_all(plan, on_ray if ray else run_trials_locally, listener)
@@ -87,7 +87,7 @@ def run_study(recipe: StudyRecipe, ray: bool, listener: Listener) -> StudyResult
                 failed=len(trials),
             )
         facets, resampling = recipe.evaluation.facets, recipe.evaluation.resampling
-        results = study_results(done, recipe.margin, facets, resampling)
+        results = study_results(done, recipe.margin, facets, resampling, recipe.controls)
         store_study(plan, trials, results, started)
         run = plan.run
         page = write_study_page(run.manifest, plan.folder / PAGE, run.run_id, plan.study_id)

@@ -13,14 +13,15 @@ from medsift.errors import MedSiftError, ModelError
 from medsift.execution import LocalExecutor, Resources
 from medsift.progress import silent
 from medsift.storage.run_lock import claimed
+from ray_jobs.cluster_room import Request, require_room
 from ray_jobs.executor import call_caught, cluster_resources, worker_share
 from ray_jobs.study.plan import PlannedTrial
 from ray_jobs.study.recipe import StudyCompute
-from training.loop.checkpoint import FolderCheckpointStore
 from training.loop.distributed import SingleProcess
+from training.loop.logs import publish_curves
 from training.results.output_dir import has_result
-from training.run import now, run_worker
-from training.training_id import CHECKPOINTS, Training
+from training.run import checkpoint_store, now, run_worker
+from training.training_id import Training
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ def run_trials_on_ray(
     if gpus is None:
         needs = Resources(cpus=compute.cpus_per_trial, accelerated=True)
         cpus, gpus = worker_share(needs, cluster_resources())
+    require_room(Request("trial(s)", cpus=cpus, gpus=gpus))
     call: Any = ray.remote(num_cpus=cpus, num_gpus=gpus)(call_caught)
     running: dict[Any, PlannedTrial] = {
         call.remote(run_trial, trial, stored): trial for trial in trials
@@ -82,10 +84,9 @@ def _train(training: Training) -> None:
     with claimed(training.folder, what="training"):
         if has_result(training):
             return
-        store = FolderCheckpointStore(
-            training.folder / CHECKPOINTS, training.recipe.checkpoints.keep
-        )
+        store = checkpoint_store(training)
         run_worker(training, store, SingleProcess(), training.folder, silent, now())
+        publish_curves(training.folder)
 
 
 def _outcome(task: Any) -> Outcome:

@@ -190,9 +190,9 @@ def test_what_killed_writers_left_is_swept_and_what_others_write_is_not(tmp_path
     with subprocess.Popen(["true"]) as process:
         process.wait()
     here, inside = socket.gethostname(), part.parent
-    dead = inside / f".x.1.{here}.{process.pid}.partial"
-    alive = inside / f".x.2.{here}.{os.getpid()}.partial"
-    elsewhere = inside / ".x.3.another.host.7.partial"
+    dead = inside / f".x.parquet.{1:032x}.{here}.{process.pid}.partial"
+    alive = inside / f".x.parquet.{2:032x}.{here}.{os.getpid()}.partial"
+    elsewhere = inside / f".x.parquet.{3:032x}.another.host.7.partial"
     old = inside / ".x.4.another.host.7.partial"
     for path in (dead, alive, elsewhere, old):
         path.write_bytes(b"half")
@@ -210,3 +210,17 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None
     (tmp_path / "file").write_text("in the way")
     with raises_code("cache_unusable"):
         TableCache(tmp_path / "file", "f").append(rows(["a"]))
+
+
+def test_removed_rows_are_gone_from_every_part_and_the_others_stay(tmp_path: Path) -> None:
+    cache = TableCache(tmp_path, "f")
+    for start in (0, 5, 3):  # parts overlap
+        ids = [f"c{number}" for number in range(start, start + 5)]
+        cache.append(pa.table({"content_id": ids, "value": list(range(start, start + 5))}))
+    assert cache.lookup(["c3"]).num_rows == 1
+    assert cache.remove({"c3", "c9", "none"}) == 3
+    for known in (cache, TableCache(tmp_path, "f")):
+        left = known.lookup([f"c{number}" for number in range(10)])
+        assert sorted(left["value"].to_pylist()) == [0, 1, 2, 4, 5, 6, 7, 8]
+    text = b"".join(path.read_bytes() for path in tmp_path.rglob("*.parquet"))
+    assert b"c9" not in text

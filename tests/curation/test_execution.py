@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsift.execution import LocalExecutor, begin_stream, pack
+from medsift.execution import LocalExecutor, begin_stream, pack, spent_seconds
 from medsift.storage.parts import count_rows, parts, read_folder
 from tests.expect import raises_code
 from tests.fakes import Killed
@@ -184,3 +184,24 @@ def test_killed_anywhere_and_cut_otherwise_equals_uninterrupted(numbers, sizes, 
         LocalExecutor().stream(cut(sizes[-1]), lambda: squares, out, lambda rows: None)
         assert read(out) == [number * number for number in numbers]
         assert not list(out.rglob("*.partial"))
+
+
+def test_seconds_that_workers_count_are_added_up_also_of_items_done_earlier(tmp_path):
+    class Counting:
+        def __init__(self) -> None:
+            self.spent: dict[str, float] = {}
+
+        def __call__(self, item):
+            self.spent = {"works": float(item[0]), "waits": 0.5}
+            yield from squares(item)
+
+    run = partial(LocalExecutor().stream, [[1], [2], [4]], out=tmp_path, advance=lambda rows: None)
+    run(make=Counting)
+    assert spent_seconds(tmp_path) == {"works": 7.0, "waits": 1.5}
+    run(make=Counting)
+    assert spent_seconds(tmp_path) == {"works": 7.0, "waits": 1.5}
+
+
+def test_a_worker_that_counts_no_seconds_has_spent_none(tmp_path):
+    LocalExecutor().stream([[1]], lambda: squares, tmp_path, lambda rows: None)
+    assert spent_seconds(tmp_path) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from curation.filters import PythonFunction, SqlCondition
 from curation.pipeline import curate, run_stages
 from curation.stages.filter import FilterRows
+from curation.stages.work_files import WorkFolder
 from medsift import records
 from medsift.execution import LocalExecutor
 from medsift.manifest import read
@@ -51,10 +53,12 @@ def test_a_condition_keeps_what_is_false_or_null_wherever_the_batch_is_cut(answe
     assert together == list(dropped.values())
 
 
-def test_a_row_goes_for_the_first_filter_that_refuses_it():
+def test_a_row_goes_for_the_first_filter_that_refuses_it(tmp_path: Path):
     python = PythonFunction(name="vowels", python=f"{__name__}:no_vowel")
     sys.modules.setdefault(__name__, sys.modules[no_vowel.__module__])
-    [tables] = FilterRows([SqlCondition(**SHORT), python])(table(["b", "bbbbb", "abcd", None]))
+    work = WorkFolder(tmp_path)
+    [item] = work.write([table(["b", "bbbbb", "abcd", None])], records.SAMPLES)
+    [tables] = FilterRows([SqlCondition(**SHORT), python], work)(item)
     lines = tables["decisions"].to_pylist()
     assert [(line["row_id"], line["reason"], line["detail"]) for line in lines] == [
         ("r0", "filter:short", "length(answer) < 4"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
+import time
 import warnings
 import zlib
 from pathlib import Path
@@ -18,11 +19,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from curation.encoders.embedded import EmbeddedConfig
-from curation.image_pass import ImagePass, inspect
+from curation.image_pass import ImagePass
 from medsift import records
 from medsift.images import ImageError, ImagesConfig, decode, facts, is_blank
 from medsift.images.dicom import window_shares
 from medsift.images.display import percentile_window, windowed
+from medsift.images.inspect_image import inspect
 
 CONFIG = ImagesConfig()
 FORMATS = ["JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF"]
@@ -458,6 +460,28 @@ def test_pass_gives_lines_in_order_with_errors_beside_vectors(
     assert vectors[2] is None
     assert np.linalg.norm(vectors[1]) == pytest.approx(1.0, abs=1e-5)
     assert image_pass(pa.table({"ref": pa.array([], pa.string())})).num_rows == 0
+
+
+@pytest.mark.parametrize("slow", ["device works", "device waits"])
+def test_pass_counts_how_long_the_encoder_worked_and_how_long_it_waited(
+    image_pass: ImagePass, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: str
+) -> None:
+    (tmp_path / "a.png").write_bytes(saved(scene(), "PNG"))
+    where = (image_pass, "see") if slow == "device waits" else (image_pass.encoder, "encode_images")
+    usual = getattr(*where)
+
+    def slowly(given: object) -> object:
+        time.sleep(2.0)
+        return usual(given)
+
+    monkeypatch.setattr(*where, slowly)
+    start = time.perf_counter()
+    image_pass(pa.table({"ref": [str(tmp_path / "a.png")]}))
+    whole = time.perf_counter() - start
+    assert set(image_pass.spent) == {"device works", "device waits"}
+    assert 2.0 <= image_pass.spent[slow] <= sum(image_pass.spent.values()) <= whole
+    image_pass(pa.table({"ref": pa.array([], pa.string())}))
+    assert image_pass.spent["device works"] == 0.0
 
 
 def test_pass_is_bitwise_independent_of_order_and_batch(

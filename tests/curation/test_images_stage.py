@@ -8,22 +8,28 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from curation.image_pass import ImagePass
+from curation.joins import joining
 from curation.phantoms import PhantomSet
-from curation.pipeline import curate
+from curation.pipeline import curate, run_stages
 from curation.recipe import Recipe
-from curation.stages import image_files
+from curation.stages import image_files, work_files
 from curation.stages.image_files import FILES, HashFiles
 from curation.stages.image_verdicts import FACTS, ResolveSamples, verdicts, write_lookups
+from curation.stages.work_files import WorkFolder
 from medsift import records
 from medsift.execution import LocalExecutor
 from medsift.images import ImagesConfig, is_blank
 from medsift.images.references import TooManyBytes, digest_bytes, read_bytes, stat
 from medsift.manifest import read
+from medsift.storage.parts import parts
 from tests.expect import raises_code
+from tests.fakes import Killed
 
 
 @pytest.fixture
@@ -74,10 +80,10 @@ def test_what_a_worker_alone_does_not_see_stops_the_run_and_is_not_stored(
 def test_a_worker_that_reads_other_bytes_than_the_driver_saw_stops_the_run(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"abc")
     ref = str(tmp_path / "a.png")
-    [tables] = HashFiles(100)([(ref, 3)])
-    assert tables["files"]["error"].to_pylist() == [None]
+    hashing = HashFiles(100, WorkFolder(tmp_path / "work"))
+    assert hashing.hash_all([(ref, 3)])["error"].to_pylist() == [None]
     with raises_code("nodes_see_other_files", ref=ref):
-        list(HashFiles(100)([(ref, 4)]))
+        hashing.hash_all([(ref, 4)])
 
 
 def test_a_missing_picture_is_asked_for_again_by_the_next_run(
@@ -122,8 +128,8 @@ def test_large_and_special_files_fail_alone_without_being_read(
         refs = [str(large), str(pipe), str(odd), "/dev/zero", str(tmp_path), str(tmp_path / "no")]
         seen = [(ref, size) for ref, size, _ in stat(refs)]
         assert [size for _, size in seen] == [3 << 30, -1, -1, -1, -1, -1]
-        [tables] = HashFiles(1 << 20)(seen)
-    assert tables["files"]["error"].to_pylist() == [
+        hashed = HashFiles(1 << 20, WorkFolder(tmp_path / "work")).hash_all(seen)
+    assert hashed["error"].to_pylist() == [
         "image_too_large",
         "image_unreadable",
         "image_unreadable",
@@ -184,6 +190,15 @@ def test_verdicts_follow_the_file_then_the_picture_then_the_rule(drop: bool) -> 
     assert found[4]["notes"] == ["frame 2 of 3"]
 
 
+def test_a_picture_that_the_recipe_drops_for_privacy_drops_its_rows_and_fails_none() -> None:
+    files = pa.Table.from_pylist([{"ref": "a", "content_id": "1"}], schema=FILES)
+    line = {"content_id": "1", "error": "privacy:name", "detail": "the picture shows name"}
+    known = facts([line])
+    [found] = verdicts(files, known, ImagesConfig()).to_pylist()
+    assert (found["action"], found["reason"]) == (records.DROPPED, "privacy:name")
+    assert found["detail"] == "the picture shows name"
+
+
 def test_a_lookup_holds_the_references_of_its_part_alone(tmp_path: Path) -> None:
     names = [f"{n:05d}.png" for n in range(1_000)]
     files = pa.Table.from_pylist([{"ref": n, "content_id": n} for n in names], schema=FILES)
@@ -196,11 +211,51 @@ def test_a_lookup_holds_the_references_of_its_part_alone(tmp_path: Path) -> None
         schema = pa.schema([field.with_nullable(True) for field in records.SAMPLES])
         pq.write_table(pa.Table.from_pylist([sample | {"refs": refs}], schema=schema), part)
         parts.append(part)
-    found = verdicts(files, known, ImagesConfig())
-    lookups = write_lookups(found, parts, tmp_path / "verdicts")
-    assert [pq.read_table(path)["ref"].to_pylist() for path in lookups] == [
+    with joining(tmp_path / "join") as db:
+        db.register("files", files)
+        db.register("facts", known)
+        scratch = tmp_path / "join" / "joined"
+        lookups = write_lookups(db, parts, ImagesConfig(), scratch, tmp_path / "verdicts")
+    assert [sorted(pq.read_table(path)["ref"].to_pylist()) for path in lookups] == [
         ["00007.png", "00900.png"],
         ["00007.png"],
     ]
     [tables] = ResolveSamples()((parts[0], lookups[0]))
     assert tables["updates"]["images"].to_pylist() == [["00007.png", "00900.png"]]
+
+
+def test_a_worker_killed_within_a_large_part_repeats_one_batch_alone(
+    phantom_run: Any, phantom_recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_files, "PARTS_TO_SHARE", 1)
+    recipe = phantom_recipe(cache=tmp_path / "cache")
+    batch, looked = recipe.compute.images_per_batch, list[str]()
+    look = ImagePass.__call__
+
+    def killed_in_the_third(self: ImagePass, refs: pa.Table) -> pa.Table:
+        looked.extend(refs["ref"].to_pylist())
+        if len(looked) > 2 * batch:
+            raise Killed
+        return look(self, refs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImagePass, "__call__", killed_in_the_third)
+        with pytest.raises(Killed):
+            run_stages(recipe, tmp_path / "run", LocalExecutor(), until="images")
+    before, looked = looked, []
+
+    def counted(self: ImagePass, refs: pa.Table) -> pa.Table:
+        looked.extend(refs["ref"].to_pylist())
+        return look(self, refs)
+
+    monkeypatch.setattr(ImagePass, "__call__", counted)
+    done = run_stages(recipe, tmp_path / "run", LocalExecutor(), until="images").upstream.images
+    # The last part has what is left over from whole batches.
+    assert len(parts(done.folder / "pass" / "inspected")) <= 2
+    assert set(before[: 2 * batch]).isdisjoint(looked)
+    assert len(set(before) & set(looked)) == len(before) - 2 * batch
+    whole = phantom_run.upstream.images
+    assert done.images.read().equals(whole.images.read())
+    ours, theirs = done.vectors.read_vectors(), whole.vectors.read_vectors()
+    assert list(ours.ids) == list(theirs.ids)
+    assert np.array_equal(ours.matrix, theirs.matrix)

@@ -212,3 +212,18 @@ def test_a_column_of_splits_that_nothing_reads_is_asked_about(split, words, aske
         return
     with raises_code("split_unknown", source="s", column="phase"):
         check_columns_of_splits(samples, unread)
+
+
+@pytest.mark.parametrize(
+    ("content", "answer", "kind"),
+    [
+        ("<think>\nDark on one side.\n</think>\n\nyes", "yes", "closed"),
+        ("<think>Only thoughts", "<think>Only thoughts", "open"),
+        ("The sign <think> is unknown", "The sign <think> is unknown", "open"),
+    ],
+)
+def test_an_answer_is_what_follows_the_reasoning_it_begins_with(content, answer, kind):
+    _, sample = fate(row(answer=content))
+    assert (sample["answer"], sample["answer_type"]) == (answer, kind)
+    assert sample["messages"][-1]["content"] == content
+    assert sample["notes"] == []

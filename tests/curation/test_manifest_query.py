@@ -14,7 +14,7 @@ import pytest
 
 from medsift.errors import ManifestError
 from medsift.manifest import RunRecord, open_manifest, query, render, write_manifest
-from medsift.manifest.locked_query import left_behind
+from medsift.manifest.connections import left_behind
 from tests.expect import raises_code
 
 REFUSED = [

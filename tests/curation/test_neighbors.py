@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import pickle
 import random
+import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -20,10 +22,15 @@ from curation.neighbors import (
     join,
     join_pairs,
     pairs_above,
+    shortlist,
+    tiles,
 )
 from curation.neighbors import prefilter as prefilters
 from curation.neighbors.tiles import plan_tiles
 from tests.expect import raises_code
+
+# The package's own `join` is the function.
+join_module = import_module("curation.neighbors.join")
 
 
 def vectors_of(seed: int, n: int, d: int, kind: str = "spread") -> np.ndarray:
@@ -77,6 +84,31 @@ def test_pairs_are_those_of_brute_force(seed, n, d, tile, threshold, kind, preci
     assert keys <= set(zip(left.tolist(), right.tolist(), strict=True))
     assert np.allclose(found.similarity, truth[found.left, found.right], rtol=0, atol=1e-12)
     assert np.array_equal(np.lexsort((found.right, found.left)), np.arange(len(found)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    n=st.integers(1, 40),
+    d=st.integers(1, 37),
+    tile=st.integers(1, 50),
+    k=st.integers(1, 12),
+    threshold=st.sampled_from([-0.5, 0.3, 0.95, 1.0]),
+    kind=kinds,
+)
+def test_without_torch_numpy_finds_the_same(seed, n, d, tile, k, threshold, kind):
+    vectors = vectors_of(seed, n, d, kind)
+    order = np.random.default_rng(seed).permutation(n)
+    asked = {"threshold": threshold, "k": k, "order": order, "tile": tile}
+    with_torch = join(vectors, **asked)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (join_module, tiles, shortlist):
+            patch.setattr(module, "HAS_TORCH", False)
+        patch.setitem(sys.modules, "torch", None)
+        without = join(vectors, **asked)
+    assert same(without.pairs, with_torch.pairs)
+    for name in ("neighbours", "similarities", "max_earlier"):
+        assert np.array_equal(getattr(without, name), getattr(with_torch, name)), name
 
 
 @settings(max_examples=25, deadline=None)

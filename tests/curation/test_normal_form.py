@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.scoring.text_overlap import MARKUP, words
 from medsift.normal_form import normal_form
+from medsift.replies.text_overlap import MARKUP, words
 
 SYMBOLS = [
     char

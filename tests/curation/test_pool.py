@@ -23,6 +23,7 @@ from curation.pool import (
     stratum_names,
 )
 from curation.pool.graph import joint_vectors
+from curation.pool.groups import Groups
 from curation.scoring.image_features import deal
 from curation.stage_outputs import Upstream
 from medsift.manifest import read
@@ -92,7 +93,7 @@ def pool_of(lines: list[dict[str, object]], copies: dict[str, str]) -> Pool:
         images=pa.table({"image_id": list(copies), "group_id": list(copies.values())}),
         vectors=SampleVectors(none, none, none, shared_space=False),
         mass=np.ones(len(rows)),
-        strata=[""] * len(rows),
+        strata=Groups.one(len(rows)),
     )
 
 
@@ -157,8 +158,9 @@ def test_a_stratum_names_its_tags_and_unknown_ones() -> None:
     rows = [{"modality": "ct", "task_type": "organ"}, {"modality": None, "task_type": "side"}]
     blank = {name: None for name in SAMPLES.names} | {"row_id": "r", "source": "s"}
     samples = pa.Table.from_pylist([blank | row for row in rows], schema=SAMPLES)
-    assert stratum_names(samples, ["modality", "task_type"]) == ["ct / organ", "unknown / side"]
-    assert stratum_names(samples, []) == ["", ""]
+    named = stratum_names(samples, ["modality", "task_type"])
+    assert list(named) == ["ct / organ", "unknown / side"]
+    assert list(stratum_names(samples, [])) == ["", ""]
     known = ["modality", "task_type"]
     with raises_code("stratum_tag_empty", tag="license", known=known):
         stratum_names(samples, ["modality", "license"])
@@ -292,7 +294,14 @@ def test_a_stored_graph_is_made_once_and_read_again(tmp_path, monkeypatch) -> No
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     with raises_code("graph_damaged", path=str(path)):
         load_graph(path, random_vectors(21, 7), config, neighbors)
-    path.write_bytes(path.read_bytes()[:100])
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(flipped)
+    with raises_code("graph_damaged", path=str(path)):
+        load_graph(path, vectors, config, neighbors)
+    path.write_bytes(whole[:100])
     with raises_code("graph_damaged", path=str(path)):
         load_graph(path, vectors, config, neighbors)
 

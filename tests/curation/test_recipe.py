@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,11 @@ import pytest
 import yaml
 
 from curation.ingest import ingest
-from curation.probe.settings import load_probe_settings
 from curation.recipe import load_recipe, parse_recipe
 from curation.stages.ingest import check_splits
-from evaluation.recipe import EvaluationRecipe
-from medsift import recipe_yaml
 from medsift.images.blob_store import BlobStore
-from ray_jobs.actions.tune import TuningRecipe
-from ray_jobs.improve.recipe import ImproveRecipe
-from ray_jobs.study.recipe import StudyRecipe
+from ray_jobs.check.recipe_kinds import load_any
 from tests.expect import raises_code
-from training.recipe import load_training
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 GOOD = """
@@ -42,21 +35,11 @@ def refuse(code: str, text: str, *overrides: str) -> dict[str, Any]:
     return caught.value.values
 
 
-LOADERS = {
-    "evaluate": partial(recipe_yaml.load, EvaluationRecipe),
-    "train": load_training,
-    "tune": partial(recipe_yaml.load, TuningRecipe),
-    "study": partial(recipe_yaml.load, StudyRecipe),
-    "probe": load_probe_settings,
-    "improve": partial(recipe_yaml.load, ImproveRecipe),
-}
-
-
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_recipes_are_valid(path):
-    load = LOADERS.get(path.stem.partition("_")[0], load_recipe)
-    settings = load(path)
-    assert load is load_probe_settings or settings.name == path.stem
+    kind, settings, _ = load_any(path)
+    # The settings of a probe have no name.
+    assert kind == "probe" or settings.name == path.stem
 
 
 def test_a_resolved_recipe_is_a_recipe_with_the_same_fingerprint():
@@ -155,6 +138,34 @@ def test_variables_are_filled_in_and_a_missing_one_is_named(monkeypatch):
     monkeypatch.delenv("NO_SUCH_PLACE")
     values = refuse("environment_variable_missing", GOOD, "runs=${NO_SUCH_PLACE}")
     assert values == {"name": "NO_SUCH_PLACE"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "HF_TOKEN"),
+        *("OPENAI_API_KEY", "RAY_AUTH_TOKEN", "MEDSIFT_ENDPOINT_KEYS", "PGPASSWORD", "my_apikey"),
+    ],
+)
+def test_a_recipe_is_never_filled_with_a_secret(name, monkeypatch):
+    monkeypatch.setenv(name, "hunter2")
+    for asked in (f"${{{name}}}", f"${{{name}:default}}"):
+        with raises_code("credentials_in_recipe") as caught:
+            parse_recipe(GOOD.replace("{question: q}", f"{{question: \"'{asked}'\"}}"))
+        assert name in str(caught.value)
+        assert "hunter2" not in f"{caught.value}{caught.value.values}"
+
+
+@pytest.mark.parametrize("name", ["MEDSIFT_DATA", "MONKEYS", "TOKENIZER_FOLDER", "AWS_REGION"])
+def test_other_variables_are_no_secrets(name, monkeypatch):
+    monkeypatch.setenv(name, "there")
+    assert parse_recipe(GOOD, [f"runs=${{{name}}}"]).runs == Path("there")
+
+
+@pytest.mark.parametrize("text", ["name: &a [*a]", f"name: {'[' * 5_000}", "name: 2001-99-99"])
+def test_yaml_that_would_exhaust_is_refused(text):
+    refuse("recipe_unreadable", text)
+    refuse("recipe_override_invalid", GOOD, text.replace(": ", "=", 1))
 
 
 def write_published(folder: Path) -> None:

@@ -62,6 +62,8 @@ def test_small_chunks_give_what_one_take_gives(rows, chunks, limit, seed):
     places = np.random.default_rng(seed).integers(0, rows, 2 * rows) if rows else []
     taken = taken_rows(given_table, places, limit)
     assert taken.equals(given_table.take(pa.array(places, pa.int64())))
+    some = np.flatnonzero(np.random.default_rng(seed).random(rows) < 0.5)
+    assert taken_rows(given_table, some, limit).equals(given_table.take(pa.array(some)))
 
 
 def test_the_chunks_of_a_large_result_stay_below_the_limit():

@@ -17,6 +17,7 @@ from curation.neighbors import NeighborsConfig
 from curation.neighbors.shingles import canonical
 from curation.pool import GraphConfig, Pool, SampleVectors, build_graph
 from curation.pool.graph import joint_vectors
+from curation.pool.groups import Groups
 from curation.pool.letters import letter_vectors
 from curation.pool.pool import sample_vectors
 from curation.scoring import ScoringContext
@@ -93,7 +94,7 @@ def pool(encoder: Any) -> Pool:
         images=pa.table({"image_id": pictures, "group_id": pictures}),
         vectors=sample_vectors(samples, images, known, shared_space=False),
         mass=np.ones(len(lines)),
-        strata=[""] * len(lines),
+        strata=Groups.of([""] * len(lines)),
     )
 
 
@@ -242,6 +243,10 @@ def test_the_count_is_by_script_and_comes_back_from_the_folder(encoder: Any, tmp
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
     ids = [records.text_id(text) for text in texts]
     (tmp_path / "vectors").mkdir()
-    table = pa.table({"content_id": ids, "vector": column})
-    pq.write_table(table, tmp_path / "vectors" / "part-000000.parquet")
-    assert encoded_census(dict(zip(ids, texts, strict=True)), tmp_path / "vectors") == census
+    table = pa.table({"content_id": ids, "text": texts, "vector": column})
+    parts = []
+    for number, rows in enumerate((table.slice(0, 3), table.slice(3))):
+        parts.append(tmp_path / "vectors" / f"part-{number:06d}.parquet")
+        pq.write_table(rows.select(["content_id", "vector"]), parts[-1])
+    listed = [table.slice(0, 3), table.slice(3)]
+    assert encoded_census(listed, parts) == census

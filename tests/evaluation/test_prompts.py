@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from evaluation.prompts import PromptConfig, ask, candidates
 from evaluation.records import ITEMS
-from evaluation.scoring.closed import polarity
+from medsift.replies.closed import polarity
 
 PLAIN = PromptConfig()
 

@@ -136,7 +136,9 @@ def test_the_command_on_ray_uses_our_packages(decoys):
 @pytest.mark.cluster
 @pytest.mark.slow
 def test_a_ray_that_the_user_started_there_is_refused_in_one_line(decoys):
-    code = "import ray; ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)\n"
+    code = (
+        "import ray; ray.init('local', num_cpus=1, include_dashboard=False, log_to_driver=False)\n"
+    )
     done = python(decoys, "-c", code + CURATE.format(ray=True))
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]

@@ -54,8 +54,8 @@ def test_a_run_is_opened_by_its_folder_or_its_file(planted_run):
     assert ms.open_run(str(planted_run.manifest), planted_run.run_id) == planted_run
     with raises_code("run_unknown", run_id="another"):
         ms.open_run(planted_run.manifest, "another")
-    with raises_code("path_not_local", path="s3://bucket/runs/a"):
-        ms.open_run("s3://bucket/runs/a")
+    with raises_code("path_not_local", path="hdfs://host/runs/a"):
+        ms.open_run("hdfs://host/runs/a")
     assert planted_run.report.is_file()
 
 

@@ -12,6 +12,7 @@ from curation.recipe import parse_recipe
 from medsift.errors import UsageError
 from medsift.execution import LocalExecutor
 from medsift.storage.local_paths import url_of
+from medsift.storage.mirror import location
 from ray_jobs.absolute_paths import with_absolute_paths
 from tests.expect import raises_code
 
@@ -82,25 +83,25 @@ def test_a_place_on_a_disk_is_no_url(place):
 
 
 COMMANDS = (
-    ("curate", "vqa_rad", "--local", "--run-dir", "URL"),
-    ("query", "URL", "SELECT 1"),
-    ("report", "URL"),
-    ("report", "here", "--output", "URL"),
-    ("export", "URL", "--format", "llava", "--output", "o"),
-    ("export", "here", "--format", "llava", "--output", "URL"),
-    ("select", "URL", "--name", "small", "--budget", "20%"),
-    ("compare", "URL", "kept", "small"),
+    ("curate", "vqa_rad", "--local", "--run-dir", "RUN"),
+    ("query", "RUN", "SELECT 1"),
+    ("report", "RUN"),
+    ("report", "here", "--output", "RUN"),
+    ("export", "RUN", "--format", "llava", "--output", "o"),
+    ("export", "here", "--format", "llava", "--output", "RUN"),
+    ("select", "RUN", "--name", "small", "--budget", "20%"),
+    ("compare", "RUN", "kept", "small"),
     ("phantoms", "URL", "--images", "20"),
     ("demo", "--out", "URL"),
-    ("train", "train_vqa_rad", "--run-dir", "URL"),
-    ("merge", "URL", "--output", "m"),
-    ("merge", "result", "--output", "URL"),
-    ("evaluate", "--model", "majority", "--benchmark", "vqa_rad=d", "--run-dir", "URL"),
-    ("rescore", "URL", "--protocol", "medevalkit"),
-    ("splits", "URL"),
-    ("index", "URL", "--output", "o"),
-    ("index", "here", "--output", "URL"),
-    ("submit", "curate", "vqa_rad", "--address", "http://h:1", "--run-dir", "URL"),
+    ("train", "train_vqa_rad", "--run-dir", "RUN"),
+    ("merge", "RUN", "--output", "m"),
+    ("merge", "result", "--output", "RUN"),
+    ("evaluate", "--model", "majority", "--benchmark", "vqa_rad=d", "--run-dir", "RUN"),
+    ("rescore", "RUN", "--protocol", "medevalkit"),
+    ("splits", "RUN"),
+    ("index", "RUN", "--output", "o"),
+    ("index", "here", "--output", "RUN"),
+    ("submit", "curate", "vqa_rad", "--address", "http://h:1", "--run-dir", "RUN"),
 )
 
 
@@ -109,21 +110,34 @@ def test_every_command_refuses_a_url_for_a_folder_in_one_line(
     words, medsift, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    said = medsift(*("s3://bucket/x" if word == "URL" else word for word in words))
+    # A run may be in a store that can swap a key; nothing else may be a URL.
+    urls = {"URL": "s3://bucket/x", "RUN": "hdfs://host/x"}
+    said = medsift(*(urls.get(word, word) for word in words))
     assert said.code == 2
-    assert "s3://bucket/x" in said.error
+    [url] = [urls[word] for word in words if word in urls]
+    assert url in said.error
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("key", ["runs", "cache"])
-@pytest.mark.parametrize("url", URLS)
-def test_a_recipe_refuses_a_url_for_its_runs_or_cache(key, url):
+@pytest.mark.parametrize("url", ["hdfs://host/r", "file:///tmp/r", "https://host/r"])
+def test_a_recipe_refuses_a_url_that_no_run_can_be_written_to(key, url):
     with raises_code("recipe_invalid", paths=[key]):
         parse_recipe(yaml.safe_dump(recipe().resolved() | {key: url}))
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/r", "gs://bucket/r", "az://container/r"])
+def test_a_recipe_keeps_the_url_of_its_runs_and_not_this_machines_path(url, monkeypatch, tmp_path):
+    monkeypatch.setenv("MEDSIFT_CACHE_DIR", str(tmp_path))
+    stored = parse_recipe(yaml.safe_dump(recipe().resolved() | {"runs": url}))
+    assert location(stored.run_dir) == f"{url}/{stored.name}"
+    assert stored.resolved()["runs"] == url
+    assert str(tmp_path) not in str(with_absolute_paths(stored, BASE).resolved())
+    assert stored.fingerprint() == recipe().fingerprint()
 
 
 def test_the_pipeline_itself_refuses_a_url(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError):
-        curate(recipe(), Path("s3://bucket/run"), LocalExecutor())
+        curate(recipe(), Path("hdfs://host/run"), LocalExecutor())
     assert list(tmp_path.iterdir()) == []

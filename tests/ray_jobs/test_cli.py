@@ -16,7 +16,7 @@ from tests.expect import raises_code
 
 COMMANDS = (
     *("curate", "select", "compare", "splits", "index", "power", "query", "report", "export"),
-    *("phantoms", "demo", "doctor"),
+    *("phantoms", "demo", "doctor", "jobs", "status", "logs", "stop", "attach", "slurm"),
 )
 
 

@@ -86,3 +86,13 @@ def test_export_takes_a_selection_by_name(medsift: Medsift, run_dir: Path, tmp_p
     again = medsift(*words)
     assert again.code == 2
     assert "is not empty; name another one or remove it" in again.error
+
+
+def test_a_run_is_compared_with_itself_by_its_selections(medsift: Medsift, run_dir: Path) -> None:
+    said = medsift("diff", run_dir, "--selection-a", "small", "--json")
+    assert (said.code, said.err) == (0, "")
+    found = json.loads(said.out)
+    assert [(line["change"], line["rows"]) for line in found["counts"]] == [("left", 2)]
+    assert [line["row_id"] for line in found["rows"]] == ["s:f:1", "s:f:3"]
+    said = medsift("diff", run_dir)
+    assert (said.code, said.error_code) == (2, "runs_too_few")

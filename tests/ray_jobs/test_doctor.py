@@ -20,25 +20,30 @@ def test_this_machine_has_what_medsift_declares():
 
 
 @pytest.mark.parametrize(
-    ("requirement", "status"),
+    ("requirement", "subject", "status"),
     [
-        ("duckdb>=2.0", "OK"),
-        ("duckdb>=99", "FAIL"),
-        ("no-such-thing-here>=1", "FAIL"),
-        ("no-such-thing-here>=1; extra == 'embedded'", "WARN"),
+        ("duckdb>=99", "duckdb", "FAIL"),
+        ("duckdb>=99; extra == 'train'", "duckdb", "FAIL"),
+        ("no-such-thing-here>=1", "packages", "FAIL"),
+        ("no-such-thing-here>=1; extra == 'embedded'", "extra embedded", "WARN"),
+        ("no-such-thing-here>=1; extra == 'cluster'", "extra cluster", "WARN"),
     ],
 )
-def test_a_package_is_held_against_its_bound(requirement, status):
-    finding = doctor._package(requirement)
-    assert finding.status == status
-    assert bool(finding.fix) == (status != "OK")
+def test_a_package_is_compared_with_its_bound(monkeypatch, requirement, subject, status):
+    monkeypatch.setattr(doctor, "requires", lambda name: ["duckdb>=2.0", requirement])
+    *faults, last = doctor.packages()
+    assert (last.status, last.detail) == ("OK", "1 fit the declared bounds")
+    [fault] = faults
+    assert (fault.subject, fault.status) == (subject, status)
+    assert fault.fix.startswith("pip install")
 
 
 @pytest.mark.parametrize(
     "requirement", ["x>=1; platform_system == 'Nowhere'", "x>=1; extra == 'dev'"]
 )
-def test_requirements_of_other_systems_and_extras_do_not_count(requirement):
-    assert doctor._package(requirement) is None
+def test_requirements_of_other_systems_and_extras_do_not_count(monkeypatch, requirement):
+    monkeypatch.setattr(doctor, "requires", lambda name: [requirement])
+    assert [finding.status for finding in doctor.packages()] == ["OK"]
 
 
 @pytest.mark.parametrize(("free", "status"), [(50, "OK"), (5, "WARN"), (0.5, "FAIL")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +34,18 @@ RUN = RunFinished(
     manifest=Path("runs/a b/manifest.duckdb"),
     report=Path("runs/a b/report.html"),
 )
-BEGUN = TrainingBegun("t-1", 12, 1, 3, 8, 0, "⟦yes⟧", notes=("no benchmark was compared",))
+MEMORY = {
+    name: 10.0 * place
+    for place, name in enumerate(
+        (
+            *("learn", "generate", "device", "weights", "gradients", "optimiser"),
+            *("activations", "logits", "cache"),
+        )
+    )
+}
+BEGUN = TrainingBegun(
+    "t-1", 12, 1, 3, 8, 0, "⟦yes⟧", notes=("no benchmark was compared",), memory=MEMORY
+)
 STUDY = StudyFinished("s-1", "r", Path("m"), Path("p"), trials=6, failed=1)
 
 
@@ -112,11 +124,13 @@ def test_a_training_shows_its_example_once_and_its_first_step_at_once():
         people(replace(BEGUN, resumed_step=2))
     lines = out.getvalue().splitlines()
     assert lines[0] == "t-1: 12 samples, 8 steps, 3 held out, 1 dropped (table training_drops)"
-    assert lines[1] == "note: no benchmark was compared"
-    assert lines[3] == BEGUN.example
-    assert lines[4] == "step 1 of 8: loss 0.5000, rate 5.00e-01, 0 tokens/s"
-    assert lines[5] == "step 3: held-out loss 0.2500"
-    assert [lines[6][-6:], len(lines)] == ["step 2", 7]
+    memory, note, _, example, first, measured, last = lines[1:]
+    assert re.findall(r"\d+", memory) == ["0", "10", "20", "30", "40", "50", "60", "70", "80"]
+    assert note == "note: no benchmark was compared"
+    assert example == BEGUN.example
+    assert first == "step 1 of 8: loss 0.5000, rate 5.00e-01, 0 tokens/s"
+    assert measured == "step 3: held-out loss 0.2500"
+    assert last.endswith("step 2")
 
 
 def test_a_study_has_a_line_for_each_trial():

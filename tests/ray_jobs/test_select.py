@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from curation.add_selection import add_selection, parse_selection
+from curation.mapped import MAPPED
 from medsift.manifest import read
+from medsift.storage.heartbeat import FOLDER as HEARTBEATS
 from tests.fakes import Killed
 
 
@@ -23,9 +25,10 @@ def ask(run_dir, sql):
 
 
 def whole(run_dir):
-    """Every file of a run with its bytes, the neighbour graph left out."""
+    """Every file of a run with its bytes, but what is derived, and the sign of who worked there."""
     files = (path for path in run_dir.rglob("*") if path.is_file())
-    return {path: path.read_bytes() for path in files if path.parent.name != "graphs"}
+    kept = (path for path in files if not {"graphs", MAPPED, HEARTBEATS} & set(path.parts))
+    return {path: path.read_bytes() for path in kept}
 
 
 def test_a_selection_is_added_and_becomes_the_newest(run_dir, medsift):

@@ -9,20 +9,19 @@ import json
 import random
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from fsspec.implementations.local import LocalFileSystem
-from pyarrow.fs import FSSpecHandler, PyFileSystem
 
+from medsift.storage.atomic import atomic_folder
+from medsift.storage.mirror import mirror_of
 from ray_jobs import training as ray_training
-from ray_jobs.ray_checkpoints import SNAPSHOT, RayCheckpointStore, remove_ray_notes
-from ray_jobs.remote_dir import RemoteDir
+from ray_jobs.ray_checkpoints import RayCheckpointStore
 from tests.expect import raises_code
 from tests.ray_jobs.conftest import Command, Said
+from tests.stores import keys_in, proxy
 from tests.training.conftest import (  # noqa: F401 - fixtures
     asked,
     draw,
@@ -31,7 +30,7 @@ from tests.training.conftest import (  # noqa: F401 - fixtures
     recipe,
     write_run,
 )
-from training.loop.checkpoint import checkpoints, folder_name
+from training.loop.checkpoint import FolderCheckpointStore, checkpoints, folder_name
 from training.loop.logs import STEPS, read_lines
 from training.recipe import WorkersConfig
 from training.run import train_here
@@ -166,80 +165,43 @@ def test_gpus_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch):
 # Checkpoints on Ray.
 
 
-def test_what_is_there_decides_and_not_what_ray_train_noted(uninterrupted: Path, tmp_path: Path):
+def test_the_newest_is_what_is_there_and_a_checkpoint_without_its_state_is_none(
+    uninterrupted: Path, tmp_path: Path
+):
     folder = Path(shutil.copytree(uninterrupted / CHECKPOINTS, tmp_path / CHECKPOINTS))
-    store, paths = RemoteDir.at(str(folder)), checkpoints(folder)
-    keeper = RayCheckpointStore(store, count=2, first=True, scratch=tmp_path, curves=None)
-    assert store.checkpoints() == [path.name for path in paths]
+    paths = checkpoints(folder)
+    keeper = RayCheckpointStore(FolderCheckpointStore(folder, 2))
     assert keeper.newest() == paths[-1]
-    (folder / SNAPSHOT).write_text("half a no")
-    for _ in range(2):
-        remove_ray_notes(store)
-        assert not (folder / SNAPSHOT).exists()
     (paths[-1] / "state.json").unlink()
     assert keeper.newest() == paths[-2]
-    store.remove(paths[-2].name)
+    shutil.rmtree(paths[-2])
     assert keeper.newest() is None
-    with raises_code("training_storage_failed", path=str(paths[-2])):
-        store.remove(paths[-2].name)
-    weights = str(paths[-1] / "trained.safetensors")
-    with raises_code("training_storage_failed", path=weights):
-        RemoteDir.at(weights).checkpoints()
 
 
 def test_the_newest_and_the_best_stay_and_where_the_store_refuses_the_old_ones_too(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    bucket_url: str, object_store: str, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ):
-    for step in (2, 4, 6, 8):
-        write_state(tmp_path / folder_name(step))
-    store = RemoteDir.at(str(tmp_path))
-    for files, left, warned in (
-        (KeepsAll.filesystem(), (2, 4, 6, 8), 2),
-        (store.files, (2, 8), 0),
-    ):
-        caplog.clear()
-        keeper = RayCheckpointStore(
-            replace(store, files=files), 1, True, tmp_path / "fetched", None
-        )
-        keeper.clear(best_step=2)
-        assert store.checkpoints() == [folder_name(step) for step in left]
-        assert caplog.text.count("an old checkpoint stays: cannot remove") == warned
+    folder = mirror_of(bucket_url) / CHECKPOINTS
+    names = [folder_name(step) for step in (2, 4, 6, 8)]
+    for name in names:
+        with atomic_folder(folder / name) as partial:
+            (partial / "state.json").write_text("{}")
+    keeper = FolderCheckpointStore(folder, 1)
 
+    def keeps_all(method: str, path: str, number: int) -> int | None:
+        """A store whose policy lets nobody remove anything."""
+        return 403 if "delete" in path or method == "DELETE" else None
 
-def write_state(folder: Path) -> None:
-    folder.mkdir()
-    (folder / "state.json").write_text("{}")
-
-
-class KeepsAll(LocalFileSystem):
-    """A store whose policy lets nobody remove anything."""
-
-    @classmethod
-    def filesystem(cls) -> PyFileSystem:
-        return PyFileSystem(FSSpecHandler(cls()))
-
-    def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
-        raise PermissionError("AccessDenied")
-
-
-def test_a_store_takes_a_folder_and_gives_it_back(uninterrupted: Path, tmp_path: Path):
-    """Any pyarrow filesystem serves; what makes a checkpoint whole is written last."""
-    from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
-
-    (tmp_path / "bucket").mkdir()
-    files = SubTreeFileSystem(str(tmp_path / "bucket"), LocalFileSystem())
-    store = RemoteDir(files, "trainings/one/checkpoints", remote=True)
-    [*_, newest] = checkpoints(uninterrupted / CHECKPOINTS)
-    local = Path(shutil.copytree(newest, tmp_path / "local"))
-    store.child(newest.name).put(local)
-    assert store.checkpoints() == [newest.name]
-    keeper = RayCheckpointStore(
-        store, count=2, first=True, scratch=tmp_path / "fetched", curves=None
-    )
-    found = keeper.at(STEPS_IN_ALL)
-    assert found.parent == tmp_path / "fetched"
-    assert {path.name for path in found.iterdir()} == {path.name for path in newest.iterdir()}
-    assert (found / "state.json").read_bytes() == (newest / "state.json").read_bytes()
+    with monkeypatch.context() as patch, proxy(object_store, keeps_all) as address:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{address}")
+        keeper.clear(names, best_step=2)
+    assert caplog.text.count("an old checkpoint stays") == 2
+    caplog.clear()
+    keeper.clear(names, best_step=2)
+    assert "an old checkpoint stays" not in caplog.text
+    assert [path.name for path in checkpoints(folder)] == [folder_name(2), folder_name(8)]
+    left = {key.split("/")[1] for key in keys_in(object_store, bucket_url.removeprefix("s3://"))}
+    assert left == {folder_name(2), folder_name(8), "checkpoints.json"}
 
 
 # What people see, and what is refused.
@@ -284,7 +246,7 @@ BAD: dict[str, tuple[list[str], int, str]] = {
     "no number": (["--set", "optimiser.lr=1e30"], 3, "loss_not_finite"),
     "too long": (["--set", "data.max_tokens=3"], 3, "selection_untrainable"),
     "not compared": (["--set", "benchmarks=[slake]"], 4, "selection_contaminated"),
-    "remote": (["--set", "checkpoints.storage=s3://b/t"], 2, "path_not_local"),
+    "remote": (["--set", "checkpoints.storage=hdfs://b/t"], 2, "path_not_local"),
 }
 
 

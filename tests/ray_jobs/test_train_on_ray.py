@@ -16,7 +16,7 @@ import pytest
 from medsift.manifest import read
 from medsift.progress import StepLine, TrainingBegun
 from medsift.storage.locations import filesystem
-from ray_jobs.remote_dir import RemoteDir
+from medsift.storage.mirror import mirror_of
 from ray_jobs.training import train_on_ray
 from tests.expect import raises_code
 from tests.ray_jobs.test_train import (  # noqa: F401 - fixtures
@@ -65,8 +65,8 @@ def test_two_workers_one_killed_end_as_one_that_accumulates_twice(
     assert ask(run) == [{"status": "done", "steps": STEPS_IN_ALL}]
     # The newest stay, whatever Ray Train had heard of when the worker was lost.
     names = [folder_name(step) for step in (STEPS_IN_ALL - 2, STEPS_IN_ALL)]
-    home = RemoteDir.at(bucket).child(done.training.training_id)
-    assert home.child(CHECKPOINTS).checkpoints() == names
+    listed = checkpoints(mirror_of(bucket) / done.training.training_id / CHECKPOINTS)
+    assert [path.name for path in listed] == names
     found = read(run / "manifest.duckdb", "SELECT path FROM checkpoints ORDER BY step")
     place = f"s3://trainings/all/{done.training.training_id}/{CHECKPOINTS}"
     assert found.column("path").to_pylist() == [f"{place}/{name}" for name in names]

@@ -123,10 +123,8 @@ def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a Llama that chats."""
-    folder = tmp_path_factory.mktemp("llama")
+def write_llama(folder: Path) -> Path:
+    """Write a Llama that chats."""
     words = trained_tokenizer()
     words.chat_template = CHAT
     torch.manual_seed(0)
@@ -134,6 +132,12 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     LlamaForCausalLM(LlamaConfig(vocab_size=len(words), **TEXT, **ends)).save_pretrained(folder)
     words.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a Llama that chats."""
+    return write_llama(tmp_path_factory.mktemp("llama"))
 
 
 @pytest.fixture(scope="session")
@@ -194,7 +198,7 @@ def write_run(
         "images": pa.Table.from_pylist(list(images.values()), schema=IMAGES),
         "selections": pa.Table.from_pylist(chosen, schema=SELECTIONS),
     }
-    run.mkdir()
+    run.mkdir(parents=True)
     write_manifest(run / "manifest.duckdb", tables, RunRecord("one", "test", START))
     return run
 

@@ -79,7 +79,7 @@ def test_draws_of_an_epoch_follow_the_weights_within_one(run: Path, llama: Path)
     plan, samples = prepared.training.plan, prepared.training.encodings.samples
     expected = {"small": 3 * 3.0, "big": 9 * 1.0}
     for epoch in range(3):
-        batches = plan._make(epoch)
+        batches = plan.make_epoch(epoch)
         members = [index for batch in batches for index in batch.members]
         assert len(members) == len(samples)
         drawn = Counter(samples[index].tags["source"] for index in members)

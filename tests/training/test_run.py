@@ -291,8 +291,8 @@ def test_odd_samples_that_were_to_be_held_out_do_not_end_a_training(qwen: Path, 
 
 
 def test_what_one_process_cannot_do_is_refused(qwen: Path, run: Path):
-    wanted = recipe(run, qwen, **QUICK | {"checkpoints": {"storage": "s3://bucket/trainings"}})
-    with raises_code("path_not_local", path="s3://bucket/trainings"):
+    wanted = recipe(run, qwen, **QUICK | {"checkpoints": {"storage": "hdfs://host/trainings"}})
+    with raises_code("path_not_local", path="hdfs://host/trainings"):
         train_here(wanted)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import count
 from typing import Final, NamedTuple
 
@@ -44,7 +44,8 @@ class BatchPlan:
     """The order of training over samples of `lengths` (n,) tokens.
 
     With `odds` (n,) samples are drawn in proportion to them, n in an epoch; otherwise each is seen
-    once. Training ends after `wanted_steps`, or after `epochs`.
+    once. Training ends after `wanted_steps`, after `epochs`, or with the batch in which
+    `wanted_samples`, repeats counted, are reached.
     """
 
     lengths: Indices
@@ -54,11 +55,12 @@ class BatchPlan:
     odds: Doubles | None = None
     wanted_steps: int | None = None
     epochs: float | None = None
+    wanted_samples: int | None = None
 
     def __post_init__(self) -> None:
         self._starts = [0]
         # A step may reach from one epoch into the next; older ones are not needed again.
-        self._of_epoch = lru_cache(maxsize=2)(self._make)
+        self._of_epoch = lru_cache(maxsize=2)(self.make_epoch)
 
     @property
     def steps(self) -> int:
@@ -66,14 +68,14 @@ class BatchPlan:
         if self.wanted_steps is not None:
             return self.wanted_steps
         # Rounded up: a last step of fewer batches leaves no sample out.
-        return -(-self._batches_of_epochs // self.per_step)
+        return -(-self._batches // self.per_step)
 
     def batches(self, step: int) -> tuple[Batch, ...]:
         """Return the batches of a step, counted from 0; the last step may have fewer."""
         first = step * self.per_step
         last = first + self.per_step
         if self.wanted_steps is None:
-            last = min(last, self._batches_of_epochs)
+            last = min(last, self._batches)
         located = map(self._locate, range(first, last))
         return tuple(self._of_epoch(epoch)[offset] for epoch, offset in located)
 
@@ -86,15 +88,26 @@ class BatchPlan:
         epoch, offset = self._locate(steps * self.per_step)
         return epoch + offset / self._size(epoch)
 
-    @property
-    def _batches_of_epochs(self) -> int:
-        """Batches in all, where epochs decide."""
+    @cached_property
+    def _batches(self) -> int:
+        """Batches in all, where epochs or samples decide."""
+        if self.wanted_samples is not None:
+            return self._batches_until(self.wanted_samples)
         assert self.epochs is not None
         complete = int(self.epochs)
         # 2.1 - 2 is a little more than 0.1: without the margin ten batches would yield two.
         part = math.ceil((self.epochs - complete) * self._size(complete) - 1e-9)
         # However small the part of an epoch, a training takes a step.
         return max(1, self._start(complete) + part)
+
+    def _batches_until(self, samples: int) -> int:
+        seen = 0
+        for batches in count():
+            if seen >= samples:
+                return batches
+            epoch, offset = self._locate(batches)
+            seen += len(self._of_epoch(epoch)[offset].members)
+        raise AssertionError("a count has no end")
 
     def _start(self, epoch: int) -> int:
         """Return the number of batches before an epoch."""
@@ -111,7 +124,8 @@ class BatchPlan:
         epoch = next(epoch for epoch in count(known) if index < self._start(epoch + 1))
         return epoch, index - self._start(epoch)
 
-    def _make(self, epoch: int) -> tuple[Batch, ...]:
+    def make_epoch(self, epoch: int) -> tuple[Batch, ...]:
+        """Return the batches of an epoch."""
         # From seed and epoch alone, so that a resumed training sees the order it would have seen.
         generator = np.random.default_rng([self.seed, epoch])
         n = len(self.lengths)

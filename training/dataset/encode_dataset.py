@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, overload
 
 import pyarrow as pa
 
@@ -18,6 +18,7 @@ from training.model.base_model import Base
 
 DROPPED: Final = arrow_schema("training_drops", without=("training_id",))
 """The ledger of samples that were selected and not trained on."""
+Tokenise = Callable[[ChatEncoder, Sequence[Sample]], Sequence[Encoded | Refused]]
 
 
 class Drop(NamedTuple):
@@ -39,10 +40,33 @@ class Encodings:
     """
 
     samples: tuple[Sample, ...]
-    encoded: tuple[Encoded, ...]
+    encoded: Sequence[Encoded]
     weights: Doubles
     dropped: tuple[Drop, ...]
     odds: Doubles | None = None
+
+
+class _Kept(Sequence[Encoded]):
+    """Those samples that have tokens, which are looked up when they are asked for."""
+
+    def __init__(self, outcomes: Sequence[Encoded | Refused], kept: Sequence[int]) -> None:
+        self._outcomes, self._kept = outcomes, kept
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @overload
+    def __getitem__(self, index: int) -> Encoded: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Encoded]: ...
+
+    def __getitem__(self, index: int | slice) -> Encoded | Sequence[Encoded]:
+        if isinstance(index, slice):
+            return _Kept(self._outcomes, self._kept[index])
+        outcome = self._outcomes[self._kept[index]]
+        assert isinstance(outcome, Encoded), "a sample that was kept"
+        return outcome
 
 
 def longest_allowed(base: Base, max_tokens: int | None, batch_tokens: int) -> int:
@@ -58,6 +82,8 @@ def encode_samples(
     *,
     odds: Doubles | None = None,
     required: bool = True,
+    tokenise: Tokenise | None = None,
+    together: int = 1,
 ) -> Encodings:
     """Encode samples; one of more than `limit` tokens is dropped, never cut.
 
@@ -68,27 +94,28 @@ def encode_samples(
         limit: the most tokens of a sample.
         odds: of being drawn (n,), where samples are; one of odds 0 is dropped.
         required: whether at least one sample must be left.
+        tokenise: returns what became of each sample, kept elsewhere; in this process when None.
+        together: how many samples in a row are kept or dropped as one, with one line of the ledger.
 
     Raises:
         InputError: no sample is left, and some are required.
         ModelError: as `ChatEncoder.encode` does.
     """
+    outcomes = list(encoder.encode(samples)) if tokenise is None else tokenise(encoder, samples)
     kept: list[int] = []
-    encoded: list[Encoded] = []
     dropped: list[Drop] = []
-    for index, outcome in enumerate(encoder.encode(samples)):
-        ids = samples[index].sample_id, samples[index].row_id
-        if isinstance(outcome, Refused):
-            dropped.append(Drop(*ids, outcome.reason, detail=outcome.detail or None))
-        elif outcome.length > limit:
-            # Not cut: the model would learn that answers break off.
-            dropped.append(Drop(*ids, "too_long", outcome.length, limit))
-        # In a batch it would cost time and teach nothing.
-        elif weights[index] == 0.0 or (odds is not None and odds[index] == 0.0):
-            dropped.append(Drop(*ids, "zero_weight", 0.0))
+    idle = weights == 0.0 if odds is None else (weights == 0.0) | (odds == 0.0)
+    reasons = [
+        _why_dropped(sample, outcome, limit, idle=bool(never))
+        for sample, outcome, never in zip(samples, outcomes, idle, strict=True)
+    ]
+    for start in range(0, len(samples), together):
+        members = range(start, start + together)
+        drop = next((reasons[index] for index in members if reasons[index]), None)
+        if drop is None:
+            kept.extend(members)
         else:
-            kept.append(index)
-            encoded.append(outcome)
+            dropped.append(drop)
     if required and not samples:
         message = "there are no samples to train on; name another selection"
         raise InputError(message, code="selection_untrainable", reasons={})
@@ -96,7 +123,20 @@ def encode_samples(
         raise _nothing_trainable(dropped)
     chosen = tuple(samples[index] for index in kept)
     drawn = None if odds is None else odds[kept]
-    return Encodings(chosen, tuple(encoded), weights[kept], tuple(dropped), drawn)
+    return Encodings(chosen, _Kept(outcomes, kept), weights[kept], tuple(dropped), drawn)
+
+
+def _why_dropped(
+    sample: Sample, outcome: Encoded | Refused, limit: int, *, idle: bool
+) -> Drop | None:
+    ids = sample.sample_id, sample.row_id
+    if isinstance(outcome, Refused):
+        return Drop(*ids, outcome.reason, detail=outcome.detail or None)
+    if outcome.length > limit:
+        # Not cut: the model would learn that answers break off.
+        return Drop(*ids, "too_long", outcome.length, limit)
+    # In a batch it would cost time and teach nothing.
+    return Drop(*ids, "zero_weight", 0.0) if idle else None
 
 
 def ledger(dropped: Iterable[Drop]) -> pa.Table:

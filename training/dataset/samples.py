@@ -17,15 +17,20 @@ from medsift.errors import InputError
 from medsift.images.curated import read_picture
 from medsift.images.references import stat
 from medsift.manifest import resolve_selection, selected_batches
+from medsift.manifest.manifest_file import manifest_file
 from medsift.manifest.training_queries import image_sizes, samples_of_split
 from medsift.models.chat_format import Turn
 from medsift.models.image_text import marked
+from medsift.storage.mirror import is_mirrored
 from medsift.vocabulary import MANIFEST_NAME
+from training.preference.pair_rows import Pairs, paired_rows, read_pairs
+from training.preference.preference_settings import PreferenceConfig
 from training.recipe import MIXED_BY
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+ROWS_AT_A_TIME: Final = 1024
 _IMAGE: Final = pa.struct(
     [
         *((name, pa.string()) for name in ("image_id", "ref")),
@@ -40,11 +45,14 @@ ROWS: Final = pa.schema(
         ("row_id", pa.string()),
         ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
         ("images", pa.list_(_IMAGE)),
+        ("rejected", pa.string()),
         ("weight", pa.float64()),
         *((tag, pa.string()) for tag in MIXED_BY),
     ]
 )
-"""`group_id` is the group of confirmed copies that an image is in, or else the image's own id."""
+"""`group_id` is the group of confirmed copies that an image is in, or else the image's own id.
+
+`rejected` is the reply that is worse than the last of `messages`, where pairs are learned from."""
 
 
 class Picture(NamedTuple):
@@ -67,6 +75,8 @@ class Sample:
     weight: float
     tags: Mapping[str, str | None]
     """Source, stratum and tags."""
+    rejected: str | None = None
+    """The reply that is worse than the last turn, where pairs are learned from."""
 
     @property
     def stratum(self) -> str:
@@ -88,7 +98,7 @@ class Selected:
 
 def manifest_of(run: Path) -> Path:
     """Return the manifest of a run directory, or the file itself."""
-    return run if run.is_file() else run / MANIFEST_NAME
+    return manifest_file(run) if is_mirrored(run) or run.is_file() else run / MANIFEST_NAME
 
 
 def read_selection(
@@ -96,6 +106,7 @@ def read_selection(
     selection: str | None = None,
     run_id: str | None = None,
     split: str | None = None,
+    preference: PreferenceConfig | None = None,
 ) -> Selected:
     """Read the samples of a selection, and those of a split that is held out.
 
@@ -104,18 +115,23 @@ def read_selection(
         selection: the newest one when None.
         run_id: the newest run that has the selection when None.
         split: None holds nothing out.
+        preference: where pairs of replies come from; None reads no pairs.
 
     Raises:
         ManifestError: there is no manifest or no such selection.
-        InputError: as `gather` does.
+        InputError: as `gather` does, or there are no pairs.
     """
     manifest = manifest_of(run)
     run_id, selection = resolve_selection(manifest, selection, run_id)
-    return gather(run_id, selection, read_rows(manifest, run_id, selection, split))
+    return gather(run_id, selection, read_rows(manifest, run_id, selection, split, preference))
 
 
 def read_rows(
-    manifest: Path, run_id: str, selection: str, split: str | None = None
+    manifest: Path,
+    run_id: str,
+    selection: str,
+    split: str | None = None,
+    preference: PreferenceConfig | None = None,
 ) -> Iterator[pa.Table]:
     """Yield tables of `ROWS`: a selection in rank order, then the held-out samples of a split.
 
@@ -124,15 +140,22 @@ def read_rows(
         run_id: the run of the selection.
         selection: what is learned from.
         split: what is held out; None holds nothing out.
+        preference: where pairs of replies come from, each of which is a row; None reads no pairs.
 
     Raises:
         ManifestError: the manifest cannot be read.
+        InputError: there are no pairs.
     """
+    pairs: Pairs = {}
+    if preference is not None:
+        pairs = read_pairs(manifest, run_id, selection, preference)
     # A picture is stored once for all its questions, so its size is looked up, not joined.
     images = {row["image_id"]: row for row in image_sizes(manifest, run_id).to_pylist()}
 
     def with_sizes(table: pa.Table, held_out: bool) -> pa.Table:
-        rows: list[dict[str, Any]] = table.to_pylist()
+        rows = table.to_pylist()
+        if not held_out:
+            rows = paired_rows(rows, pairs)
         for row in rows:
             row["held_out"] = held_out
             row["images"] = [image | images[image["image_id"]] for image in row["images"] or ()]
@@ -142,7 +165,9 @@ def read_rows(
         yield with_sizes(table, held_out=False)
     if split is not None:
         columns = ("sample_id", "row_id", "messages", "images", *MIXED_BY)
-        yield with_sizes(samples_of_split(manifest, run_id, split, columns), held_out=True)
+        held_out = samples_of_split(manifest, run_id, split, columns)
+        for batch in held_out.to_batches(ROWS_AT_A_TIME):
+            yield with_sizes(pa.Table.from_batches([batch]), held_out=True)
 
 
 def gather(run_id: str, selection: str, tables: Iterable[pa.Table]) -> Selected:
@@ -183,7 +208,7 @@ def as_table(samples: Sequence[Sample]) -> pa.Table:
         "question": pa.array([text_of(sample, "user") for sample in samples], pa.string()),
         "answer": pa.array([text_of(sample, "assistant") for sample in samples], pa.string()),
     }
-    for tag in ("source", "study_id", "patient_id"):
+    for tag in ("source", "series_id", "study_id", "patient_id"):
         columns[tag] = pa.array([sample.tags[tag] for sample in samples], pa.string())
     return pa.table(columns)
 
@@ -221,4 +246,5 @@ def _sample(row: Mapping[str, Any]) -> Sample:
         # Held-out rows have no weight; they are in no selection.
         weight=1.0 if row["weight"] is None else float(row["weight"]),
         tags={tag: row[tag] for tag in MIXED_BY},
+        rejected=row["rejected"],
     )

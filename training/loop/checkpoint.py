@@ -7,6 +7,7 @@ nothing else has to be saved. Tensors are in safetensors, under the names of the
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,12 +16,18 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from medsift.errors import ModelError, StorageError, UsageError
 from medsift.storage.atomic import atomic_folder
+from medsift.storage.mirror import here, is_mirrored, read_current
+from medsift.storage.parts import write_json
+from medsift.storage.stored_folder import fetch_folder, remove_folder
+from training.loop.logs import CURVES
 from training.model.sharding import full_tensor, reshard_like
 from training.model.trainable import trained_parameters
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
+
+logger = logging.getLogger(__name__)
 
 OTHER_STORAGE: Final = "choose another checkpoints.storage"
 """What to do when the disk of the checkpoints refuses."""
@@ -30,6 +37,8 @@ OPTIMISER: Final = "optimiser.safetensors"
 ADAPTER: Final = "adapter"
 MOMENTS: Final = ("step", "exp_avg", "exp_avg_sq")
 PREFIX: Final = "step-"
+LIST: Final = "checkpoints.json"
+"""The list of complete checkpoints, in an object store, where nothing is listed otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,30 +134,75 @@ class FolderCheckpointStore:
     folder: Path
     count: int
     writes: bool = field(default=True, kw_only=True)
+    curves: Path | None = field(default=None, kw_only=True)
+    """Folder of the curves. A checkpoint in an object store has a copy of them, for a training that
+    another machine continues."""
 
     def newest(self) -> Path | None:
-        """Return the checkpoint of the largest step."""
+        """Return the checkpoint of the largest step, on this machine."""
         kept = checkpoints(self.folder)
-        return kept[-1] if kept else None
+        if not kept:
+            return None
+        newest = fetch_folder(kept[-1])
+        if self.curves is not None and is_mirrored(newest):
+            copy_curves(newest, self.curves)
+        return newest
 
     def at(self, step: int) -> Path:
-        """Return the checkpoint of a step."""
-        return self.folder / folder_name(step)
+        """Return the checkpoint of a step, on this machine."""
+        return fetch_folder(self.folder / folder_name(step))
 
     def keep(self, snapshot: Snapshot) -> None:
         """Write a checkpoint completely, then remove those that are no longer wanted."""
         if not self.writes:
             return
-        with atomic_folder(self.at(snapshot.state.step), OTHER_STORAGE) as partial:
+        name = folder_name(snapshot.state.step)
+        with atomic_folder(self.folder / name, OTHER_STORAGE) as partial:
             snapshot.write(partial)
+            if self.curves is not None and is_mirrored(self.folder):
+                copy_curves(self.curves, partial)
         # Only now, so that a full disk or a kill never costs an older checkpoint.
-        names = [path.name for path in checkpoints(self.folder)]
-        for name in unwanted(names, self.count, snapshot.state.best_step):
-            shutil.rmtree(self.folder / name)
+        names = sorted({*(path.name for path in checkpoints(self.folder)), name})
+        self.clear(names, snapshot.state.best_step)
+
+    def clear(self, names: Sequence[str], best_step: int | None) -> None:
+        """Remove those of the checkpoints `names` that are no longer wanted.
+
+        A place that refuses that does not end the training.
+        """
+        old = unwanted(names, self.count, best_step)
+        if is_mirrored(self.folder):
+            # The list comes first: what it names is always there.
+            write_json({"checkpoints": [name for name in names if name not in old]}, self._list)
+        for name in old:
+            try:
+                remove_folder(self.folder / name)
+            except StorageError as error:
+                logger.warning("an old checkpoint stays: %s", error)
+
+    @property
+    def _list(self) -> Path:
+        return self.folder / LIST
+
+
+def copy_curves(source: Path, target: Path) -> None:
+    """Copy the files of curves that a folder has."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in CURVES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Return the complete checkpoints of a folder, by step."""
+    """Return the complete checkpoints of a folder, by step; those of a store are listed there."""
+    if is_mirrored(folder):
+        try:
+            names = json.loads(read_current(folder / LIST))["checkpoints"]
+            return [here(folder) / str(name) for name in names]
+        except FileNotFoundError:
+            return []
+        except (ValueError, KeyError, TypeError) as error:
+            raise _unreadable(folder / LIST, error) from error
     # The state is written last, so that a folder with one is complete.
     return sorted(path for path in folder.glob(f"{PREFIX}*") if (path / STATE).is_file())
 
@@ -168,7 +222,7 @@ def unwanted(names: Sequence[str], keep: int, best_step: int | None) -> list[str
 def read_state(checkpoint: Path) -> tuple[State, dict[str, Any]]:
     """Return a checkpoint's counters and the settings it depends on. Raises StorageError."""
     try:
-        state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+        state = json.loads(read_current(checkpoint / STATE))
         decisive = state.pop("decisive")
         return State(**state), decisive
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -5,16 +5,24 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from medsift.errors import UsageError
-from medsift.progress import StepLine
+from medsift.progress import PolicyLine, PreferenceLine, StepLine
 from medsift.storage.atomic import atomic_file
+from medsift.storage.mirror import fetch, is_mirrored, publish
 from training.recipe import LogConfig
 
 STEPS: Final = "steps.jsonl"
+POLICY: Final = "policy.jsonl"
+PREFERENCE: Final = "preference.jsonl"
+DETAILS: Final = {"grpo": POLICY, "dpo": PREFERENCE}
+"""Files of what an objective writes of each step besides the curves."""
+CURVES: Final = (STEPS, *DETAILS.values())
+TENSORBOARD: Final = "tensorboard"
 FIGURES: Final = (
     *("loss", "held_out_loss", "learning_rate", "grad_norm"),
     *("samples_per_second", "tokens_per_second", "mfu", "peak_memory_mb", "data_wait"),
@@ -29,10 +37,19 @@ class Journal:
     takes those steps again. Raises UsageError when a package that the recipe needs is missing.
     """
 
-    def __init__(self, folder: Path, config: LogConfig, name: str, resumed: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: LogConfig,
+        name: str,
+        resumed: int = 0,
+        *,
+        details: str | None = None,
+    ) -> None:
+        self.details = JsonLines(folder / details, resumed) if details else None
         self.sinks: list[JsonLines | Tracker] = [JsonLines(folder / STEPS, resumed)]
         if config.tensorboard:
-            self.sinks.append(_tensorboard(folder / "tensorboard", resumed))
+            self.sinks.append(_tensorboard(folder / TENSORBOARD, resumed))
         if config.mlflow is not None:
             mlflow = _package("mlflow")
             mlflow.set_experiment(config.mlflow)
@@ -48,8 +65,15 @@ class Journal:
         for sink in self.sinks:
             sink.write(line)
 
+    def write_details(self, line: PolicyLine | PreferenceLine) -> None:
+        """Write what a step of another objective says besides the curves."""
+        if self.details is not None:
+            self.details.write(line)
+
     def close(self) -> None:
         """Close all places."""
+        if self.details is not None:
+            self.details.close()
         for sink in self.sinks:
             sink.close()
 
@@ -64,7 +88,7 @@ class JsonLines:
         self.file = path.open("a", encoding="utf-8")
         self.close = self.file.close
 
-    def write(self, line: StepLine) -> None:
+    def write(self, line: StepLine | PolicyLine | PreferenceLine) -> None:
         """Append a line, which is on disk when this returns."""
         self.file.write(f"{json.dumps(asdict(line))}\n")
         # At once, so that the curve of a killed training ends at its last step.
@@ -105,6 +129,21 @@ def _package(name: str) -> Any:
         )
         raise UsageError(message, code="package_missing", package=name)
     return importlib.import_module(name)
+
+
+def publish_curves(folder: Path) -> None:
+    """Upload the curves of a training in an object store, which are complete now."""
+    for path in (*(folder / name for name in CURVES), *(folder / TENSORBOARD).glob("*")):
+        if path.is_file():
+            publish(path, path)
+
+
+def fetch_curves(folder: Path) -> None:
+    """Bring the curves of a training in an object store to this machine."""
+    if is_mirrored(folder):
+        for name in CURVES:
+            with suppress(FileNotFoundError):
+                fetch(folder / name, again=True)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from medsift.progress import StepLine
 from training.dataset.batches import Batch, assign_to_ranks
@@ -19,14 +19,22 @@ from training.dataset.samples import Picture
 from training.loop.checkpoint import CheckpointStore, Snapshot, State, restore, restore_weights
 from training.loop.distributed import Communicator, SingleProcess
 from training.loop.logs import Journal
-from training.loop.step import Stepper, StepResult
+from training.loop.step import Counts, Stepper, StepResult
 from training.loop.throughput import Arithmetic, Clock, Lap, mfu, peak_memory_mb
 from training.model.trainable import set_training
+from training.policy.stepper import PolicyStepper
+from training.preference.stepper import PreferenceStepper
 from training.prepare import Prepared, PreparedSplit
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+STEPPERS: Final[dict[str, type[Stepper]]] = {
+    "sft": Stepper,
+    "grpo": PolicyStepper,
+    "dpo": PreferenceStepper,
+}
+"""What takes the steps of each objective."""
 Watch = Callable[[StepLine], None]
 
 Stream = Callable[[Sequence[Picture], int | None], Generator["Image", None, None]]
@@ -86,7 +94,7 @@ class Trainer:
         self.prepared, self.store, self.communicator = prepared, store, communicator
         self.watch, self.stream = watch, stream
         self.recipe, self.plan = prepared.recipe, prepared.training.plan
-        self.stepper = Stepper(prepared, communicator)
+        self.stepper = STEPPERS[prepared.recipe.objective](prepared, communicator)
         self.state = State()
         newest = store.newest()
         if newest is not None:
@@ -133,18 +141,14 @@ class Trainer:
 
     def _count(self, result: StepResult) -> None:
         """Enter a step, of all workers together, into the state and the clock."""
-        split, state = self.prepared.training, self.state
-        members = [index for batch in self.plan.batches(state.step) for index in batch.members]
-        # From the plan, not from the tensors: each worker sees only its own part.
-        lengths = split.plan.lengths[members]
-        tokens, supervised = int(lengths.sum()), int(split.supervised[members].sum())
-        pairs = int((lengths * lengths).sum())
+        state = self.state
+        samples, tokens, supervised, pairs = result.counts or self._planned(state.step)
         operations = self.arithmetic.operations(tokens, supervised, pairs)
-        self.clock.count(Lap(result.seconds, result.waited, len(members), tokens, operations))
+        self.clock.count(Lap(result.seconds, result.waited, samples, tokens, operations))
         self.state = replace(
             state,
             step=state.step + 1,
-            samples=state.samples + len(members),
+            samples=state.samples + samples,
             tokens=state.tokens + tokens,
             supervised_tokens=state.supervised_tokens + supervised,
             seconds=self.clock.seconds,
@@ -152,6 +156,15 @@ class Trainer:
             # A measurement belongs to the step that it was made after.
             held_out_loss=None,
         )
+
+    def _planned(self, step: int) -> Counts:
+        """Return what a step learns from, by the plan."""
+        split = self.prepared.training
+        members = [index for batch in self.plan.batches(step) for index in batch.members]
+        # From the plan, not from the tensors: each worker sees only its own part.
+        lengths = split.plan.lengths[members]
+        supervised, pairs = split.supervised[members].sum(), (lengths * lengths).sum()
+        return Counts(len(members), int(lengths.sum()), int(supervised), int(pairs))
 
     def _finish_step(self, result: StepResult) -> None:
         """Measure, log and keep what is due."""
@@ -211,6 +224,8 @@ class Trainer:
         )
         if self.journal is not None:
             self.journal.write(line)
+            if result.details is not None:
+                self.journal.write_details(result.details)
         if self.watch is not None:
             self.watch(line)
 

@@ -6,11 +6,12 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import numpy as np
 
 from medsift.errors import ModelError
+from medsift.progress import PolicyLine, PreferenceLine
 from training.dataset.batches import Batch
 from training.dataset.collate import PrefetchedBatch
 from training.loop.distributed import Communicator, sum_gradients
@@ -30,14 +31,31 @@ CPU_MESSAGE: Final = "can't allocate memory"
 """torch raises no type of its own where a CPU runs out of memory."""
 
 
+class Counts(NamedTuple):
+    """What a step learned from: samples, their tokens, and how many of these were learned.
+
+    `pairs` sums the squared lengths of the sequences.
+    """
+
+    samples: int
+    tokens: int
+    supervised: int
+    pairs: int
+
+
 class StepResult(NamedTuple):
-    """What a step gave; for `waited` of its `seconds` it waited for data."""
+    """What a step gave; for `waited` of its `seconds` it waited for data.
+
+    `counts` are None where they follow from the plan, `details` where answers alone are learned.
+    """
 
     loss: float
     grad_norm: float
     learning_rate: float
     seconds: float
     waited: float
+    counts: Counts | None = None
+    details: PolicyLine | PreferenceLine | None = None
 
 
 def rate_factor(step: int, steps: int, config: OptimiserConfig) -> float:
@@ -73,35 +91,45 @@ class Stepper:
 
     def take(self, step: int, batches: Iterator[PrefetchedBatch]) -> StepResult:
         """Take a step, from 0, on the next batches. Raises ModelError; see `train`."""
-        import torch
-
         started = time.perf_counter()
-        share = rate_factor(step, self.prepared.training.plan.steps, self.config)
+        rate = self.begin(step, self.prepared.training.plan.steps)
+        loss, waited = self._accumulate(step, batches)
+        norm = self.update(step)
+        return StepResult(loss, norm, rate, time.perf_counter() - started, waited)
+
+    def begin(self, update: int, updates: int) -> float:
+        """Set the learning rate of an update, from 0, of `updates`, and forget the gradients."""
+        share = rate_factor(update, updates, self.config)
         for group in self.optimiser.param_groups:
             group["lr"] = group["base_lr"] * share
         # None, not zero: `check_gradients` looks for weights that nothing reached.
         self.optimiser.zero_grad(set_to_none=True)
-        loss, waited = self._accumulate(step, batches)
+        return self.config.lr * share
+
+    def update(self, step: int) -> float:
+        """Change the weights by their gradients; return the norm of these, before clipping."""
+        import torch
+
         # An infinite limit clips nothing, and the norm is still measured.
         limit = math.inf if self.config.max_grad_norm is None else self.config.max_grad_norm
         norm = float(full_tensor(torch.nn.utils.clip_grad_norm_(self.parameters, limit)))
         # Before the update, which would spread NaN to all weights and moments.
         if not math.isfinite(norm):
-            raise _not_finite("gradient", step)
-        with explain_oom(self.prepared.recipe, self.prepared.base.device, step):
+            raise not_finite("gradient", step)
+        with explain_oom(self.prepared.recipe, self.prepared.base.device, step, "moments"):
             self.optimiser.step()
-        return StepResult(loss, norm, self.config.lr * share, time.perf_counter() - started, waited)
+        return norm
 
     def _accumulate(self, step: int, prefetched: Iterator[PrefetchedBatch]) -> tuple[float, float]:
         """Add up the step's gradients; return its loss and the seconds that data was waited for."""
         import torch
 
-        split, workers = self.prepared.training, self.communicator.world_size
-        batches = split.plan.batches(step)
+        plan, workers = self.prepared.training.plan, self.communicator.world_size
+        batches = plan.batches(step)
         # Known before the first batch, so that each batch adds its part of the step's mean at once.
-        weight = step_weight(batches, split.supervised, split.encodings.weights)
+        weight = self.step_weight(batches)
         parts, waited = [], 0.0
-        for turn in range(-(-len(batches) // workers)):
+        for turn, batch in enumerate(plan.share(step, self.communicator.rank, workers)):
             micro, wait = next(prefetched)
             # Dropout follows from the seed and the batch's place in training, not from the worker.
             place = turn * workers + self.communicator.rank
@@ -110,7 +138,7 @@ class Stepper:
             device = self.prepared.base.device
             with explain_oom(self.prepared.recipe, device, step, micro):
                 # Divided here, so that workers only add their gradients.
-                part = self.prepared.objective.total(micro.to(device)) / weight
+                part = self.summed_loss(batch, micro.to(device)) / weight
                 part.backward()  # type: ignore[no-untyped-call]
             # Left on the device: to read it here would wait for the GPU after every batch.
             parts.append(part.detach())
@@ -125,6 +153,15 @@ class Stepper:
         if workers > 1:
             sum_gradients(self.parameters, self.communicator)
         return loss, waited
+
+    def step_weight(self, batches: Sequence[Batch]) -> float:
+        """Return the summed weight of what a step learns."""
+        split = self.prepared.training
+        return step_weight(batches, split.supervised, split.encodings.weights)
+
+    def summed_loss(self, batch: Batch, micro: MicroBatch) -> Tensor:
+        """Return the weighted sum of a batch's losses, given its tensors."""
+        return self.prepared.objective.total(micro)
 
     def _loss(self, step: int, parts: Tensor, batches: Sequence[Batch]) -> float:
         """Sum the loss of a step, from this worker's parts (rounds,) of it and all other workers'.
@@ -147,11 +184,12 @@ class Stepper:
                 batch = batches[places[0]] if places[0] < len(batches) else batches[0]
                 samples = self.prepared.training.encodings.samples
                 rows = [samples[index].row_id for index in batch.members]
-            raise _not_finite("loss", step, rows)
+            raise not_finite("loss", step, rows)
         return loss
 
 
-def _not_finite(what: str, step: int, rows: Sequence[str] = ()) -> ModelError:
+def not_finite(what: str, step: int, rows: Sequence[str] = ()) -> ModelError:
+    """Return the error of a loss or gradient that is no number, in a step from 0."""
     on = f" on samples {', '.join(rows)}" if rows else ""
     message = (
         f"the {what} of step {step + 1} is no number{on}; lower optimiser.lr, or look at the "
@@ -160,9 +198,13 @@ def _not_finite(what: str, step: int, rows: Sequence[str] = ()) -> ModelError:
     return ModelError(message, code="loss_not_finite", what=what, step=step + 1, rows=list(rows))
 
 
+Need = Literal["moments", "replies"]
+"""What needs memory besides batches: the optimiser's moments, and the drawing of replies."""
+
+
 @contextmanager
 def explain_oom(
-    recipe: TrainingRecipe, device: str, step: int, micro: MicroBatch | None = None
+    recipe: TrainingRecipe, device: str, step: int, needed: MicroBatch | Need
 ) -> Iterator[None]:
     """Turn out of memory into a ModelError with the measured peak and a remedy.
 
@@ -170,7 +212,7 @@ def explain_oom(
         recipe: the settings that can be changed.
         device: where memory ran out.
         step: the step, from 0.
-        micro: the batch that did not fit; None means the optimiser's moments.
+        needed: the batch, or what else, that did not fit.
     """
     import torch
 
@@ -179,7 +221,7 @@ def explain_oom(
     except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and CPU_MESSAGE not in str(error):
             raise
-        what, changes = _remedies(recipe, micro)
+        what, changes = _remedies(recipe, needed)
         peak = peak_memory_mb(device)
         total = "" if device == "cpu" else f" of {torch.cuda.mem_get_info()[1] / MEGABYTE:.0f}"
         message = (
@@ -191,16 +233,22 @@ def explain_oom(
         ) from error
 
 
-def _remedies(recipe: TrainingRecipe, micro: MicroBatch | None) -> tuple[str, dict[str, str]]:
+def _remedies(recipe: TrainingRecipe, needed: MicroBatch | Need) -> tuple[str, dict[str, str]]:
     """Return what did not fit, and for each setting that can be changed, how."""
-    if micro is None:
+    if needed == "replies":
+        policy = recipe.policy
+        return f"the drawing of {policy.group} replies", {
+            "policy.group": f"lower policy.group (now {policy.group})",
+            "policy.max_new_tokens": f"lower policy.max_new_tokens (now {policy.max_new_tokens})",
+        }
+    if needed == "moments":
         full = {"lora.full": "train adapters instead of lora.full"}
         rank = {"lora.rank": "lower lora.rank"}
         return "the optimiser's moments", full if recipe.lora.full else rank
-    rows, width = micro.inputs["input_ids"].shape
+    rows, width = needed.inputs["input_ids"].shape
     tokens, pixels = recipe.batches.max_tokens, recipe.data.max_pixels or "without limit"
     changes = {"batches.max_tokens": f"lower batches.max_tokens (now {tokens})"}
-    if "pixel_values" in micro.inputs:
+    if "pixel_values" in needed.inputs:
         changes["data.max_pixels"] = f"lower data.max_pixels (now {pixels})"
     if not recipe.gradient_checkpointing:
         changes["gradient_checkpointing"] = "set gradient_checkpointing: true"

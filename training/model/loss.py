@@ -32,8 +32,11 @@ class Objective:
         """Return the sum, in float32, of weight * -log p over the learned tokens of a batch."""
         return (self.losses(micro) * micro.weights).sum()
 
-    def losses(self, micro: MicroBatch) -> Tensor:
-        """Return -log p (n,) of every learned token of a batch, in float32 nats."""
+    def losses(self, micro: MicroBatch, temperature: float = 1.0) -> Tensor:
+        """Return -log p (n,) of every learned token of a batch, in float32 nats.
+
+        At a `temperature` p is the softmax of logits divided by it.
+        """
         import torch
         from torch.nn.functional import cross_entropy
 
@@ -44,7 +47,7 @@ class Objective:
             # A cache serves generation alone, and here would only occupy memory.
             logits = self.model(**micro.inputs, use_cache=False).logits[0]
         # The softmax over the vocabulary loses too many digits in bfloat16.
-        return cross_entropy(logits.float(), micro.targets, reduction="none")
+        return cross_entropy(logits.float() / temperature, micro.targets, reduction="none")
 
 
 def step_weight(batches: Sequence[Batch], supervised: Indices, weights: Doubles) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from medsift.errors import ModelError, RecipeError
 from medsift.models.language_model import silence_transformers
@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     from torch.nn import Module, Parameter
 
 
+PROJECTORS: Final = ("multi_modal_projector", "visual.merger", "connector")
+"""Names of what leads from the vision tower to the language model: that of LLaVA, Gemma and
+InternVL, that of Qwen, and that of Idefics and SmolVLM."""
+
+
 def prepare_model(base: Base, recipe: TrainingRecipe) -> Any:
-    """Return the base with adapters in place (PEFT), or with all weights learning.
+    """Return the base with adapters in place (PEFT), or with its projector or all of it learning.
 
     It is in training mode. Adapters are drawn from the recipe's seed; what learns is float32.
 
@@ -32,16 +37,12 @@ def prepare_model(base: Base, recipe: TrainingRecipe) -> Any:
         raise _invalid(
             f"vision: trained, but {base.name} has no vision tower; set it to frozen", "vision"
         )
-    if recipe.lora.full:
-        model.requires_grad_(True)
-        if tower is not None:
-            tower.requires_grad_(recipe.vision == "trained")
-    else:
-        model = _with_adapters(base, recipe, tower)
+    model = _chosen(base, recipe, tower)
     for parameter in trained_parameters(model).values():
         # AdamW's small updates vanish when they are added to a bfloat16 weight.
         parameter.data = parameter.data.float()
-    if (tower := vision_tower(model)) is not None:
+    # Some models keep their projector inside the tower.
+    if (tower := vision_tower(model)) is not None and recipe.trainable != "projector":
         learning = list(trained_parameters(tower))
         if recipe.vision == "frozen" and learning:
             raise _invalid(
@@ -62,6 +63,35 @@ def prepare_model(base: Base, recipe: TrainingRecipe) -> Any:
         base.model.activation_checkpointing_enable({"use_reentrant": False})
     set_training(model, recipe.vision)
     return model
+
+
+def _chosen(base: Base, recipe: TrainingRecipe, tower: Module | None) -> Any:
+    """Return the model in which only what the recipe chooses learns. Raises RecipeError."""
+    if recipe.trainable == "projector":
+        _train_projector(base, recipe)
+    elif recipe.lora.full:
+        base.model.requires_grad_(True)
+        if tower is not None:
+            tower.requires_grad_(recipe.vision == "trained")
+    else:
+        return _with_adapters(base, recipe, tower)
+    return base.model
+
+
+def _train_projector(base: Base, recipe: TrainingRecipe) -> None:
+    """Let the projector learn and nothing else. Raises RecipeError where there is none."""
+    base.model.requires_grad_(False)
+    known = recipe.lora.modules_to_save or PROJECTORS
+    parts = {name: part for name, part in base.model.named_modules() if name.endswith(known)}
+    for part in parts.values():
+        part.requires_grad_(True)
+    if not trained_parameters(base.model):
+        named = sorted({name for name, _ in base.model.named_modules() if 0 < name.count(".") < 3})
+        raise _invalid(
+            f"trainable: projector, but {base.name} has no {' or '.join(known)}; name its "
+            f"projector under lora.modules_to_save; its parts are {', '.join(named)}",
+            "trainable",
+        )
 
 
 def set_training(model: Any, vision: str) -> None:

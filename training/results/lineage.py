@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from medsift.errors import InputError
+from medsift.licence_classes import excluding, obligations
+from medsift.storage.stored_folder import fetch_folder
 from medsift.vocabulary import LINEAGE_NAME
 from training.contamination import Verdict
 from training.loop.loop import Outcome
-from training.model.base_model import arithmetic
+from training.model.base_model import AnyBase, arithmetic
 from training.prepare import Prepared
 from training.training_id import Training
 
+PARENT: Final = ("training_id", "fingerprint", "run_id", "contaminated", "benchmarks")
+"""What a lineage repeats of each training before it."""
 PACKAGES: Final = (
     *("medsift", "torch", "transformers", "peft", "safetensors"),
     *("ray", "pyarrow", "numpy", "pillow"),
@@ -56,11 +60,14 @@ def lineage_of(
         "benchmarks": list(training.verdict.benchmarks),
         "reasons": list(training.verdict.reasons),
         "notes": notes_of(training.verdict, prepared),
+        "licences": {name or "none": count for name, count in training.licences.items()},
+        "obligations": obligations(training.licences.keys()),
+        "licence_conflicts": [list(pair) for pair in excluding(training.licences)],
         "manifest": str(training.manifest),
         "manifest_fingerprint": training.manifest_fingerprint,
         "run_id": training.run_id,
         "selection": {"name": training.selection, "samples": training.samples},
-        "trained_on": len(prepared.training.encodings.samples),
+        "trained_on": prepared.trained_on,
         "held_out": len(held_out.encodings.samples) if held_out else 0,
         "dropped": len(prepared.dropped),
         "mixture": prepared.mixture,
@@ -70,6 +77,7 @@ def lineage_of(
             "fingerprint": recipe.base.fingerprint(),
             "settings": recipe.base.model_dump(mode="json"),
         },
+        "parents": parents_of(recipe.base),
         "seed": recipe.seed,
         "precision": arithmetic(recipe.precision),
         "device": base.device,
@@ -84,6 +92,28 @@ def lineage_of(
         "packages": versions(),
         "recipe": recipe.resolved(),
     }
+
+
+def parents_of(base: AnyBase) -> list[dict[str, Any]]:
+    """Return the trainings whose results a base is made of, the last first; none for a foreign one.
+
+    A complete or merged result has its lineage in its folder.
+    """
+    folder = Path(getattr(base, "model", "")).expanduser()
+    if not getattr(base, "model", "") or not (folder / LINEAGE_NAME).is_file():
+        return []
+    lineage = read_lineage(folder)
+    parent = {name: lineage.get(name) for name in PARENT} | {
+        "selection": lineage.get("selection", {}).get("name"),
+        "name": lineage["recipe"].get("name"),
+    }
+    return [parent, *lineage.get("parents", [])]
+
+
+def has_all_weights(lineage: Mapping[str, Any]) -> bool:
+    """Return whether the result of a lineage is a complete model, and no adapter."""
+    recipe = lineage["recipe"]
+    return bool(recipe["lora"]["full"]) or recipe.get("trainable") == "projector"
 
 
 def notes_of(verdict: Verdict, prepared: Prepared) -> list[str]:
@@ -102,6 +132,11 @@ def notes_of(verdict: Verdict, prepared: Prepared) -> list[str]:
             f"{sum(shortened)} answers of {len(shortened)} samples are context and not learned: "
             "the chat template rewrites earlier turns as a chat continues"
         )
+    notes += [
+        f"starts from {parent['training_id']}, which was trained despite known or unchecked leaks"
+        for parent in parents_of(prepared.recipe.base)
+        if parent["contaminated"]
+    ]
     if prepared.unmeasured:
         notes.append(
             f"nothing is held out: none of {len(prepared.unmeasured)} samples could be measured"
@@ -119,6 +154,7 @@ def read_lineage(folder: Path) -> Mapping[str, Any]:
     """Read the lineage of a result's folder. Raises InputError for a folder that is no result."""
     path, missing = folder / LINEAGE_NAME, list[str]()
     try:
+        fetch_folder(folder)
         lineage: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         missing = sorted({"training_id", "recipe"} - set(lineage))
         if missing:

@@ -14,9 +14,11 @@ import pyarrow.parquet as pq
 from medsift.errors import ManifestError, StorageError
 from medsift.manifest import append_tables
 from medsift.manifest.schema import arrow_schema
+from medsift.storage.locations import is_remote, without_query
+from medsift.storage.mirror import location
 from medsift.storage.run_lock import claimed
 from training.loop.checkpoint import checkpoints, read_state
-from training.loop.logs import STEPS, read_lines
+from training.loop.logs import POLICY, PREFERENCE, STEPS, read_lines
 from training.results.lineage import read_lineage
 from training.training_id import CHECKPOINTS, Training
 
@@ -33,12 +35,18 @@ class KeptCheckpoint(NamedTuple):
 
 
 def list_kept(folder: Path) -> list[KeptCheckpoint]:
-    """Return the checkpoints of a folder on this machine, by step."""
+    """Return the checkpoints of a folder or store, by step."""
     states = [(path, read_state(path)[0]) for path in checkpoints(folder)]
     return [
-        KeptCheckpoint(state.step, str(path.absolute()), state.loss, state.held_out_loss)
+        KeptCheckpoint(state.step, _place(path), state.loss, state.held_out_loss)
         for path, state in states
     ]
+
+
+def _place(path: Path) -> str:
+    """Return a path, or a URL without the settings of its server."""
+    place = location(path.absolute())
+    return without_query(place) if is_remote(place) else place
 
 
 def store_finished(training: Training, kept: Sequence[KeptCheckpoint] | None) -> None:
@@ -50,7 +58,7 @@ def store_finished(training: Training, kept: Sequence[KeptCheckpoint] | None) ->
         "finished_at": datetime.fromisoformat(lineage["finished"]),
         "status": lineage["status"],
         "base_model": lineage["base"]["name"],
-        "adapter": str(training.result),
+        "adapter": location(training.result),
         "samples": state["samples"],
         "steps": lineage["steps"],
         "result_step": lineage["result_step"],
@@ -58,7 +66,9 @@ def store_finished(training: Training, kept: Sequence[KeptCheckpoint] | None) ->
         "held_out_loss": lineage["held_out_loss"],
         "seconds": state["seconds"],
         # A result of an earlier version has none.
+        "parent": next((one["training_id"] for one in lineage.get("parents", [])), None),
         "mixture": json.dumps(lineage["mixture"]) if lineage.get("mixture") else None,
+        "memory": json.dumps(lineage["memory"]) if lineage.get("memory") else None,
     }
     try:
         _store(training, row, kept)
@@ -84,7 +94,7 @@ def store_failed(training: Training, started: datetime) -> None:
         "steps": last.get("step"),
         **{name: last.get(name) for name in ("samples", "loss", "seconds")},
     }
-    _store(training, row, list_kept(training.folder / CHECKPOINTS))
+    _store(training, row, list_kept(training.home / CHECKPOINTS))
 
 
 def _store(
@@ -108,6 +118,9 @@ def _store(
         step.pop("data_wait", None)
     if steps:
         tables["training_steps"] = pa.Table.from_pylist([training_id | step for step in steps])
+    for name, file in (("policy_steps", POLICY), ("preference_steps", PREFERENCE)):
+        if lines := read_lines(training.folder / file):
+            tables[name] = pa.Table.from_pylist([training_id | line for line in lines])
     if kept:
         tables["checkpoints"] = pa.Table.from_pylist(
             [training_id | checkpoint._asdict() for checkpoint in kept]

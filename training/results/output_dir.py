@@ -13,12 +13,14 @@ from medsift.manifest.training_queries import newest_accuracies
 from medsift.markdown import code, plain
 from medsift.models.language_model import silence_transformers
 from medsift.storage.atomic import atomic_file, atomic_folder
+from medsift.storage.mirror import is_mirrored
+from medsift.storage.stored_folder import fetch_folder, has_folder, relist
 from medsift.vocabulary import LINEAGE_NAME
 from training.loop.checkpoint import OTHER_STORAGE, save_adapter
 from training.model.sharding import full_tensor
 from training.model.trainable import trained_parameters
 from training.prepare import Prepared
-from training.results.lineage import read_lineage
+from training.results.lineage import has_all_weights, read_lineage
 from training.training_id import Training
 
 if TYPE_CHECKING:
@@ -84,8 +86,13 @@ def write_result(
 
 
 def has_result(training: Training) -> bool:
-    """Return whether the training has a complete result already."""
-    return (training.result / LINEAGE_NAME).is_file()
+    """Return whether the training has a complete result already, which is then on this machine."""
+    if not is_mirrored(training.result):
+        return (training.result / LINEAGE_NAME).is_file()
+    if not has_folder(training.result):
+        return False
+    fetch_folder(training.result)
+    return True
 
 
 def renew_card(training: Training) -> None:
@@ -94,12 +101,13 @@ def renew_card(training: Training) -> None:
     card = model_card(read_lineage(training.result), metrics)
     with atomic_file(training.result / CARD, OTHER_STORAGE) as partial:
         partial.write_text(card, encoding="utf-8")
+    relist(training.result, CARD)
 
 
 def model_card(lineage: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
     """Return the card in Markdown, from a lineage and rows of the manifest's `metrics`."""
     base, selection = lineage["base"], lineage["selection"]
-    adapter = not lineage["recipe"]["lora"]["full"]
+    adapter = not has_all_weights(lineage)
     head = {"base_model": base["name"], "tags": ["medical", "medsift"]}
     if adapter:
         head["library_name"] = "peft"

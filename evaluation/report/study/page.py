@@ -12,8 +12,8 @@ from evaluation.report.format import FEW, signed_ends
 from evaluation.report.page import TEMPLATES
 from evaluation.report.study.data import Group, StudyPageData, choose, read_page_data
 from evaluation.report.study.figures import score_against_budget, training_curves
-from evaluation.study_scores import FULL, RANDOM, UNTRAINED
-from evaluation.study_text import FEW_SEEDS, sentence, signed, summary
+from evaluation.study_scores import FULL, UNTRAINED
+from evaluation.study_text import FEW_SEEDS, rival_of, sentence, signed, summary
 from medsift.manifest.any_version import Line, opened
 from medsift.pages.chart_style import as_json
 from medsift.pages.html_page import render, write_page
@@ -61,7 +61,7 @@ def _page(data: StudyPageData) -> str:
         "few_below": FEW,
         "few_seeds": len(data.study["seeds"] or ()) < FEW_SEEDS,
         "FULL": FULL,
-        "RANDOM": RANDOM,
+        "RIVAL": rival_of([line for one in data.benchmarks for line in one.whole]),
         "UNTRAINED": UNTRAINED,
     }
     sheets = [TEMPLATES / "evaluation.css", TEMPLATES / "study.css"]

@@ -14,9 +14,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 from curation.decontaminate import DecontaminateConfig, Hits, build_index, find_hits, images, placed
+from curation.decontaminate.earlier_matches import PictureMatches
 from curation.decontaminate.placed import find_placed
 from curation.decontaminate.placements import contents
-from curation.matching.image_copies import image_set
+from curation.matching.image_copies import ImageSet, image_set
 from curation.matching.settings import ImageCopyConfig
 from curation.phantoms.cases import draw_case
 from curation.phantoms.images import paint, to_bytes
@@ -267,3 +268,46 @@ def test_the_content_of_a_page_is_what_stands_on_it() -> None:
     for content in contents(page):
         assert [content[0][0], content[1][1]] == pytest.approx([0.5, 0.75], abs=6 / 64)
         assert [content[0][2], content[1][2]] == pytest.approx([0.0, 0.0], abs=4 / 64)
+
+
+def test_pictures_that_are_compared_in_parts_meet_what_all_at_once_meet(monkeypatch) -> None:
+    draw = np.random.default_rng(4)
+    originals = {f"b{seed:02d}": blob(seed) for seed in range(6)}
+    vectors = strangers(originals, axis=0)
+    index = build_index("bench", samples(originals), facts(originals), vectors, "e", gram=13)
+    kinds = list(ALTERATIONS.values())
+    pictures = {
+        f"{name}-{place}": kinds[place % len(kinds)](image)
+        for place, (name, image) in enumerate([*originals.items()] * 3)
+    } | {f"s{seed}": blob(100 + seed) for seed in range(6)} | {"b00": originals["b00"]}  # fmt: skip
+    rules = ImageCopyConfig(), DecontaminateConfig()
+
+    def pool(names: list[str]) -> ImageSet:
+        some = {name: pictures[name] for name in names}
+        return image_set(facts(some), strangers(some, axis=0))
+
+    def hits(names: list[str], earlier: PictureMatches | None) -> tuple[set, PictureMatches]:
+        mine = pool(names)
+        found, left = images.compare_images(mine, index, *rules, earlier)
+        columns = [found.left, found.right, found.confirmed, found.exact, found.similarity.round(3)]
+        lines = zip(*(column.tolist() for column in columns), strict=True)
+        return {(mine.ids[line[0]], *line[1:]) for line in lines}, left
+
+    names = list(pictures)
+    whole, _ = hits(names, None)
+    assert {line[2] for line in whole} == {True, False}
+    looked: list[int] = []
+    real = images.find_placed
+    monkeypatch.setattr(
+        images, "find_placed", lambda mine, *more: looked.append(len(mine)) or real(mine, *more)
+    )
+    earlier, known = None, set()
+    for size in (7, 15, len(names)):
+        # Some of the earlier pictures may be gone again.
+        some = [str(name) for name in draw.permutation(names)[:size]]
+        found, earlier = hits(some, earlier)
+        assert looked[-1] == len(set(some) - known)
+        assert found == hits(some, None)[0]
+        looked.pop()
+        known = set(some)
+    assert found == whole

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from curation.exports import FORMATS, hf
+from curation.exports import FORMATS, hf, row_groups
 from curation.exports.croissant import CONTEXT
 from curation.exports.write_export import export
 from medsift.manifest import read
@@ -49,19 +49,22 @@ def test_metadata_is_valid_and_names_every_data_file(manifest, tmp_path, format)
     assert files == {
         str(one)
         for one in path.parent.rglob("*")
-        if (one.is_file() and one.suffix not in (".json", ".md")) or one.name == "my data"
+        if (one.is_file() and one.suffix not in (".json", ".md"))
+        or one.name in ("my data", "data.json")
     }
 
 
-@pytest.mark.parametrize("format", ["hf", "parquet", "messages", "sharegpt", "llava"])
+@pytest.mark.parametrize(
+    "format", ["hf", "parquet", "messages", "sharegpt", "llava", "qwen_vl", "ms_swift", "openai"]
+)
 def test_records_are_those_of_the_selection(manifest, tmp_path, format, expected):
     found = records_of(described(manifest, format, tmp_path))
     for name in ("sample_id", "row_id", "rank", "weight", "stratum"):
         values = [text(line[f"samples/{name}"]) for line in found]
         assert values == [line[name] for line in expected]
-    if format in ("sharegpt", "llava"):
+    if format in ("sharegpt", "llava", "qwen_vl"):
         assert [text(line["samples/conversations/value"][-1]) for line in found] == ["yes"] * 9
-    if format != "messages":
+    if format not in ("messages", "ms_swift", "openai"):
         patients = [text(line["samples/patient_id"]) for line in found]
         assert patients == [line["patient_id"] for line in expected]
 
@@ -82,7 +85,7 @@ def test_records_hold_pictures_and_conversations(manifest, tmp_path, expected):
 
 
 def test_several_files_are_read_as_one_set(manifest, tmp_path, monkeypatch, expected):
-    monkeypatch.setattr(hf, "GROUP_ROWS", 4)
+    monkeypatch.setattr(row_groups, "GROUP_ROWS", 4)
     monkeypatch.setattr(hf, "FILE_BYTES", 1)
     path = described(manifest, "hf", tmp_path)
     assert len(list(path.parent.glob("data/*.parquet"))) == 3

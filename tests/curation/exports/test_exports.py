@@ -60,7 +60,7 @@ def test_an_output_in_the_way_is_refused_and_left_alone(manifest, tmp_path, form
             export(manifest, format, tmp_path / name)
     assert tree(tmp_path) == {"full/mine": b"x", "file": b"mine"}
     empty = tmp_path / "empty"
-    if format in ("hf", "webdataset"):
+    if format in ("hf", "llama_factory", "webdataset"):
         empty.mkdir()
     else:
         empty.touch()
@@ -80,7 +80,7 @@ def test_wrong_names_are_refused_with_what_is_there(manifest, tmp_path):
         export(manifest, "messages", tmp_path / "x", "big")
 
 
-@pytest.mark.parametrize("format", ["hf", "webdataset"])
+@pytest.mark.parametrize("format", ["hf", "llama_factory", "openai", "webdataset"])
 @pytest.mark.parametrize("code", ["export_picture_missing", "export_picture_unreadable"])
 def test_a_picture_that_is_gone_leaves_nothing_half_written(manifest, tmp_path, format, code):
     refs = read(manifest, "SELECT images[1].ref AS ref FROM samples WHERE sample_id = 'id4'")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections import Counter
 from pathlib import Path
@@ -113,7 +115,7 @@ def test_trl_collates_pictures_and_conversations(format, request, expected):
     assert (batch["input_ids"] == 3).any(1).all(), "every answer is there"
 
 
-@pytest.mark.parametrize("format", ["sharegpt", "llava"])
+@pytest.mark.parametrize("format", ["sharegpt", "llava", "qwen_vl"])
 def test_conversations_have_a_mark_for_each_picture(manifest, tmp_path, format, expected):
     export(manifest, format, tmp_path / "c.json", record=False)
     lines = json.loads((tmp_path / "c.json").read_text())
@@ -139,6 +141,50 @@ def test_llava_alternates_human_and_gpt_and_names_no_image_without_one(manifest,
     assert "image" not in lines["id0"]
     assert isinstance(lines["id3"]["image"], list)
     assert isinstance(lines["id1"]["image"], str)
+
+
+def test_llama_factory_finds_a_declared_data_set_with_its_pictures(manifest, tmp_path, expected):
+    """What LLaMA-Factory's loader asks of a folder: the declaration, columns, tags and media."""
+    folder = tmp_path / "lf"
+    export(manifest, "llama_factory", folder, record=False)
+    [(name, declared)] = json.loads((folder / "dataset_info.json").read_text()).items()
+    assert (name, declared["formatting"]) == ("small", "sharegpt")
+    columns, tags = declared["columns"], declared["tags"]
+    file = str(folder / declared["file_name"])
+    loaded = load("json", folder, tmp_path / "cache", data_files=file)
+    assert identities(loaded) == wanted(expected)
+    roles = {tags["user_tag"], tags["assistant_tag"], tags["system_tag"]}
+    for line, want in zip(loaded, expected, strict=True):
+        turns, media = line[columns["messages"]], line[columns["images"]]
+        assert {turn[tags["role_tag"]] for turn in turns} <= roles
+        marks = sum(turn[tags["content_tag"]].count("<image>") for turn in turns)
+        assert marks == len(media) == want["pictures"]
+        assert all((folder / path).is_file() and not Path(path).is_absolute() for path in media)
+
+
+@pytest.mark.parametrize("format", ["ms_swift", "openai"])
+def test_chats_on_lines_have_a_place_for_each_picture(manifest, tmp_path, format, expected):
+    path = tmp_path / "c.jsonl"
+    export(manifest, format, path, record=False)
+    loaded = load("json", path, tmp_path / "cache", data_files=str(path))
+    assert identities(loaded) == wanted(expected)
+    for line, want in zip(map(json.loads, path.read_text().splitlines()), expected, strict=True):
+        turns = line["messages"]
+        assert {turn["role"] for turn in turns} <= {"system", "user", "assistant"}
+        if format == "ms_swift":
+            assert len(line["images"]) == want["pictures"]
+            assert sum(turn["content"].count("<image>") for turn in turns) == want["pictures"]
+            assert all(Path(ref).is_file() for ref in line["images"])
+            continue
+        parts = [(turn["role"], part) for turn in turns for part in turn["content"]]
+        urls = [(role, part["image_url"]["url"]) for role, part in parts if "image_url" in part]
+        assert {part["type"] for _, part in parts} <= {"text", "image_url"}
+        assert len(urls) == want["pictures"]
+        assert {role for role, _ in urls} <= {"user"}
+        for _, url in urls:
+            head, _, data = url.partition(";base64,")
+            picture = Image.open(io.BytesIO(base64.b64decode(data)))
+            assert head == f"data:image/{picture.format.lower()}"
 
 
 def test_sharegpt_is_a_data_set(manifest, tmp_path, expected):

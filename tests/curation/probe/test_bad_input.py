@@ -11,6 +11,7 @@ import pytest
 
 from curation.neighbors import NeighborsConfig
 from curation.pool import GraphConfig, Pool, SampleVectors
+from curation.pool.groups import Groups
 from curation.probe.heap import Heap
 from curation.probe.results import result_rows
 from curation.probe.run_probe import ProbeInputs, ProbeRun, run_probe
@@ -54,7 +55,7 @@ def planted(answers: list[str] | None = None, **vectors: np.ndarray) -> ProbeInp
         images=records.IMAGES.empty_table(),
         vectors=SampleVectors(**(parts | vectors), shared_space=False),
         mass=np.ones(N),
-        strata=[line["modality"] for line in lines],
+        strata=Groups.of([line["modality"] for line in lines]),
     )
     heap = Heap(pool, np.ones(N, bool), np.arange(N) // PER_PICTURE)
     return ProbeInputs(heap, Scores(None), GraphConfig(neighbors=4), NeighborsConfig())
@@ -107,7 +108,7 @@ def test_a_single_answer_leaves_nothing_to_ask() -> None:
 
 def test_one_stratum_is_probed_as_any_pool() -> None:
     inputs = planted()
-    pool = replace(inputs.heap.samples, strata=[""] * N)
+    pool = replace(inputs.heap.samples, strata=Groups.one(N))
     arms = ["k_center", "stratified_random", "facility_location", "cluster_temperature"]
     done = probed(replace(inputs, heap=replace(inputs.heap, samples=pool)), arms=arms)
     assert {cell.arm for cell in done.answers.cells} > set(arms)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from curation.neighbors import NeighborsConfig
 from curation.pool import GraphConfig, Pool, SampleVectors
+from curation.pool.groups import Groups
 from curation.probe.enough import SHARES, Enough, find_enough, probe_of, smallest_enough
 from curation.probe.heap import Heap
 from curation.probe.run_probe import ProbeInputs
@@ -65,7 +66,7 @@ def planted(concepts: int, repeats: int, seed: int = 0, spread: float = 0.02) ->
         images=records.IMAGES.empty_table(),
         vectors=SampleVectors(image, question, question, shared_space=False),
         mass=np.ones(n),
-        strata=["all"] * n,
+        strata=Groups.of(["all"] * n),
     )
     heap = Heap(pool, np.ones(n, bool), np.arange(n))
     return ProbeInputs(heap, Scores(None), GraphConfig(neighbors=8), NeighborsConfig())

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.kernel_ridge import KernelRidge  # type: ignore[import-untyped]
 
 from curation.probe.algebra import NumpyAlgebra, TorchAlgebra, algebra_on
 from curation.probe.answers import Answers
 from curation.probe.kernel_learner import RIDGES, KernelConfig, choose_ridge, deal
-from curation.probe.least_squares import systems_of
+from curation.probe.least_squares import equal_weights, systems_of
 from curation.probe.space import ProbeSpace
 from tests.expect import raises_code
 
@@ -51,9 +52,12 @@ def written_out(space: ProbeSpace, label: np.ndarray, rows: np.ndarray, ridge: f
         for b in range(n):
             question, image = space.question[a] @ space.question[b], space.image[a] @ space.image[b]
             kernel[a, b] = np.exp(4 * (question - 1)) * (0.3 + np.exp(image - 1))
-    targets = np.eye(CLASSES)[label[rows]]
-    inverse = np.linalg.inv(kernel[np.ix_(rows, rows)] + ridge * np.eye(len(rows)))
-    return kernel[:, rows] @ inverse @ (targets - targets.mean(0)) + targets.mean(0)
+    targets, given = np.eye(CLASSES)[label[rows]], label[rows].tolist()
+    share = np.array([1 / given.count(one) / len(set(given)) for one in given])
+    mean = share @ targets
+    noise = np.diag(ridge / (share * len(rows)))
+    inverse = np.linalg.inv(kernel[np.ix_(rows, rows)] + noise)
+    return kernel[:, rows] @ inverse @ (targets - mean) + mean
 
 
 @settings(max_examples=10, deadline=None)
@@ -87,10 +91,23 @@ def test_both_forms_of_the_approximate_system_agree() -> None:
     by_features = trained(probed, labelled(label), rows, 0.1, np.arange(N))
     features = probed.features.astype(np.float64)
     targets = np.eye(CLASSES)[label[rows]]
-    kernel = features[rows] @ features[rows].T + 0.1 * np.eye(len(rows))
-    weights = np.linalg.solve(kernel, targets - targets.mean(0))
-    by_samples = features @ features[rows].T @ weights + targets.mean(0)
+    weight = equal_weights(label[rows])
+    mean = weight @ targets / len(rows)
+    peer = KernelRidge(alpha=0.1, kernel="linear").fit(features[rows], targets - mean, weight)
+    by_samples = peer.predict(features) + mean
     np.testing.assert_allclose(by_features, by_samples, atol=1e-3)
+
+
+def test_an_answer_in_excess_does_not_win_where_the_probe_knows_nothing() -> None:
+    """Fifty samples of one answer and two of another, and questions far from all of them."""
+    rng = np.random.default_rng(3)
+    near = unit(np.eye(16)[rng.integers(0, 2, 52)] + 0.05 * rng.normal(size=(52, 16)))
+    far = np.eye(16)[[2, 3, 4]]
+    picture = np.zeros((55, 4))
+    label = np.array([0] * 50 + [1] * 2 + [0] * 3)
+    probed = ProbeSpace(picture, np.concatenate([near, far]))
+    scores = trained(probed, labelled(label, 2), np.arange(52), 0.1, np.arange(52, 55))
+    assert np.abs(scores[:, 0] - scores[:, 1]).max() < 0.1
 
 
 def test_the_probe_learns_what_depends_on_picture_and_question_together() -> None:

@@ -64,7 +64,7 @@ def turned(pool: Pool, order: np.ndarray) -> Pool:
             vectors.image[order], vectors.question[order], vectors.answer[order], False
         ),
         mass=pool.mass[order],
-        strata=[pool.strata[place] for place in order],
+        strata=pool.strata.take(order),
     )
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.current_samples import read_samples
+from curation.mapped import MAPPED
 from curation.pipeline import curate
 from curation.pool import load_pool
 from curation.recipe import Recipe, parse_recipe
@@ -132,7 +133,7 @@ def test_order_of_rows_changes_no_byte(scored_run, phantoms, phantom_recipe, tmp
 
 def test_a_second_run_reuses_the_scores_and_the_graph(scored_run, phantom_recipe, tmp_path) -> None:
     shutil.copytree(scored_run.run_dir, tmp_path / "run")
-    [graph] = (tmp_path / "run" / "graphs").glob("*.npz")
+    [graph] = (tmp_path / "run" / "graphs").glob("*.arrow")
     before = graph.stat().st_mtime_ns
     again = curate(phantom_recipe(SCORED, WEIGHED), tmp_path / "run", LocalExecutor())
     assert all(stage.reused for stage in again.stages)
@@ -187,7 +188,9 @@ def test_a_null_stratum_is_refused_in_one_line(phantom_run, phantom_recipe, tmp_
 def test_vectors_that_are_not_finite_are_refused_in_one_line(
     phantom_run, phantom_recipe, tmp_path, stage, bad
 ) -> None:
-    shutil.copytree(phantom_run.run_dir, tmp_path / "run")
+    # Without the files that the vectors were mapped to before.
+    ignored = shutil.ignore_patterns(MAPPED)
+    shutil.copytree(phantom_run.run_dir, tmp_path / "run", ignore=ignored)
     [part, *_] = sorted((tmp_path / "run" / "stages").glob(f"{stage}-*/vectors/*.parquet"))
     table = pq.read_table(part)
     vectors = np.stack(table["vector"].to_numpy(zero_copy_only=False)).copy()

@@ -157,3 +157,7 @@ def test_a_run_writes_skills_and_selects_by_them(
         run.manifest, "SELECT count(*) AS n FROM selections WHERE selection = 'kept'"
     ).to_pylist()
     assert kept == pool
+    parts = read(run.manifest, "SELECT operator, seconds FROM timings WHERE stage = 'score'")
+    seconds = {line["operator"]: line["seconds"] for line in parts.to_pylist()}
+    assert set(seconds) == {"skills", "skills: device works", "skills: device waits"}
+    assert min(seconds.values()) > 0

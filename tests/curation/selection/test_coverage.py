@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from curation.pool import KnnGraph
+from curation.pool.groups import Groups
 from curation.selection.coverage import distribute_mass, measure_coverage, measure_curve
 from curation.selection.neighbor_matrix import UNIT, make_symmetric
 from tests.curation.selection.conftest import dense
@@ -92,7 +93,7 @@ def test_a_copy_keeps_its_own_mass_next_to_its_selected_twin(candidates):
         candidates.pool,
         samples=candidates.pool.samples.slice(0, 2),
         mass=np.array([3.0, 5.0]),
-        strata=["", ""],
+        strata=Groups.one(2),
     )
     twins = replace(candidates, pool=pool, graph=graph)
     assert distribute_mass(twins, np.array([1, 0])).tolist() == [5.0, 3.0]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from curation.add_selection import parse_selection
 from curation.pool import GraphConfig, SampleVectors
 from curation.selection.method import SelectionContext
 from curation.selection.ofa import OfaConfig, train_on_candidates
 from curation.selection.ofa_selector import OfaSelector, train_selector
 from curation.selection.quotas import Groups
 from curation.selection.softmax import RIDGE, class_balanced_weights, fit_softmax
+from medsift.storage import mirror
+from medsift.storage.mirror import mirror_of
 from tests.curation.selection.conftest import planted_vectors
 from tests.expect import raises_code
 
@@ -162,3 +165,22 @@ def test_samples_that_are_all_alike_are_refused():
     vectors = SampleVectors(part, part, part, shared_space=False)
     with raises_code("selector_invalid", clusters=1, samples=4):
         train_selector(vectors, GraphConfig(), 2, seed=0)
+
+
+def test_a_selector_in_a_store_selects_on_another_machine(
+    candidates, make_candidates, selector, bucket_url, tmp_path, monkeypatch
+):
+    url = f"{bucket_url}/selector.npz"
+    with raises_code("selection_invalid"):
+        parse_selection({"name": "s", "budget": 9, "method": {"kind": "ofa", "selector": url}})
+    selector.save(mirror_of(url))
+    monkeypatch.setenv("MEDSIFT_CACHE_DIR", str(tmp_path / "other"))
+    monkeypatch.setattr(mirror, "_compared", set())
+    method = OfaConfig(selector=url)
+    assert method.model_dump(mode="json")["selector"] == url
+    other = make_candidates(n=80, seed=5)
+    score = selector.score(other.pool.vectors)
+    assert picked(other, selector=url).gain.tolist() == sorted(score.tolist(), reverse=True)
+    train_on_candidates(candidates, 4, 0).save(mirror_of(url))
+    with raises_code("selector_invalid"):
+        picked(other, **method.model_dump(mode="json", exclude={"kind"}))

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from curation.add_selection import parse_selection
 from curation.pool.graph import joint_vectors
+from curation.pool.groups import Groups
 from curation.recipe import Recipe, parse_recipe
 from curation.selection.budget import BudgetConfig, estimate_tokens
 from curation.selection.config import SelectionConfig
@@ -318,7 +319,10 @@ def test_what_the_pool_cannot_give_is_refused_in_one_line(candidates, settings, 
 def test_an_empty_pool_is_refused(make_candidates, candidates):
     none = np.zeros(0, np.int64)
     pool = replace(
-        candidates.pool, samples=candidates.pool.samples.slice(0, 0), mass=none, strata=[]
+        candidates.pool,
+        samples=candidates.pool.samples.slice(0, 0),
+        mass=none,
+        strata=Groups.of([]),
     )
     graph = replace(candidates.graph, index=candidates.graph.index[:0])
     with raises_code("budget_invalid", budget="20%", pool=0):
@@ -405,15 +409,6 @@ def test_an_old_key_is_refused_in_a_recipe_and_read_in_a_stored_one(group, setti
         now, first = now[name], first[name]
     assert first.keys() - now.keys() >= {key}
     assert now[today] == first[key] not in (None, 1, 0.05)
-
-
-def test_a_stored_selection_without_a_key_means_what_it_did_then():
-    """Facility location had no neighbours of its own: it counted all of the graph's."""
-    recipe = parse_recipe(RECIPE + "  [{name: a, budget: 20%}]").resolved()
-    assert Recipe.from_stored(recipe).selections[0].method.neighbors == 4
-    del recipe["selections"][0]["method"]["neighbors"]
-    assert Recipe.from_stored(recipe).selections[0].method.neighbors is None
-    assert Recipe.model_validate(recipe).selections[0].method.neighbors == 4
 
 
 SETTINGS = {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,11 +15,22 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from curation.splits import SplitsConfig, check_splits
+from curation.splits.group_rows import group_rows
 from medsift import records
-from medsift.leakage_groups import LEVELS, components
+from medsift.leakage_groups import LEVELS, components, words_id
+from medsift.manifest.connections import start
 from medsift.split_assignment import assign_splits
 
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[DuckDBPyConnection]:
+    with closing(start()) as connection:
+        yield connection
 
 
 def row(place: int, image: str | None, **tags: Any) -> dict[str, Any]:
@@ -39,7 +52,7 @@ def table(rows: list[dict[str, Any]]) -> pa.Table:
 def groups(rows: list[dict[str, Any]], copies: dict[str, str] | None = None) -> pa.Table:
     images = sorted({image for line in rows for image in line["images"]})
     named = [(copies or {}).get(image, image) for image in images]
-    return pa.table({"image_id": images, "group_id": named})
+    return pa.table({"image_id": images, "group_id": named}, schema=records.GROUPS)
 
 
 @st.composite
@@ -80,6 +93,25 @@ def test_components_are_the_closure_of_what_two_samples_share(pool, level) -> No
     for middle in range(n):
         reach |= np.outer(reach[:, middle], reach[middle])
     assert np.array_equal(labels[:, None] == labels[None, :], reach)
+
+
+@given(pools(), st.sampled_from(LEVELS), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_rows_are_grouped_by_joins_as_in_memory(engine, pool, level, joined) -> None:
+    images = sorted({image for line in pool for image in line["images"]})
+    copies = groups(pool, {images[0]: images[-1]} if joined and images else {})
+    samples = table(pool)
+    numbered = samples.add_column(0, "row", pa.array(range(len(pool)), pa.int64()))
+    bare = [
+        {"row": row, "question": words_id(line["question"], line["answer"])}
+        for row, line in enumerate(samples.to_pylist())
+        if not line["images"]
+    ]
+    schema = pa.schema([("row", pa.int64()), ("question", pa.string())])
+    engine.register("rows", numbered)
+    engine.register("words", pa.Table.from_pylist(bare, schema=schema))
+    labels = group_rows(engine, copies, level)
+    assert labels.tolist() == components(samples, copies, level).tolist()
 
 
 def test_copies_of_a_picture_count_as_one() -> None:

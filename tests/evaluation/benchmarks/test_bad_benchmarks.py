@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from evaluation.benchmarks.dataset_files import MOST_UNPACKED
 from tests.expect import raises_code
 
 ROW = {
@@ -84,7 +87,10 @@ def test_a_picture_outside_the_folder_is_not_followed(slake, write, picture_byte
     refused([ROW | {"img_name": name}], slake, "benchmark_incomplete", missing=1, items=1)
 
 
-@pytest.mark.parametrize("content", [b"{", b'{"a": 1}', b"[1]", b"\xff\xfe"])
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"a": 1}', b"[1]", b"\xff\xfe", DEEP, b"9" * 5_000])
 def test_a_broken_file_is_named(write, load, content):
     folder = write("test.jsonl", [])
     (folder / "test.json").write_bytes(content)
@@ -102,6 +108,49 @@ def test_a_broken_archive_and_a_broken_table_are_named(write, load):
     (table / "imgs.zip").unlink()
     with raises_code("benchmark_unreadable", file="data/test-0.parquet"):
         load(kind="path_vqa", path=str(table))
+
+
+def test_an_archive_that_unpacks_to_more_than_memory_should_hold_is_refused(write, load):
+    folder = write("notes.txt", b"")
+    with (
+        zipfile.ZipFile(folder / "all.zip", "w", zipfile.ZIP_DEFLATED) as file,
+        file.open("test.json", "w", force_zip64=True) as member,
+    ):
+        for _ in range((MOST_UNPACKED >> 24) + 1):
+            member.write(b" " * (1 << 24))
+    assert (folder / "all.zip").stat().st_size < 4 << 20
+    with raises_code("benchmark_unreadable", file="test.json") as caught:
+        load(kind="slake", path=str(folder))
+    assert caught.value.values["bytes"] > MOST_UNPACKED
+
+
+def test_an_archive_that_lies_about_a_size_is_not_unpacked_further(write, load):
+    folder = write("notes.txt", b"")
+    packed = folder / "all.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("test.json", json.dumps([ROW]) + " " * (200 << 20))
+    size = (200 << 20) + len(json.dumps([ROW]))
+    data = packed.read_bytes()
+    assert data.count(size.to_bytes(4, "little")) == 2  # in front of the file, and in the list
+    packed.write_bytes(data.replace(size.to_bytes(4, "little"), (1_000).to_bytes(4, "little")))
+    tracemalloc.start()
+    try:
+        with raises_code("benchmark_missing", path="test.json"):
+            load(kind="slake", path=str(folder))
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_damaged_member_of_an_archive_is_one_line(write, load):
+    folder = write("notes.txt", b"")
+    with zipfile.ZipFile(folder / "all.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("test.json", json.dumps([ROW] * 50))
+    data = bytearray((folder / "all.zip").read_bytes())
+    data[60:90] = b"\xff" * 30
+    (folder / "all.zip").write_bytes(data)
+    with raises_code("benchmark_missing", path="test.json"):
+        load(kind="slake", path=str(folder))
 
 
 def test_a_folder_of_something_else_says_what_was_sought(tmp_path, load):

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from evaluation.generators import CausalGenerator, GenerationConfig, Reply
-from evaluation.generators.batched_generate import Continuation, batches, ends_of_turn
-from evaluation.generators.causal import AskInText
 from evaluation.prompts import YES_NO
 from evaluation.records import ITEMS
 from medsift.models import EmbeddedModelConfig, LanguageModel
+from medsift.models.generation.asking import AskInText
+from medsift.models.generation.continuation import Continuation, batches, ends_of_turn
 from tests.evaluation.generators.conftest import asked
 from tests.expect import raises_code
 from tests.tiny_models import CHAT, END, causal, saved_adapter, saved_causal, tokenizer

@@ -19,10 +19,11 @@ from PIL import Image
 from pydantic import ValidationError
 
 from evaluation.generators import AnyGenerator, EndpointGenerator, GenerationConfig, Request
-from evaluation.generators.http_client import retry_after
-from evaluation.generators.messages import candidate_probabilities, data_url, to_messages
+from evaluation.generators.messages import candidate_probabilities
 from evaluation.records import ITEMS
 from medsift.config import Config
+from medsift.endpoint.http_client import retry_after
+from medsift.endpoint.messages import data_url, to_messages
 from medsift.errors import RecipeError
 from medsift.recipe_yaml import validated
 from medsift.vocabulary import IMAGE_MARK
@@ -233,15 +234,18 @@ def test_waits_are_read_as_seconds_or_as_a_date():
 def test_pauses_double_up_to_a_limit_and_are_the_same_again(config):
     from random import Random
 
-    from evaluation.generators.http_client import Problem
+    from medsift.endpoint.http_client import Problem
+    from medsift.endpoint.retries import pause
 
-    asking = config(backoff_s=1.0).build(NO_ITEMS)
-    pauses = [asking._pause(Problem("x"), attempt, Random("a")) for attempt in range(2000)]
-    assert pauses == [asking._pause(Problem("x"), attempt, Random("a")) for attempt in range(2000)]
-    for attempt, pause in enumerate(pauses):
+    settings = config(backoff_s=1.0)
+    pauses = [pause(Problem("x"), attempt, Random("a"), settings) for attempt in range(2000)]
+    assert pauses == [
+        pause(Problem("x"), attempt, Random("a"), settings) for attempt in range(2000)
+    ]
+    for attempt, seconds in enumerate(pauses):
         whole = min(2.0 ** min(attempt, 10), 60)
-        assert whole / 2 <= pause <= whole
-    assert asking._pause(Problem("x", wait_s=90.0), 0, Random("a")) == 90
+        assert whole / 2 <= seconds <= whole
+    assert pause(Problem("x", wait_s=90.0), 0, Random("a"), settings) == 90
 
 
 def test_parallel_equals_serial(served, ask):
@@ -419,7 +423,8 @@ def test_probabilities_that_are_not_reported_are_none(logprobs):
 
 def test_the_key_is_sent_and_never_shown(served, config, monkeypatch, caplog, tmp_path):
     caplog.set_level(logging.DEBUG)
-    caplog.set_level(logging.DEBUG, logger="evaluation")  # the command line's level is higher
+    for room in ("evaluation", "medsift"):  # the level of the command line is higher
+        caplog.set_level(logging.DEBUG, logger=room)
     monkeypatch.setenv(VARIABLE, f" {KEY}\n")
     without = config(key_variable=VARIABLE).fingerprint()
     made = config(key_variable=VARIABLE)

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from evaluation.generators import ImageTextGenerator, Reply, Request
-from evaluation.generators.image_text import scaled
 from evaluation.prompts import YES_NO
 from evaluation.records import ITEMS
+from medsift.images.scaling import scaled
 from tests.evaluation.generators.conftest import asked
 from tests.tiny_models import (
     Make,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.generators.sampling import Sampling, request_seed
+from medsift.models.generation.sampling import Sampling, request_seed
 from tests.evaluation.generators.conftest import asked
 from tests.tiny_models import picture
 

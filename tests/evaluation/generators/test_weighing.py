@@ -11,7 +11,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Metaspace
 from transformers import PreTrainedTokenizerFast
 
-from evaluation.generators.first_token_probs import Candidates, spellings
+from medsift.models.generation.first_token_probs import Candidates, spellings
 from tests.tiny_models import tokenizer
 
 VOCABULARY = ["?", "yes", "▁yes", "Yes", "▁Yes", "no", "▁no", "No", "▁No", "▁a", "▁A", "▁B", "▁"]

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from evaluation.scoring import PROTOCOLS, AnswerKey
-from evaluation.scoring.choice import LETTERS
+from medsift.replies.choice import LETTERS
 
 FILE = Path(__file__).with_name("labelled_replies.yaml")
 GROUPS = yaml.safe_load(FILE.read_text(encoding="utf-8"))

@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from evaluation.scoring import AnswerKey, strict
-from evaluation.scoring.choice import LETTERS, right_options
-from evaluation.scoring.closed import polarity
+from medsift.replies.choice import LETTERS, right_options
+from medsift.replies.closed import polarity
 from tests.expect import raises_code
 
 OPTIONS = ("Pneumonia", "Pleural effusion", "A large mass", "Normal")

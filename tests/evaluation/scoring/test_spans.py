@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from evaluation.scoring import PROTOCOLS, AnswerKey
-from evaluation.scoring.reasoning import without_reasoning
-from evaluation.scoring.spans import spans
+from medsift.replies.reasoning import without_reasoning
+from medsift.replies.spans import spans
 
 LONG = 20_000
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.scoring.text_overlap import best_overlap, bleu_1, overlap, words
+from medsift.replies.text_overlap import best_overlap, bleu_1, overlap, words
 
 SENTENCES = st.lists(st.sampled_from(["left", "lung", "mass", "of", "肺"]), max_size=7).map(tuple)
 

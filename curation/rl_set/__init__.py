@@ -1,0 +1,1 @@
+"""Which questions are worth asking a policy in training, by how often the model answers them."""

@@ -1,0 +1,1 @@
+"""Reach a model behind a chat completions endpoint as OpenAI defined it, from any room."""

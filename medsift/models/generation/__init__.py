@@ -1,0 +1,1 @@
+"""Replies of loaded models: for evaluation, and for a policy in training."""

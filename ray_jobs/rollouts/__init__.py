@@ -1,0 +1,1 @@
+"""Rollouts: draw replies to a selection's questions, and keep those worth training a policy on."""

@@ -1,0 +1,1 @@
+"""Stages: trainings and rollouts one after the other, each from the last one's result."""
