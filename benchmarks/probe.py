@@ -221,11 +221,13 @@ def main() -> None:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         one = json.loads(done.stdout.splitlines()[-1])
         process = (
-            f", {one['cpu']:.1f} CPU s of which intervals {one['intervals']:.1f}, "
+            ""
+            if chosen.ray
+            else f", {one['cpu']:.1f} CPU s of which intervals {one['intervals']:.1f}, "
             f"{one['mebibytes']:,.0f} MiB, {one['trainings']:,} trainings"
         )
         print(
-            f"{samples:,} samples: {one['wall']:.1f} s{'' if chosen.ray else process}; "
+            f"{samples:,} samples: {one['wall']:.1f} s{process}; "
             f"accuracy {one['random']:.3f} (random, 10 %) to {one['full']:.3f} (full)",
             flush=True,
         )

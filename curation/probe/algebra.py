@@ -57,8 +57,8 @@ class Algebra(Protocol):
         """Return the ascending eigenvalues (m,) and the vectors (m, m) of a symmetric matrix."""
         ...
 
-    def solve(self, matrix: Array, right: Array, ridge: float) -> Array:
-        """Return the solution (m, c) of (A + ridge I) w = right; A's lower half is read."""
+    def solve(self, matrix: Array, right: Array, added: Array) -> Array:
+        """Return w (m, c) of (A + D) w = right, with a symmetric A and a diagonal D (m,)."""
         ...
 
 
@@ -101,13 +101,14 @@ class NumpyAlgebra:
         values, axes = np.linalg.eigh(matrix)
         return values, axes
 
-    def solve(self, matrix: Array, right: Array, ridge: float) -> Array:
+    def solve(self, matrix: Array, right: Array, added: Array) -> Array:
         """Return the solution (m, c) by Cholesky's factor."""
         from scipy.linalg import cho_factor, cho_solve  # type: ignore[import-untyped]
 
-        # In BLAS's order, so that the factor replaces this copy without another.
-        left = np.array(matrix, order="F")
-        left[np.diag_indices_from(left)] += ridge
+        # In BLAS's order, so that the factor replaces this copy without another. The matrix is its
+        # own transpose, and of that the copy needs no change of order.
+        left = np.array(matrix.T, order="F")
+        left[np.diag_indices_from(left)] += added
         factor = cho_factor(left, lower=True, overwrite_a=True, check_finite=False)
         return cho_solve(factor, right, check_finite=False)
 
@@ -157,12 +158,12 @@ class TorchAlgebra:
         values, axes = torch.linalg.eigh(matrix)
         return values, axes
 
-    def solve(self, matrix: Array, right: Array, ridge: float) -> Array:
+    def solve(self, matrix: Array, right: Array, added: Array) -> Array:
         """Return the solution (m, c) by Cholesky's factor."""
         import torch
 
         left = matrix.clone()
-        left.diagonal().add_(ridge)
+        left.diagonal().add_(added)
         return torch.cholesky_solve(right, torch.linalg.cholesky(left))
 
 

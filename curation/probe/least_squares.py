@@ -6,9 +6,9 @@ there: a larger set with one answer in excess then teaches less than a small eve
 fine-tuning shows (docs/probe.md). The mean of the weighted one-hot answers is fitted apart from the
 kernel.
 
-With the weights' roots on the diagonal of S, solved over the r samples, (S K S + ridge I) a = S y,
-or, where the kernel is approximate and its m features are fewer, over those:
-(X' S S X + ridge I) w = X' S S y. Both have the same solution.
+With the weights on the diagonal of W, solved over the r samples, (K + ridge W^-1) a = y, or, where
+the kernel is approximate and its m features are fewer, over those: (X' W X + ridge I) w = X' W y.
+Both have the same solution.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _ROWS_AT_A_TIME: Final = 8192
 class System:
     """The linear system of one training: `left` (s, s), `right` (s, c), `mean` (c,) of answers.
 
-    `rows` are the samples that it is solved over and `root` (s,) the roots of their weights, None
-    where it is solved over features.
+    `penalty` (s,) is what the regularisation is multiplied by on the diagonal of `left`. `rows` are
+    the samples that it is solved over, None where it is solved over features.
     """
 
     space: ProbeSpace
     left: Array
     right: Array
     mean: Array
+    penalty: Array
     rows: Indices | None
-    root: Array | None
 
     def scores(self, asked: Indices, ridges: Sequence[float]) -> Iterator[Doubles]:
         """Yield the scores (a, c) of the classes for some samples at each regularisation."""
@@ -50,9 +50,9 @@ class System:
         if self.rows is None:
             basis = algebra.double(self.space.features[asked])
         else:
-            basis = self.space.kernel(asked, self.rows) * self.root
+            basis = self.space.kernel(asked, self.rows)
         for ridge in ridges:
-            weights = algebra.solve(self.left, self.right, ridge)
+            weights = algebra.solve(self.left, self.right, ridge * self.penalty)
             yield algebra.get(basis @ weights + self.mean)
 
 
@@ -92,13 +92,13 @@ class _FoldedSystems:
         self._rows, self._fold = rows, fold
 
     def _kept(self, fold: int | None) -> tuple[Indices, Doubles, Doubles, Doubles]:
-        """Return places in the training set (k,), centred answers (k, c), mean (c,), roots (k,)."""
+        """Return places in the training set, centred answers (k, c), their mean, weights (k,)."""
         places = np.arange(len(self._rows))
         kept = places if fold is None else places[self._fold != fold]
         label = self._answers.label[self._rows[kept]]
         targets, weight = np.eye(len(self._answers.classes))[label], equal_weights(label)
         mean = weight @ targets / weight.sum()
-        return kept, targets - mean, mean, np.sqrt(weight)
+        return kept, targets - mean, mean, weight
 
 
 class _SampleSystems(_FoldedSystems):
@@ -110,17 +110,15 @@ class _SampleSystems(_FoldedSystems):
 
     def without(self, fold: int | None) -> System:
         """Return the system of the samples outside a fold, or of all."""
-        kept, centred, mean, root = self._kept(fold)
+        kept, centred, mean, weight = self._kept(fold)
         algebra, kernel = self._space.algebra, self._kernel
-        left = kernel if fold is None else algebra.cut(kernel, kept, kept)
-        put, scale = algebra.put, algebra.put(root)
         return System(
             space=self._space,
-            left=left * scale * scale[:, None],
-            right=put(centred * root[:, None]),
-            mean=put(mean),
+            left=kernel if fold is None else algebra.cut(kernel, kept, kept),
+            right=algebra.put(centred),
+            mean=algebra.put(mean),
+            penalty=algebra.put(1 / weight),
             rows=self._rows[kept],
-            root=scale,
         )
 
 
@@ -129,13 +127,14 @@ class _FeatureSystems(_FoldedSystems):
 
     def without(self, fold: int | None) -> System:
         """Return the system of the samples outside a fold, or of all."""
-        kept, centred, mean, root = self._kept(fold)
+        kept, centred, mean, weight = self._kept(fold)
         algebra, width = self._space.algebra, self._space.features.shape[1]
         left, right = (algebra.put(np.zeros((width, size))) for size in (width, len(mean)))
         for start in range(0, len(kept), _ROWS_AT_A_TIME):
             part = slice(start, start + _ROWS_AT_A_TIME)
-            scale = algebra.single(algebra.put(root[part]))[:, None]
-            features = self._space.features[self._rows[kept[part]]] * scale
+            root = algebra.single(algebra.put(np.sqrt(weight[part])))[:, None]
+            features = self._space.features[self._rows[kept[part]]] * root
             left += features.T @ features
-            right += features.T @ (algebra.single(algebra.put(centred[part])) * scale)
-        return System(self._space, left, right, algebra.put(mean), None, None)
+            right += features.T @ (algebra.single(algebra.put(centred[part])) * root)
+        penalty = algebra.put(np.ones(width))
+        return System(self._space, left, right, algebra.put(mean), penalty, None)
