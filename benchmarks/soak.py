@@ -35,7 +35,14 @@ import psutil
 from benchmarks.soak_commands import COMMAND_SECONDS, Attempt, Workplace
 from benchmarks.soak_contents import differences
 from benchmarks.soak_plan import DISK, STAGES, TARGETS, TRAINING, Chain, Kill, plan
-from benchmarks.soak_victims import NODES, Nodes, end_group, is_idle, title, work_processes
+from benchmarks.soak_victims import (
+    NODES,
+    Cluster,
+    end_group,
+    is_idle,
+    title,
+    work_processes,
+)
 
 MOST_FAILURES: Final = 3
 HEAD_SECONDS: Final = 600
@@ -56,7 +63,8 @@ class Soak:
 
     def __init__(self, place: Workplace) -> None:
         self.place = place
-        self.nodes: Nodes | None = None
+        self.cluster: Cluster | None = None
+        self.count = 0
 
     def run(self, chain: Chain) -> Record:
         """Carry out a chain; return its record."""
@@ -148,11 +156,11 @@ class Soak:
         hit: Record = {"hit": TRAINING if kill.stage == TRAINING else attempt.stage()}
         if "driver" in chain.target:
             attempt.process.kill()
-        elif chain.target == "head" and self.nodes is not None:
-            self.nodes.kill_head()
-        elif chain.target.startswith("node") and self.nodes is not None:
-            self.nodes.kill_node(int(kill.share * 1000))
-            self.nodes.fill_up()
+        elif chain.target == "head" and self.cluster is not None:
+            self.cluster.call("kill_head")
+        elif chain.target.startswith("node") and self.cluster is not None:
+            self.cluster.call("kill_node", int(kill.share * 1000))
+            self.cluster.call("fill_up")
         elif victims:
             victim = victims[int(kill.share * 1000) % len(victims)]
             hit["victim"] = title(victim)
@@ -167,7 +175,7 @@ class Soak:
         while (waited := time.monotonic() - began) < VICTIM_SECONDS:
             if attempt.process.poll() is not None:
                 break
-            raylets = [] if self.nodes is None else self.nodes.raylets
+            raylets = [] if self.cluster is None else self.cluster.call("raylets")
             victims = work_processes([attempt.process.pid, *raylets], target)
             if victims and (waited > IDLE_SECONDS or not all(map(is_idle, victims))):
                 return victims
@@ -176,19 +184,21 @@ class Soak:
 
     def _joined(self) -> dict[str, str]:
         """Return the variables of a command that joins the cluster, where there is one."""
-        return {} if self.nodes is None else {"RAY_ADDRESS": self.nodes.address}
+        if self.cluster is None:
+            return {}
+        return self.cluster.variables | {"RAY_ADDRESS": self.cluster.call("address")}
 
     def _provide_nodes(self, count: int) -> None:
         """Have a cluster of so many nodes, or none; one that fits is kept."""
-        if self.nodes is not None and self.nodes.count != count:
+        if count != self.count:
             self._end_nodes()
-        if self.nodes is None and count:
-            self.nodes = Nodes(count)
+        if self.cluster is None and count:
+            self.cluster, self.count = Cluster(count), count
 
     def _end_nodes(self) -> None:
-        if self.nodes is not None:
-            self.nodes.end()
-        self.nodes = None
+        if self.cluster is not None:
+            self.cluster.end()
+        self.cluster, self.count = None, 0
 
     @contextmanager
     def _disk(self, target: str) -> Iterator[Callable[[int], None]]:

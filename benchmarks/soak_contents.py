@@ -12,9 +12,10 @@ import duckdb
 
 TIMES: Final = (
     *("created_at", "finished_at", "seconds", "samples_per_second", "tokens_per_second"),
-    *("data_wait", "peak_memory_mb", "mfu", "reused", "recipe"),
+    *("data_wait", "peak_memory_mb", "memory", "mfu", "reused", "recipe"),
 )
-"""Columns that say when and how fast something was made; a recipe says also where it was run."""
+"""Columns that say when, how fast and with how much memory something was made; a recipe says also
+where it was run."""
 Contents = Mapping[str, Any]
 
 

@@ -7,8 +7,10 @@ import secrets
 import shutil
 import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,24 +67,24 @@ def work_processes(parents: Sequence[int], target: str) -> list[psutil.Process]:
 
 
 class Nodes:
-    """A test cluster of a head without CPUs and `count` nodes of one CPU each, with a token.
+    """A test cluster of a head without CPUs and `count` nodes of one CPU each.
 
-    Its files are in a folder of their own right below the temporary folder: the sockets of Ray
-    need a path of at most 107 bytes.
+    Made in a process of its own, by `Cluster`: Ray reads how it is authenticated once in the
+    life of a process. Its files are in a folder of their own right below the temporary folder: the
+    sockets of Ray need a path of at most 107 bytes.
     """
 
-    def __init__(self, count: int) -> None:
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(24))
-        for name, value in PATIENCE.items():
-            os.environ.setdefault(name, value)
-        from ray.cluster_utils import Cluster
+    def __init__(self, count: int, variables: Mapping[str, str]) -> None:
+        os.environ.update(variables)
+        from ray import cluster_utils
 
         self.count = count
         for attempt in range(MOST_FAILURES):
             self.folder = Path(tempfile.mkdtemp(prefix="soak-"))
             try:
-                self.cluster: Any = Cluster(initialize_head=True, head_node_args=self._node(0))
+                self.cluster: Any = cluster_utils.Cluster(
+                    initialize_head=True, head_node_args=self._node(0)
+                )
                 break
             except Exception:  # Ray raises no narrower one, after 30 seconds
                 self._end_started()
@@ -100,14 +102,12 @@ class Nodes:
             "temp_dir": str(self.folder),
         }
 
-    @property
     def address(self) -> str:
-        """The address of the head, as RAY_ADDRESS has it."""
+        """Return the address of the head, as RAY_ADDRESS has it."""
         return str(self.cluster.address)
 
-    @property
     def raylets(self) -> list[int]:
-        """The processes whose children are the workers of the nodes."""
+        """Return the processes whose children are the workers of the nodes."""
         return [node.all_processes["raylet"][0].process.pid for node in self.nodes]
 
     def kill_node(self, place: int) -> None:
@@ -145,6 +145,39 @@ class Nodes:
         for node in [*self.nodes, self.cluster.head_node]:
             node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Cluster:
+    """A cluster in a process of its own, in whose main thread Ray sets its signals.
+
+    `variables` are what it and the commands that join it need, with a new token.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(24)}
+        self.variables |= PATIENCE
+        self._process = ProcessPoolExecutor(1, get_context("spawn"))
+        self._process.submit(_begin, count, self.variables).result()
+
+    def call(self, method: str, *arguments: int) -> Any:
+        """Call a method of the `Nodes` there; return what it returns."""
+        return self._process.submit(_call, method, arguments).result()
+
+    def end(self) -> None:
+        """End all nodes, and the process that has them."""
+        self.call("end")
+        self._process.shutdown()
+
+
+_NODES: list[Nodes] = []
+
+
+def _begin(count: int, variables: Mapping[str, str]) -> None:
+    _NODES.append(Nodes(count, variables))
+
+
+def _call(method: str, arguments: Sequence[int]) -> Any:
+    return getattr(_NODES[0], method)(*arguments)
 
 
 def end_group(group: int) -> None:
