@@ -15,6 +15,8 @@ from medsift.own_packages import ROOMS, hidden_error, worker_hook
 from ray_jobs.job_config import job_variables
 from ray_jobs.ray_token import offer_token
 
+logger = logging.getLogger(__name__)
+
 ADDRESS = "RAY_ADDRESS"
 SETUP_HOOK = "worker_process_setup_hook"
 REACH_SECONDS = 10.0
@@ -73,18 +75,23 @@ def _start_here(workers: int | None, options: dict[str, Any]) -> None:
     import ray
 
     # Ray gives its own processes thirty seconds, and has no setting for more.
-    for left in reversed(range(START_ATTEMPTS)):
+    reasons: list[str] = []
+    while True:
         try:
             # "local" never joins another user's cluster that happens to run on this machine.
             ray.init(address="local", num_cpus=workers, include_dashboard=False, **options)
+        except (TypeError, ValueError):
+            raise  # an option that Ray refuses is refused again
         except Exception as error:  # Ray raises no narrower one where a process of its own is late
             ray.shutdown()
-            if left:
+            reasons.append((" ".join(str(error).split()) or type(error).__name__)[:300])
+            if len(reasons) < START_ATTEMPTS:
+                logger.warning("Ray does not start, and is tried again: %s", reasons[-1])
                 continue
-            reason = " ".join(str(error).split()) or type(error).__name__
             raise UsageError(
-                f"Ray does not start on this machine: {reason[:300]}; run the same command again "
-                "when the machine is less busy, or work without Ray (--local)",
+                f"Ray does not start on this machine: {'; then: '.join(dict.fromkeys(reasons))}; "
+                "run the same command again when the machine is less busy, or work without Ray "
+                "(--local)",
                 code="ray_not_started",
             ) from error
         return
