@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -57,8 +58,8 @@ class Algebra(Protocol):
         """Return the ascending eigenvalues (m,) and the vectors (m, m) of a symmetric matrix."""
         ...
 
-    def solve(self, matrix: Array, right: Array, added: Array) -> Array:
-        """Return w (m, c) of (A + D) w = right, with a symmetric A and a diagonal D (m,)."""
+    def solve(self, matrix: Array, right: Array, added: Iterable[Array]) -> Iterator[Array]:
+        """Yield w (m, c) of (A + D) w = right, with a symmetric A, for each diagonal D (m,)."""
         ...
 
 
@@ -101,16 +102,19 @@ class NumpyAlgebra:
         values, axes = np.linalg.eigh(matrix)
         return values, axes
 
-    def solve(self, matrix: Array, right: Array, added: Array) -> Array:
-        """Return the solution (m, c) by Cholesky's factor."""
+    def solve(self, matrix: Array, right: Array, added: Iterable[Array]) -> Iterator[Array]:
+        """Yield the solutions (m, c) by Cholesky's factors."""
         from scipy.linalg import cho_factor, cho_solve  # type: ignore[import-untyped]
 
-        # In BLAS's order, so that the factor replaces this copy without another. The matrix is its
-        # own transpose, and of that the copy needs no change of order.
-        left = np.array(matrix.T, order="F")
-        left[np.diag_indices_from(left)] += added
-        factor = cho_factor(left, lower=True, overwrite_a=True, check_finite=False)
-        return cho_solve(factor, right, check_finite=False)
+        # In BLAS's order, so that a factor replaces the copy without another; one block of memory
+        # serves all, since the system clears the pages of a new one.
+        left = np.empty(matrix.shape, order="F")
+        for diagonal in added:
+            # The matrix is its own transpose, and of that the copy needs no change of order.
+            np.copyto(left, matrix.T)
+            left[np.diag_indices_from(left)] += diagonal
+            factor = cho_factor(left, lower=True, overwrite_a=True, check_finite=False)
+            yield cho_solve(factor, right, check_finite=False)
 
 
 @dataclass(frozen=True)
@@ -158,13 +162,14 @@ class TorchAlgebra:
         values, axes = torch.linalg.eigh(matrix)
         return values, axes
 
-    def solve(self, matrix: Array, right: Array, added: Array) -> Array:
-        """Return the solution (m, c) by Cholesky's factor."""
+    def solve(self, matrix: Array, right: Array, added: Iterable[Array]) -> Iterator[Array]:
+        """Yield the solutions (m, c) by Cholesky's factors."""
         import torch
 
-        left = matrix.clone()
-        left.diagonal().add_(added)
-        return torch.cholesky_solve(right, torch.linalg.cholesky(left))
+        for diagonal in added:
+            left = matrix.clone()
+            left.diagonal().add_(diagonal)
+            yield torch.cholesky_solve(right, torch.linalg.cholesky(left))
 
 
 def algebra_on(device: str) -> Algebra:

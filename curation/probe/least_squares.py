@@ -51,8 +51,8 @@ class System:
             basis = algebra.double(self.space.features[asked])
         else:
             basis = self.space.kernel(asked, self.rows)
-        for ridge in ridges:
-            weights = algebra.solve(self.left, self.right, ridge * self.penalty)
+        diagonals = (ridge * self.penalty for ridge in ridges)
+        for weights in algebra.solve(self.left, self.right, diagonals):
             yield algebra.get(basis @ weights + self.mean)
 
 
